@@ -1,0 +1,1 @@
+"""Compose, check, freeze, build: from `conf/` to one experiment that nothing downstream reads again."""

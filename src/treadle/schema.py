@@ -1,0 +1,76 @@
+"""The words that everybody shares: tasks, metrics, splits, errors, and the batch a model sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Task = Literal["binary", "multiclass", "regression"]
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+
+LABEL = "label"  # column of an examples table that holds the target
+WEIGHT = "weight"  # column that holds the sample weight, where one is declared
+PREDICT_AT = "predict_at"  # column that holds the moment of the prediction
+ROW = "row"  # position of the example in its source table: the key that ties rows to predictions
+
+
+class TreadleError(ValueError):
+    """A mistake that the user can mend. Its text states the rule, the value, the place and the fix."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name in results and configuration, and which way is better."""
+
+    name: str
+    title: str
+    higher_is_better: bool
+
+
+# `loss` is what training minimises: mean log loss, or mean squared error in standardised units.
+_LOSS = Metric("loss", "Loss", higher_is_better=False)
+METRICS: dict[Task, tuple[Metric, ...]] = {
+    "binary": (
+        Metric("auroc", "ROC AUC", higher_is_better=True),
+        Metric("average_precision", "Average precision", higher_is_better=True),
+        Metric("log_loss", "Log loss", higher_is_better=False),
+        Metric("brier", "Brier score", higher_is_better=False),
+        Metric("calibration_error", "Calibration error", higher_is_better=False),
+        Metric("accuracy", "Accuracy", higher_is_better=True),
+        Metric("f1", "F1", higher_is_better=True),
+    ),
+    "multiclass": (
+        Metric("accuracy", "Accuracy", higher_is_better=True),
+        Metric("log_loss", "Log loss", higher_is_better=False),
+        Metric("brier", "Brier score", higher_is_better=False),
+        Metric("f1", "Macro F1", higher_is_better=True),
+    ),
+    "regression": (
+        Metric("rmse", "RMSE", higher_is_better=False),
+        Metric("mae", "MAE", higher_is_better=False),
+        Metric("r2", "R squared", higher_is_better=True),
+    ),
+}
+
+
+def find_metric(*, task: Task, name: str) -> Metric | None:
+    """The metric of that name for the task (`loss` fits every task), or None."""
+    return next((m for m in (_LOSS, *METRICS[task]) if m.name == name), None)
+
+
+def monitor_names(task: Task) -> list[str]:
+    """Every value that training reports on the validation split."""
+    return [_LOSS.name, *(m.name for m in METRICS[task])]
+
+
+class Batch(NamedTuple):
+    """What a training step sees. B rows, N numeric inputs, C categorical inputs."""
+
+    numeric: Tensor  # [B, N] float32, finite
+    ids: Tensor  # [B, C] int64; 0 is "unknown"
+    target: Tensor  # [B] float32 (binary, regression) or int64 (multiclass)
+    weight: Tensor  # [B] float32
