@@ -66,7 +66,7 @@ class Join(Spec):
     """Columns of another table, looked up by key; the key must be unique there."""
 
     table: str
-    on: dict[str, str]  # column here: column there
+    by: dict[str, str]  # column here: column there
     columns: dict[str, Sql]  # new column: expression over the other table
 
 
@@ -74,7 +74,8 @@ class Table(Spec):
     """One source of rows: files, contract, joins by key, derived columns, and when a row becomes known."""
 
     path: str  # relative to the project; a glob reads several files as one table
-    columns: dict[str, Column]
+    key: list[str] = []  # columns that together name a row: no two rows agree in all of them
+    columns: dict[str, Column] = Field(min_length=1)
     joins: dict[str, Join] = {}
     derive: dict[str, Sql] = {}
     known_at: Sql | None = None

@@ -1,0 +1,231 @@
+"""The bundle: rows in, predictions out. Features, weights, schema and the experiment that made them, in one folder.
+
+Evaluation, batch and online prediction run this same code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+import yaml
+from polars.exceptions import PolarsError
+from torch import Tensor, nn
+
+from treadle.experiment.build import build
+from treadle.experiment.problems import nearest
+from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
+from treadle.schema import ROW, Task, TreadleError
+
+TARGETS = ("treadle.models.", "treadle.features.")  # what a bundle may build, unless its reader allows more
+CHUNK = 16_384  # rows that go through the model at once; the same everywhere, so that the numbers are
+
+_CARD, _NETWORK, _EXPERIMENT = "bundle.json", "network.pt", "experiment.yaml"
+_DTYPES: dict[str, pl.DataType] = {
+    str(dtype): dtype
+    for dtype in (pl.Int64(), pl.Float64(), pl.Boolean(), pl.String(), pl.Date(), pl.Datetime("us"))
+}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model with everything that it needs to judge a row."""
+
+    task: Task
+    classes: list[str]  # of a multiclass task, in the order of the outputs
+    schema: dict[str, str]  # column: Polars type, as the stage `prepare` gives them
+    featurizer: Featurizer
+    network: nn.Module
+    target_mean: float  # regression: the network predicts (target - mean) / scale
+    target_scale: float
+    experiment: dict[str, Any]  # the slices of the configuration that made it
+
+    def predict(self, rows: pl.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """Judge rows: a frame, one row as a mapping, or a list of such rows.
+
+        Returns:
+            One row per input row, in its order: `probability` (binary), `prediction` (regression), or `prediction`
+            and `probability_<class>` (multiclass); with the column `row` of the input where it has one.
+
+        Raises:
+            TreadleError: a column is missing, or cannot be read as its type.
+        """
+        frame = self.conform(rows)
+        outputs = self._predict_tensor(frame)
+        columns = [frame[ROW]] if ROW in frame.columns else []
+        return pl.DataFrame([*columns, *self._name_outputs(outputs)])
+
+    def conform(self, rows: pl.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+        """The rows as a frame with the columns and the types of the training examples."""
+        if isinstance(rows, Mapping):
+            rows = [rows]
+        if not isinstance(rows, pl.DataFrame):
+            rows = pl.DataFrame(list(rows), infer_schema_length=None) if len(rows) else pl.DataFrame(schema=[*self.schema])
+        for column in self.schema:
+            if column not in rows.columns:
+                raise TreadleError(f"the rows have no column {column!r}. {nearest(column, rows.columns)}")
+        wanted = [self._read_column(rows[name], _DTYPES[dtype]) for name, dtype in self.schema.items()]
+        return pl.DataFrame([*([rows[ROW]] if ROW in rows.columns else []), *wanted])
+
+    @staticmethod
+    def _read_column(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+        if values.dtype == dtype:
+            return values
+        try:
+            if values.dtype == pl.String() and dtype == pl.Datetime("us"):
+                return values.str.to_datetime(time_unit="us")
+            return values.cast(dtype)
+        except PolarsError as error:
+            reason = str(error).splitlines()[0]
+            raise TreadleError(f"the column {values.name!r} must be of type {dtype}: {reason}") from error
+
+    @torch.no_grad()
+    def _predict_tensor(self, frame: pl.DataFrame) -> Tensor:
+        self.network.eval()
+        with _one_thread():
+            chunks = [self._predict_chunk(frame[start : start + CHUNK]) for start in range(0, len(frame), CHUNK)]
+            return torch.cat(chunks) if chunks else self._predict_chunk(frame)
+
+    def _predict_chunk(self, frame: pl.DataFrame) -> Tensor:
+        return self.read_output(self.network(*self.featurizer(frame)))
+
+    def read_output(self, output: Tensor) -> Tensor:
+        """From what the network gives to predictions in the target's own units: `[B]`, or `[B, K]`."""
+        prediction = to_prediction(output, task=self.task)
+        return prediction * self.target_scale + self.target_mean if self.task == "regression" else prediction
+
+    def _name_outputs(self, outputs: Tensor) -> list[pl.Series]:
+        values = outputs.numpy()
+        if self.task == "multiclass":
+            names = pl.Series(self.classes)[torch.argmax(outputs, dim=1).numpy()] if len(values) else []
+            shares = [pl.Series(f"probability_{name}", values[:, i]) for i, name in enumerate(self.classes)]
+            return [pl.Series("prediction", names, dtype=pl.String), *shares]
+        return [pl.Series("probability" if self.task == "binary" else "prediction", values)]
+
+    # --- on disk
+
+    def save(self, folder: Path) -> None:
+        """Write the bundle; the card lists each file with its digest."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.featurizer.save(folder)
+        torch.save(self.network.state_dict(), folder / _NETWORK)
+        (folder / _EXPERIMENT).write_text(yaml.safe_dump(self.experiment, sort_keys=False, allow_unicode=True))
+        card = {
+            "task": self.task,
+            "classes": self.classes,
+            "schema": self.schema,
+            "num_numeric": len(self.featurizer.numeric_names),
+            "cardinalities": self.featurizer.cardinalities,
+            "target": {"mean": self.target_mean, "scale": self.target_scale},
+            "files": {name: _digest(folder / name) for name in (STATE_FILE, WEIGHTS_FILE, _NETWORK, _EXPERIMENT)},
+        }
+        (folder / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(path: str | Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
+    """Load the bundle of a run: `treadle.load("runs/flights-1a2b3c4d").predict(frame)`.
+
+    Args:
+        path: the run's folder, or the bundle's own.
+        targets: prefixes of the classes that may be built. Classes of your own need their package here: a bundle
+            cannot allow itself anything.
+
+    Raises:
+        TreadleError: there is no bundle, a file is damaged or leads out of its folder, or a target is not allowed.
+    """
+    folder = _find_folder(Path(path))
+    card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
+    _verify_files(folder, card["files"])
+    experiment = yaml.safe_load((folder / _EXPERIMENT).read_text(encoding="utf-8"))
+    featurizer = Featurizer.load(folder, targets=targets)
+    network = build_network(
+        experiment["model"],
+        targets=targets,
+        num_numeric=card["num_numeric"],
+        cardinalities=card["cardinalities"],
+        num_classes=len(card["classes"]),
+    )
+    network.load_state_dict(torch.load(folder / _NETWORK, weights_only=True))
+    return Bundle(
+        task=card["task"],
+        classes=card["classes"],
+        schema=card["schema"],
+        featurizer=featurizer,
+        network=network.eval(),
+        target_mean=card["target"]["mean"],
+        target_scale=card["target"]["scale"],
+        experiment=experiment,
+    )
+
+
+def build_network(
+    model: dict[str, Any], *, targets: Sequence[str], num_numeric: int, cardinalities: Sequence[int], num_classes: int
+) -> nn.Module:
+    """The network of a configuration for given inputs; one output, or one a class."""
+    network = build(
+        model,
+        key="model",
+        targets=targets,
+        num_numeric=num_numeric,
+        cardinalities=list(cardinalities),
+        num_outputs=max(1, num_classes),
+    )
+    if not isinstance(network, nn.Module):
+        raise TreadleError(f"model: must be a torch.nn.Module, found {type(network).__name__}")
+    return network
+
+
+def to_prediction(output: Tensor, *, task: Task) -> Tensor:
+    """Network output `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes.
+
+    Members are averaged as probabilities, not as logits.
+    """
+    if task == "multiclass":
+        shares = output.float().softmax(dim=-1)
+        return shares.mean(dim=1) if shares.dim() == 3 else shares  # noqa: PLR2004
+    values = output.float().squeeze(-1)
+    values = values.sigmoid() if task == "binary" else values
+    return values.mean(dim=1) if values.dim() == 2 else values  # noqa: PLR2004
+
+
+def _find_folder(path: Path) -> Path:
+    for folder in (path / "bundle", path):
+        if (folder / _CARD).is_file():
+            return folder
+    raise TreadleError(f"no bundle in {path}: expected {path / 'bundle' / _CARD}; `treadle train` writes one")
+
+
+def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
+    expected = {STATE_FILE, WEIGHTS_FILE, _NETWORK, _EXPERIMENT}
+    if set(files) != expected:
+        raise TreadleError(f"{folder / _CARD}: must list the files {sorted(expected)}, found {sorted(files)}")
+    for name in (_CARD, *files):
+        file = folder / name
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise TreadleError(f"{file} leads out of its bundle, to {file.resolve()}; a bundle's files are its own")
+        if not file.is_file():
+            raise TreadleError(f"{file} is missing from the bundle")
+        if name in files and _digest(file) != files[name]:
+            raise TreadleError(f"{file} is damaged: its digest is not the one in {_CARD}")
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The order of a sum depends on the number of threads; predictions must not."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

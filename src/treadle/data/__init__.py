@@ -1,0 +1,1 @@
+"""Rows: tables, their contract, examples that know only their past, and splits."""

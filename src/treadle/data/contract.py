@@ -1,0 +1,110 @@
+"""The contract of a table: what each column promises, checked by pointblank as the rows enter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pointblank as pb
+import polars as pl
+
+from treadle.experiment.durations import parse_duration
+from treadle.experiment.spec import Column, Table
+from treadle.schema import TreadleError
+
+NUM_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Breach:
+    """One rule that some rows of one column break."""
+
+    column: str
+    rule: str
+    count: int
+    examples: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.column}: {self.rule}; {self.count:,} rows do not, such as {', '.join(self.examples)}"
+
+
+class ContractError(TreadleError):
+    """Every breach of one table's contract."""
+
+    def __init__(self, table: str, breaches: list[Breach]) -> None:
+        self.table = table
+        self.breaches = breaches
+        lines = "\n".join(f"  data.tables.{table}.columns.{breach}" for breach in breaches)
+        super().__init__(
+            f"the table {table!r} breaks its contract\n{lines}\n"
+            "Mend the file, or widen the contract in conf/data if these values are sound."
+        )
+
+
+def check_contract(frame: pl.DataFrame, spec: Table, *, table: str, now: datetime) -> None:
+    """Hold every declared rule against the rows; `now` judges freshness.
+
+    Raises:
+        ContractError: with table, column, rule, number of rows and up to three examples for each breach.
+    """
+    validation = pb.Validate(frame)
+    rules: list[tuple[str, str]] = []
+    for name, column in spec.columns.items():
+        for method, arguments, rule in _list_rules(name, column):
+            validation = getattr(validation, method)(**arguments)
+            rules.append((name, rule))
+    if spec.key:
+        validation = validation.rows_distinct(columns_subset=spec.key)
+        rules.append((", ".join(spec.key), "must together be unique (they are the table's key)"))
+    validation = validation.interrogate(get_first_n=NUM_EXAMPLES)
+    failures = validation.n_failed()
+    breaches = [
+        Breach(name, rule, failures[step], _show_examples(validation, step, name))
+        for step, (name, rule) in enumerate(rules, start=1)
+        if failures[step]
+    ]
+    breaches += _check_freshness(frame, spec, now=now)
+    if breaches:
+        raise ContractError(table, breaches)
+
+
+def _list_rules(name: str, column: Column) -> list[tuple[str, dict[str, Any], str]]:
+    """Pointblank's method, its arguments, and the rule in words."""
+    rules: list[tuple[str, dict[str, Any], str]] = []
+    if not column.nullable:
+        rules.append(("col_vals_not_null", {"columns": name}, "must not be missing"))
+    if column.unique:
+        rules.append(("rows_distinct", {"columns_subset": [name]}, "must be unique"))
+    if column.min is not None:
+        arguments = {"columns": name, "value": _bound(column, column.min), "na_pass": True}
+        rules.append(("col_vals_ge", arguments, f"must be at least {column.min}"))
+    if column.max is not None:
+        arguments = {"columns": name, "value": _bound(column, column.max), "na_pass": True}
+        rules.append(("col_vals_le", arguments, f"must be at most {column.max}"))
+    if column.allowed is not None:
+        allowed = [*column.allowed, *([None] if column.nullable else [])]
+        rules.append(("col_vals_in_set", {"columns": name, "set": allowed}, f"must be one of {column.allowed}"))
+    return rules
+
+
+def _bound(column: Column, bound: float | str) -> Any:
+    return datetime.fromisoformat(bound) if column.dtype in {"date", "datetime"} else bound  # type: ignore[arg-type]
+
+
+def _show_examples(validation: pb.Validate, step: int, columns: str) -> list[str]:
+    rows = validation.get_data_extracts(i=step, frame=True).head(NUM_EXAMPLES).to_dicts()
+    names = columns.split(", ")
+    return [f"row {row['_row_num_']:,}: " + ", ".join(repr(row[name]) for name in names) for row in rows]
+
+
+def _check_freshness(frame: pl.DataFrame, spec: Table, *, now: datetime) -> list[Breach]:
+    breaches = []
+    for name, column in spec.columns.items():
+        newest = frame[name].max()
+        if column.max_age is None or not isinstance(newest, datetime):
+            continue
+        if now - newest > parse_duration(column.max_age):
+            rule = f"the newest value may be {column.max_age} old at {now:%Y-%m-%d %H:%M}"
+            breaches.append(Breach(name, rule, len(frame), [str(newest)]))
+    return breaches

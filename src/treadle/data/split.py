@@ -1,0 +1,113 @@
+"""Which examples train, validate and test: one declared rule for every stage and every trial."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from treadle.experiment.durations import parse_duration
+from treadle.experiment.spec import (
+    ColumnSplit,
+    GroupSplit,
+    RandomSplit,
+    SplitRule,
+    StratifiedSplit,
+    TimeSplit,
+)
+from treadle.schema import PREDICT_AT, SPLITS, Split, TreadleError
+
+
+def assign_splits(examples: pl.DataFrame, rule: SplitRule) -> pl.Series:
+    """`train`, `valid`, `test` or null (left out: a gap, a value that no split takes) for each example.
+
+    Raises:
+        TreadleError: a column is absent or missing in some rows, or a split would be empty.
+    """
+    match rule:
+        case TimeSplit():
+            splits = _by_time(examples, rule)
+        case RandomSplit():
+            splits = _draw(pl.Series([0] * len(examples), dtype=pl.Int64), rule)
+        case StratifiedSplit():
+            splits = _draw(_need(examples, rule.column), rule)
+        case GroupSplit():
+            splits = _by_group(_need(examples, rule.column), rule)
+        case ColumnSplit():
+            splits = _by_column(_need(examples, rule.column), rule)
+    counts = {name: int((splits == name).sum()) for name in SPLITS}
+    if empty := [name for name, count in counts.items() if not count]:
+        raise TreadleError(f"data.split: no rows for {', '.join(empty)}; found {counts} of {len(examples)} examples")
+    return splits
+
+
+def _need(examples: pl.DataFrame, column: str) -> pl.Series:
+    values = examples[column]
+    if values.null_count():
+        raise TreadleError(f"data.split.column: {column!r} is missing in {values.null_count():,} rows")
+    return values
+
+
+def _by_time(examples: pl.DataFrame, rule: TimeSplit) -> pl.Series:
+    if PREDICT_AT not in examples.columns:
+        raise TreadleError("data.split.by: a split by time needs data.examples.predict_at")
+    valid_from, test_from = datetime.fromisoformat(rule.valid_from), datetime.fromisoformat(rule.test_from)
+    if valid_from >= test_from:
+        raise TreadleError(f"data.split.valid_from: {rule.valid_from} must be before test_from {rule.test_from}")
+    gap = parse_duration(rule.gap)
+    moment = pl.col(PREDICT_AT)
+    choice = (
+        pl.when(moment < valid_from - gap)
+        .then(pl.lit("train"))
+        .when(moment.is_between(valid_from, test_from - gap, closed="left"))
+        .then(pl.lit("valid"))
+        .when(moment >= test_from)
+        .then(pl.lit("test"))
+    )
+    return examples.select(choice.alias("split"))["split"]
+
+
+def _draw(strata: pl.Series, rule: RandomSplit | StratifiedSplit) -> pl.Series:
+    """The same shares in every stratum, to the nearest row."""
+    generator = np.random.default_rng(rule.seed)
+    splits = np.full(len(strata), "train", dtype=object)
+    for value in strata.unique().sort().to_list():
+        rows = generator.permutation((strata == value).arg_true().to_numpy())
+        num_test, num_valid = round(rule.test * len(rows)), round(rule.valid * len(rows))
+        splits[rows[:num_test]] = "test"
+        splits[rows[num_test : num_test + num_valid]] = "valid"
+    return pl.Series("split", splits, dtype=pl.String)
+
+
+def _by_group(groups: pl.Series, rule: GroupSplit) -> pl.Series:
+    """Whole groups, drawn until each split has its share of the rows."""
+    sizes = groups.value_counts().sort(groups.name)
+    order = np.random.default_rng(rule.seed).permutation(len(sizes))
+    names = sizes[groups.name].to_list()
+    assigned: dict[object, Split] = {}
+    wanted: list[tuple[Split, float]] = [("test", rule.test * len(groups)), ("valid", rule.valid * len(groups))]
+    for index in order:
+        while wanted and wanted[0][1] <= 0:
+            wanted.pop(0)
+        if wanted:
+            split, rest = wanted[0]
+            wanted[0] = (split, rest - sizes["count"][int(index)])
+        else:
+            split = "train"
+        assigned[names[int(index)]] = split
+    return groups.replace_strict(assigned, return_dtype=pl.String).alias("split")
+
+
+def _by_column(values: pl.Series, rule: ColumnSplit) -> pl.Series:
+    names = {str(v): split for split in SPLITS for v in getattr(rule, split)}
+    splits = values.cast(pl.String).replace_strict(names, default=None, return_dtype=pl.String).alias("split")
+    if rule.valid_share is None:
+        return splits
+    if rule.valid:
+        raise TreadleError("data.split.valid_share: give either `valid` or `valid_share`, not both")
+    train = (splits == "train").fill_null(value=False).arg_true().to_numpy()
+    drawn = np.random.default_rng(rule.seed).permutation(train)[: round(rule.valid_share * len(train))]
+    chosen = np.zeros(len(splits), dtype=bool)
+    chosen[drawn] = True
+    return pl.select(pl.when(pl.Series(chosen)).then(pl.lit("valid")).otherwise(splits).alias("split"))["split"]

@@ -1,0 +1,1 @@
+"""Numbers: row-wise expressions, then transforms that learn from the training split."""

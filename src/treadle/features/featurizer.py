@@ -1,0 +1,209 @@
+"""The whole way from rows to tensors: expressions, encoders, transforms. Fitted once, saved with the weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import torch
+from polars.exceptions import PolarsError
+from torch import Tensor, nn
+
+from treadle.experiment.build import build
+from treadle.experiment.problems import nearest
+from treadle.experiment.spec import Block, Features
+from treadle.features.fitted import Encoder, Transform
+from treadle.schema import TreadleError
+
+STATE_FILE = "featurizer.json"
+WEIGHTS_FILE = "featurizer.pt"
+
+
+class Inputs(NamedTuple):
+    """What the model sees of B rows."""
+
+    numeric: Tensor  # [B, N] float32, finite
+    ids: Tensor  # [B, C] int64
+
+
+class Featurizer(nn.Module):
+    """Rows in, tensors out.
+
+    Blocks of numbers are concatenated to `numeric`, blocks that begin with an encoder to `ids`, both in the order of
+    the configuration.
+    """
+
+    def __init__(self, spec: Features, *, targets: Sequence[str]) -> None:
+        super().__init__()
+        self.spec = spec
+        self.targets = list(targets)
+        self.encoders: dict[str, Encoder] = {}
+        self.chains = nn.ModuleDict()
+
+    # --- what comes out
+
+    @property
+    def numeric_names(self) -> list[str]:
+        """Name of each numeric input, N in all."""
+        return [name for chain in self.chains.values() for name in _outputs(chain)]
+
+    @property
+    def id_names(self) -> list[str]:
+        """Name of each input of ids, C in all."""
+        return [column for encoder in self.encoders.values() for column in encoder.columns]
+
+    @property
+    def cardinalities(self) -> list[int]:
+        """Number of different ids of each input of ids."""
+        return [encoder.cardinality(c) for encoder in self.encoders.values() for c in encoder.columns]
+
+    # --- fit and apply
+
+    def fit(self, frame: pl.DataFrame) -> Inputs:
+        """Learn from the training split, and return its tensors.
+
+        Raises:
+            TreadleError: a block does not fit the columns.
+        """
+        derived = self.derive(frame)
+        numeric, ids = [], []
+        for name, block in self.spec.blocks.items():
+            encoder, steps = self._build_block(name, block)
+            if encoder is not None:
+                encoder.fit(derived)
+                self.encoders[name] = encoder
+                ids.append(encoder.encode(derived))
+            else:
+                values = _to_tensor(derived, block.columns, key=f"features.blocks.{name}.columns")
+                numeric.append(self._fit_chain(name, steps, values))
+        return _join(numeric, ids, len(frame))
+
+    def _fit_chain(self, name: str, steps: list[str], values: Tensor) -> Tensor:
+        chain = nn.ModuleDict()
+        columns = self.spec.blocks[name].columns
+        for step_name in steps:
+            step = self._build_step(name, step_name, columns=columns)
+            step.fit(values)
+            values, columns = step(values), step.outputs
+            chain[step_name] = step
+        if values.isnan().any():
+            raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
+        self.chains[name] = chain
+        return values
+
+    @torch.no_grad()
+    def forward(self, frame: pl.DataFrame) -> Inputs:
+        """Tensors of the rows; what is missing, unknown or infinite has its declared place."""
+        derived = self.derive(frame)
+        numeric = [
+            _run(chain, _to_tensor(derived, self.spec.blocks[name].columns, key=f"features.blocks.{name}.columns"))
+            for name, chain in self.chains.items()
+        ]
+        ids = [encoder.encode(derived) for encoder in self.encoders.values()]
+        return _join(numeric, ids, len(frame))
+
+    def derive(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The columns that the blocks take, derived ones included."""
+        lazy = frame.lazy()
+        for name, text in self.spec.derive.items():
+            try:
+                lazy = lazy.with_columns(pl.sql_expr(text).alias(name))
+            except PolarsError as error:
+                raise TreadleError(f"features.derive.{name}: {text!r} is not an SQL expression: {error}") from error
+        try:
+            present = lazy.collect_schema().names()
+            for key, column in self._list_columns():
+                if column not in present:
+                    raise TreadleError(f"{key}: no column {column!r}. {nearest(column, present)}")
+            return lazy.select(list(dict.fromkeys(column for _, column in self._list_columns()))).collect()
+        except PolarsError as error:
+            reason = str(error).split("\n\n", 1)[0]
+            raise TreadleError(f"features.derive: the expressions do not fit the columns: {reason}") from error
+
+    def _list_columns(self) -> list[tuple[str, str]]:
+        blocks = self.spec.blocks.items()
+        return [(f"features.blocks.{name}.columns", column) for name, block in blocks for column in block.columns]
+
+    # --- steps
+
+    def _build_block(self, name: str, block: Block) -> tuple[Encoder | None, list[str]]:
+        """The block's encoder, if its first step is one, and the names of its other steps."""
+        names = list(block.steps)
+        if not names:
+            return None, names
+        first = self._build_step(name, names[0], columns=block.columns)
+        if isinstance(first, Encoder):
+            if len(names) > 1:
+                raise TreadleError(f"features.blocks.{name}.steps.{names[1]}: no step may follow ids")
+            return first, []
+        return None, names
+
+    def _build_step(self, block: str, step: str, *, columns: Sequence[str]) -> Any:
+        key = f"features.blocks.{block}.steps.{step}"
+        built = build(self.spec.blocks[block].steps[step], key=key, targets=self.targets, columns=list(columns))
+        if not isinstance(built, Transform | Encoder):
+            raise TreadleError(f"{key}: a step must be a Transform or an Encoder, found {type(built).__name__}")
+        return built
+
+    # --- state
+
+    def save(self, folder: Path) -> None:
+        """Write what was learned: plain values to JSON, tensors beside it."""
+        state = {
+            "spec": self.spec.model_dump(),
+            "encoders": {name: encoder.get_state() for name, encoder in self.encoders.items()},
+            "columns": {name: {step: m.columns for step, m in chain.items()} for name, chain in self.chains.items()},
+        }
+        (folder / STATE_FILE).write_text(json.dumps(state, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        torch.save(self.state_dict(), folder / WEIGHTS_FILE)
+
+    @classmethod
+    def load(cls, folder: Path, *, targets: Sequence[str]) -> Featurizer:
+        """Read what `save` wrote; targets outside the allow-list are refused."""
+        state: Mapping[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+        featurizer = cls(Features.model_validate(state["spec"]), targets=targets)
+        for name, block in featurizer.spec.blocks.items():
+            if name in state["encoders"]:
+                encoder, _ = featurizer._build_block(name, block)
+                assert encoder is not None
+                encoder.set_state(state["encoders"][name])
+                featurizer.encoders[name] = encoder
+            else:
+                steps = state["columns"][name].items()
+                chain = {step: featurizer._build_step(name, step, columns=columns) for step, columns in steps}
+                featurizer.chains[name] = nn.ModuleDict(chain)
+        featurizer.load_state_dict(torch.load(folder / WEIGHTS_FILE, weights_only=True))
+        return featurizer
+
+
+def _join(numeric: list[Tensor], ids: list[Tensor], num_rows: int) -> Inputs:
+    none = torch.empty(num_rows, 0)
+    return Inputs(torch.cat([none, *numeric], dim=1), torch.cat([none.long(), *ids], dim=1))
+
+
+def _outputs(chain: nn.Module) -> list[str]:
+    steps = list(chain.values())  # type: ignore[operator]
+    return list(steps[-1].outputs) if steps else []
+
+
+def _run(chain: nn.Module, values: Tensor) -> Tensor:
+    for step in chain.values():  # type: ignore[operator]
+        values = step(values)
+    return values
+
+
+def _to_tensor(frame: pl.DataFrame, columns: Sequence[str], *, key: str) -> Tensor:
+    """`[B, n]` float32; null and infinite become NaN."""
+    for column in columns:
+        dtype = frame.schema[column]
+        if not (dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}):
+            raise TreadleError(
+                f"{key}: {column!r} is of type {dtype}, not a number; begin the block with a Vocabulary or Hashing "
+                "step, or derive a number from it"
+            )
+    value = pl.col(*columns).cast(pl.Float32)
+    numbers = frame.select(pl.when(value.is_finite()).then(value).fill_null(float("nan")))
+    return torch.from_numpy(numbers.to_numpy(order="c", writable=True)).reshape(len(frame), len(columns))

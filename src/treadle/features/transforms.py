@@ -1,0 +1,203 @@
+"""Fitted transforms of numbers. Missing is NaN on the way in; after `Impute` nothing is missing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from treadle.features.fitted import Transform
+from treadle.schema import TreadleError
+
+
+class Impute(Transform):
+    """Fill what is missing with a statistic of the training split, 0 where a column has no value at all.
+
+    With `indicator`, each column that had gaps in training gets a second one that says where they were.
+    """
+
+    center: Tensor  # [n]
+    gaps: Tensor  # [g] positions of the columns with an indicator
+
+    def __init__(self, *, columns: Sequence[str], strategy: Literal["median", "mean", "zero"], indicator: bool) -> None:
+        super().__init__(columns=columns)
+        self.strategy = strategy
+        self.indicator = indicator
+        self.register_buffer("center", torch.empty(0))
+        self.register_buffer("gaps", torch.empty(0, dtype=torch.int64))
+
+    @property
+    def outputs(self) -> list[str]:
+        """The columns, then `… missing` for each that had gaps."""
+        return self.columns + [f"{self.columns[i]} missing" for i in self.gaps.tolist()]
+
+    def fit(self, values: Tensor) -> None:
+        """Take the statistic of the values that are there."""
+        if self.strategy == "zero":
+            center = torch.zeros(values.shape[1])
+        elif self.strategy == "mean":
+            center = values.double().nanmean(dim=0).float()
+        else:
+            center = torch.stack([column.nanmedian() for column in values.T])
+        gaps = values.isnan().any(dim=0).nonzero()[:, 0] if self.indicator else self.gaps
+        self.learn(center=center.nan_to_num(0.0), gaps=gaps)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, n + g]`."""
+        missing = values.isnan()
+        filled = torch.where(missing, self.center, values)
+        return torch.cat([filled, missing[:, self.gaps].to(filled.dtype)], dim=1)
+
+
+class Standardize(Transform):
+    """Subtract the mean and divide by the standard deviation of the training split; a constant column becomes 0."""
+
+    mean: Tensor  # [n]
+    scale: Tensor  # [n]
+
+    def __init__(self, *, columns: Sequence[str]) -> None:
+        super().__init__(columns=columns)
+        self.register_buffer("mean", torch.empty(0))
+        self.register_buffer("scale", torch.empty(0))
+
+    def fit(self, values: Tensor) -> None:
+        """Mean and deviation of the values that are there, in double precision."""
+        present = ~values.isnan()
+        count = present.sum(dim=0).clamp(min=1)
+        exact = values.double().nan_to_num(0.0)
+        mean = exact.sum(dim=0) / count
+        deviation = (((exact - mean) * present) ** 2).sum(dim=0).div(count).sqrt()
+        constant = deviation <= 1e-9 * mean.abs().clamp(min=1e-3)
+        self.learn(mean=mean.float(), scale=torch.where(constant, 1.0, deviation).float())
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, n]`; NaN stays NaN."""
+        return (values - self.mean) / self.scale
+
+
+class Quantile(Transform):
+    """Map each column to its rank in the training split: uniform in [0, 1], or normal with variance 1.
+
+    Between the quantiles it is linear, beyond them constant. A value that fills several quantiles (many zeros) gets
+    the middle of its ranks. The idea is that of scikit-learn's QuantileTransformer.
+    """
+
+    knots: Tensor  # [n, q] distinct quantiles, ascending; padded with infinity
+    ranks: Tensor  # [n, q] rank of each knot; padded with the last
+
+    def __init__(self, *, columns: Sequence[str], num_quantiles: int, output: Literal["normal", "uniform"]) -> None:
+        super().__init__(columns=columns)
+        if num_quantiles < 2:  # noqa: PLR2004
+            raise TreadleError(f"num_quantiles must be at least 2, found {num_quantiles}")
+        self.num_quantiles = num_quantiles
+        self.output = output
+        self.register_buffer("knots", torch.empty(0, 0))
+        self.register_buffer("ranks", torch.empty(0, 0))
+
+    def fit(self, values: Tensor) -> None:
+        """Take the quantiles of each column; a column of one value, or of none, maps to the middle."""
+        knots = torch.full((values.shape[1], self.num_quantiles), torch.inf)
+        ranks = torch.zeros(values.shape[1], self.num_quantiles)
+        for index, column in enumerate(values.T):
+            distinct, counts = _take_quantiles(column, self.num_quantiles).unique_consecutive(return_counts=True)
+            middles = (counts.cumsum(0) - (counts + 1) / 2) / (self.num_quantiles - 1)
+            knots[index, : len(distinct)] = distinct
+            ranks[index] = middles[-1]
+            ranks[index, : len(distinct)] = middles
+        self.learn(knots=knots, ranks=ranks)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, n]`; NaN stays NaN."""
+        rank = _interpolate(values.T.contiguous(), self.knots, self.ranks).T
+        if self.output == "normal":
+            edge = 1e-4  # keeps the tails within 3.72 standard deviations
+            rank = math.sqrt(2.0) * torch.erfinv(2.0 * rank.clamp(edge, 1.0 - edge) - 1.0)
+        return torch.where(values.isnan(), torch.nan, rank)
+
+
+class PiecewiseLinear(Transform):
+    """Each column becomes `num_bins` columns that fill up one after another, 0 to 1, from bin to bin.
+
+    Bins lie between quantiles of the training split; bins of no width are left out.
+    Source: piecewise-linear encoding, arXiv 2203.05556.
+    """
+
+    edges: Tensor  # [m] left edge of each output
+    widths: Tensor  # [m]
+    origin: Tensor  # [m] the input column of each output
+
+    def __init__(self, *, columns: Sequence[str], num_bins: int) -> None:
+        super().__init__(columns=columns)
+        if num_bins < 1:
+            raise TreadleError(f"num_bins must be at least 1, found {num_bins}")
+        self.num_bins = num_bins
+        self.register_buffer("edges", torch.empty(0))
+        self.register_buffer("widths", torch.empty(0))
+        self.register_buffer("origin", torch.empty(0, dtype=torch.int64))
+
+    @property
+    def outputs(self) -> list[str]:
+        """`column ≥ edge` for each bin."""
+        origins = self.origin.tolist()
+        return [f"{self.columns[i]} ≥ {edge:.6g}" for i, edge in zip(origins, self.edges.tolist(), strict=True)]
+
+    def fit(self, values: Tensor) -> None:
+        """Place the bins; a constant column gets a single step."""
+        edges, widths, origin = [], [], []
+        for index, column in enumerate(values.T):
+            bounds = _take_quantiles(column, self.num_bins + 1).unique()
+            if len(bounds) == 1:
+                bounds = torch.cat([bounds, bounds + 1.0])
+            edges.append(bounds[:-1])
+            widths.append(bounds.diff())
+            origin.append(torch.full((len(bounds) - 1,), index))
+        self.learn(edges=torch.cat(edges), widths=torch.cat(widths), origin=torch.cat(origin))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, m]`; NaN stays NaN."""
+        return ((values[:, self.origin] - self.edges) / self.widths).clamp(0.0, 1.0)
+
+
+class Cyclic(Transform):
+    """Sine and cosine of a quantity that repeats: the hour with period 24, the weekday with period 7."""
+
+    def __init__(self, *, columns: Sequence[str], period: float) -> None:
+        super().__init__(columns=columns)
+        if period <= 0:
+            raise TreadleError(f"period must be above 0, found {period}")
+        self.period = period
+
+    @property
+    def outputs(self) -> list[str]:
+        """Sines first, then cosines."""
+        return [f"{function} {name}" for function in ("sin", "cos") for name in self.columns]
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, 2n]`; a missing value becomes (0, 0), the middle of the circle."""
+        angle = values * (2.0 * math.pi / self.period)
+        return torch.cat([angle.sin(), angle.cos()], dim=1).nan_to_num(0.0)
+
+
+def _take_quantiles(column: Tensor, num: int) -> Tensor:
+    """`num` quantiles of the values that are there, 0 to 1, with linear interpolation; zeros where there are none."""
+    present = column[~column.isnan()].numpy()
+    if not len(present):
+        return torch.zeros(num)
+    ordered = torch.from_numpy(np.sort(present))  # several times faster than torch's on a CPU
+    position = torch.linspace(0, len(ordered) - 1, num, dtype=torch.float64)
+    low, high = ordered[position.floor().long()].double(), ordered[position.ceil().long()].double()
+    return torch.lerp(low, high, position.frac()).float()
+
+
+def _interpolate(columns: Tensor, knots: Tensor, ranks: Tensor) -> Tensor:
+    """Linear interpolation of each row `[n, B]` through its own knots `[n, q]`, constant beyond them."""
+    last = (knots.isfinite().sum(dim=1, keepdim=True) - 1).clamp(min=1)
+    right = torch.searchsorted(knots, columns, right=True).clamp(min=1).minimum(last)
+    start, end = knots.gather(1, right - 1), knots.gather(1, right)
+    share = ((columns - start) / (end - start)).clamp(0.0, 1.0)
+    low, high = ranks.gather(1, right - 1), ranks.gather(1, right)
+    return torch.lerp(low, high, share.nan_to_num(0.0))
