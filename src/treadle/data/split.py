@@ -81,21 +81,16 @@ def _draw(strata: pl.Series, rule: RandomSplit | StratifiedSplit) -> pl.Series:
 
 
 def _by_group(groups: pl.Series, rule: GroupSplit) -> pl.Series:
-    """Whole groups, drawn until each split has its share of the rows."""
+    """Whole groups in random order, each to the first split that it fills by at least half of the group."""
     sizes = groups.value_counts().sort(groups.name)
     order = np.random.default_rng(rule.seed).permutation(len(sizes))
-    names = sizes[groups.name].to_list()
+    wanted: dict[Split, float] = {"test": rule.test * len(groups), "valid": rule.valid * len(groups)}
     assigned: dict[object, Split] = {}
-    wanted: list[tuple[Split, float]] = [("test", rule.test * len(groups)), ("valid", rule.valid * len(groups))]
-    for index in order:
-        while wanted and wanted[0][1] <= 0:
-            wanted.pop(0)
-        if wanted:
-            split, rest = wanted[0]
-            wanted[0] = (split, rest - sizes["count"][int(index)])
-        else:
-            split = "train"
-        assigned[names[int(index)]] = split
+    for group, size in sizes[order].iter_rows():
+        split = next((name for name, rest in wanted.items() if rest >= size / 2), "train")
+        if split in wanted:
+            wanted[split] -= size
+        assigned[group] = split
     return groups.replace_strict(assigned, return_dtype=pl.String).alias("split")
 
 

@@ -10,6 +10,7 @@ from polars.exceptions import PolarsError
 
 from treadle.data.contract import NUM_EXAMPLES, Breach, ContractError, check_contract
 from treadle.data.sql import collect, derive, parse
+from treadle.experiment.files import list_files
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Column, Data, Join, Table
 from treadle.schema import TreadleError
@@ -24,6 +25,7 @@ _DTYPES: dict[str, pl.DataType] = {
     "date": pl.Date(),
     "datetime": pl.Datetime("us"),
 }
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
 def load_tables(data: Data, *, root: Path, now: datetime) -> dict[str, pl.LazyFrame]:
@@ -39,12 +41,6 @@ def load_tables(data: Data, *, root: Path, now: datetime) -> dict[str, pl.LazyFr
         (frame,) = collect(_enrich(read[name], spec, tables=read, name=name), key=f"data.tables.{name}")
         enriched[name] = frame.lazy()
     return enriched
-
-
-def list_files(path: str, *, root: Path) -> list[Path]:
-    """The files of a table: one path, or a glob, relative to the project."""
-    files = sorted(root.glob(path)) if not Path(path).is_absolute() else [Path(path)]
-    return [file for file in files if file.is_file()]
 
 
 def read_table(spec: Table, *, name: str, root: Path, now: datetime) -> pl.DataFrame:
@@ -88,6 +84,8 @@ def _cast(dtype: pl.DataType, name: str, column: Column) -> pl.Expr:
         return _parse_moment(value).alias(name)
     if dtype == pl.String() and column.dtype == "date":
         return value.str.to_date(strict=False).alias(name)
+    if dtype == pl.String() and column.dtype == "bool":
+        return value.str.to_lowercase().replace_strict(_BOOLEANS, default=None, return_dtype=pl.Boolean).alias(name)
     return value.cast(_DTYPES[column.dtype], strict=False).alias(name)
 
 

@@ -1,0 +1,195 @@
+"""The command line: verbs to functions. Each verb imports what it needs, so that `--help` costs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from treadle.pipeline import Run
+
+STAGE_NAMES = ("prepare", "featurize", "train", "evaluate")
+_OVERRIDES = "Hydra overrides: experiment=flights_linear model=mlp schedule.max_epochs=3"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; 0 is success, 1 a failure at work, 2 a mistake in the configuration or the command."""
+    options = _build_parser().parse_args(arguments)
+    from treadle.schema import TreadleError
+
+    try:
+        return int(options.run(options) or 0)
+    except TreadleError as error:
+        sys.stderr.write(f"treadle {options.verb}: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write(f"treadle {options.verb}: interrupted; the same command goes on from the last epoch\n")
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="treadle",
+        description="One composed configuration describes a whole turn of the machine-learning loop.",
+        epilog="Start with: treadle run",
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.set_defaults(run=run)
+        return verb
+
+    check = add("check", _check, "Say what is wrong with a selection, before anything runs.")
+    compose = add("compose", _compose, "Compose, check and print (or write) the resolved experiment.")
+    compose.add_argument("--selection", type=Path, metavar="FILE", help="take the selection of a params.yaml")
+    compose.add_argument("-o", "--output", type=Path, metavar="FILE", help="write resolved.yaml here")
+    run = add("run", _run, "Run every stage: prepare, featurize, train, evaluate.")
+    stages = {
+        name: add(name, _run_stage, f"Run the stages up to {name}.") for name in STAGE_NAMES
+    }
+    for verb in stages.values():
+        verb.add_argument("--folder", type=Path, help="run this stage alone in that folder, by its resolved.yaml")
+        verb.add_argument("--resolved", type=Path, metavar="FILE", help="another resolved.yaml for --folder")
+    for verb in (check, compose, run, *stages.values()):
+        verb.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES)
+    for verb in (run, *stages.values()):
+        verb.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
+
+    compare = add("compare", _compare, "Compare finished runs: configuration apart from metrics.")
+    compare.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders (default: all under runs/)")
+    compare.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with curves")
+    predict = add("predict", _predict, "Judge the rows of a file by the bundle of a run.")
+    predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or a bundle")
+    predict.add_argument("rows", type=Path, metavar="ROWS", help="Parquet or CSV")
+    predict.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="Parquet or CSV")
+    predict.add_argument(
+        "--allow", action="append", default=[], metavar="PREFIX", help="your own package, where the bundle uses it"
+    )
+    completion = add("completion", _completion, "Print the completion script of a shell.")
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completion.add_argument("--words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+# --- configuration ------------------------------------------------------------------------------------
+
+
+def _check(options: argparse.Namespace) -> None:
+    from treadle.experiment.resolved import resolve
+
+    experiment, _ = resolve(overrides=options.overrides, root=Path.cwd())
+    _say(f"{experiment.name}: sound")
+
+
+def _compose(options: argparse.Namespace) -> None:
+    from treadle.experiment.resolved import dump, resolve
+    from treadle.experiment.selection import read_selection
+
+    root = Path.cwd()
+    selected = read_selection(options.selection, root=root) if options.selection is not None else []
+    _, values = resolve(overrides=[*selected, *options.overrides], root=root)
+    if options.output is None:
+        _say(dump(values).rstrip())
+    else:
+        options.output.write_text(dump(values), encoding="utf-8")
+
+
+# --- the turn -----------------------------------------------------------------------------------------
+
+
+def _run(options: argparse.Namespace) -> None:
+    _bring_up(options, upto=STAGE_NAMES[-1])
+
+
+def _run_stage(options: argparse.Namespace) -> None:
+    if options.folder is None:
+        _bring_up(options, upto=options.verb)
+        return
+    from treadle.experiment.resolved import FILE
+    from treadle.schema import TreadleError
+
+    if options.overrides:
+        raise TreadleError("overrides and --folder exclude each other: a folder's resolved.yaml is already composed")
+    from treadle.pipeline import run_stage
+
+    resolved_file = options.resolved if options.resolved is not None else options.folder / FILE
+    current = run_stage(options.verb, resolved_file=resolved_file, folder=options.folder, root=Path.cwd(), say=_say)
+    _show(current, upto=options.verb)
+
+
+def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
+    if options.cfg is not None:
+        from treadle.experiment.resolved import dump, resolve
+
+        _say(dump(resolve(overrides=options.overrides, root=Path.cwd())[1]).rstrip())
+        return
+    from treadle.experiment.resolved import resolve
+    from treadle.pipeline import run
+
+    root = Path.cwd()
+    experiment, values = resolve(overrides=options.overrides, root=root)
+    current = run(experiment, values, root=root, upto=upto, say=_say)
+    _show(current, upto=upto)
+
+
+def _show(current: Run, *, upto: str) -> None:
+    folder = current.folder.relative_to(Path.cwd()) if current.folder.is_relative_to(Path.cwd()) else current.folder
+    if set(current.states.values()) == {"unchanged"}:
+        _say(f"unchanged  {folder}")
+    elif upto == STAGE_NAMES[-1]:
+        from rich.console import Console
+
+        from treadle.verdict import print_verdict
+
+        print_verdict(current.experiment, folder, console=Console(width=None if sys.stdout.isatty() else 120))
+    else:
+        _say(f"{upto:<10} {folder}")
+
+
+# --- results ------------------------------------------------------------------------------------------
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from treadle import compare
+    from treadle.schema import TreadleError
+
+    folders = compare.find_runs(options.runs or [Path("runs")])
+    if not folders:
+        raise TreadleError("no finished run found; `treadle run` makes one")
+    runs = [compare.read_run(folder) for folder in folders]
+    compare.print_comparison(runs, Console(width=None if sys.stdout.isatty() else 160))
+    if options.html is not None:
+        compare.write_page(runs, options.html)
+        _say(f"page     {options.html}")
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from treadle.bundle import TARGETS, load
+    from treadle.rows import read_rows, write_rows
+
+    bundle = load(options.run_folder, targets=[*TARGETS, *options.allow])
+    predicted = bundle.predict(read_rows(options.rows))
+    write_rows(predicted, options.output)
+    _say(f"{len(predicted):,} rows  {options.output}")
+
+
+def _completion(options: argparse.Namespace) -> None:
+    from treadle import completion
+
+    if options.words is None:
+        _say(completion.make_script(options.shell))
+    else:
+        _say("\n".join(completion.complete(options.words, root=Path.cwd())))

@@ -1,0 +1,110 @@
+"""The stage `evaluate`: judge the bundle of a run on its test split, beside the baselines."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from treadle.bundle import Bundle, load
+from treadle.evaluation.baselines import fit_baseline
+from treadle.evaluation.curves import draw_curves
+from treadle.evaluation.report import write_report
+from treadle.experiment.spec import Experiment
+from treadle.features.featurize import load_batch, read_target
+from treadle.features.featurizer import Featurizer
+from treadle.metrics import compute_metrics
+from treadle.schema import TreadleError
+
+PARITY = 1e-6  # largest difference between a row judged alone and among others
+
+
+def evaluate(experiment: Experiment, *, folder: Path) -> None:
+    """Write `folder/evaluation`: metrics.json, predictions.parquet, parity.json, plots/ and report.html.
+
+    Raises:
+        TreadleError: a row judged alone gets another prediction than in the batch.
+    """
+    torch.set_num_threads(1)
+    bundle = load(folder / "bundle", targets=experiment.targets)
+    test = pl.read_parquet(folder / "examples" / "test.parquet")
+    target = read_target(test, classes=bundle.classes)
+    predicted = bundle.predict(test)
+    prediction = read_predictions(predicted, bundle)
+    out = folder / "evaluation"
+    (out / "plots").mkdir(parents=True, exist_ok=True)
+    predicted.write_parquet(out / "predictions.parquet")
+    parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
+    (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
+
+    judge = {"task": bundle.task, "target": target, "threshold": experiment.evaluation.threshold}
+    results = {"model": compute_metrics(prediction=prediction, **judge)}
+    for name, values in _predict_baselines(experiment, bundle, test, folder).items():
+        results[name] = compute_metrics(prediction=values, **judge)
+    (out / "metrics.json").write_text(json.dumps(_without_nan(results), indent=2) + "\n", encoding="utf-8")
+
+    num_bins = experiment.evaluation.calibration_bins
+    curves = draw_curves(task=bundle.task, prediction=prediction, target=target, num_bins=num_bins)
+    for curve in curves:
+        curve.write(out / "plots")
+    write_report(experiment, results=results, curves=curves, parity=parity, folder=folder)
+
+
+def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
+    """`[B]` probability or value, or `[B, K]` probabilities, from the frame that `Bundle.predict` gives."""
+    if bundle.task == "multiclass":
+        return torch.from_numpy(predicted.select(f"probability_{name}" for name in bundle.classes).to_numpy(writable=True))
+    name = "probability" if bundle.task == "binary" else "prediction"
+    return torch.from_numpy(predicted[name].to_numpy(writable=True))
+
+
+def check_parity(bundle: Bundle, rows: pl.DataFrame, predicted: pl.DataFrame, *, num_rows: int) -> dict[str, Any]:
+    """Judge rows one by one, as a server would, and compare with the batch.
+
+    Raises:
+        TreadleError: they differ by more than `PARITY`, relative to the value where it is above 1.
+    """
+    step = max(1, len(rows) // num_rows) if num_rows else 1
+    positions = list(range(0, len(rows), step))[:num_rows]
+    batch = read_predictions(predicted, bundle)
+    largest = 0.0
+    for position in positions:
+        alone = read_predictions(bundle.predict(rows[position].to_dicts()), bundle)[0]
+        difference = (alone - batch[position]).abs() / batch[position].abs().clamp(min=1.0)
+        largest = max(largest, float(difference.max()))
+    if largest > PARITY:
+        raise TreadleError(f"parity: a row alone and in a batch differ by {largest:.3g}, more than {PARITY:g}")
+    return {"rows": len(positions), "largest_difference": largest, "allowed": PARITY}
+
+
+def _predict_baselines(experiment: Experiment, bundle: Bundle, test: pl.DataFrame, folder: Path) -> dict[str, Tensor]:
+    if not experiment.evaluation.baselines:
+        return {}
+    featurizer = Featurizer.load(folder / "features", targets=experiment.targets)
+    rows = load_batch(folder / "features" / "train.pt")
+    inputs = featurizer(test)
+    predictions = {}
+    for name in experiment.evaluation.baselines:
+        predict = fit_baseline(
+            name,
+            rows,
+            task=bundle.task,
+            num_classes=len(bundle.classes),
+            cardinalities=featurizer.cardinalities,
+            seed=experiment.seed,
+        )
+        predictions[name] = predict(inputs)
+    return predictions
+
+
+def _without_nan(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+    """JSON has no NaN: a metric that is not defined for these rows is null."""
+    return {
+        name: {metric: value if math.isfinite(value) else None for metric, value in values.items()}
+        for name, values in results.items()
+    }

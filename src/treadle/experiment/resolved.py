@@ -1,0 +1,58 @@
+"""resolved.yaml: the composed, checked and frozen experiment. Nothing downstream reads conf/ again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from treadle.experiment.check import check
+from treadle.experiment.compose import compose
+from treadle.experiment.spec import Experiment
+from treadle.experiment.stages import CODE, fingerprint_stages
+from treadle.schema import TreadleError
+
+FILE = "resolved.yaml"
+_HEADER = "# Written by `treadle compose`: every value of the experiment, and the fingerprint of each stage's code.\n"
+
+
+def resolve(*, overrides: list[str], root: Path) -> tuple[Experiment, dict[str, Any]]:
+    """Compose, check, and add the code: the typed experiment and the values of resolved.yaml.
+
+    Raises:
+        ConfigError: with every problem at once.
+    """
+    composed = compose(overrides=overrides, root=root)
+    experiment = check(composed)
+    values = experiment.model_dump(mode="json")
+    return experiment, {**values, CODE: fingerprint_stages(values)}
+
+
+def dump(values: dict[str, Any]) -> str:
+    """The text of a resolved.yaml."""
+    return _HEADER + yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
+    """Read what `dump` wrote.
+
+    Raises:
+        TreadleError: the file is missing or does not hold an experiment.
+    """
+    if not path.is_file():
+        raise TreadleError(f"no {path}; `treadle compose` writes it")
+    values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    try:
+        experiment = Experiment.model_validate({key: value for key, value in values.items() if key != CODE})
+    except (pydantic.ValidationError, AttributeError) as error:
+        raise TreadleError(f"{path} is not a resolved experiment; write it anew with `treadle compose`: {error}") from error
+    return experiment, values
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Repeated nodes are written out: an alias would hide what a diff should show."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the same for each
+        return True

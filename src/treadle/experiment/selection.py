@@ -1,0 +1,67 @@
+"""params.yaml: which option of each group, and single values. It is what `dvc exp run -S` edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from treadle.experiment.compose import list_options
+from treadle.experiment.problems import ConfigError, Problem, nearest
+from treadle.schema import TreadleError
+
+FILE = "params.yaml"
+SET = "set"  # key of single values
+
+
+def read_selection(path: Path, *, root: Path) -> list[str]:
+    """The selection as Hydra overrides.
+
+    They are plain `key=value`, never `++key=value`: a key that does not exist is a mistake, not a new key.
+
+    Raises:
+        ConfigError: the file names something that is not a group.
+    """
+    if not path.is_file():
+        raise TreadleError(f"no {path}; it holds the selection, such as `experiment: flights`")
+    try:
+        selection = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
+    except yaml.YAMLError as error:
+        raise TreadleError(f"{path} is not YAML: {error}") from error
+    groups = list_options(root)
+    allowed = [*groups, SET]
+    problems = [
+        Problem(name, f"{name!r} is not a group", nearest(name, allowed), path.name)
+        for name in selection
+        if name not in allowed
+    ]
+    if problems:
+        raise ConfigError(problems)
+    chosen = [f"{group}={value}" for group, value in selection.items() if group != SET and value is not None]
+    return [*chosen, *_flatten(selection.get(SET) or {}, "")]
+
+
+def _flatten(values: dict[str, Any], prefix: str) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}={quote(value)}"
+
+
+def quote(value: Any) -> str:
+    """A value in Hydra's override grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    if isinstance(value, list):
+        return "[" + ",".join(map(quote, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{k}:{quote(v)}" for k, v in value.items()) + "}"
+    return str(value)

@@ -1,0 +1,131 @@
+"""The stages of a turn as data: what each reads, runs and writes; and from that, what identifies a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from treadle.experiment.files import list_files
+from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint_files
+from treadle.schema import TreadleError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the turn."""
+
+    name: str
+    module: str  # its code: this module and what it imports
+    slices: tuple[str, ...]  # keys of the experiment that can change its result
+    after: str | None  # the stage whose results it reads
+    outs: tuple[str, ...]  # what it writes in the run folder
+
+
+STAGES = (
+    Stage("prepare", "treadle.data.prepare", ("data",), None, ("examples",)),
+    Stage("featurize", "treadle.features.featurize", ("features",), "prepare", ("features",)),
+    Stage(
+        "train",
+        "treadle.training.train",
+        (
+            "seed",
+            "model",
+            "schedule",
+            "trainer.precision",
+            "trainer.threads",
+            "trainer.limit_batches",
+            "trainer.overfit_batches",
+        ),
+        "featurize",
+        ("model", "bundle", "metrics.csv"),
+    ),
+    Stage("evaluate", "treadle.evaluation.evaluate", ("evaluation",), "train", ("evaluation",)),
+)
+
+# Keys that cannot change a result: they say where and how, and under which name. A test holds that every key of
+# an experiment is either in a stage's slices or here.
+WITHOUT_EFFECT = (
+    "name",
+    "targets",
+    "tracker",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.strategy",
+    "trainer.num_nodes",
+)
+
+CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
+
+
+def get_stage(name: str) -> Stage:
+    """The stage of that name."""
+    return next(stage for stage in STAGES if stage.name == name)
+
+
+def take_slice(values: dict[str, Any], stage: Stage) -> dict[str, Any]:
+    """The part of an experiment that the stage depends on, by dotted key."""
+    return {key: _get(values, key) for key in stage.slices}
+
+
+def _get(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        values = values[part]
+    return values
+
+
+def fingerprint_stages(values: dict[str, Any]) -> dict[str, str]:
+    """The code of each stage: its module, the classes that its slices name, and what they import."""
+    fingerprints = {}
+    for stage in STAGES:
+        named = {target.rpartition(".")[0] for target in _list_targets(take_slice(values, stage))}
+        fingerprints[stage.name] = fingerprint_code([stage.module, *sorted(named)])
+    return fingerprints
+
+
+def _list_targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for value in node.values():
+            yield from _list_targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _list_targets(value)
+
+
+def sign_stages(values: dict[str, Any], *, root: Path, memory: Path) -> dict[str, str]:
+    """The signature of each stage: its slices, its code, and the signature of what it reads.
+
+    Args:
+        values: the experiment with its `code`.
+        root: the project; paths of tables are relative to it.
+        memory: where hashes of data files are remembered.
+    """
+    signatures: dict[str, str] = {}
+    for stage in STAGES:
+        reads = (
+            signatures[stage.after]
+            if stage.after is not None
+            else fingerprint_files(_list_data_files(values, root), root=root, memory=memory)
+        )
+        parts = {"slices": take_slice(values, stage), "code": values[CODE][stage.name], "reads": reads}
+        signatures[stage.name] = digest(json.dumps(parts, sort_keys=True))
+    return signatures
+
+
+def _list_data_files(values: dict[str, Any], root: Path) -> Iterator[Path]:
+    for name, table in values["data"]["tables"].items():
+        files = list_files(table["path"], root=root)
+        if not files:
+            raise TreadleError(
+                f"data.tables.{name}.path: no file at {table['path']!r} in {root}; `dvc pull` fetches versioned data"
+            )
+        yield from files
+
+
+def name_run(values: dict[str, Any], signatures: dict[str, str]) -> str:
+    """`<name>-<id>`: the same for whatever gives the same result."""
+    return f"{values['name']}-{signatures[STAGES[-1].name][:8]}"

@@ -1,0 +1,308 @@
+"""The pipeline: stages in order, in a run folder that one process at a time may write, over a cache by signature.
+
+    runs/<name>-<id>/       one run: the stages' outputs, resolved.yaml, stages.json, run.log, wandb/
+    runs/.stages/<stage>/   outputs by signature, hard-linked into every run that shares them
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from treadle.experiment import resolved
+from treadle.experiment.spec import Experiment
+from treadle.experiment.stages import STAGES, Stage, get_stage, name_run, sign_stages
+from treadle.provenance import write_provenance
+from treadle.tracking import Tracking, track
+
+State = Literal["ran", "shared", "unchanged"]
+Say = Callable[[str], None]
+
+RUNS = "runs"
+_CACHE = ".stages"
+_RECORD = "stages.json"
+
+
+@dataclass
+class Run:
+    """One run folder and what was done in it."""
+
+    experiment: Experiment
+    values: dict[str, Any]
+    signatures: dict[str, str]
+    folder: Path
+    root: Path
+    states: dict[str, State] = field(default_factory=dict)
+
+
+# --- a command's road ---------------------------------------------------------------------------------
+
+
+def run(experiment: Experiment, values: dict[str, Any], *, root: Path, upto: str, say: Say) -> Run:
+    """Bring a run up to a stage: each stage before it runs, is shared from another run, or is unchanged.
+
+    The folder follows from the run's identity. A second process that wants the same folder waits for the first.
+
+    Args:
+        experiment: checked.
+        values: of its resolved.yaml.
+        root: the project.
+        upto: the last stage.
+        say: takes each line of progress.
+    """
+    cache = root / RUNS / _CACHE
+    signatures = sign_stages(values, root=root, memory=cache / "files.json")
+    current = Run(experiment, values, signatures, root / RUNS / name_run(values, signatures), root)
+    current.folder.mkdir(parents=True, exist_ok=True)
+    with _claim(current.folder / ".lock", say=say, what=str(current.folder.relative_to(root))):
+        (current.folder / resolved.FILE).write_text(resolved.dump(values), encoding="utf-8")
+        with _open_tracking(current, say) as tracking:
+            for stage in STAGES[: STAGES.index(get_stage(upto)) + 1]:
+                _bring_up(current, stage, cache, tracking, say)
+    return current
+
+
+def _bring_up(current: Run, stage: Stage, cache: Path, tracking: _LazyTracking, say: Say) -> None:
+    signature = current.signatures[stage.name]
+    if _is_done(current.folder, stage, signature):
+        current.states[stage.name] = "unchanged"
+        return
+    store = cache / stage.name / signature
+    store.parent.mkdir(parents=True, exist_ok=True)
+    with _claim(store.with_suffix(".lock"), say=say, what=f"stage {stage.name}"):
+        if store.is_dir():
+            _remove_outs(current.folder, stage)
+            _link_outs(stage, source=store, target=current.folder)
+            current.states[stage.name] = "shared"
+            say(f"{stage.name:<10} shared with another run")
+        else:
+            seconds = _execute(current, stage, tracking, say)
+            _publish(stage, source=current.folder, store=store)
+            current.states[stage.name] = "ran"
+            say(f"{stage.name:<10} done in {seconds:.1f} s")
+    _record(current.folder, stage, signature)
+    if stage.name in _TRACKED:
+        _TRACKED[stage.name](current.folder, tracking.get())
+
+
+# --- DVC's road ---------------------------------------------------------------------------------------
+
+
+def run_stage(name: str, *, resolved_file: Path, folder: Path, root: Path, say: Say) -> Run:
+    """Run one stage as DVC orders it: what it reads lies in `folder`, what it writes DVC keeps."""
+    experiment, values = resolved.read(resolved_file)
+    signatures = sign_stages(values, root=root, memory=root / RUNS / _CACHE / "files.json")
+    current = Run(experiment, values, signatures, folder, root)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _claim(folder / ".lock", say=say, what=str(folder)):
+        if resolved_file.resolve() != (folder / resolved.FILE).resolve():
+            shutil.copyfile(resolved_file, folder / resolved.FILE)
+        with _open_tracking(current, say) as tracking:
+            seconds = _execute(current, get_stage(name), tracking, say)
+            if name in _TRACKED:
+                _TRACKED[name](folder, tracking.get())
+    say(f"{name:<10} done in {seconds:.1f} s")
+    current.states[name] = "ran"
+    return current
+
+
+# --- one stage ----------------------------------------------------------------------------------------
+
+
+def _execute(current: Run, stage: Stage, tracking: _LazyTracking, say: Say) -> float:
+    """Run a stage from a clean start, and return its seconds; if it fails, no half-written folder remains."""
+    say(f"{stage.name:<10} …")
+    _log(current.folder, f"{stage.name} begins")
+    _remove_outs(current.folder, stage)
+    start = time.perf_counter()
+    try:
+        _STAGE_FUNCTIONS[stage.name](current, tracking)
+    except BaseException as error:
+        for out in stage.outs:
+            if (current.folder / out).is_dir():
+                shutil.rmtree(current.folder / out)
+        _log(current.folder, f"{stage.name} failed: {type(error).__name__}: {error}")
+        raise
+    seconds = time.perf_counter() - start
+    _log(current.folder, f"{stage.name} done in {seconds:.2f} s")
+    return seconds
+
+
+def _prepare(current: Run, tracking: _LazyTracking) -> None:
+    from treadle.data.prepare import prepare  # noqa: PLC0415 - each stage imports its own libraries
+
+    now = datetime.now(tz=UTC).replace(tzinfo=None)
+    prepare(current.experiment.data, root=current.root, folder=current.folder / "examples", now=now)
+
+
+def _featurize(current: Run, tracking: _LazyTracking) -> None:
+    from treadle.features.featurize import featurize  # noqa: PLC0415
+
+    experiment, folder = current.experiment, current.folder
+    featurize(
+        experiment.features,
+        task=experiment.data.task,
+        targets=experiment.targets,
+        examples=folder / "examples",
+        folder=folder / "features",
+    )
+
+
+def _train(current: Run, tracking: _LazyTracking) -> None:
+    from treadle.training.train import train  # noqa: PLC0415
+
+    def log(row: Mapping[str, float], step: int) -> None:
+        tracking.get().log(row, step=step)
+
+    train(current.experiment, folder=current.folder, signature=current.signatures["train"], log=log)
+
+
+def _evaluate(current: Run, tracking: _LazyTracking) -> None:
+    from treadle.evaluation.evaluate import evaluate  # noqa: PLC0415
+
+    evaluate(current.experiment, folder=current.folder)
+
+
+_STAGE_FUNCTIONS: dict[str, Callable[[Run, _LazyTracking], None]]
+_STAGE_FUNCTIONS = {"prepare": _prepare, "featurize": _featurize, "train": _train, "evaluate": _evaluate}
+
+
+# --- tracking -----------------------------------------------------------------------------------------
+
+
+class _LazyTracking:
+    """The run's record in W&B, opened when the first stage has something to say."""
+
+    def __init__(self, stack: ExitStack, current: Run) -> None:
+        self.stack = stack
+        self.current = current
+        self.opened: Tracking | None = None
+
+    def get(self) -> Tracking:
+        if self.opened is None:
+            current = self.current
+            about = write_provenance(current.folder, root=current.root)
+            context = track(
+                settings=current.experiment.tracker,
+                folder=current.folder,
+                name=current.folder.name if current.folder.parent.name == RUNS else current.experiment.name,
+                signature=current.signatures["train"],
+                config=current.values,
+                about={**about, "changes": (current.folder / "changes.diff").read_text(encoding="utf-8")},
+            )
+            self.opened = self.stack.enter_context(context)
+        return self.opened
+
+
+@contextmanager
+def _open_tracking(current: Run, say: Say) -> Iterator[_LazyTracking]:
+    with ExitStack() as stack:
+        yield _LazyTracking(stack, current)
+
+
+def _track_training(folder: Path, tracking: Tracking) -> None:
+    """Hand over the epochs that the record lacks: those of a shared stage, or of spawned processes."""
+    from treadle.training.history import read_history  # noqa: PLC0415
+
+    for row in read_history(folder / "metrics.csv"):
+        step = int(row.pop("step"))
+        if step > tracking.last_step:
+            tracking.log(row, step=step)
+
+
+def _track_verdict(folder: Path, tracking: Tracking) -> None:
+    """Hand over the verdict: metrics, curves, bundle."""
+    from treadle.evaluation.curves import read_curves  # noqa: PLC0415
+
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    values = {f"{who}/{name}": value for who, results in metrics.items() for name, value in results.items()}
+    tracking.summarize({name: value for name, value in values.items() if value is not None})
+    for curve in read_curves(folder / "evaluation" / "plots"):
+        tracking.log_curve(name=curve.name, title=curve.title, x=curve.x, y=curve.y, rows=curve.rows)
+    tracking.log_bundle(folder / "bundle", name=folder.name)
+
+
+_TRACKED: dict[str, Callable[[Path, Tracking], None]] = {"train": _track_training, "evaluate": _track_verdict}
+
+
+# --- folders ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _claim(path: Path, *, say: Say, what: str) -> Iterator[None]:
+    """Hold a lock; the system frees it when the process ends, however that is."""
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say(f"{what} is in use by another process; waiting for it")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _is_done(folder: Path, stage: Stage, signature: str) -> bool:
+    return _read_record(folder).get(stage.name) == signature and all((folder / out).exists() for out in stage.outs)
+
+
+def _read_record(folder: Path) -> dict[str, str]:
+    file = folder / _RECORD
+    record: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return record
+
+
+def _record(folder: Path, stage: Stage, signature: str) -> None:
+    record = {**_read_record(folder), stage.name: signature}
+    replacement = folder / f"{_RECORD}.tmp"
+    replacement.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    replacement.replace(folder / _RECORD)
+
+
+def _remove_outs(folder: Path, stage: Stage) -> None:
+    for out in stage.outs:
+        path = folder / out
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _publish(stage: Stage, *, source: Path, store: Path) -> None:
+    """Keep a stage's outputs for other runs: all of them or none."""
+    partial = store.with_suffix(f".{os.getpid()}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    _link_outs(stage, source=source, target=partial)
+    partial.replace(store)
+
+
+def _link_outs(stage: Stage, *, source: Path, target: Path) -> None:
+    for out in stage.outs:
+        if (source / out).is_dir():
+            shutil.copytree(source / out, target / out, copy_function=_link)
+        else:
+            _link(source / out, target / out)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copyfile(source, target)
+
+
+def _log(folder: Path, text: str) -> None:
+    with (folder / "run.log").open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now(tz=UTC):%Y-%m-%d %H:%M:%S} {text}\n")

@@ -1,0 +1,1 @@
+"""Learning: one learner for every task, over rows that lie in memory."""

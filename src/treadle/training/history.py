@@ -1,0 +1,77 @@
+"""The plain record of training: one row an epoch, in memory, in `metrics.csv`, and to whoever listens."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+
+from treadle.training.learner import Learner
+
+EpochLog = Callable[[Mapping[str, float], int], None]  # (values, step)
+
+
+class History(lightning.Callback):
+    """Write each epoch's row as soon as it is known. The rows travel in the checkpoint, so that resuming drops none."""
+
+    def __init__(self, path: Path, *, log: EpochLog) -> None:
+        self.path = path
+        self.log = log
+        self.rows: list[dict[str, float]] = []
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Begin the file with what a checkpoint brought."""
+        if trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)
+            for index in range(len(self.rows)):
+                self._append(self.rows[index])
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Add the row of the epoch that ends."""
+        assert isinstance(pl_module, Learner)
+        train_loss = float(torch.stack(pl_module.train_losses).mean())
+        row = {
+            "epoch": float(trainer.current_epoch + 1),
+            "step": float(trainer.global_step),
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "train/loss": train_loss,
+            **{f"valid/{name}": value for name, value in pl_module.epoch_metrics.items()},
+        }
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            self._append(row)
+            self.log({name: value for name, value in row.items() if name != "step"}, trainer.global_step)
+
+    def _append(self, row: dict[str, float]) -> None:
+        new = not self.path.exists()
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            if new:
+                writer.writerow(row)
+            writer.writerow(int(v) if name in {"epoch", "step"} else repr(v) for name, v in row.items())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the rows of the checkpoint."""
+        self.rows = list(state_dict["rows"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A listener (an open W&B run) does not follow into spawned processes; the file does.
+        return {**self.__dict__, "log": _ignore}
+
+
+def _ignore(values: Mapping[str, float], step: int) -> None:
+    pass
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The rows of a `metrics.csv`."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

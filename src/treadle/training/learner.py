@@ -1,0 +1,112 @@
+"""The one learner: any network, any task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+from torch.optim.lr_scheduler import LambdaLR
+
+from treadle.bundle import to_prediction
+from treadle.experiment.build import build
+from treadle.experiment.spec import Experiment
+from treadle.metrics import EPSILON, compute_metrics
+from treadle.schema import Batch, Task
+
+DECISION = 0.5  # threshold of accuracy and F1 while training; the verdict uses `evaluation.threshold`
+
+
+class Learner(lightning.LightningModule):
+    """Loss and metrics come from the task, optimizer and rates from the schedule, the network from the model."""
+
+    def __init__(
+        self, network: nn.Module, *, experiment: Experiment, num_steps: int, target_mean: float, target_scale: float
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.experiment = experiment
+        self.task = experiment.data.task
+        self.num_steps = num_steps
+        self.target_mean = target_mean
+        self.target_scale = target_scale
+        self.gathered: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.train_losses: list[Tensor] = []
+        self.epoch_metrics: dict[str, float] = {}  # of the last validation
+
+    def configure_optimizers(self) -> Any:
+        """Optimizer, with its rate set at each step to a factor of the configured one."""
+        schedule, targets = self.experiment.schedule, self.experiment.targets
+        make_optimizer = build({**schedule.optimizer, "_partial_": True}, key="schedule.optimizer", targets=targets)
+        optimizer = make_optimizer(self.parameters())
+        factor = build(schedule.lr_schedule, key="schedule.lr_schedule", targets=targets, num_steps=self.num_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it."""
+        torch.manual_seed(self.experiment.seed * 1_000_003 + self.current_epoch + 1)
+        self.train_losses.clear()
+
+    def training_step(self, batch: Batch, _: int) -> Tensor:
+        """The mean loss of the batch."""
+        loss = compute_loss(self.network(batch.numeric, batch.ids), batch, task=self.task)
+        self.train_losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Keep the predictions; they are judged together at the end of the epoch."""
+        prediction = to_prediction(self.network(batch.numeric, batch.ids), task=self.task)
+        self.gathered.append((prediction, batch.target, batch.weight))
+
+    def on_validation_epoch_end(self) -> None:
+        """Judge all rows of the validation split together."""
+        parts = [torch.cat(part) for part in zip(*self.gathered, strict=True)]
+        self.gathered.clear()
+        if self.trainer.world_size > 1:
+            parts = [self.all_gather(part).flatten(0, 1) for part in parts]
+        prediction, target, weight = parts
+        loss = float(_prediction_loss(prediction, target, weight, task=self.task))
+        if self.task == "regression":
+            prediction = prediction * self.target_scale + self.target_mean
+            target = target * self.target_scale + self.target_mean
+        metrics = compute_metrics(task=self.task, prediction=prediction, target=target, threshold=DECISION)
+        self.epoch_metrics = {"loss": loss, **metrics}
+        monitor = self.experiment.schedule.monitor
+        self.log(monitor, self.epoch_metrics[monitor], logger=False)
+
+
+def compute_loss(output: Tensor, batch: Batch, *, task: Task) -> Tensor:
+    """Mean over rows (by weight) and over the members of an ensemble.
+
+    Args:
+        output: `[B, out]` or `[B, k, out]`.
+        batch: its target is standardised for a regression.
+        task: log loss for `binary` and `multiclass`, squared error for `regression`.
+    """
+    num_rows, num_outputs = output.shape[0], output.shape[-1]
+    members = output.reshape(num_rows, -1, num_outputs)
+    target = batch.target[:, None].expand(-1, members.shape[1])
+    if task == "multiclass":
+        each = nnf.cross_entropy(members.flatten(0, 1), target.flatten(), reduction="none", ignore_index=-1)
+        each = each.view_as(target)
+    elif task == "binary":
+        each = nnf.binary_cross_entropy_with_logits(members[..., 0], target, reduction="none")
+    else:
+        each = (members[..., 0] - target).square()
+    return (each.mean(dim=1) * batch.weight).sum() / batch.weight.sum().clamp(min=EPSILON)
+
+
+def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, task: Task) -> Tensor:
+    """The same loss, of the prediction that the bundle will give."""
+    if task == "binary":
+        each = nnf.binary_cross_entropy(prediction.clamp(EPSILON, 1 - EPSILON), target, reduction="none")
+    elif task == "multiclass":
+        logs = prediction.clamp(EPSILON, 1).log()
+        each = nnf.nll_loss(logs, target, reduction="none", ignore_index=-1)
+    else:
+        each = (prediction - target).square()
+    return (each * weight).sum() / weight.sum().clamp(min=EPSILON)
+
+

@@ -1,0 +1,241 @@
+"""The stage `train`: from tensors to a bundle."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
+from torch import nn
+
+from treadle.bundle import Bundle, build_network
+from treadle.experiment.spec import Experiment
+from treadle.features.featurize import load_batch
+from treadle.features.featurizer import Featurizer
+from treadle.schema import Batch, TreadleError, find_metric
+from treadle.training.history import EpochLog, History
+from treadle.training.learner import Learner
+from treadle.training.loader import BatchLoader
+from treadle.training.progress import make_progress
+
+VALID_CHUNK = 16_384  # rows of a validation batch; it does not change the numbers
+
+
+def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog) -> None:
+    """Train on `folder/features`, and write `folder/model`, `folder/bundle` and `folder/metrics.csv`.
+
+    An interrupted training of the same signature goes on from its last epoch: its state stands in
+    `folder/checkpoints`, outside of the stage's outputs.
+
+    Raises:
+        TreadleError: the machine lacks what `trainer` asks for, or the loss is not a number.
+    """
+    _require_machine(experiment)
+    torch.set_num_threads(experiment.trainer.threads)
+    torch.manual_seed(experiment.seed)
+    features = folder / "features"
+    inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
+    rows = {split: load_batch(features / f"{split}.pt") for split in ("train", "valid")}
+    rows = _limit_rows(rows, experiment)
+    mean, scale = _measure_target(rows["train"], experiment)
+    network = build_network(
+        experiment.model,
+        targets=experiment.targets,
+        num_numeric=len(inputs["numeric"]),
+        cardinalities=list(inputs["ids"].values()),
+        num_classes=len(inputs["classes"]),
+    )
+    rows = {split: batch._replace(target=_standardize(batch.target, mean, scale)) for split, batch in rows.items()}
+    best = _fit(network, rows, experiment, (mean, scale), folder=folder, signature=signature, log=log)
+    network.load_state_dict(best)
+    bundle = Bundle(
+        task=experiment.data.task,
+        classes=inputs["classes"],
+        schema=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
+        featurizer=Featurizer.load(features, targets=experiment.targets),
+        network=network.eval(),
+        target_mean=mean,
+        target_scale=scale,
+        experiment=_slice(experiment),
+    )
+    bundle.save(folder / "bundle")
+
+
+def _slice(experiment: Experiment) -> dict[str, object]:
+    values = experiment.model_dump()
+    return {key: values[key] for key in ("seed", "data", "features", "model", "schedule")}
+
+
+def _require_machine(experiment: Experiment) -> None:
+    if experiment.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+        raise TreadleError(
+            "trainer.accelerator: 'gpu' is asked for, and torch sees no GPU on this machine; "
+            "add the override trainer=cpu, or trainer.accelerator=auto"
+        )
+
+
+def _limit_rows(rows: dict[str, Batch], experiment: Experiment) -> dict[str, Batch]:
+    if experiment.trainer.overfit_batches is None:
+        return rows
+    count = experiment.trainer.overfit_batches * experiment.schedule.batch_size
+    few = Batch(*(tensor[:count] for tensor in rows["train"]))
+    return {"train": few, "valid": few}
+
+
+def _measure_target(rows: Batch, experiment: Experiment) -> tuple[float, float]:
+    """Mean and deviation of a regression's target; (0, 1) for other tasks."""
+    if experiment.data.task != "regression":
+        return 0.0, 1.0
+    deviation = float(rows.target.double().std(correction=0))
+    return float(rows.target.double().mean()), deviation if deviation > 0 else 1.0
+
+
+def _standardize(target: torch.Tensor, mean: float, scale: float) -> torch.Tensor:
+    return target if (mean, scale) == (0.0, 1.0) else (target - mean) / scale
+
+
+def _fit(
+    network: nn.Module,
+    rows: dict[str, Batch],
+    experiment: Experiment,
+    target: tuple[float, float],
+    *,
+    folder: Path,
+    signature: str,
+    log: EpochLog,
+) -> dict[str, torch.Tensor]:
+    """Run Lightning, and return the weights of the best epoch."""
+    schedule = experiment.schedule
+    per_epoch = min(
+        -(-len(rows["train"].target) // schedule.batch_size), experiment.trainer.limit_batches or 1_000_000_000
+    )
+    num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
+    learner = Learner(
+        network, experiment=experiment, num_steps=num_steps, target_mean=target[0], target_scale=target[1]
+    )
+    checkpoints = _claim_checkpoints(folder / "checkpoints", signature)
+    metric = find_metric(task=experiment.data.task, name=schedule.monitor)
+    assert metric is not None, "the check has verified schedule.monitor"
+    mode = "max" if metric.higher_is_better else "min"
+    best = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename="best",
+        monitor=schedule.monitor,
+        mode=mode,
+        save_last=True,
+        enable_version_counter=False,
+    )
+    history = History(folder / "metrics.csv", log=log)
+    callbacks: list[lightning.Callback] = [history, best]
+    if schedule.early_stopping is not None:
+        stop = schedule.early_stopping
+        callbacks.append(
+            EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)
+        )
+    trainer = _make_trainer(experiment, callbacks)
+    last = checkpoints / "last.ckpt"
+    trainer.fit(
+        learner,
+        train_dataloaders=_make_loader(rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True),
+        val_dataloaders=_make_loader(rows["valid"], experiment, learner, batch_size=VALID_CHUNK, shuffle=False),
+        ckpt_path=str(last) if last.is_file() else None,
+        weights_only=True,
+    )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    score = float(best.best_model_score) if best.best_model_score is not None else math.nan
+    if not math.isfinite(score):
+        raise TreadleError(
+            f"schedule: the validation {schedule.monitor} is {score} in every epoch; lower schedule.optimizer.lr"
+        )
+    return _publish(checkpoints, folder / "model", history, score=score, monitor=schedule.monitor)
+
+
+def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
+    """The folder of the resume state; what another experiment left there is removed."""
+    marker = checkpoints / "signature"
+    if checkpoints.exists() and (not marker.is_file() or marker.read_text(encoding="utf-8") != signature):
+        shutil.rmtree(checkpoints)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    marker.write_text(signature, encoding="utf-8")
+    return checkpoints
+
+
+def _make_loader(
+    rows: Batch, experiment: Experiment, learner: Learner, *, batch_size: int, shuffle: bool
+) -> BatchLoader:
+    return BatchLoader(
+        rows,
+        batch_size=batch_size,
+        shuffle_seed=experiment.seed if shuffle else None,
+        epoch=lambda: learner.current_epoch,
+        rank=lambda: learner.global_rank,
+        num_processes=_count_processes(experiment),
+    )
+
+
+def _count_processes(experiment: Experiment) -> int:
+    devices = experiment.trainer.devices
+    if devices == "auto":
+        devices = torch.cuda.device_count() if experiment.trainer.accelerator != "cpu" else 1
+    return max(1, devices) * experiment.trainer.num_nodes
+
+
+def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    trainer, schedule = experiment.trainer, experiment.schedule
+    progress = make_progress()
+    _quiet_lightning()
+    return lightning.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        strategy=trainer.strategy,
+        num_nodes=trainer.num_nodes,
+        precision=trainer.precision,
+        max_epochs=schedule.max_epochs,
+        max_steps=schedule.max_steps if schedule.max_steps is not None else -1,
+        gradient_clip_val=schedule.gradient_clip,
+        limit_train_batches=trainer.limit_batches,
+        limit_val_batches=trainer.limit_batches,
+        use_distributed_sampler=False,  # the loader knows its own share
+        num_sanity_val_steps=0,
+        logger=False,  # `History` is the record; W&B listens to it
+        callbacks=[*callbacks, progress],
+        enable_model_summary=False,
+        enable_progress_bar=isinstance(progress, ProgressBar),
+    )
+
+
+def _quiet_lightning() -> None:
+    """Leave out what says nothing about this run: which devices are unused, tips, advertisements."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+
+
+def _publish(
+    checkpoints: Path, model: Path, history: History, *, score: float, monitor: str
+) -> dict[str, torch.Tensor]:
+    """Move the best epoch into the stage's output, beside a summary of the training."""
+    model.mkdir(parents=True, exist_ok=True)
+    saved = torch.load(checkpoints / "best.ckpt", weights_only=True)
+    weights = {name.removeprefix("network."): value for name, value in saved["state_dict"].items()}
+    shutil.copyfile(checkpoints / "best.ckpt", model / "best.ckpt")
+    summary = {
+        "best_epoch": saved["epoch"] + 1,
+        "num_epochs": len(history.rows),
+        "num_steps": int(history.rows[-1]["step"]),
+        "num_parameters": sum(value.numel() for value in weights.values()),
+        "monitor": monitor,
+        "score": score,
+    }
+    (model / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(checkpoints)
+    return weights

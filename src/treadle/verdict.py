@@ -1,0 +1,40 @@
+"""The short table at the end of a turn: the model beside its baselines, and where everything lies."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from treadle.experiment.spec import Experiment
+from treadle.schema import METRICS
+
+
+def print_verdict(experiment: Experiment, folder: Path, *, console: Console) -> None:
+    """Print the metrics of `folder/evaluation` and what to type next."""
+    results = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    table = Table(title=f"{experiment.name}: test split", title_justify="left")
+    table.add_column("")
+    for metric in METRICS[experiment.data.task]:
+        table.add_column(f"{metric.title} {'↑' if metric.higher_is_better else '↓'}", justify="right")
+    for who, values in results.items():
+        cells = [_show(values[metric.name]) for metric in METRICS[experiment.data.task]]
+        table.add_row(who, *cells, style="bold" if who == "model" else "")
+    console.print(table)
+    records = sorted((folder / "wandb").glob("offline-run-*"))
+    for what, where in (
+        ("report", folder / "evaluation" / "report.html"),
+        ("bundle", folder / "bundle"),
+        ("W&B run", records[-1] if records else "not recorded offline"),
+    ):
+        console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
+    console.print("\nnext     treadle run model=mlp            another model, on the same prepared rows", highlight=False)
+    console.print("         treadle compare                  runs side by side", highlight=False)
+    console.print(f"         treadle predict {folder} rows.parquet -o out.parquet", soft_wrap=True, highlight=False)
+
+
+def _show(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"

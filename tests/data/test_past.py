@@ -1,0 +1,116 @@
+"""Point-in-time correctness, held against a slow and obvious computation on real flights."""
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+
+from treadle.data.past import look_back_asof, look_back_window
+from treadle.experiment.spec import AsOf, History
+from treadle.schema import PREDICT_AT, ROW, TreadleError
+
+WINDOW = timedelta(hours=3)
+
+
+@pytest.fixture(scope="module")
+def flights(flights_tables):
+    return flights_tables["flights"].collect()
+
+
+@pytest.fixture(scope="module")
+def asked(flights):
+    moments = flights.with_row_index(ROW).with_columns((pl.col("scheduled_at") - timedelta(hours=1)).alias(PREDICT_AT))
+    return moments.sample(300, seed=0).sort(PREDICT_AT, maintain_order=True)
+
+
+def seen_at(flights, row, key, within):
+    known = pl.col("known_at")
+    return flights.filter(
+        (pl.col(key) == row[key]) & (known <= row[PREDICT_AT]) & (known > row[PREDICT_AT] - within)
+    )
+
+
+@pytest.mark.parametrize("key", ["origin", "carrier", "dest"])
+def test_history_counts_only_flights_that_had_arrived(flights, asked, key):
+    history = History(
+        table="flights",
+        by={key: key},
+        window="3h",
+        columns={"delay": "AVG(arr_delay)", "late": "AVG(arr_delay > 15)", "total": "SUM(arr_delay)", "count": "COUNT(*)"},
+    )
+
+    found = look_back_window(asked.lazy(), history, flights.lazy(), key="k").collect()
+
+    for row, result in zip(asked.to_dicts(), found.to_dicts(), strict=True):
+        seen = seen_at(flights, row, key, WINDOW)["arr_delay"]
+        assert result["count"] == len(seen)
+        assert result["total"] == pytest.approx(seen.sum(), abs=1e-6)
+        assert result["delay"] == pytest.approx(seen.mean(), abs=1e-9)
+        assert result["late"] == pytest.approx((seen > 15).mean(), abs=1e-9)
+
+
+def test_as_of_takes_the_last_arrival_known_by_then(flights, asked):
+    asof = AsOf(table="flights", by={"tailnum": "tailnum"}, within="1d", columns={"before": "arr_delay", "when": "known_at"})
+
+    found = look_back_asof(asked.lazy(), asof, flights.lazy(), key="k").collect()
+
+    compared = 0
+    for row, result in zip(asked.to_dicts(), found.to_dicts(), strict=True):
+        seen = flights.filter(
+            (pl.col("tailnum") == (row["tailnum"] or ""))
+            & (pl.col("known_at") <= row[PREDICT_AT])
+            & (pl.col("known_at") >= row[PREDICT_AT] - timedelta(days=1))
+        ).sort("known_at", maintain_order=True)
+        expected = seen[-1].to_dicts()[0] if len(seen) else None
+        assert result["when"] == (expected and expected["known_at"])
+        assert result["before"] == (expected and expected["arr_delay"])
+        compared += expected is not None
+    assert compared > 100
+
+
+def test_as_of_weather_is_the_last_observation(flights_tables, asked):
+    weather = flights_tables["weather"].collect()
+    asof = AsOf(table="weather", by={"origin": "origin"}, within="6h", columns={"temp": "temp", "seen": "time_hour"})
+
+    found = look_back_asof(asked.lazy(), asof, weather.lazy(), key="k").collect()
+
+    for row, result in zip(asked.to_dicts(), found.to_dicts(), strict=True):
+        seen = weather.filter(
+            (pl.col("origin") == row["origin"])
+            & (pl.col("time_hour") <= row[PREDICT_AT])
+            & (pl.col("time_hour") >= row[PREDICT_AT] - timedelta(hours=6))
+        ).sort("time_hour")
+        assert result["seen"] == (seen["time_hour"][-1] if len(seen) else None)
+
+
+def test_arrival_is_known_exactly_when_the_clock_says(flights):
+    """Scheduled time plus delay plus the minutes in between lands on the arrival clock at the destination."""
+    arrived = flights.filter(pl.col("arr_delay").is_not_null())
+    local = arrived.select(
+        clock=(pl.col("known_at") + pl.duration(hours=pl.col("dest_offset"))),
+        arr_minute=pl.col("arr_minute") % 1440,
+    )
+    minutes = local.select(pl.col("clock").dt.hour().cast(int) * 60 + pl.col("clock").dt.minute(), "arr_minute")
+
+    assert (minutes["clock"] == minutes["arr_minute"]).all()
+    assert flights.filter(pl.col("arr_time").is_null())["known_at"].null_count() == 8713
+
+
+def test_a_row_without_key_sees_nothing():
+    table = pl.DataFrame({"key": ["a", None], "value": [1.0, 2.0], "known_at": [timedelta(0)] * 2}).with_columns(
+        pl.lit("2013-01-01").str.to_datetime(time_unit="us").alias("known_at")
+    )
+    asked = pl.DataFrame({"key": [None, "a"], PREDICT_AT: ["2013-01-01T01:00:00"] * 2}, schema_overrides={"key": pl.String})
+    asked = asked.with_columns(pl.col(PREDICT_AT).str.to_datetime(time_unit="us"))
+    history = History(table="t", by={"key": "key"}, window="3h", columns={"n": "COUNT(*)", "mean": "AVG(value)"})
+
+    found = look_back_window(asked.lazy(), history, table.lazy(), key="k").collect()
+
+    assert found.to_dicts() == [{"n": 0.0, "mean": None}, {"n": 1.0, "mean": 1.0}]
+
+
+def test_what_is_no_aggregate_is_refused(flights, asked):
+    history = History(table="flights", by={"origin": "origin"}, window="3h", columns={"x": "MAX(arr_delay)"})
+
+    with pytest.raises(TreadleError, match=r"k\.columns\.x: 'MAX\(arr_delay\)' is not an aggregate"):
+        look_back_window(asked.lazy(), history, flights.lazy(), key="k")

@@ -1,0 +1,87 @@
+from datetime import datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treadle.data.split import assign_splits
+from treadle.experiment.spec import ColumnSplit, GroupSplit, RandomSplit, StratifiedSplit, TimeSplit
+from treadle.schema import PREDICT_AT, TreadleError
+
+
+def count(splits):
+    return dict(splits.drop_nulls().value_counts().sort("split").iter_rows())
+
+
+def test_time_leaves_a_gap_before_each_boundary():
+    days = pl.datetime_range(datetime(2013, 1, 1), datetime(2013, 1, 30), "1d", eager=True)  # noqa: DTZ001
+    rule = TimeSplit(by="time", valid_from="2013-01-11", test_from="2013-01-21", gap="2d")
+
+    splits = assign_splits(pl.DataFrame({PREDICT_AT: days}), rule)
+
+    assert splits.to_list() == ["train"] * 8 + [None] * 2 + ["valid"] * 8 + [None] * 2 + ["test"] * 10
+
+
+def test_time_refuses_dates_out_of_order():
+    rule = TimeSplit(by="time", valid_from="2013-02-01", test_from="2013-01-01", gap="1d")
+
+    with pytest.raises(TreadleError, match=r"data\.split\.valid_from: 2013-02-01 must be before test_from 2013-01-01"):
+        assign_splits(pl.DataFrame({PREDICT_AT: [datetime(2013, 1, 1)]}), rule)  # noqa: DTZ001
+
+
+def test_random_gives_the_shares_and_the_same_rows_for_the_same_seed():
+    frame = pl.DataFrame({"x": range(1000)})
+    rule = RandomSplit(by="random", valid=0.16, test=0.2, seed=0)
+
+    splits = assign_splits(frame, rule)
+
+    assert count(splits) == {"test": 200, "train": 640, "valid": 160}
+    assert splits.equals(assign_splits(frame, rule))
+    assert not splits.equals(assign_splits(frame, rule.model_copy(update={"seed": 1})))
+
+
+def test_stratified_keeps_the_mix():
+    frame = pl.DataFrame({"y": ["rare"] * 20 + ["common"] * 180})
+
+    splits = assign_splits(frame, StratifiedSplit(by="stratified", column="y", valid=0.1, test=0.2, seed=0))
+
+    for split, share in (("valid", 0.1), ("test", 0.2)):
+        assert (frame["y"].filter(splits == split) == "rare").sum() == 20 * share
+        assert (splits == split).sum() == 200 * share
+
+
+@given(groups=st.lists(st.integers(0, 30), min_size=60, max_size=200), seed=st.integers(0, 5))
+def test_no_group_stands_in_two_splits(groups, seed):
+    frame = pl.DataFrame({"g": [*groups, *range(30)]})
+    rule = GroupSplit(by="group", column="g", valid=0.2, test=0.2, seed=seed)
+
+    splits = assign_splits(frame, rule)
+
+    assert frame.with_columns(splits).group_by("g").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert splits.null_count() == 0
+
+
+def test_a_column_says_it_and_validation_is_drawn_from_training():
+    frame = pl.DataFrame({"s": ["a"] * 100 + ["b"] * 50 + ["other"] * 10})
+    rule = ColumnSplit(by="column", column="s", train=["a"], test=["b"], valid_share=0.2, seed=0)
+
+    splits = assign_splits(frame, rule)
+
+    assert count(splits) == {"test": 50, "train": 80, "valid": 20}
+    assert splits[150:].null_count() == 10
+    assert set(splits[:100]) == {"train", "valid"}
+
+
+def test_an_empty_split_is_refused():
+    rule = ColumnSplit(by="column", column="s", train=["a"], test=["b"], seed=0)
+
+    with pytest.raises(TreadleError, match="no rows for valid"):
+        assign_splits(pl.DataFrame({"s": ["a", "b"]}), rule)
+
+
+def test_a_missing_value_in_the_splitting_column_is_refused():
+    rule = GroupSplit(by="group", column="g", valid=0.2, test=0.2, seed=0)
+
+    with pytest.raises(TreadleError, match=r"data\.split\.column: 'g' is missing in 1 rows"):
+        assign_splits(pl.DataFrame({"g": [1, None]}), rule)

@@ -1,0 +1,142 @@
+from datetime import datetime
+
+import polars as pl
+import pytest
+
+from treadle.data.contract import ContractError
+from treadle.data.prepare import prepare
+from treadle.data.tables import load_tables, read_table
+from treadle.experiment.spec import Data, Table
+from treadle.schema import TreadleError
+
+NOW = datetime(2026, 1, 1)  # noqa: DTZ001
+
+
+def read(tmp_path, text, columns, *, key=(), name="t.csv"):
+    (tmp_path / name).write_text(text)
+    spec = Table.model_validate({"path": name, "columns": columns, "key": list(key)})
+    return read_table(spec, name="t", root=tmp_path, now=NOW)
+
+
+def test_text_becomes_the_declared_type(tmp_path):
+    columns = {
+        "i": {"dtype": "int"},
+        "f": {"dtype": "float", "nullable": True, "missing": ["?"]},
+        "b": {"dtype": "bool"},
+        "d": {"dtype": "date"},
+        "t": {"dtype": "datetime"},
+    }
+
+    frame = read(tmp_path, "i,f,b,d,t\n1,2.5,true,2013-01-02,2013-01-02T03:04:05Z\n2,?,false,2013-01-03,2013-01-02 05:00:00\n", columns)
+
+    assert frame.to_dicts()[0] == {
+        "i": 1, "f": 2.5, "b": True, "d": datetime(2013, 1, 2).date(), "t": datetime(2013, 1, 2, 3, 4, 5)  # noqa: DTZ001
+    }
+    assert frame.to_dicts()[1]["f"] is None
+    assert frame["t"][1] == datetime(2013, 1, 2, 5)  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("column", "rule"),
+    [
+        ({"dtype": "int"}, "must be of type int; 1 rows do not, such as row 3: 'x'"),
+        ({"dtype": "str", "unique": True}, "must be unique; 2 rows do not, such as row 1: '1', row 2: '1'"),
+        ({"dtype": "str", "allowed": ["1"]}, r"must be one of \['1'\]; 1 rows do not, such as row 3: 'x'"),
+        ({"dtype": "str", "missing": ["x"]}, "must not be missing; 1 rows do not, such as row 3: None"),
+        ({"dtype": "float", "missing": ["x"], "nullable": True, "min": 2}, "must be at least 2.*; 2 rows do not"),
+        ({"dtype": "float", "missing": ["x"], "nullable": True, "max": 0}, "must be at most 0.*row 1: 1.0, row 2: 1.0"),
+    ],
+    ids=["type", "unique", "allowed", "missing", "min", "max"],
+)
+def test_a_breach_names_table_column_rule_count_and_examples(tmp_path, column, rule):
+    with pytest.raises(ContractError, match=rf"(?s)the table 't' breaks.*data.tables.t.columns.a: {rule}"):
+        read(tmp_path, "a\n1\n1\nx\n", {"a": column})
+
+
+def test_a_key_must_name_one_row(tmp_path):
+    columns = {"a": {"dtype": "int"}, "b": {"dtype": "str"}}
+
+    with pytest.raises(ContractError, match=r"a, b: must together be unique.*row 1: 1, 'x', row 3: 1, 'x'"):
+        read(tmp_path, "a,b\n1,x\n1,y\n1,x\n", columns, key=["a", "b"])
+
+
+def test_all_breaches_are_told_at_once(tmp_path):
+    with pytest.raises(ContractError) as caught:
+        read(tmp_path, "a,b\n1,5\n1,6\n", {"a": {"dtype": "int", "unique": True}, "b": {"dtype": "int", "max": 4}})
+
+    assert [breach.column for breach in caught.value.breaches] == ["a", "b"]
+
+
+def test_stale_data_is_refused(tmp_path):
+    with pytest.raises(ContractError, match="the newest value may be 1d old"):
+        read(tmp_path, "t\n2013-01-01T00:00:00Z\n", {"t": {"dtype": "datetime", "max_age": "1d"}})
+
+
+def test_an_unknown_column_is_named_with_its_nearest_spelling(tmp_path):
+    with pytest.raises(TreadleError, match=r"data\.tables\.t\.columns\.distanse: .* Did you mean 'distance'"):
+        read(tmp_path, "distance\n1\n", {"distanse": {"dtype": "int"}})
+
+
+def test_a_missing_file_says_where(tmp_path):
+    spec = Table.model_validate({"path": "none.csv", "columns": {"a": {"dtype": "int"}}})
+
+    with pytest.raises(TreadleError, match=r"data\.tables\.t\.path: no file at 'none.csv'"):
+        read_table(spec, name="t", root=tmp_path, now=NOW)
+
+
+def test_a_glob_reads_several_files_as_one_table(tmp_path):
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "one.parquet")
+    pl.DataFrame({"a": [2]}).write_parquet(tmp_path / "two.parquet")
+    spec = Table.model_validate({"path": "*.parquet", "columns": {"a": {"dtype": "int"}}})
+
+    assert read_table(spec, name="t", root=tmp_path, now=NOW)["a"].to_list() == [1, 2]
+
+
+def people(tmp_path, **changes):
+    (tmp_path / "p.csv").write_text("id,team,y\n1,a,0\n2,b,1\n3,c,1\n")
+    (tmp_path / "teams.csv").write_text("name,size\na,5\nb,6\n")
+    teams = {"path": "teams.csv", "columns": {"name": {"dtype": "str"}, "size": {"dtype": "int"}}}
+    table = {
+        "path": "p.csv",
+        "columns": {"id": {"dtype": "int"}, "team": {"dtype": "str"}, "y": {"dtype": "int"}},
+        "joins": {"team": {"table": "teams", "by": {"team": "name"}, "columns": {"twice": "size * 2"}}},
+    }
+    spec = {
+        "task": "binary",
+        "tables": {"people": table, "teams": teams},
+        "examples": {"table": "people", "known": ["twice"], "label": "y = 1"},
+        "split": {"by": "random", "valid": 0.34, "test": 0.34, "seed": 0},
+        **changes,
+    }
+    return Data.model_validate(spec)
+
+
+def test_a_join_looks_up_by_key_and_leaves_a_null_where_there_is_none(tmp_path):
+    tables = load_tables(people(tmp_path), root=tmp_path, now=NOW)
+
+    assert tables["people"].collect()["twice"].to_list() == [10, 12, None]
+
+
+def test_a_join_refuses_a_key_that_is_not_unique(tmp_path):
+    spec = people(tmp_path)
+    (tmp_path / "teams.csv").write_text("name,size\na,5\na,6\n")
+
+    with pytest.raises(TreadleError, match=r"data\.tables\.people\.joins\.team\.by: \['name'\] must name one row"):
+        load_tables(spec, root=tmp_path, now=NOW)
+
+
+def test_a_breach_leaves_nothing_half_written(tmp_path):
+    spec = people(tmp_path, examples={"table": "people", "known": ["twice"], "label": "y"})
+    (tmp_path / "p.csv").write_text("id,team,y\n1,a,0\n2,b,7\n3,c,1\n")
+
+    with pytest.raises(TreadleError, match="a binary label is true or false"):
+        prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW)
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_label_must_be_excluded_by_name(tmp_path):
+    spec = people(tmp_path, examples={"table": "people", "known": ["team"], "label": "CASE WHEN id > 1 THEN y END"})
+
+    with pytest.raises(TreadleError, match=r"data\.examples\.label: missing in 1 rows, such as \[0\]"):
+        prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW)

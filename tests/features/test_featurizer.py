@@ -1,0 +1,103 @@
+import math
+
+import polars as pl
+import pytest
+import torch
+
+from treadle.experiment.spec import Features
+from treadle.features.featurizer import Featurizer
+from treadle.schema import TreadleError
+
+TARGETS = ["treadle.features."]
+IMPUTE = {"_target_": "treadle.features.transforms.Impute", "strategy": "median", "indicator": True}
+SCALE = {"_target_": "treadle.features.transforms.Standardize"}
+WORDS = {"_target_": "treadle.features.categories.Vocabulary", "min_count": 1}
+ROWS = pl.DataFrame({"a": [1.0, None, 3.0, 4.0], "b": [1, 2, 3, 4], "c": ["x", "y", None, "x"]})
+
+
+def make(derive=None, **blocks):
+    return Featurizer(Features.model_validate({"derive": derive or {}, "blocks": blocks}), targets=TARGETS)
+
+
+@pytest.fixture
+def featurizer():
+    numbers = {"columns": ["a", "twice"], "steps": {"impute": IMPUTE, "scale": SCALE}}
+    made = make({"twice": "b * 2"}, numbers=numbers, words={"columns": ["c"], "steps": {"ids": WORDS}})
+    made.fit(ROWS)
+    return made
+
+
+def test_names_and_shapes_agree(featurizer):
+    inputs = featurizer(ROWS)
+
+    assert featurizer.numeric_names == ["a", "twice", "a missing"]
+    assert featurizer.id_names == ["c"]
+    assert featurizer.cardinalities == [3]
+    assert inputs.numeric.shape == (4, 3)
+    assert inputs.ids[:, 0].tolist() == [1, 2, 0, 1]
+
+
+def test_fitting_returns_what_applying_gives(featurizer):
+    again = make(featurizer.spec.derive, **featurizer.spec.model_dump()["blocks"])
+
+    fitted = again.fit(ROWS)
+
+    assert all(torch.equal(a, b) for a, b in zip(fitted, featurizer(ROWS), strict=True))
+
+
+def test_saved_and_loaded_it_gives_the_same_bits(featurizer, tmp_path):
+    featurizer.save(tmp_path)
+
+    loaded = Featurizer.load(tmp_path, targets=TARGETS)
+
+    assert all(torch.equal(a, b) for a, b in zip(loaded(ROWS), featurizer(ROWS), strict=True))
+    assert loaded.numeric_names == featurizer.numeric_names
+
+
+def test_loading_refuses_targets_outside_the_allow_list(featurizer, tmp_path):
+    featurizer.save(tmp_path)
+
+    with pytest.raises(TreadleError, match="outside the allowed"):
+        Featurizer.load(tmp_path, targets=["treadle.models."])
+
+
+def test_nulls_infinities_and_unseen_values_have_their_place(featurizer):
+    strange = pl.DataFrame({"a": [math.inf, -math.inf, math.nan, None], "b": [None, 1, 1, 1], "c": ["new", "x", "", None]})
+
+    inputs = featurizer(strange)
+
+    assert inputs.numeric.isfinite().all()
+    assert torch.equal(inputs.numeric[0, 0], inputs.numeric[3, 0])
+    assert inputs.ids[:, 0].tolist() == [0, 1, 0, 0]
+
+
+def test_an_empty_frame_gives_empty_tensors(featurizer):
+    inputs = featurizer(ROWS[:0])
+
+    assert inputs.numeric.shape == (0, 3)
+    assert inputs.ids.shape == (0, 1)
+
+
+def test_a_text_in_a_block_of_numbers_is_refused():
+    with pytest.raises(TreadleError, match=r"features\.blocks\.n\.columns: 'c' is of type String, not a number"):
+        make(n={"columns": ["c"], "steps": {"scale": SCALE}}).fit(ROWS)
+
+
+def test_an_unknown_column_is_named_with_its_nearest_spelling():
+    with pytest.raises(TreadleError, match=r"features\.blocks\.n\.columns: no column 'twise'\. Did you mean 'twice'"):
+        make({"twice": "b * 2"}, n={"columns": ["twise"], "steps": {}}).fit(ROWS)
+
+
+def test_missing_values_that_no_step_fills_are_refused():
+    with pytest.raises(TreadleError, match=r"features\.blocks\.n\.steps: missing values remain"):
+        make(n={"columns": ["a"], "steps": {"scale": SCALE}}).fit(ROWS)
+
+
+def test_a_broken_expression_names_its_key():
+    with pytest.raises(TreadleError, match=r"features\.derive\.x: 'b \+\* 2' is not an SQL expression"):
+        make({"x": "b +* 2"}, n={"columns": ["x"], "steps": {}}).fit(ROWS)
+
+
+def test_no_step_may_follow_ids():
+    with pytest.raises(TreadleError, match=r"features\.blocks\.w\.steps\.scale: no step may follow ids"):
+        make(w={"columns": ["c"], "steps": {"ids": WORDS, "scale": SCALE}}).fit(ROWS)

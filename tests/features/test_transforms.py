@@ -1,0 +1,203 @@
+import math
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treadle.features.categories import Hashing, Vocabulary
+from treadle.features.transforms import Cyclic, Impute, PiecewiseLinear, Quantile, Standardize
+from treadle.schema import TreadleError
+
+NAN = math.nan
+
+
+def column(*values):
+    return torch.tensor(values, dtype=torch.float32)[:, None]
+
+
+TRANSFORMS = {
+    "impute": lambda columns: Impute(columns=columns, strategy="median", indicator=True),
+    "standardize": lambda columns: Standardize(columns=columns),
+    "quantile": lambda columns: Quantile(columns=columns, num_quantiles=50, output="normal"),
+    "bins": lambda columns: PiecewiseLinear(columns=columns, num_bins=8),
+    "cyclic": lambda columns: Cyclic(columns=columns, period=24),
+}
+
+
+@pytest.mark.parametrize("make", TRANSFORMS.values(), ids=TRANSFORMS)
+class TestEveryTransform:
+    rows = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 100.0, 0.0])
+
+    def fitted(self, make):
+        transform = make(["a", "b", "constant"])
+        transform.fit(self.rows)
+        return transform
+
+    def test_names_each_output(self, make):
+        transform = self.fitted(make)
+
+        assert transform(self.rows).shape == (500, len(transform.outputs))
+        assert len(set(transform.outputs)) == len(transform.outputs)
+
+    def test_treats_a_row_alone_as_among_others(self, make):
+        transform = self.fitted(make)
+
+        assert torch.equal(transform(self.rows[7:8]), transform(self.rows)[7:8])
+
+    def test_takes_no_rows(self, make):
+        transform = self.fitted(make)
+
+        assert transform(self.rows[:0]).shape == (0, len(transform.outputs))
+
+    def test_travels_in_a_state_dict(self, make):
+        transform = self.fitted(make)
+        other = make(["a", "b", "constant"])
+
+        other.load_state_dict(transform.state_dict())
+
+        assert torch.equal(other(self.rows), transform(self.rows))
+        assert other.outputs == transform.outputs
+
+    def test_stays_finite_beyond_what_it_has_seen(self, make):
+        transform = self.fitted(make)
+
+        assert transform(torch.full((1, 3), 1e6)).isfinite().all()
+        assert transform(torch.full((1, 3), -1e6)).isfinite().all()
+
+    def test_survives_a_column_without_any_value(self, make):
+        transform = make(["a", "b", "constant"])
+        rows = self.rows.clone()
+        rows[:, 1] = NAN
+
+        transform.fit(rows)
+
+        assert transform(self.rows).isfinite().all()
+
+
+def test_impute_fills_and_tells_where():
+    impute = Impute(columns=["a"], strategy="median", indicator=True)
+
+    impute.fit(column(1.0, NAN, 3.0, 10.0))
+
+    assert impute.outputs == ["a", "a missing"]
+    assert impute(column(NAN, 5.0)).tolist() == [[3.0, 1.0], [5.0, 0.0]]
+
+
+def test_impute_adds_no_indicator_where_nothing_was_missing():
+    impute = Impute(columns=["a"], strategy="mean", indicator=True)
+
+    impute.fit(column(1.0, 3.0))
+
+    assert impute(column(NAN)).tolist() == [[2.0]]
+
+
+def test_standardize_gives_mean_0_and_deviation_1_of_the_values_that_are_there():
+    rows = torch.cat([torch.randn(1000, 1) * 50 + 1e4, torch.full((5, 1), NAN)])
+    standardize = Standardize(columns=["a"])
+
+    standardize.fit(rows)
+    scaled = standardize(rows)
+
+    assert scaled[-5:].isnan().all()
+    assert abs(scaled[:-5].mean()) < 1e-4
+    assert scaled[:-5].std(correction=0) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_quantile_makes_a_skewed_column_normal():
+    rows = torch.randn(5000, 1, generator=torch.Generator().manual_seed(0)).exp()
+    quantile = Quantile(columns=["a"], num_quantiles=500, output="normal")
+
+    quantile.fit(rows)
+    scaled = quantile(rows)
+
+    assert abs(scaled.mean()) < 0.01
+    assert scaled.std() == pytest.approx(1.0, abs=0.02)
+
+
+def test_quantile_puts_ties_in_the_middle_of_their_ranks():
+    quantile = Quantile(columns=["a"], num_quantiles=101, output="uniform")
+
+    quantile.fit(torch.cat([torch.zeros(50, 1), torch.linspace(1, 2, 51)[:, None]]))
+
+    assert quantile(column(0.0, 2.0, -5.0, 5.0))[:, 0].tolist() == pytest.approx([0.245, 1.0, 0.245, 1.0], abs=1e-3)
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=60))
+def test_quantile_keeps_the_order(values):
+    quantile = Quantile(columns=["a"], num_quantiles=20, output="uniform")
+    ordered = column(*sorted(values))
+
+    quantile.fit(ordered)
+    ranks = quantile(ordered)[:, 0]
+
+    assert (ranks.diff() >= -1e-6).all()
+    assert ((ranks >= 0) & (ranks <= 1)).all()
+
+
+def test_bins_fill_one_after_another():
+    bins = PiecewiseLinear(columns=["a"], num_bins=2)
+
+    bins.fit(column(0.0, 1.0, 2.0, 3.0, 4.0))
+
+    assert bins(column(1.0, 3.0, -1.0, 9.0)).tolist() == [[0.5, 0.0], [1.0, 0.5], [0.0, 0.0], [1.0, 1.0]]
+
+
+def test_cyclic_closes_the_circle():
+    cyclic = Cyclic(columns=["hour"], period=24)
+
+    assert torch.allclose(cyclic(column(0.0)), cyclic(column(24.0)), atol=1e-6)
+    assert cyclic(column(NAN)).tolist() == [[0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Quantile(columns=["a"], num_quantiles=1, output="normal"), "num_quantiles must be at least 2, found 1"),
+        (lambda: PiecewiseLinear(columns=["a"], num_bins=0), "num_bins must be at least 1, found 0"),
+        (lambda: Cyclic(columns=["a"], period=0), "period must be above 0, found 0"),
+        (lambda: Vocabulary(columns=["a"], min_count=0), "min_count must be at least 1, found 0"),
+        (lambda: Hashing(columns=["a"], num_buckets=0), "num_buckets must be at least 1, found 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(make, message):
+    with pytest.raises(TreadleError, match=message):
+        make()
+
+
+# --- categories ---------------------------------------------------------------------------------------
+
+
+def test_a_vocabulary_keeps_what_is_frequent_and_maps_the_rest_to_0():
+    vocabulary = Vocabulary(columns=["c"], min_count=2)
+
+    vocabulary.fit(pl.DataFrame({"c": ["a", "b", "b", "b", "a", "rare", None]}))
+
+    assert vocabulary.cardinality("c") == 3
+    assert vocabulary.encode(pl.DataFrame({"c": ["b", "a", "rare", "new", None]})).tolist() == [[1], [2], [0], [0], [0]]
+
+
+def test_a_vocabulary_reads_a_whole_float_like_the_integer():
+    vocabulary = Vocabulary(columns=["c"], min_count=1)
+
+    vocabulary.fit(pl.DataFrame({"c": [1, 2, 2]}))
+
+    assert vocabulary.encode(pl.DataFrame({"c": [2.0, 1.0, None, 1.5, math.inf]})).tolist() == [[1], [2], [0], [0], [0]]
+
+
+def test_hashing_gives_the_same_id_everywhere_and_0_to_what_is_missing():
+    hashing = Hashing(columns=["c"], num_buckets=1000)
+
+    ids = hashing.encode(pl.DataFrame({"c": ["JFK-LAX", "EWR-SFO", None, "JFK-LAX"]}))[:, 0].tolist()
+
+    assert ids == [ids[0], ids[1], 0, ids[0]]
+    assert ids[:2] == [922, 967]  # written down once: another Python, another machine must agree
+    assert hashing.cardinality("c") == 1001
+
+
+@pytest.mark.parametrize("encoder", [Vocabulary(columns=["c"], min_count=1), Hashing(columns=["c"], num_buckets=9)])
+def test_an_encoder_takes_no_rows(encoder):
+    encoder.fit(pl.DataFrame({"c": ["a"]}))
+
+    assert encoder.encode(pl.DataFrame({"c": []}, schema={"c": pl.String})).shape == (0, 1)
