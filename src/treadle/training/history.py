@@ -20,7 +20,7 @@ class History(lightning.Callback):
 
     def __init__(self, path: Path, *, log: EpochLog) -> None:
         self.path = path
-        self.log = log
+        self.listen = log
         self.rows: list[dict[str, float]] = []
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -44,7 +44,7 @@ class History(lightning.Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             self._append(row)
-            self.log({name: value for name, value in row.items() if name != "step"}, trainer.global_step)
+            self.listen({name: value for name, value in row.items() if name != "step"}, trainer.global_step)
 
     def _append(self, row: dict[str, float]) -> None:
         new = not self.path.exists()
@@ -64,7 +64,7 @@ class History(lightning.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # A listener (an open W&B run) does not follow into spawned processes; the file does.
-        return {**self.__dict__, "log": _ignore}
+        return {**self.__dict__, "listen": _ignore}
 
 
 def _ignore(values: Mapping[str, float], step: int) -> None:

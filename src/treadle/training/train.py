@@ -218,6 +218,7 @@ def _quiet_lightning() -> None:
     os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
 def _publish(

@@ -1,0 +1,33 @@
+"""Embeddings of id columns, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class CategoryEmbeddings(nn.Module):
+    """One learned vector for each id of each column, concatenated.
+
+    All columns share one table: ids are moved to their column's rows, and looked up at once.
+
+    Shape:
+        ids: `[B, C]` int64, column c in `0 .. cardinalities[c] - 1`.
+        output: `[B, C * embedding_dim]`.
+    """
+
+    offsets: Tensor  # [C]
+
+    def __init__(self, *, cardinalities: Sequence[int], embedding_dim: int) -> None:
+        super().__init__()
+        sizes = torch.tensor(list(cardinalities), dtype=torch.int64)
+        self.register_buffer("offsets", sizes.cumsum(0) - sizes, persistent=False)
+        self.table = nn.Embedding(int(sizes.sum()), embedding_dim)
+        self.num_outputs = len(sizes) * embedding_dim
+        nn.init.normal_(self.table.weight, std=embedding_dim**-0.5)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Look up."""
+        return self.table(ids + self.offsets).flatten(1)

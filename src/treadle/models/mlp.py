@@ -1,0 +1,51 @@
+"""Multilayer perceptron over numbers and learned embeddings of categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from treadle.models.categories import CategoryEmbeddings
+
+
+class Mlp(nn.Module):
+    """Layers of one width, with ReLU.
+
+    Shape:
+        numeric: `[B, N]`; ids: `[B, C]`.
+        output: `[B, num_outputs]`.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_numeric: int,
+        cardinalities: Sequence[int],
+        num_outputs: int,
+        num_layers: int,
+        width: int,
+        dropout: float,
+        embedding_dim: int,
+    ) -> None:
+        super().__init__()
+        self.categories = CategoryEmbeddings(cardinalities=cardinalities, embedding_dim=embedding_dim)
+        self.layers = make_layers(
+            num_numeric + self.categories.num_outputs, num_layers=num_layers, width=width, dropout=dropout
+        )
+        self.head = nn.Linear(width, num_outputs)
+
+    def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
+        """Run the layers."""
+        return self.head(self.layers(torch.cat([numeric, self.categories(ids)], dim=1)))
+
+
+def make_layers(num_inputs: int, *, num_layers: int, width: int, dropout: float) -> nn.Sequential:
+    """`[B, num_inputs] -> [B, width]`. Without dropout there is no module for it: on a CPU it is dear."""
+    layers: list[nn.Module] = []
+    for index in range(num_layers):
+        layers += [nn.Linear(num_inputs if index == 0 else width, width), nn.ReLU()]
+        if dropout > 0:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers)

@@ -1,0 +1,60 @@
+"""Multilayer perceptron over periodic embeddings of numbers (PLR-lite)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from rtdl_num_embeddings import PeriodicEmbeddings
+from torch import Tensor, nn
+
+from treadle.models.categories import CategoryEmbeddings
+from treadle.models.mlp import make_layers
+
+
+class MlpPlr(nn.Module):
+    """Each number becomes sines and cosines of learned frequencies, then a shared linear layer and ReLU.
+
+    Shape:
+        numeric: `[B, N]`; ids: `[B, C]`.
+        output: `[B, num_outputs]`.
+
+    Source: "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv 2203.05556; library
+    `rtdl_num_embeddings`.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_numeric: int,
+        cardinalities: Sequence[int],
+        num_outputs: int,
+        num_layers: int,
+        width: int,
+        dropout: float,
+        embedding_dim: int,
+        num_frequencies: int,
+        frequency_scale: float,
+        numeric_embedding_dim: int,
+    ) -> None:
+        super().__init__()
+        self.categories = CategoryEmbeddings(cardinalities=cardinalities, embedding_dim=embedding_dim)
+        self.numbers = (
+            PeriodicEmbeddings(
+                num_numeric,
+                numeric_embedding_dim,
+                n_frequencies=num_frequencies,
+                frequency_init_scale=frequency_scale,
+                lite=True,
+            )
+            if num_numeric
+            else nn.Unflatten(1, (0, numeric_embedding_dim))
+        )
+        num_inputs = num_numeric * numeric_embedding_dim + self.categories.num_outputs
+        self.layers = make_layers(num_inputs, num_layers=num_layers, width=width, dropout=dropout)
+        self.head = nn.Linear(width, num_outputs)
+
+    def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
+        """Embed, then run the layers."""
+        embedded = self.numbers(numeric).flatten(1)
+        return self.head(self.layers(torch.cat([embedded, self.categories(ids)], dim=1)))

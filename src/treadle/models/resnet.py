@@ -1,0 +1,56 @@
+"""Residual network for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from treadle.models.categories import CategoryEmbeddings
+
+
+class ResNet(nn.Module):
+    """Blocks of norm, linear, ReLU, linear, added to their input.
+
+    Shape:
+        numeric: `[B, N]`; ids: `[B, C]`.
+        output: `[B, num_outputs]`.
+
+    Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959; with LayerNorm in place of
+    BatchNorm, so that a row's prediction does not depend on the rows beside it in training.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_numeric: int,
+        cardinalities: Sequence[int],
+        num_outputs: int,
+        num_blocks: int,
+        width: int,
+        hidden_factor: float,
+        dropout: float,
+        embedding_dim: int,
+    ) -> None:
+        super().__init__()
+        self.categories = CategoryEmbeddings(cardinalities=cardinalities, embedding_dim=embedding_dim)
+        self.first = nn.Linear(num_numeric + self.categories.num_outputs, width)
+        hidden = int(width * hidden_factor)
+        self.blocks = nn.ModuleList(_Block(width=width, hidden=hidden, dropout=dropout) for _ in range(num_blocks))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, num_outputs))
+
+    def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
+        """Run the blocks."""
+        x = self.first(torch.cat([numeric, self.categories(ids)], dim=1))
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x)
+
+
+class _Block(nn.Sequential):
+    def __init__(self, *, width: int, hidden: int, dropout: float) -> None:
+        drop = [nn.Dropout(dropout)] if dropout > 0 else []
+        super().__init__(
+            nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), *drop, nn.Linear(hidden, width), *drop
+        )

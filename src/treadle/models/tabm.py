@@ -1,0 +1,69 @@
+"""TabM: an ensemble of MLPs that share most of their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import tabm
+from rtdl_num_embeddings import PeriodicEmbeddings
+from torch import Tensor, nn
+
+
+class TabM(nn.Module):
+    """`k` members judge each row; they are averaged as probabilities, and each is trained by its own loss.
+
+    Shape:
+        numeric: `[B, N]`; ids: `[B, C]`.
+        output: `[B, k, num_outputs]`.
+
+    Source: "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", arXiv 2410.24210; library
+    `tabm`.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_numeric: int,
+        cardinalities: Sequence[int],
+        num_outputs: int,
+        k: int,
+        num_blocks: int,
+        width: int,
+        dropout: float,
+        arch_type: Literal["tabm", "tabm-mini", "tabm-packed"],
+        numeric_embedding: Literal["none", "periodic"],
+    ) -> None:
+        super().__init__()
+        embeddings = (
+            PeriodicEmbeddings(num_numeric, 16, n_frequencies=16, frequency_init_scale=0.1, lite=True)
+            if numeric_embedding == "periodic" and num_numeric
+            else None
+        )
+        self.num_categories = len(cardinalities)
+        self.net = tabm.TabM.make(
+            n_num_features=num_numeric,
+            cat_cardinalities=list(cardinalities),
+            d_out=num_outputs,
+            num_embeddings=embeddings,
+            k=k,
+            n_blocks=num_blocks,
+            d_block=width,
+            dropout=dropout,
+            arch_type=arch_type,
+        )
+        if dropout == 0:
+            _drop_dropout(self.net)
+
+    def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
+        """Every member's output."""
+        return self.net(numeric if numeric.shape[1] else None, ids if self.num_categories else None)
+
+
+def _drop_dropout(module: nn.Module) -> None:
+    """Replace dropout of nothing, which is dear on a CPU."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.Dropout):
+            setattr(module, name, nn.Identity())
+        else:
+            _drop_dropout(child)

@@ -1,0 +1,136 @@
+"""The only door to Weights & Biases: one run of ours is one run there, offline unless told otherwise."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.experiment.spec import Tracker
+
+if TYPE_CHECKING:
+    from wandb import Run
+
+_FILE = "run-id.json"
+
+
+class Tracking:
+    """An open record; with `mode: disabled` it takes everything and keeps nothing."""
+
+    def __init__(self, run: Run | None, *, settings: Tracker, state: Path, last_step: int, resumed: bool) -> None:
+        self._run = run
+        self._settings = settings
+        self._state = state
+        self.last_step = last_step  # of what the record holds
+        self.resumed = resumed
+
+    @property
+    def id(self) -> str | None:
+        """The run's id in W&B."""
+        return self._run.id if self._run is not None else None
+
+    def log(self, values: Mapping[str, float], *, step: int) -> None:
+        """Add values of one step; the record only goes forward, so a step that it already holds is left out."""
+        if self._run is None or step <= self.last_step:
+            return
+        self._run.log(dict(values), step=step)
+        self.last_step = step
+        _write_state(self._state, last_step=step)
+
+    def summarize(self, values: Mapping[str, float]) -> None:
+        """Set values of the run as a whole."""
+        if self._run is not None:
+            self._run.summary.update(dict(values))
+
+    def log_curve(self, *, name: str, title: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """Add a line chart of a small table."""
+        if self._run is None or not rows:
+            return
+        import wandb  # noqa: PLC0415
+
+        table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
+        self.last_step += 1
+        self._run.log({f"curves/{name}": wandb.plot.line(table, x, y, title=title)}, step=self.last_step)
+        _write_state(self._state, last_step=self.last_step)
+
+    def log_bundle(self, folder: Path, *, name: str) -> None:
+        """Upload the bundle as an artifact, where the record is online and the configuration wants it."""
+        if self._run is None or self._settings.mode != "online" or not self._settings.upload_bundle:
+            return
+        import wandb  # noqa: PLC0415
+
+        artifact = wandb.Artifact(name, type="bundle")
+        artifact.add_dir(str(folder))
+        self._run.log_artifact(artifact)
+
+
+@contextmanager
+def track(
+    *, settings: Tracker, folder: Path, name: str, signature: str, config: dict[str, Any], about: dict[str, Any]
+) -> Iterator[Tracking]:
+    """Open the record of a run folder.
+
+    The same signature goes on with the same W&B id, another one begins a new record. It is finished in any case,
+    with exit code 1 if the body fails.
+
+    Args:
+        settings: how to record.
+        folder: the run's; W&B writes below `folder/wandb`.
+        name: shown in W&B.
+        signature: of what is being trained.
+        config: the resolved experiment, plain values.
+        about: provenance, recorded in the configuration under `treadle`.
+    """
+    state = folder / "wandb" / _FILE
+    if settings.mode == "disabled":
+        yield Tracking(None, settings=settings, state=state, last_step=-1, resumed=False)
+        return
+    import wandb  # noqa: PLC0415 - half a second
+
+    known = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
+    resumed = known.get("signature") == signature
+    if not resumed:
+        known = {"id": _draw_id(), "signature": signature, "last_step": -1}
+        _write_state(state, **known)
+    run = wandb.init(
+        dir=folder,
+        id=known["id"],
+        resume="allow" if settings.mode == "online" else None,
+        mode=settings.mode,
+        project=settings.project,
+        entity=settings.entity,
+        tags=settings.tags,
+        name=name,
+        config={**config, "treadle": about},
+        reinit="create_new",
+        settings=wandb.Settings(
+            x_transaction_log_flush_interval=1.0,
+            silent=True,
+            console="off",
+            disable_git=True,
+            save_code=False,
+            x_disable_stats=True,
+        ),
+    )
+    exit_code = 1
+    try:
+        yield Tracking(run, settings=settings, state=state, last_step=known["last_step"], resumed=resumed)
+        exit_code = 0
+    finally:
+        run.finish(exit_code=exit_code)
+
+
+def _draw_id() -> str:
+    return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
+
+
+def _write_state(path: Path, **values: Any) -> None:
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".tmp")
+    partial.write_text(json.dumps({**known, **values}), encoding="utf-8")
+    partial.replace(path)

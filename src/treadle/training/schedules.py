@@ -1,0 +1,59 @@
+"""Learning rates over a training: factors of the configured rate, by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+from treadle.schema import TreadleError
+
+Factor = Callable[[int], float]  # step, counted from 0 -> factor
+
+
+def constant(*, num_steps: int, warmup: float) -> Factor:
+    """Rise over the first `warmup` share of the steps, then stay.
+
+    Raises:
+        TreadleError: a share is outside of [0, 1).
+    """
+    _require_share("warmup", warmup)
+    return partial(_constant, warmup=round(warmup * num_steps))
+
+
+def cosine(*, num_steps: int, warmup: float, final_factor: float) -> Factor:
+    """Rise over the first `warmup` share of the steps, then fall along half a cosine to `final_factor`.
+
+    Source: arXiv 1608.03983, without restarts.
+    """
+    _require_share("warmup", warmup)
+    _require_share("final_factor", final_factor)
+    rise = round(warmup * num_steps)
+    return partial(_cosine, first=0.0, rise=rise, num_steps=num_steps, last=final_factor)
+
+
+def one_cycle(*, num_steps: int, peak: float, initial_factor: float, final_factor: float) -> Factor:
+    """Rise from `initial_factor` to 1 at the `peak` share of the steps, then fall along a cosine to `final_factor`.
+
+    Source: arXiv 1708.07120.
+    """
+    _require_share("peak", peak)
+    _require_share("initial_factor", initial_factor)
+    _require_share("final_factor", final_factor)
+    return partial(_cosine, first=initial_factor, rise=round(peak * num_steps), num_steps=num_steps, last=final_factor)
+
+
+def _constant(step: int, *, warmup: int) -> float:
+    return min(1.0, (step + 1) / (warmup + 1))
+
+
+def _cosine(step: int, *, first: float, rise: int, num_steps: int, last: float) -> float:
+    if step < rise:
+        return first + (1.0 - first) * (step + 1) / (rise + 1)
+    done = min(1.0, (step - rise) / max(1, num_steps - rise))
+    return last + (1.0 - last) * (1.0 + math.cos(math.pi * done)) / 2.0
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0.0 <= value < 1.0:
+        raise TreadleError(f"{name} must be at least 0 and below 1, found {value}")
