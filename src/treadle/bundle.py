@@ -29,8 +29,7 @@ CHUNK = 16_384  # rows that go through the model at once; the same everywhere, s
 
 _CARD, _NETWORK, _EXPERIMENT = "bundle.json", "network.pt", "experiment.yaml"
 _DTYPES: dict[str, pl.DataType] = {
-    str(dtype): dtype
-    for dtype in (pl.Int64(), pl.Float64(), pl.Boolean(), pl.String(), pl.Date(), pl.Datetime("us"))
+    str(dtype): dtype for dtype in (pl.Int64(), pl.Float64(), pl.Boolean(), pl.String(), pl.Date(), pl.Datetime("us"))
 }
 
 
@@ -67,7 +66,7 @@ class Bundle:
         if isinstance(rows, Mapping):
             rows = [rows]
         if not isinstance(rows, pl.DataFrame):
-            rows = pl.DataFrame(list(rows), infer_schema_length=None) if len(rows) else pl.DataFrame(schema=[*self.schema])
+            rows = pl.DataFrame(list(rows), infer_schema_length=None) if rows else pl.DataFrame(schema=[*self.schema])
         for column in self.schema:
             if column not in rows.columns:
                 raise TreadleError(f"the rows have no column {column!r}. {nearest(column, rows.columns)}")
@@ -104,7 +103,7 @@ class Bundle:
     def _name_outputs(self, outputs: Tensor) -> list[pl.Series]:
         values = outputs.numpy()
         if self.task == "multiclass":
-            names = pl.Series(self.classes)[torch.argmax(outputs, dim=1).numpy()] if len(values) else []
+            names = [self.classes[index] for index in outputs.argmax(dim=1).tolist()]
             shares = [pl.Series(f"probability_{name}", values[:, i]) for i, name in enumerate(self.classes)]
             return [pl.Series("prediction", names, dtype=pl.String), *shares]
         return [pl.Series("probability" if self.task == "binary" else "prediction", values)]
@@ -166,7 +165,12 @@ def load(path: str | Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
 
 
 def build_network(
-    model: dict[str, Any], *, targets: Sequence[str], num_numeric: int, cardinalities: Sequence[int], num_classes: int
+    model: dict[str, Any],
+    *,
+    targets: Sequence[str],
+    num_numeric: int,
+    cardinalities: Sequence[int],
+    num_classes: int,
 ) -> nn.Module:
     """The network of a configuration for given inputs; one output, or one a class."""
     network = build(

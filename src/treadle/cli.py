@@ -50,9 +50,7 @@ def _build_parser() -> argparse.ArgumentParser:
     compose.add_argument("--selection", type=Path, metavar="FILE", help="take the selection of a params.yaml")
     compose.add_argument("-o", "--output", type=Path, metavar="FILE", help="write resolved.yaml here")
     run = add("run", _run, "Run every stage: prepare, featurize, train, evaluate.")
-    stages = {
-        name: add(name, _run_stage, f"Run the stages up to {name}.") for name in STAGE_NAMES
-    }
+    stages = {name: add(name, _run_stage, f"Run the stages up to {name}.") for name in STAGE_NAMES}
     for verb in stages.values():
         verb.add_argument("--folder", type=Path, help="run this stage alone in that folder, by its resolved.yaml")
         verb.add_argument("--resolved", type=Path, metavar="FILE", help="another resolved.yaml for --folder")
@@ -69,7 +67,11 @@ def _build_parser() -> argparse.ArgumentParser:
     predict.add_argument("rows", type=Path, metavar="ROWS", help="Parquet or CSV")
     predict.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="Parquet or CSV")
     predict.add_argument(
-        "--allow", action="append", default=[], metavar="PREFIX", help="your own package, where the bundle uses it"
+        "--allow",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="your own package, where the bundle uses it",
     )
     completion = add("completion", _completion, "Print the completion script of a shell.")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])

@@ -120,9 +120,9 @@ def _mark(value: float | None, best: float | None) -> str:
 
 def write_page(runs: Sequence[Finished], path: Path) -> None:
     """One self-contained HTML page: the two tables, and the learning curves of all runs."""
-    from treadle.evaluation.charts import Line, draw_chart  # noqa: PLC0415 - matplotlib only for a page
-    from treadle.evaluation.curves import KINDS, read_curves  # noqa: PLC0415
-    from treadle.evaluation.report import render_page  # noqa: PLC0415
+    from treadle.evaluation.charts import Line, draw_chart  # matplotlib only for a page
+    from treadle.evaluation.curves import KINDS, read_curves
+    from treadle.evaluation.report import render_page
 
     metrics = []
     for metric in list_metrics(runs):

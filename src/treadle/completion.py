@@ -8,7 +8,18 @@ from typing import Any
 
 import yaml
 
-VERBS = ("check", "compose", "run", "prepare", "featurize", "train", "evaluate", "compare", "predict", "completion")
+VERBS = (
+    "check",
+    "compose",
+    "run",
+    "prepare",
+    "featurize",
+    "train",
+    "evaluate",
+    "compare",
+    "predict",
+    "completion",
+)
 _CONFIGURED = VERBS[:7]
 _SHIPPED_CONF = Path(__file__).parent / "conf"
 

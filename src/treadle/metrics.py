@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torchmetrics.functional as tm
 from torch import Tensor
@@ -37,7 +39,7 @@ def _binary(probability: Tensor, target: Tensor, threshold: float) -> dict[str, 
     both = bool(target.any()) and not bool(target.all())
     clipped = probability.clamp(EPSILON, 1 - EPSILON)
     truth = target.double()
-    values = {
+    values: dict[str, Any] = {
         "auroc": tm.auroc(probability, target, task="binary") if both else torch.nan,
         "average_precision": tm.average_precision(probability, target, task="binary") if both else torch.nan,
         "log_loss": torch.nn.functional.binary_cross_entropy(clipped, truth),

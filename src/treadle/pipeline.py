@@ -1,7 +1,7 @@
 """The pipeline: stages in order, in a run folder that one process at a time may write, over a cache by signature.
 
-    runs/<name>-<id>/       one run: the stages' outputs, resolved.yaml, stages.json, run.log, wandb/
-    runs/.stages/<stage>/   outputs by signature, hard-linked into every run that shares them
+runs/<name>-<id>/       one run: the stages' outputs, resolved.yaml, stages.json, run.log, wandb/
+runs/.stages/<stage>/   outputs by signature, hard-linked into every run that shares them
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def run(experiment: Experiment, values: dict[str, Any], *, root: Path, upto: str
     current.folder.mkdir(parents=True, exist_ok=True)
     with _claim(current.folder / ".lock", say=say, what=str(current.folder.relative_to(root))):
         (current.folder / resolved.FILE).write_text(resolved.dump(values), encoding="utf-8")
-        with _open_tracking(current, say) as tracking:
+        with _open_tracking(current) as tracking:
             for stage in STAGES[: STAGES.index(get_stage(upto)) + 1]:
                 _bring_up(current, stage, cache, tracking, say)
     return current
@@ -107,7 +107,7 @@ def run_stage(name: str, *, resolved_file: Path, folder: Path, root: Path, say: 
     with _claim(folder / ".lock", say=say, what=str(folder)):
         if resolved_file.resolve() != (folder / resolved.FILE).resolve():
             shutil.copyfile(resolved_file, folder / resolved.FILE)
-        with _open_tracking(current, say) as tracking:
+        with _open_tracking(current) as tracking:
             seconds = _execute(current, get_stage(name), tracking, say)
             if name in _TRACKED:
                 _TRACKED[name](folder, tracking.get())
@@ -138,15 +138,15 @@ def _execute(current: Run, stage: Stage, tracking: _LazyTracking, say: Say) -> f
     return seconds
 
 
-def _prepare(current: Run, tracking: _LazyTracking) -> None:
-    from treadle.data.prepare import prepare  # noqa: PLC0415 - each stage imports its own libraries
+def _prepare(current: Run, _: _LazyTracking) -> None:
+    from treadle.data.prepare import prepare  # each stage imports its own libraries
 
     now = datetime.now(tz=UTC).replace(tzinfo=None)
     prepare(current.experiment.data, root=current.root, folder=current.folder / "examples", now=now)
 
 
-def _featurize(current: Run, tracking: _LazyTracking) -> None:
-    from treadle.features.featurize import featurize  # noqa: PLC0415
+def _featurize(current: Run, _: _LazyTracking) -> None:
+    from treadle.features.featurize import featurize
 
     experiment, folder = current.experiment, current.folder
     featurize(
@@ -159,7 +159,7 @@ def _featurize(current: Run, tracking: _LazyTracking) -> None:
 
 
 def _train(current: Run, tracking: _LazyTracking) -> None:
-    from treadle.training.train import train  # noqa: PLC0415
+    from treadle.training.train import train
 
     def log(row: Mapping[str, float], step: int) -> None:
         tracking.get().log(row, step=step)
@@ -167,8 +167,8 @@ def _train(current: Run, tracking: _LazyTracking) -> None:
     train(current.experiment, folder=current.folder, signature=current.signatures["train"], log=log)
 
 
-def _evaluate(current: Run, tracking: _LazyTracking) -> None:
-    from treadle.evaluation.evaluate import evaluate  # noqa: PLC0415
+def _evaluate(current: Run, _: _LazyTracking) -> None:
+    from treadle.evaluation.evaluate import evaluate
 
     evaluate(current.experiment, folder=current.folder)
 
@@ -205,14 +205,14 @@ class _LazyTracking:
 
 
 @contextmanager
-def _open_tracking(current: Run, say: Say) -> Iterator[_LazyTracking]:
+def _open_tracking(current: Run) -> Iterator[_LazyTracking]:
     with ExitStack() as stack:
         yield _LazyTracking(stack, current)
 
 
 def _track_training(folder: Path, tracking: Tracking) -> None:
     """Hand over the epochs that the record lacks: those of a shared stage, or of spawned processes."""
-    from treadle.training.history import read_history  # noqa: PLC0415
+    from treadle.training.history import read_history
 
     for row in read_history(folder / "metrics.csv"):
         step = int(row.pop("step"))
@@ -222,7 +222,7 @@ def _track_training(folder: Path, tracking: Tracking) -> None:
 
 def _track_verdict(folder: Path, tracking: Tracking) -> None:
     """Hand over the verdict: metrics, curves, bundle."""
-    from treadle.evaluation.curves import read_curves  # noqa: PLC0415
+    from treadle.evaluation.curves import read_curves
 
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     values = {f"{who}/{name}": value for who, results in metrics.items() for name, value in results.items()}

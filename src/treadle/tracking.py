@@ -50,7 +50,7 @@ class Tracking:
         """Add a line chart of a small table."""
         if self._run is None or not rows:
             return
-        import wandb  # noqa: PLC0415
+        import wandb
 
         table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
         self.last_step += 1
@@ -61,7 +61,7 @@ class Tracking:
         """Upload the bundle as an artifact, where the record is online and the configuration wants it."""
         if self._run is None or self._settings.mode != "online" or not self._settings.upload_bundle:
             return
-        import wandb  # noqa: PLC0415
+        import wandb
 
         artifact = wandb.Artifact(name, type="bundle")
         artifact.add_dir(str(folder))
@@ -70,7 +70,13 @@ class Tracking:
 
 @contextmanager
 def track(
-    *, settings: Tracker, folder: Path, name: str, signature: str, config: dict[str, Any], about: dict[str, Any]
+    *,
+    settings: Tracker,
+    folder: Path,
+    name: str,
+    signature: str,
+    config: dict[str, Any],
+    about: dict[str, Any],
 ) -> Iterator[Tracking]:
     """Open the record of a run folder.
 
@@ -89,7 +95,7 @@ def track(
     if settings.mode == "disabled":
         yield Tracking(None, settings=settings, state=state, last_step=-1, resumed=False)
         return
-    import wandb  # noqa: PLC0415 - half a second
+    import wandb  # half a second
 
     known = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
     resumed = known.get("signature") == signature

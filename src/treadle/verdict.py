@@ -31,7 +31,10 @@ def print_verdict(experiment: Experiment, folder: Path, *, console: Console) -> 
         ("W&B run", records[-1] if records else "not recorded offline"),
     ):
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
-    console.print("\nnext     treadle run model=mlp            another model, on the same prepared rows", highlight=False)
+    console.print(
+        "\nnext     treadle run model=mlp            another model, on the same prepared rows",
+        highlight=False,
+    )
     console.print("         treadle compare                  runs side by side", highlight=False)
     console.print(f"         treadle predict {folder} rows.parquet -o out.parquet", soft_wrap=True, highlight=False)
 

@@ -25,9 +25,7 @@ def asked(flights):
 
 def seen_at(flights, row, key, within):
     known = pl.col("known_at")
-    return flights.filter(
-        (pl.col(key) == row[key]) & (known <= row[PREDICT_AT]) & (known > row[PREDICT_AT] - within)
-    )
+    return flights.filter((pl.col(key) == row[key]) & (known <= row[PREDICT_AT]) & (known > row[PREDICT_AT] - within))
 
 
 @pytest.mark.parametrize("key", ["origin", "carrier", "dest"])
@@ -36,7 +34,12 @@ def test_history_counts_only_flights_that_had_arrived(flights, asked, key):
         table="flights",
         by={key: key},
         window="3h",
-        columns={"delay": "AVG(arr_delay)", "late": "AVG(arr_delay > 15)", "total": "SUM(arr_delay)", "count": "COUNT(*)"},
+        columns={
+            "delay": "AVG(arr_delay)",
+            "late": "AVG(arr_delay > 15)",
+            "total": "SUM(arr_delay)",
+            "count": "COUNT(*)",
+        },
     )
 
     found = look_back_window(asked.lazy(), history, flights.lazy(), key="k").collect()
@@ -50,7 +53,12 @@ def test_history_counts_only_flights_that_had_arrived(flights, asked, key):
 
 
 def test_as_of_takes_the_last_arrival_known_by_then(flights, asked):
-    asof = AsOf(table="flights", by={"tailnum": "tailnum"}, within="1d", columns={"before": "arr_delay", "when": "known_at"})
+    asof = AsOf(
+        table="flights",
+        by={"tailnum": "tailnum"},
+        within="1d",
+        columns={"before": "arr_delay", "when": "known_at"},
+    )
 
     found = look_back_asof(asked.lazy(), asof, flights.lazy(), key="k").collect()
 
@@ -100,7 +108,9 @@ def test_a_row_without_key_sees_nothing():
     table = pl.DataFrame({"key": ["a", None], "value": [1.0, 2.0], "known_at": [timedelta(0)] * 2}).with_columns(
         pl.lit("2013-01-01").str.to_datetime(time_unit="us").alias("known_at")
     )
-    asked = pl.DataFrame({"key": [None, "a"], PREDICT_AT: ["2013-01-01T01:00:00"] * 2}, schema_overrides={"key": pl.String})
+    asked = pl.DataFrame(
+        {"key": [None, "a"], PREDICT_AT: ["2013-01-01T01:00:00"] * 2}, schema_overrides={"key": pl.String}
+    )
     asked = asked.with_columns(pl.col(PREDICT_AT).str.to_datetime(time_unit="us"))
     history = History(table="t", by={"key": "key"}, window="3h", columns={"n": "COUNT(*)", "mean": "AVG(value)"})
 

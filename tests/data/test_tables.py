@@ -27,10 +27,18 @@ def test_text_becomes_the_declared_type(tmp_path):
         "t": {"dtype": "datetime"},
     }
 
-    frame = read(tmp_path, "i,f,b,d,t\n1,2.5,true,2013-01-02,2013-01-02T03:04:05Z\n2,?,false,2013-01-03,2013-01-02 05:00:00\n", columns)
+    frame = read(
+        tmp_path,
+        "i,f,b,d,t\n1,2.5,true,2013-01-02,2013-01-02T03:04:05Z\n2,?,false,2013-01-03,2013-01-02 05:00:00\n",
+        columns,
+    )
 
     assert frame.to_dicts()[0] == {
-        "i": 1, "f": 2.5, "b": True, "d": datetime(2013, 1, 2).date(), "t": datetime(2013, 1, 2, 3, 4, 5)  # noqa: DTZ001
+        "i": 1,
+        "f": 2.5,
+        "b": True,
+        "d": datetime(2013, 1, 2).date(),  # noqa: DTZ001
+        "t": datetime(2013, 1, 2, 3, 4, 5),  # noqa: DTZ001
     }
     assert frame.to_dicts()[1]["f"] is None
     assert frame["t"][1] == datetime(2013, 1, 2, 5)  # noqa: DTZ001
@@ -43,8 +51,14 @@ def test_text_becomes_the_declared_type(tmp_path):
         ({"dtype": "str", "unique": True}, "must be unique; 2 rows do not, such as row 1: '1', row 2: '1'"),
         ({"dtype": "str", "allowed": ["1"]}, r"must be one of \['1'\]; 1 rows do not, such as row 3: 'x'"),
         ({"dtype": "str", "missing": ["x"]}, "must not be missing; 1 rows do not, such as row 3: None"),
-        ({"dtype": "float", "missing": ["x"], "nullable": True, "min": 2}, "must be at least 2.*; 2 rows do not"),
-        ({"dtype": "float", "missing": ["x"], "nullable": True, "max": 0}, "must be at most 0.*row 1: 1.0, row 2: 1.0"),
+        (
+            {"dtype": "float", "missing": ["x"], "nullable": True, "min": 2},
+            "must be at least 2.*; 2 rows do not",
+        ),
+        (
+            {"dtype": "float", "missing": ["x"], "nullable": True, "max": 0},
+            "must be at most 0.*row 1: 1.0, row 2: 1.0",
+        ),
     ],
     ids=["type", "unique", "allowed", "missing", "min", "max"],
 )
@@ -62,7 +76,11 @@ def test_a_key_must_name_one_row(tmp_path):
 
 def test_all_breaches_are_told_at_once(tmp_path):
     with pytest.raises(ContractError) as caught:
-        read(tmp_path, "a,b\n1,5\n1,6\n", {"a": {"dtype": "int", "unique": True}, "b": {"dtype": "int", "max": 4}})
+        read(
+            tmp_path,
+            "a,b\n1,5\n1,6\n",
+            {"a": {"dtype": "int", "unique": True}, "b": {"dtype": "int", "max": 4}},
+        )
 
     assert [breach.column for breach in caught.value.breaches] == ["a", "b"]
 

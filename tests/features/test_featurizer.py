@@ -62,7 +62,9 @@ def test_loading_refuses_targets_outside_the_allow_list(featurizer, tmp_path):
 
 
 def test_nulls_infinities_and_unseen_values_have_their_place(featurizer):
-    strange = pl.DataFrame({"a": [math.inf, -math.inf, math.nan, None], "b": [None, 1, 1, 1], "c": ["new", "x", "", None]})
+    strange = pl.DataFrame(
+        {"a": [math.inf, -math.inf, math.nan, None], "b": [None, 1, 1, 1], "c": ["new", "x", "", None]}
+    )
 
     inputs = featurizer(strange)
 

@@ -154,7 +154,10 @@ def test_cyclic_closes_the_circle():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Quantile(columns=["a"], num_quantiles=1, output="normal"), "num_quantiles must be at least 2, found 1"),
+        (
+            lambda: Quantile(columns=["a"], num_quantiles=1, output="normal"),
+            "num_quantiles must be at least 2, found 1",
+        ),
         (lambda: PiecewiseLinear(columns=["a"], num_bins=0), "num_bins must be at least 1, found 0"),
         (lambda: Cyclic(columns=["a"], period=0), "period must be above 0, found 0"),
         (lambda: Vocabulary(columns=["a"], min_count=0), "min_count must be at least 1, found 0"),
@@ -175,7 +178,13 @@ def test_a_vocabulary_keeps_what_is_frequent_and_maps_the_rest_to_0():
     vocabulary.fit(pl.DataFrame({"c": ["a", "b", "b", "b", "a", "rare", None]}))
 
     assert vocabulary.cardinality("c") == 3
-    assert vocabulary.encode(pl.DataFrame({"c": ["b", "a", "rare", "new", None]})).tolist() == [[1], [2], [0], [0], [0]]
+    assert vocabulary.encode(pl.DataFrame({"c": ["b", "a", "rare", "new", None]})).tolist() == [
+        [1],
+        [2],
+        [0],
+        [0],
+        [0],
+    ]
 
 
 def test_a_vocabulary_reads_a_whole_float_like_the_integer():
@@ -183,7 +192,13 @@ def test_a_vocabulary_reads_a_whole_float_like_the_integer():
 
     vocabulary.fit(pl.DataFrame({"c": [1, 2, 2]}))
 
-    assert vocabulary.encode(pl.DataFrame({"c": [2.0, 1.0, None, 1.5, math.inf]})).tolist() == [[1], [2], [0], [0], [0]]
+    assert vocabulary.encode(pl.DataFrame({"c": [2.0, 1.0, None, 1.5, math.inf]})).tolist() == [
+        [1],
+        [2],
+        [0],
+        [0],
+        [0],
+    ]
 
 
 def test_hashing_gives_the_same_id_everywhere_and_0_to_what_is_missing():

@@ -11,18 +11,18 @@ from typing import Any
 import polars as pl
 
 from treadle.data.past import look_back_asof, look_back_window
-from treadle.data.sql import collect, parse
 from treadle.data.split import assign_splits
+from treadle.data.sql import collect, parse
 from treadle.data.tables import load_tables
 from treadle.experiment.spec import Data
-from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, TreadleError
+from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split, TreadleError
 
 
 @dataclass(frozen=True)
 class Examples:
     """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT where declared, and the columns known by then."""
 
-    frames: dict[str, pl.DataFrame]  # by split
+    frames: dict[Split, pl.DataFrame]
     excluded: dict[str, int]  # rows left out, by reason
 
 
@@ -44,8 +44,7 @@ def build_examples(data: Data, *, root: Path, now: datetime) -> Examples:
     """Examples with everything that was known when each prediction was to be made, and nothing else."""
     spec = data.examples
     tables = load_tables(data, root=root, now=now)
-    rows = _add_roles(tables[spec.table].with_row_index(ROW), data)
-    rows, excluded = _exclude(rows, data)
+    rows, excluded = _exclude(_add_roles(tables[spec.table].with_row_index(ROW), data), data)
     frame = _look_back(rows, tables, data)
     kept = list(dict.fromkeys([*spec.known, *_past_columns(data)]))
     splits = assign_splits(frame, data.split)
@@ -115,7 +114,8 @@ def _exclude(rows: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, in
 
 def _past_columns(data: Data) -> list[str]:
     spec = data.examples
-    return [column for part in (*spec.asof.values(), *spec.history.values()) for column in part.columns]
+    newest = [column for asof in spec.asof.values() for column in asof.columns]
+    return newest + [column for history in spec.history.values() for column in history.columns]
 
 
 def _describe_schema(examples: Examples) -> dict[str, str]:

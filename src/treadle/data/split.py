@@ -87,7 +87,7 @@ def _by_group(groups: pl.Series, rule: GroupSplit) -> pl.Series:
     wanted: dict[Split, float] = {"test": rule.test * len(groups), "valid": rule.valid * len(groups)}
     assigned: dict[object, Split] = {}
     for group, size in sizes[order].iter_rows():
-        split = next((name for name, rest in wanted.items() if rest >= size / 2), "train")
+        split: Split = next((name for name, rest in wanted.items() if rest >= size / 2), "train")
         if split in wanted:
             wanted[split] -= size
         assigned[group] = split

@@ -20,7 +20,9 @@ _LINEAR_STEPS = 100
 _LINEAR_PENALTY = 1e-5  # of the squared weights: keeps one-hot columns from running away
 
 
-def fit_baseline(name: str, rows: Batch, *, task: Task, num_classes: int, cardinalities: list[int], seed: int) -> Predict:
+def fit_baseline(
+    name: str, rows: Batch, *, task: Task, num_classes: int, cardinalities: list[int], seed: int
+) -> Predict:
     """Fit one baseline on the training split.
 
     Args:
@@ -50,11 +52,11 @@ def _fit_prior(rows: Batch, *, task: Task, num_classes: int) -> Predict:
 
 def _fit_linear(rows: Batch, *, task: Task, num_classes: int, cardinalities: list[int]) -> Predict:
     """Treadle's linear model, fitted to convergence by L-BFGS on all rows at once."""
-    mean, scale = (rows.target.mean(), rows.target.std()) if task == "regression" else (torch.tensor(0.0), torch.tensor(1.0))
-    scale = scale if scale > 0 else torch.tensor(1.0)
-    model = Linear(
-        num_numeric=rows.numeric.shape[1], cardinalities=cardinalities, num_outputs=max(1, num_classes)
+    mean, scale = (
+        (rows.target.mean(), rows.target.std()) if task == "regression" else (torch.tensor(0.0), torch.tensor(1.0))
     )
+    scale = scale if scale > 0 else torch.tensor(1.0)
+    model = Linear(num_numeric=rows.numeric.shape[1], cardinalities=cardinalities, num_outputs=max(1, num_classes))
     for parameter in model.parameters():
         torch.nn.init.zeros_(parameter)
     weight = rows.weight / rows.weight.sum()
@@ -71,10 +73,10 @@ def _fit_linear(rows: Batch, *, task: Task, num_classes: int, cardinalities: lis
             each = (output[:, 0] - (rows.target - mean) / scale).square()
         penalty = sum((p.square().sum() for p in model.parameters()), torch.tensor(0.0))
         loss = (each * weight).sum() + _LINEAR_PENALTY * penalty
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss
 
-    optimizer.step(evaluate)  # type: ignore[no-untyped-call]
+    optimizer.step(evaluate)
 
     @torch.no_grad()
     def predict(inputs: Inputs) -> Tensor:
@@ -86,7 +88,7 @@ def _fit_linear(rows: Batch, *, task: Task, num_classes: int, cardinalities: lis
 def _fit_boosting(rows: Batch, *, task: Task, num_classes: int, seed: int) -> Predict:
     """LightGBM with its default settings (100 trees of 31 leaves); id columns are categories to it."""
     try:
-        import lightgbm  # noqa: PLC0415 - optional
+        import lightgbm  # optional
     except ImportError as error:
         raise TreadleError(
             "evaluation.baselines: gradient_boosting needs LightGBM, which is not installed; "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 COLORS = ("#2f6fdb", "#d9622b", "#2a9d6f", "#8e5bd0", "#c2931d", "#c13f6c", "#3d8f9e", "#7a7a7a")
 
@@ -20,25 +21,36 @@ class Line:
 
 def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False) -> str:
     """An inline SVG of lines; with `diagonal`, the line y = x for comparison."""
-    import matplotlib as mpl  # noqa: PLC0415 - half a second, only where a chart is drawn
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    import matplotlib as mpl  # half a second, only where a chart is drawn
+    from matplotlib.figure import Figure
 
-    style: Mapping[str, object] = {
+    style: dict[str, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "treadle",
         "font.family": "sans-serif",
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
-    with mpl.rc_context(dict(style)):
+    with mpl.rc_context(style):  # type: ignore[arg-type]
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axes = figure.add_subplot(title=title, xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
         if diagonal:
-            ends = [min(min(line.x, default=0.0) for line in lines), max(max(line.x, default=1.0) for line in lines)]
+            ends = [
+                min(min(line.x, default=0.0) for line in lines),
+                max(max(line.x, default=1.0) for line in lines),
+            ]
             axes.plot(ends, ends, color="#999999", linewidth=1, linestyle="--")
         for index, line in enumerate(lines):
             mark = "o" if len(line.x) < 30 else None  # noqa: PLR2004 - few points want to be seen
-            axes.plot(line.x, line.y, color=COLORS[index % len(COLORS)], linewidth=1.6, label=line.label, marker=mark, markersize=3)
+            axes.plot(
+                line.x,
+                line.y,
+                color=COLORS[index % len(COLORS)],
+                linewidth=1.6,
+                label=line.label,
+                marker=mark,
+                markersize=3,
+            )
         axes.grid(color="#cccccc", linewidth=0.4)
         if len(lines) > 1:
             axes.legend(frameon=False, fontsize=8)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchmetrics.functional as tm
 from torch import Tensor
+from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
 from treadle.schema import Task
 
@@ -80,8 +80,8 @@ def draw_curves(*, task: Task, prediction: Tensor, target: Tensor, num_bins: int
     target = target.long()
     if target.all() or not target.any():
         return []
-    false_rate, true_rate, _ = tm.roc(prediction, target, task="binary")
-    precision, recall, _ = tm.precision_recall_curve(prediction, target, task="binary")
+    false_rate, true_rate, _ = binary_roc(prediction, target)
+    precision, recall, _ = binary_precision_recall_curve(prediction, target)
     return [
         _make("roc", _thin("roc", false_rate, true_rate)),
         _make("precision_recall", _thin("precision_recall", recall.flip(0), precision.flip(0))),

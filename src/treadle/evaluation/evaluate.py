@@ -42,10 +42,12 @@ def evaluate(experiment: Experiment, *, folder: Path) -> None:
     parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
     (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
-    judge = {"task": bundle.task, "target": target, "threshold": experiment.evaluation.threshold}
-    results = {"model": compute_metrics(prediction=prediction, **judge)}
-    for name, values in _predict_baselines(experiment, bundle, test, folder).items():
-        results[name] = compute_metrics(prediction=values, **judge)
+    candidates = {"model": prediction, **_predict_baselines(experiment, bundle, test, folder)}
+    threshold = experiment.evaluation.threshold
+    results = {
+        name: compute_metrics(task=bundle.task, prediction=values, target=target, threshold=threshold)
+        for name, values in candidates.items()
+    }
     (out / "metrics.json").write_text(json.dumps(_without_nan(results), indent=2) + "\n", encoding="utf-8")
 
     num_bins = experiment.evaluation.calibration_bins
@@ -58,7 +60,9 @@ def evaluate(experiment: Experiment, *, folder: Path) -> None:
 def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
     """`[B]` probability or value, or `[B, K]` probabilities, from the frame that `Bundle.predict` gives."""
     if bundle.task == "multiclass":
-        return torch.from_numpy(predicted.select(f"probability_{name}" for name in bundle.classes).to_numpy(writable=True))
+        return torch.from_numpy(
+            predicted.select(f"probability_{name}" for name in bundle.classes).to_numpy(writable=True)
+        )
     name = "probability" if bundle.task == "binary" else "prediction"
     return torch.from_numpy(predicted[name].to_numpy(writable=True))
 
@@ -88,7 +92,7 @@ def _predict_baselines(experiment: Experiment, bundle: Bundle, test: pl.DataFram
     featurizer = Featurizer.load(folder / "features", targets=experiment.targets)
     rows = load_batch(folder / "features" / "train.pt")
     inputs = featurizer(test)
-    predictions = {}
+    predictions: dict[str, Tensor] = {}
     for name in experiment.evaluation.baselines:
         predict = fit_baseline(
             name,

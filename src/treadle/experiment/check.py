@@ -131,7 +131,11 @@ def _check_target(key: str, node: dict[str, Any], allowed: list[str]) -> Iterato
     path = node["_target_"]
     if not any(path.startswith(prefix) for prefix in allowed):
         rule = f"{path!r} is outside the allowed targets"
-        yield "_target_", rule, f"allowed prefixes: {', '.join(allowed)}; add yours to `targets` in conf/config.yaml"
+        yield (
+            "_target_",
+            rule,
+            f"allowed prefixes: {', '.join(allowed)}; add yours to `targets` in conf/config.yaml",
+        )
         return
     try:
         signature = read_signature(path)
@@ -183,7 +187,10 @@ def _check_type(parameter: Parameter, value: Any) -> str:
 
 def _check_names(experiment: Experiment, composed: Composed) -> Iterator[Problem]:
     data = experiment.data
-    for key, name in (("schedule.monitor", experiment.schedule.monitor), ("evaluation.metric", experiment.evaluation.metric)):
+    for key, name in (
+        ("schedule.monitor", experiment.schedule.monitor),
+        ("evaluation.metric", experiment.evaluation.metric),
+    ):
         if find_metric(task=data.task, name=name) is None:
             rule = f"{name!r} is not a metric of the task {data.task!r}"
             yield Problem(key, rule, nearest(name, monitor_names(data.task)), composed.locate(key))

@@ -59,7 +59,8 @@ def compose(*, overrides: list[str], root: Path) -> Composed:
     Raises:
         ConfigError: nothing can be composed at all (a broken YAML file, a broken defaults list).
     """
-    kept, problems = overrides, []
+    kept = overrides
+    problems: list[Problem] = []
     try:
         config = _compose(root, overrides)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
@@ -154,7 +155,7 @@ def flatten(node: Any, prefix: str = "") -> Iterator[str]:
 def _resolve(node: Any, key: str, composed: Composed) -> Any:
     """Plain values with every interpolation resolved; what is missing or broken is noted as a problem."""
     if isinstance(node, DictConfig):
-        return {str(k): _resolve_item(node, k, f"{key}.{k}".lstrip("."), composed) for k in node}
+        return {str(k): _resolve_item(node, k, ".".join((key, str(k))).lstrip("."), composed) for k in node}
     if isinstance(node, ListConfig):
         return [_resolve_item(node, i, f"{key}.{i}", composed) for i in range(len(node))]
     return node
@@ -168,7 +169,7 @@ def _resolve_item(parent: Any, item: Any, key: str, composed: Composed) -> Any:
     try:
         value = parent[item]
     except (OmegaConfBaseException, RecursionError) as error:
-        text = OmegaConf.to_container(parent, resolve=False)[item]  # type: ignore[index, call-overload]
+        text = OmegaConf.to_container(parent, resolve=False)[item]  # type: ignore[index]
         reason = "it refers to itself" if isinstance(error, RecursionError) else str(error).splitlines()[0]
         rule = f"the interpolation {text!r} does not resolve: {reason}"
         composed.problems.append(Problem(key, rule, "", composed.locate(key)))

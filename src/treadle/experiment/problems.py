@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from treadle.schema import TreadleError
 
+SHOWN = 12  # options in a message
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -38,5 +40,5 @@ def nearest(word: str, among: Iterable[str]) -> str:
     if not options:
         return ""
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
-    listed = ", ".join(options[:12]) + (", …" if len(options) > 12 else "")
+    listed = ", ".join(options[:SHOWN]) + (", …" if len(options) > SHOWN else "")
     return (f"Did you mean {close[0]!r}? " if close else "") + f"Allowed: {listed}"

@@ -47,7 +47,9 @@ def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
     try:
         experiment = Experiment.model_validate({key: value for key, value in values.items() if key != CODE})
     except (pydantic.ValidationError, AttributeError) as error:
-        raise TreadleError(f"{path} is not a resolved experiment; write it anew with `treadle compose`: {error}") from error
+        raise TreadleError(
+            f"{path} is not a resolved experiment; write it anew with `treadle compose`: {error}"
+        ) from error
     return experiment, values
 
 

@@ -92,8 +92,9 @@ def _class_signature(cls: griffe.Class) -> Signature:
     if isinstance(init, griffe.Function):
         return _signature(init)
     if "dataclass" in " ".join(str(d.value) for d in cls.decorators):
-        fields = {n: m for n, m in cls.members.items() if m.is_attribute and m.annotation is not None}
-        return Signature({n: Parameter(n, m.value is None, str(m.annotation)) for n, m in fields.items()}, open=False)
+        typed = {n: m for n, m in cls.members.items() if isinstance(m, griffe.Attribute) and m.annotation is not None}
+        fields = {n: Parameter(n, m.value is None, str(m.annotation)) for n, m in typed.items()}
+        return Signature(fields, open=False)
     for base in cls.bases:
         try:
             found = _find(base.canonical_path if isinstance(base, griffe.Expr) else str(base))

@@ -34,7 +34,7 @@ def _check_moment(text: str) -> str:
 
 def _check_target(node: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(node.get("_target_"), str):
-        raise ValueError("needs a `_target_`: the dotted path of a class or function")
+        raise ValueError("needs a `_target_`: the dotted path of a class or function")  # noqa: TRY004 - pydantic's way
     return node
 
 
@@ -162,9 +162,7 @@ class ColumnSplit(Spec):
     seed: int
 
 
-SplitRule = Annotated[
-    TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit, Discriminator("by")
-]
+SplitRule = Annotated[TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit, Discriminator("by")]
 
 
 class Data(Spec):
@@ -262,5 +260,3 @@ class Experiment(Spec):
     trainer: Trainer
     tracker: Tracker
     evaluation: Evaluation
-
-

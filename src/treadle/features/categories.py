@@ -86,7 +86,9 @@ def _as_text(values: pl.Series) -> pl.Series:
         return values.cast(pl.String)
     value = pl.col(values.name)
     finite = pl.when(value.is_finite()).then(value)
-    text = pl.when(finite == finite.floor()).then(finite.cast(pl.Int64).cast(pl.String)).otherwise(finite.cast(pl.String))
+    text = (
+        pl.when(finite == finite.floor()).then(finite.cast(pl.Int64).cast(pl.String)).otherwise(finite.cast(pl.String))
+    )
     return values.to_frame().select(text.alias(values.name)).to_series()
 
 

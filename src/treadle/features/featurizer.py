@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from treadle.experiment.build import build
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Block, Features
-from treadle.features.fitted import Encoder, Transform
+from treadle.features.fitted import Chain, Encoder, Transform
 from treadle.schema import TreadleError
 
 STATE_FILE = "featurizer.json"
@@ -48,7 +48,8 @@ class Featurizer(nn.Module):
     @property
     def numeric_names(self) -> list[str]:
         """Name of each numeric input, N in all."""
-        return [name for chain in self.chains.values() for name in _outputs(chain)]
+        blocks = self.spec.blocks
+        return [name for b, chain in self._list_chains().items() for name in chain.outputs or blocks[b].columns]
 
     @property
     def id_names(self) -> list[str]:
@@ -82,7 +83,7 @@ class Featurizer(nn.Module):
         return _join(numeric, ids, len(frame))
 
     def _fit_chain(self, name: str, steps: list[str], values: Tensor) -> Tensor:
-        chain = nn.ModuleDict()
+        chain = Chain()
         columns = self.spec.blocks[name].columns
         for step_name in steps:
             step = self._build_step(name, step_name, columns=columns)
@@ -99,8 +100,8 @@ class Featurizer(nn.Module):
         """Tensors of the rows; what is missing, unknown or infinite has its declared place."""
         derived = self.derive(frame)
         numeric = [
-            _run(chain, _to_tensor(derived, self.spec.blocks[name].columns, key=f"features.blocks.{name}.columns"))
-            for name, chain in self.chains.items()
+            chain(_to_tensor(derived, self.spec.blocks[name].columns, key=f"features.blocks.{name}.columns"))
+            for name, chain in self._list_chains().items()
         ]
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]
         return _join(numeric, ids, len(frame))
@@ -122,6 +123,9 @@ class Featurizer(nn.Module):
         except PolarsError as error:
             reason = str(error).split("\n\n", 1)[0]
             raise TreadleError(f"features.derive: the expressions do not fit the columns: {reason}") from error
+
+    def _list_chains(self) -> dict[str, Chain]:
+        return cast("dict[str, Chain]", dict(self.chains.items()))
 
     def _list_columns(self) -> list[tuple[str, str]]:
         blocks = self.spec.blocks.items()
@@ -155,7 +159,9 @@ class Featurizer(nn.Module):
         state = {
             "spec": self.spec.model_dump(),
             "encoders": {name: encoder.get_state() for name, encoder in self.encoders.items()},
-            "columns": {name: {step: m.columns for step, m in chain.items()} for name, chain in self.chains.items()},
+            "columns": {
+                name: {step: m.columns for step, m in c.steps.items()} for name, c in self._list_chains().items()
+            },
         }
         (folder / STATE_FILE).write_text(json.dumps(state, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         torch.save(self.state_dict(), folder / WEIGHTS_FILE)
@@ -174,7 +180,7 @@ class Featurizer(nn.Module):
             else:
                 steps = state["columns"][name].items()
                 chain = {step: featurizer._build_step(name, step, columns=columns) for step, columns in steps}
-                featurizer.chains[name] = nn.ModuleDict(chain)
+                featurizer.chains[name] = Chain(chain)
         featurizer.load_state_dict(torch.load(folder / WEIGHTS_FILE, weights_only=True))
         return featurizer
 
@@ -182,17 +188,6 @@ class Featurizer(nn.Module):
 def _join(numeric: list[Tensor], ids: list[Tensor], num_rows: int) -> Inputs:
     none = torch.empty(num_rows, 0)
     return Inputs(torch.cat([none, *numeric], dim=1), torch.cat([none.long(), *ids], dim=1))
-
-
-def _outputs(chain: nn.Module) -> list[str]:
-    steps = list(chain.values())  # type: ignore[operator]
-    return list(steps[-1].outputs) if steps else []
-
-
-def _run(chain: nn.Module, values: Tensor) -> Tensor:
-    for step in chain.values():  # type: ignore[operator]
-        values = step(values)
-    return values
 
 
 def _to_tensor(frame: pl.DataFrame, columns: Sequence[str], *, key: str) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import torch
@@ -39,7 +39,27 @@ class Transform(nn.Module):
         for name in dict(self.named_buffers(recurse=False)):
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name]))
-        super()._load_from_state_dict(state_dict, prefix, *args)  # type: ignore[arg-type]
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Chain(nn.ModuleDict):
+    """Transforms by name, in order; each takes the outputs of the one before."""
+
+    @property
+    def steps(self) -> dict[str, Transform]:
+        """The transforms."""
+        return cast("dict[str, Transform]", dict(self.items()))
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the columns that the last one gives."""
+        return list(self.steps.values())[-1].outputs if len(self) else []
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, m]`."""
+        for step in self.steps.values():
+            values = step(values)
+        return values
 
 
 class Encoder:

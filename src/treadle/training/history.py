@@ -23,7 +23,7 @@ class History(lightning.Callback):
         self.listen = log
         self.rows: list[dict[str, float]] = []
 
-    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Begin the file with what a checkpoint brought."""
         if trainer.is_global_zero:
             self.path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as lightning
 import torch
@@ -23,7 +23,13 @@ class Learner(lightning.LightningModule):
     """Loss and metrics come from the task, optimizer and rates from the schedule, the network from the model."""
 
     def __init__(
-        self, network: nn.Module, *, experiment: Experiment, num_steps: int, target_mean: float, target_scale: float
+        self,
+        network: nn.Module,
+        *,
+        experiment: Experiment,
+        num_steps: int,
+        target_mean: float,
+        target_scale: float,
     ) -> None:
         super().__init__()
         self.network = network
@@ -42,7 +48,10 @@ class Learner(lightning.LightningModule):
         make_optimizer = build({**schedule.optimizer, "_partial_": True}, key="schedule.optimizer", targets=targets)
         optimizer = make_optimizer(self.parameters())
         factor = build(schedule.lr_schedule, key="schedule.lr_schedule", targets=targets, num_steps=self.num_steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
+        }
 
     def on_train_epoch_start(self) -> None:
         """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it."""
@@ -65,7 +74,7 @@ class Learner(lightning.LightningModule):
         parts = [torch.cat(part) for part in zip(*self.gathered, strict=True)]
         self.gathered.clear()
         if self.trainer.world_size > 1:
-            parts = [self.all_gather(part).flatten(0, 1) for part in parts]
+            parts = [cast("Tensor", self.all_gather(part)).flatten(0, 1) for part in parts]
         prediction, target, weight = parts
         loss = float(_prediction_loss(prediction, target, weight, task=self.task))
         if self.task == "regression":
@@ -108,5 +117,3 @@ def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, task
     else:
         each = (prediction - target).square()
     return (each * weight).sum() / weight.sum().clamp(min=EPSILON)
-
-

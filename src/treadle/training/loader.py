@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -35,7 +36,7 @@ class BatchLoader:
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
-        return -(-len(self.rows.target) // self.batch_size)
+        return math.ceil(len(self.rows.target) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""

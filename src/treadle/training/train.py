@@ -114,7 +114,8 @@ def _fit(
     """Run Lightning, and return the weights of the best epoch."""
     schedule = experiment.schedule
     per_epoch = min(
-        -(-len(rows["train"].target) // schedule.batch_size), experiment.trainer.limit_batches or 1_000_000_000
+        -(-len(rows["train"].target) // schedule.batch_size),
+        experiment.trainer.limit_batches or 1_000_000_000,
     )
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
     learner = Learner(
@@ -136,14 +137,14 @@ def _fit(
     callbacks: list[lightning.Callback] = [history, best]
     if schedule.early_stopping is not None:
         stop = schedule.early_stopping
-        callbacks.append(
-            EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)
-        )
+        callbacks.append(EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode))
     trainer = _make_trainer(experiment, callbacks)
     last = checkpoints / "last.ckpt"
     trainer.fit(
         learner,
-        train_dataloaders=_make_loader(rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True),
+        train_dataloaders=_make_loader(
+            rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True
+        ),
         val_dataloaders=_make_loader(rows["valid"], experiment, learner, batch_size=VALID_CHUNK, shuffle=False),
         ckpt_path=str(last) if last.is_file() else None,
         weights_only=True,
