@@ -4,15 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-fast lint clean
+# `data` is a folder too, and dvc knows best whether it is current.
+.PHONY: demo data test test-fast lint clean
 
 demo: $(VENV)/.installed  ## the whole turn on real flights, as a pipeline
 	dvc repro --pull
 
-test: $(VENV)/.installed  ## everything, the slow tests included
+data: $(VENV)/.installed  ## the versioned data, from the remote inside the repository
+	dvc pull --quiet data.dvc
+
+test: data  ## everything, the slow tests included
 	pytest -n 2 --dist loadscope
 
-test-fast: $(VENV)/.installed
+test-fast: data
 	pytest -n 2 --dist loadscope -m "not slow"
 
 lint: $(VENV)/.installed

@@ -228,7 +228,7 @@ def _track_verdict(folder: Path, tracking: Tracking) -> None:
     values = {f"{who}/{name}": value for who, results in metrics.items() for name, value in results.items()}
     tracking.summarize({name: value for name, value in values.items() if value is not None})
     for curve in read_curves(folder / "evaluation" / "plots"):
-        tracking.log_curve(name=curve.name, title=curve.title, x=curve.x, y=curve.y, rows=curve.rows)
+        tracking.log_curve(name=curve.name, x=curve.x, y=curve.y, rows=curve.rows)
     tracking.log_bundle(folder / "bundle", name=folder.name)
 
 

@@ -15,6 +15,7 @@ from treadle.experiment.spec import Tracker
 if TYPE_CHECKING:
     from wandb import Run
 
+FLUSH_INTERVAL = 0.1  # seconds; the default of 15 loses what a killed run logged last
 _FILE = "run-id.json"
 
 
@@ -37,7 +38,7 @@ class Tracking:
         """Add values of one step; the record only goes forward, so a step that it already holds is left out."""
         if self._run is None or step <= self.last_step:
             return
-        self._run.log(dict(values), step=step)
+        self._run.log(dict(values), step=step, commit=True)  # else the row waits for the next step
         self.last_step = step
         _write_state(self._state, last_step=step)
 
@@ -46,15 +47,16 @@ class Tracking:
         if self._run is not None:
             self._run.summary.update(dict(values))
 
-    def log_curve(self, *, name: str, title: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
-        """Add a line chart of a small table."""
-        if self._run is None or not rows:
+    def log_curve(self, *, name: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """Add a curve as a pair of metrics, y over x: the dashboard draws those of several runs into one chart."""
+        if self._run is None:
             return
-        import wandb
-
-        table = wandb.Table(columns=list(rows[0]), data=[list(row.values()) for row in rows])
-        self.last_step += 1
-        self._run.log({f"curves/{name}": wandb.plot.line(table, x, y, title=title)}, step=self.last_step)
+        x_key, y_key = f"{name}/{x}", f"{name}/{y}"
+        self._run.define_metric(x_key, hidden=True)
+        self._run.define_metric(y_key, step_metric=x_key)
+        for row in rows:
+            self.last_step += 1
+            self._run.log({x_key: row[x], y_key: row[y]}, step=self.last_step, commit=True)
         _write_state(self._state, last_step=self.last_step)
 
     def log_bundle(self, folder: Path, *, name: str) -> None:
@@ -105,7 +107,7 @@ def track(
     run = wandb.init(
         dir=folder,
         id=known["id"],
-        resume="allow" if settings.mode == "online" else None,
+        resume="allow",
         mode=settings.mode,
         project=settings.project,
         entity=settings.entity,
@@ -114,7 +116,7 @@ def track(
         config={**config, "treadle": about},
         reinit="create_new",
         settings=wandb.Settings(
-            x_transaction_log_flush_interval=1.0,
+            x_transaction_log_flush_interval=FLUSH_INTERVAL,
             silent=True,
             console="off",
             disable_git=True,

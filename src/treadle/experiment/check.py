@@ -13,8 +13,8 @@ import pydantic
 from treadle.experiment.compose import Composed
 from treadle.experiment.problems import ConfigError, Problem, nearest
 from treadle.experiment.signatures import Parameter, UnknownTargetError, read_signature
-from treadle.experiment.spec import Experiment
-from treadle.schema import find_metric, monitor_names
+from treadle.experiment.spec import Experiment, Table
+from treadle.schema import LABEL, find_metric, monitor_names
 
 # Arguments that Treadle itself hands to the target at a place; a configuration must not give them.
 CONTEXT: dict[str, tuple[str, ...]] = {
@@ -186,17 +186,33 @@ def _check_type(parameter: Parameter, value: Any) -> str:
 
 
 def _check_names(experiment: Experiment, composed: Composed) -> Iterator[Problem]:
-    data = experiment.data
+    for key, rule, fix in (
+        *_check_metrics(experiment),
+        *_check_tables(experiment),
+        *_check_columns(experiment),
+        *_check_moments(experiment),
+    ):
+        yield Problem(key, rule, fix, composed.locate(key))
+
+
+Finding = tuple[str, str, str]  # key, rule, fix
+
+
+def _check_metrics(experiment: Experiment) -> Iterator[Finding]:
+    task = experiment.data.task
     for key, name in (
         ("schedule.monitor", experiment.schedule.monitor),
         ("evaluation.metric", experiment.evaluation.metric),
     ):
-        if find_metric(task=data.task, name=name) is None:
-            rule = f"{name!r} is not a metric of the task {data.task!r}"
-            yield Problem(key, rule, nearest(name, monitor_names(data.task)), composed.locate(key))
+        if find_metric(task=task, name=name) is None:
+            yield key, f"{name!r} is not a metric of the task {task!r}", nearest(name, monitor_names(task))
+
+
+def _check_tables(experiment: Experiment) -> Iterator[Finding]:
+    tables = experiment.data.tables
     for key, name in _table_references(experiment):
-        if name not in data.tables:
-            yield Problem(key, f"no table {name!r}", nearest(name, data.tables), composed.locate(key))
+        if name not in tables:
+            yield key, f"no table {name!r}", nearest(name, tables)
 
 
 def _table_references(experiment: Experiment) -> Iterator[tuple[str, str]]:
@@ -209,3 +225,43 @@ def _table_references(experiment: Experiment) -> Iterator[tuple[str, str]]:
         yield f"data.examples.asof.{name}.table", asof.table
     for name, history in examples.history.items():
         yield f"data.examples.history.{name}.table", history.table
+
+
+def _check_columns(experiment: Experiment) -> Iterator[Finding]:
+    """Columns that are named, not computed; expressions are judged when they run."""
+    data = experiment.data
+    if data.examples.table not in data.tables:
+        return
+    own = _list_columns(data.tables[data.examples.table])
+    for index, name in enumerate(data.examples.known):
+        if name not in own:
+            yield f"data.examples.known.{index}", f"no column {name!r} in {data.examples.table!r}", nearest(name, own)
+    column = getattr(data.split, "column", None)
+    if column is not None and column not in {*own, LABEL}:
+        yield "data.split.column", f"no column {column!r} in {data.examples.table!r}", nearest(column, {*own, LABEL})
+    for name, table in data.tables.items():
+        for index, column in enumerate(table.key):
+            if column not in table.columns:
+                yield f"data.tables.{name}.key.{index}", f"no column {column!r}", nearest(column, table.columns)
+
+
+def _list_columns(table: Table) -> set[str]:
+    return {*table.columns, *(column for join in table.joins.values() for column in join.columns), *table.derive}
+
+
+def _check_moments(experiment: Experiment) -> Iterator[Finding]:
+    """Looking back needs a moment to look back from, and tables that say when a row is known."""
+    data = experiment.data
+    looked_up = [asof.table for asof in data.examples.asof.values()]
+    looked_up += [history.table for history in data.examples.history.values()]
+    if data.examples.predict_at is None:
+        if looked_up:
+            yield "data.examples.predict_at", "must be given: `asof` and `history` look back from it", ""
+        if data.split.by == "time":
+            yield "data.examples.predict_at", "must be given: the split is by time", ""
+    for table in dict.fromkeys(looked_up):
+        if table in data.tables and data.tables[table].known_at is None:
+            yield f"data.tables.{table}.known_at", "must be given: `asof` and `history` look it up by it", ""
+    if data.split.by == "time" and data.split.valid_from >= data.split.test_from:
+        rule = f"{data.split.valid_from!r} must be before test_from {data.split.test_from!r}"
+        yield "data.split.valid_from", rule, ""

@@ -64,10 +64,14 @@ def _descend(node: griffe.Object, names: list[str], path: str) -> griffe.Object:
     for name in names:
         member = node.members.get(name)
         if member is None:
-            public = [m for m, v in node.members.items() if not m.startswith("_") and not v.is_attribute]
+            public = [m for m, v in node.members.items() if not m.startswith("_") and _is_callable(v)]
             raise UnknownTargetError(path, name, public)
         node = _find(member.target_path) if isinstance(member, griffe.Alias) else member
     return node
+
+
+def _is_callable(member: griffe.Object | griffe.Alias) -> bool:
+    return isinstance(member, griffe.Class | griffe.Function)
 
 
 @cache

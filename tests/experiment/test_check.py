@@ -1,0 +1,239 @@
+"""What is wrong is refused before anything runs: all of it at once, with key, place and the nearest spelling."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from runs import treadle
+from treadle.experiment.problems import ConfigError
+from treadle.experiment.resolved import dump, resolve
+
+pytestmark = pytest.mark.usefixtures("project")
+
+
+def find_problems(project, *overrides):
+    with pytest.raises(ConfigError) as caught:
+        resolve(overrides=list(overrides), root=project)
+    return caught.value.problems
+
+
+def edit(project, file, old, new):
+    path = project / "conf" / f"{file}.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def append(project, file, text):
+    path = project / "conf" / f"{file}.yaml"
+    path.write_text(path.read_text() + text)
+
+
+CASES = {
+    "key that does not exist": (
+        ["schedule.max_epoch=3"],
+        "schedule.max_epoch",
+        "unknown key",
+        "Did you mean 'schedule.max_epochs'?",
+    ),
+    "new key by +": (["+schedule.epochs=3"], "schedule.epochs", "unknown key 'epochs'", "Allowed: batch_size"),
+    "new key by ++": (["++trainer.thread=3"], "trainer.thread", "unknown key 'thread'", "Did you mean 'threads'?"),
+    "group option": (["model=tabn"], "model", "'tabn' is not an option of the group 'model'", "Did you mean 'tabm'?"),
+    "experiment": (["experiment=flight"], "experiment", "'flight' is not an option", "Did you mean 'flights'?"),
+    "type": (["schedule.batch_size=many"], "schedule.batch_size", "valid integer; found 'many'", ""),
+    "range": (["schedule.batch_size=0"], "schedule.batch_size", "greater than or equal to 1; found 0", ""),
+    "choice": (["tracker.mode=offlin"], "tracker.mode", "'offline', 'online' or 'disabled'; found 'offlin'", ""),
+    "float for int": (["seed=1.5"], "seed", "valid integer", ""),
+    "missing key": (["~schedule.monitor"], "schedule.monitor", "this key is required", "add schedule.monitor"),
+    "target outside the allow-list": (
+        ["model._target_=os.system"],
+        "model._target_",
+        "'os.system' is outside the allowed targets",
+        "allowed prefixes",
+    ),
+    "target that does not exist": (
+        ["model._target_=treadle.models.mlp.Mpl"],
+        "model._target_",
+        "no 'Mpl'",
+        "Did you mean 'Mlp'?",
+    ),
+    "target in a module that does not exist": (
+        ["model._target_=treadle.models.mpl.Mlp"],
+        "model._target_",
+        "does not exist",
+        "",
+    ),
+    "argument that the target does not take": (
+        ["model=mlp", "+model.widht=3"],
+        "model.widht",
+        "does not take 'widht'",
+        "Did you mean 'width'?",
+    ),
+    "argument that the target needs": (
+        ["model=mlp", "~model.width"],
+        "model",
+        "needs the argument 'width'",
+        "add model.width",
+    ),
+    "type of an argument": (["model=mlp", "model.width=wide"], "model.width", "width must be int, found 'wide'", ""),
+    "choice of an argument": (
+        ["model.arch_type=tabmm"],
+        "model.arch_type",
+        "arch_type is 'tabmm'",
+        "Did you mean 'tabm'?",
+    ),
+    "argument of torch": (
+        ["+schedule.optimizer.learning_rate=1"],
+        "schedule.optimizer.learning_rate",
+        "AdamW does not take",
+        "",
+    ),
+    "argument that Treadle gives": (["+model.num_outputs=3"], "model.num_outputs", "handed to", "remove it"),
+    "metric to monitor": (
+        ["schedule.monitor=auc"],
+        "schedule.monitor",
+        "'auc' is not a metric of the task 'binary'",
+        "auroc",
+    ),
+    "metric of another task": (["evaluation.metric=rmse"], "evaluation.metric", "is not a metric of the task", ""),
+    "table": (["data.examples.table=flight"], "data.examples.table", "no table 'flight'", "Did you mean 'flights'?"),
+    "duration": (["data.split.gap=1day"], "data.split.gap", "'1day' is not a duration", ""),
+    "dates out of order": (
+        ["data.split.valid_from='2014-01-01'"],
+        "data.split.valid_from",
+        "must be before test_from",
+        "",
+    ),
+    "not an override": (["schedule max_epochs"], "", "is not an override", "write key=value"),
+    "history without a moment": (["data.examples.predict_at=null"], "data.examples.predict_at", "must be given", ""),
+    "as of a table that never becomes known": (
+        ["data.tables.weather.known_at=null"],
+        "data.tables.weather.known_at",
+        "must be given",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("overrides", "key", "rule", "fix"), CASES.values(), ids=CASES)
+def test_a_mistake_is_named(project, overrides, key, rule, fix):
+    found = [p for p in find_problems(project, *overrides) if p.key == key]
+
+    assert found, find_problems(project, *overrides)
+    assert rule in found[0].rule
+    assert fix in found[0].rule + found[0].fix
+    assert found[0].place
+
+
+def test_the_place_is_file_and_line(project):
+    edit(project, "schedule/base", "batch_size: 1024", "batch_size: big")
+
+    (problem,) = find_problems(project)
+
+    line = (project / "conf/schedule/base.yaml").read_text().splitlines().index("batch_size: big") + 1
+    assert problem.place == f"conf/schedule/base.yaml:{line}"
+
+
+def test_the_place_is_the_override_where_one_sets_the_value(project):
+    (problem,) = find_problems(project, "schedule.batch_size=big")
+
+    assert problem.place == "override 'schedule.batch_size=big'"
+
+
+def test_every_value_that_is_missing_or_does_not_resolve_is_listed(project):
+    """T2: no `???` and no `${` reaches a stage."""
+    edit(project, "schedule/base", "max_epochs: 20", "max_epochs: ???")
+    edit(project, "schedule/one_cycle", "max_epochs: 8\n", "")
+    edit(project, "trainer/cpu", "threads: 1", "threads: ${trainer.cores}")
+    edit(project, "tracker/offline", "project: treadle", "project: ${tracker.project}")
+    edit(
+        project,
+        "experiment/flights",
+        "  max_epochs: 4  # more do not lower the validation loss\n",
+        "  gradient_clip: 1.0\n",
+    )
+
+    problems = {p.key: p for p in find_problems(project)}
+
+    assert set(problems) == {"schedule.max_epochs", "trainer.threads", "tracker.project"}
+    assert problems["schedule.max_epochs"].place.startswith("conf/schedule/base.yaml:")
+    assert "${trainer.cores}" in problems["trainer.threads"].rule
+
+
+def test_an_interpolation_that_resolves_is_written_as_its_value(project):
+    edit(project, "trainer/cpu", "threads: 1", "threads: ${trainer.devices}")
+
+    _, values = resolve(overrides=[], root=project)
+
+    assert values["trainer"]["threads"] == 1
+    assert "${" not in dump(values)
+
+
+def test_all_mistakes_are_told_at_once(project):
+    overrides = ["model=tabn", "schedule.max_epoch=3", "seed=x", "schedule.monitor=auc", "evaluation.threshold=2"]
+
+    keys = {p.key for p in find_problems(project, *overrides)}
+
+    assert keys >= {"model", "schedule.max_epoch", "seed", "evaluation.threshold"}
+
+
+def test_every_command_checks_first_and_leaves_nothing(project, capsys):
+    for verb in ("check", "compose", "run", "prepare", "train"):
+        assert treadle(verb, "schedule.max_epoch=3") == 2
+        assert "Did you mean 'schedule.max_epochs'?" in capsys.readouterr().err
+
+    assert not (project / "runs").exists()
+
+
+def test_yaml_executes_nothing(project):
+    append(project, "tracker/offline", "extra: !!python/object/apply:os.system ['touch harm']\n")
+
+    with pytest.raises(ConfigError):
+        resolve(overrides=[], root=project)
+
+    assert not (project / "harm").exists()
+
+
+def test_a_broken_yaml_file_is_named_with_its_line(project):
+    append(project, "tracker/offline", "tags: [a\nb: c\n")
+
+    (problem,) = find_problems(project)
+
+    assert "offline.yaml" in problem.place + problem.rule
+
+
+def test_zero_and_false_and_null_are_values(project):
+    """T23: nothing is read by its truth."""
+    _, values = resolve(overrides=["seed=0", "schedule.early_stopping=null", "evaluation.parity_rows=0"], root=project)
+
+    assert (values["seed"], values["schedule"]["early_stopping"], values["evaluation"]["parity_rows"]) == (0, None, 0)
+
+
+def test_a_sound_selection_says_so(capsys):
+    assert treadle("check", "model=mlp") == 0
+    assert capsys.readouterr().out == "flights: sound\n"
+
+
+def test_what_is_composed_can_be_read_back(project):
+    assert treadle("compose", "-o", "resolved.yaml") == 0
+
+    _, values = resolve(overrides=[], root=project)
+    assert yaml.safe_load((project / "resolved.yaml").read_text()) == values
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["check"], ["compose"], ["run", "--cfg", "job"], ["completion", "bash", "--words", "run", "mo"]],
+)
+def test_the_light_verbs_import_no_heavy_library(project, arguments):
+    """T16."""
+    code = (
+        "import sys; from treadle.cli import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'pytorch_lightning', 'wandb', 'dvc', 'polars', 'matplotlib'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=project, capture_output=True)

@@ -1,0 +1,32 @@
+import pytest
+
+from treadle.experiment.compose import compose
+from treadle.experiment.problems import ConfigError
+from treadle.experiment.selection import quote, read_selection
+
+
+def test_groups_and_single_values_become_plain_overrides(project):
+    (project / "params.yaml").write_text(
+        "experiment: california\nmodel: mlp\ndata: null\nset: {schedule: {max_epochs: 3}, tracker: {tags: [a b, c]}}\n"
+    )
+
+    overrides = read_selection(project / "params.yaml", root=project)
+
+    assert overrides == ["experiment=california", "model=mlp", "schedule.max_epochs=3", "tracker.tags=['a b','c']"]
+    assert compose(overrides=overrides, root=project).values["tracker"]["tags"] == ["a b", "c"]
+
+
+def test_a_key_that_is_no_group_is_refused(project):
+    (project / "params.yaml").write_text("modle: mlp\n")
+
+    with pytest.raises(ConfigError, match=r"(?s)modle .*params.yaml.*'modle' is not a group.*Did you mean 'model'"):
+        read_selection(project / "params.yaml", root=project)
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 0, 1.5, "it's", "a=b, {c}", "", [1, [None, "x"]], {"a": [1]}, "1", "null"]
+)
+def test_a_value_survives_hydras_grammar(project, value):
+    composed = compose(overrides=[f"+extra={quote(value)}"], root=project)
+
+    assert composed.values["extra"] == value

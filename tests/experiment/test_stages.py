@@ -1,0 +1,174 @@
+"""Identity: what can change a result changes a signature, and nothing else does."""
+
+import importlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from treadle.experiment import fingerprint
+from treadle.experiment.fingerprint import fingerprint_code, fingerprint_files, import_graph
+from treadle.experiment.resolved import resolve
+from treadle.experiment.spec import Experiment
+from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, name_run, sign_stages
+
+ROOT = Path(__file__).parents[2]
+NAMES = [stage.name for stage in STAGES]
+
+
+def sign(root, *overrides):
+    _, values = resolve(overrides=list(overrides), root=root)
+    return sign_stages(values, root=root, memory=root / "memory.json"), values
+
+
+def changed(before, after):
+    return [name for name in NAMES if before[name] != after[name]]
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("data.split.gap=2d", NAMES),
+        ("features.blocks.routes.steps.ids.num_buckets=99", NAMES[1:]),
+        ("model.width=99", NAMES[2:]),
+        ("seed=1", NAMES[2:]),
+        ("trainer.precision=bf16-mixed", NAMES[2:]),
+        ("evaluation.threshold=0.4", NAMES[3:]),
+        ("trainer.devices=2", []),
+        ("tracker=disabled", []),
+        ("name=other", []),
+    ],
+)
+def test_a_value_reaches_the_stages_that_depend_on_it(project, override, stages):
+    before, _ = sign(project)
+    after, _ = sign(project, override)
+
+    assert changed(before, after) == stages
+
+
+def test_every_key_is_in_a_slice_or_declared_without_effect():
+    covered = [key for stage in STAGES for key in stage.slices] + list(WITHOUT_EFFECT)
+    leaves = []
+    for name, field in Experiment.model_fields.items():
+        shape = field.annotation
+        inside = isinstance(shape, type) and issubclass(shape, pydantic.BaseModel)
+        leaves += [f"{name}.{key}" for key in shape.model_fields] if inside else [name]
+
+    for leaf in leaves:
+        assert sum(leaf == key or leaf.startswith(f"{key}.") for key in covered) == 1, leaf
+
+
+def test_another_experiment_with_the_same_values_has_the_same_id(project):
+    before, values = sign(project)
+    after, renamed = sign(project, "name=other")
+
+    assert name_run(values, before).removeprefix("flights") == name_run(renamed, after).removeprefix("other")
+
+
+def test_new_data_changes_every_signature(project):
+    before, _ = sign(project, "experiment=california")
+    (project / "data").unlink()
+    shutil.copytree(ROOT / "data", project / "data")
+    file = project / "data" / "california" / "california.parquet"
+    same, _ = sign(project, "experiment=california")
+    file.write_bytes(file.read_bytes() + b" ")
+
+    after, _ = sign(project, "experiment=california")
+
+    assert same == before
+    assert changed(before, after) == NAMES
+
+
+def test_an_unchanged_file_is_hashed_once(tmp_path, monkeypatch):
+    file = tmp_path / "a"
+    file.write_text("x")
+    first = fingerprint_files([file], root=tmp_path, memory=tmp_path / "memory.json")
+    monkeypatch.setattr(fingerprint, "_hash_content", lambda _: pytest.fail("hashed again"))
+
+    assert fingerprint_files([file], root=tmp_path, memory=tmp_path / "memory.json") == first
+
+
+# --- code ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of the user's: stage imports model imports layer; other stands aside."""
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "stage.py").write_text("from mine import model\n")
+    (folder / "model.py").write_text("from .layer import width\n\n\ndef f():\n    return width\n")
+    (folder / "layer.py").write_text("import json\n\nwidth = 3\n")
+    (folder / "other.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    forget()
+    yield folder
+    forget()
+
+
+def forget():
+    importlib.invalidate_caches()
+    for name in ("_find_source", "_parse", "_hash_source", "_imports"):
+        getattr(fingerprint, name).cache_clear()
+
+
+def test_the_import_graph_follows_imports_at_any_depth(package):
+    assert import_graph(["mine.stage"]) == {"mine", "mine.stage", "mine.model", "mine.layer"}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "counts"),
+    [
+        ("layer.py", "import json\n\nwidth = 4\n", True),
+        ("layer.py", "import json\n\n# three is enough\nwidth = 3\n", False),
+        ("layer.py", '"""Layers."""\n\nimport json\n\nwidth = 3\n', False),
+        ("other.py", "x = 2\n", False),
+    ],
+    ids=["an edit below", "a comment", "a docstring", "a file that nobody imports"],
+)
+def test_an_edit_counts_where_it_is_imported(package, file, text, counts):
+    """T15."""
+    before = fingerprint_code(["mine.stage"])
+    (package / file).write_text(text)
+    forget()
+
+    assert (fingerprint_code(["mine.stage"]) != before) == counts
+
+
+def test_the_code_of_a_target_belongs_to_the_stage_that_builds_it(project):
+    _, mlp = resolve(overrides=["model=mlp"], root=project)
+    _, linear = resolve(overrides=["model=linear"], root=project)
+
+    assert mlp[CODE]["train"] != linear[CODE]["train"]
+    assert mlp[CODE]["prepare"] == linear[CODE]["prepare"]
+
+
+def test_stages_depend_on_their_own_code_only():
+    graphs = {stage.name: import_graph([stage.module]) for stage in STAGES}
+
+    assert "treadle.training.train" not in graphs["prepare"] | graphs["featurize"]
+    assert "treadle.data.past" in graphs["prepare"]
+    assert not any(name.startswith("treadle.evaluation") for name in graphs["train"])
+    assert "treadle.pipeline" not in set().union(*graphs.values())
+
+
+def test_the_import_graph_holds_what_a_stage_really_imports():
+    """Nothing of Treadle that the module loads is missing from its graph, but empty packages."""
+    for stage in STAGES:
+        code = (
+            f"import sys, importlib; importlib.import_module({stage.module!r})\n"
+            "print(*(m for m in sys.modules if m.startswith('treadle.')))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+        loaded = {name for name in done.stdout.split() if not is_empty_package(name)}
+
+        assert loaded <= import_graph([stage.module]), stage.name
+
+
+def is_empty_package(name):
+    file = ROOT / "src" / Path(*name.split(".")) / "__init__.py"
+    return file.is_file() and len(file.read_text().strip().splitlines()) == 1

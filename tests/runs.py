@@ -1,0 +1,26 @@
+"""How tests run the command line: in this process, on a small and quick experiment with real data."""
+
+from treadle.cli import main
+
+QUICK = [
+    "experiment=california",
+    "model=mlp",
+    "model.width=16",
+    "schedule.max_epochs=2",
+    "schedule.batch_size=1024",
+    "evaluation.baselines=[prior]",
+    "evaluation.parity_rows=5",
+]
+
+
+def treadle(*arguments: str) -> int:
+    return main(list(arguments))
+
+
+def run_quick(*overrides: str, verb: str = "run") -> int:
+    return treadle(verb, *QUICK, *overrides)
+
+
+def find_run(project):
+    (folder,) = [path.parent for path in project.glob("runs/*/stages.json")]
+    return folder

@@ -1,0 +1,63 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from runs import treadle
+from treadle.completion import VERBS, complete
+
+
+def test_help_names_every_verb(capsys):
+    with pytest.raises(SystemExit):
+        treadle("--help")
+
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)
+
+
+def test_cfg_job_prints_the_composition_and_runs_nothing(project, capsys):
+    assert treadle("run", "--cfg", "job", "model=mlp") == 0
+
+    assert "_target_: treadle.models.mlp.Mlp" in capsys.readouterr().out
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["tr"], ["train"]),
+        (["run", "model=ta"], ["model=tabm"]),
+        (["run", "model=mlp,ta"], ["model=mlp,tabm"]),
+        (["run", "mod"], ["model.", "model="]),
+        (["run", "schedule.max_e"], ["schedule.max_epochs="]),
+        (["run", "experiment=flights_"], ["experiment=flights_linear"]),
+        (["run", "nothing="], []),
+    ],
+)
+def test_completion_knows_verbs_groups_options_and_keys(project, words, expected):
+    assert complete(words, root=project) == expected
+
+
+def test_bash_completes(project):
+    """The script that bash loads, in a real bash."""
+    script = (
+        f'export PATH="{os.path.dirname(sys.executable)}:$PATH"; eval "$(treadle completion bash)"; '  # noqa: PTH120
+        'COMP_LINE="treadle run model=ta"; COMP_POINT=${#COMP_LINE}; _treadle 2>/dev/null; echo "${COMPREPLY[@]}"'
+    )
+
+    done = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True, cwd=project)
+
+    assert done.stdout == "tabm\n"
+
+
+def test_predict_says_what_is_missing(project, capsys):
+    assert treadle("predict", "runs/none", "rows.parquet", "-o", "out.parquet") == 2
+    assert "no bundle in runs/none" in capsys.readouterr().err
+
+
+def test_compare_without_runs_says_how_to_make_one(project, capsys):
+    (project / "runs").mkdir()
+
+    assert treadle("compare") == 2
+    assert "`treadle run` makes one" in capsys.readouterr().err

@@ -1,0 +1,127 @@
+"""A small stand-in for the W&B server on 127.0.0.1: it answers what `wandb sync` asks, and keeps what it is sent."""
+
+import gzip
+import json
+import re
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Received:
+    """What arrived, by run id."""
+
+    def __init__(self):
+        self.runs = {}
+        self.files = {}
+        self.operations = []
+
+    def history(self, run_id):
+        lines = self.files[run_id].get("wandb-history.jsonl", {})
+        return [json.loads(lines[index]) for index in sorted(lines)]
+
+    def summary(self, run_id):
+        lines = self.files[run_id].get("wandb-summary.json", {})
+        return json.loads(lines[max(lines)])
+
+    def config(self, run_id):
+        return {k: v["value"] for k, v in json.loads(self.runs[run_id]["config"]).items() if not k.startswith("_")}
+
+
+def answer(query, variables, received):
+    if "upsertBucket" in query:
+        return {"upsertBucket": {"bucket": upsert(variables, received), "inserted": True}}
+    if "serverInfo" in query:
+        return {"serverInfo": {"cliVersionInfo": {"max_cli_version": "9.9.9"}, "features": []}}
+    if "viewer" in query:
+        return {"viewer": {"id": "1", "username": "me", "entity": "me", "flags": "{}", "teams": {"edges": []}}}
+    if "createRunFiles" in query:
+        return {"createRunFiles": {"runID": variables.get("run"), "uploadHeaders": [], "files": []}}
+    if "RunResumeStatus" in query:
+        return {"model": resume_status(variables, received)}
+    return {}
+
+
+def resume_status(variables, received):
+    """What the server knows of a run that a client wants to go on with."""
+    run_id = variables["name"]
+    if run_id not in received.runs:
+        return {"id": "1", "name": "treadle", "entity": {"id": "1", "name": "me"}, "bucket": None}
+    history = received.files[run_id].get("wandb-history.jsonl", {})
+    tail = [history[max(history)]] if history else []
+    bucket = {
+        "id": run_id, "name": run_id, "sweepName": None, "config": received.runs[run_id].get("config"),
+        "summaryMetrics": json.dumps(received.summary(run_id)), "historyLineCount": len(history),
+        "historyTail": json.dumps(tail), "eventsLineCount": 0, "eventsTail": "[]", "logLineCount": 0,
+        "displayName": received.runs[run_id].get("displayName"), "tags": [],
+        "wandbConfig": json.dumps({"t": 1}),
+    }  # fmt: skip
+    return {"id": "1", "name": "treadle", "entity": {"id": "1", "name": "me"}, "bucket": bucket}
+
+
+def upsert(variables, received):
+    name = variables.get("name") or variables.get("id")
+    known = received.runs.setdefault(name, {})
+    known.update({key: value for key, value in variables.items() if value is not None})
+    received.files.setdefault(name, {})
+    project = {"name": variables.get("project") or "treadle", "entity": {"name": "me"}}
+    return {
+        "id": name, "name": name, "displayName": known.get("displayName"), "description": None, "config": None,
+        "sweepName": None, "historyLineCount": 0, "project": project,
+    }  # fmt: skip
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        received = self.server.received
+        stream = re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path)
+        if self.path != "/graphql" and not stream:
+            self.reply({})
+            return
+        body = json.loads(gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" else raw)
+        if self.path == "/graphql":
+            received.operations.append(body["query"])
+            self.reply({"data": answer(body["query"], body.get("variables") or {}, received)})
+            return
+        if stream:
+            files = received.files.setdefault(stream[1], {})
+            for name, content in (body.get("files") or {}).items():
+                lines = files.setdefault(name, {})
+                lines.update({content["offset"] + i: line for i, line in enumerate(content["content"])})
+            if body.get("complete") is not None:
+                files["exitcode"] = body.get("exitcode")
+        self.reply({})
+
+    def do_GET(self):
+        self.reply({})
+
+    def do_PUT(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.reply({})
+
+    def reply(self, content):
+        data = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextmanager
+def serve():
+    """A running server: `(its address, what it received)`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.received = Received()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", server.received
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
