@@ -57,8 +57,6 @@ def _fit_linear(rows: Batch, *, task: Task, num_classes: int, cardinalities: lis
     )
     scale = scale if scale > 0 else torch.tensor(1.0)
     model = Linear(num_numeric=rows.numeric.shape[1], cardinalities=cardinalities, num_outputs=max(1, num_classes))
-    for parameter in model.parameters():
-        torch.nn.init.zeros_(parameter)
     weight = rows.weight / rows.weight.sum()
     optimizer = torch.optim.LBFGS(model.parameters(), max_iter=_LINEAR_STEPS, line_search_fn="strong_wolfe")
 

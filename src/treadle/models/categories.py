@@ -26,7 +26,8 @@ class CategoryEmbeddings(nn.Module):
         self.register_buffer("offsets", sizes.cumsum(0) - sizes, persistent=False)
         self.table = nn.Embedding(int(sizes.sum()), embedding_dim)
         self.num_outputs = len(sizes) * embedding_dim
-        nn.init.normal_(self.table.weight, std=embedding_dim**-0.5)
+        with torch.no_grad():
+            self.table.weight.mul_(embedding_dim**-0.5)  # the sum of squares of a vector is about 1
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up."""

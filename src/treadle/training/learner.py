@@ -28,6 +28,7 @@ class Learner(lightning.LightningModule):
         *,
         experiment: Experiment,
         num_steps: int,
+        steps_per_epoch: int,
         target_mean: float,
         target_scale: float,
     ) -> None:
@@ -36,6 +37,7 @@ class Learner(lightning.LightningModule):
         self.experiment = experiment
         self.task = experiment.data.task
         self.num_steps = num_steps
+        self.steps_per_epoch = steps_per_epoch
         self.target_mean = target_mean
         self.target_scale = target_scale
         self.gathered: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -54,7 +56,13 @@ class Learner(lightning.LightningModule):
         }
 
     def on_train_epoch_start(self) -> None:
-        """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it."""
+        """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it.
+
+        `schedule.max_steps` may end the last epoch early; it is validated all the same.
+        """
+        if self.experiment.schedule.max_steps is not None:
+            done = self.current_epoch * self.steps_per_epoch
+            self.trainer.val_check_batch = min(self.steps_per_epoch, self.experiment.schedule.max_steps - done)
         torch.manual_seed(self.experiment.seed * 1_000_003 + self.current_epoch + 1)
         self.train_losses.clear()
 

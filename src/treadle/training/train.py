@@ -20,7 +20,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurize import load_batch
 from treadle.features.featurizer import Featurizer
 from treadle.schema import Batch, TreadleError, find_metric
-from treadle.training.history import EpochLog, History
+from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
 from treadle.training.loader import BatchLoader
 from treadle.training.progress import make_progress
@@ -119,7 +119,12 @@ def _fit(
     )
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
     learner = Learner(
-        network, experiment=experiment, num_steps=num_steps, target_mean=target[0], target_scale=target[1]
+        network,
+        experiment=experiment,
+        num_steps=num_steps,
+        steps_per_epoch=per_epoch,
+        target_mean=target[0],
+        target_scale=target[1],
     )
     checkpoints = _claim_checkpoints(folder / "checkpoints", signature)
     metric = find_metric(task=experiment.data.task, name=schedule.monitor)
@@ -138,7 +143,7 @@ def _fit(
     if schedule.early_stopping is not None:
         stop = schedule.early_stopping
         callbacks.append(EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode))
-    trainer = _make_trainer(experiment, callbacks)
+    trainer = _make_trainer(experiment, callbacks, num_epochs=math.ceil(num_steps / per_epoch))
     last = checkpoints / "last.ckpt"
     trainer.fit(
         learner,
@@ -151,12 +156,7 @@ def _fit(
     )
     if trainer.interrupted:
         raise KeyboardInterrupt
-    score = float(best.best_model_score) if best.best_model_score is not None else math.nan
-    if not math.isfinite(score):
-        raise TreadleError(
-            f"schedule: the validation {schedule.monitor} is {score} in every epoch; lower schedule.optimizer.lr"
-        )
-    return _publish(checkpoints, folder / "model", history, score=score, monitor=schedule.monitor)
+    return _publish(checkpoints, folder / "model", read_history(folder / "metrics.csv"), monitor=schedule.monitor)
 
 
 def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
@@ -176,9 +176,9 @@ def _make_loader(
         rows,
         batch_size=batch_size,
         shuffle_seed=experiment.seed if shuffle else None,
-        epoch=lambda: learner.current_epoch,
-        rank=lambda: learner.global_rank,
+        max_steps=experiment.schedule.max_steps if shuffle else None,
         num_processes=_count_processes(experiment),
+        clock=learner,
     )
 
 
@@ -189,7 +189,7 @@ def _count_processes(experiment: Experiment) -> int:
     return max(1, devices) * experiment.trainer.num_nodes
 
 
-def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback], *, num_epochs: int) -> lightning.Trainer:
     trainer, schedule = experiment.trainer, experiment.schedule
     progress = make_progress()
     _quiet_lightning()
@@ -199,8 +199,7 @@ def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback]) -
         strategy=trainer.strategy,
         num_nodes=trainer.num_nodes,
         precision=trainer.precision,
-        max_epochs=schedule.max_epochs,
-        max_steps=schedule.max_steps if schedule.max_steps is not None else -1,
+        max_epochs=num_epochs,
         gradient_clip_val=schedule.gradient_clip,
         limit_train_batches=trainer.limit_batches,
         limit_val_batches=trainer.limit_batches,
@@ -222,18 +221,19 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
-def _publish(
-    checkpoints: Path, model: Path, history: History, *, score: float, monitor: str
-) -> dict[str, torch.Tensor]:
-    """Move the best epoch into the stage's output, beside a summary of the training."""
-    model.mkdir(parents=True, exist_ok=True)
+def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, monitor: str) -> dict[str, torch.Tensor]:
+    """Move the best epoch into the stage's output, beside a summary of the training; return its weights."""
     saved = torch.load(checkpoints / "best.ckpt", weights_only=True)
+    score = rows[saved["epoch"]][f"valid/{monitor}"]
+    if not math.isfinite(score):
+        raise TreadleError(f"schedule: the validation {monitor} is {score} in every epoch; lower schedule.optimizer.lr")
     weights = {name.removeprefix("network."): value for name, value in saved["state_dict"].items()}
+    model.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(checkpoints / "best.ckpt", model / "best.ckpt")
     summary = {
         "best_epoch": saved["epoch"] + 1,
-        "num_epochs": len(history.rows),
-        "num_steps": int(history.rows[-1]["step"]),
+        "num_epochs": len(rows),
+        "num_steps": int(rows[-1]["step"]),
         "num_parameters": sum(value.numel() for value in weights.values()),
         "monitor": monitor,
         "score": score,

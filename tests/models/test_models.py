@@ -1,0 +1,121 @@
+"""One contract for every architecture that conf/model offers."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from treadle.bundle import build_network
+from treadle.schema import TreadleError
+
+CONF = Path(__file__).parents[2] / "conf" / "model"
+MODELS = sorted(path.stem for path in CONF.glob("*.yaml"))
+TARGETS = ["treadle.models."]
+N, CARDINALITIES = 5, [4, 7]
+
+
+def build(name, *, num_numeric=N, cardinalities=CARDINALITIES, num_classes=0, **changes):
+    node = {**yaml.safe_load((CONF / f"{name}.yaml").read_text()), **changes}
+    torch.manual_seed(0)
+    sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities, "num_classes": num_classes}
+    return build_network(node, targets=TARGETS, **sizes).eval()
+
+
+def draw(num_rows, *, num_numeric=N, cardinalities=CARDINALITIES):
+    generator = torch.Generator().manual_seed(1)
+    ids = [torch.randint(size, (num_rows, 1), generator=generator) for size in cardinalities]
+    none = torch.empty(num_rows, 0, dtype=torch.int64)
+    return torch.randn(num_rows, num_numeric, generator=generator), torch.cat([none, *ids], dim=1)
+
+
+def mean(output):
+    return output.mean(dim=1) if output.dim() == 3 else output
+
+
+@pytest.mark.parametrize("name", MODELS)
+class TestEveryModel:
+    @pytest.mark.parametrize("num_rows", [0, 1, 9])
+    @pytest.mark.parametrize("num_classes", [0, 3])
+    def test_gives_one_output_or_one_a_class(self, name, num_rows, num_classes):
+        output = build(name, num_classes=num_classes)(*draw(num_rows))
+
+        assert mean(output).shape == (num_rows, max(1, num_classes))
+        assert output.isfinite().all()
+
+    @pytest.mark.parametrize(("num_numeric", "cardinalities"), [(0, [3]), (2, []), (1, [2])])
+    @pytest.mark.parametrize("num_rows", [0, 4])
+    def test_takes_numbers_alone_and_categories_alone(self, name, num_rows, num_numeric, cardinalities):
+        sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities}
+
+        assert mean(build(name, **sizes)(*draw(num_rows, **sizes))).shape == (num_rows, 1)
+
+    def test_judges_a_row_alone_as_among_others(self, name):
+        model, (numeric, ids) = build(name), draw(64)
+
+        alone = torch.cat([model(numeric[i : i + 1], ids[i : i + 1]) for i in range(64)])
+
+        assert torch.allclose(alone, model(numeric, ids), atol=1e-5)
+
+    def test_starts_the_same_for_the_same_seed(self, name):
+        assert torch.equal(build(name)(*draw(9)), build(name)(*draw(9)))
+
+    def test_uses_every_parameter(self, name):
+        model = build(name).train()
+        # from a state in which no weight is zero: some begin there, and hide those before them
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.1)
+
+        model(*draw(256)).square().sum().backward()
+
+        idle = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+        assert idle == []
+
+    def test_travels_as_plain_values(self, name):
+        model, other = build(name), build(name)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter)
+        file = io.BytesIO()
+        torch.save(model.state_dict(), file)
+        file.seek(0)
+
+        other.load_state_dict(torch.load(file, weights_only=True))
+
+        assert torch.equal(model(*draw(9)), other(*draw(9)))
+
+    def test_learns(self, name):
+        model, (numeric, ids) = build(name).train(), draw(512)
+        target = (numeric[:, 0] + (ids[:, 0] == 2) > 0).float()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.03)
+        losses = []
+
+        for _ in range(60):
+            output = model(numeric, ids).squeeze(-1)
+            each = target[:, None].expand_as(output) if output.dim() == 2 else target
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(output, each)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+
+        assert losses[-1] < 0.6 * losses[0]
+
+    def test_refuses_an_argument_that_it_does_not_know(self, name):
+        with pytest.raises(TreadleError, match="refuses its arguments"):
+            build(name, unknown=1)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "linear"])
+def test_dropout_is_drawn_in_training_alone(name):
+    model = build(name, dropout=0.5)
+    rows = draw(64)
+
+    assert torch.equal(model(*rows), model(*rows))
+    model.train()
+    assert not torch.equal(model(*rows), model(*rows))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_no_dropout_leaves_no_module_for_it(name):
+    assert not any(isinstance(module, torch.nn.Dropout) for module in build(name).modules())

@@ -1,0 +1,153 @@
+from itertools import chain
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from runs import find_run, run_quick
+from treadle.schema import Batch
+from treadle.training.history import read_history
+from treadle.training.learner import compute_loss
+from treadle.training.loader import BatchLoader
+
+
+def make_rows(num_rows):
+    index = torch.arange(num_rows)
+    return Batch(index[:, None].float(), index[:, None], index.float(), torch.ones(num_rows))
+
+
+def make_loader(num_rows=10, *, batch_size=4, seed=0, epoch=0, rank=0, num_processes=1, max_steps=None):
+    return BatchLoader(
+        make_rows(num_rows),
+        batch_size=batch_size,
+        shuffle_seed=seed,
+        max_steps=max_steps,
+        num_processes=num_processes,
+        clock=SimpleNamespace(current_epoch=epoch, global_rank=rank),
+    )
+
+
+def read(loader):
+    return [batch.target.tolist() for batch in loader]
+
+
+def test_an_epoch_holds_every_row_once():
+    batches = read(make_loader())
+
+    assert [len(batch) for batch in batches] == [4, 4, 2]
+    assert len(make_loader()) == 3
+    assert sorted(chain(*batches)) == list(range(10))
+
+
+def test_the_order_follows_from_seed_and_epoch_alone():
+    """T23: seed 0 is a seed like any other."""
+    assert read(make_loader()) == read(make_loader())
+    assert read(make_loader()) != read(make_loader(epoch=1))
+    assert read(make_loader()) != read(make_loader(seed=1))
+    assert read(make_loader(seed=None)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_the_last_epoch_ends_where_the_steps_do():
+    assert [len(make_loader(max_steps=5, epoch=epoch)) for epoch in range(3)] == [3, 2, 0]
+    assert len(read(make_loader(max_steps=5, epoch=1))) == 2
+
+
+def test_processes_share_each_batch():
+    whole = read(make_loader())
+    parts = [read(make_loader(rank=rank, num_processes=2)) for rank in (0, 1)]
+
+    for batch, *shares in zip(whole, *parts, strict=True):
+        assert sorted(chain(*shares)) == sorted(batch)
+
+
+def test_the_loss_of_an_ensemble_is_the_mean_of_its_members():
+    output, target, weight = torch.randn(6, 3, 1), torch.tensor([0.0, 1, 0, 1, 1, 0]), torch.ones(6)
+    batch = Batch(torch.empty(6, 0), torch.empty(6, 0), target, weight)
+    single = [compute_loss(output[:, k], batch, task="binary") for k in range(3)]
+
+    assert torch.allclose(compute_loss(output, batch, task="binary"), torch.stack(single).mean())
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_row_of_weight_2_counts_like_two_rows(task):
+    target = torch.tensor([0, 1, 1])
+    output = torch.randn(3, 2 if task == "multiclass" else 1)
+    target = target if task == "multiclass" else target.float()
+    rows = torch.tensor([0, 1, 2, 2])
+
+    def loss(index, weight):
+        batch = Batch(torch.empty(len(index), 0), torch.empty(len(index), 0), target[index], torch.tensor(weight))
+        return compute_loss(output[index], batch, task=task)
+
+    assert torch.allclose(loss(torch.arange(3), [1.0, 1.0, 2.0]), loss(rows, [1.0] * 4))
+
+
+def epochs(project):
+    return read_history(find_run(project) / "metrics.csv")
+
+
+def test_training_stops_when_the_monitored_value_no_longer_improves(project):
+    patience = "schedule.early_stopping={patience:1,min_delta:10.0}"
+    run_quick("tracker=disabled", "schedule.max_epochs=9", patience, verb="train")
+
+    assert len(epochs(project)) == 2
+
+
+def test_a_limit_of_steps_ends_within_an_epoch(project):
+    run_quick("tracker=disabled", "schedule.max_steps=20", "schedule.max_epochs=9", verb="train")
+
+    assert epochs(project)[-1]["step"] == 20
+
+
+def test_debug_takes_one_batch_an_epoch(project):
+    run_quick("tracker=disabled", "trainer=debug", verb="train")
+
+    assert [row["step"] for row in epochs(project)] == [1, 2]
+
+
+def test_overfit_learns_its_one_batch(project):
+    run_quick(
+        "tracker=disabled", "trainer=overfit", "schedule=default", "schedule.max_epochs=150", "schedule.batch_size=64",
+        "schedule.early_stopping=null", "schedule.optimizer.lr=0.01", "model.width=64", verb="train",
+    )  # fmt: skip
+
+    rows = epochs(project)
+    assert rows[0]["step"] == 1
+    assert rows[-1]["valid/loss"] < 0.1 * rows[0]["valid/loss"]
+
+
+@pytest.mark.parametrize("schedule", ["default", "sgd", "cosine", "one_cycle"])
+def test_every_schedule_trains(project, schedule):
+    run_quick("tracker=disabled", f"schedule={schedule}", "schedule.max_epochs=3", verb="train")
+
+    rows = epochs(project)
+    assert rows[-1]["valid/loss"] < rows[0]["valid/loss"]
+
+
+def test_the_rate_follows_the_schedule(project):
+    run_quick("tracker=disabled", "schedule.max_epochs=4", verb="train")
+
+    rates = [row["lr"] for row in epochs(project)]
+    assert rates[-1] < 0.01 * 0.003
+    assert max(rates) > 0.0025
+
+
+def test_a_gpu_that_is_not_there_is_refused_before_training(project, capsys):
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+
+    assert run_quick("tracker=disabled", "trainer=gpu", verb="train") == 2
+    assert "torch sees no GPU on this machine; add the override trainer=cpu" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(project):
+    """Data-parallel over gloo with the same global batch: the same losses, but for rounding."""
+    run_quick("tracker=disabled", "name=one", verb="train")
+    run_quick("tracker=disabled", "name=two", "trainer=ddp", "seed=0", "trainer.threads=2", verb="train")
+
+    one, two = (read_history(next(project.glob(f"runs/{name}-*/metrics.csv"))) for name in ("one", "two"))
+    for a, b in zip(one, two, strict=True):
+        assert a["step"] == b["step"]
+        assert a["valid/loss"] == pytest.approx(b["valid/loss"], rel=1e-3)
+        assert a["train/loss"] == pytest.approx(b["train/loss"], rel=0.05)
