@@ -1,0 +1,210 @@
+"""The pipeline under real DVC, in a fresh copy of this repository. T… names the trap."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[1]
+PARAMS = {
+    "experiment": "california",
+    "model": "mlp",
+    "set": {
+        "model": {"width": 16},
+        "schedule": {"max_epochs": 2, "batch_size": 1024},
+        "evaluation": {"baselines": ["prior"], "parity_rows": 5},
+    },
+}
+SAME = [
+    "experiment=california", "model=mlp", "model.width=16", "schedule.max_epochs=2", "schedule.batch_size=1024",
+    "evaluation.baselines=[prior]", "evaluation.parity_rows=5",
+]  # fmt: skip
+
+
+class Copy:
+    """A repository of its own, whose `treadle` runs its own sources."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, *command):
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "DVC"))}
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        environment["PYTHONPATH"] = str(self.folder / "src")
+        environment |= {
+            "GIT_AUTHOR_NAME": "a",
+            "GIT_AUTHOR_EMAIL": "a@b",
+            "GIT_COMMITTER_NAME": "a",
+            "GIT_COMMITTER_EMAIL": "a@b",
+        }
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def repro(self):
+        """The stages that ran."""
+        out = self("dvc", "repro")
+        return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
+
+    def edit(self, file, old, new):
+        path = self.folder / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
+
+    def metrics(self):
+        return json.loads((self.folder / "artifacts/evaluation/metrics.json").read_text())
+
+    def restore(self):
+        self("git", "checkout", "-q", "--", ".")
+        self("dvc", "checkout", "-q", "--force")
+        self.repro()
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("copy") / "treadle"
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, files.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    copy = Copy(folder)
+    copy("git", "init", "-q")
+    copy("git", "add", "-A")
+    copy("git", "commit", "-qm", "begin")
+    copy.first = copy("dvc", "repro", "--pull")
+    copy("git", "add", "-A")
+    copy("git", "commit", "-qm", "first turn")
+    return copy
+
+
+def test_a_fresh_copy_pulls_its_data_and_runs_every_stage(repo):
+    ran = [line for line in repo.first.splitlines() if line.startswith("Running stage")]
+
+    assert [line.split("'")[1] for line in ran] == ["compose", "prepare", "featurize", "train", "evaluate"]
+    assert (repo.folder / "data" / "california" / "california.parquet").is_file()
+
+
+def test_a_second_time_nothing_has_changed(repo):
+    assert repo.repro() == []
+
+
+def test_a_command_gives_the_same_numbers_to_the_last_digit(repo):
+    repo("treadle", "run", *SAME)
+
+    (folder,) = (path.parent for path in repo.folder.glob("runs/*/stages.json"))
+    assert json.loads((folder / "evaluation" / "metrics.json").read_text()) == repo.metrics()
+    for name in ("metrics.csv", "evaluation/predictions.parquet", "evaluation/plots/fit.csv"):
+        assert (folder / name).read_bytes() == (repo.folder / "artifacts" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "stages"),
+    [
+        (
+            "conf/features/california.yaml",
+            "num_bins: 48",
+            "num_bins: 20",
+            ["compose", "featurize", "train", "evaluate"],
+        ),
+        ("conf/features/california.yaml", "blocks:", "# a comment\nblocks:", ["compose"]),
+        ("conf/tracker/offline.yaml", "project: treadle", "project: other", ["compose"]),
+        ("conf/evaluation/default.yaml", "calibration_bins: 15", "calibration_bins: 9", ["compose", "evaluate"]),
+        (
+            "src/treadle/training/schedules.py",
+            "(step + 1) / (rise + 1)",
+            "(step + 2) / (rise + 2)",
+            ["compose", "train", "evaluate"],
+        ),
+        ("src/treadle/training/schedules.py", "def _cosine", "# a comment\ndef _cosine", ["compose"]),
+        ("src/treadle/data/split.py", "round(rule.test", "int(rule.test", ["compose", "prepare"]),
+        ("src/treadle/compare.py", "Configuration", "Settings", ["compose"]),
+    ],
+    ids=[
+        "features",
+        "comment",
+        "tracker",
+        "evaluation",
+        "source of train",
+        "comment in a source",
+        "source of prepare",
+        "no stage's source",
+    ],
+)
+def test_an_edit_reruns_what_depends_on_it(repo, file, old, new, stages):
+    """T1 and T15. (A stage that runs and writes the same as before stops there: `prepare` does, with int for round.)"""
+    repo.edit(file, old, new)
+
+    assert repo.repro() == stages
+
+    repo.restore()
+
+
+def test_experiments_select_by_params_and_every_diff_shows_them(repo):
+    repo(
+        "dvc",
+        "exp",
+        "run",
+        "-n",
+        "wider",
+        "-S",
+        "model=resnet",
+        "-S",
+        "set.model={width: 8}",
+        "-S",
+        "++set.schedule.max_epochs=3",
+    )
+
+    params = repo("dvc", "params", "diff", "HEAD")
+    metrics = repo("dvc", "metrics", "diff", "HEAD")
+    plots = repo("dvc", "plots", "diff", "HEAD")
+    table = repo("dvc", "exp", "show", "--csv")
+    resolved = yaml.safe_load((repo.folder / "resolved.yaml").read_text())
+    assert resolved["model"]["_target_"] == "treadle.models.resnet.ResNet"
+    assert resolved["schedule"]["max_epochs"] == 3
+    assert "schedule.max_epochs" in params
+    assert "model._target_" in params
+    assert "model.rmse" in metrics
+    assert Path(plots.strip().removeprefix("file://")).is_file()
+    assert "wider" in table
+
+    repo.restore()
+
+
+def test_a_typo_in_a_selection_fails(repo):
+    with pytest.raises(AssertionError, match=r"Did you mean 'schedule.max_epochs'"):
+        repo("dvc", "exp", "run", "-S", "++set.schedule.max_epoch=3")
+
+    repo.restore()
+
+
+def test_an_interrupted_stage_resumes_though_dvc_deletes_outputs(repo):
+    """T19 and T10: the state stands beside what DVC deletes."""
+    repo.edit("params.yaml", "max_epochs: 2", "max_epochs: 400")
+    repo("treadle", "compose", "--selection", "params.yaml", "--output", "resolved.yaml")
+    process = subprocess.Popen(
+        [str(Path(sys.executable).parent / "treadle"), "train", "--resolved", "resolved.yaml", "--folder", "artifacts"],
+        cwd=repo.folder, env={**os.environ, "PYTHONPATH": str(repo.folder / "src")}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch   5"):
+            process.kill()
+            break
+    process.communicate()
+    state = repo.folder / "artifacts" / "checkpoints" / "last.ckpt"
+    assert state.is_file()
+
+    out = repo("dvc", "repro", "train")
+
+    first = next(int(line.split()[1]) for line in out.splitlines() if line.startswith("epoch "))
+    assert first > 3
+    assert not state.exists()
+
+    repo.restore()
