@@ -112,7 +112,7 @@ def package(tmp_path, monkeypatch):
 
 def forget():
     importlib.invalidate_caches()
-    for name in ("_find_source", "_parse", "_hash_source", "_imports"):
+    for name in ("_find_source", "_find_package", "_parse", "_hash_source", "_imports"):
         getattr(fingerprint, name).cache_clear()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -39,20 +40,30 @@ def import_graph(modules: Iterable[str]) -> set[str]:
         name = open_modules.pop()
         if name not in found:
             found.add(name)
-            open_modules += [m for m in _imports(name) if m.split(".", 1)[0] in packages and m not in found]
+            own = (m for m in _imports(name) if m.split(".", 1)[0] in packages and m not in found)
+            open_modules += [m for m in own if _find_source(m) is not None]
     return found
 
 
 @cache
 def _find_source(module: str) -> Path | None:
     """The file of a module, outside of installed libraries (Treadle itself may be installed)."""
-    relative = Path(*module.split("."))
-    for folder in sys.path:
-        if "site-packages" in folder and not module.startswith("treadle"):
-            continue
-        for file in (Path(folder) / relative / "__init__.py", (Path(folder) / relative).with_suffix(".py")):
-            if file.is_file():
-                return file
+    package, *rest = module.split(".")
+    folder = _find_package(package)
+    if folder is None:
+        return None
+    for file in (os.path.join(folder, *rest, "__init__.py"), os.path.join(folder, *rest) + ".py"):  # noqa: PTH118
+        if os.path.isfile(file):  # noqa: PTH113 - many names are asked for, and pathlib is slow
+            return Path(file)
+    return None
+
+
+@cache
+def _find_package(name: str) -> str | None:
+    for place in sys.path:
+        folder = Path(place) / name
+        if (folder / "__init__.py").is_file() and ("site-packages" not in place or name == "treadle"):
+            return str(folder)
     return None
 
 
@@ -60,24 +71,29 @@ def _find_source(module: str) -> Path | None:
 def _parse(module: str) -> ast.Module:
     file = _find_source(module)
     assert file is not None
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            _drop_docstring(node)
-    return tree
-
-
-def _drop_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> None:
-    first = node.body[0] if node.body else None
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        node.body = node.body[1:]
+    return ast.parse(file.read_text(encoding="utf-8"))
 
 
 @cache
 def _hash_source(module: str) -> str:
+    tree = _parse(module)
+    for block in _list_blocks(tree):
+        if _begins_with_docstring(block):
+            del block[0]
     options = {"show_empty": True} if sys.version_info >= (3, 13) else {}
-    tree = ast.dump(_parse(module), **options)
-    return digest(tree.replace(", type_params=[]", ""))  # a field that Python 3.12 added
+    return digest(ast.dump(tree, **options).replace(", type_params=[]", ""))  # a field that Python 3.12 added
+
+
+def _list_blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+    """The body of the module, of each class and of each function."""
+    for statement in _walk_statements(node):
+        if isinstance(statement, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield statement.body
+
+
+def _begins_with_docstring(block: list[ast.stmt]) -> bool:
+    first = block[0] if block else None
+    return isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
 
 
 @cache
@@ -85,17 +101,18 @@ def _imports(module: str) -> frozenset[str]:
     file = _find_source(module)
     assert file is not None
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    names = (name for node in _walk_runtime(_parse(module)) for name in _imported_names(node, package))
-    return frozenset(name for name in names if _find_source(name) is not None)
+    return frozenset(name for node in _walk_statements(_parse(module)) for name in _imported_names(node, package))
 
 
-def _walk_runtime(node: ast.AST) -> Iterator[ast.AST]:
-    """Every node outside of `if TYPE_CHECKING:`, whose imports run nothing."""
+def _walk_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The node and every statement below it (expressions hold no imports), outside of `if TYPE_CHECKING:`."""
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         return
     yield node
-    for child in ast.iter_child_nodes(node):
-        yield from _walk_runtime(child)
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        block = getattr(node, name, None)
+        for statement in list(block) if isinstance(block, list) else ():
+            yield from _walk_statements(statement)
 
 
 def _imported_names(node: ast.AST, package: str) -> Iterator[str]:

@@ -19,7 +19,9 @@ from treadle.schema import Task
 class Spec(pydantic.BaseModel):
     """A node of the configuration. Unknown keys and silent conversions are refused."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = pydantic.ConfigDict(
+        extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True
+    )
 
 
 def _check_duration(text: str) -> str:
