@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pydantic
 import pytest
+import yaml
 
 from treadle.experiment import fingerprint
 from treadle.experiment.fingerprint import fingerprint_code, fingerprint_files, import_graph
@@ -172,3 +173,12 @@ def test_the_import_graph_holds_what_a_stage_really_imports():
 def is_empty_package(name):
     file = ROOT / "src" / Path(*name.split(".")) / "__init__.py"
     return file.is_file() and len(file.read_text().strip().splitlines()) == 1
+
+
+def test_dvc_depends_on_the_same_slices():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+    assert list(stages) == ["compose", *NAMES]
+    for stage in STAGES:
+        (params,) = stages[stage.name]["params"]
+        assert params == {"resolved.yaml": [*stage.slices, f"{CODE}.{stage.name}"]}

@@ -1,0 +1,92 @@
+"""Examples of real data: what is in them, what is left out, and that nothing of the future is."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from treadle.data.prepare import build_examples, prepare
+from treadle.experiment.resolved import resolve
+from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT
+
+NOW = datetime(2026, 1, 1)  # noqa: DTZ001
+
+
+@pytest.fixture(scope="module")
+def flights(root):
+    experiment, _ = resolve(overrides=[], root=root)
+    return experiment.data, build_examples(experiment.data, root=root, now=NOW)
+
+
+def test_every_flight_is_an_example_or_left_out_for_a_reason(flights):
+    _, examples = flights
+
+    assert examples.excluded == {"cancelled": 8255, "diverted": 1175, "between the splits": 1604}
+    assert sum(len(frame) for frame in examples.frames.values()) + sum(examples.excluded.values()) == 336_776
+
+
+def test_an_example_holds_what_was_known_and_nothing_else(flights):
+    data, examples = flights
+    past = [c for look in (*data.examples.asof.values(), *data.examples.history.values()) for c in look.columns]
+
+    for frame in examples.frames.values():
+        assert frame.columns == [ROW, PREDICT_AT, LABEL, *data.examples.known, *past]
+    assert not {"arr_delay", "dep_delay", "dep_time", "arr_time"} & set(examples.frames["train"].columns)
+
+
+def test_the_prediction_is_made_one_hour_before_the_scheduled_departure(flights):
+    _, examples = flights
+    frame = examples.frames["test"]
+
+    assert (frame["scheduled_at"] - frame[PREDICT_AT] == timedelta(hours=1)).all()
+
+
+def test_every_training_label_is_known_before_validation_begins(flights, flights_tables):
+    """T18."""
+    _, examples = flights
+    known = flights_tables["flights"].with_row_index(ROW).select(ROW, "known_at").collect()
+    bounds = {"train": datetime(2013, 9, 1), "valid": datetime(2013, 11, 1)}  # noqa: DTZ001
+
+    for split, bound in bounds.items():
+        assert examples.frames[split].join(known, on=ROW)["known_at"].max() < bound
+    assert examples.frames["valid"][PREDICT_AT].min() >= bounds["train"]
+    assert examples.frames["test"][PREDICT_AT].min() >= bounds["valid"]
+
+
+def test_no_row_stands_in_two_splits(flights):
+    _, examples = flights
+    rows = pl.concat([frame[ROW] for frame in examples.frames.values()])
+
+    assert rows.n_unique() == len(rows)
+
+
+def test_the_label_is_what_the_expression_says(flights, flights_tables):
+    _, examples = flights
+    delays = flights_tables["flights"].with_row_index(ROW).select(ROW, "arr_delay").collect()
+    both = examples.frames["test"].join(delays, on=ROW)
+
+    assert ((both["arr_delay"] > 15) == (both[LABEL] == 1.0)).all()
+
+
+def test_the_official_split_of_adult_is_kept(root):
+    experiment, _ = resolve(overrides=["experiment=adult"], root=root)
+
+    examples = build_examples(experiment.data, root=root, now=NOW)
+
+    assert {name: len(frame) for name, frame in examples.frames.items()} == {
+        "train": 26049,
+        "valid": 6512,
+        "test": 16281,
+    }
+    assert "?" not in examples.frames["train"]["workclass"].unique().to_list()
+    assert examples.frames["train"]["workclass"].null_count() > 0
+
+
+def test_weights_go_with_their_rows(root, tmp_path):
+    experiment, _ = resolve(overrides=["experiment=adult", "data.examples.weight=fnlwgt"], root=root)
+
+    prepare(experiment.data, root=root, folder=tmp_path, now=NOW)
+
+    frame = pl.read_parquet(tmp_path / "train.parquet")
+    assert frame[WEIGHT].dtype == pl.Float32
+    assert (frame[WEIGHT] == frame["fnlwgt"].cast(pl.Float32)).all()
