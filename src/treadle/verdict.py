@@ -17,12 +17,12 @@ def print_verdict(experiment: Experiment, folder: Path, *, console: Console) -> 
     """Print the metrics of `folder/evaluation` and what to type next."""
     results = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     table = Table(title=f"{experiment.name}: test split", title_justify="left")
-    table.add_column("")
+    table.add_column("metric", no_wrap=True)
+    for who in results:
+        table.add_column(who.replace("_", " "), justify="right", style="bold" if who == "model" else "")
     for metric in METRICS[experiment.data.task]:
-        table.add_column(f"{metric.title} {'↑' if metric.higher_is_better else '↓'}", justify="right")
-    for who, values in results.items():
-        cells = [_show(values[metric.name]) for metric in METRICS[experiment.data.task]]
-        table.add_row(who, *cells, style="bold" if who == "model" else "")
+        arrow = "↑" if metric.higher_is_better else "↓"
+        table.add_row(f"{metric.title} {arrow}", *(_show(values[metric.name]) for values in results.values()))
     console.print(table)
     records = sorted((folder / "wandb").glob("offline-run-*"))
     for what, where in (

@@ -16,6 +16,15 @@ TARGETS = ["treadle.models."]
 N, CARDINALITIES = 5, [4, 7]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """More threads than free cores cost such small models seconds a test."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def build(name, *, num_numeric=N, cardinalities=CARDINALITIES, num_classes=0, **changes):
     node = {**yaml.safe_load((CONF / f"{name}.yaml").read_text()), **changes}
     torch.manual_seed(0)
@@ -119,3 +128,13 @@ def test_dropout_is_drawn_in_training_alone(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_no_dropout_leaves_no_module_for_it(name):
     assert not any(isinstance(module, torch.nn.Dropout) for module in build(name).modules())
+
+
+@pytest.mark.parametrize("arch_type", ["tabm", "tabm-mini", "tabm-packed"])
+@pytest.mark.parametrize("numeric_embedding", ["none", "periodic"])
+@pytest.mark.parametrize(("num_numeric", "cardinalities"), [(0, [3]), (2, []), (1, [2])])
+def test_tabm_takes_every_kind_of_input_in_every_form(arch_type, numeric_embedding, num_numeric, cardinalities):
+    sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities}
+    model = build("tabm", arch_type=arch_type, numeric_embedding=numeric_embedding, **sizes)
+
+    assert model(*draw(4, **sizes)).shape == (4, 8, 1)

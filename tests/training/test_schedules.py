@@ -48,3 +48,12 @@ def test_one_cycle_peaks_where_it_is_told():
 def test_a_share_out_of_range_is_refused(value):
     with pytest.raises(TreadleError, match="warmup must be at least 0 and below 1"):
         constant(num_steps=10, warmup=value)
+
+
+@pytest.mark.parametrize("num_steps", [1, 2, 5])
+def test_a_rise_over_nearly_all_steps_still_ends_at_the_final_factor(num_steps):
+    for factor in (
+        cosine(num_steps=num_steps, warmup=0.9, final_factor=0.1),
+        one_cycle(num_steps=num_steps, peak=0.9, initial_factor=0.2, final_factor=0.1),
+    ):
+        assert factor(num_steps) == factor(num_steps + 7) == pytest.approx(0.1)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import tabm
+import torch
 from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
@@ -33,10 +34,19 @@ class TabM(nn.Module):
         dropout: float,
         arch_type: Literal["tabm", "tabm-mini", "tabm-packed"],
         numeric_embedding: Literal["none", "periodic"],
+        num_frequencies: int,
+        frequency_scale: float,
+        numeric_embedding_dim: int,
     ) -> None:
         super().__init__()
         embeddings = (
-            PeriodicEmbeddings(num_numeric, 16, n_frequencies=16, frequency_init_scale=0.1, lite=True)
+            PeriodicEmbeddings(
+                num_numeric,
+                numeric_embedding_dim,
+                n_frequencies=num_frequencies,
+                frequency_init_scale=frequency_scale,
+                lite=True,
+            )
             if numeric_embedding == "periodic" and num_numeric
             else None
         )
@@ -52,12 +62,21 @@ class TabM(nn.Module):
             dropout=dropout,
             arch_type=arch_type,
         )
+        if cardinalities:
+            self.net.cat_module = nn.Sequential(self.net.cat_module, _AsFloat())
         if dropout == 0:
             _drop_dropout(self.net)
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """Every member's output."""
         return self.net(numeric if numeric.shape[1] else None, ids if self.num_categories else None)
+
+
+class _AsFloat(nn.Module):
+    """The library's one-hot gives integers, which a packed ensemble cannot multiply where no number stands beside."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(torch.float32)
 
 
 def _drop_dropout(module: nn.Module) -> None:

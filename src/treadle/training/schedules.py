@@ -28,7 +28,7 @@ def cosine(*, num_steps: int, warmup: float, final_factor: float) -> Factor:
     """
     _require_share("warmup", warmup)
     _require_share("final_factor", final_factor)
-    rise = round(warmup * num_steps)
+    rise = _count_rise(warmup, num_steps)
     return partial(_cosine, first=0.0, rise=rise, num_steps=num_steps, last=final_factor)
 
 
@@ -40,7 +40,8 @@ def one_cycle(*, num_steps: int, peak: float, initial_factor: float, final_facto
     _require_share("peak", peak)
     _require_share("initial_factor", initial_factor)
     _require_share("final_factor", final_factor)
-    return partial(_cosine, first=initial_factor, rise=round(peak * num_steps), num_steps=num_steps, last=final_factor)
+    rise = _count_rise(peak, num_steps)
+    return partial(_cosine, first=initial_factor, rise=rise, num_steps=num_steps, last=final_factor)
 
 
 def _constant(step: int, *, warmup: int) -> float:
@@ -52,6 +53,11 @@ def _cosine(step: int, *, first: float, rise: int, num_steps: int, last: float) 
         return first + (1.0 - first) * (step + 1) / (rise + 1)
     done = min(1.0, (step - rise) / max(1, num_steps - rise))
     return last + (1.0 - last) * (1.0 + math.cos(math.pi * done)) / 2.0
+
+
+def _count_rise(share: float, num_steps: int) -> int:
+    """Leave a step to fall from, however few there are: after the last one the factor is the final one."""
+    return min(round(share * num_steps), num_steps - 1)
 
 
 def _require_share(name: str, value: float) -> None:
