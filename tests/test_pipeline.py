@@ -14,7 +14,7 @@ import torch
 import treadle as package
 from runs import QUICK, find_run, run_quick, treadle
 from treadle.bundle import load
-from wandb_record import find_records, read_config, read_history, read_summary
+from wandb_record import find_ended, read_config, read_history, read_summary
 
 pytestmark = pytest.mark.usefixtures("project")
 NO_WANDB = "tracker=disabled"
@@ -241,7 +241,7 @@ def test_commit_and_local_changes_are_recorded_in_a_repository(project):
     head = subprocess.run(["git", "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert environment["git"] == {"commit": head, "changed": True}
     assert "+experiment: california" in (folder / "changes.diff").read_text()
-    recorded = read_config(find_records(folder)[0])["treadle"]
+    recorded = read_config(find_ended(folder)[0])["treadle"]
     assert recorded["git"]["commit"] == head
     assert "+experiment: california" in recorded["changes"]
 
@@ -271,7 +271,7 @@ def test_a_run_shared_from_the_cache_is_recorded_in_full(project):
     assert run_quick("name=again", "tracker=offline") == 0
 
     (folder,) = project.glob("runs/again-*")
-    (record,) = find_records(folder)
+    (record,) = find_ended(folder)
     history = [row for row in read_history(record) if "valid/loss" in row]
     metrics = read_metrics(folder)["model"]
     assert [row["_step"] for row in history] == [13, 26]

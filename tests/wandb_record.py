@@ -1,6 +1,7 @@
 """Read what W&B wrote to disk: its transaction log, a LevelDB log file of protobuf records."""
 
 import json
+import time
 from pathlib import Path
 
 from wandb.proto import wandb_internal_pb2
@@ -70,5 +71,23 @@ def read_exit_code(folder: Path):
 
 
 def find_records(folder: Path):
-    """The offline run folders of a run folder, oldest first."""
-    return sorted(folder.glob("wandb/offline-run-*"), key=lambda path: path.stat().st_ctime_ns)
+    """The offline run folders of a run folder, in no order."""
+    return list(folder.glob("wandb/offline-run-*"))
+
+
+def find_ended(folder: Path, *, timeout_s=10):
+    """The records of a run folder in the order in which they began, once W&B has written their ends.
+
+    `finish` returns a moment before that, and a folder's name tells the second only.
+    """
+    deadline = time.monotonic() + timeout_s
+    while any(read_exit_code(record) is None for record in find_records(folder)):
+        assert time.monotonic() < deadline, "a record was never ended"
+        time.sleep(0.01)
+    return sorted(find_records(folder), key=read_start)
+
+
+def read_start(folder: Path):
+    """When the record began, in nanoseconds."""
+    (run,) = [r.run for r in read_records(folder) if r.WhichOneof("record_type") == "run"]
+    return run.start_time.ToNanoseconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import string
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 FLUSH_INTERVAL = 0.1  # seconds; the default of 15 loses what a killed run logged last
 _FILE = "run-id.json"
+# Set by an agent or by hand, and stronger than what wandb.init() is given: they would put a sweep's values
+# over the configuration that we record, move the run to another project, or graft it onto another run.
+_FOREIGN = ("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RESUME_FROM", "WANDB_FORK_FROM")
 
 
 class Tracking:
@@ -82,8 +86,12 @@ def track(
 ) -> Iterator[Tracking]:
     """Open the record of a run folder.
 
-    The same signature goes on with the same W&B id, another one begins a new record. It is finished in any case,
-    with exit code 1 if the body fails.
+    The same signature goes on with the same W&B id, another one begins a new record. It is finished in any
+    case, with exit code 1 if the body fails. W&B's own process writes the end of the record a moment later,
+    at the latest when this process exits.
+
+    The configuration wins over `WANDB_…` variables. What it leaves open they may say: the entity where it is null,
+    the server, the account, group and notes.
 
     Args:
         settings: how to record.
@@ -104,32 +112,42 @@ def track(
     if not resumed:
         known = {"id": _draw_id(), "signature": signature, "last_step": -1}
         _write_state(state, **known)
-    run = wandb.init(
-        dir=folder,
-        id=known["id"],
-        resume="allow",
-        mode=settings.mode,
-        project=settings.project,
-        entity=settings.entity,
-        tags=settings.tags,
-        name=name,
-        config={**config, "treadle": about},
-        reinit="create_new",
-        settings=wandb.Settings(
-            x_transaction_log_flush_interval=FLUSH_INTERVAL,
-            silent=True,
-            console="off",
-            disable_git=True,
-            save_code=False,
-            x_disable_stats=True,
-        ),
-    )
+    with _without_foreign_settings():
+        run = wandb.init(
+            dir=folder,
+            id=known["id"],
+            resume="allow",
+            mode=settings.mode,
+            project=settings.project,
+            entity=settings.entity,
+            tags=settings.tags,
+            name=name,
+            config={**config, "treadle": about},
+            reinit="create_new",
+            settings=wandb.Settings(
+                x_transaction_log_flush_interval=FLUSH_INTERVAL,
+                silent=True,
+                console="off",
+                disable_git=True,
+                save_code=False,
+                x_disable_stats=True,
+            ),
+        )
     exit_code = 1
     try:
         yield Tracking(run, settings=settings, state=state, last_step=known["last_step"], resumed=resumed)
         exit_code = 0
     finally:
         run.finish(exit_code=exit_code)
+
+
+@contextmanager
+def _without_foreign_settings() -> Iterator[None]:
+    foreign = {name: os.environ.pop(name) for name in _FOREIGN if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(foreign)
 
 
 def _draw_id() -> str:

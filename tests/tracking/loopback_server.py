@@ -14,7 +14,8 @@ class Received:
     def __init__(self):
         self.runs = {}
         self.files = {}
-        self.operations = []
+        self.uploads = {}  # artifact files, by name
+        self.committed = []  # artifacts whose upload was completed
 
     def history(self, run_id):
         lines = self.files[run_id].get("wandb-history.jsonl", {})
@@ -28,7 +29,7 @@ class Received:
         return {k: v["value"] for k, v in json.loads(self.runs[run_id]["config"]).items() if not k.startswith("_")}
 
 
-def answer(query, variables, received):
+def answer(query, variables, received, url):
     if "upsertBucket" in query:
         return {"upsertBucket": {"bucket": upsert(variables, received), "inserted": True}}
     if "serverInfo" in query:
@@ -39,7 +40,35 @@ def answer(query, variables, received):
         return {"createRunFiles": {"runID": variables.get("run"), "uploadHeaders": [], "files": []}}
     if "RunResumeStatus" in query:
         return {"model": resume_status(variables, received)}
+    return answer_artifact(query, variables, received, url)
+
+
+def answer_artifact(query, variables, received, url):
+    """The steps of an artifact's upload: create, two manifests, the files, commit."""
+    if "ArtifactType" in query:
+        return {"project": {"artifact": None}}  # the name is still free
+    if "createArtifactManifest" in query:
+        upload = {"uploadUrl": f"{url}/upload/manifest/{variables['manifestType']}", "uploadHeaders": []}
+        return {"createArtifactManifest": {"artifactManifest": {"id": "1", "file": {"id": "1", **upload}}}}
+    if "createArtifactFiles" in query:
+        files = variables["input"]["artifactFiles"]
+        edges = [{"node": artifact_file(file["name"], url)} for file in files]
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+    if "createArtifact" in query:
+        sequence = {"id": "1", "latestArtifact": None}
+        name = variables["input"]["artifactCollectionName"]
+        return {"createArtifact": {"artifact": {"id": name, "state": "PENDING", "artifactSequence": sequence}}}
+    if "commitArtifact" in query:
+        received.committed.append(variables["artifactID"])
+        return {"commitArtifact": {"artifact": {"id": variables["artifactID"], "digest": ""}}}
     return {}
+
+
+def artifact_file(name, url):
+    return {
+        "id": name, "name": name, "displayName": name, "storagePath": f"upload/{name}",
+        "uploadUrl": f"{url}/upload/{name}", "uploadHeaders": [], "uploadMultipartUrls": None, "artifact": {"id": "1"},
+    }  # fmt: skip
 
 
 def resume_status(variables, received):
@@ -81,8 +110,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = json.loads(gzip.decompress(raw) if self.headers.get("Content-Encoding") == "gzip" else raw)
         if self.path == "/graphql":
-            received.operations.append(body["query"])
-            self.reply({"data": answer(body["query"], body.get("variables") or {}, received)})
+            url = f"http://127.0.0.1:{self.server.server_port}"
+            self.reply({"data": answer(body["query"], body.get("variables") or {}, received, url)})
             return
         if stream:
             files = received.files.setdefault(stream[1], {})
@@ -97,7 +126,9 @@ class Handler(BaseHTTPRequestHandler):
         self.reply({})
 
     def do_PUT(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/upload/"):
+            self.server.received.uploads[self.path.removeprefix("/upload/")] = content
         self.reply({})
 
     def reply(self, content):

@@ -12,9 +12,18 @@ import pytest
 
 from treadle.experiment.spec import Tracker
 from treadle.tracking import track
-from wandb_record import find_records, read_config, read_exit_code, read_history, read_summary
+from wandb_record import (
+    find_ended,
+    find_records,
+    read_config,
+    read_exit_code,
+    read_history,
+    read_records,
+    read_summary,
+)
 
 CONFIG = {"name": "n", "seed": 0, "model": {"width": 8, "dropout": None, "sizes": [1, 2]}, "flag": False}
+PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # where another process finds this file
 ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages": {"torch": "2"}}
 
 
@@ -38,26 +47,69 @@ def test_a_record_holds_history_config_and_summary(tmp_path):
         log_epochs(record, range(1, 4))
         record.summarize({"model/auroc": 0.7512345678901234})
 
-    (folder,) = find_records(tmp_path)
+    (folder,) = find_ended(tmp_path)
     config = read_config(folder)
     assert read_history(folder) == expected(range(1, 4))
-    assert {key: config[key] for key in CONFIG} == CONFIG
-    assert config["treadle"] == ABOUT
+    assert {key: value for key, value in config.items() if key != "_wandb"} == {**CONFIG, "treadle": ABOUT}
     assert read_summary(folder)["model/auroc"] == 0.7512345678901234
     assert read_exit_code(folder) == 0
 
 
-def test_two_records_in_one_process_stay_two(tmp_path, monkeypatch):
-    """T9; not even a run id in the environment makes one of them."""
-    monkeypatch.setenv("WANDB_RUN_ID", "samesame")
+def test_two_records_in_one_process_stay_two(tmp_path):
+    """T9."""
     for name in ("a", "b"):
         with open_record(tmp_path / name, config={"name": name}) as record:
             record.log({name: 1.0}, step=1)
 
-    folders = [find_records(tmp_path / name)[0] for name in ("a", "b")]
+    assert_two_records(tmp_path)
+
+
+def test_two_records_open_at_the_same_time_stay_two(tmp_path):
+    """T9."""
+    names = ("a", "b")
+    with open_record(tmp_path / "a", config={"name": "a"}) as a, open_record(tmp_path / "b", config={"name": "b"}) as b:
+        for name, record in zip(names, (a, b), strict=True):
+            record.log({name: 1.0}, step=1)
+
+    assert_two_records(tmp_path)
+
+
+def assert_two_records(place):
+    folders = [find_ended(place / name)[0] for name in ("a", "b")]
     assert len({folder.name.rsplit("-", 1)[1] for folder in folders}) == 2
     assert [read_config(folder)["name"] for folder in folders] == ["a", "b"]
-    assert [set(read_history(folder)[0]) for folder in folders] == [{"a", "_step"}, {"b", "_step"}]
+    assert [read_history(folder) for folder in folders] == [[{"a": 1.0, "_step": 1}], [{"b": 1.0, "_step": 1}]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"WANDB_RUN_ID": "samesame", "WANDB_RESUME": "must", "WANDB_REINIT": "return_previous"},
+        {"WANDB_MODE": "disabled", "WANDB_PROJECT": "other", "WANDB_NAME": "other", "WANDB_DIR": "other"},
+        {"WANDB_RESUME_FROM": "other?_step=3"},
+        {"WANDB_FORK_FROM": "other?_step=3"},
+        {"WANDB_SWEEP_ID": "other", "WANDB_SWEEP_PARAM_PATH": "sweep.yaml"},
+    ],
+    ids=lambda variables: "+".join(name.removeprefix("WANDB_").lower() for name in variables),
+)
+def test_the_environment_neither_merges_records_nor_changes_them(tmp_path, variables):
+    """T9. In a process of its own, for W&B reads the environment once."""
+    (tmp_path / "sweep.yaml").write_text("wandb_version: 1\nname: {value: other}\n")
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path; from test_tracking import *\n"
+        "for name in ('a', 'b'):\n"
+        "    with open_record(Path(sys.argv[1]) / name, config={'name': name}) as record:\n"
+        "        record.log({name: 1.0}, step=1)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), *PLACES]
+    subprocess.run(command, env={**os.environ, **variables}, cwd=tmp_path, check=True, timeout=60)
+
+    assert_two_records(tmp_path)
+    for name in ("a", "b"):
+        (run,) = [r.run for r in read_records(find_ended(tmp_path / name)[0]) if r.WhichOneof("record_type") == "run"]
+        assert (run.project, run.display_name, run.sweep_id) == ("treadle", "n", "")
 
 
 def test_the_same_signature_goes_on_and_another_begins_anew(tmp_path):
@@ -68,7 +120,7 @@ def test_the_same_signature_goes_on_and_another_begins_anew(tmp_path):
             ids.append(record.id)
             log_epochs(record, epochs)
 
-    histories = [read_history(folder) for folder in find_records(tmp_path)]
+    histories = [read_history(folder) for folder in find_ended(tmp_path)]  # a step that is held is not taken twice
     assert ids[0] == ids[1] != ids[2]
     assert histories == [expected(range(1, 3)), expected(range(3, 5)), expected(range(1, 2))]
 
@@ -79,7 +131,7 @@ def test_a_curve_is_y_over_x(tmp_path):
         log_epochs(record, [1])
         record.log_curve(name="roc", x="fpr", y="tpr", rows=rows)
 
-    history = read_history(find_records(tmp_path)[0])[1:]
+    history = read_history(find_ended(tmp_path)[0])[1:]
     assert history == [{"roc/fpr": r["fpr"], "roc/tpr": r["tpr"], "_step": 11 + i} for i, r in enumerate(rows)]
 
 
@@ -88,9 +140,20 @@ def test_a_failure_finishes_the_record_and_passes_on(tmp_path):
         log_epochs(record, [1])
         raise RuntimeError("boom")
 
-    (folder,) = find_records(tmp_path)
+    (folder,) = find_ended(tmp_path)
     assert read_exit_code(folder) == 1
     assert read_history(folder) == expected([1])
+
+
+def test_offline_keeps_no_copy_of_the_bundle(tmp_path):
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "weights").write_bytes(b"w")
+    with open_record(tmp_path) as record:
+        record.log_bundle(tmp_path / "bundle", name="b")
+
+    kinds = {r.WhichOneof("record_type") for r in read_records(find_ended(tmp_path)[0])}
+    assert kinds.isdisjoint({"artifact", "use_artifact", "request"})
+    assert not list((tmp_path / "wandb").rglob("weights"))
 
 
 def test_disabled_keeps_nothing(tmp_path):
@@ -127,9 +190,8 @@ def test_a_killed_run_loses_nothing_that_it_logged(tmp_path):
         "with open_record(Path(sys.argv[1])) as record:\n"
         "    log_epochs(record, range(1, 30)); print('logged', flush=True); time.sleep(60)\n"
     )
-    places = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     process = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path), *places], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", code, str(tmp_path), *PLACES], stdout=subprocess.PIPE, text=True, start_new_session=True
     )
     assert process.stdout.readline() == "logged\n"
     time.sleep(1.0)
@@ -154,14 +216,21 @@ def server():
         yield url, received
 
 
-def sync(url, folders):
-    environment = {**os.environ, "WANDB_BASE_URL": url, "WANDB_API_KEY": "0" * 40}
+def to_server(url, tmp_path):
+    """The environment of a process that talks to that server, and keeps its caches to itself."""
+    caches = {f"WANDB_{kind}_DIR": str(tmp_path / kind.lower()) for kind in ("CACHE", "DATA", "CONFIG")}
+    return {**os.environ, **caches, "WANDB_BASE_URL": url, "WANDB_API_KEY": "0" * 40}
+
+
+def sync(url, folders, *, tmp_path):
     command = [str(Path(sys.executable).with_name("wandb")), "sync", *map(str, folders)]
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    environment = to_server(url, tmp_path)
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, capture_output=True, timeout=60)
 
 
-def without_wandbs_own(row):
-    return {key: value for key, value in row.items() if not key.startswith("_") or key == "_step"}
+def read_arrived(received, run_id):
+    rows = received.history(run_id)
+    return [{key: value for key, value in row.items() if not key.startswith("_") or key == "_step"} for row in rows]
 
 
 def test_a_synced_record_arrives_whole(tmp_path, server):
@@ -170,26 +239,68 @@ def test_a_synced_record_arrives_whole(tmp_path, server):
         log_epochs(record, range(1, 6))
         record.summarize({"model/auroc": 0.7512345678901234})
 
-    sync(url, find_records(tmp_path))
+    sync(url, find_ended(tmp_path), tmp_path=tmp_path)
 
-    arrived = [without_wandbs_own(row) for row in received.history(record.id)]
-    config = received.config(record.id)
-    assert arrived == expected(range(1, 6))
-    assert {key: config[key] for key in CONFIG} == CONFIG
-    assert config["treadle"] == ABOUT
-    assert received.summary(record.id)["model/auroc"] == 0.7512345678901234
+    summary = {key: value for key, value in received.summary(record.id).items() if not key.startswith("_")}
+    assert read_arrived(received, record.id) == expected(range(1, 6))
+    assert received.config(record.id) == {**CONFIG, "treadle": ABOUT}
+    assert summary == {"valid/loss": 1 / 6, "epoch": 5.0, "model/auroc": 0.7512345678901234}
     assert received.files[record.id]["exitcode"] == 0
 
 
-def test_a_continued_record_arrives_as_one_run(tmp_path, server):
-    """T10 and T11: offline, resumed offline, synced later."""
+def test_a_failed_record_arrives_as_failed(tmp_path, server):
+    url, received = server
+    with pytest.raises(RuntimeError, match="boom"), open_record(tmp_path) as record:  # noqa: PT012
+        log_epochs(record, [1])
+        raise RuntimeError("boom")
+
+    sync(url, find_ended(tmp_path), tmp_path=tmp_path)
+
+    assert received.files[record.id]["exitcode"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["at the end", "newest named first", "after each opening"])
+def test_a_continued_record_arrives_as_one_run(tmp_path, server, when):
+    """T10 and T11: offline, resumed offline, synced later, by one command in any order or step by step."""
     url, received = server
     for epochs in (range(1, 4), range(1, 7)):
         with open_record(tmp_path) as record:
             log_epochs(record, epochs)
+        folders = find_ended(tmp_path)
+        if when == "after each opening":
+            sync(url, [tmp_path / "wandb"], tmp_path=tmp_path)
 
-    for folder in find_records(tmp_path):
-        sync(url, [folder])
+    if when == "at the end":
+        sync(url, [tmp_path / "wandb"], tmp_path=tmp_path)
+    elif when == "newest named first":
+        sync(url, reversed(folders), tmp_path=tmp_path)
 
     assert list(received.runs) == [record.id]
-    assert [without_wandbs_own(row) for row in received.history(record.id)] == expected(range(1, 7))
+    assert read_arrived(received, record.id) == expected(range(1, 7))
+
+
+@pytest.mark.slow
+def test_online_a_continued_record_and_the_bundle_arrive(tmp_path, server):
+    url, received = server
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "weights").write_bytes(b"w")
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path; from test_tracking import *\n"
+        "folder = Path(sys.argv[1])\n"
+        "for epochs in (range(1, 4), range(1, 7)):\n"
+        "    with open_record(folder, mode='online') as record:\n"
+        "        log_epochs(record, epochs)\n"
+        "with open_record(folder, mode='online') as record:\n"
+        "    record.log_bundle(folder / 'bundle', name='b')\n"
+    )
+
+    command = [sys.executable, "-c", code, str(tmp_path), *PLACES]
+    subprocess.run(command, env=to_server(url, tmp_path), cwd=tmp_path, check=True, capture_output=True, timeout=60)
+
+    (run_id,) = received.runs
+    assert read_arrived(received, run_id) == expected(range(1, 7))
+    assert received.config(run_id) == {**CONFIG, "treadle": ABOUT}
+    assert received.committed == ["b"]
+    assert received.uploads["weights"] == b"w"

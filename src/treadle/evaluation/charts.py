@@ -23,6 +23,7 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
     """An inline SVG of lines; with `diagonal`, the line y = x for comparison."""
     import matplotlib as mpl  # half a second, only where a chart is drawn
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     style: dict[str, Any] = {
         "svg.fonttype": "none",
@@ -51,6 +52,8 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
                 marker=mark,
                 markersize=3,
             )
+        if x == "epoch":
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="#cccccc", linewidth=0.4)
         if len(lines) > 1:
             axes.legend(frameon=False, fontsize=8)
