@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import secrets
@@ -52,8 +53,15 @@ class Tracking:
             self._run.summary.update(dict(values))
 
     def log_curve(self, *, name: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
-        """Add a curve as a pair of metrics, y over x: the dashboard draws those of several runs into one chart."""
+        """Add a curve as a pair of metrics, y over x: the dashboard draws those of several runs into one chart.
+
+        A curve that the record already holds is not added again.
+        """
         if self._run is None:
+            return
+        held = _read_state(self._state).get("curves", {})
+        content = hashlib.sha256(json.dumps([dict(row) for row in rows]).encode()).hexdigest()[:16]
+        if held.get(name) == content:
             return
         x_key, y_key = f"{name}/{x}", f"{name}/{y}"
         self._run.define_metric(x_key, hidden=True)
@@ -61,7 +69,7 @@ class Tracking:
         for row in rows:
             self.last_step += 1
             self._run.log({x_key: row[x], y_key: row[y]}, step=self.last_step, commit=True)
-        _write_state(self._state, last_step=self.last_step)
+        _write_state(self._state, last_step=self.last_step, curves={**held, name: content})
 
     def log_bundle(self, folder: Path, *, name: str) -> None:
         """Upload the bundle as an artifact, where the record is online and the configuration wants it."""
@@ -107,10 +115,10 @@ def track(
         return
     import wandb  # half a second
 
-    known = json.loads(state.read_text(encoding="utf-8")) if state.is_file() else {}
+    known = _read_state(state)
     resumed = known.get("signature") == signature
     if not resumed:
-        known = {"id": _draw_id(), "signature": signature, "last_step": -1}
+        known = {"id": _draw_id(), "signature": signature, "last_step": -1, "curves": {}}
         _write_state(state, **known)
     with _without_foreign_settings():
         run = wandb.init(
@@ -154,9 +162,13 @@ def _draw_id() -> str:
     return "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(8))
 
 
+def _read_state(path: Path) -> dict[str, Any]:
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return known
+
+
 def _write_state(path: Path, **values: Any) -> None:
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps({**known, **values}), encoding="utf-8")
+    partial.write_text(json.dumps({**_read_state(path), **values}), encoding="utf-8")
     partial.replace(path)

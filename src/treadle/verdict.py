@@ -31,12 +31,13 @@ def print_verdict(experiment: Experiment, folder: Path, *, console: Console) -> 
         ("W&B run", records[-1] if records else "not recorded offline"),
     ):
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
-    console.print(
-        "\nnext     treadle run model=mlp            another model, on the same prepared rows",
-        highlight=False,
-    )
-    console.print("         treadle compare                  runs side by side", highlight=False)
-    console.print(f"         treadle predict {folder} rows.parquet -o out.parquet", soft_wrap=True, highlight=False)
+    for line in (
+        "",
+        "next     treadle run model=mlp            another model, on the same prepared rows",
+        "         treadle compare                  runs side by side",
+        f"         treadle predict {folder} rows.parquet -o out.parquet",
+    ):
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def _show(value: float | None) -> str:

@@ -135,6 +135,15 @@ def test_a_curve_is_y_over_x(tmp_path):
     assert history == [{"roc/fpr": r["fpr"], "roc/tpr": r["tpr"], "_step": 11 + i} for i, r in enumerate(rows)]
 
 
+def test_a_curve_is_not_added_twice(tmp_path):
+    for value in (0.5, 0.5, 0.7):
+        with open_record(tmp_path) as record:
+            record.log_curve(name="roc", x="fpr", y="tpr", rows=[{"fpr": 0.0, "tpr": value}])
+
+    histories = [read_history(folder) for folder in find_ended(tmp_path)]
+    assert [[row["roc/tpr"] for row in history] for history in histories] == [[0.5], [], [0.7]]
+
+
 def test_a_failure_finishes_the_record_and_passes_on(tmp_path):
     with pytest.raises(RuntimeError, match="boom"), open_record(tmp_path) as record:  # noqa: PT012
         log_epochs(record, [1])

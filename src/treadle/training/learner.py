@@ -91,7 +91,7 @@ class Learner(lightning.LightningModule):
         metrics = compute_metrics(task=self.task, prediction=prediction, target=target, threshold=DECISION)
         self.epoch_metrics = {"loss": loss, **metrics}
         monitor = self.experiment.schedule.monitor
-        self.log(monitor, self.epoch_metrics[monitor], logger=False)
+        self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
 
 
 def compute_loss(output: Tensor, batch: Batch, *, task: Task) -> Tensor:
