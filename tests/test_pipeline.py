@@ -280,3 +280,16 @@ def test_a_run_shared_from_the_cache_is_recorded_in_full(project):
 
 def test_disabled_tracking_writes_no_record(finished):
     assert not (finished / "wandb").exists()
+
+
+def test_a_record_that_cannot_be_opened_costs_no_training(project, capsys, monkeypatch):
+    for name in ("WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(project))
+
+    assert run_quick("tracker=online") == 2
+
+    said = capsys.readouterr()
+    assert "tracker.mode: 'online' cannot open a record" in said.err
+    assert "the override tracker=offline needs none" in said.err
+    assert "epoch" not in said.out

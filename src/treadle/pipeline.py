@@ -161,8 +161,10 @@ def _featurize(current: Run, _: _LazyTracking) -> None:
 def _train(current: Run, tracking: _LazyTracking) -> None:
     from treadle.training.train import train
 
+    record = tracking.get()  # before the work: a record that cannot be opened should cost nothing
+
     def log(row: Mapping[str, float], step: int) -> None:
-        tracking.get().log(row, step=step)
+        record.log(row, step=step)
 
     train(current.experiment, folder=current.folder, signature=current.signatures["train"], log=log)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.experiment.spec import Tracker
+from treadle.schema import TreadleError
 
 if TYPE_CHECKING:
     from wandb import Run
@@ -113,40 +114,51 @@ def track(
     if settings.mode == "disabled":
         yield Tracking(None, settings=settings, state=state, last_step=-1, resumed=False)
         return
-    import wandb  # half a second
-
     known = _read_state(state)
     resumed = known.get("signature") == signature
     if not resumed:
         known = {"id": _draw_id(), "signature": signature, "last_step": -1, "curves": {}}
         _write_state(state, **known)
-    with _without_foreign_settings():
-        run = wandb.init(
-            dir=folder,
-            id=known["id"],
-            resume="allow",
-            mode=settings.mode,
-            project=settings.project,
-            entity=settings.entity,
-            tags=settings.tags,
-            name=name,
-            config={**config, "treadle": about},
-            reinit="create_new",
-            settings=wandb.Settings(
-                x_transaction_log_flush_interval=FLUSH_INTERVAL,
-                silent=True,
-                console="off",
-                disable_git=True,
-                save_code=False,
-                x_disable_stats=True,
-            ),
-        )
+    run = _open_run(settings, folder=folder, run_id=known["id"], name=name, config={**config, "treadle": about})
     exit_code = 1
     try:
         yield Tracking(run, settings=settings, state=state, last_step=known["last_step"], resumed=resumed)
         exit_code = 0
     finally:
         run.finish(exit_code=exit_code)
+
+
+def _open_run(settings: Tracker, *, folder: Path, run_id: str, name: str, config: dict[str, Any]) -> Run:
+    import wandb
+
+    try:
+        with _without_foreign_settings():
+            return wandb.init(
+                dir=folder,
+                id=run_id,
+                resume="allow",
+                mode=settings.mode,
+                project=settings.project,
+                entity=settings.entity,
+                tags=settings.tags,
+                name=name,
+                config=config,
+                reinit="create_new",
+                settings=wandb.Settings(
+                    x_transaction_log_flush_interval=FLUSH_INTERVAL,
+                    silent=True,
+                    console="off",
+                    disable_git=True,
+                    save_code=False,
+                    x_disable_stats=True,
+                ),
+            )
+    except wandb.errors.Error as error:
+        raise TreadleError(
+            f"tracker.mode: {settings.mode!r} cannot open a record: {error}\n"
+            "`wandb login` gives this machine an account; the override tracker=offline needs none, and "
+            "`wandb sync` uploads later"
+        ) from error
 
 
 @contextmanager

@@ -146,7 +146,7 @@ def fingerprint_files(files: Iterable[Path], *, root: Path, memory: Path) -> str
         seen[name] = [*state, result[name]]
     if {**known, **seen} != known:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        replacement = memory.with_suffix(".tmp")
+        replacement = memory.with_suffix(f".{os.getpid()}.tmp")  # another process may be at the same work
         replacement.write_text(json.dumps({**known, **seen}, indent=1))
         replacement.replace(memory)
     return digest(json.dumps(result, sort_keys=True))
