@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 import polars as pl
 import pytest
+import yaml
 
 from treadle.data.prepare import build_examples, prepare
 from treadle.experiment.resolved import resolve
-from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT
+from treadle.experiment.spec import Data
+from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, TreadleError
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 
@@ -90,3 +92,29 @@ def test_weights_go_with_their_rows(root, tmp_path):
     frame = pl.read_parquet(tmp_path / "train.parquet")
     assert frame[WEIGHT].dtype == pl.Float32
     assert (frame[WEIGHT] == frame["fnlwgt"].cast(pl.Float32)).all()
+
+
+def test_columns_have_one_type_of_each_kind(root):
+    data = flights_with(
+        "narrow: CAST(distance AS SMALLINT)\n      single: CAST(distance AS REAL)", "narrow, single, month", root
+    )
+
+    frame = build_examples(data, root=root, now=NOW).frames["test"]
+
+    assert {name: frame.schema[name] for name in ("narrow", "single", "month")} == {
+        "narrow": pl.Int64(), "single": pl.Float64(), "month": pl.Int64()
+    }  # fmt: skip
+
+
+def test_a_type_that_no_example_can_hold_is_refused(root):
+    data = flights_with("waiting: scheduled_at - time_hour", "waiting", root)
+
+    with pytest.raises(TreadleError, match=r"data\.examples\.known: 'waiting' is of type Duration"):
+        build_examples(data, root=root, now=NOW)
+
+
+def flights_with(derived, known, root):
+    """The flights with further columns of the table, known or not."""
+    text = (root / "conf" / "data" / "flights.yaml").read_text()
+    text = text.replace("      # The clock times are local.", f"      {derived}\n      # The clock times are local.")
+    return Data.model_validate(yaml.safe_load(text.replace("known: [month,", f"known: [{known}, month,")))

@@ -49,7 +49,7 @@ def build_examples(data: Data, *, root: Path, now: datetime) -> Examples:
     kept = list(dict.fromkeys([*spec.known, *_past_columns(data)]))
     splits = assign_splits(frame, data.split)
     roles = [name for name in (ROW, PREDICT_AT, LABEL, WEIGHT) if name in frame.columns]
-    frame = frame.select(*roles, *kept)
+    frame = frame.select(*roles, *(_unify(frame[name]) for name in kept))
     frames = {name: frame.filter((splits == name).fill_null(value=False)) for name in SPLITS}
     excluded["between the splits"] = splits.null_count()
     return Examples(frames, excluded)
@@ -116,6 +116,26 @@ def _past_columns(data: Data) -> list[str]:
     spec = data.examples
     newest = [column for asof in spec.asof.values() for column in asof.columns]
     return newest + [column for history in spec.history.values() for column in history.columns]
+
+
+def _unify(values: pl.Series) -> pl.Series:
+    """One type for each kind of column, whatever width an expression gives; the bundle expects the same."""
+    dtype = values.dtype
+    if dtype.is_integer():
+        return values.cast(pl.Int64)
+    if dtype.is_float() or dtype.is_decimal():
+        return values.cast(pl.Float64)
+    if isinstance(dtype, pl.Datetime):
+        utc = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else values
+        return utc.cast(pl.Datetime("us"))
+    if dtype in {pl.Boolean(), pl.String(), pl.Date()}:
+        return values
+    if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null):
+        return values.cast(pl.String)
+    raise TreadleError(
+        f"data.examples.known: {values.name!r} is of type {dtype}, which an example cannot hold; "
+        "derive a number, a text or a moment from it"
+    )
 
 
 def _describe_schema(examples: Examples) -> dict[str, str]:
