@@ -101,7 +101,7 @@ def test_a_command_gives_the_same_numbers_to_the_last_digit(repo):
 
     (folder,) = (path.parent for path in repo.folder.glob("runs/*/stages.json"))
     assert json.loads((folder / "evaluation" / "metrics.json").read_text()) == repo.metrics()
-    for name in ("metrics.csv", "evaluation/predictions.parquet", "evaluation/plots/fit.csv"):
+    for name in ("metrics.csv", "evaluation/predictions.parquet", "evaluation/plots/calibration.csv"):
         assert (folder / name).read_bytes() == (repo.folder / "artifacts" / name).read_bytes()
 
 
@@ -172,7 +172,8 @@ def test_experiments_select_by_params_and_every_diff_shows_them(repo):
     assert "schedule.max_epochs" in params
     assert "model._target_" in params
     assert "model.rmse" in metrics
-    assert Path(plots.strip().removeprefix("file://")).is_file()
+    page = Path(plots.strip().splitlines()[-1].removeprefix("file://")).read_text()
+    assert all(axis in page for axis in ("train/loss", "valid/loss", "predicted", "observed"))
     assert "wider" in table
 
     repo.restore()

@@ -74,7 +74,7 @@ def test_the_linear_baseline_of_a_regression_is_least_squares():
 
 
 @pytest.mark.parametrize(
-    ("task", "kinds"), [("binary", ["roc", "precision_recall", "calibration"]), ("regression", ["fit"])]
+    ("task", "kinds"), [("binary", ["roc", "precision_recall", "calibration"]), ("regression", ["calibration"])]
 )
 def test_curves_run_from_end_to_end(task, kinds, tmp_path):
     generator = torch.Generator().manual_seed(0)

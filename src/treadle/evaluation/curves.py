@@ -41,7 +41,6 @@ KINDS = {
     "roc": ("ROC", "false_positive_rate", "true_positive_rate"),
     "precision_recall": ("Precision and recall", "recall", "precision"),
     "calibration": ("Calibration", "predicted", "observed"),
-    "fit": ("Predicted and observed, means of bins", "predicted", "observed"),
 }
 
 
@@ -73,7 +72,7 @@ def draw_curves(*, task: Task, prediction: Tensor, target: Tensor, num_bins: int
     """
     prediction = prediction.double()
     if task == "regression":
-        return [_make("fit", _bin_means(prediction, target.double(), num_bins))]
+        return [_make("calibration", _bin_means(prediction, target.double(), num_bins))]
     if task == "multiclass":
         common = int(target[target >= 0].bincount().argmax())
         prediction, target = prediction[:, common], (target == common)

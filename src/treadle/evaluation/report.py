@@ -64,7 +64,7 @@ def render_page(template: str, **values: Any) -> str:
 
 def _draw(curve: Curve) -> str:
     line = Line("model", [row[curve.x] for row in curve.rows], [row[curve.y] for row in curve.rows])
-    diagonal = curve.name in {"roc", "calibration", "fit"}
+    diagonal = curve.name in {"roc", "calibration"}
     return draw_chart(title=curve.title, x=curve.x, y=curve.y, lines=[line], diagonal=diagonal)
 
 
