@@ -81,6 +81,13 @@ def test_unseen_categories_nulls_and_infinities_get_a_probability(bundle, rows):
     assert probability.is_between(0, 1).all()
 
 
+def test_the_contracts_marks_of_a_missing_value_are_missing(bundle, rows):
+    few = rows.head(3)
+    marked, missing = (few.with_columns(workclass=pl.lit(v, dtype=pl.String)) for v in ("?", None))
+
+    assert bundle.predict(marked).equals(bundle.predict(missing))
+
+
 def test_a_missing_column_is_named(bundle, rows):
     with pytest.raises(TreadleError, match=r"no column 'age'. .*Allowed"):
         bundle.predict(rows.drop("age"))

@@ -262,6 +262,45 @@ def test_a_stage_in_a_folder_takes_no_overrides(finished, capsys):
     assert "exclude each other" in capsys.readouterr().err
 
 
+# --- a class of one's own --------------------------------------------------------------------------------
+
+WIDE = """
+from torch import nn
+
+
+class Wide(nn.Module):
+    def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(num_numeric, width), nn.ReLU(), nn.Linear(width, num_outputs))
+
+    def forward(self, numeric, ids):
+        return self.net(numeric)
+"""
+
+
+@pytest.mark.parametrize("place", ["own_a", "src/own_b"])
+def test_a_package_of_the_project_can_be_a_target_and_belongs_to_its_identity(project, place, capsys):
+    package_name = place.rpartition("/")[2]
+    (project / place).mkdir(parents=True)
+    (project / place / "__init__.py").write_text("")
+    (project / place / "wide.py").write_text(WIDE)
+    (project / "conf/model/wide.yaml").write_text(f"_target_: {package_name}.wide.Wide\nwidth: 8\n")
+    config = project / "conf/config.yaml"
+    own = ["experiment=california", "model=wide", "schedule.max_epochs=1", "evaluation.baselines=[]", NO_WANDB]
+    command = [os.path.join(os.path.dirname(sys.executable), "treadle"), "run", *own]  # noqa: PTH118, PTH120
+
+    refused = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert f"'{package_name}.wide.Wide' is outside the allowed targets" in refused.stderr
+
+    config.write_text(config.read_text().replace("targets:\n", f"targets:\n  - {package_name}.\n"))
+    for _ in range(2):
+        subprocess.run(command, check=True, capture_output=True)
+        (project / place / "wide.py").write_text(WIDE.replace("nn.ReLU", "nn.SiLU"))
+
+    folders = list(project.glob("runs/*/stages.json"))
+    assert len(folders) == 2
+
+
 # --- tracking by the pipeline ---------------------------------------------------------------------------
 
 

@@ -66,24 +66,22 @@ class Bundle:
         if isinstance(rows, Mapping):
             rows = [rows]
         if not isinstance(rows, pl.DataFrame):
-            rows = pl.DataFrame(list(rows), infer_schema_length=None) if rows else pl.DataFrame(schema=[*self.schema])
+            names = None if rows else list(self.schema)
+            rows = pl.DataFrame(list(rows), schema=names, infer_schema_length=None)
         for column in self.schema:
             if column not in rows.columns:
                 raise TreadleError(f"the rows have no column {column!r}. {nearest(column, rows.columns)}")
-        wanted = [self._read_column(rows[name], _DTYPES[dtype]) for name, dtype in self.schema.items()]
+        markers = self._list_markers()
+        wanted = [
+            _read_column(rows[name], _DTYPES[dtype], markers.get(name, [])) for name, dtype in self.schema.items()
+        ]
         return pl.DataFrame([*([rows[ROW]] if ROW in rows.columns else []), *wanted])
 
-    @staticmethod
-    def _read_column(values: pl.Series, dtype: pl.DataType) -> pl.Series:
-        if values.dtype == dtype:
-            return values
-        try:
-            if values.dtype == pl.String() and dtype == pl.Datetime("us"):
-                return values.str.to_datetime(time_unit="us")
-            return values.cast(dtype)
-        except PolarsError as error:
-            reason = str(error).splitlines()[0]
-            raise TreadleError(f"the column {values.name!r} must be of type {dtype}: {reason}") from error
+    def _list_markers(self) -> dict[str, list[str]]:
+        """The texts that mean "no value", by column, as the contract of the examples' table says."""
+        data = self.experiment["data"]
+        columns = data["tables"][data["examples"]["table"]]["columns"]
+        return {name: column["missing"] for name, column in columns.items() if column["missing"]}
 
     @torch.no_grad()
     def _predict_tensor(self, frame: pl.DataFrame) -> Tensor:
@@ -197,6 +195,20 @@ def to_prediction(output: Tensor, *, task: Task) -> Tensor:
     values = output.float().squeeze(-1)
     values = values.sigmoid() if task == "binary" else values
     return values.mean(dim=1) if values.dim() == 2 else values  # noqa: PLR2004
+
+
+def _read_column(values: pl.Series, dtype: pl.DataType, markers: Sequence[str]) -> pl.Series:
+    if values.dtype == pl.String() and markers:
+        values = values.set(values.is_in(markers), None)
+    if values.dtype == dtype:
+        return values
+    try:
+        if values.dtype == pl.String() and dtype == pl.Datetime("us"):
+            return values.str.to_datetime(time_unit="us")
+        return values.cast(dtype)
+    except PolarsError as error:
+        reason = str(error).splitlines()[0]
+        raise TreadleError(f"the column {values.name!r} must be of type {dtype}: {reason}") from error
 
 
 def _find_folder(path: Path) -> Path:

@@ -20,6 +20,7 @@ _OVERRIDES = "Hydra overrides: experiment=flights_linear model=mlp schedule.max_
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 is success, 1 a failure at work, 2 a mistake in the configuration or the command."""
     options = _build_parser().parse_args(arguments)
+    _find_own_packages()
     from treadle.schema import TreadleError
 
     try:
@@ -79,6 +80,13 @@ def _build_parser() -> argparse.ArgumentParser:
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
     completion.add_argument("--words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
+
+
+def _find_own_packages() -> None:
+    """The project's own packages can be targets; they come last, so that they hide no installed library."""
+    for folder in (Path.cwd() / "src", Path.cwd()):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
 
 
 def _say(text: str) -> None:

@@ -15,6 +15,7 @@ from treadle.experiment.fingerprint import fingerprint_code, fingerprint_files, 
 from treadle.experiment.resolved import resolve
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, name_run, sign_stages
+from treadle.schema import TreadleError
 
 ROOT = Path(__file__).parents[2]
 NAMES = [stage.name for stage in STAGES]
@@ -138,6 +139,13 @@ def test_an_edit_counts_where_it_is_imported(package, file, text, counts):
     forget()
 
     assert (fingerprint_code(["mine.stage"]) != before) == counts
+
+
+def test_a_source_that_is_no_python_is_named_with_its_line(package):
+    (package / "layer.py").write_text("import json\nwidth = = 3\n")
+
+    with pytest.raises(TreadleError, match=r"layer\.py:2: invalid syntax"):
+        fingerprint_code(["mine.stage"])
 
 
 def test_the_code_of_a_target_belongs_to_the_stage_that_builds_it(project):

@@ -140,7 +140,8 @@ def _check_target(key: str, node: dict[str, Any], allowed: list[str]) -> Iterato
     try:
         signature = read_signature(path)
     except UnknownTargetError as error:
-        yield "_target_", str(error), nearest(error.missing, error.options)
+        hint = nearest(error.missing, error.options)
+        yield "_target_", str(error), hint or "a package of your own must lie in the project's folder, or be installed"
         return
     given = {name for name in node if name not in {"_target_", "_partial_"}}
     context = {name for form, names in CONTEXT.items() if re.fullmatch(form, key) for name in names}

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+from treadle.schema import TreadleError
+
 LENGTH = 16  # hexadecimal digits: 64 bits
 
 
@@ -71,7 +73,10 @@ def _find_package(name: str) -> str | None:
 def _parse(module: str) -> ast.Module:
     file = _find_source(module)
     assert file is not None
-    return ast.parse(file.read_text(encoding="utf-8"))
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"))
+    except SyntaxError as error:
+        raise TreadleError(f"{file}:{error.lineno}: {error.msg}; the stages' code cannot be read") from error
 
 
 @cache
