@@ -161,7 +161,7 @@ def test_a_killed_training_goes_on_where_it_was_with_the_same_numbers(project, c
     assert json.loads((folder / "wandb" / "run-id.json").read_text())["id"] == wandb_id
     assert len(list(folder.glob(f"wandb/offline-run-*-{wandb_id}"))) == 2
     resumed_at = int(capsys.readouterr().out.split("epoch ")[1].split()[0])
-    assert resumed_at > 1
+    assert resumed_at >= len(before.splitlines()) - 1, "whole epochs were trained again"
 
     whole = project / "whole"
     whole.mkdir()
@@ -171,6 +171,28 @@ def test_a_killed_training_goes_on_where_it_was_with_the_same_numbers(project, c
     treadle("run", *overrides, NO_WANDB)
     assert read_metrics(find_run(whole)) == read_metrics(folder)
     assert (find_run(whole) / "metrics.csv").read_text().splitlines() == after
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from treadle.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "run", *QUICK, NO_WANDB, "schedule.max_epochs=400"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("epoch   5"):
+            process.send_signal(signal.SIGINT)
+            break
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert "interrupted; the same command goes on from the last epoch" in said
+    assert "Traceback" not in said
+    (folder,) = [path.parent for path in project.glob("runs/*/checkpoints")]
+    treadle("train", *QUICK, NO_WANDB, "schedule.max_epochs=400")
+    assert int(capsys.readouterr().out.split("epoch ")[1].split()[0]) >= 5
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 401
 
 
 # --- what a run can be used for --------------------------------------------------------------------------

@@ -61,4 +61,7 @@ def locate_target(path: str, *, key: str, targets: Sequence[str]) -> Any:
 
 def _require_allowed(origin: str, *, path: str, key: str, targets: Sequence[str]) -> None:
     if not any(origin.startswith(prefix) for prefix in targets):
-        raise TreadleError(f"{key}: the target {path!r} is outside the allowed {', '.join(targets)}")
+        raise TreadleError(
+            f"{key}: the target {path!r} is outside the allowed {', '.join(targets)}; a package of your own is allowed "
+            "in `targets` of conf/config.yaml, by `--allow` of treadle predict, by `targets` of treadle.load"
+        )

@@ -135,27 +135,29 @@ def _fit(
         filename="best",
         monitor=schedule.monitor,
         mode=mode,
-        save_last=True,
         enable_version_counter=False,
     )
+    # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
+    newest = ModelCheckpoint(dirpath=checkpoints, filename="last", enable_version_counter=False)
     history = History(folder / "metrics.csv", log=log)
-    callbacks: list[lightning.Callback] = [history, best]
+    callbacks: list[lightning.Callback] = [history, best, newest]
     if schedule.early_stopping is not None:
         stop = schedule.early_stopping
         callbacks.append(EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode))
     trainer = _make_trainer(experiment, callbacks, num_epochs=math.ceil(num_steps / per_epoch))
     last = checkpoints / "last.ckpt"
-    trainer.fit(
-        learner,
-        train_dataloaders=_make_loader(
-            rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True
-        ),
-        val_dataloaders=_make_loader(rows["valid"], experiment, learner, batch_size=VALID_CHUNK, shuffle=False),
-        ckpt_path=str(last) if last.is_file() else None,
-        weights_only=True,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(
+            learner,
+            train_dataloaders=_make_loader(
+                rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True
+            ),
+            val_dataloaders=_make_loader(rows["valid"], experiment, learner, batch_size=VALID_CHUNK, shuffle=False),
+            ckpt_path=str(last) if last.is_file() else None,
+            weights_only=True,
+        )
+    except SystemExit as error:  # Lightning's way to end on Ctrl-C
+        raise KeyboardInterrupt from error
     return _publish(checkpoints, folder / "model", read_history(folder / "metrics.csv"), monitor=schedule.monitor)
 
 
