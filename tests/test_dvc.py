@@ -188,7 +188,7 @@ def test_a_typo_in_a_selection_fails(repo):
 
 def test_an_interrupted_stage_resumes_though_dvc_deletes_outputs(repo):
     """T19 and T10: the state stands beside what DVC deletes."""
-    repo.edit("params.yaml", "max_epochs: 2", "max_epochs: 400")
+    repo.edit("params.yaml", "max_epochs: 2", "max_epochs: 120")
     repo("treadle", "compose", "--selection", "params.yaml", "--output", "resolved.yaml")
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "treadle"), "train", "--resolved", "resolved.yaml", "--folder", "artifacts"],

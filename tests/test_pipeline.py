@@ -178,7 +178,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from treadle.cli import main; sys.exit(main(sys.argv[1:]))"
     )
-    command = [sys.executable, "-c", code, "run", *QUICK, NO_WANDB, "schedule.max_epochs=400"]
+    command = [sys.executable, "-c", code, "run", *QUICK, NO_WANDB, "schedule.max_epochs=100"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("epoch   5"):
@@ -190,9 +190,9 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
     assert "interrupted; the same command goes on from the last epoch" in said
     assert "Traceback" not in said
     (folder,) = [path.parent for path in project.glob("runs/*/checkpoints")]
-    treadle("train", *QUICK, NO_WANDB, "schedule.max_epochs=400")
+    treadle("train", *QUICK, NO_WANDB, "schedule.max_epochs=100")
     assert int(capsys.readouterr().out.split("epoch ")[1].split()[0]) >= 5
-    assert len((folder / "metrics.csv").read_text().splitlines()) == 401
+    assert len((folder / "metrics.csv").read_text().splitlines()) == 101
 
 
 # --- what a run can be used for --------------------------------------------------------------------------
