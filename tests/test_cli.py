@@ -23,6 +23,22 @@ def test_cfg_job_prints_the_composition_and_runs_nothing(project, capsys):
     assert not (project / "runs").exists()
 
 
+def test_options_and_overrides_come_in_any_order(project, capsys):
+    assert treadle("run", "model=mlp", "--cfg", "job", "seed=7", "model.width=3") == 0
+
+    out = capsys.readouterr().out
+    assert "seed: 7" in out
+    assert "width: 3" in out
+
+
+@pytest.mark.parametrize("words", [["run", "--speed", "3"], ["compare", "--htm"], ["frobnicate"], []])
+def test_what_is_no_verb_or_option_is_refused(words, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        treadle(*words)
+
+    assert "usage: treadle" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -19,7 +19,7 @@ _OVERRIDES = "Hydra overrides: experiment=flights_linear model=mlp schedule.max_
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 is success, 1 a failure at work, 2 a mistake in the configuration or the command."""
-    options = _build_parser().parse_args(arguments)
+    options = _parse(arguments)
     _find_own_packages()
     from treadle.schema import TreadleError
 
@@ -35,12 +35,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Options and overrides in any order, as Hydra takes them (argparse alone wants overrides in one piece)."""
+    parser = _build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if any(word.startswith("-") for word in rest) or (rest and not hasattr(options, "overrides")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides += rest
+    return options
+
+
 def _build_parser() -> argparse.ArgumentParser:
+    from treadle import __version__
+
     parser = argparse.ArgumentParser(
         prog="treadle",
         description="One composed configuration describes a whole turn of the machine-learning loop.",
-        epilog="Start with: treadle run",
+        epilog="Start with: treadle run. Overrides: treadle run model=mlp schedule.max_epochs=3",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=16),
     )
+    parser.add_argument("--version", action="version", version=f"treadle {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def add(name: str, run: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
