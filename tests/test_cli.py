@@ -43,8 +43,8 @@ def test_what_is_no_verb_or_option_is_refused(words, capsys):
     ("words", "expected"),
     [
         (["tr"], ["train"]),
-        (["run", "model=ta"], ["model=tabm"]),
-        (["run", "model=mlp,ta"], ["model=mlp,tabm"]),
+        (["run", "model=ta"], ["model=tabm", "model=tabm_wide"]),
+        (["run", "model=mlp,re"], ["model=mlp,resnet"]),
         (["run", "mod"], ["model.", "model="]),
         (["run", "schedule.max_e"], ["schedule.max_epochs="]),
         (["run", "experiment=flights_"], ["experiment=flights_linear"]),
@@ -59,12 +59,12 @@ def test_bash_completes(project):
     """The script that bash loads, in a real bash."""
     script = (
         f'export PATH="{os.path.dirname(sys.executable)}:$PATH"; eval "$(treadle completion bash)"; '  # noqa: PTH120
-        'COMP_LINE="treadle run model=ta"; COMP_POINT=${#COMP_LINE}; _treadle 2>/dev/null; echo "${COMPREPLY[@]}"'
+        'COMP_LINE="treadle run model=re"; COMP_POINT=${#COMP_LINE}; _treadle 2>/dev/null; echo "${COMPREPLY[@]}"'
     )
 
     done = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True, cwd=project)
 
-    assert done.stdout == "tabm\n"
+    assert done.stdout == "resnet\n"
 
 
 def test_predict_says_what_is_missing(project, capsys):
