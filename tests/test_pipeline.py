@@ -173,6 +173,7 @@ def test_a_killed_training_goes_on_where_it_was_with_the_same_numbers(project, c
     assert (find_run(whole) / "metrics.csv").read_text().splitlines() == after
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -300,6 +301,7 @@ class Wide(nn.Module):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["own_a", "src/own_b"])
 def test_a_package_of_the_project_can_be_a_target_and_belongs_to_its_identity(project, place, capsys):
     package_name = place.rpartition("/")[2]
