@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from treadle.experiment.files import SHIPPED_CONF
+
 VERBS = (
     "check",
     "compose",
@@ -21,7 +23,6 @@ VERBS = (
     "completion",
 )
 _CONFIGURED = VERBS[:7]
-_SHIPPED_CONF = Path(__file__).parent / "conf"
 
 _SCRIPTS = {
     "bash": """\
@@ -69,7 +70,7 @@ def complete(words: list[str], *, root: Path) -> list[str]:
         return [path for path in _list_runs(root) if path.startswith(word)]
     if before[0] not in _CONFIGURED:
         return []
-    folders = [folder for folder in (root / "conf", _SHIPPED_CONF) if folder.is_dir()]
+    folders = [folder for folder in {root / "conf", SHIPPED_CONF} if folder.is_dir()]
     return sorted({choice for choice in _list_overrides(folders, word) if choice.startswith(word)})
 
 

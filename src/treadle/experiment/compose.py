@@ -18,11 +18,11 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from treadle.experiment.files import SHIPPED_CONF
 from treadle.experiment.locations import Source, locate
 from treadle.experiment.problems import ConfigError, Problem, nearest
 
 CONFIG_NAME = "config"
-SHIPPED_CONF = Path(__file__).parents[1] / "conf"  # stands in the wheel; a checkout has conf/ at its root
 
 
 @dataclass(frozen=True)

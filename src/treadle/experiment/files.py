@@ -1,8 +1,12 @@
-"""The files that a path of the configuration stands for."""
+"""Files: the configuration that ships with Treadle, and those that a path of a configuration stands for."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+# Inside the wheel; a checkout, which may be installed editable, has it at its root.
+_PLACES = [Path(__file__).parents[depth] / "conf" for depth in (1, 3)]
+SHIPPED_CONF = next((folder for folder in _PLACES if (folder / "config.yaml").is_file()), _PLACES[0])
 
 
 def list_files(path: str, *, root: Path) -> list[Path]:
