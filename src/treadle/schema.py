@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+from pydantic import Field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +18,12 @@ LABEL = "label"  # column of an examples table that holds the target
 WEIGHT = "weight"  # column that holds the sample weight, where one is declared
 PREDICT_AT = "predict_at"  # column that holds the moment of the prediction
 ROW = "row"  # position of the example in its source table: the key that ties rows to predictions
+
+
+# Limits of arguments, for the signatures of components; `treadle check` holds them.
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
 class TreadleError(ValueError):

@@ -12,8 +12,13 @@ def test_groups_and_single_values_become_plain_overrides(project):
 
     overrides = read_selection(project / "params.yaml", root=project)
 
-    assert overrides == ["experiment=california", "model=mlp", "schedule.max_epochs=3", "tracker.tags=['a b','c']"]
-    assert compose(overrides=overrides, root=project).values["tracker"]["tags"] == ["a b", "c"]
+    assert list(overrides) == [
+        "experiment=california",
+        "model=mlp",
+        "schedule.max_epochs=3",
+        "tracker.tags=['a b','c']",
+    ]
+    assert compose(overrides=list(overrides), root=project).values["tracker"]["tags"] == ["a b", "c"]
 
 
 def test_a_key_that_is_no_group_is_refused(project):

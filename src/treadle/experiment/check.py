@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import re
-import types
-import typing
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 
-import pydantic
-
+from treadle.experiment.columns import Finding, check_columns, check_leaks, find_unread
 from treadle.experiment.compose import Composed
-from treadle.experiment.problems import ConfigError, Problem, nearest
-from treadle.experiment.signatures import Parameter, UnknownTargetError, read_signature
-from treadle.experiment.spec import Experiment, Table
-from treadle.schema import LABEL, find_metric, monitor_names
+from treadle.experiment.file_heads import check_files
+from treadle.experiment.locations import Place
+from treadle.experiment.names import check_metrics, check_moments, check_split, check_tables, check_trainer
+from treadle.experiment.problems import ConfigError, Problem, unique
+from treadle.experiment.shape import check_shape
+from treadle.experiment.spec import Experiment
+from treadle.experiment.targets import check_targets, list_opaque
 
-# Arguments that Treadle itself hands to the target at a place; a configuration must not give them.
-CONTEXT: dict[str, tuple[str, ...]] = {
-    r"model": ("num_numeric", "cardinalities", "num_outputs"),
-    r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
-    r"schedule\.optimizer": ("params",),
-    r"schedule\.lr_schedule": ("num_steps",),
-}
+# What each check needs to be sound before it can judge.
+_CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]], ...] = (
+    (check_metrics, ("data.task", "schedule", "evaluation")),
+    (check_tables, ("data.tables", "data.examples")),
+    (check_moments, ("data.tables", "data.examples")),
+    (check_split, ("data.tables", "data.examples", "data.split")),
+    (check_trainer, ("trainer",)),
+    (check_columns, ("data.task", "data.tables", "data.examples", "features")),
+    (check_leaks, ("data.tables", "data.examples", "features")),
+)
 
 
 def check(composed: Composed) -> Experiment:
@@ -32,237 +35,50 @@ def check(composed: Composed) -> Experiment:
         ConfigError: with all problems, each with key, place and fix.
     """
     problems = list(composed.problems)
-    reported = {problem.key for problem in problems}
-    experiment: Experiment | None = None
-    try:
-        experiment = Experiment.model_validate(composed.values)
-    except pydantic.ValidationError as error:
-        shape = (_describe(e, composed) for e in error.errors(include_url=False))
-        problems += [p for p in shape if p.key not in reported]
-    problems += _check_targets(composed)
-    if experiment is not None:
-        problems += _check_names(experiment, composed)
+    experiment, sound, shape = check_shape(composed)
+    problems += _without(shape, problems)
+    problems += _without(check_targets(composed), problems)
+    findings = [f for judge, needs in _CHECKS if sound.issuperset(needs) for f in judge(experiment)]
+    if "data.tables" in sound:
+        findings += check_files(experiment, root=composed.root)
+    problems += _locate(findings, composed)
     if problems:
-        raise ConfigError(problems)
-    assert experiment is not None
+        raise ConfigError(list(unique(problems)))
     return experiment
 
 
-# --- shape --------------------------------------------------------------------------------------------
+def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
+    """What is sound and still worth a word: what nothing reads, and what only an import could tell."""
+    return [*_locate(find_unread(experiment), composed), *list_opaque(composed)]
 
 
-def _describe(error: Any, composed: Composed) -> Problem:
-    key = _dotted(error["loc"], composed.values)
-    place = composed.locate(key)
-    if error["type"] == "extra_forbidden":
-        name = str(error["loc"][-1])
-        return Problem(key, f"unknown key {name!r}", nearest(name, _keys_at(error["loc"][:-1])), place)
-    if error["type"] == "missing":
-        return Problem(key, "this key is required", f"add {key}", place)
-    return Problem(key, f"{error['msg']}; found {error['input']!r}", "", place)
+def _without(found: list[Problem], reported: list[Problem]) -> list[Problem]:
+    """Problems at keys of which nothing was said yet: the first word on a key is the clearest."""
+    keys = {problem.key for problem in reported}
+    return [problem for problem in found if problem.key not in keys]
 
 
-def _dotted(location: tuple[Any, ...], values: Any) -> str:
-    """The dotted key of a pydantic location, which also names the member of a union."""
-    parts = []
-    for index, part in enumerate(location):
-        inside = (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int))
-        if inside:
-            values = values[part]
-        if inside or (index == len(location) - 1 and isinstance(values, dict)):
-            parts.append(str(part))
-    return ".".join(parts)
+def _locate(findings: Iterable[Finding], composed: Composed) -> list[Problem]:
+    located = []
+    for finding in findings:
+        place = composed.locate(finding.key)
+        if finding.text:
+            place = _move(place, finding.text, finding.offset, composed.root)
+        located.append(Problem(finding.key, finding.rule, finding.fix, place, finding.hint))
+    return located
 
 
-def _keys_at(location: tuple[Any, ...]) -> list[str]:
-    """The keys that the specification knows at a location."""
-    shape: Any = Experiment
-    for part in location:
-        if isinstance(shape, type) and issubclass(shape, pydantic.BaseModel):
-            shape = shape.model_fields[part].annotation
-        shape = _step_into(shape, part)
-    models = [m for m in _members(shape) if isinstance(m, type) and issubclass(m, pydantic.BaseModel)]
-    return sorted({name for model in models for name in model.model_fields})
-
-
-def _members(shape: Any) -> list[Any]:
-    origin = typing.get_origin(shape)
-    if origin is typing.Annotated:
-        return _members(typing.get_args(shape)[0])
-    if origin in {typing.Union, types.UnionType}:
-        return [m for arg in typing.get_args(shape) for m in _members(arg)]
-    return [shape]
-
-
-def _step_into(shape: Any, part: Any) -> Any:
-    for member in _members(shape):
-        if typing.get_origin(member) in {dict, list} and len(_members(shape)) == 1:
-            field_type = typing.get_args(member)[-1]
-            return field_type if not isinstance(field_type, str) else shape
-        by = getattr(member, "model_fields", {}).get("by")
-        if by is not None and part in typing.get_args(by.annotation):
-            return member
-    return shape
-
-
-# --- targets ------------------------------------------------------------------------------------------
-
-
-def _check_targets(composed: Composed) -> Iterator[Problem]:
-    allowed = composed.values.get("targets") or []
-    for key, node in _find_targets(composed.values, ""):
-        for name, rule, fix in _check_target(key, node, allowed):
-            dotted = f"{key}.{name}" if name else key
-            yield Problem(dotted, rule, fix, composed.locate(dotted))
-
-
-def _find_targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield key, node
-        for name, value in node.items():
-            yield from _find_targets(value, f"{key}.{name}".lstrip("."))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _find_targets(value, f"{key}.{index}")
-
-
-def _check_target(key: str, node: dict[str, Any], allowed: list[str]) -> Iterator[tuple[str, str, str]]:
-    path = node["_target_"]
-    if not any(path.startswith(prefix) for prefix in allowed):
-        rule = f"{path!r} is outside the allowed targets"
-        yield (
-            "_target_",
-            rule,
-            f"allowed prefixes: {', '.join(allowed)}; add yours to `targets` in conf/config.yaml",
-        )
-        return
-    try:
-        signature = read_signature(path)
-    except UnknownTargetError as error:
-        hint = nearest(error.missing, error.options)
-        yield "_target_", str(error), hint or "a package of your own must lie in the project's folder, or be installed"
-        return
-    given = {name for name in node if name not in {"_target_", "_partial_"}}
-    context = {name for form, names in CONTEXT.items() if re.fullmatch(form, key) for name in names}
-    for name in sorted(given & context):
-        yield name, f"{name!r} is handed to {path} by Treadle and cannot be configured", "remove it"
-    takes = signature.parameters
-    for name in sorted(given - context - takes.keys() if not signature.open else ()):
-        yield name, f"{path} does not take {name!r}", nearest(name, takes.keys() - context)
-    for parameter in takes.values():
-        if parameter.required and parameter.name not in given | context and "_partial_" not in node:
-            yield "", f"{path} needs the argument {parameter.name!r}", f"add {key}.{parameter.name}"
-    for name in sorted(given & takes.keys()):
-        rule = _check_type(takes[name], node[name])
-        if rule:
-            yield name, f"{path}: {rule}", ""
-
-
-_SIMPLE = {
-    "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
-    "float": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
-    "bool": lambda v: isinstance(v, bool),
-    "str": lambda v: isinstance(v, str),
-    "None": lambda v: v is None,
-}
-
-
-def _check_type(parameter: Parameter, value: Any) -> str:
-    """Empty when the value fits the annotation, or when the annotation cannot be judged statically."""
-    text = parameter.annotation
-    literal = re.fullmatch(r"(?:typing\.)?Literal\[(.*)\]", text)
-    if literal:
-        options = [o.strip().strip("'\"") for o in literal[1].split(",")]
-        return "" if str(value) in options else f"{parameter.name} is {value!r}; {nearest(str(value), options)}"
-    members = [member.strip() for member in text.split("|")]
-    if not all(member in _SIMPLE for member in members) or isinstance(value, dict):
-        return ""
-    if any(_SIMPLE[member](value) for member in members):
-        return ""
-    return f"{parameter.name} must be {text}, found {value!r}"
-
-
-# --- names that refer to names ------------------------------------------------------------------------
-
-
-def _check_names(experiment: Experiment, composed: Composed) -> Iterator[Problem]:
-    for key, rule, fix in (
-        *_check_metrics(experiment),
-        *_check_tables(experiment),
-        *_check_columns(experiment),
-        *_check_moments(experiment),
-    ):
-        yield Problem(key, rule, fix, composed.locate(key))
-
-
-Finding = tuple[str, str, str]  # key, rule, fix
-
-
-def _check_metrics(experiment: Experiment) -> Iterator[Finding]:
-    task = experiment.data.task
-    for key, name in (
-        ("schedule.monitor", experiment.schedule.monitor),
-        ("evaluation.metric", experiment.evaluation.metric),
-    ):
-        if find_metric(task=task, name=name) is None:
-            yield key, f"{name!r} is not a metric of the task {task!r}", nearest(name, monitor_names(task))
-
-
-def _check_tables(experiment: Experiment) -> Iterator[Finding]:
-    tables = experiment.data.tables
-    for key, name in _table_references(experiment):
-        if name not in tables:
-            yield key, f"no table {name!r}", nearest(name, tables)
-
-
-def _table_references(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    examples = experiment.data.examples
-    yield "data.examples.table", examples.table
-    for name, table in experiment.data.tables.items():
-        for join_name, join in table.joins.items():
-            yield f"data.tables.{name}.joins.{join_name}.table", join.table
-    for name, asof in examples.asof.items():
-        yield f"data.examples.asof.{name}.table", asof.table
-    for name, history in examples.history.items():
-        yield f"data.examples.history.{name}.table", history.table
-
-
-def _check_columns(experiment: Experiment) -> Iterator[Finding]:
-    """Columns that are named, not computed; expressions are judged when they run."""
-    data = experiment.data
-    if data.examples.table not in data.tables:
-        return
-    own = _list_columns(data.tables[data.examples.table])
-    for index, name in enumerate(data.examples.known):
-        if name not in own:
-            yield f"data.examples.known.{index}", f"no column {name!r} in {data.examples.table!r}", nearest(name, own)
-    column = getattr(data.split, "column", None)
-    if column is not None and column not in {*own, LABEL}:
-        yield "data.split.column", f"no column {column!r} in {data.examples.table!r}", nearest(column, {*own, LABEL})
-    for name, table in data.tables.items():
-        for index, column in enumerate(table.key):
-            if column not in table.columns:
-                yield f"data.tables.{name}.key.{index}", f"no column {column!r}", nearest(column, table.columns)
-
-
-def _list_columns(table: Table) -> set[str]:
-    return {*table.columns, *(column for join in table.joins.values() for column in join.columns), *table.derive}
-
-
-def _check_moments(experiment: Experiment) -> Iterator[Finding]:
-    """Looking back needs a moment to look back from, and tables that say when a row is known."""
-    data = experiment.data
-    looked_up = [asof.table for asof in data.examples.asof.values()]
-    looked_up += [history.table for history in data.examples.history.values()]
-    if data.examples.predict_at is None:
-        if looked_up:
-            yield "data.examples.predict_at", "must be given: `asof` and `history` look back from it", ""
-        if data.split.by == "time":
-            yield "data.examples.predict_at", "must be given: the split is by time", ""
-    for table in dict.fromkeys(looked_up):
-        if table in data.tables and data.tables[table].known_at is None:
-            yield f"data.tables.{table}.known_at", "must be given: `asof` and `history` look it up by it", ""
-    if data.split.by == "time" and data.split.valid_from >= data.split.test_from:
-        rule = f"{data.split.valid_from!r} must be before test_from {data.split.test_from!r}"
-        yield "data.split.valid_from", rule, ""
+def _move(place: Place, text: str, offset: int, root: Path) -> Place:
+    """The place inside an expression, where the file holds it as it is."""
+    path = root / place.file
+    if not place.file or not path.is_file():
+        return place
+    lines = path.read_text(encoding="utf-8").splitlines()
+    row = text[:offset].count("\n")
+    wanted = text.splitlines()[row] if text.strip() else ""
+    inside = offset - (text[:offset].rfind("\n") + 1)
+    for index in range(place.line - 1, min(len(lines), place.line + len(text.splitlines()) + 1)):
+        column = lines[index].find(wanted, place.column - 1 if index == place.line - 1 else 0)
+        if wanted and column >= 0:
+            return replace(place, line=index + 1, column=column + inside + 1)
+    return place

@@ -3,41 +3,51 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from treadle.experiment.files import SHIPPED_CONF
-from treadle.experiment.locations import Source, locate
-from treadle.experiment.problems import ConfigError, Problem, nearest
+from treadle.experiment.locations import Place, Source, key_of, locate, locate_all
+from treadle.experiment.problems import NO_HINT, ConfigError, Hint, Problem, find_nearest, nearest
+from treadle.experiment.yaml_files import lint
 
 CONFIG_NAME = "config"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Composed:
     """A composition with the traces that its error messages need."""
 
     values: dict[str, Any]
-    overrides: list[str]
+    overrides: dict[str, Place]
     root: Path
     problems: list[Problem] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)  # every dotted key, those that do not resolve too
 
-    def locate(self, key: str) -> str:
+    @cached_property
+    def sources(self) -> list[Source]:
+        """The files of the composition, in the order in which they are merged."""
+        return _find_sources(self.root, list(self.overrides))
+
+    def locate(self, key: str, *, part: Literal["key", "value"] = "value") -> Place:
         """Where the value of `key` was written."""
-        sources = _find_sources(self.root, self.overrides)
-        return locate(key, sources=sources, overrides=self.overrides, root=self.root)
+        return locate(key, sources=self.sources, overrides=self.overrides, root=self.root, part=part)
+
+    def locate_all(self, key: str) -> list[Place]:
+        """Every place that sets `key`, the one that wins last."""
+        return locate_all(key, sources=self.sources, overrides=self.overrides, root=self.root)
 
 
 def find_conf(root: Path) -> Path:
@@ -50,30 +60,38 @@ def find_conf(root: Path) -> Path:
     raise ConfigError([Problem("", f"no conf/{CONFIG_NAME}.yaml in {root}", "run inside a Treadle project")])
 
 
-def compose(*, overrides: list[str], root: Path) -> Composed:
+def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place] | None = None) -> Composed:
     """Compose the project at `root` with Hydra overrides.
 
     Mistakes in single overrides, missing values and broken interpolations are collected in `problems`, so
     that one call reports them together with what the check finds.
 
+    Args:
+        overrides: in Hydra's grammar.
+        root: the project.
+        places: where an override was written, other than on the command line.
+
     Raises:
         ConfigError: nothing can be composed at all (a broken YAML file, a broken defaults list).
     """
-    kept = overrides
-    problems: list[Problem] = []
+    places = places or {}
+    written = {o: places.get(o, Place(override=o, position=i)) for i, o in enumerate(overrides, start=1)}
+    written, problems = _drop_repeated(root, written)
     try:
-        config = _compose(root, overrides)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        kept, problems = _drop_broken(root, overrides)
-        if not problems:
+        config = _merge(root, list(written))
+    except Exception as error:  # Hydra raises a ValueError here and an assertion there
+        written, broken = _drop_broken(root, written)
+        problems += broken
+        if not broken:
             raise ConfigError([_describe_failure(error)]) from error
-        config = _compose(root, kept)
-    composed = Composed({}, kept, root, problems)
+        config = _merge(root, list(written))
+    raw = OmegaConf.to_container(config, resolve=False)
+    composed = Composed({}, written, root, problems, list(flatten(raw)))
     composed.values.update(_resolve(config, "", composed))
     return composed
 
 
-def _compose(root: Path, overrides: list[str]) -> DictConfig:
+def _merge(root: Path, overrides: list[str]) -> DictConfig:
     with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
         return hydra_compose(config_name=CONFIG_NAME, overrides=_with_search_path(root, overrides))
 
@@ -86,49 +104,94 @@ def _with_search_path(root: Path, overrides: list[str]) -> list[str]:
 
 
 def _describe_failure(error: Exception) -> Problem:
-    text = str(error).strip()
-    mark = getattr(error, "problem_mark", None)
-    place = f"{mark.name}:{mark.line + 1}" if mark is not None else ""
     key = getattr(error, "full_key", None) or ""
-    return Problem(key, " ".join(text.split()), place=place)
+    return Problem(key, " ".join(str(error).split()))
 
 
 # --- overrides ----------------------------------------------------------------------------------------
 
 
-def _drop_broken(root: Path, overrides: list[str]) -> tuple[list[str], list[Problem]]:
-    """Find the overrides that break the composition, one by one, and say why each does."""
-    kept: list[str] = []
-    problems: list[Problem] = []
-    for override in overrides:
-        try:
-            _compose(root, [*kept, override])
-        except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-            problems.append(_describe_override(root, kept, override, error))
+def _drop_repeated(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Place], list[Problem]]:
+    """Hydra takes the last of two options of a group; one of them was not meant."""
+    kept: dict[str, Place] = {}
+    problems = []
+    options = list_options(root)
+    for text, place in overrides.items():
+        key = key_of(text)
+        before = next((o for o in kept if key_of(o) == key), None)
+        if key in options and before is not None:
+            rule = f"the group {key!r} is selected twice: {before!r} and {text!r}"
+            problems.append(Problem(key, rule, "keep one of them", place))
         else:
-            kept.append(override)
+            kept[text] = place
     return kept, problems
 
 
-def _describe_override(root: Path, kept: list[str], override: str, error: Exception) -> Problem:
-    place = f"override {override!r}"
+def _drop_broken(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Place], list[Problem]]:
+    """Find what breaks the composition: files first, then overrides one by one; and say why each does.
+
+    Raises:
+        ConfigError: files of conf/ are broken, so that nothing can be composed.
+    """
+    in_files = lint(find_conf(root), options=list_options(root), root=root)
+    if in_files:
+        raise ConfigError([*in_files, *_list_unreadable(overrides)])
+    kept: dict[str, Place] = {}
+    problems: list[Problem] = []
+    for override, place in overrides.items():
+        problem = _find_fault(root, kept, override, place)
+        if problem is None:
+            kept[override] = place
+        else:
+            problems.append(problem)
+    return kept, problems
+
+
+def _list_unreadable(overrides: dict[str, Place]) -> list[Problem]:
+    return [p for text, place in overrides.items() if isinstance(p := _read_override(text, place), Problem)]
+
+
+def _read_override(text: str, place: Place) -> Override | Problem:
     try:
-        parsed = OverridesParser.create().parse_override(override)
+        parsed = OverridesParser.create().parse_override(text)
     except HydraException:
-        return Problem("", f"{override!r} is not an override", "write key=value, +key=value or ~key", place)
-    key = parsed.get_key_element().split("@", 1)[0]
-    options = list_options(root).get(key.replace(".", "/"))
-    if options is not None:
-        value = str(parsed.value())
-        return Problem(key, f"{value!r} is not an option of the group {key!r}", nearest(value, options), place)
+        return Problem("", f"{text!r} is not an override", "write key=value, +key=value or ~key", place)
+    if parsed.is_sweep_override():
+        rule = f"{text!r} asks for several runs; this command makes one"
+        return Problem(
+            key_of(text), rule, f"give one value; a text with a comma is quoted: {key_of(text)}='a,b'", place
+        )
+    return parsed
+
+
+def _find_fault(root: Path, kept: dict[str, Place], text: str, place: Place) -> Problem | None:
+    parsed = _read_override(text, place)
+    if isinstance(parsed, Problem):
+        return parsed
     try:
-        known = list(flatten(OmegaConf.to_container(_compose(root, kept))))
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError):
-        return Problem(key, _describe_failure(error).rule, "", place)
+        _merge(root, [*kept, text])
+    except Exception as error:  # noqa: BLE001 - as in compose
+        return _describe_override(root, kept, parsed, place, error)
+    return None
+
+
+def _describe_override(root: Path, kept: dict[str, Place], parsed: Override, place: Place, error: Exception) -> Problem:
+    text = parsed.input_line or ""
+    key = key_of(text)
+    options = list_options(root).get(key.replace(".", "/"))
+    _, equals, value = text.partition("=")
+    if options is not None and str(parsed.value()) not in options:
+        found = value
+        hint = nearest(found, options)
+        mend = f"{key}={hint.nearest}" if hint.nearest else ""
+        return Problem(key, f"{found!r} is not an option of the group {key!r}", place=place, hint=hint, mend=mend)
+    known = list(flatten(OmegaConf.to_container(_merge(root, list(kept)))))
     if key not in known:
         parent = key.rpartition(".")[0]
-        siblings = [k for k in known if k.rpartition(".")[0] == parent] or known
-        return Problem(key, f"unknown key {key!r}", nearest(key, siblings), place)
+        siblings = [k for k in known if k.rpartition(".")[0] == parent] or [*known, *list_options(root)]
+        hint = nearest(key, siblings)
+        mend = f"{hint.nearest}{equals}{value}" if hint.nearest else ""
+        return Problem(key, f"unknown key {key!r}", place=place, hint=hint, mend=mend)
     return Problem(key, _describe_failure(error).rule, "", place)
 
 
@@ -163,25 +226,32 @@ def _resolve(node: Any, key: str, composed: Composed) -> Any:
 
 def _resolve_item(parent: Any, item: Any, key: str, composed: Composed) -> Any:
     if OmegaConf.is_missing(parent, item):
-        rule, fix = "a value must be given here ('???')", f"add the override {key}=…"
-        composed.problems.append(Problem(key, rule, fix, composed.locate(key)))
+        rule = "a value must be given here ('???')"
+        composed.problems.append(Problem(key, rule, f"add the override {key}=…", composed.locate(key)))
         return None
     try:
         value = parent[item]
-    except (OmegaConfBaseException, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001 - a resolver may raise anything
         text = OmegaConf.to_container(parent, resolve=False)[item]  # type: ignore[index]
-        reason = "it refers to itself" if isinstance(error, RecursionError) else str(error).splitlines()[0]
-        rule = f"the interpolation {text!r} does not resolve: {reason}"
-        composed.problems.append(Problem(key, rule, "", composed.locate(key)))
+        composed.problems.append(_describe_interpolation(key, text, error, composed))
         return None
     return _resolve(value, key, composed)
+
+
+def _describe_interpolation(key: str, text: Any, error: Exception, composed: Composed) -> Problem:
+    place = composed.locate(key)
+    if isinstance(error, RecursionError) or "Recursive interpolation" in str(error):
+        return Problem(key, f"the interpolation {text!r} is circular: it leads back to itself", place=place)
+    rule = f"the interpolation {text!r} does not resolve: {str(error).splitlines()[0]}"
+    found = re.search(r"\$\{([\w.]+)\}", str(text))
+    hint = Hint(find_nearest(found[1], composed.keys)) if found else NO_HINT
+    return Problem(key, rule, place=place, hint=hint)
 
 
 # --- places -------------------------------------------------------------------------------------------
 
 
 def _find_sources(root: Path, overrides: list[str]) -> list[Source]:
-    """The files of the composition, in the order in which they are merged."""
     conf = find_conf(root)
     with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()

@@ -1,13 +1,41 @@
-"""Where a value of the composed configuration was written: file and line."""
+"""Where a value of the composed configuration was written: file, line and column, or the override."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import yaml
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in a file, or an override on the command line."""
+
+    file: str = ""
+    line: int = 0  # from 1; 0: unknown
+    column: int = 0  # from 1
+    override: str = ""
+    position: int = 0  # of the override on the command line, from 1
+
+    def __str__(self) -> str:
+        if self.file:
+            return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return f"override {self.position}: {self.override!r}" if self.override else ""
+
+
+NOWHERE = Place()
+
+
+class Marks(NamedTuple):
+    """Where a key and its value begin (line and column, from 1), and how the value is written."""
+
+    key: tuple[int, int]
+    value: tuple[int, int]
+    style: str | None  # YAML's: None plain, ' or " quoted, | or > block
 
 
 @dataclass(frozen=True)
@@ -17,43 +45,84 @@ class Source:
     path: Path
     package: str  # "" for the root
 
-    def find(self, key: str) -> int | None:
-        """The line on which `key` is set in this file, counted from 1."""
+    def find(self, key: str) -> Marks | None:
+        """Where `key` is set in this file."""
         prefix = f"{self.package}." if self.package else ""
-        if not key.startswith(prefix):
-            return None
-        return _lines(self.path).get(key[len(prefix) :])
+        return read_marks(self.path).get(key.removeprefix(prefix)) if key.startswith(prefix) else None
 
 
 @cache
-def _lines(path: Path) -> dict[str, int]:
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+def read_marks(path: Path) -> dict[str, Marks]:
+    """The position of every dotted key of a YAML file."""
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return {}
     return dict(_walk(node, "")) if node is not None else {}
 
 
-def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, Marks]]:
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            dotted = f"{prefix}{key.value}"
-            yield dotted, key.start_mark.line + 1
-            yield from _walk(value, f"{dotted}.")
+        pairs = [(str(key.value), key, value) for key, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            dotted = f"{prefix}{index}"
-            yield dotted, value.start_mark.line + 1
-            yield from _walk(value, f"{dotted}.")
+        pairs = [(str(index), value, value) for index, value in enumerate(node.value)]
+    else:
+        return
+    for name, key, value in pairs:
+        dotted = f"{prefix}{name}"
+        yield dotted, Marks(_mark(key), _mark(value), getattr(value, "style", None))
+        yield from _walk(value, f"{dotted}.")
 
 
-def locate(key: str, *, sources: list[Source], overrides: list[str], root: Path) -> str:
-    """The place that decides `key`: the last override that sets it, else the last file, else its parent's."""
+def _mark(node: yaml.Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def locate(
+    key: str,
+    *,
+    sources: Sequence[Source],
+    overrides: Mapping[str, Place],
+    root: Path,
+    part: Literal["key", "value"] = "value",
+) -> Place:
+    """The place that decides `key`: the last override that sets it, else the last file, else its parent's.
+
+    Args:
+        key: dotted.
+        sources: the files, in the order in which they are merged.
+        overrides: with the place where each was written.
+        root: the project; files inside it are named relative to it.
+        part: of a pair in YAML, the key or the value.
+    """
+    wanted = key
     while key:
-        for override in reversed(overrides):
-            if override.lstrip("+~").split("=", 1)[0].split("@", 1)[0] == key:
-                return f"override {override!r}"
+        for override, place in reversed(list(overrides.items())):
+            if key_of(override) == key:
+                return place
         for source in reversed(sources):
-            line = source.find(key)
-            if line is not None:
-                path = source.path.relative_to(root) if source.path.is_relative_to(root) else source.path
-                return f"{path}:{line}"
-        key = key.rpartition(".")[0]
-    return ""
+            if source.package == key:
+                return Place(show_path(source.path, root), 1, 1)
+            marks = source.find(key)
+            if marks is not None:
+                return Place(show_path(source.path, root), *(marks.key if part == "key" else marks.value))
+        key, part = key.rpartition(".")[0], "key"
+    inside = (place for override, place in overrides.items() if key_of(override).startswith(f"{wanted}."))
+    return next(inside, NOWHERE)
+
+
+def locate_all(key: str, *, sources: Sequence[Source], overrides: Mapping[str, Place], root: Path) -> list[Place]:
+    """Every place that sets `key` itself, in the order in which they win over each other."""
+    marks = [(source, source.find(key)) for source in sources]
+    found = [Place(show_path(source.path, root), *mark.value) for source, mark in marks if mark is not None]
+    return found + [place for override, place in overrides.items() if key_of(override) == key]
+
+
+def key_of(override: str) -> str:
+    """The key of an override, without `+`, `~`, package and value."""
+    return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0].strip()
+
+
+def show_path(path: Path, root: Path) -> str:
+    """Relative to the project where it lies inside."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
+from treadle.experiment.locations import Place
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE, fingerprint_stages
 from treadle.schema import TreadleError
@@ -18,14 +20,15 @@ FILE = "resolved.yaml"
 _HEADER = "# Written by `treadle compose`: every value of the experiment, and the fingerprint of each stage's code.\n"
 
 
-def resolve(*, overrides: list[str], root: Path) -> tuple[Experiment, dict[str, Any]]:
+def resolve(
+    *, overrides: Sequence[str], root: Path, places: Mapping[str, Place] | None = None
+) -> tuple[Experiment, dict[str, Any]]:
     """Compose, check, and add the code: the typed experiment and the values of resolved.yaml.
 
     Raises:
         ConfigError: with every problem at once.
     """
-    composed = compose(overrides=overrides, root=root)
-    experiment = check(composed)
+    experiment = check(compose(overrides=overrides, root=root, places=places))
     values = experiment.model_dump(mode="json")
     return experiment, {**values, CODE: fingerprint_stages(values)}
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from treadle.experiment.compose import list_options
+from treadle.experiment.locations import Place, read_marks, show_path
 from treadle.experiment.problems import ConfigError, Problem, nearest
 from treadle.schema import TreadleError
 
@@ -16,8 +17,8 @@ FILE = "params.yaml"
 SET = "set"  # key of single values
 
 
-def read_selection(path: Path, *, root: Path) -> list[str]:
-    """The selection as Hydra overrides.
+def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
+    """The selection as Hydra overrides, each with the place where it is written.
 
     They are plain `key=value`, never `++key=value`: a key that does not exist is a mistake, not a new key.
 
@@ -30,25 +31,36 @@ def read_selection(path: Path, *, root: Path) -> list[str]:
         selection = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
     except yaml.YAMLError as error:
         raise TreadleError(f"{path} is not YAML: {error}") from error
-    groups = list_options(root)
-    allowed = [*groups, SET]
+    if not isinstance(selection, dict):
+        raise TreadleError(f"{path} must hold one line a group, such as `experiment: flights`; found {selection!r}")
+    allowed = [*list_options(root), SET]
     problems = [
-        Problem(name, f"{name!r} is not a group", nearest(name, allowed), path.name)
-        for name in selection
+        Problem(name, f"{name!r} is not a group", place=_place(path, name, root), hint=nearest(name, allowed))
+        for name in map(str, selection)
         if name not in allowed
     ]
     if problems:
         raise ConfigError(problems)
-    chosen = [f"{group}={value}" for group, value in selection.items() if group != SET and value is not None]
-    return [*chosen, *_flatten(selection.get(SET) or {}, "")]
+    chosen = {group: (group, value) for group, value in selection.items() if group != SET and value is not None}
+    single = {f"{SET}.{key}": (key, value) for key, value in _flatten(selection.get(SET) or {}, "")}
+    pairs = {**chosen, **single}.items()
+    return {
+        f"{key}={quote(value) if place in single else value}": _place(path, place, root)
+        for place, (key, value) in pairs
+    }
 
 
-def _flatten(values: dict[str, Any], prefix: str) -> Iterator[str]:
+def _place(path: Path, key: str, root: Path) -> Place:
+    marks = read_marks(path.resolve()).get(key)
+    return Place(show_path(path.resolve(), root.resolve()), *(marks.value if marks is not None else ()))
+
+
+def _flatten(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}={quote(value)}"
+            yield f"{prefix}{key}", value
 
 
 def quote(value: Any) -> str:

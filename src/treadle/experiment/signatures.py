@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import griffe
+
+from treadle.experiment.annotations import ANY, Kind, Type, parse_annotation
+from treadle.experiment.rules import FOREIGN, Rule, parse_rules
+
+_ENUMS = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"}
+_TYPING = {"typing", "typing_extensions", "collections.abc", "builtins"}
 
 
 @dataclass(frozen=True)
@@ -16,15 +25,22 @@ class Parameter:
 
     name: str
     required: bool
-    annotation: str  # as written; empty where there is none
+    type: Type
+    text: str = ""  # what the docstring or a comment says of it
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The arguments of a target; `open` when it takes any keyword."""
+    """The arguments of a target."""
 
     parameters: dict[str, Parameter]
-    open: bool
+    open: bool  # takes any keyword
+    known: bool = True  # False: only an import could tell
+    rules: list[Rule] = field(default_factory=list)
+    summary: str = ""  # first paragraph of the docstring
+
+
+UNKNOWN = Signature({}, open=True, known=False)
 
 
 class UnknownTargetError(LookupError):
@@ -36,38 +52,111 @@ class UnknownTargetError(LookupError):
         self.options = options
 
 
+class OpaqueError(LookupError):
+    """The name is made at run time, or its module has no source: only an import could tell."""
+
+
+@cache
 def read_signature(path: str) -> Signature:
     """The signature of a class or a function by dotted path.
 
     Raises:
         UnknownTargetError: no such module or name.
+        SyntaxError: the source cannot be parsed.
     """
-    found = _find(path)
+    try:
+        found = _see_through(find(path))
+    except OpaqueError:
+        return UNKNOWN
     if isinstance(found, griffe.Class):
-        return _class_signature(found)
-    if isinstance(found, griffe.Function):
-        return _signature(found)
-    return Signature({}, open=True)  # a plain name bound at run time: checked when it is built
+        signature = _class_signature(found)
+    elif isinstance(found, griffe.Function):
+        signature = _signature(found)
+    else:
+        return UNKNOWN  # a plain name bound at run time
+    limits = {
+        name: limit for prefix, limits in FOREIGN.items() if path.startswith(prefix) for name, limit in limits.items()
+    }
+    parameters = {
+        name: Parameter(name, p.required, _limit(p.type, limits.get(name, {})), p.text)
+        for name, p in signature.parameters.items()
+    }
+    return Signature(parameters, signature.open, signature.known, signature.rules, _summarize(found))
+
+
+def _see_through(found: griffe.Object) -> griffe.Object:
+    """`Other = Net` names the class itself."""
+    if isinstance(found, griffe.Attribute) and str(found.value).replace(".", "_").isidentifier():
+        try:
+            return find(found.resolve(str(found.value)))
+        except (LookupError, griffe.NameResolutionError):
+            return found
+    return found
+
+
+def _limit(kind: Type, limits: dict[str, float]) -> Type:
+    if not limits:
+        return kind
+    if kind.kind == "union":
+        return Type("union", members=tuple(_limit(m, limits) if m.kind == "scalar" else m for m in kind.members))
+    return Type(kind.kind, kind.name, kind.options, kind.members, {**kind.limits, **limits})
+
+
+# --- from a dotted path to a source -------------------------------------------------------------------
 
 
 @cache
-def _find(path: str) -> griffe.Object:
+def find(path: str) -> griffe.Object:
+    """The class, function or attribute at a dotted path, through re-exports.
+
+    Raises:
+        UnknownTargetError: it does not exist.
+        OpaqueError: only an import could tell.
+    """
+    return _follow(path, ())
+
+
+def _follow(path: str, trail: tuple[str, ...]) -> griffe.Object:
+    """`trail` holds the names that led here: modules may import from each other in a circle."""
+    if path in trail:
+        raise OpaqueError(path)
     parts = path.split(".")
     for size in range(len(parts) - 1, 0, -1):
-        file = _module_file(".".join(parts[:size]))
+        module = ".".join(parts[:size])
+        file = _module_file(module)
         if file is not None:
-            return _descend(_visit(".".join(parts[:size]), file), parts[size:], path)
+            return _descend(_visit(module, file), parts[size:], (*trail, path))
+        if _is_compiled(module):
+            raise OpaqueError(path)
     raise UnknownTargetError(path, parts[0], [])
 
 
-def _descend(node: griffe.Object, names: list[str], path: str) -> griffe.Object:
+def _descend(node: griffe.Object, names: list[str], trail: tuple[str, ...]) -> griffe.Object:
     for name in names:
         member = node.members.get(name)
         if member is None:
+            member = _find_inherited(node, name, trail)
+        if member is None:
             public = [m for m, v in node.members.items() if not m.startswith("_") and _is_callable(v)]
-            raise UnknownTargetError(path, name, public)
-        node = _find(member.target_path) if isinstance(member, griffe.Alias) else member
+            raise UnknownTargetError(trail[-1], name, public)
+        node = _follow(member.target_path, trail) if isinstance(member, griffe.Alias) else member
     return node
+
+
+def _find_inherited(node: griffe.Object, name: str, trail: tuple[str, ...]) -> griffe.Object | None:
+    """A name that the node has from elsewhere: a star import of a module, a base of a class."""
+    if isinstance(node, griffe.Class):
+        found = (base.members.get(name) for base in _list_bases(node))
+        return next((m for m in found if isinstance(m, griffe.Object)), None)
+    for member in node.members.values():
+        if isinstance(member, griffe.Alias) and member.wildcard:
+            try:
+                return _follow(f"{member.wildcard}.{name}", trail)
+            except LookupError:
+                continue
+    if "__getattr__" in node.members:
+        raise OpaqueError(f"{node.path}.{name}")
+    return None
 
 
 def _is_callable(member: griffe.Object | griffe.Alias) -> bool:
@@ -77,7 +166,7 @@ def _is_callable(member: griffe.Object | griffe.Alias) -> bool:
 @cache
 def _visit(module: str, file: Path) -> griffe.Module:
     source = file.read_text(encoding="utf-8")
-    return griffe.visit(module, filepath=file, code=source)
+    return griffe.visit(module, filepath=file, code=source, docstring_parser="google")
 
 
 @cache
@@ -91,31 +180,124 @@ def _module_file(module: str) -> Path | None:
     return None
 
 
+@cache
+def _is_compiled(module: str) -> bool:
+    if module.split(".", maxsplit=1)[0] in sys.builtin_module_names:
+        return True
+    relative = Path(*module.split("."))
+    return any(
+        next((Path(folder) / relative.parent).glob(f"{relative.name}.*.so"), None) is not None for folder in sys.path
+    )
+
+
+# --- signatures ---------------------------------------------------------------------------------------
+
+
 def _class_signature(cls: griffe.Class) -> Signature:
-    init = cls.members.get("__init__")
-    if isinstance(init, griffe.Function):
-        return _signature(init)
-    if "dataclass" in " ".join(str(d.value) for d in cls.decorators):
-        typed = {n: m for n, m in cls.members.items() if isinstance(m, griffe.Attribute) and m.annotation is not None}
-        fields = {n: Parameter(n, m.value is None, str(m.annotation)) for n, m in typed.items()}
-        return Signature(fields, open=False)
+    for owner in (cls, *_list_bases(cls)):
+        init = owner.members.get("__init__")
+        if isinstance(init, griffe.Function):
+            return _signature(init, owner=cls)
+        if any("dataclass" in str(d.value) for d in owner.decorators):
+            return _fields_signature(owner)
+        if "NamedTuple" in {str(base).rpartition(".")[2] for base in owner.bases}:
+            return _fields_signature(owner)
+        if "__new__" in owner.members:
+            return UNKNOWN
+    whole = all(_find_base(base) is not None for owner in (cls, *_list_bases(cls)) for base in owner.bases)
+    return Signature({}, open=False, rules=_read_rules(cls)) if whole else UNKNOWN
+
+
+def _list_bases(cls: griffe.Class) -> Iterator[griffe.Class]:
+    """The bases that have a source, nearest first."""
     for base in cls.bases:
-        try:
-            found = _find(base.canonical_path if isinstance(base, griffe.Expr) else str(base))
-        except UnknownTargetError:
-            continue
-        if isinstance(found, griffe.Class):
-            return _class_signature(found)
-    return Signature({}, open=True)
+        found = _find_base(base)
+        if found is not None:
+            yield found
+            yield from _list_bases(found)
 
 
-def _signature(function: griffe.Function) -> Signature:
+def _find_base(base: str | griffe.Expr) -> griffe.Class | None:
+    try:
+        found = find(base.canonical_path if isinstance(base, griffe.Expr) else base)
+    except LookupError:
+        return None
+    return found if isinstance(found, griffe.Class) else None
+
+
+def _fields_signature(cls: griffe.Class) -> Signature:
+    """Of a dataclass or a named tuple: its annotated attributes, those of its bases first."""
+    parameters: dict[str, Parameter] = {}
+    for owner in (*reversed(list(_list_bases(cls))), cls):
+        for name, member in owner.members.items():
+            if isinstance(member, griffe.Attribute) and member.annotation is not None:
+                kind = _read_type(str(member.annotation), owner)
+                parameters[name] = Parameter(name, member.value is None, kind)
+    return Signature(parameters, open=False, rules=_read_rules(cls))
+
+
+def _signature(function: griffe.Function, owner: griffe.Class | None = None) -> Signature:
     parameters = {}
     is_open = False
+    texts = _read_texts(owner) | _read_texts(function)
     for parameter in function.parameters:
         if parameter.kind is griffe.ParameterKind.var_keyword:
             is_open = True
         elif parameter.name != "self" and parameter.kind is not griffe.ParameterKind.var_positional:
-            annotation = str(parameter.annotation or "")
-            parameters[parameter.name] = Parameter(parameter.name, parameter.required, annotation)
-    return Signature(parameters, is_open)
+            kind = _read_type(str(parameter.annotation or ""), function)
+            text = texts.get(parameter.name, "")
+            parameters[parameter.name] = Parameter(parameter.name, parameter.required, kind, text)
+    return Signature(parameters, is_open, rules=_read_rules(owner) if owner is not None else [])
+
+
+def _read_rules(cls: griffe.Class) -> list[Rule]:
+    rules = cls.members.get("RULES")
+    return parse_rules(str(rules.value)) if isinstance(rules, griffe.Attribute) and rules.value is not None else []
+
+
+# --- what names stand for -----------------------------------------------------------------------------
+
+
+def _read_type(text: str, scope: griffe.Object) -> Type:
+    def look_up(name: str) -> tuple[Kind, Any]:
+        return _look_up(name, scope)
+
+    return parse_annotation(text, look_up) if text else ANY
+
+
+def _look_up(name: str, scope: griffe.Object) -> tuple[Kind, Any]:
+    try:
+        path = scope.resolve(name)
+        found = find(path)
+    except (LookupError, griffe.NameResolutionError, SyntaxError):
+        return "unknown", None
+    if isinstance(found, griffe.Class):
+        bases = {str(base).rpartition(".")[2] for base in found.bases}
+        if bases & _ENUMS:
+            values = [
+                m.value for m in found.members.values() if isinstance(m, griffe.Attribute) and m.value is not None
+            ]
+            return "choices", [ast.literal_eval(str(value)) for value in values]
+        is_open = "Protocol" in bases or found.path.rpartition(".")[0] in _TYPING
+        return ("unknown", None) if is_open else ("class", found.path)
+    if isinstance(found, griffe.Attribute) and found.value is not None:
+        text = str(found.value)
+        return ("unknown", None) if text.startswith(("TypeVar", "ParamSpec")) else ("alias", text)
+    return "unknown", None
+
+
+# --- docstrings ---------------------------------------------------------------------------------------
+
+
+def _summarize(found: griffe.Object) -> str:
+    text = found.docstring.value if found.docstring is not None else ""
+    return " ".join(text.split("\n\n", 1)[0].split())
+
+
+def _read_texts(found: griffe.Object | None) -> dict[str, str]:
+    """What the docstring says of each argument."""
+    if found is None or found.docstring is None:
+        return {}
+    sections = found.docstring.parse("google", warnings=False)
+    items = [s.value for s in sections if s.kind is griffe.DocstringSectionKind.parameters]
+    return {item.name: " ".join(item.description.split()) for part in items for item in part}

@@ -62,6 +62,7 @@ class Column(Spec):
     allowed: list[str | int] | None = None
     missing: list[str] = []  # texts that mean "no value", such as "?"
     max_age: Duration | None = None  # freshness: the newest value may be this old when rows are read
+    late: bool = False  # known only after the prediction: no feature of its own row may reach it
 
 
 class Join(Spec):

@@ -11,16 +11,14 @@ import torch
 from torch import Tensor
 
 from treadle.features.fitted import Encoder
-from treadle.schema import TreadleError
+from treadle.schema import Count
 
 
 class Vocabulary(Encoder):
     """Every value that training holds at least `min_count` times gets an id, the most frequent first."""
 
-    def __init__(self, *, columns: Sequence[str], min_count: int) -> None:
+    def __init__(self, *, columns: Sequence[str], min_count: Count) -> None:
         super().__init__(columns=columns)
-        if min_count < 1:
-            raise TreadleError(f"min_count must be at least 1, found {min_count}")
         self.min_count = min_count
         self.words: dict[str, list[str]] = {}
 
@@ -59,10 +57,8 @@ class Hashing(Encoder):
     The hash is BLAKE2b, so that ids are the same on every machine and in every version.
     """
 
-    def __init__(self, *, columns: Sequence[str], num_buckets: int) -> None:
+    def __init__(self, *, columns: Sequence[str], num_buckets: Count) -> None:
         super().__init__(columns=columns)
-        if num_buckets < 1:
-            raise TreadleError(f"num_buckets must be at least 1, found {num_buckets}")
         self.num_buckets = num_buckets
 
     def cardinality(self, column: str) -> int:  # noqa: ARG002 - the same for each

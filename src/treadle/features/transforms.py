@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from treadle.features.fitted import Transform
-from treadle.schema import TreadleError
+from treadle.schema import Count, Positive
 
 
 class Impute(Transform):
@@ -89,10 +90,14 @@ class Quantile(Transform):
     knots: Tensor  # [n, q] distinct quantiles, ascending; padded with infinity
     ranks: Tensor  # [n, q] rank of each knot; padded with the last
 
-    def __init__(self, *, columns: Sequence[str], num_quantiles: int, output: Literal["normal", "uniform"]) -> None:
+    def __init__(
+        self,
+        *,
+        columns: Sequence[str],
+        num_quantiles: Annotated[int, Field(ge=2)],
+        output: Literal["normal", "uniform"],
+    ) -> None:
         super().__init__(columns=columns)
-        if num_quantiles < 2:  # noqa: PLR2004
-            raise TreadleError(f"num_quantiles must be at least 2, found {num_quantiles}")
         self.num_quantiles = num_quantiles
         self.output = output
         self.register_buffer("knots", torch.empty(0, 0))
@@ -130,10 +135,8 @@ class PiecewiseLinear(Transform):
     widths: Tensor  # [m]
     origin: Tensor  # [m] the input column of each output
 
-    def __init__(self, *, columns: Sequence[str], num_bins: int) -> None:
+    def __init__(self, *, columns: Sequence[str], num_bins: Count) -> None:
         super().__init__(columns=columns)
-        if num_bins < 1:
-            raise TreadleError(f"num_bins must be at least 1, found {num_bins}")
         self.num_bins = num_bins
         self.register_buffer("edges", torch.empty(0))
         self.register_buffer("widths", torch.empty(0))
@@ -165,10 +168,8 @@ class PiecewiseLinear(Transform):
 class Cyclic(Transform):
     """Sine and cosine of a quantity that repeats: the hour with period 24, the weekday with period 7."""
 
-    def __init__(self, *, columns: Sequence[str], period: float) -> None:
+    def __init__(self, *, columns: Sequence[str], period: Positive) -> None:
         super().__init__(columns=columns)
-        if period <= 0:
-            raise TreadleError(f"period must be above 0, found {period}")
         self.period = period
 
     @property

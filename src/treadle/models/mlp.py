@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.models.categories import CategoryEmbeddings
+from treadle.schema import Count, Fraction
 
 
 class Mlp(nn.Module):
@@ -16,6 +17,12 @@ class Mlp(nn.Module):
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
+
+    Args:
+        num_layers: hidden layers.
+        width: units of each hidden layer.
+        dropout: share of units that a step of training sets to 0.
+        embedding_dim: numbers that stand for a category.
     """
 
     def __init__(
@@ -24,10 +31,10 @@ class Mlp(nn.Module):
         num_numeric: int,
         cardinalities: Sequence[int],
         num_outputs: int,
-        num_layers: int,
-        width: int,
-        dropout: float,
-        embedding_dim: int,
+        num_layers: Count,
+        width: Count,
+        dropout: Fraction,
+        embedding_dim: Count,
     ) -> None:
         super().__init__()
         self.categories = CategoryEmbeddings(cardinalities=cardinalities, embedding_dim=embedding_dim)

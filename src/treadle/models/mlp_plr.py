@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.mlp import make_layers
+from treadle.schema import Count, Fraction, Positive
 
 
 class MlpPlr(nn.Module):
@@ -18,6 +19,15 @@ class MlpPlr(nn.Module):
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
+
+    Args:
+        num_layers: hidden layers.
+        width: units of each hidden layer.
+        dropout: share of units that a step of training sets to 0.
+        embedding_dim: numbers that stand for a category.
+        num_frequencies: frequencies of each number.
+        frequency_scale: standard deviation of the first frequencies: small means smooth functions first.
+        numeric_embedding_dim: numbers that stand for a number.
 
     Source: "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv 2203.05556; library
     `rtdl_num_embeddings`.
@@ -29,13 +39,13 @@ class MlpPlr(nn.Module):
         num_numeric: int,
         cardinalities: Sequence[int],
         num_outputs: int,
-        num_layers: int,
-        width: int,
-        dropout: float,
-        embedding_dim: int,
-        num_frequencies: int,
-        frequency_scale: float,
-        numeric_embedding_dim: int,
+        num_layers: Count,
+        width: Count,
+        dropout: Fraction,
+        embedding_dim: Count,
+        num_frequencies: Count,
+        frequency_scale: Positive,
+        numeric_embedding_dim: Count,
     ) -> None:
         super().__init__()
         self.categories = CategoryEmbeddings(cardinalities=cardinalities, embedding_dim=embedding_dim)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.models.categories import CategoryEmbeddings
+from treadle.schema import Count, Fraction, Positive
 
 
 class ResNet(nn.Module):
@@ -16,6 +17,13 @@ class ResNet(nn.Module):
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
+
+    Args:
+        num_blocks: blocks, one after another.
+        width: units of each hidden layer.
+        hidden_factor: units inside a block, as a multiple of `width`.
+        dropout: share of units that a step of training sets to 0.
+        embedding_dim: numbers that stand for a category.
 
     Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959; with LayerNorm in place of
     BatchNorm, so that a row's prediction does not depend on the rows beside it in training.
@@ -27,11 +35,11 @@ class ResNet(nn.Module):
         num_numeric: int,
         cardinalities: Sequence[int],
         num_outputs: int,
-        num_blocks: int,
-        width: int,
-        hidden_factor: float,
-        dropout: float,
-        embedding_dim: int,
+        num_blocks: Count,
+        width: Count,
+        hidden_factor: Positive,
+        dropout: Fraction,
+        embedding_dim: Count,
     ) -> None:
         super().__init__()
         self.categories = CategoryEmbeddings(cardinalities=cardinalities, embedding_dim=embedding_dim)

@@ -10,6 +10,9 @@ import torch
 from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
+from treadle.experiment.rules import OnlyWith
+from treadle.schema import Count, Fraction, Positive
+
 
 class TabM(nn.Module):
     """`k` members judge each row; they are averaged as probabilities, and each is trained by its own loss.
@@ -18,9 +21,25 @@ class TabM(nn.Module):
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, k, num_outputs]`.
 
+    Args:
+        k: members.
+        num_blocks: blocks, one after another.
+        width: units of each hidden layer.
+        dropout: share of units that a step of training sets to 0.
+        arch_type: `tabm`: every layer has adapters of its members; `tabm-mini`: the first alone; `tabm-packed`: members
+            share no weights.
+        numeric_embedding: `periodic`: sines and cosines of learned frequencies; `none`: numbers as they are.
+        num_frequencies: frequencies of each number.
+        frequency_scale: standard deviation of the first frequencies: small means smooth functions first.
+        numeric_embedding_dim: numbers that stand for a number.
+
     Source: "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", arXiv 2410.24210; library
     `tabm`.
     """
+
+    RULES = (
+        OnlyWith("numeric_embedding", "periodic", ("num_frequencies", "frequency_scale", "numeric_embedding_dim")),
+    )
 
     def __init__(
         self,
@@ -28,28 +47,27 @@ class TabM(nn.Module):
         num_numeric: int,
         cardinalities: Sequence[int],
         num_outputs: int,
-        k: int,
-        num_blocks: int,
-        width: int,
-        dropout: float,
+        k: Count,
+        num_blocks: Count,
+        width: Count,
+        dropout: Fraction,
         arch_type: Literal["tabm", "tabm-mini", "tabm-packed"],
         numeric_embedding: Literal["none", "periodic"],
-        num_frequencies: int,
-        frequency_scale: float,
-        numeric_embedding_dim: int,
+        num_frequencies: Count | None,
+        frequency_scale: Positive | None,
+        numeric_embedding_dim: Count | None,
     ) -> None:
         super().__init__()
-        embeddings = (
-            PeriodicEmbeddings(
+        embeddings: nn.Module | None = None
+        if numeric_embedding == "periodic" and num_numeric:
+            assert None not in {num_frequencies, frequency_scale, numeric_embedding_dim}, "RULES hold them together"
+            embeddings = PeriodicEmbeddings(
                 num_numeric,
                 numeric_embedding_dim,
                 n_frequencies=num_frequencies,
                 frequency_init_scale=frequency_scale,
                 lite=True,
             )
-            if numeric_embedding == "periodic" and num_numeric
-            else None
-        )
         self.num_categories = len(cardinalities)
         self.net = tabm.TabM.make(
             n_num_features=num_numeric,

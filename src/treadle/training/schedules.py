@@ -6,40 +6,30 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from treadle.schema import TreadleError
+from treadle.schema import Fraction
 
 Factor = Callable[[int], float]  # step, counted from 0 -> factor
 
 
-def constant(*, num_steps: int, warmup: float) -> Factor:
-    """Rise over the first `warmup` share of the steps, then stay.
-
-    Raises:
-        TreadleError: a share is outside of [0, 1).
-    """
-    _require_share("warmup", warmup)
+def constant(*, num_steps: int, warmup: Fraction) -> Factor:
+    """Rise over the first `warmup` share of the steps, then stay."""
     return partial(_constant, warmup=round(warmup * num_steps))
 
 
-def cosine(*, num_steps: int, warmup: float, final_factor: float) -> Factor:
+def cosine(*, num_steps: int, warmup: Fraction, final_factor: Fraction) -> Factor:
     """Rise over the first `warmup` share of the steps, then fall along half a cosine to `final_factor`.
 
     Source: arXiv 1608.03983, without restarts.
     """
-    _require_share("warmup", warmup)
-    _require_share("final_factor", final_factor)
     rise = _count_rise(warmup, num_steps)
     return partial(_cosine, first=0.0, rise=rise, num_steps=num_steps, last=final_factor)
 
 
-def one_cycle(*, num_steps: int, peak: float, initial_factor: float, final_factor: float) -> Factor:
+def one_cycle(*, num_steps: int, peak: Fraction, initial_factor: Fraction, final_factor: Fraction) -> Factor:
     """Rise from `initial_factor` to 1 at the `peak` share of the steps, then fall along a cosine to `final_factor`.
 
     Source: arXiv 1708.07120.
     """
-    _require_share("peak", peak)
-    _require_share("initial_factor", initial_factor)
-    _require_share("final_factor", final_factor)
     rise = _count_rise(peak, num_steps)
     return partial(_cosine, first=initial_factor, rise=rise, num_steps=num_steps, last=final_factor)
 
@@ -58,8 +48,3 @@ def _cosine(step: int, *, first: float, rise: int, num_steps: int, last: float) 
 def _count_rise(share: float, num_steps: int) -> int:
     """Leave a step to fall from, however few there are: after the last one the factor is the final one."""
     return min(round(share * num_steps), num_steps - 1)
-
-
-def _require_share(name: str, value: float) -> None:
-    if not 0.0 <= value < 1.0:
-        raise TreadleError(f"{name} must be at least 0 and below 1, found {value}")

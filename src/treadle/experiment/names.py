@@ -1,0 +1,106 @@
+"""Names that refer to names, values that must fit each other, and the machine that must have what is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from treadle.experiment.columns import Finding
+from treadle.experiment.machine import count_gpus
+from treadle.experiment.problems import nearest
+from treadle.experiment.spec import ColumnSplit, Experiment, TimeSplit
+from treadle.schema import LABEL, find_metric, monitor_names
+
+STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_unused_parameters_true", "fsdp")
+
+
+def check_metrics(experiment: Experiment) -> Iterator[Finding]:
+    """Metrics that the task has."""
+    task = experiment.data.task
+    for key, name in (
+        ("schedule.monitor", experiment.schedule.monitor),
+        ("evaluation.metric", experiment.evaluation.metric),
+    ):
+        if find_metric(task=task, name=name) is None:
+            rule = f"{name!r} is not a metric of the task {task!r}"
+            yield Finding(key, rule, hint=nearest(name, monitor_names(task)))
+
+
+def check_tables(experiment: Experiment) -> Iterator[Finding]:
+    """The examples' own table exists."""
+    tables, name = experiment.data.tables, experiment.data.examples.table
+    if name not in tables:
+        yield Finding("data.examples.table", f"no table {name!r}", hint=nearest(name, tables))
+
+
+def check_moments(experiment: Experiment) -> Iterator[Finding]:
+    """Looking back needs a moment to look back from, and tables that say when a row is known."""
+    data = experiment.data
+    looked_up = [asof.table for asof in data.examples.asof.values()]
+    looked_up += [history.table for history in data.examples.history.values()]
+    if data.examples.predict_at is None and looked_up:
+        yield Finding("data.examples.predict_at", "must be given: `asof` and `history` look back from it")
+    for table in dict.fromkeys(looked_up):
+        if table in data.tables and data.tables[table].known_at is None:
+            rule = "must be given: `asof` and `history` look the table up by it"
+            yield Finding(f"data.tables.{table}.known_at", rule)
+
+
+def check_split(experiment: Experiment) -> Iterator[Finding]:
+    """Shares and values that leave rows to every split."""
+    split = experiment.data.split
+    if split.by == "time" and experiment.data.examples.predict_at is None:
+        yield Finding("data.examples.predict_at", "must be given: the split is by time")
+    yield from _check_split_column(experiment)
+    if isinstance(split, TimeSplit) and split.valid_from >= split.test_from:
+        rule = f"{split.valid_from!r} must be before test_from, which is {split.test_from!r}"
+        yield Finding("data.split.valid_from", rule)
+    if isinstance(split, ColumnSplit):
+        if split.valid and split.valid_share is not None:
+            yield Finding(
+                "data.split.valid_share", "`valid` and `valid_share` exclude each other", "set one of them to null"
+            )
+        if not split.valid and split.valid_share is None:
+            yield Finding("data.split.valid", "needs values, or `valid_share` a share of the training rows")
+        parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
+        seen: dict[str, str] = {}
+        for name, values in parts:
+            for index, value in enumerate(values):
+                if value in seen:
+                    rule = f"{value!r} stands in {seen[value]} already: a row belongs to one split"
+                    yield Finding(f"data.split.{name}.{index}", rule)
+                seen.setdefault(value, name)
+    elif not isinstance(split, TimeSplit) and split.valid + split.test >= 1:
+        rule = f"valid and test together leave nothing to train on: {split.valid:g} + {split.test:g}"
+        yield Finding("data.split.valid", rule)
+
+
+def _check_split_column(experiment: Experiment) -> Iterator[Finding]:
+    data = experiment.data
+    column, table = getattr(data.split, "column", None), data.tables.get(data.examples.table)
+    if column is None or table is None:
+        return
+    joined = (name for join in table.joins.values() for name in join.columns)
+    present = {*table.columns, *joined, *table.derive, LABEL}
+    if column not in present:
+        rule = f"no column {column!r} in {data.examples.table!r}"
+        yield Finding("data.split.column", rule, hint=nearest(column, present))
+
+
+def check_trainer(experiment: Experiment) -> Iterator[Finding]:
+    """What the machine must have."""
+    trainer = experiment.trainer
+    if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
+        yield Finding("trainer.precision", "'16-mixed' needs a GPU; a CPU trains in 32-true or bf16-mixed")
+    if trainer.strategy not in STRATEGIES:
+        rule = f"{trainer.strategy!r} is not a strategy"
+        yield Finding("trainer.strategy", rule, hint=nearest(trainer.strategy, STRATEGIES))
+    if isinstance(trainer.devices, int) and trainer.devices < 1:
+        yield Finding("trainer.devices", f"must be at least 1, found {trainer.devices}")
+    if trainer.accelerator != "gpu":
+        return
+    found, why = count_gpus()
+    asked = trainer.devices if isinstance(trainer.devices, int) else 1
+    if found == 0:
+        yield Finding("trainer.accelerator", f"'gpu' is asked for, and {why}", "add the override trainer=cpu")
+    elif asked > found:
+        yield Finding("trainer.devices", f"{asked} GPUs are asked for, and this machine has {found}")

@@ -1,0 +1,148 @@
+"""The shape of a configuration against `spec.py`: unknown keys, missing ones, types, ranges."""
+
+from __future__ import annotations
+
+import contextlib
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pydantic
+from pydantic import Field
+
+from treadle.experiment.compose import Composed
+from treadle.experiment.locations import key_of
+from treadle.experiment.problems import Problem, nearest, show
+from treadle.experiment.spec import Data, Experiment
+
+
+def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
+    """The typed experiment, which of its sections are sound, and what is wrong with the others.
+
+    Where a section is not sound the experiment lacks it, so that checks of the others can go on. The parts of `data`
+    are sections of their own: `data.tables`, `data.split` and so on.
+    """
+    data_parts = {f"data.{name}" for name in Data.model_fields}
+    try:
+        return Experiment.model_validate(composed.values), {*Experiment.model_fields, *data_parts}, []
+    except pydantic.ValidationError as error:
+        problems = [_describe(e, composed) for e in error.errors(include_url=False)]
+    sound = _validate_parts(Experiment, composed.values)
+    names = set(sound)
+    if "data" not in sound and isinstance(composed.values.get("data"), dict):
+        parts = _validate_parts(Data, composed.values["data"])
+        sound["data"] = Data.model_construct(**parts)
+        names |= {f"data.{name}" for name in parts}
+    elif "data" in sound:
+        names |= data_parts
+    return Experiment.model_construct(**sound), names, problems
+
+
+def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """The fields that are sound by themselves."""
+    sound = {}
+    for name, field in model.model_fields.items():
+        annotation: Any = typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        if field.discriminator is not None:
+            annotation = typing.Annotated[annotation, Field(discriminator=field.discriminator)]
+        with contextlib.suppress(pydantic.ValidationError, KeyError):
+            sound[name] = pydantic.TypeAdapter(annotation).validate_python(values[name], strict=True)
+    return sound
+
+
+def _describe(error: Any, composed: Composed) -> Problem:
+    key = _dotted(error["loc"], composed.values)
+    found = error["input"]
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        hint = nearest(name, _keys_at(error["loc"][:-1]))
+        place = composed.locate(key, part="key")
+        parent = key.rpartition(".")[0]
+        better = f"{parent}.{hint.nearest}={place.override.partition('=')[2]}".lstrip(".")
+        mend = better if key_of(place.override) == key and hint.nearest else f"~{key}"
+        return Problem(key, f"unknown key {name!r}", "nothing reads it", place, hint, mend)
+    if error["type"] == "union_tag_invalid":
+        key, found = f"{key}.by", error["ctx"]["tag"]
+    place = composed.locate(key)
+    if error["type"] == "missing":
+        return Problem(key, "this key is required", f"add {key}", place)
+    if error["type"] in {"literal_error", "union_tag_invalid"}:
+        hint = nearest(str(found), _list_literals(error))
+        mend = f"{key}={hint.nearest}" if hint.nearest else ""
+        return Problem(key, f"{_say(error)}; found {show(found)}", place=place, hint=hint, mend=mend)
+    return Problem(key, f"{_say(error)}; found {show(found)}", place=place)
+
+
+def _say(error: Any) -> str:
+    """The rule, without pydantic's class names."""
+    text: str = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if error["type"] == "union_tag_invalid":
+        return f"must be one of {error['ctx']['expected_tags']}"
+    if error["type"] == "model_type":
+        return "this key holds further keys"
+    return text[0].lower() + text[1:]
+
+
+def _list_literals(error: Any) -> list[str]:
+    text = error["ctx"].get("expected") or error["ctx"]["expected_tags"]
+    return [word.strip().strip("'") for word in text.replace(" or ", ", ").split(",")]
+
+
+def _dotted(location: tuple[Any, ...], values: Any) -> str:
+    """The dotted key of a pydantic location, which also names the member of a union."""
+    parts = []
+    for index, part in enumerate(location):
+        inside = (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int))
+        if inside:
+            values = values[part]
+        if inside or (index == len(location) - 1 and isinstance(values, dict)):
+            parts.append(str(part))
+    return ".".join(parts)
+
+
+# --- what the specification knows ---------------------------------------------------------------------
+
+
+def _keys_at(location: Sequence[Any]) -> list[str]:
+    """The keys that the specification knows at a location."""
+    return sorted({name for model in list_models(walk_spec(location)) for name in model.model_fields})
+
+
+def walk_spec(location: Sequence[Any]) -> Any:
+    """The annotation at a location of the specification."""
+    shape: Any = Experiment
+    for part in location:
+        if isinstance(shape, type) and issubclass(shape, pydantic.BaseModel):
+            shape = shape.model_fields[part].annotation
+        else:
+            shape = _step_into(shape, part)
+    return shape
+
+
+def list_models(shape: Any) -> list[type[pydantic.BaseModel]]:
+    """The models among the members of an annotation."""
+    return [m for m in _members(shape) if isinstance(m, type) and issubclass(m, pydantic.BaseModel)]
+
+
+def _members(shape: Any) -> list[Any]:
+    origin = typing.get_origin(shape)
+    if origin is typing.Annotated:
+        return _members(typing.get_args(shape)[0])
+    if origin in {typing.Union, types.UnionType}:
+        return [m for arg in typing.get_args(shape) for m in _members(arg)]
+    return [shape]
+
+
+def _step_into(shape: Any, part: Any) -> Any:
+    candidates: Iterator[Any] = iter(_members(shape))
+    for member in candidates:
+        if typing.get_origin(member) in {dict, list}:
+            return typing.get_args(member)[-1]
+        fields = getattr(member, "model_fields", {})
+        by = fields.get("by")
+        if by is not None and part in typing.get_args(by.annotation):
+            return member
+        if part in fields:
+            return fields[part].annotation
+    return shape

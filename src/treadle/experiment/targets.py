@@ -1,0 +1,134 @@
+"""Every `_target_` of a configuration against the signature in its source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from treadle.experiment.annotations import find_fault, list_options
+from treadle.experiment.compose import Composed
+from treadle.experiment.problems import Hint, Problem, nearest
+from treadle.experiment.signatures import Signature, UnknownTargetError, read_signature
+
+# Arguments that Treadle itself hands to the target at a place; a configuration must not give them.
+CONTEXT: dict[str, tuple[str, ...]] = {
+    r"model": ("num_numeric", "cardinalities", "num_outputs"),
+    r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
+    r"schedule\.optimizer": ("params",),
+    r"schedule\.lr_schedule": ("num_steps",),
+}
+RESERVED = ("_target_", "_partial_")
+_HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate` knows
+
+
+def check_targets(composed: Composed) -> list[Problem]:
+    """Every mistake in every target and its arguments."""
+    allowed = composed.values.get("targets")
+    prefixes = [str(prefix) for prefix in allowed] if isinstance(allowed, list) else []
+    found = find_targets(composed.values, "")
+    return [problem for key, node in found for problem in _check_target(key, node, prefixes, composed)]
+
+
+def list_opaque(composed: Composed) -> list[Problem]:
+    """Targets whose arguments cannot be known without an import: once each, to be told and not to be refused."""
+    seen: dict[str, str] = {}
+    for key, node in find_targets(composed.values, ""):
+        try:
+            if not read_signature(node["_target_"]).known:
+                seen.setdefault(node["_target_"], key)
+        except (UnknownTargetError, SyntaxError):
+            continue
+    rule = "the arguments of {!r} are not known without importing it: they are checked when it is built"
+    return [Problem(key, rule.format(path), place=composed.locate(f"{key}._target_")) for path, key in seen.items()]
+
+
+def find_targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every node with a `_target_`, with its dotted key."""
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield key, node
+        for name, value in node.items():
+            yield from find_targets(value, f"{key}.{name}".lstrip("."))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from find_targets(value, f"{key}.{index}")
+
+
+def list_context(key: str) -> set[str]:
+    """The arguments that Treadle hands to the target at a place."""
+    return {name for form, names in CONTEXT.items() if re.fullmatch(form, key) for name in names}
+
+
+def _check_target(key: str, node: dict[str, Any], allowed: Sequence[str], composed: Composed) -> Iterator[Problem]:
+    """Places are looked up for what is wrong alone: that costs more than the check itself."""
+    fault = _judge_path(key, node["_target_"], allowed)
+    if fault is not None:
+        yield replace(fault, place=composed.locate(fault.key))
+        return
+    signature = read_signature(node["_target_"])
+    for problem in _check_names(key, node, signature):
+        yield replace(problem, place=composed.locate(problem.key, part="key"))
+    for problem in _check_values(key, node, signature):
+        yield replace(problem, place=composed.locate(problem.key))
+
+
+def _judge_path(key: str, path: str, allowed: Sequence[str]) -> Problem | None:
+    """What is wrong with the target itself."""
+    key = f"{key}._target_"
+    if not any(path.startswith(prefix) for prefix in allowed):
+        rule = f"{path!r} is outside the allowed targets"
+        fix = "add the package to `targets` in conf/config.yaml, if you trust it"
+        return Problem(key, rule, fix, hint=Hint(allowed=tuple(allowed)))
+    try:
+        read_signature(path)
+    except UnknownTargetError as error:
+        hint = nearest(error.missing, error.options)
+        mend = f"{key}={path.replace(error.missing, hint.nearest)}" if hint.nearest else ""
+        fix = "" if error.options else "a package of your own lies in the project's folder, or is installed"
+        return Problem(key, str(error), fix, hint=hint, mend=mend)
+    except SyntaxError as error:
+        return Problem(key, f"the source of {path!r} is not Python: line {error.lineno}: {error.msg}")
+    return None
+
+
+def _check_names(key: str, node: dict[str, Any], signature: Signature) -> Iterator[Problem]:
+    path, takes, context = node["_target_"], signature.parameters, list_context(key)
+    given = [str(name) for name in node if name not in RESERVED]
+    for name in given:
+        dotted = f"{key}.{name}"
+        if name in _HYDRA:
+            rule = f"{path} does not take {name!r}: Treadle builds targets by keyword, nested ones first"
+            yield Problem(dotted, rule, "remove it", mend=f"~{dotted}")
+        elif name in context:
+            rule = f"{name!r} is given twice: {path} takes it from Treadle, which knows it from the data"
+            yield Problem(dotted, rule, "remove it", mend=f"~{dotted}")
+        elif name not in takes and not signature.open:
+            hint = nearest(name, takes.keys() - context)
+            yield Problem(dotted, f"{path} does not take {name!r}", hint=hint, mend=f"~{dotted}")
+    if "_partial_" not in node:
+        for parameter in takes.values():
+            if parameter.required and parameter.name not in {*given, *context}:
+                dotted = f"{key}.{parameter.name}"
+                rule = f"{path} needs the argument {parameter.name!r}, {parameter.type}"
+                yield Problem(key, rule, f"add {dotted}", mend=f"+{dotted}=…")
+
+
+def _check_values(key: str, node: dict[str, Any], signature: Signature) -> Iterator[Problem]:
+    path, takes = node["_target_"], signature.parameters
+    if not isinstance(node.get("_partial_", False), bool):
+        yield Problem(f"{key}._partial_", f"must be true or false, found {node['_partial_']!r}")
+    for name, value in node.items():
+        parameter = takes.get(str(name))
+        if parameter is None or name in RESERVED or name in list_context(key):
+            continue
+        fault = find_fault(value, parameter.type)
+        if fault:
+            options = list_options(parameter.type)
+            hint = nearest(str(value), options) if options else Hint()
+            mend = f"{key}.{name}={hint.nearest}" if hint.nearest else ""
+            yield Problem(f"{key}.{name}", f"{path}: {name} {fault}", hint=hint, mend=mend)
+    for rule in signature.rules:
+        for name, breach, fix in rule.find(node):
+            yield Problem(f"{key}.{name}", f"{path}: {name} {breach}", fix)
