@@ -1,0 +1,360 @@
+"""A table of broken experiments, one a kind of mistake, each with the whole message that it must produce.
+
+The messages stand in tests/experiment/broken/; after a change on purpose: `python tests/experiment/test_broken.py`.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from treadle.experiment.problems import ConfigError, report
+from treadle.experiment.resolved import resolve
+from treadle.experiment.selection import read_selection
+from treadle.schema import TreadleError
+
+ROOT = Path(__file__).parents[2]
+SNAPSHOTS = Path(__file__).parent / "broken"
+
+FLIGHTS = "data/flights"
+BLOCKS = "MedInc,HouseAge,AveRooms,AveBedrms,Population,AveOccup,Latitude,Longitude,MedHouseVal\n"
+HASHING = "      ids: {_target_: treadle.features.categories.Hashing, num_buckets: 256}"
+SCALING = "      scale: {_target_: treadle.features.transforms.Standardize}"
+WEATHER_NOW = """\
+      now:
+        table: weather
+        by: {origin: origin}
+        columns: {now_temp: temp}
+      destination:
+"""
+KNOWN = "dest_lat, dest_lon, plane_year, plane_maker, plane_model, plane_seats, plane_engine]"
+
+
+def case(*overrides, edits=(), files=()):
+    """Overrides; edits (file of conf/, old, new); files (path, text) that are written."""
+    return overrides, edits, files
+
+
+CASES = {
+    # keys
+    "key-misspelt": case("schedule.max_epoch=3"),
+    "key-new-by-plus": case("+schedule.epochs=3"),
+    "key-new-by-plus-plus": case("++trainer.thread=3"),
+    "key-unknown-in-a-file": case(edits=[("schedule/base", "batch_size: 1024", "batch_sise: 1024")]),
+    "key-unknown-at-the-top": case("+shedule.batch_size=3"),
+    "key-unknown-in-a-table": case(edits=[(FLIGHTS, "seats: {dtype: int,", "seats: {dtype: int, nulable: true,")]),
+    "key-removed": case("~schedule.monitor"),
+    "key-required-in-a-file": case(edits=[("evaluation/default", "metric: auroc\n", "")]),
+    "key-twice-in-yaml": case(edits=[("trainer/cpu", "devices: 1\n", "devices: 1\ndevices: 2\n")]),
+    "key-twice-deep-in-yaml": case(edits=[("schedule/base", "  patience: 3", "  patience: 4\n  patience: 3")]),
+    "key-of-hydras-own": case("+model._convert_=all"),
+    "key-that-yaml-reads-as-a-truth-value": case(
+        edits=[(FLIGHTS, "        by: {dest: faa}", "        on: {dest: faa}")]
+    ),
+    # groups
+    "group-option": case("model=tabn"),
+    "group-option-of-an-experiment": case("experiment=flight"),
+    "group-option-in-a-defaults-list": case(edits=[("config", "- model: tabm", "- model: tabn")]),
+    "group-option-in-an-experiment": case(
+        "experiment=adult", edits=[("experiment/adult", "override /model: tabm_wide", "override /model: tabm_wid")]
+    ),
+    "group-that-does-not-exist": case(edits=[("config", "- model: tabm", "- modle: tabm")]),
+    "group-twice-by-override": case("model=mlp", "model=linear"),
+    "group-twice-in-a-defaults-list": case(
+        edits=[("config", "  - model: tabm\n", "  - model: tabm\n  - model: mlp\n")]
+    ),
+    "group-sibling-that-does-not-exist": case(
+        "schedule=cosine", edits=[("schedule/cosine", "[base, _self_]", "[bas, _self_]")]
+    ),
+    "group-as-a-key": case("models=mlp"),
+    # YAML and overrides
+    "yaml-syntax": case(edits=[("tracker/offline", "tags: []", "tags: [a\nb: c")]),
+    "yaml-tab": case(edits=[("trainer/cpu", "devices: 1", "\tdevices: 1")]),
+    "yaml-python-tag": case(edits=[("tracker/offline", "tags: []", "tags: !!python/object/apply:os.getcwd []")]),
+    "yaml-no-mapping": case("model=mlp", files=[("conf/model/mlp.yaml", "- a\n- b\n")]),
+    "yaml-two-files-at-once": case(
+        edits=[
+            ("tracker/offline", "tags: []", "tags: [a\nb: c"),
+            ("trainer/cpu", "devices: 1\n", "devices: 1\ndevices: 2\n"),
+        ]
+    ),
+    "yaml-defaults-no-list": case(
+        "schedule=sgd", edits=[("schedule/sgd", "defaults: [base, _self_]", "defaults: base")]
+    ),
+    "override-without-equals": case("schedule max_epochs"),
+    "override-of-several-runs": case("model=mlp,linear"),
+    "override-broken": case("tracker.tags=[a"),
+    # missing values, interpolations
+    "missing-value": case(edits=[("schedule/base", "monitor: loss", "monitor: ???")]),
+    "interpolation-unknown": case(edits=[("trainer/cpu", "threads: 1", "threads: ${trainer.device}")]),
+    "interpolation-of-itself": case(edits=[("tracker/offline", "project: treadle", "project: ${tracker.project}")]),
+    "interpolation-in-a-circle": case(
+        edits=[
+            ("trainer/cpu", "threads: 1", "threads: ${trainer.devices}"),
+            ("trainer/cpu", "devices: 1", "devices: ${trainer.threads}"),
+        ]
+    ),
+    "interpolation-resolver": case(edits=[("tracker/offline", "project: treadle", "project: ${nope:1}")]),
+    "interpolation-of-a-type": case(edits=[("trainer/cpu", "threads: 1", "threads: ${name}")]),
+    # types and ranges
+    "type-int": case("schedule.batch_size=many"),
+    "type-int-of-a-float": case("seed=1.5"),
+    "type-int-of-a-truth-value": case("trainer.threads=true"),
+    "type-list": case("tracker.tags=a"),
+    "type-section": case("schedule=null"),
+    "type-text": case("tracker.project=3"),
+    "type-name": case("name='my run/1'"),
+    "range-at-least": case("schedule.batch_size=0"),
+    "range-between": case("evaluation.threshold=2"),
+    "range-share": case("experiment=california", "data.split.valid=1.5"),
+    "choice": case("tracker.mode=offlin"),
+    "choice-of-a-split": case("data.split.by=tyme"),
+    "duration": case("data.split.gap=1day"),
+    "moment": case("data.split.test_from='2013-13-01'"),
+    # targets
+    "target-not-allowed": case("model._target_=os.system"),
+    "target-class": case("model._target_=treadle.models.mlp.Mpl"),
+    "target-module": case("model._target_=treadle.models.mpl.Mlp"),
+    "target-package": case(
+        "model._target_=acme.nets.Net", edits=[("config", "- torch.optim.", "- acme.\n  - torch.optim.")]
+    ),
+    "target-no-text": case("model._target_=3"),
+    "target-absent": case("~schedule.optimizer._target_"),
+    "target-not-python": case(
+        "model={_target_: mine.net.Net}",
+        edits=[("config", "- torch.optim.", "- mine.\n  - torch.optim.")],
+        files=[("mine/__init__.py", ""), ("mine/net.py", "class Net(:\n")],
+    ),
+    "argument-unknown": case("model=mlp", "+model.widht=3"),
+    "argument-needed": case("model=mlp", "~model.width"),
+    "argument-given-by-treadle": case("+model.num_outputs=3"),
+    "argument-type": case("model=mlp", "model.width=wide"),
+    "argument-type-truth-value": case("schedule.optimizer.fused=1"),
+    "argument-type-tuple": case("+schedule.optimizer.betas=[0.9]"),
+    "argument-type-list-for-a-number": case("model=mlp", "model.width=[1,2]"),
+    "argument-type-target-for-a-number": case("model=mlp", "model.width={_target_: treadle.models.linear.Linear}"),
+    "argument-choice": case("model.arch_type=tabmm"),
+    "argument-range": case("model.dropout=1"),
+    "argument-range-of-torch": case("schedule.optimizer.lr=-0.1"),
+    "argument-range-of-a-transform": case(
+        "experiment=california", edits=[("features/california", "num_bins: 48", "num_bins: 0")]
+    ),
+    "argument-of-torch": case("+schedule.optimizer.learning_rate=1"),
+    "argument-partial": case("schedule.optimizer._partial_=maybe"),
+    "arguments-given-together": case("model.numeric_embedding=periodic"),
+    "argument-that-no-one-reads": case("model.num_frequencies=16"),
+    # names that refer to names
+    "metric-to-monitor": case("schedule.monitor=auc"),
+    "metric-of-another-task": case("evaluation.metric=rmse"),
+    "baseline": case("evaluation.baselines=[prior,lightgbm]"),
+    "table-of-the-examples": case("data.examples.table=flight"),
+    "table-of-a-join": case(edits=[(FLIGHTS, "table: planes", "table: plans")]),
+    "table-of-the-past": case(edits=[(FLIGHTS, "      table: weather", "      table: wether")]),
+    "column-known": case(edits=[(FLIGHTS, "known: [month, ", "known: [mnth, ")]),
+    "column-known-twice": case(edits=[(FLIGHTS, "known: [month, ", "known: [month, month, ")]),
+    "column-of-a-key": case(edits=[(FLIGHTS, "key: [origin, time_hour]", "key: [origin, time]")]),
+    "column-of-a-join-here": case(edits=[(FLIGHTS, "by: {dest: faa}", "by: {destination: faa}")]),
+    "column-of-a-join-there": case(edits=[(FLIGHTS, "by: {dest: faa}", "by: {dest: fa}")]),
+    "column-of-a-join-type": case(edits=[(FLIGHTS, "by: {dest: faa}", "by: {hour: faa}")]),
+    "column-of-a-block": case(edits=[("features/flights", "[carrier, origin, dest,", "[carrier, orign, dest,")]),
+    "column-of-a-block-twice": case(edits=[("features/flights", "[carrier, origin,", "[carrier, carrier, origin,")]),
+    "column-of-a-split": case("experiment=adult", "data.split.column=split"),
+    "column-made-twice": case(edits=[("features/flights", "  route: ", "  hour: ")]),
+    # the split
+    "split-dates-out-of-order": case("data.split.valid_from='2014-01-01'"),
+    "split-leaves-nothing-to-train-on": case("experiment=california", "data.split.valid=0.6", "data.split.test=0.5"),
+    "split-valid-twice": case("experiment=adult", "+data.split.valid=[train]"),
+    "split-by-time-without-a-moment": case(
+        "experiment=california",
+        edits=[
+            (
+                "data/california",
+                "  by: random\n  valid: 0.16\n  test: 0.20\n  seed: 0",
+                "  by: time\n  valid_from: '2013-01-01'\n  test_from: '2014-01-01'\n  gap: 1d",
+            )
+        ],
+    ),
+    "past-without-a-moment": case("data.examples.predict_at=null"),
+    "past-of-a-table-that-is-never-known": case("data.tables.weather.known_at=null"),
+    # the files
+    "file-lacks-a-column": case(edits=[(FLIGHTS, "      distance: {", "      distanze: {")]),
+    "file-holds-another-type": case(
+        "experiment=california",
+        edits=[("data/california", "HouseAge: {dtype: float, min: 0, max: 100}", "HouseAge: {dtype: date}")],
+    ),
+    "file-csv-lacks-a-column": case(
+        "experiment=california",
+        "data.tables.blocks.path=blocks.csv",
+        files=[("blocks.csv", f"{BLOCKS.replace('Longitude,', '')}1,1,1,1,1,1,33,1\n")],
+    ),
+    "file-csv-holds-another-type": case(
+        "experiment=california",
+        "data.tables.blocks.path=blocks.csv",
+        files=[("blocks.csv", f"{BLOCKS}1,1,1,1,1,1,33,-120,1\n1,old,1,1,1,1,33,-120,1\n")],
+    ),
+    "file-is-no-parquet": case(
+        "experiment=california",
+        "data.tables.blocks.path=blocks.parquet",
+        files=[("blocks.parquet", "no parquet at all")],
+    ),
+    # expressions
+    "sql-syntax": case(edits=[("features/flights", "hour * 60 + minute", "hour * 60 + ")]),
+    "sql-parenthesis": case(edits=[("features/flights", "2013 - plane_year", "(2013 - plane_year")]),
+    "sql-quote": case(edits=[("features/flights", "origin || '-' || dest", "origin || '- || dest")]),
+    "sql-column": case(edits=[("features/flights", "2013 - plane_year", "2013 - plane_yaer")]),
+    "sql-function": case(edits=[("features/flights", "COS(wind_dir", "COSINE(wind_dir")]),
+    "sql-types": case(edits=[("features/flights", "2013 - plane_year", "2013 - carrier")]),
+    "sql-type-of-a-function": case(
+        edits=[("features/flights", "COS(wind_dir * 0.017453292519943295)", "COS(carrier)")]
+    ),
+    "sql-aggregate": case(edits=[("features/flights", "2013 - plane_year", "AVG(plane_year)")]),
+    "sql-window": case(
+        edits=[("features/flights", "2013 - plane_year", "SUM(plane_year) OVER (PARTITION BY carrier)")]
+    ),
+    "sql-random": case(edits=[("features/flights", "2013 - plane_year", "RANDOM()")]),
+    "sql-clock": case(edits=[("features/flights", "2013 - plane_year", "EXTRACT(YEAR FROM NOW()) - plane_year")]),
+    "sql-query": case(edits=[("features/flights", "2013 - plane_year", "(SELECT 1)")]),
+    "sql-two-words": case(edits=[("features/flights", "2013 - plane_year", "plane_year old")]),
+    "sql-of-the-label": case("data.examples.label='arr_delay >'"),
+    "sql-of-an-exclusion": case("data.examples.exclude.cancelled=dep_time"),
+    "sql-of-a-moment": case("data.examples.predict_at=carrier"),
+    "sql-of-a-history": case("data.examples.history.origin_3h.columns.origin_delay='MEDIAN(arr_delay)'"),
+    "sql-of-a-history-of-texts": case("data.examples.history.origin_3h.columns.origin_delay='AVG(carrier)'"),
+    "sql-inside-a-history": case("data.examples.history.origin_3h.columns.origin_delay='AVG(arr_dely)'"),
+    "sql-of-a-table": case(edits=[(FLIGHTS, "elapsed: MOD(arr_minute", "elapsed: MOD(arr_mimute")]),
+    "sql-over-lines": case(
+        edits=[("features/flights", "plane_age: 2013 - plane_year", "plane_age: |\n    2013\n    - plane_yaer")]
+    ),
+    # leakage
+    "leak-of-a-late-column": case(
+        edits=[
+            (FLIGHTS, KNOWN, f"{KNOWN[:-1]}, dep_delay]"),
+            ("features/flights", "[distance, ", "[distance, dep_delay, "),
+        ]
+    ),
+    "leak-through-derived-columns": case(
+        edits=[
+            (FLIGHTS, KNOWN, f"{KNOWN[:-1]}, elapsed]"),
+            ("features/flights", "  plane_age: ", "  speed: distance / elapsed\n  plane_age: "),
+            ("features/flights", "[distance, ", "[distance, speed, "),
+        ]
+    ),
+    "leak-of-the-label": case(
+        "experiment=adult",
+        edits=[
+            (
+                "data/adult",
+                "    path: data/adult/adult.parquet",
+                "    derive: {rich: income = '>50K'}\n    path: data/adult/adult.parquet",
+            ),
+            ("data/adult", "known: [age, ", "known: [rich, age, "),
+            ("features/adult", "columns: [age, ", "columns: [rich, age, "),
+        ],
+    ),
+    "leak-of-the-moment": case(edits=[(FLIGHTS, "- INTERVAL '1 hour'", "+ dep_delay * INTERVAL '1 minute'")]),
+    "leak-by-a-join-of-rows-that-come-later": case(
+        edits=[
+            (FLIGHTS, "      destination:\n", WEATHER_NOW),
+            (FLIGHTS, KNOWN, f"{KNOWN[:-1]}, now_temp]"),
+            ("features/flights", "[distance, ", "[distance, now_temp, "),
+        ]
+    ),
+    # what must fit together
+    "task-against-the-label": case(
+        "experiment=california", "data.task=binary", "data.examples.label=\"Latitude || 'x'\""
+    ),
+    "task-against-a-truth-value": case("data.task=regression", "evaluation=regression"),
+    "transform-against-a-text": case(
+        "experiment=adult", edits=[("features/adult", "[age, educational-num,", "[age, workclass, educational-num,")]
+    ),
+    "transform-against-a-moment": case(edits=[("features/flights", "[distance, ", "[distance, scheduled_at, ")]),
+    "encoder-not-first": case(edits=[("features/flights", HASHING, f"{SCALING}\n{HASHING}")]),
+    "encoder-not-last": case(edits=[("features/flights", HASHING, f"{HASHING}\n{SCALING}")]),
+    "weight-no-number": case("data.examples.weight=carrier"),
+    "machine-without-a-gpu": case("trainer=gpu"),
+    "precision-of-a-cpu": case("trainer.precision=16-mixed"),
+    "devices": case("trainer.devices=0"),
+    "strategy": case("trainer.strategy=dpp"),
+    # params.yaml
+    "selection-group": case(files=[("params.yaml", "experiment: flights\nmodle: mlp\n")]),
+    "selection-option": case(files=[("params.yaml", "experiment: flights\nmodel: mpl\n")]),
+    "selection-value": case(files=[("params.yaml", "experiment: flights\nset: {schedule: {max_epoch: 3}}\n")]),
+    # all at once
+    "many-at-once": case(
+        "model=tabn",
+        "schedule.max_epoch=3",
+        "seed=x",
+        "schedule.monitor=auc",
+        "evaluation.threshold=2",
+        "data.split.gap=1day",
+    ),
+}
+
+
+def break_project(project, edits, files):
+    for name, old, new in edits:
+        path = project / "conf" / f"{name}.yaml"
+        text = path.read_text()
+        assert old in text, f"{name} holds no {old!r}"
+        path.write_text(text.replace(old, new, 1))
+    for name, text in files:
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def complain(project, overrides, edits, files):
+    break_project(project, edits, files)
+    selected = (
+        read_selection(project / "params.yaml", root=project) if any(f == "params.yaml" for f, _ in files) else {}
+    )
+    resolve(overrides=[*selected, *overrides], root=project, places=selected)
+
+
+@contextlib.contextmanager
+def own_packages(project):
+    sys.path.append(str(project))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(project))
+
+
+def tell(project, name):
+    """What the command line says of a case."""
+    with own_packages(project), pytest.raises(TreadleError) as caught:
+        complain(project, *CASES[name])
+    error = caught.value
+    return f"{report(error.problems, style='text', severity='error') if isinstance(error, ConfigError) else error}\n"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_broken_experiment_is_told_as_its_snapshot_says(project, name):
+    assert tell(project, name) == (SNAPSHOTS / f"{name}.txt").read_text()
+
+
+def test_there_are_at_least_80_and_each_has_its_snapshot():
+    assert len(CASES) >= 80
+    assert sorted(path.stem for path in SNAPSHOTS.glob("*.txt")) == sorted(CASES)
+
+
+def test_every_message_has_a_rule_and_nearly_every_one_a_place():
+    told = {path.stem: path.read_text() for path in SNAPSHOTS.glob("*.txt")}
+
+    without_place = [name for name, text in told.items() if "override " not in text and ".yaml:" not in text]
+    assert without_place == []
+
+
+if __name__ == "__main__":
+    for old in SNAPSHOTS.glob("*.txt"):
+        old.unlink()
+    for name in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            shutil.copytree(ROOT / "conf", Path(folder, "conf"))
+            Path(folder, "data").symlink_to(ROOT / "data")
+            os.chdir(folder)
+            (SNAPSHOTS / f"{name}.txt").write_text(tell(Path(folder), name))
