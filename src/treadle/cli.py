@@ -190,6 +190,7 @@ def _run_stage(options: argparse.Namespace) -> None:
     if options.folder is None:
         _bring_up(options, upto=options.verb)
         return
+    from treadle.experiment.locations import find_place
     from treadle.experiment.resolved import FILE
     from treadle.schema import TreadleError
 
@@ -198,7 +199,8 @@ def _run_stage(options: argparse.Namespace) -> None:
     from treadle.pipeline import run_stage
 
     resolved_file = options.resolved if options.resolved is not None else options.folder / FILE
-    current = run_stage(options.verb, resolved_file=resolved_file, folder=options.folder, root=Path.cwd(), say=_say)
+    with _naming_places(lambda key: find_place(resolved_file, key)):
+        current = run_stage(options.verb, resolved_file=resolved_file, folder=options.folder, root=Path.cwd(), say=_say)
     _show(current, upto=options.verb)
 
 
@@ -207,10 +209,23 @@ def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
         _compose(argparse.Namespace(selection=None, output=None, overrides=options.overrides))
         return
     experiment, values = _resolve(options)
+    from treadle.experiment.compose import compose
     from treadle.pipeline import run
 
-    current = run(experiment, values, root=Path.cwd(), upto=upto, say=_say)
+    with _naming_places(lambda key: compose(overrides=options.overrides, root=Path.cwd()).locate(key)):
+        current = run(experiment, values, root=Path.cwd(), upto=upto, say=_say)
     _show(current, upto=upto)
+
+
+@contextmanager
+def _naming_places(locate: Callable[[str], Place]) -> Iterator[None]:
+    """A target that fails when it is built is told with the place where the configuration asks for it."""
+    from treadle.experiment.build import BuildError
+
+    try:
+        yield
+    except BuildError as error:
+        raise error.at(str(locate(f"{error.key}._target_"))) from error
 
 
 def _show(current: Run, *, upto: str) -> None:

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 import functools
 import importlib
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
 from treadle.schema import TreadleError
+
+
+class BuildError(TreadleError):
+    """A target whose own code failed: the key, and the user's part of the traceback."""
+
+    def __init__(self, key: str, path: str, error: BaseException, *, place: str = "") -> None:
+        self.key, self.path, self.error = key, path, error
+        head = "  ".join(part for part in (key, place) if part)
+        reason = "".join(traceback.format_exception_only(error)).strip()
+        super().__init__(
+            f"{path!r} failed when it was built\n\n  {head}\n    {reason}\n\n{_format_frames(error)}".rstrip()
+        )
+
+    def at(self, place: str) -> BuildError:
+        """The same error, with the place where the configuration asks for the target."""
+        return BuildError(self.key, self.path, self.error, place=place)
+
+
+def _format_frames(error: BaseException) -> str:
+    """The traceback without the frames that led there: those of this file and of Python's import."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename not in {__file__, importlib.__file__} and frame.lineno]
+    return "".join(traceback.format_list([frame for frame in own if not frame.filename.startswith("<frozen ")]))
 
 
 def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> Any:
@@ -16,7 +40,8 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
     Nested targets are built first. With `_partial_: true` the call is left open.
 
     Raises:
-        TreadleError: the target is not allowed, does not exist, or refuses its arguments.
+        TreadleError: the target is not allowed or does not exist.
+        BuildError: its code failed.
     """
     target = locate_target(node["_target_"], key=key, targets=targets)
     arguments = {
@@ -30,8 +55,8 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
         return target(**arguments, **context)
     except TreadleError:
         raise
-    except (TypeError, ValueError) as error:
-        raise TreadleError(f"{key}: {node['_target_']} refuses its arguments: {error}") from error
+    except Exception as error:
+        raise BuildError(key, node["_target_"], error) from error
 
 
 def _build_value(value: Any, *, key: str, targets: Sequence[str]) -> Any:
@@ -50,8 +75,10 @@ def locate_target(path: str, *, key: str, targets: Sequence[str]) -> Any:
     module_path, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_path), name)
-    except (ImportError, AttributeError) as error:
+    except (ModuleNotFoundError, AttributeError) as error:
         raise TreadleError(f"{key}: the target {path!r} does not exist: {error}") from error
+    except Exception as error:
+        raise BuildError(key, path, error) from error
     if not callable(found):
         raise TreadleError(f"{key}: the target {path!r} is not a class or a function")
     # A name that an allowed module merely imported (`….models.mlp.os`) is not an allowed target.

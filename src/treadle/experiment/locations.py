@@ -118,6 +118,14 @@ def locate_all(key: str, *, sources: Sequence[Source], overrides: Mapping[str, P
     return found + [place for override, place in overrides.items() if key_of(override) == key]
 
 
+def find_place(path: Path, key: str) -> Place:
+    """Where one file sets `key`, else the nearest of its parents."""
+    marks = read_marks(path)
+    while key and key not in marks:
+        key = key.rpartition(".")[0]
+    return Place(str(path), *(marks[key].value if key else ()))
+
+
 def key_of(override: str) -> str:
     """The key of an override, without `+`, `~`, package and value."""
     return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0].strip()

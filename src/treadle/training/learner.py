@@ -47,8 +47,8 @@ class Learner(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimizer, with its rate set at each step to a factor of the configured one."""
         schedule, targets = self.experiment.schedule, self.experiment.targets
-        make_optimizer = build({**schedule.optimizer, "_partial_": True}, key="schedule.optimizer", targets=targets)
-        optimizer = make_optimizer(self.parameters())
+        node = {**schedule.optimizer, "_partial_": False}
+        optimizer = build(node, key="schedule.optimizer", targets=targets, params=self.parameters())
         factor = build(schedule.lr_schedule, key="schedule.lr_schedule", targets=targets, num_steps=self.num_steps)
         return {
             "optimizer": optimizer,
