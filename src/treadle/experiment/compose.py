@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from treadle.experiment.files import SHIPPED_CONF
-from treadle.experiment.locations import Place, Source, key_of, locate, locate_all
+from treadle.experiment.locations import NOWHERE, Place, Source, key_of, locate, locate_all, show_path
 from treadle.experiment.problems import NO_HINT, ConfigError, Hint, Problem, find_nearest, nearest
 from treadle.experiment.yaml_files import lint
 
@@ -42,8 +42,9 @@ class Composed:
         return _find_sources(self.root, list(self.overrides))
 
     def locate(self, key: str, *, part: Literal["key", "value"] = "value") -> Place:
-        """Where the value of `key` was written."""
-        return locate(key, sources=self.sources, overrides=self.overrides, root=self.root, part=part)
+        """Where the value of `key` was written; where nothing sets it, the file that everything is composed from."""
+        place = locate(key, sources=self.sources, overrides=self.overrides, root=self.root, part=part)
+        return Place(show_path(self.sources[0].path, self.root), 1, 1) if place == NOWHERE and self.sources else place
 
     def locate_all(self, key: str) -> list[Place]:
         """Every place that sets `key`, the one that wins last."""
@@ -79,11 +80,9 @@ def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place]
     written, problems = _drop_repeated(root, written)
     try:
         config = _merge(root, list(written))
-    except Exception as error:  # Hydra raises a ValueError here and an assertion there
+    except Exception:  # noqa: BLE001 - Hydra raises a ValueError here and an assertion there
         written, broken = _drop_broken(root, written)
         problems += broken
-        if not broken:
-            raise ConfigError([_describe_failure(error)]) from error
         config = _merge(root, list(written))
     raw = OmegaConf.to_container(config, resolve=False)
     composed = Composed({}, written, root, problems, list(flatten(raw)))
@@ -105,7 +104,8 @@ def _with_search_path(root: Path, overrides: list[str]) -> list[str]:
 
 def _describe_failure(error: Exception) -> Problem:
     key = getattr(error, "full_key", None) or ""
-    return Problem(key, " ".join(str(error).split()))
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return Problem(key, f"cannot be composed: {reason}")
 
 
 # --- overrides ----------------------------------------------------------------------------------------
@@ -136,6 +136,7 @@ def _drop_broken(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Pla
     in_files = lint(find_conf(root), options=list_options(root), root=root)
     if in_files:
         raise ConfigError([*in_files, *_list_unreadable(overrides)])
+    _require_base(root, overrides)
     kept: dict[str, Place] = {}
     problems: list[Problem] = []
     for override, place in overrides.items():
@@ -145,6 +146,20 @@ def _drop_broken(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Pla
         else:
             problems.append(problem)
     return kept, problems
+
+
+def _require_base(root: Path, overrides: Iterable[str]) -> None:
+    """With options of groups alone the files must compose: else no single value is to blame.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    options = list_options(root)
+    try:
+        _merge(root, [text for text in overrides if text.partition("=")[2] in options.get(key_of(text), ())])
+    except Exception as error:
+        place = Place(show_path(find_conf(root) / f"{CONFIG_NAME}.yaml", root), 1, 1)
+        raise ConfigError([replace(_describe_failure(error), place=place)]) from error
 
 
 def _list_unreadable(overrides: dict[str, Place]) -> list[Problem]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from treadle.experiment.locations import Place, show_path
-from treadle.experiment.problems import Problem, nearest
+from treadle.experiment.problems import Hint, Problem, nearest
 
 _YAML_WORDS = {"on", "off", "yes", "no", "true", "false", "null", "~"}
 
@@ -89,7 +89,10 @@ def _lint_defaults(node: yaml.Node, name: str, group: str, options: Mapping[str,
     for entry in node.value:
         if isinstance(entry, yaml.ScalarNode):
             yield from _lint_sibling(entry, name, group, options)
-        elif isinstance(entry, yaml.MappingNode):
+        elif not isinstance(entry, yaml.MappingNode) or not entry.value:
+            rule = "an entry of a defaults list is `group: option`, or the name of a file beside this one"
+            yield Problem("defaults", rule, place=_place(name, entry))
+        else:
             for key, value in entry.value:
                 absolute = _find_group(str(key.value), group)
                 if absolute in chosen:
@@ -110,7 +113,10 @@ def _lint_sibling(
     option = str(entry.value).strip("/")
     if "/" in option:
         group, _, option = option.rpartition("/")
-    if group and option != "_self_":
+    if not group and option != "_self_":
+        rule = f"{option!r} names no group"
+        yield Problem("defaults", rule, "write `group: option`", _place(name, entry), Hint(allowed=tuple(options)))
+    elif option != "_self_":
         yield from _lint_option(entry, name, group, options.get(group, []), option=option)
 
 
@@ -126,7 +132,9 @@ def _lint_option(
     if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
         return
     option = str(node.value) if option is None else option
-    if option not in known and option != "???" and "${" not in option:
+    if option.count("${") != option.count("}"):
+        yield Problem("defaults", f"the interpolation {option!r} is not closed", "write ${…}", _place(name, node))
+    elif option not in known and option != "???" and "${" not in option:
         rule = f"{option!r} is not an option of the group {group!r}"
         yield Problem("defaults", rule, place=_place(name, node), hint=nearest(option, known))
 
