@@ -76,6 +76,10 @@ def _build_parser() -> argparse.ArgumentParser:
     for verb in stages.values():
         verb.add_argument("--folder", type=Path, help="run this stage alone in that folder, by its resolved.yaml")
         verb.add_argument("--resolved", type=Path, metavar="FILE", help="another resolved.yaml for --folder")
+    lineage = add("lineage", _lineage, "Show what each feature, or one of them, is computed from.")
+    lineage.add_argument("--format", choices=["text", "mermaid", "svg"], default="text")
+    lineage.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it here")
+    lineage.add_argument("overrides", nargs="*", metavar="FEATURE|OVERRIDE", help="a column, or block.column")
     for verb in (check, compose, run, *stages.values()):
         verb.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES)
     for verb in (run, *stages.values()):
@@ -177,6 +181,26 @@ def _compose(options: argparse.Namespace) -> None:
         _say(dump(values).rstrip())
     else:
         options.output.write_text(dump(values), encoding="utf-8")
+
+
+def _lineage(options: argparse.Namespace) -> None:
+    from treadle.experiment import lineage_views as views
+    from treadle.experiment.lineage import find_nodes, trace_experiment
+
+    features = [word for word in options.overrides if "=" not in word and not word.startswith("~")]
+    options.overrides = [word for word in options.overrides if word not in features]
+    experiment, _ = _resolve(options)
+    graph = trace_experiment(experiment)
+    names = [name for word in features for name in find_nodes(graph, word)]
+    if options.format == "text":
+        text = "\n\n".join(views.print_tree(graph, name) for name in names) or views.print_list(graph)
+    else:
+        draw = views.draw_mermaid if options.format == "mermaid" else views.draw_svg
+        text = draw(graph, names or views.list_ends(graph))
+    if options.output is None:
+        _say(text)
+    else:
+        options.output.write_text(f"{text}\n", encoding="utf-8")
 
 
 # --- the turn -----------------------------------------------------------------------------------------

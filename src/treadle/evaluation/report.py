@@ -13,6 +13,8 @@ import yaml
 
 from treadle.evaluation.charts import Line, draw_chart
 from treadle.evaluation.curves import Curve
+from treadle.experiment.lineage import trace_experiment
+from treadle.experiment.lineage_views import draw_svg, list_ends
 from treadle.experiment.spec import Experiment
 from treadle.schema import METRICS
 
@@ -25,6 +27,7 @@ def write_report(
     """Write `folder/evaluation/report.html`."""
     summary = json.loads((folder / "examples" / "summary.json").read_text(encoding="utf-8"))
     training = json.loads((folder / "model" / "summary.json").read_text(encoding="utf-8"))
+    graph = trace_experiment(experiment)
     page = render_page(
         "report.html.jinja",
         title=experiment.name,
@@ -34,6 +37,7 @@ def write_report(
         summary=summary,
         training=training,
         parity=parity,
+        lineage=draw_svg(graph, list_ends(graph)),
         config=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )
     (folder / "evaluation" / "report.html").write_text(page, encoding="utf-8")
@@ -51,7 +55,7 @@ def tabulate(results: Results, experiment: Experiment) -> dict[str, Any]:
 
 
 def render_page(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every value is escaped, only charts (drawn here) are not."""
+    """Fill a template of this folder; every value is escaped, only drawings (made here) are not."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

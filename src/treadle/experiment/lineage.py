@@ -6,13 +6,13 @@ takes rows that were known when the prediction is made, so that a path may go th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from treadle.experiment.expressions import ExpressionError, list_columns, split_aggregate
+from treadle.experiment.problems import Hint, find_nearest
 from treadle.experiment.spec import Block, Data, Experiment, Features, Table
-
-LABEL, PREDICT_AT = "label", "predict_at"
+from treadle.schema import LABEL, PREDICT_AT, WEIGHT, TreadleError
 
 
 @dataclass(frozen=True)
@@ -45,28 +45,22 @@ class Graph:
         """Keep a node; a name that is made twice means the later one."""
         self.nodes[node.name] = node
 
-    def sources(self, name: str) -> set[str]:
-        """All that a node reads on its own row, itself included."""
+    def reach(self, names: Iterable[str], *, past: bool) -> set[str]:
+        """All that these nodes read, themselves included; with `past`, through steps into the past too."""
         found: set[str] = set()
-        open_names = [name]
+        open_names = list(names)
         while open_names:
             current = open_names.pop()
             if current not in found and current in self.nodes:
                 found.add(current)
-                open_names += [edge.source for edge in self.nodes[current].reads if not edge.past]
+                open_names += [edge.source for edge in self.nodes[current].reads if past or not edge.past]
         return found
 
     def used(self) -> set[str]:
-        """All that the features, the label and the moments read, in the past too."""
-        found: set[str] = set()
-        ends = [name for name in self.nodes if name.rpartition(".")[2] in {LABEL, PREDICT_AT, "weight", "known_at"}]
-        open_names = [*self.features, *ends, *(name for name in self.nodes if name.startswith("exclude."))]
-        while open_names:
-            current = open_names.pop()
-            if current not in found and current in self.nodes:
-                found.add(current)
-                open_names += [edge.source for edge in self.nodes[current].reads]
-        return found
+        """All that the features, the label and the moments read."""
+        ends = [name for name in self.nodes if name.rpartition(".")[2] in {LABEL, PREDICT_AT, WEIGHT, "known_at"}]
+        excluded = [name for name in self.nodes if name.startswith("exclude.")]
+        return self.reach([*self.features, *ends, *excluded], past=True)
 
     def find_path(self, name: str, *, ends: Callable[[Node], bool], without: str = "") -> list[Node]:
         """The shortest way on its own row from a node to one of `ends`, past `without`; empty where there is none."""
@@ -142,7 +136,7 @@ def _add_table(graph: Graph, name: str, table: Table, data: Data) -> None:
 def _add_examples(graph: Graph, data: Data) -> dict[str, str]:
     """Add the examples' columns, and return the node of each by its name."""
     spec, table = data.examples, data.examples.table
-    for role in (LABEL, PREDICT_AT, "weight"):
+    for role in (LABEL, PREDICT_AT, WEIGHT):
         text = getattr(spec, role)
         if text is not None:
             reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
@@ -185,6 +179,20 @@ def _add_block(graph: Graph, name: str, block: Block, known: dict[str, str]) -> 
         graph.features.append(feature)
 
 
+def find_nodes(graph: Graph, word: str) -> list[str]:
+    """The features that a word names: `block.column`, or a column alone; else other nodes of that name.
+
+    Raises:
+        TreadleError: there is none.
+    """
+    named = [name for name in graph.nodes if word in {name, name.partition(".")[2]}]
+    found = [name for name in named if name in graph.features] or named
+    if not found:
+        among = [*graph.nodes, *(name.partition(".")[2] for name in graph.features)]
+        raise TreadleError(f"nothing is called {word!r} here. {Hint(find_nearest(word, among), tuple(graph.features))}")
+    return found
+
+
 # --- leaks --------------------------------------------------------------------------------------------
 
 
@@ -207,6 +215,6 @@ def find_leaks(graph: Graph) -> Iterator[Leak]:
 def _list_answers(graph: Graph) -> set[str]:
     """The columns that the label is computed from; where some of them are declared late, those alone."""
     label = f"examples.{LABEL}"
-    sources = {name for name in graph.sources(label) if name != label and not graph.nodes[name].reads}
+    sources = {name for name in graph.reach([label], past=False) if name != label and not graph.nodes[name].reads}
     declared = {name for name in sources if graph.nodes[name].late}
     return declared or sources
