@@ -84,7 +84,12 @@ def _build_parser() -> argparse.ArgumentParser:
         verb.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES)
     for verb in (run, *stages.values()):
         verb.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
+        verb.add_argument("--why", action="store_true", help="say what would run, and why, and stop")
 
+    diff = add("diff", _diff, "Say what differs between two selections, runs or revisions, and what that runs again.")
+    side = "a selection ('model=mlp seed=1'), a params.yaml, a run's folder, a resolved.yaml, a git revision"
+    diff.add_argument("before", metavar="A", help=side)
+    diff.add_argument("after", metavar="B", nargs="?", help="likewise; without it: the selection of params.yaml")
     compare = add("compare", _compare, "Compare finished runs: configuration apart from metrics.")
     compare.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders (default: all under runs/)")
     compare.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with curves")
@@ -211,7 +216,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _run_stage(options: argparse.Namespace) -> None:
-    if options.folder is None:
+    if options.folder is None or options.why:
         _bring_up(options, upto=options.verb)
         return
     from treadle.experiment.locations import find_place
@@ -231,6 +236,9 @@ def _run_stage(options: argparse.Namespace) -> None:
 def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
     if options.cfg is not None:
         _compose(argparse.Namespace(selection=None, output=None, overrides=options.overrides))
+        return
+    if options.why:
+        _foresee(options, upto=upto)
         return
     experiment, values = _resolve(options)
     from treadle.experiment.compose import compose
@@ -266,7 +274,36 @@ def _show(current: Run, *, upto: str) -> None:
         _say(f"{upto:<10} {folder}")
 
 
+def _foresee(options: argparse.Namespace, *, upto: str) -> None:
+    from treadle.experiment.resolved import FILE
+    from treadle.pipeline import foresee, foresee_stage
+
+    folder = getattr(options, "folder", None)
+    if folder is not None:
+        resolved_file = options.resolved if options.resolved is not None else Path(FILE)
+        outlooks = [foresee_stage(upto, resolved_file=resolved_file, folder=folder)]
+    else:
+        _, values = _resolve(options)
+        outlooks = foresee(values, root=Path.cwd(), upto=upto)
+    for outlook in outlooks:
+        _say(f"{outlook.stage:<10} {outlook.state}: {', '.join(outlook.reasons)}")
+
+
 # --- results ------------------------------------------------------------------------------------------
+
+
+def _diff(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from treadle import diff
+    from treadle.experiment.selection import FILE
+
+    root = Path.cwd()
+    default = FILE if (root / FILE).is_file() else ""
+    memory = root / "runs" / ".stages" / "files.json"
+    sides = (options.before, default if options.after is None else options.after)
+    before, after = (diff.read_side(text, root=root, memory=memory) for text in sides)
+    diff.print_difference(before, after, Console(width=None if sys.stdout.isatty() else 120))
 
 
 def _compare(options: argparse.Namespace) -> None:

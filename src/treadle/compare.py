@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from treadle.experiment import resolved
+from treadle.experiment.changes import list_leaves
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE
 from treadle.schema import METRICS, Metric, TreadleError
@@ -53,14 +54,8 @@ def read_run(folder: Path) -> Finished:
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))["model"]
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
         history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-    leaves = {key: value for key, value in _flatten(values, "") if not key.startswith(f"{CODE}.") and key != "name"}
+    leaves = {key: value for key, value in list_leaves(values) if not key.startswith(f"{CODE}.") and key != "name"}
     return Finished(folder.resolve(), experiment, leaves, metrics, history)
-
-
-def _flatten(node: Any, key: str) -> list[tuple[str, Any]]:
-    if isinstance(node, dict) and node:
-        return [leaf for name, value in node.items() for leaf in _flatten(value, f"{key}.{name}" if key else str(name))]
-    return [(key, node)]
 
 
 def list_differences(runs: Sequence[Finished]) -> dict[str, list[Any]]:

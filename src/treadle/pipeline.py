@@ -20,6 +20,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from treadle.experiment import resolved
+from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import STAGES, Stage, get_stage, name_run, sign_stages
 from treadle.provenance import write_provenance
@@ -31,6 +32,7 @@ Say = Callable[[str], None]
 RUNS = "runs"
 _CACHE = ".stages"
 _RECORD = "stages.json"
+MAX_RUNS = 50  # newest ones that a stage is compared with
 
 
 @dataclass
@@ -93,6 +95,56 @@ def _bring_up(current: Run, stage: Stage, cache: Path, tracking: _LazyTracking, 
     _record(current.folder, stage, signature)
     if stage.name in _TRACKED:
         _TRACKED[stage.name](current.folder, tracking.get())
+
+
+# --- without running ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a stage would do, and why."""
+
+    stage: str
+    state: Literal["would run", "would be shared", "unchanged"]
+    reasons: list[str]
+
+
+def foresee(values: dict[str, Any], *, root: Path, upto: str) -> list[Outlook]:
+    """What each stage up to `upto` would do, and why: against the run that differs least. Nothing is written."""
+    cache = root / RUNS / _CACHE
+    signatures = sign_stages(values, root=root, memory=cache / "files.json")
+    folder = root / RUNS / name_run(values, signatures)
+    outlooks = []
+    for stage in STAGES[: STAGES.index(get_stage(upto)) + 1]:
+        if _is_done(folder, stage, signatures[stage.name]):
+            outlooks.append(Outlook(stage.name, "unchanged", [f"{folder.relative_to(root)} has it"]))
+        elif (cache / stage.name / signatures[stage.name]).is_dir():
+            outlooks.append(Outlook(stage.name, "would be shared", ["another run of the same signature has it"]))
+        else:
+            outlooks.append(Outlook(stage.name, "would run", _explain(stage, values, root)))
+    return outlooks
+
+
+def _explain(stage: Stage, values: dict[str, Any], root: Path) -> list[str]:
+    """Why no run has the stage's result: what differs from the nearest one."""
+    done = [file.parent for file in root.glob(f"{RUNS}/*/{_RECORD}") if stage.name in _read_record(file.parent)]
+    newest = sorted(done, key=lambda folder: folder.stat().st_mtime)[-MAX_RUNS:]
+    others = {folder: resolved.read_values(folder / resolved.FILE) for folder in newest}
+    if not others:
+        return ["no run has done it yet"]
+    nearest = min(others, key=lambda folder: len(list_changes(others[folder], values)))
+    reasons = find_reruns(others[nearest], values).get(stage.name)
+    if reasons is None:  # slices and code are the same: what is left is the files
+        reasons = find_reruns(others[nearest], values, new_data=True)[stage.name]
+    return [*reasons, f"since {nearest.relative_to(root)}"]
+
+
+def foresee_stage(name: str, *, resolved_file: Path, folder: Path) -> Outlook:
+    """What one stage would do by `resolved_file`, against what the folder was made from."""
+    before, after = (resolved.read_values(file) for file in (folder / resolved.FILE, resolved_file))
+    missing = [out for out in get_stage(name).outs if not (folder / out).exists()]
+    reasons = [*(f"{out} is missing" for out in missing), *find_reruns(before, after).get(name, [])]
+    return Outlook(name, "would run" if reasons else "unchanged", reasons or [f"{folder} was made from the same"])
 
 
 # --- DVC's road ---------------------------------------------------------------------------------------

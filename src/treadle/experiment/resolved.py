@@ -44,9 +44,7 @@ def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
     Raises:
         TreadleError: the file is missing or does not hold an experiment.
     """
-    if not path.is_file():
-        raise TreadleError(f"no {path}; `treadle compose` writes it")
-    values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    values = read_values(path)
     try:
         experiment = Experiment.model_validate({key: value for key, value in values.items() if key != CODE})
     except (pydantic.ValidationError, AttributeError) as error:
@@ -54,6 +52,20 @@ def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
             f"{path} is not a resolved experiment; write it anew with `treadle compose`: {error}"
         ) from error
     return experiment, values
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The plain values of a resolved.yaml.
+
+    Raises:
+        TreadleError: the file is missing or holds something else.
+    """
+    if not path.is_file():
+        raise TreadleError(f"no {path}; `treadle compose` writes it")
+    values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    if not isinstance(values, dict) or CODE not in values:
+        raise TreadleError(f"{path} is not a resolved experiment; write it anew with `treadle compose`")
+    return values
 
 
 class _Dumper(yaml.CSafeDumper):
