@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import types
 import typing
@@ -85,8 +86,10 @@ def _say(error: Any) -> str:
 
 
 def _list_literals(error: Any) -> list[str]:
+    """The words that are allowed; marks such as "," are told by the rule itself."""
     text = error["ctx"].get("expected") or error["ctx"]["expected_tags"]
-    return [word.strip().strip("'") for word in text.replace(" or ", ", ").split(",")]
+    literals = ast.literal_eval(f"[{text.replace(' or ', ', ')}]")
+    return [literal for literal in literals if any(map(str.isalnum, literal))]
 
 
 def _dotted(location: tuple[Any, ...], values: Any) -> str:

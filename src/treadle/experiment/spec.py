@@ -34,6 +34,12 @@ def _check_moment(text: str) -> str:
     return text
 
 
+def _check_separator(text: str) -> str:
+    if len(text) != 1 or not text.isascii() or text in "\r\n\"'":
+        raise ValueError("must be one ASCII character, and neither a quote nor the end of a line")
+    return text
+
+
 def _check_target(node: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(node.get("_target_"), str):
         raise ValueError("needs a `_target_`: the dotted path of a class or function")  # noqa: TRY004 - pydantic's way
@@ -45,6 +51,8 @@ Duration = Annotated[str, AfterValidator(_check_duration)]  # "3h", "90m", "1d",
 Moment = Annotated[str, AfterValidator(_check_moment)]  # ISO 8601, UTC: "2013-09-01"
 Target = Annotated[dict[str, Any], AfterValidator(_check_target)]  # a `_target_` node, checked by signature
 Share = Annotated[float, Field(gt=0, lt=1)]
+Separator = Annotated[str, AfterValidator(_check_separator)]  # ",", ";", "|", a tab
+Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the last three: no-break, thin, narrow no-break
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -55,12 +63,16 @@ class Column(Spec):
     """The contract of one column of a table, checked as its rows enter."""
 
     dtype: Literal["int", "float", "bool", "str", "date", "datetime"]
+    source: str | None = None  # the column's name in the file, where it differs: one that is reserved here, or awkward
+    format: str | None = None  # of a date or a moment in text: "%d/%m/%Y %H:%M"; None: ISO 8601
+    thousands: Thousands | None = None  # between groups of digits in text: "," of 1,234.5; a space stands for any space
+    decimal: Literal[".", ","] = "."  # of a number in text: "," of 1.234,5
     nullable: bool = False
     unique: bool = False
     min: float | str | None = None
     max: float | str | None = None
     allowed: list[str | int] | None = None
-    missing: list[str] = []  # texts that mean "no value", such as "?"
+    missing: list[str] = []  # texts that mean "no value", such as "?"; blanks around them do not matter
     max_age: Duration | None = None  # freshness: the newest value may be this old when rows are read
     late: bool = False  # known only after the prediction: no feature of its own row may reach it
 
@@ -77,6 +89,9 @@ class Table(Spec):
     """One source of rows: files, contract, joins by key, derived columns, and when a row becomes known."""
 
     path: str  # relative to the project; a glob reads several files as one table
+    separator: Separator | None = None  # between the fields of a text file; None: "," of .csv, a tab of .tsv
+    quote: Literal['"', "'", ""] = '"'  # around a field of a text file that holds separators or line ends; "": none is
+    encoding: Literal["utf-8", "latin-1", "windows-1252", "utf-16"] = "utf-8"  # of a text file
     key: list[str] = []  # columns that together name a row: no two rows agree in all of them
     columns: dict[str, Column] = Field(min_length=1)
     joins: dict[str, Join] = {}
