@@ -21,11 +21,12 @@ def root():
 
 
 @pytest.fixture(scope="session")
-def flights_tables():
+def flights_tables(tmp_path_factory):
     from treadle.data.tables import load_tables
     from treadle.experiment.spec import Data
 
-    return load_tables(Data.model_validate(read_conf("data/flights")), root=ROOT, now=NOW)
+    scratch = tmp_path_factory.mktemp("flights")
+    return load_tables(Data.model_validate(read_conf("data/flights")), root=ROOT, now=NOW, scratch=scratch)
 
 
 @pytest.fixture

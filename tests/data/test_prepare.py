@@ -9,36 +9,37 @@ import yaml
 from treadle.data.prepare import build_examples, prepare
 from treadle.experiment.resolved import resolve
 from treadle.experiment.spec import Data
-from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, TreadleError
+from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, TreadleError
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 
 
 @pytest.fixture(scope="module")
-def flights(root):
+def flights(root, tmp_path_factory):
     experiment, _ = resolve(overrides=[], root=root)
-    return experiment.data, build_examples(experiment.data, root=root, now=NOW)
+    scratch = tmp_path_factory.mktemp("scratch")
+    return experiment.data, build_examples(experiment.data, root=root, now=NOW, scratch=scratch)
 
 
 def test_every_flight_is_an_example_or_left_out_for_a_reason(flights):
     _, examples = flights
 
     assert examples.excluded == {"cancelled": 8255, "diverted": 1175, "between the splits": 1604}
-    assert sum(len(frame) for frame in examples.frames.values()) + sum(examples.excluded.values()) == 336_776
+    assert sum(len(frame) for frame in map(examples.take, SPLITS)) + sum(examples.excluded.values()) == 336_776
 
 
 def test_an_example_holds_what_was_known_and_nothing_else(flights):
     data, examples = flights
     past = [c for look in (*data.examples.asof.values(), *data.examples.history.values()) for c in look.columns]
 
-    for frame in examples.frames.values():
+    for frame in map(examples.take, SPLITS):
         assert frame.columns == [ROW, PREDICT_AT, LABEL, *data.examples.known, *past]
-    assert not {"arr_delay", "dep_delay", "dep_time", "arr_time"} & set(examples.frames["train"].columns)
+    assert not {"arr_delay", "dep_delay", "dep_time", "arr_time"} & set(examples.take("train").columns)
 
 
 def test_the_prediction_is_made_one_hour_before_the_scheduled_departure(flights):
     _, examples = flights
-    frame = examples.frames["test"]
+    frame = examples.take("test")
 
     assert (frame["scheduled_at"] - frame[PREDICT_AT] == timedelta(hours=1)).all()
 
@@ -50,14 +51,14 @@ def test_every_training_label_is_known_before_validation_begins(flights, flights
     bounds = {"train": datetime(2013, 9, 1), "valid": datetime(2013, 11, 1)}  # noqa: DTZ001
 
     for split, bound in bounds.items():
-        assert examples.frames[split].join(known, on=ROW)["known_at"].max() < bound
-    assert examples.frames["valid"][PREDICT_AT].min() >= bounds["train"]
-    assert examples.frames["test"][PREDICT_AT].min() >= bounds["valid"]
+        assert examples.take(split).join(known, on=ROW)["known_at"].max() < bound
+    assert examples.take("valid")[PREDICT_AT].min() >= bounds["train"]
+    assert examples.take("test")[PREDICT_AT].min() >= bounds["valid"]
 
 
 def test_no_row_stands_in_two_splits(flights):
     _, examples = flights
-    rows = pl.concat([frame[ROW] for frame in examples.frames.values()])
+    rows = pl.concat([frame[ROW] for frame in map(examples.take, SPLITS)])
 
     assert rows.n_unique() == len(rows)
 
@@ -65,23 +66,23 @@ def test_no_row_stands_in_two_splits(flights):
 def test_the_label_is_what_the_expression_says(flights, flights_tables):
     _, examples = flights
     delays = flights_tables["flights"].with_row_index(ROW).select(ROW, "arr_delay").collect()
-    both = examples.frames["test"].join(delays, on=ROW)
+    both = examples.take("test").join(delays, on=ROW)
 
     assert ((both["arr_delay"] > 15) == (both[LABEL] == 1.0)).all()
 
 
-def test_the_official_split_of_adult_is_kept(root):
+def test_the_official_split_of_adult_is_kept(root, tmp_path):
     experiment, _ = resolve(overrides=["experiment=adult"], root=root)
 
-    examples = build_examples(experiment.data, root=root, now=NOW)
+    examples = build_examples(experiment.data, root=root, now=NOW, scratch=tmp_path)
 
-    assert {name: len(frame) for name, frame in examples.frames.items()} == {
+    assert {name: len(frame) for name, frame in ((split, examples.take(split)) for split in SPLITS)} == {
         "train": 26049,
         "valid": 6512,
         "test": 16281,
     }
-    assert "?" not in examples.frames["train"]["workclass"].unique().to_list()
-    assert examples.frames["train"]["workclass"].null_count() > 0
+    assert "?" not in examples.take("train")["workclass"].unique().to_list()
+    assert examples.take("train")["workclass"].null_count() > 0
 
 
 def test_weights_go_with_their_rows(root, tmp_path):
@@ -94,23 +95,25 @@ def test_weights_go_with_their_rows(root, tmp_path):
     assert (frame[WEIGHT] == frame["fnlwgt"].cast(pl.Float32)).all()
 
 
-def test_columns_have_one_type_of_each_kind(root):
+def test_columns_have_one_type_of_each_kind(root, tmp_path):
     data = flights_with(
         "narrow: CAST(distance AS SMALLINT)\n      single: CAST(distance AS REAL)", "narrow, single, month", root
     )
 
-    frame = build_examples(data, root=root, now=NOW).frames["test"]
+    frame = build_examples(data, root=root, now=NOW, scratch=tmp_path).take("test")
 
     assert {name: frame.schema[name] for name in ("narrow", "single", "month")} == {
         "narrow": pl.Int64(), "single": pl.Float64(), "month": pl.Int64()
     }  # fmt: skip
 
 
-def test_a_type_that_no_example_can_hold_is_refused(root):
+def test_a_type_that_no_example_can_hold_is_refused(root, tmp_path):
     data = flights_with("waiting: scheduled_at - time_hour", "waiting", root)
 
     with pytest.raises(TreadleError, match=r"data\.examples\.known: 'waiting' is of type Duration"):
-        build_examples(data, root=root, now=NOW)
+        prepare(data, root=root, folder=tmp_path / "out", now=NOW)
+
+    assert not (tmp_path / "out").exists()
 
 
 def flights_with(derived, known, root):

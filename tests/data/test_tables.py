@@ -1,4 +1,6 @@
 from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 import pytest
@@ -15,7 +17,12 @@ NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 def read(tmp_path, text, columns, *, key=(), name="t.csv"):
     (tmp_path / name).write_text(text)
     spec = Table.model_validate({"path": name, "columns": columns, "key": list(key)})
-    return read_table(spec, name="t", root=tmp_path, now=NOW)
+    return collect(spec, tmp_path)
+
+
+def collect(spec, tmp_path):
+    with TemporaryDirectory() as scratch:
+        return read_table(spec, name="t", root=tmp_path, now=NOW, scratch=Path(scratch)).collect()
 
 
 def test_text_becomes_the_declared_type(tmp_path):
@@ -99,7 +106,7 @@ def test_a_missing_file_says_where(tmp_path):
     spec = Table.model_validate({"path": "none.csv", "columns": {"a": {"dtype": "int"}}})
 
     with pytest.raises(TreadleError, match=r"data\.tables\.t\.path: no file at 'none.csv'"):
-        read_table(spec, name="t", root=tmp_path, now=NOW)
+        collect(spec, tmp_path)
 
 
 def test_a_glob_reads_several_files_as_one_table(tmp_path):
@@ -107,7 +114,7 @@ def test_a_glob_reads_several_files_as_one_table(tmp_path):
     pl.DataFrame({"a": [2]}).write_parquet(tmp_path / "two.parquet")
     spec = Table.model_validate({"path": "*.parquet", "columns": {"a": {"dtype": "int"}}})
 
-    assert read_table(spec, name="t", root=tmp_path, now=NOW)["a"].to_list() == [1, 2]
+    assert collect(spec, tmp_path)["a"].to_list() == [1, 2]
 
 
 def people(tmp_path, **changes):
@@ -130,7 +137,7 @@ def people(tmp_path, **changes):
 
 
 def test_a_join_looks_up_by_key_and_leaves_a_null_where_there_is_none(tmp_path):
-    tables = load_tables(people(tmp_path), root=tmp_path, now=NOW)
+    tables = load_tables(people(tmp_path), root=tmp_path, now=NOW, scratch=tmp_path)
 
     assert tables["people"].collect()["twice"].to_list() == [10, 12, None]
 
@@ -140,7 +147,7 @@ def test_a_join_refuses_a_key_that_is_not_unique(tmp_path):
     (tmp_path / "teams.csv").write_text("name,size\na,5\na,6\n")
 
     with pytest.raises(TreadleError, match=r"data\.tables\.people\.joins\.team\.by: \['name'\] must name one row"):
-        load_tables(spec, root=tmp_path, now=NOW)
+        load_tables(spec, root=tmp_path, now=NOW, scratch=tmp_path)
 
 
 def test_a_breach_leaves_nothing_half_written(tmp_path):

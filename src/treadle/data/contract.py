@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pointblank as pb
 import polars as pl
 
+from treadle.data.sql import collect_columns
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Column, Table
 from treadle.schema import TreadleError
@@ -42,31 +44,51 @@ class ContractError(TreadleError):
         )
 
 
-def check_contract(frame: pl.DataFrame, spec: Table, *, table: str, now: datetime) -> None:
-    """Hold every declared rule against the rows; `now` judges freshness.
+def check_contract(
+    rows: pl.LazyFrame, spec: Table, *, table: str, now: datetime, name_row: Callable[[int], str]
+) -> None:
+    """Hold every declared rule against the rows, some columns at a time.
+
+    Args:
+        rows: of the table, its columns in their declared types.
+        spec: what is declared.
+        table: its name.
+        now: judges freshness.
+        name_row: names a row, counted from 1.
 
     Raises:
         ContractError: with table, column, rule, number of rows and up to three examples for each breach.
     """
-    validation = pb.Validate(frame)
-    rules: list[tuple[str, str]] = []
-    for name, column in spec.columns.items():
-        for method, arguments, rule in _list_rules(name, column):
-            validation = getattr(validation, method)(**arguments)
-            rules.append((name, rule))
+    breaches: list[Breach] = []
+    for frame in collect_columns(rows, list(spec.columns)):
+        rules = [(name, *rule) for name in frame.columns for rule in _list_rules(name, spec.columns[name])]
+        breaches += _interrogate(frame, rules, name_row)
+        breaches += _check_freshness(frame, spec, now=now)
     if spec.key:
-        validation = validation.rows_distinct(columns_subset=spec.key)
-        rules.append((", ".join(spec.key), "must together be unique (they are the table's key)"))
-    validation = validation.interrogate(get_first_n=NUM_EXAMPLES)
-    failures = validation.n_failed()
-    breaches = [
-        Breach(name, rule, failures[step], _show_examples(validation, step, name))
-        for step, (name, rule) in enumerate(rules, start=1)
-        if failures[step]
-    ]
-    breaches += _check_freshness(frame, spec, now=now)
+        rule = "must together be unique (they are the table's key)"
+        arguments = {"columns_subset": spec.key}
+        breaches += _interrogate(
+            rows.select(spec.key).collect(), [(", ".join(spec.key), "rows_distinct", arguments, rule)], name_row
+        )
     if breaches:
         raise ContractError(table, breaches)
+
+
+def _interrogate(
+    frame: pl.DataFrame, rules: list[tuple[str, str, dict[str, Any], str]], name_row: Callable[[int], str]
+) -> list[Breach]:
+    """Rules are: column, pointblank's method, its arguments, and the rule in words."""
+    if not rules:
+        return []
+    validation = pb.Validate(frame)
+    for _, method, arguments, _ in rules:
+        validation = getattr(validation, method)(**arguments)
+    failures = validation.interrogate(get_first_n=NUM_EXAMPLES).n_failed()
+    return [
+        Breach(name, rule, failures[step], _show_examples(validation, step, arguments, name_row))
+        for step, (name, _, arguments, rule) in enumerate(rules, start=1)
+        if failures[step]
+    ]
 
 
 def _list_rules(name: str, column: Column) -> list[tuple[str, dict[str, Any], str]]:
@@ -92,16 +114,18 @@ def _bound(column: Column, bound: float | str) -> Any:
     return datetime.fromisoformat(bound) if column.dtype in {"date", "datetime"} else bound  # type: ignore[arg-type]
 
 
-def _show_examples(validation: pb.Validate, step: int, columns: str) -> list[str]:
+def _show_examples(
+    validation: pb.Validate, step: int, arguments: dict[str, Any], name_row: Callable[[int], str]
+) -> list[str]:
     rows = validation.get_data_extracts(i=step, frame=True).head(NUM_EXAMPLES).to_dicts()
-    names = columns.split(", ")
-    return [f"row {row['_row_num_']:,}: " + ", ".join(repr(row[name]) for name in names) for row in rows]
+    names = arguments.get("columns_subset") or [arguments["columns"]]
+    return [f"{name_row(row['_row_num_'])}: " + ", ".join(repr(row[name]) for name in names) for row in rows]
 
 
 def _check_freshness(frame: pl.DataFrame, spec: Table, *, now: datetime) -> list[Breach]:
     breaches = []
-    for name, column in spec.columns.items():
-        newest = frame[name].max()
+    for name in frame.columns:
+        column, newest = spec.columns[name], frame[name].max()
         if column.max_age is None or not isinstance(newest, datetime):
             continue
         if now - newest > parse_duration(column.max_age):

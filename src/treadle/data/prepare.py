@@ -6,24 +6,45 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from treadle.data.past import look_back_asof, look_back_window
 from treadle.data.split import assign_splits
-from treadle.data.sql import collect, parse
+from treadle.data.sql import collect, collect_columns, collect_names, parse
 from treadle.data.tables import load_tables
 from treadle.experiment.spec import Data
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split, TreadleError
 
+_ROLES = (ROW, PREDICT_AT, LABEL, WEIGHT)
+
 
 @dataclass(frozen=True)
 class Examples:
-    """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT where declared, and the columns known by then."""
+    """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT where declared, and the columns known by then.
 
-    frames: dict[Split, pl.DataFrame]
+    Of the table only what decides about rows is in memory as a whole; the known columns are gathered split by split.
+    """
+
+    table: pl.LazyFrame  # of the examples, with their roles
+    rows: pl.DataFrame  # ROW, the other roles, and the columns of the past, of the rows that are examples
+    splits: pl.Series  # of each of `rows`; null: none takes it
+    known: list[str]
+    past: list[str]
     excluded: dict[str, int]  # rows left out, by reason
+
+    def take(self, split: Split) -> pl.DataFrame:
+        """The examples of a split.
+
+        Raises:
+            TreadleError: a column is of a type that no example can hold.
+        """
+        rows = self.rows.filter((self.splits == split).fill_null(value=False))
+        roles = [name for name in _ROLES if name in rows.columns]
+        gathered = (values for part in collect_columns(self.table, self.known) for values in part[rows[ROW]])
+        return pl.DataFrame([*rows.select(roles), *map(_unify, gathered), *map(_unify, rows.select(self.past))])
 
 
 def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
@@ -32,27 +53,39 @@ def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
     Raises:
         TreadleError: a table, an expression, the contract or the split does not hold; nothing is written then.
     """
-    examples = build_examples(data, root=root, now=now)
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, frame in examples.frames.items():
-        frame.write_parquet(folder / f"{split}.parquet")
-    (folder / "schema.json").write_text(json.dumps(_describe_schema(examples), indent=2) + "\n")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".tables-") as scratch:
+        examples = build_examples(data, root=root, now=now, scratch=Path(scratch))
+        schemas = [_write(examples.take(split), folder / f"{split}.parquet") for split in SPLITS]
+    (folder / "schema.json").write_text(json.dumps(_describe_schema(schemas[0]), indent=2) + "\n")
     (folder / "summary.json").write_text(json.dumps(_summarize(examples), indent=2) + "\n")
 
 
-def build_examples(data: Data, *, root: Path, now: datetime) -> Examples:
-    """Examples with everything that was known when each prediction was to be made, and nothing else."""
+def _write(frame: pl.DataFrame, file: Path) -> pl.Schema:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(file)
+    return frame.schema
+
+
+def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> Examples:
+    """Examples with everything that was known when each prediction was to be made, and nothing else.
+
+    Args:
+        data: what is declared.
+        root: the project; paths of tables are relative to it.
+        now: judges the freshness of tables.
+        scratch: a folder for copies of the tables, which the examples read as long as they are used.
+    """
     spec = data.examples
-    tables = load_tables(data, root=root, now=now)
-    rows, excluded = _exclude(_add_roles(tables[spec.table].with_row_index(ROW), data), data)
-    frame = _look_back(rows, tables, data)
-    kept = list(dict.fromkeys([*spec.known, *_past_columns(data)]))
-    splits = assign_splits(frame, data.split)
-    roles = [name for name in (ROW, PREDICT_AT, LABEL, WEIGHT) if name in frame.columns]
-    frame = frame.select(*roles, *(_unify(frame[name]) for name in kept))
-    frames = {name: frame.filter((splits == name).fill_null(value=False)) for name in SPLITS}
+    tables = load_tables(data, root=root, now=now, scratch=scratch)
+    table = _add_roles(tables[spec.table].with_row_index(ROW), data)
+    rows, excluded = _exclude(table, data)
+    rows = _look_back(rows, tables, data)
+    splits = assign_splits(rows, data.split)
     excluded["between the splits"] = splits.null_count()
-    return Examples(frames, excluded)
+    known = list(dict.fromkeys(spec.known))
+    past = [name for name in dict.fromkeys(_past_columns(data)) if name not in known]
+    return Examples(table, rows, splits, known, past, excluded)
 
 
 def _look_back(rows: pl.DataFrame, tables: dict[str, pl.LazyFrame], data: Data) -> pl.DataFrame:
@@ -68,6 +101,7 @@ def _look_back(rows: pl.DataFrame, tables: dict[str, pl.LazyFrame], data: Data) 
         look_back_window(rows.lazy(), history, tables[history.table], key=f"data.examples.history.{name}")
         for name, history in spec.history.items()
     ]
+    rows = rows.drop(_past_columns(data), strict=False)  # a key of theirs may have the same name
     return pl.concat([rows, *collect(*parts, key="data.examples")], how="horizontal")
 
 
@@ -89,14 +123,16 @@ def _cast_label(label: pl.Expr, data: Data) -> pl.Expr:
     return label.cast(pl.Float64)
 
 
-def _exclude(rows: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, int]]:
+def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, int]]:
     """Leave rows out by the declared reasons, in order; then hold what every example must have."""
-    (frame,) = collect(rows, key="data.examples")
+    present = collect_names(table, key="data.examples")
+    wanted = [name for name in dict.fromkeys([*_ROLES, *_deciding_columns(data)]) if name in present]
+    (frame,) = collect(table.select(wanted), key="data.examples")
     excluded: dict[str, int] = {}
     for reason, condition in data.examples.exclude.items():
         key = f"data.examples.exclude.{reason}"
-        (matched,) = collect(frame.lazy().select(parse(condition, key=key).fill_null(value=False)), key=key)
-        outside = matched.to_series()
+        (matched,) = collect(table.select(parse(condition, key=key).fill_null(value=False)), key=key)
+        outside = matched.to_series()[frame[ROW]]
         excluded[reason] = int(outside.sum())
         frame = frame.filter(~outside)
     for role in (LABEL, PREDICT_AT, WEIGHT):
@@ -110,6 +146,14 @@ def _exclude(rows: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, in
         found = frame[LABEL].unique().sort().head(5).to_list()
         raise TreadleError(f"data.examples.label: a binary label is true or false, found {found}")
     return frame, excluded
+
+
+def _deciding_columns(data: Data) -> list[str]:
+    """Columns of the table that decide about rows: keys of what is looked up in the past, and the split's."""
+    keys = [column for asof in data.examples.asof.values() for column in asof.by]
+    keys += [column for history in data.examples.history.values() for column in history.by]
+    split = getattr(data.split, "column", None)
+    return keys if split is None else [*keys, split]
 
 
 def _past_columns(data: Data) -> list[str]:
@@ -138,22 +182,19 @@ def _unify(values: pl.Series) -> pl.Series:
     )
 
 
-def _describe_schema(examples: Examples) -> dict[str, str]:
-    frame = examples.frames["train"]
-    roles = {ROW, PREDICT_AT, LABEL, WEIGHT}
-    return {name: str(dtype) for name, dtype in frame.schema.items() if name not in roles}
+def _describe_schema(schema: pl.Schema) -> dict[str, str]:
+    return {name: str(dtype) for name, dtype in schema.items() if name not in _ROLES}
 
 
 def _summarize(examples: Examples) -> dict[str, Any]:
+    rows = {split: examples.rows.filter((examples.splits == split).fill_null(value=False)) for split in SPLITS}
     return {
-        "rows": {name: len(frame) for name, frame in examples.frames.items()},
+        "rows": {name: len(frame) for name, frame in rows.items()},
         "left_out": examples.excluded,
-        "label_mean": {
-            name: frame[LABEL].mean() for name, frame in examples.frames.items() if frame[LABEL].dtype.is_numeric()
-        },
+        "label_mean": {name: frame[LABEL].mean() for name, frame in rows.items() if frame[LABEL].dtype.is_numeric()},
         "period": {
             name: [str(frame[PREDICT_AT].min()), str(frame[PREDICT_AT].max())]
-            for name, frame in examples.frames.items()
+            for name, frame in rows.items()
             if PREDICT_AT in frame.columns
         },
     }

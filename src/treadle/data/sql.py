@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from treadle.schema import TreadleError
+
+CELLS = 1 << 24  # values that are in memory at once, where not all columns are needed together
 
 
 def parse(text: str, *, key: str) -> pl.Expr:
@@ -34,5 +37,34 @@ def collect(*frames: pl.LazyFrame, key: str) -> list[pl.DataFrame]:
     try:
         return pl.collect_all(frames)
     except PolarsError as error:
-        reason = str(error).split("\n\n", 1)[0]
-        raise TreadleError(f"{key}: the expressions do not fit the columns: {reason}") from error
+        raise _refuse(error, key) from error
+
+
+def collect_names(frame: pl.LazyFrame, *, key: str) -> list[str]:
+    """The columns of a plan; errors as in `collect`."""
+    try:
+        return frame.collect_schema().names()
+    except PolarsError as error:
+        raise _refuse(error, key) from error
+
+
+def sink(frame: pl.LazyFrame, path: Path, *, key: str) -> pl.LazyFrame:
+    """Run a plan into a Parquet file, in the order of its rows and in little memory; errors as in `collect`."""
+    try:
+        frame.sink_parquet(path, compression="lz4", statistics=False)
+    except PolarsError as error:
+        raise _refuse(error, key) from error
+    return pl.scan_parquet(path)
+
+
+def collect_columns(frame: pl.LazyFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Some columns at a time, so that a wide and long table is never whole in memory."""
+    num_rows = frame.select(pl.len()).collect().item()
+    step = max(1, CELLS // max(1, num_rows))
+    for start in range(0, len(columns), step):
+        yield frame.select(columns[start : start + step]).collect()
+
+
+def _refuse(error: PolarsError, key: str) -> TreadleError:
+    reason = str(error).split("\n\n", 1)[0]
+    return TreadleError(f"{key}: the expressions do not fit the columns: {reason}")

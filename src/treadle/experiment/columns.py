@@ -12,20 +12,13 @@ from typing import Any
 
 import polars as pl
 
+from treadle.experiment.cells import DTYPES
 from treadle.experiment.expressions import ExpressionError, Fault, list_columns, parse_expression, run, split_aggregate
 from treadle.experiment.lineage import Graph, find_leaks, trace_experiment
 from treadle.experiment.problems import NO_HINT, Hint, nearest
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
 from treadle.schema import LABEL
 
-DTYPES: dict[str, pl.DataType] = {
-    "int": pl.Int64(),
-    "float": pl.Float64(),
-    "bool": pl.Boolean(),
-    "str": pl.String(),
-    "date": pl.Date(),
-    "datetime": pl.Datetime("us"),
-}
 _MADE = ("data.examples.asof.", "data.examples.history.", "features.derive.")
 _ENCODERS = ("Vocabulary", "Hashing")
 _TRANSFORMS = ("Impute", "Standardize", "Quantile", "PiecewiseLinear", "Cyclic")

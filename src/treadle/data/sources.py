@@ -1,0 +1,160 @@
+"""The files of a table: opened as they are, and cast to what the table declares, as lazy plans."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from treadle.data.contract import NUM_EXAMPLES, Breach
+from treadle.experiment.cells import lost_mark, read_cells
+from treadle.experiment.files import list_files
+from treadle.experiment.problems import nearest
+from treadle.experiment.spec import Table
+from treadle.experiment.text_files import SUFFIXES, explain, find_ragged, is_text_file, scan_text
+from treadle.schema import TreadleError
+
+LOST = "__lost"  # mark of a row that holds a value which its declared type cannot
+SHORT = "__short"  # mark of a row of a text file that may have fewer fields than the header
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of a table, its columns as they are in the file."""
+
+    file: Path
+    rows: pl.LazyFrame
+    schema: dict[str, pl.DataType]
+    is_text: bool
+
+    def cast(self, spec: Table) -> pl.LazyFrame:
+        """The declared columns in their declared types, then two marks of each row: LOST and SHORT."""
+        last = pl.col(list(self.schema)[-1])
+        short = last.is_null() if self.is_text else last.is_null() & pl.lit(value=False)
+        cells = read_cells(self.rows, spec.columns, schema=self.schema, keep=[short.alias(SHORT)])
+        lost = pl.any_horizontal(lost_mark(name) for name in spec.columns)
+        return cells.select(*(pl.col(name) for name in spec.columns), lost.alias(LOST), pl.col(SHORT))
+
+    def find_losses(self, spec: Table, *, place: str) -> Iterator[Breach]:
+        """The values that their declared types cannot hold, by column."""
+        cells = read_cells(self.rows, spec.columns, schema=self.schema)
+        marks = cells.select(pl.col(lost_mark(name)).sum().alias(name) for name in spec.columns)
+        for name, count in marks.collect(engine="streaming").row(0, named=True).items():
+            if count:
+                yield Breach(name, f"must be of type {spec.columns[name].dtype}", count, self._show(spec, name, place))
+
+    def _show(self, spec: Table, name: str, place: str) -> list[str]:
+        column = spec.columns[name]
+        kept = [pl.col("__row"), pl.col(column.source or name).alias("__raw")]
+        numbered = self.rows.with_row_index("__row", offset=1)
+        cells = read_cells(numbered, {name: column}, schema=self.schema, keep=kept).filter(lost_mark(name))
+        lost = cells.select("__row", "__raw").head(NUM_EXAMPLES).collect(engine="streaming")
+        return [f"{place}row {row:,}: {value!r}" for row, value in lost.iter_rows()]
+
+
+def open_sources(spec: Table, *, key: str, root: Path, scratch: Path) -> list[Source]:
+    """The files of a table, which have all its columns.
+
+    Raises:
+        TreadleError: there is no file, one cannot be read, one lacks a column, or two differ in their columns.
+    """
+    files = list_files(spec.path, root=root)
+    if not files:
+        raise TreadleError(f"{key}.path: no file at {spec.path!r}; `dvc pull` fetches versioned data")
+    sources = [_open(file, spec, key=key, scratch=scratch) for file in files]
+    if len({source.is_text for source in sources}) > 1:
+        kinds = sorted({source.file.suffix for source in sources})
+        raise TreadleError(f"{key}.path: the files of a table are of one kind, found {kinds}")
+    _require_columns(sources[0], spec, key=key)
+    for source in sources[1:]:
+        _require_same(sources[0], source, key=key)
+    return sources
+
+
+def refuse_ragged(sources: list[Source], spec: Table, *, key: str) -> None:
+    """Raise where a row of a text file has fewer fields than its header."""
+    for source in sources:
+        found = find_ragged(source.file, spec)
+        if found:
+            raise TreadleError(f"{key}.path: {source.file}: {found}")
+
+
+def explain_sources(error: PolarsError, sources: list[Source], spec: Table, *, key: str) -> TreadleError:
+    """Which file the parser stumbled over, and where in it."""
+    for source in sources:
+        try:
+            source.rows.select(pl.len(), pl.all().null_count()).collect(engine="streaming")
+        except PolarsError as own:
+            told = explain(own, source.file, spec) if source.is_text else f"{source.file}: {_first_line(own)}"
+            return TreadleError(f"{key}.path: {told}")
+    return TreadleError(f"{key}.path: cannot read {spec.path}: {_first_line(error)}")
+
+
+class RowNames:
+    """Names rows of a table as their files do: "row 3", or "b.csv row 1" where there are several files."""
+
+    def __init__(self, sources: list[Source]) -> None:
+        self._sources = sources
+
+    def __call__(self, row: int) -> str:
+        """The name of a row, counted from 1 over all files."""
+        if len(self._sources) == 1:
+            return f"row {row:,}"
+        for source, length in zip(self._sources, self._lengths, strict=True):
+            if row <= length:
+                return f"{source.file.name} row {row:,}"
+            row -= length
+        raise AssertionError("the row is one of the table's")
+
+    @cached_property
+    def _lengths(self) -> list[int]:
+        return [source.rows.select(pl.len()).collect(engine="streaming").item() for source in self._sources]
+
+
+def merge_losses(sources: list[Source], spec: Table) -> list[Breach]:
+    """The breaches of all files together, one a column; rows are counted in their own file."""
+    merged: dict[str, Breach] = {}
+    for source in sources:
+        place = f"{source.file.name} " if len(sources) > 1 else ""
+        for breach in source.find_losses(spec, place=place):
+            before = merged.get(breach.column, replace(breach, count=0, examples=[]))
+            examples = [*before.examples, *breach.examples][:NUM_EXAMPLES]
+            merged[breach.column] = replace(breach, count=before.count + breach.count, examples=examples)
+    return [merged[name] for name in spec.columns if name in merged]
+
+
+def _open(file: Path, spec: Table, *, key: str, scratch: Path) -> Source:
+    is_text = is_text_file(file, spec)
+    if not is_text and file.suffix.lower() != ".parquet":
+        rule = f"a table is read from Parquet or from text ({', '.join(SUFFIXES)}), found {file.name!r}"
+        raise TreadleError(f"{key}.path: {rule}; a text of another suffix needs the table's `separator`")
+    try:
+        rows = scan_text(file, spec, scratch=scratch) if is_text else pl.scan_parquet(file)
+        schema = dict(rows.collect_schema())
+    except PolarsError as error:
+        told = explain(error, file, spec) if is_text else f"cannot read {file}: {_first_line(error)}"
+        raise TreadleError(f"{key}.path: {told}") from error
+    return Source(file, rows, schema, is_text)
+
+
+def _require_columns(source: Source, spec: Table, *, key: str) -> None:
+    for name, column in spec.columns.items():
+        wanted = column.source or name
+        if wanted not in source.schema:
+            hint = nearest(wanted, source.schema)
+            raise TreadleError(f"{key}.columns.{name}: {spec.path} has no such column. {hint}")
+
+
+def _require_same(first: Source, other: Source, *, key: str) -> None:
+    for column in first.schema.keys() ^ other.schema.keys():
+        here, there = (first, other) if column in first.schema else (other, first)
+        rule = f"{there.file} has no column {column!r}, which {here.file.name} has"
+        raise TreadleError(f"{key}.path: {rule}; the files of a table have the same columns")
+
+
+def _first_line(error: PolarsError) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,171 @@
+"""From a value as a file or a served row gives it to its declared type: the same for check, training and serving."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import polars as pl
+from polars.exceptions import PanicException, PolarsError
+
+from treadle.experiment.spec import Column
+
+DTYPES: dict[str, pl.DataType] = {
+    "int": pl.Int64(),
+    "float": pl.Float64(),
+    "bool": pl.Boolean(),
+    "str": pl.String(),
+    "date": pl.Date(),
+    "datetime": pl.Datetime("us"),
+}
+TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")  # in any case of letters
+
+_BLANKS = " \u00a0\u2009\u202f"  # space, no-break, thin, narrow no-break
+_APOSTROPHES = "'\u2019"
+_DATE = r"^\d{4}-\d\d-\d\d$"
+_MOMENT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?$"
+_MOMENT_WITH_OFFSET = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)$"
+_SAMPLE = datetime(2021, 1, 1, 13, 45, 56, tzinfo=UTC)
+
+
+def is_text(dtype: pl.DataType) -> bool:
+    """Whether values of the type are read as texts."""
+    return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
+
+
+def read_cells(
+    rows: pl.LazyFrame,
+    columns: Mapping[str, Column],
+    *,
+    schema: Mapping[str, pl.DataType],
+    keep: Sequence[pl.Expr] = (),
+) -> pl.LazyFrame:
+    """The declared columns in their declared types; null where a value is missing, or cannot be read.
+
+    Args:
+        rows: as a file or a caller gives them; a column stands under its `source` where it has one.
+        columns: what is declared.
+        schema: of `rows`.
+        keep: further expressions over `rows`.
+
+    Returns:
+        The columns, then for each `lost_mark(name)`: whether a value is there that its type cannot hold; then `keep`.
+    """
+    sources = [(name, column, schema[column.source or name]) for name, column in columns.items()]
+    present = [
+        _mark_missing(pl.col(column.source or name), dtype, column).alias(f"__present {name}")
+        for name, column, dtype in sources
+    ]
+    values = [_convert(pl.col(f"__present {name}"), dtype, column).alias(name) for name, column, dtype in sources]
+    kept = [expression.meta.output_name() for expression in keep]
+    lost = [
+        (pl.col(f"__present {name}").is_not_null() & pl.col(name).is_null()).alias(lost_mark(name)) for name in columns
+    ]
+    # In steps, each of which uses the last one's columns: as one expression each part would run several times.
+    staged = rows.select(*present, *(expression.alias(f"__{index}") for index, expression in enumerate(keep)))
+    return staged.with_columns(values).select(
+        *(pl.col(name) for name in columns),
+        *lost,
+        *(pl.col(f"__{index}").alias(name) for index, name in enumerate(kept)),
+    )
+
+
+def lost_mark(name: str) -> str:
+    """The name of the column that says where values of a column were lost; no declared one begins like that."""
+    return f"__lost {name}"
+
+
+def reads_back(column: Column) -> bool:
+    """Whether the column's `format` can be parsed: a date that is written by it comes back.
+
+    The name of a time zone ("%Z") does not: which offset it means differs from place to place.
+    """
+    sample, text = pl.Series([_SAMPLE], dtype=pl.Datetime("us", "UTC")), column.format or ""
+    if "%Z" in text:
+        return False
+    try:
+        written = sample.dt.to_string(text)
+        read = pl.select(_convert(pl.lit(written), pl.String(), column)).item()
+    except (PolarsError, PanicException):
+        return False
+    return read is not None and (read.year, read.month, read.day) == (_SAMPLE.year, _SAMPLE.month, _SAMPLE.day)
+
+
+def _mark_missing(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
+    """Null for blanks and the column's own marks, also where these are numbers already; NaN is no value either."""
+    marks = [mark.strip() for mark in column.missing]
+    if is_text(dtype):
+        text, blank = value.cast(pl.String), [""]
+        not_numbers = ["NaN", "nan"] if column.dtype == "float" else []
+        return pl.when(text.str.strip_chars().is_in(marks + blank + not_numbers).not_()).then(text)
+    value = value.fill_nan(None) if dtype.is_float() else value
+    numbers = pl.Series(marks, dtype=pl.String).cast(pl.Float64, strict=False).drop_nulls().to_list()
+    if dtype.is_numeric() and numbers:
+        return pl.when(value.cast(pl.Float64).is_in(numbers).not_()).then(value)
+    return value
+
+
+def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
+    if is_text(dtype) and column.dtype != "str":
+        return _read_text(value.str.strip_chars(), column)
+    if dtype.is_float() and column.dtype == "int":
+        value = pl.when(value == value.floor()).then(value)
+    return value.cast(DTYPES[column.dtype], strict=False)
+
+
+def _read_text(text: pl.Expr, column: Column) -> pl.Expr:
+    match column.dtype:
+        case "bool":
+            lower = text.str.to_lowercase()
+            return pl.when(lower.is_in(TRUE)).then(statement=True).when(lower.is_in(FALSE)).then(statement=False)
+        case "date":
+            return _read_date(text, column.format)
+        case "datetime":
+            return _read_moment(text, column.format)
+        case _:
+            return _plain_number(text, column).cast(DTYPES[column.dtype], strict=False)
+
+
+def _plain_number(text: pl.Expr, column: Column) -> pl.Expr:
+    """The digits as Python writes them: no mark between groups, a point before the fraction."""
+    if column.thousands is not None:
+        mark, point = _class_of(column.thousands), re.escape(column.decimal)
+        grouped = text.str.contains(rf"^[+-]?\d{{1,3}}({mark}\d{{2,3}})*{mark}\d{{3}}({point}\d*)?$")
+        text = pl.when(grouped).then(text.str.replace_all(mark, "")).otherwise(text)
+    if column.decimal == ",":
+        alone = text.str.contains(".", literal=True).not_()
+        text = pl.when(alone).then(text.str.replace(",", ".", literal=True))
+    return text
+
+
+def _class_of(mark: str) -> str:
+    alike = _BLANKS if mark in _BLANKS else _APOSTROPHES if mark in _APOSTROPHES else mark
+    return f"[{alike}]"
+
+
+def _read_date(text: pl.Expr, form: str | None) -> pl.Expr:
+    if form is not None:
+        return text.str.to_date(form, strict=False)
+    return pl.when(text.str.contains(_DATE)).then(text).str.to_date("%Y-%m-%d", strict=False)
+
+
+def _read_moment(text: pl.Expr, form: str | None) -> pl.Expr:
+    """A moment in UTC; a text without an offset is taken as UTC. Without a format: ISO 8601."""
+    if form is not None:
+        return _parse(text, form, with_offset=any(mark in form for mark in ("%z", "%:z", "%#z", "%+")))
+    iso = text.str.replace(" ", "T", literal=True)
+    plain, with_offset = (pl.when(iso.str.contains(shape)).then(iso) for shape in (_MOMENT, _MOMENT_WITH_OFFSET))
+    return pl.coalesce(
+        _parse(plain, "%Y-%m-%dT%H:%M:%S%.f", with_offset=False),
+        _parse(plain, "%Y-%m-%dT%H:%M", with_offset=False),
+        _parse(with_offset, "%Y-%m-%dT%H:%M:%S%.f%#z", with_offset=True),
+        _parse(with_offset, "%Y-%m-%dT%H:%M%#z", with_offset=True),
+        _read_date(text, None).cast(pl.Datetime("us")),
+    )
+
+
+def _parse(text: pl.Expr, form: str, *, with_offset: bool) -> pl.Expr:
+    zone = "UTC" if with_offset else None
+    moment = text.str.to_datetime(form, time_unit="us", time_zone=zone, strict=False)
+    return moment.dt.replace_time_zone(None)

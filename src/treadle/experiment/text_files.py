@@ -1,0 +1,169 @@
+"""Text files with a header (CSV and its relatives), read the same way by the check and by the stage `prepare`.
+
+Polars reads UTF-8; a file in another encoding is written anew in UTF-8 first.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from treadle.experiment.spec import Table
+from treadle.schema import TreadleError
+
+SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+HEAD_BYTES = 4 * 1024 * 1024  # that a head is taken from
+
+_SEPARATORS = {".tsv": "\t", ".tab": "\t"}
+_PYTHON_NAMES = {"utf-8": "utf-8-sig", "latin-1": "latin-1", "windows-1252": "cp1252", "utf-16": "utf-16"}
+
+
+def is_text_file(file: Path, table: Table) -> bool:
+    """Whether the file is read as text: by its suffix, or because the table says how its fields are separated."""
+    suffix = file.suffix.lower()
+    return suffix in SUFFIXES or (table.separator is not None and suffix != ".parquet")
+
+
+def find_separator(file: Path, table: Table) -> str:
+    """The table's own, or the one that the suffix stands for."""
+    return table.separator or _SEPARATORS.get(file.suffix.lower(), ",")
+
+
+def scan_text(file: Path, table: Table, *, scratch: Path) -> pl.LazyFrame:
+    """Every column of the file as texts; lines with no value at all are left out where there are several columns.
+
+    Raises:
+        TreadleError: the file is not in its encoding.
+        PolarsError: it cannot be parsed; `explain` says more.
+    """
+    source = file if table.encoding == "utf-8" else _rewrite(file, table, scratch)
+    frame = pl.scan_csv(source, **_options(file, table))
+    if len(frame.collect_schema()) > 1:
+        frame = frame.filter(pl.any_horizontal(pl.all().is_not_null()))
+    return frame
+
+
+def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
+    """The first rows as `scan_text` gives them.
+
+    Raises:
+        TreadleError: the file is not in its encoding, or cannot be parsed.
+    """
+    with file.open("rb") as stream:
+        raw = stream.read(HEAD_BYTES)
+    decoder = codecs.getincrementaldecoder(_PYTHON_NAMES[table.encoding])()
+    try:
+        text = decoder.decode(raw, final=len(raw) < HEAD_BYTES)
+    except UnicodeDecodeError as error:
+        raise _refuse_encoding(file, table) from error
+    if len(raw) == HEAD_BYTES:
+        text = _cut(text, table.quote)
+    try:
+        frame = pl.scan_csv(io.BytesIO(text.encode()), **_options(file, table), n_rows=num_rows).collect()
+    except PolarsError as error:
+        raise explain(error, file, table) from error
+    if frame.width > 1:
+        frame = frame.filter(pl.any_horizontal(pl.all().is_not_null()))
+    return frame
+
+
+def explain(error: PolarsError, file: Path, table: Table) -> TreadleError:
+    """The parser's error, with the row where the trouble begins if a second, slower look finds it."""
+    try:
+        found = _read_strictly(file, table)
+    except UnicodeError:
+        return _refuse_encoding(file, table)
+    return TreadleError(f"{file}: {found or str(error).splitlines()[0]}")
+
+
+def find_ragged(file: Path, table: Table) -> str:
+    """The first row with more or fewer fields than the header, in words; Polars fills a short one with nulls.
+
+    Fields over several lines are judged by a second, slower look, which happens only where a line seems wrong.
+    """
+    if table.encoding != "utf-8":
+        return _read_strictly(file, table)
+    options: dict[str, Any] = {"has_header": False, "new_columns": ["line"], "truncate_ragged_lines": True}
+    lines = pl.scan_csv(file, separator="\x1f", quote_char=None, infer_schema=False, **options)
+    line = pl.col("line")
+    if table.quote:
+        line = line.str.replace_all(f"{table.quote}[^{table.quote}]*{table.quote}", "")
+    counts = line.str.count_matches(find_separator(file, table), literal=True)
+    wanted = lines.head(1).select(counts).collect().item()
+    left_open = line.str.contains(table.quote, literal=True) if table.quote else pl.lit(value=False)
+    odd = lines.select((counts.ne(wanted) | left_open).any()).collect(engine="streaming").item()
+    return _read_strictly(file, table) if odd else ""
+
+
+def _options(file: Path, table: Table) -> dict[str, Any]:
+    quote = table.quote
+    return {
+        "separator": find_separator(file, table),
+        "quote_char": quote or None,
+        "infer_schema": False,
+        "with_column_names": lambda names: [name.replace(quote * 2, quote) if quote else name for name in names],
+    }
+
+
+def _cut(text: str, quote: str) -> str:
+    """Whole lines, the last of which is not inside a quoted field."""
+    end = text.rfind("\n")
+    while end >= 0 and quote and text.count(quote, 0, end) % 2:
+        end = text.rfind("\n", 0, end)
+    return text[: end + 1]
+
+
+def _rewrite(file: Path, table: Table, scratch: Path) -> Path:
+    """The file in UTF-8, in the folder `scratch`."""
+    written = scratch / f"{len(list(scratch.iterdir()))}-{file.name}"
+    try:
+        with _open(file, table) as stream, written.open("w", encoding="utf-8", newline="") as copy:
+            shutil.copyfileobj(stream, copy, 1024 * 1024)
+    except UnicodeError as error:
+        raise _refuse_encoding(file, table) from error
+    return written
+
+
+def _open(file: Path, table: Table) -> io.TextIOWrapper:
+    return file.open(encoding=_PYTHON_NAMES[table.encoding], newline="")
+
+
+def _refuse_encoding(file: Path, table: Table) -> TreadleError:
+    name = _PYTHON_NAMES[table.encoding]
+    place, found = "", b""
+    if table.encoding != "utf-16":  # whose lines do not end in one byte
+        with file.open("rb") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    line.decode(name)
+                except UnicodeDecodeError as error:
+                    place, found = f"line {number:,}: ", line[max(0, error.start - 20) : error.end + 20]
+                    break
+    others = "declare the table's `encoding`: latin-1, windows-1252 or utf-16"
+    return TreadleError(f"{file}: {place}not {table.encoding.upper()}{f', found {found!r}' if found else ''}; {others}")
+
+
+def _read_strictly(file: Path, table: Table) -> str:
+    """What is wrong with the first row that is, by Python's own reader."""
+    quoting: Any = csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE
+    number = 0
+    with _open(file, table) as stream:
+        reader = csv.reader(
+            stream, delimiter=find_separator(file, table), quotechar=table.quote or None, quoting=quoting, strict=True
+        )
+        try:
+            width = len(next(reader, []))
+            for row in reader:
+                number += bool(row)
+                if row and len(row) != width:
+                    return f"row {number:,} has {len(row)} fields, the header has {width}: {row[:3]!r}, …"
+        except csv.Error as error:
+            return f"row {number + 1:,}: {error}"
+    return ""
