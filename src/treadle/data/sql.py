@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
+from treadle.experiment.widen import to_expr
 from treadle.schema import TreadleError
 
 CELLS = 1 << 24  # values that are in memory at once, where not all columns are needed together
@@ -20,7 +21,7 @@ def parse(text: str, *, key: str) -> pl.Expr:
         TreadleError: the text is not an expression that Polars knows.
     """
     try:
-        return pl.sql_expr(text)
+        return to_expr(text)
     except PolarsError as error:
         raise TreadleError(f"{key}: {text!r} is not an SQL expression: {error}") from error
 

@@ -17,6 +17,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from treadle.experiment.problems import NO_HINT, Hint, nearest
+from treadle.experiment.widen import to_expr
 
 DIALECT = "duckdb"  # of those that SQLGlot reads, the nearest to what Polars runs
 AGGREGATES = ("AVG", "SUM", "COUNT")  # of a history
@@ -68,7 +69,7 @@ def run(text: str, rows: pl.DataFrame) -> pl.Series:
     """
     parse_expression(text)
     try:
-        return rows.select(pl.sql_expr(text).alias("value")).to_series()
+        return rows.select(to_expr(text).alias("value")).to_series()
     except (PolarsError, PanicException) as error:
         raise ExpressionError(_describe(text, error, rows)) from error
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from treadle.experiment.build import build
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Block, Features
+from treadle.experiment.widen import to_expr
 from treadle.features.fitted import Chain, Encoder, Transform
 from treadle.schema import TreadleError
 
@@ -111,7 +112,7 @@ class Featurizer(nn.Module):
         lazy = frame.lazy()
         for name, text in self.spec.derive.items():
             try:
-                lazy = lazy.with_columns(pl.sql_expr(text).alias(name))
+                lazy = lazy.with_columns(to_expr(text).alias(name))
             except PolarsError as error:
                 raise TreadleError(f"features.derive.{name}: {text!r} is not an SQL expression: {error}") from error
         try:
