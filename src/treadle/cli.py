@@ -104,10 +104,27 @@ def _build_parser() -> argparse.ArgumentParser:
         metavar="PREFIX",
         help="your own package, where the bundle uses it",
     )
+    _add_init(add("init", _init, "Make a project from a table: its columns read, judged, and written down."))
     completion = add("completion", _completion, "Print the completion script of a shell.")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
     completion.add_argument("--words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser
+
+
+def _add_init(init: argparse.ArgumentParser) -> None:
+    init.add_argument("folder", metavar="NAME", type=Path, help="the new project's folder")
+    source = "CSV, TSV or Parquet, several files or patterns; or sqlite:///file.db, postgresql://host/database"
+    init.add_argument("--from", dest="sources", nargs="+", required=True, metavar="FILE", help=source)
+    init.add_argument("--target", required=True, metavar="COLUMN", help="what is to be predicted")
+    init.add_argument("--time", metavar="COLUMN", help="the moment of the prediction: the future is tested on")
+    init.add_argument("--group", metavar="COLUMN", help="no value of it stands in two splits")
+    init.add_argument("--task", choices=["binary", "multiclass", "regression"], help="where the target does not tell")
+    init.add_argument("--positive", metavar="VALUE", help="of two, the one that counts as true")
+    many: dict[str, Any] = {"nargs": "+", "default": [], "metavar": "COLUMN"}
+    init.add_argument("--keep", **many, help="take these in, though they look like a leak or an identifier")
+    init.add_argument("--drop", **many, help="leave these out")
+    init.add_argument("--missing", **{**many, "metavar": "TEXT"}, help="further texts that mean no value")
+    init.add_argument("--table", metavar="NAME", help="of a database")
 
 
 def _find_own_packages() -> None:
@@ -330,6 +347,27 @@ def _predict(options: argparse.Namespace) -> None:
     predicted = bundle.predict(read_rows(options.rows))
     write_rows(predicted, options.output)
     _say(f"{len(predicted):,} rows  {options.output}")
+
+
+def _init(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from treadle.scaffold.init import Origin, init
+    from treadle.scaffold.plan import Request
+    from treadle.scaffold.summary import print_summary
+
+    request = Request(
+        target=options.target,
+        time=options.time,
+        group=options.group,
+        task=options.task,
+        positive=options.positive,
+        keep=tuple(options.keep),
+        drop=tuple(options.drop),
+    )
+    origin = Origin(options.sources, table=options.table, missing=options.missing)
+    made = init(options.folder, origin=origin, request=request)
+    print_summary(made, Console(width=None if sys.stdout.isatty() else 120))
 
 
 def _completion(options: argparse.Namespace) -> None:

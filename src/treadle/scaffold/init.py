@@ -1,0 +1,208 @@
+"""`treadle init`: a project from a table, whole or not at all."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json
+import keyword
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from treadle.experiment.check import check, find_warnings
+from treadle.experiment.compose import compose
+from treadle.scaffold.database import export_table, is_database
+from treadle.scaffold.plan import Plan, Request, make_plan
+from treadle.scaffold.profile import profile_table
+from treadle.scaffold.source import Source, find_source
+from treadle.scaffold.write import Project, write_files
+from treadle.schema import TreadleError
+
+SMALL = 50 << 20  # bytes of data up to which the DVC remote goes into git
+_DVC_CONFIG = """\
+[core]
+    analytics = false
+    check_update = false
+    autostage = false
+    remote = store
+['remote "store"']
+    url = ../.dvcstore
+    verify = true
+"""
+
+
+@dataclass(frozen=True)
+class Scaffolded:
+    """What was made, to be told."""
+
+    folder: Path
+    plan: Plan
+    project: Project
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the rows come from."""
+
+    sources: Sequence[str]  # files, patterns of files, or one database
+    table: str | None = None  # of a database
+    missing: Sequence[str] = ()  # texts that mean "no value", besides the usual ones
+
+
+def init(folder: Path, *, origin: Origin, request: Request) -> Scaffolded:
+    """Scaffold a project in `folder`, which must not exist: files, git, DVC.
+
+    Raises:
+        TreadleError: the table cannot be used as asked. Nothing is left behind then.
+    """
+    if folder.exists():
+        raise TreadleError(f"{folder} exists already; nothing was changed. Give another name, or remove it")
+    if not folder.parent.is_dir():
+        raise TreadleError(f"no folder {folder.parent} to make {folder.name} in")
+    package = name_package(folder.name)
+    with _aside(folder) as made:
+        scaffolded = fill(made, title=folder.name, package=package, origin=origin, request=request)
+        _version(made, within=folder.parent)
+    return replace(scaffolded, folder=folder)
+
+
+def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Request) -> Scaffolded:
+    """Write the project's files into an empty folder: data, configuration, tests, README.
+
+    Args:
+        folder: an empty one.
+        title: of the README.
+        package: name for Python and the configuration, as `name_package` gives it.
+        origin: where the rows come from.
+        request: the target, and what the user says of it.
+
+    Raises:
+        TreadleError: as `init`.
+    """
+    source, words = _fetch(origin, folder)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        profiles = profile_table(source, missing=origin.missing, scratch=Path(scratch))
+    plan = make_plan(profiles, request)
+    data = folder / "data" / package
+    path = _place_files(source, data)
+    requirement, comment = find_requirement()
+    project = Project(
+        title=title,
+        package=package,
+        path=path,
+        origin=words,
+        dialect=source.dialect,
+        treadle=requirement,
+        treadle_comment=comment,
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        is_small=sum(file.stat().st_size for file in data.iterdir()) <= SMALL,
+    )
+    write_files(plan, project, folder)
+    composed = compose(overrides=[], root=folder)
+    find_warnings(check(composed), composed)
+    return Scaffolded(folder, plan, project)
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A folder beside the wanted one, that takes its name when all has gone well."""
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        made.chmod(0o755)
+        yield made
+        made.rename(folder)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
+
+
+def name_package(name: str) -> str:
+    """A name for Python, the configuration and the table: `My shop` gives `my_shop`."""
+    package = re.sub(r"\W+", "_", name, flags=re.ASCII).strip("_").lower()
+    if not package:
+        raise TreadleError(f"{name!r} holds no letter; a project's name begins with one, such as `churn`")
+    package = f"project_{package}" if package[0].isdigit() else package
+    taken = keyword.iskeyword(package) or package in sys.stdlib_module_names or package in {"conf", "data", "tests"}
+    return f"{package}_project" if taken or _is_installed(package) else package
+
+
+def _is_installed(package: str) -> bool:
+    found = importlib.util.find_spec(package)
+    return found is not None and found.origin is not None  # a folder of that name alone is no package
+
+
+def find_requirement() -> tuple[str, str]:
+    """How the project asks for Treadle: this very source where it was installed from one, else its version."""
+    distribution = importlib.metadata.distribution("treadle")
+    origin: dict[str, Any] = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if "vcs_info" in origin:
+        revision = origin["vcs_info"]["commit_id"]
+        return f"treadle[boosting] @ {origin['vcs_info']['vcs']}+{origin['url']}@{revision}", ""
+    if "url" in origin:
+        return f"treadle[boosting] @ {origin['url']}", "  # where it was installed from"
+    major, minor, *_ = distribution.version.split(".")
+    return f"treadle[boosting]>={distribution.version},<{major}.{int(minor) + 1}", ""
+
+
+# --- data ---------------------------------------------------------------------------------------------
+
+
+def _fetch(origin: Origin, made: Path) -> tuple[Source, str]:
+    """The files, and where they came from."""
+    sources, table = origin.sources, origin.table
+    databases = [text for text in sources if is_database(text)]
+    if databases and len(sources) > 1:
+        raise TreadleError("--from: give files, or one database")
+    if databases:
+        exported = export_table(databases[0], table, folder=Path(tempfile.mkdtemp(dir=made)))
+        return find_source([str(exported)]), f"the table {table} of a database"
+    if table is not None:
+        raise TreadleError("--table: names a table of a database; --from gives files")
+    source = find_source(sources)
+    first = f"`{source.files[0].name}`"
+    return source, first if len(source.files) == 1 else f"{len(source.files)} files, the first of them {first}"
+
+
+def _place_files(source: Source, folder: Path) -> str:
+    """Copy the files as they are into the project; the path by which it reads them."""
+    folder.mkdir(parents=True)
+    names = {file: f"{file.stem}.csv" if file.suffix.lower() == ".txt" else file.name for file in source.files}
+    if len(set(names.values())) < len(names):
+        names = {file: f"{index:04d}-{name}" for index, (file, name) in enumerate(names.items())}
+    for file, name in names.items():
+        if file.is_relative_to(folder.parents[1]):  # exported into the project
+            file.rename(folder / name)
+            file.parent.rmdir()
+        else:
+            shutil.copyfile(file, folder / name)
+    base = f"data/{folder.name}"
+    (first, *others) = names.values()
+    return f"{base}/*{Path(first).suffix}" if others else f"{base}/{first}"
+
+
+def _version(made: Path, *, within: Path) -> None:
+    """Git where there is none, DVC with a remote in the folder, and the data under it."""
+    inside = _run("git", "rev-parse", "--is-inside-work-tree", cwd=within, check=False) == 0
+    if inside and _run("git", "check-ignore", "--quiet", str(made), cwd=within, check=False) == 0:
+        inside = False  # what git ignores there is a place of its own
+    if not inside:
+        _run("git", "init", "--quiet", cwd=made)
+    _run(sys.executable, "-m", "dvc", "init", "--quiet", *(["--subdir"] if inside else []), cwd=made)
+    (made / ".dvc" / "config").write_text(_DVC_CONFIG, encoding="utf-8")
+    _run(sys.executable, "-m", "dvc", "add", "--quiet", "data", cwd=made)
+    _run(sys.executable, "-m", "dvc", "push", "--quiet", cwd=made)
+
+
+def _run(*command: str, cwd: Path, check: bool = True) -> int:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603 - git and dvc
+    if check and done.returncode:
+        raise TreadleError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.returncode

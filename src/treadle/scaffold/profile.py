@@ -1,0 +1,224 @@
+"""What each column of a table holds: read once from a sample, then held against every row."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from treadle.experiment.cells import is_lost, read_cell
+from treadle.experiment.spec import Column
+from treadle.scaffold.source import Source
+from treadle.scaffold.texts import MAX_STRAYS, Reading, read_texts
+from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, TreadleError
+
+SAMPLE = 20_000  # rows, evenly from the whole table
+EXACT = 1_000_000  # rows up to which distinct values are counted; beyond, they are estimated
+MAX_LISTED = 100  # distinct values of a column that are listed
+_COUNT = "|rows"  # beside a column of any name but this
+_TEXTS = 2_000  # distinct texts of a column that tell its type
+_RESERVED = {LABEL, WEIGHT, PREDICT_AT, ROW, "known_at", "split"}
+_AWKWARD = re.compile(r"[.${}\[\]=,~\\\"'\n\r\t]+")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One column."""
+
+    name: str  # as the project calls it
+    column: Column  # how it is read
+    num_rows: int
+    num_missing: int
+    num_distinct: int  # missing aside
+    low: Any = None  # smallest value of a number or a moment
+    high: Any = None
+    mean_length: float = 0.0  # of texts, in characters
+    values: tuple[tuple[Any, int], ...] = ()  # each value with its rows, the most frequent first, where they are few
+    note: str = ""  # what to know of how it is read
+
+    @property
+    def num_present(self) -> int:
+        """Rows with a value."""
+        return self.num_rows - self.num_missing
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """The table as a whole."""
+
+    columns: dict[str, Profile]
+    num_rows: int
+    sample: pl.DataFrame  # typed values of up to SAMPLE rows, in the order of the table
+
+
+def profile_table(source: Source, *, missing: Sequence[str], scratch: Path) -> Profiles:
+    """Read every row of a table, in pieces, and tell what its columns hold.
+
+    Args:
+        source: its files.
+        missing: further texts that mean "no value".
+        scratch: a folder for files that are in the way of being read.
+
+    Raises:
+        TreadleError: the files cannot be read, or hold no row.
+    """
+    try:
+        return _profile(source, missing, scratch)
+    except pl.exceptions.PolarsError as error:
+        raise source.explain(error) from error
+
+
+def _profile(source: Source, missing: Sequence[str], scratch: Path) -> Profiles:
+    names = name_columns(source.header)
+    raw = source.scan(scratch=scratch).select(pl.col(old).alias(new) for new, old in names.items())
+    num_rows = int(_collect(raw.select(pl.len())).item())
+    if not num_rows:
+        raise TreadleError(f"{source.files[0]} holds no row: only the header {', '.join(source.header[:5])}")
+    sample = _collect(raw.gather_every(max(1, num_rows // SAMPLE)))
+    notes = {name: _guess(sample[name], source, missing) for name in names}
+    columns = {name: _make_column(name, names[name], notes[name]) for name in names}
+    columns, notes = _settle(raw, columns, notes)
+    profiles = _measure(raw, columns, num_rows, notes)
+    return Profiles(profiles, num_rows, sample.select(_typed(sample.schema, columns)))
+
+
+def name_columns(header: Sequence[str]) -> dict[str, str]:
+    """A name for each column of a file: its own, where that is not reserved here and can stand in a dotted key."""
+    names: dict[str, str] = {}
+    taken = set(header)
+    for position, old in enumerate(header, start=1):
+        new = _AWKWARD.sub("_", old.strip()).strip("_") or f"column_{position}"
+        new = f"{new}_" if new in _RESERVED else new
+        while new != old and (new in names or new in taken):
+            new = f"{new}_"
+        names[new] = old
+    return names
+
+
+def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
+    return frame.collect(engine="streaming")
+
+
+# --- types --------------------------------------------------------------------------------------------
+
+
+def _guess(values: pl.Series, source: Source, missing: Sequence[str]) -> Reading:
+    dtype = values.dtype
+    if dtype == pl.String():
+        counts = values.drop_nulls().str.strip_chars().value_counts(sort=True, name=_COUNT).head(_TEXTS)
+        texts = {text: count for text, count in counts.iter_rows() if text not in missing}
+        reading = read_texts(texts, decimal_comma=source.dialect.get("separator") == ";")
+        if not source.is_text and reading.dtype in {"int", "float", "bool"}:
+            reading = Reading("str")  # a file with types says text and means it: these are codes
+        return replace(reading, missing=sorted({*reading.missing, *missing}))
+    return Reading(_name_type(dtype), reason=f"of type {dtype} in the file" if _name_type(dtype) == "other" else "")
+
+
+def _name_type(dtype: pl.DataType) -> str:
+    if dtype.is_integer():
+        return "int"
+    if dtype.is_float() or dtype.is_decimal():
+        return "float"
+    if isinstance(dtype, pl.Datetime):
+        return "datetime"
+    if dtype == pl.Date():
+        return "date"
+    if dtype == pl.Boolean():
+        return "bool"
+    return "str" if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null) else "other"
+
+
+def _make_column(name: str, source: str, reading: Reading) -> Column:
+    dtype: Any = "str" if reading.dtype == "other" else reading.dtype
+    options: dict[str, Any] = reading.options | ({"source": source} if name != source else {})
+    return Column(dtype=dtype, missing=reading.missing, **options)
+
+
+def _typed(schema: pl.Schema, columns: dict[str, Column]) -> list[pl.Expr]:
+    return [read_cell(pl.col(name), schema[name], column).alias(name) for name, column in columns.items()]
+
+
+def _settle(
+    raw: pl.LazyFrame, columns: dict[str, Column], readings: dict[str, Reading]
+) -> tuple[dict[str, Column], dict[str, Reading]]:
+    """Hold the types of the sample against every row; where values are lost, take them for missing, or read texts."""
+    schema = raw.collect_schema()
+    texts = [name for name, dtype in schema.items() if dtype == pl.String() and columns[name].dtype != "str"]
+    if not texts:
+        return columns, readings
+    lost = {name: is_lost(pl.col(name), pl.String(), columns[name]) for name in texts}
+    counts = _collect(raw.select(*(lost[name].sum().alias(name) for name in texts)))
+    for name in texts:
+        count = counts[name].item()
+        if count:
+            found = _collect(
+                raw.filter(lost[name]).select(pl.col(name).str.strip_chars().unique().head(MAX_STRAYS + 1))
+            )
+            strays = found[name].sort().to_list()
+            columns, readings = _give_way(name, strays, columns, readings)
+    return columns, readings
+
+
+def _give_way(
+    name: str, strays: list[str], columns: dict[str, Column], readings: dict[str, Reading]
+) -> tuple[dict[str, Column], dict[str, Reading]]:
+    old = columns[name]
+    if len(strays) <= MAX_STRAYS:
+        column = old.model_copy(update={"missing": sorted({*old.missing, *strays})})
+        reason = f"numbers or dates, but for {', '.join(map(repr, strays))}"
+    else:
+        column = Column(dtype="str", source=old.source)
+        reason = f"values of several types, such as {strays[0]!r} among those of type {old.dtype}"
+    return {**columns, name: column}, {**readings, name: replace(readings[name], reason=reason)}
+
+
+# --- values -------------------------------------------------------------------------------------------
+
+
+def _measure(
+    raw: pl.LazyFrame, columns: dict[str, Column], num_rows: int, readings: dict[str, Reading]
+) -> dict[str, Profile]:
+    typed = raw.select(_typed(raw.collect_schema(), columns))
+    facts = _collect(typed.select(expr for name in columns for expr in _list_facts(name, columns[name], num_rows)))
+    fact = facts.row(0, named=True)
+    profiles = {}
+    for name, column in columns.items():
+        num_missing = fact[f"{name}|missing"]
+        profiles[name] = Profile(
+            name,
+            column.model_copy(update={"nullable": num_missing > 0}),
+            num_rows,
+            num_missing,
+            fact[f"{name}|distinct"] - (num_missing > 0),
+            fact.get(f"{name}|low"),
+            fact.get(f"{name}|high"),
+            fact.get(f"{name}|length") or 0.0,
+            note=readings[name].reason,
+        )
+    return _list_values(typed, profiles)
+
+
+def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
+    value = pl.col(name)
+    facts = [value.null_count().alias(f"{name}|missing")]
+    facts.append((value.n_unique() if num_rows <= EXACT else value.approx_n_unique()).alias(f"{name}|distinct"))
+    if column.dtype == "str":
+        facts.append(value.str.len_chars().mean().alias(f"{name}|length"))
+    elif column.dtype != "bool":
+        facts += [value.min().alias(f"{name}|low"), value.max().alias(f"{name}|high")]
+    return facts
+
+
+def _list_values(typed: pl.LazyFrame, profiles: dict[str, Profile]) -> dict[str, Profile]:
+    few = [name for name, profile in profiles.items() if profile.num_distinct <= MAX_LISTED]
+    frames = [
+        typed.group_by(pl.col(name).alias("value")).agg(pl.len().alias("rows")).drop_nulls("value") for name in few
+    ]
+    for name, frame in zip(few, pl.collect_all(frames, engine="streaming"), strict=True):
+        counts = frame.sort(["rows", "value"], descending=[True, False]).rows()
+        profiles[name] = replace(profiles[name], values=tuple(counts))
+    return profiles

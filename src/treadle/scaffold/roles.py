@@ -1,0 +1,141 @@
+"""What each column is good for: a number, a category, a moment; or nothing, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from treadle.scaffold.leaks import STRONG, TITLE, score
+from treadle.scaffold.profile import Profile
+from treadle.scaffold.target import Target
+
+Role = Literal["number", "spiky", "category", "hashed", "moment", "out"]
+
+MAX_WORDS = 1_000  # different values up to which each gets a vector of its own
+TEXT_LENGTH = 30  # characters on average, from which texts are sentences
+MANY_DIFFERENT = 0.5  # share of rows with a value of their own, from which texts are names of the rows
+MANY = 100  # different values, below which nothing is an identifier
+SPIKE = 0.5  # share of one value, from which only fine bins tell the others apart
+_ID = re.compile(r"(?i:(^|[\W_])(id|uuid|guid|code|zip|zipcode|postcode|key))$|(?<=[a-z])(Id|ID|Uuid|Code|Key)$")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The use of one column."""
+
+    profile: Profile
+    role: Role
+    reason: str
+    is_suspect: bool = False  # left out because it tells the target
+
+
+def choose_roles(
+    profiles: Mapping[str, Profile],
+    sample: pl.DataFrame,
+    target: Target,
+    *,
+    keep: Collection[str],
+    aside: Mapping[str, str],
+) -> dict[str, Choice]:
+    """A role for every column but the target's.
+
+    Args:
+        profiles: of all columns.
+        sample: rows of them.
+        target: what is to be predicted.
+        keep: columns that are features whatever they tell.
+        aside: columns that are none, each with the reason.
+    """
+    rows, label = target.take(sample)
+    twins = _find_twins(rows)
+    choices: dict[str, Choice] = {}
+    for name, profile in profiles.items():
+        if name == target.name:
+            continue
+        twin = next((other for other in twins.get(name, ()) if other in choices and choices[other].role != "out"), None)
+        if name in aside:
+            choices[name] = Choice(profile, "out", aside[name])
+        elif name in keep:
+            choices[name] = _use(profile, rows[name], "kept as asked")
+        else:
+            choices[name] = _judge(profile, rows[name], label, target, twin)
+    return choices
+
+
+def _find_twins(sample: pl.DataFrame) -> dict[str, list[str]]:
+    """For each column, the others that hold the same values in all rows of the sample."""
+    groups: dict[int, list[str]] = {}
+    for name in sample.columns:
+        fingerprint = hash(tuple(sample[name].cast(pl.String).hash().to_list()))
+        groups.setdefault(fingerprint, []).append(name)
+    return {name: [other for other in group if other != name] for group in groups.values() for name in group}
+
+
+def _judge(profile: Profile, values: pl.Series, label: pl.Series, target: Target, twin: str | None) -> Choice:
+    useless = _find_use(profile, values)
+    if useless is not None:
+        return Choice(profile, "out", useless)
+    if twin is not None:
+        return Choice(profile, "out", f"the same values as {twin!r}")
+    found = score(values, label, task=target.task)
+    if found.is_suspect(target.task):
+        return Choice(profile, "out", found.describe(target.task), is_suspect=True)
+    look = f"look: it alone tells much of the target, {TITLE[target.task]} {found.value:.3f}"
+    return _use(profile, values, look if found.value >= STRONG else "")
+
+
+def _find_use(profile: Profile, values: pl.Series) -> str | None:
+    """Why a column is no feature; None where it can be one."""
+    present, different = profile.num_present, profile.num_distinct
+    if profile.note.startswith("of type"):
+        return f"{profile.note}: neither a number, a text nor a moment"
+    if not present:
+        return "it holds no value"
+    if different == 1 and not profile.num_missing:
+        value = profile.values[0][0] if profile.values else ""
+        return f"constant: {str(value)[:40]!r} in every row"
+    if different <= MANY or not _names_rows(profile, values):
+        return None
+    if profile.column.dtype == "str" and profile.mean_length >= TEXT_LENGTH:
+        return f"free text, {profile.mean_length:.0f} characters on average: no transform here reads sentences"
+    return f"identifier: {different:,} different values in {present:,} rows"
+
+
+def _names_rows(profile: Profile, values: pl.Series) -> bool:
+    """Most rows have a text of their own; or a whole number that is called so, or counts them."""
+    share = profile.num_distinct / profile.num_present
+    if profile.column.dtype == "str":
+        return share > MANY_DIFFERENT
+    if profile.column.dtype != "int":
+        return False
+    if _ID.search(profile.name):
+        return share > MANY_DIFFERENT
+    return share > 0.99 and values.null_count() == 0 and (values.is_sorted() or values.is_sorted(descending=True))  # noqa: PLR2004 - all, but for an estimate
+
+
+def _use(profile: Profile, values: pl.Series, reason: str) -> Choice:
+    dtype, different = profile.column.dtype, profile.num_distinct
+    if dtype in {"date", "datetime"}:
+        return Choice(profile, "moment", reason)
+    if dtype == "bool":
+        return Choice(profile, "category", reason)
+    if dtype == "str" or (dtype == "int" and _ID.search(profile.name)):
+        role: Role = "category" if different <= MAX_WORDS else "hashed"
+        called = "a number that names something" if dtype == "int" else ""
+        return Choice(profile, role, "; ".join(filter(None, [reason, called])))
+    counts = values.drop_nulls().value_counts(sort=True, name="|rows")
+    spike = counts.row(0)[1] / max(1, len(values)) if len(counts) else 0.0
+    if spike >= SPIKE and different > MANY // 2:
+        return Choice(
+            profile, "spiky", "; ".join(filter(None, [reason, f"{counts.row(0)[0]} in {spike:.0%} of the rows"]))
+        )
+    return Choice(profile, "number", reason)
+
+
+def list_role(choices: Iterable[Choice], role: Role) -> list[str]:
+    """The columns of a role."""
+    return [choice.profile.name for choice in choices if choice.role == role]

@@ -1,0 +1,45 @@
+"""What `treadle init` tells: the target, the split, each column that was left out, and what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from treadle.scaffold.init import Scaffolded
+from treadle.scaffold.roles import Choice
+
+MAX_SHOWN = 30  # columns of a table; the README of the project has them all
+
+
+def print_summary(made: Scaffolded, console: Console) -> None:
+    """A few lines, and a table of what was left out."""
+    plan = made.plan
+    target = plan.target
+    features = [choice for choice in plan.choices if choice.role != "out"]
+    lines = {
+        "target": f"{target.name}: {target.task} ({target.reason}); {target.balance}",
+        **{f"not used: {reason}": comment for reason, _, comment in target.exclude},
+        "split": f"by {plan.split['by']}: {plan.split_reason}",
+        "features": f"{len(features)} of {len(plan.choices)} columns",
+    }
+    console.print(f"{made.folder}: {plan.num_rows:,} rows of {made.project.origin.replace('`', '')}", highlight=False)
+    for title, text in lines.items():
+        console.print(f"  {title:<10} {text}", highlight=False, markup=False)
+    _print_columns("Left out as leak suspects (--keep COLUMN takes one in)", plan.suspects, console)
+    _print_columns("Left out as useless", [choice for choice in plan.left_out if not choice.is_suspect], console)
+    _print_columns("Worth a look", [choice for choice in features if choice.reason.startswith("look")], console)
+    console.print(f"Next: cd {made.folder} && make demo && make test", highlight=False)
+
+
+def _print_columns(title: str, choices: Iterable[Choice], console: Console) -> None:
+    found = list(choices)
+    if not found:
+        return
+    table = Table(title=title, title_justify="left", show_header=False)
+    for choice in found[:MAX_SHOWN]:
+        table.add_row(choice.profile.name.replace("[", r"\["), choice.reason.replace("[", r"\["))
+    console.print(table)
+    if len(found) > MAX_SHOWN:
+        console.print(f"… and {len(found) - MAX_SHOWN} more, in the README of the project", highlight=False)

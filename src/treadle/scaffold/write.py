@@ -1,0 +1,243 @@
+"""The files of a project: templates filled from a plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from treadle.experiment.files import find_shipped
+from treadle.experiment.spec import Column
+from treadle.scaffold.plan import Plan, describe_span
+from treadle.scaffold.profile import Profile
+from treadle.scaffold.roles import MAX_WORDS, Choice
+from treadle.scaffold.target import quote
+
+MAX_ALLOWED = 80  # characters of a list of texts that the contract names
+WIDTH = 120  # of a line
+_TEMPLATES = Path(__file__).parent / "templates"
+_SHIPPED = ("constraints.txt", "dvc.yaml")  # the same as Treadle's own
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the files say besides the plan."""
+
+    title: str
+    package: str  # of Python; also the name of data, features and experiment
+    path: str  # of the table's files, relative to the project
+    origin: str  # where the table came from, in words
+    dialect: Mapping[str, Any]
+    treadle: str  # requirement
+    treadle_comment: str
+    python: str  # 3.11
+    is_small: bool  # the data fits into git
+
+
+@dataclass(frozen=True)
+class _Line:
+    name: str
+    contract: str
+    comment: str
+    reason: str = ""
+
+
+def write_files(plan: Plan, project: Project, folder: Path) -> None:
+    """Write every file of the project into `folder`, those of git and DVC aside."""
+    package = project.package
+    texts = {
+        "conf/config.yaml": "config.yaml",
+        f"conf/data/{package}.yaml": "data.yaml",
+        f"conf/features/{package}.yaml": "features.yaml",
+        f"conf/experiment/{package}.yaml": "experiment.yaml",
+        "params.yaml": "params.yaml",
+        "pyproject.toml": "pyproject.toml",
+        "Makefile": "Makefile",
+        "README.md": "README.md",
+        ".gitignore": "gitignore",
+        ".gitattributes": "gitattributes",
+        ".dvcignore": "dvcignore",
+        f"src/{package}/__init__.py": "package.py",
+        "tests/test_contract.py": "test_contract.py",
+        "tests/test_parity.py": "test_parity.py",
+    }
+    environment = _make_environment()
+    facts = _list_facts(plan, project)
+    for name, template in texts.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        text = environment.get_template(f"{template}.jinja").render(facts)
+        file.write_text(f"{text.rstrip()}\n", encoding="utf-8")
+    for name in _SHIPPED:
+        (folder / name).write_bytes(find_shipped(name).read_bytes())
+
+
+def render(name: str, facts: Mapping[str, Any]) -> str:
+    """One template."""
+    return _make_environment().get_template(f"{name}.jinja").render(facts)
+
+
+def _make_environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - YAML, Python and Markdown, not HTML
+    )
+    environment.filters |= {
+        "yaml": to_yaml,
+        "flow": to_flow,
+        "sql": quote,
+        "toml": json.dumps,
+        "first_upper": lambda text: text[:1].upper() + text[1:],
+    }
+    return environment
+
+
+def _list_facts(plan: Plan, project: Project) -> dict[str, Any]:
+    features = [choice for choice in plan.choices if choice.role != "out"]
+    weekdays = [feature.name for feature in plan.derived if feature.period == 7]  # noqa: PLR2004 - days
+    cycles: dict[int, list[str]] = {}
+    for feature in plan.derived:
+        if feature.period is not None:
+            cycles.setdefault(feature.period, []).append(feature.name)
+    return {
+        **project.__dict__,
+        "plan": plan,
+        "task": plan.target.task,
+        "target": plan.target,
+        "question": _ask(plan),
+        "distribution": project.package.replace("_", "-"),
+        "python": f"python{project.python}",
+        "python_title": f"Python {project.python}",
+        "requires_python": f">={project.python}",
+        "columns": _list_columns(plan),
+        "left_out": [_describe_left_out(choice) for choice in plan.left_out if not _is_read(choice.profile.name, plan)],
+        "others": [choice for choice in plan.left_out if not choice.is_suspect],
+        "known": [choice.profile.name for choice in features],
+        "numbers": [*plan.list_columns("number"), *(f.name for f in plan.derived if f.name not in weekdays)],
+        "spiky": plan.list_columns("spiky"),
+        "categories": [*plan.list_columns("category"), *weekdays],
+        "hashed": plan.list_columns("hashed"),
+        "cycles": cycles,
+        "max_words": MAX_WORDS,
+    }
+
+
+def _ask(plan: Plan) -> str:
+    target = plan.target
+    if target.task == "regression":
+        return f"How much is {target.name}?"
+    return (
+        f"Is {target.label.replace(quote(target.name), target.name)}?"
+        if target.task == "binary"
+        else f"Which {target.name} is it?"
+    )
+
+
+# --- the contract -------------------------------------------------------------------------------------
+
+
+def _is_read(name: str, plan: Plan) -> bool:
+    return name in {plan.target.name, plan.predict_at, plan.split.get("column")}
+
+
+def _list_columns(plan: Plan) -> list[_Line]:
+    """The columns that are read, those that are no features first."""
+    roles = {plan.target.name: "the target", plan.predict_at: "the moment of the prediction"}
+    roles.setdefault(plan.split.get("column"), "the split")
+    lines = [_describe(plan.target_profile, roles[plan.target.name], is_target=True)]
+    for choice in plan.choices:
+        name = choice.profile.name
+        if choice.role != "out" or _is_read(name, plan):
+            lines.append(_describe(choice.profile, roles.get(name, choice.reason), is_target=name in roles))
+    return lines
+
+
+def _describe(profile: Profile, remark: str, *, is_target: bool) -> _Line:
+    contract = _list_contract(profile, most=None if is_target else MAX_ALLOWED)
+    span = "" if "allowed" in contract else describe_span(profile)
+    missing = f"missing in {profile.num_missing / profile.num_rows:.1%}" if profile.num_missing else ""
+    comment = "; ".join(filter(None, [remark, span, missing, profile.note]))
+    text = to_yaml(contract)
+    room = WIDTH - len(f"      {to_yaml(profile.name)}: {text}  # ")
+    return _Line(profile.name, text, f"  # {_shorten(_one_line(comment), max(40, room))}" if comment else "")
+
+
+def _describe_left_out(choice: Choice) -> _Line:
+    column = choice.profile.column.model_copy(update={"missing": []})
+    contract = _list_contract(Profile(choice.profile.name, column, 0, 0, 0), most=0)
+    return _Line(choice.profile.name, to_yaml(contract), "", _one_line(choice.reason))
+
+
+def _list_contract(profile: Profile, *, most: int | None) -> dict[str, Any]:
+    """The keys of a column's contract that are not the default, and the limits that the values show.
+
+    Texts are named where all of them together are not longer than `most`; None: whatever their length.
+    """
+    column = profile.column
+    defaults = Column(dtype=column.dtype)
+    contract = {
+        key: value for key, value in column.model_dump().items() if key == "dtype" or value != getattr(defaults, key)
+    }
+    if isinstance(profile.low, int | float) and profile.low >= 0:
+        contract["min"] = 0
+    texts = [value for value, _ in profile.values if isinstance(value, str)]
+    whole = column.dtype == "str" and texts and len(texts) == profile.num_distinct
+    if whole and (most is None or len(to_yaml(texts)) <= most):
+        contract["allowed"] = sorted(texts)
+    return contract
+
+
+def _shorten(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1].rstrip(' ;,')}…"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# --- YAML ---------------------------------------------------------------------------------------------
+
+
+def to_yaml(value: Any) -> str:
+    """A value on one line. `${` is what OmegaConf resolves: a text that holds it is escaped."""
+    text: str = yaml.dump(
+        _escape(value), Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _escape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _escape(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_escape(inner) for inner in value]
+    if isinstance(value, date):
+        return str(value)
+    return value.replace("${", r"\${") if isinstance(value, str) else value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Flow style that keeps what YAML 1.1 would read as something else in quotes."""
+
+
+def to_flow(values: list[str], start: int, indent: int) -> str:
+    """A list in brackets that starts in column `start`, wrapped; further lines are indented by `indent`."""
+    text = to_yaml(values)
+    if start + len(text) <= WIDTH:
+        return text
+    pad = "\n" + " " * indent
+    lines = [""]
+    for item in map(to_yaml, values):
+        if len(lines[-1]) + len(item) + max(start, indent) > WIDTH - 2:
+            lines.append("")
+        lines[-1] += f"{item}, "
+    return f"[{pad.join(line.rstrip() for line in lines).rstrip(',')}]"

@@ -1,0 +1,475 @@
+"""A project from any table: it works, or the table is refused with the reason; nothing is left behind."""
+
+import re
+from datetime import datetime
+
+import messy
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from treadle.data.prepare import build_examples
+from treadle.experiment.check import check
+from treadle.experiment.compose import compose
+from treadle.scaffold.init import Origin, fill, init, name_package
+from treadle.scaffold.plan import Request
+from treadle.schema import TreadleError
+
+NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
+
+
+class Made:
+    """A filled project, and what its files say."""
+
+    def __init__(self, folder, plan, scratch):
+        self.folder = folder
+        self.plan = plan
+        self.scratch = scratch
+
+    def read(self, name):
+        return yaml.safe_load((self.folder / "conf" / name / "shop.yaml").read_text(encoding="utf-8"))
+
+    @property
+    def columns(self):
+        return self.read("data")["tables"]["shop"]["columns"]
+
+    @property
+    def left_out(self):
+        return {choice.profile.name: choice.reason for choice in self.plan.left_out}
+
+    @property
+    def examples(self):
+        experiment = check(compose(overrides=[], root=self.folder))
+        return build_examples(experiment.data, root=self.folder, now=NOW, scratch=self.scratch)
+
+    @property
+    def rows(self):
+        return pl.concat(self.examples.frames.values()).sort("row")
+
+
+@pytest.fixture
+def make(tmp_path):
+    def make(*files, target="answer", missing=(), **asked):
+        folder = tmp_path / "shop"
+        folder.mkdir()
+        origin = Origin([str(file) for file in files], missing=missing)
+        made = fill(folder, title="shop", package="shop", origin=origin, request=Request(target, **asked))
+        (tmp_path / "scratch").mkdir()
+        return Made(folder, made.plan, tmp_path / "scratch")
+
+    return make
+
+
+@pytest.fixture
+def refuse(make):
+    def refuse(*files, **asked):
+        with pytest.raises(TreadleError) as caught:
+            make(*files, **asked)
+        return str(caught.value)
+
+    return refuse
+
+
+# --- how a file is written -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "pipe"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "windows-1252"])
+def test_separators_and_encodings(make, tmp_path, separator, encoding):
+    columns = messy.make_rows()
+    columns["color"] = [{"red": "rosé", "green": "grün", "blue": "bleu"}[c] for c in columns["color"]]
+    if encoding == "windows-1252":
+        columns["color"] = [c.replace("bleu", "“bleu”") for c in columns["color"]]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns, separator=separator, encoding=encoding))
+
+    assert made.rows["color"].to_list() == columns["color"]
+    assert made.rows["size"].to_list() == pytest.approx([float(value) for value in columns["size"]])
+
+
+@pytest.mark.parametrize("name", ["rows.tsv", "rows.txt"])
+def test_other_suffixes(make, tmp_path, name):
+    made = make(messy.write_csv(tmp_path / name, messy.make_rows(), separator="\t"))
+
+    assert len(made.rows) == messy.ROWS
+
+
+def test_lines_that_end_as_on_windows(make, tmp_path):
+    made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows(), end="\r\n"))
+
+    assert made.plan.target.label == "\"answer\" = 'yes'"
+
+
+def test_quoted_separators_quotes_and_line_ends(make, tmp_path):
+    columns = messy.make_rows()
+    columns["color"] = [{"red": 'a "red"\none', "green": "a, b", "blue": "blue"}[c] for c in columns["color"]]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.rows["color"].to_list() == columns["color"]
+
+
+def test_several_files_are_one_table(make, tmp_path):
+    columns = messy.make_rows()
+    for part in range(2):
+        half = {name: values[part * 100 : part * 100 + 100] for name, values in columns.items()}
+        messy.write_csv(tmp_path / f"part{part}.csv", half)
+
+    made = make(tmp_path / "part*.csv")
+
+    assert made.read("data")["tables"]["shop"]["path"] == "data/shop/*.csv"
+    assert len(made.rows) == messy.ROWS
+
+
+# --- what its columns hold -----------------------------------------------------------------------------
+
+
+def test_question_marks_and_the_like_are_missing(make, tmp_path):
+    columns = messy.make_rows()
+    columns["size"][:3] = ["?", "N/A", ""]
+    columns["color"][:3] = ["?", "NA", ""]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.columns["size"] == {"dtype": "float", "nullable": True, "missing": ["?", "N/A"]}
+    assert made.columns["color"]["missing"] == ["?", "NA"]
+    assert made.rows["size"].null_count() == made.rows["color"].null_count() == 3
+
+
+def test_a_text_among_numbers_is_missing_and_is_told(make, tmp_path):
+    columns = messy.make_rows()
+    columns["size"][7] = "not measured"
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.columns["size"]["missing"] == ["not measured"]
+    assert "numbers, but for 'not measured'" in (made.folder / "conf/data/shop.yaml").read_text()
+
+
+def test_a_text_far_down_a_long_column_is_found(make, tmp_path):
+    columns = messy.make_rows(45_001)
+    columns["size"][44_997] = "broken"
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.columns["size"]["missing"] == ["broken"]
+
+
+def test_a_column_of_numbers_and_many_texts_is_one_of_texts(make, tmp_path):
+    columns = messy.make_rows()
+    columns["size"] = [f"{'x' * (i % 2)}{i % 60}" for i in range(messy.ROWS)]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.columns["size"]["dtype"] == "str"
+
+
+@pytest.mark.parametrize(
+    ("form", "declared"),
+    [
+        (lambda value: f"{value:,.2f}", {"thousands": ","}),
+        (lambda value: f"{value:.2f}".replace(".", ","), {"decimal": ","}),
+        (lambda value: f"{value:,.2f}".translate(str.maketrans(",.", ".,")), {"thousands": ".", "decimal": ","}),
+        (lambda value: f"{value:,.2f}".replace(",", "'"), {"thousands": "'"}),
+        (lambda value: f"{value:,.2f}".replace(",", "\u00a0").replace(".", ","), {"thousands": " ", "decimal": ","}),
+    ],
+    ids=["1,234.5", "1234,5", "1.234,5", "1'234.5", "1 234,5"],
+)
+def test_numbers_in_groups_and_with_a_comma(make, tmp_path, form, declared):
+    columns = messy.make_rows()
+    values = [float(value) * 100 for value in columns["size"]]
+    columns["size"] = [form(value) for value in values]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns, separator=";"))
+
+    assert {
+        key: made.columns["size"][key] for key in made.columns["size"] if key in {"thousands", "decimal"}
+    } == declared
+    assert made.rows["size"].to_list() == pytest.approx(values)
+
+
+def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
+    columns = messy.make_rows() | {"area": [f"0{i % 30:02d}" for i in range(messy.ROWS)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.columns["area"]["dtype"] == "str"
+
+
+@pytest.mark.parametrize(
+    "form", ["%Y-%m-%d", "%d.%m.%Y", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M", "%d-%b-%Y", "%m/%d/%Y %I:%M %p"]
+)
+def test_dates_in_many_forms_split_by_time(make, tmp_path, form):
+    start = np.datetime64("2023-01-01T10:30")
+    moments = [(start + np.timedelta64(i, "D")).astype("datetime64[s]").item() for i in range(messy.ROWS)]
+    columns = messy.make_rows() | {"seen": [moment.strftime(form) for moment in moments]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), time="seen")
+
+    frames = made.examples.frames
+    assert made.read("data")["split"]["by"] == "time"
+    assert frames["train"]["predict_at"].max() < frames["valid"]["predict_at"].min()
+    assert frames["valid"]["predict_at"].max() < frames["test"]["predict_at"].min()
+
+
+def test_what_is_useless_is_left_out_with_a_reason(make, tmp_path):
+    columns = messy.make_rows() | {
+        "id": [str(i) for i in range(messy.ROWS)],
+        "same": ["x"] * messy.ROWS,
+        "nothing": [""] * messy.ROWS,
+        "remark": [f"a remark of a customer, the {i}. of them all" for i in range(messy.ROWS)],
+    }
+    columns["again"] = columns["size"]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.left_out == {
+        "id": "identifier: 200 different values in 200 rows",
+        "same": "constant: 'x' in every row",
+        "nothing": "it holds no value",
+        "remark": "free text, 41 characters on average: no transform here reads sentences",
+        "again": "the same values as 'size'",
+    }
+    assert all(f"#   {name}: " in (made.folder / "conf/data/shop.yaml").read_text() for name in made.left_out)
+
+
+def test_a_column_that_tells_the_target_is_left_out_unless_asked_for(make, tmp_path):
+    columns = messy.make_rows()
+    columns["refund"] = ["" if answer == "no" else str(i % 7) for i, answer in enumerate(columns["answer"])]
+    file = messy.write_csv(tmp_path / "rows.csv", columns)
+
+    made = make(file)
+
+    assert made.plan.suspects[0].profile.name == "refund"
+    assert "refund" not in made.read("data")["examples"]["known"]
+
+
+def test_keep_takes_a_suspect_in(make, tmp_path):
+    columns = messy.make_rows()
+    columns["verdict"] = [answer.upper() for answer in columns["answer"]]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), keep=("verdict",))
+
+    assert "verdict" in made.read("data")["examples"]["known"]
+
+
+ODD = [
+    "two words",
+    "größe",
+    "select",
+    "a/b (%)",
+    "weight",
+    "label",
+    "row",
+    "a.b",
+    "",
+    "${x}",
+    'say "hi"',
+    "known_at",
+    "x=1",
+    "null",
+    "1",
+]
+
+
+def test_odd_names(make, tmp_path):
+    columns = messy.make_rows()
+    for index, name in enumerate(ODD):
+        columns[name] = [str((i * (index + 3)) % 17) for i in range(messy.ROWS)]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert len(made.rows.columns) == 3 + len(ODD) + len({"row", "label"})
+    assert {"two words", "größe", "select", "a/b (%)", "weight_", "label_", "row_", "a_b", "null", "1"} <= set(
+        made.columns
+    )
+
+
+def test_a_target_with_an_odd_name_is_given_as_the_file_has_it(make, tmp_path):
+    columns = messy.make_rows()
+    columns["is it, 'so'?"] = columns.pop("answer")
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), target="is it, 'so'?")
+
+    assert set(made.rows["label"].unique()) == {0.0, 1.0}
+
+
+def test_a_name_twice(make, tmp_path):
+    file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows() | {"twin": ["1", "2"] * 100})
+    file.write_text(file.read_text().replace("count", "size", 1).replace("twin", "size", 1))
+
+    made = make(file)
+
+    assert {"size", "size_duplicated_0", "size_duplicated_1"} <= set(made.columns)
+
+
+def test_two_thousand_columns(make, tmp_path):
+    generator = np.random.default_rng(0)
+    columns = messy.make_rows()
+    columns |= {f"x{i}": [f"{v:.3f}" for v in generator.normal(size=messy.ROWS)] for i in range(2_000)}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert len(made.read("data")["examples"]["known"]) == 2_003
+    assert made.read("features")["blocks"]["numbers"]["steps"]["scale"]["_target_"].endswith("Quantile")
+
+
+# --- target and split ----------------------------------------------------------------------------------
+
+
+def test_rows_without_an_answer_are_no_examples(make, tmp_path):
+    columns = messy.make_rows()
+    columns["answer"][:5] = ["", "?", "", "", ""]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert made.examples.excluded["unanswered"] == 5
+
+
+def test_a_number_with_fractions_is_a_regression(make, tmp_path):
+    made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="size")
+
+    assert made.read("data")["task"] == "regression"
+    assert made.read("data")["split"]["by"] == "random"
+
+
+def test_few_classes_are_multiclass_and_rare_ones_are_excluded(make, tmp_path):
+    columns = messy.make_rows()
+    columns["color"][:2] = ["pink", "it's"]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), target="color")
+
+    assert made.read("data")["task"] == "multiclass"
+    assert made.examples.excluded["rare"] == 2
+
+
+def test_a_whole_number_is_classes_unless_said_otherwise(make, tmp_path):
+    made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="count", task="regression")
+
+    assert made.read("data")["task"] == "regression"
+
+
+def test_the_value_that_counts_as_true_can_be_given(make, tmp_path):
+    made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), positive="no")
+
+    assert made.plan.target.label == "\"answer\" = 'no'"
+
+
+def test_no_group_stands_in_two_splits(make, tmp_path):
+    columns = messy.make_rows() | {"shop": [f"s{i % 20}" for i in range(messy.ROWS)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), group="shop")
+
+    assert made.read("data")["split"]["by"] == "group"
+    assert "shop" not in made.rows.columns
+
+
+def test_a_column_that_names_the_split_is_followed(make, tmp_path):
+    columns = messy.make_rows() | {"data_split": ["test" if i % 5 == 0 else "train" for i in range(messy.ROWS)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert len(made.examples.frames["test"]) == 40
+
+
+# --- refusals ------------------------------------------------------------------------------------------
+
+
+def test_an_empty_file(refuse, tmp_path):
+    (tmp_path / "rows.csv").write_text("")
+
+    assert "is empty: it has not even a header" in refuse(tmp_path / "rows.csv")
+
+
+def test_a_header_without_rows(refuse, tmp_path):
+    (tmp_path / "rows.csv").write_text("size,answer\n")
+
+    assert "holds no row: only the header size, answer" in refuse(tmp_path / "rows.csv")
+
+
+def test_a_file_without_a_header(refuse, tmp_path):
+    (tmp_path / "rows.csv").write_text("1.5,2,0\n2.5,3,1\n" * 50)
+
+    assert "the first line holds numbers only" in refuse(tmp_path / "rows.csv")
+
+
+def test_one_class_only(refuse, tmp_path):
+    columns = messy.make_rows() | {"answer": ["yes"] * messy.ROWS}
+
+    assert "'answer' holds one class only, 'yes' in 200 rows" in refuse(messy.write_csv(tmp_path / "r.csv", columns))
+
+
+def test_an_unknown_target(refuse, tmp_path):
+    told = refuse(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="anwser")
+
+    assert "--target: the table has no column 'anwser'. Did you mean 'answer'?" in told
+
+
+def test_a_row_with_too_many_fields_is_named(refuse, tmp_path):
+    file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows())
+    lines = file.read_text().splitlines()
+    lines[50] += ",1,2"
+    file.write_text("\n".join(lines))
+
+    assert re.search(r"rows\.csv: row 50 has 6 fields, the header has 4", refuse(file))
+
+
+def test_a_moment_that_is_none(refuse, tmp_path):
+    told = refuse(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), time="color")
+
+    assert "--time: 'color' is of type str, such as" in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"target": "answer", "drop": ("size", "color", "count")}, "no column is left to predict 'answer' from"),
+        ({"target": "answer", "positive": "maybe"}, "'answer' holds yes and no, not 'maybe'"),
+        ({"target": "color", "task": "regression"}, "a regression predicts a number, and 'color' is of type str"),
+        ({"target": "size", "task": "multiclass"}, "more than the 100 classes"),
+        ({"target": "count", "task": "binary"}, "'count' has 5 different values; binary takes two"),
+        ({"target": "answer", "group": "answer"}, "--group: 'answer' has 2 values"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(refuse, tmp_path, asked, told):
+    assert told.replace("yes and no", "") in refuse(
+        messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), **asked
+    ).replace("no and yes", "").replace("yes and no", "")
+
+
+def test_files_that_differ_are_refused(refuse, tmp_path):
+    messy.write_csv(tmp_path / "a.csv", messy.make_rows())
+    messy.write_csv(tmp_path / "b.csv", messy.make_rows() | {"more": ["1"] * messy.ROWS})
+
+    assert "its columns differ from those of" in refuse(tmp_path / "*.csv")
+
+
+def test_nothing_is_left_of_a_refused_project(tmp_path):
+    file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows())
+
+    with pytest.raises(TreadleError):
+        init(tmp_path / "shop", origin=Origin([str(file)]), request=Request("nothing"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path):
+    file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows())
+    (tmp_path / "shop").mkdir()
+
+    with pytest.raises(TreadleError, match="exists already; nothing was changed"):
+        init(tmp_path / "shop", origin=Origin([str(file)]), request=Request("answer"))
+
+
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [
+        ("My shop", "my_shop"),
+        ("2024-sales", "project_2024_sales"),
+        ("json", "json_project"),
+        ("torch", "torch_project"),
+    ],
+)
+def test_a_name_for_python(name, package):
+    assert name_package(name) == package
