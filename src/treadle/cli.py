@@ -233,15 +233,15 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _run_stage(options: argparse.Namespace) -> None:
+    from treadle.schema import TreadleError
+
+    if options.folder is not None and options.overrides:
+        raise TreadleError("overrides and --folder exclude each other: a folder's resolved.yaml is already composed")
     if options.folder is None or options.why:
         _bring_up(options, upto=options.verb)
         return
     from treadle.experiment.locations import find_place
     from treadle.experiment.resolved import FILE
-    from treadle.schema import TreadleError
-
-    if options.overrides:
-        raise TreadleError("overrides and --folder exclude each other: a folder's resolved.yaml is already composed")
     from treadle.pipeline import run_stage
 
     resolved_file = options.resolved if options.resolved is not None else options.folder / FILE
@@ -292,18 +292,27 @@ def _show(current: Run, *, upto: str) -> None:
 
 
 def _foresee(options: argparse.Namespace, *, upto: str) -> None:
-    from treadle.experiment.resolved import FILE
     from treadle.pipeline import foresee, foresee_stage
 
     folder = getattr(options, "folder", None)
-    if folder is not None:
-        resolved_file = options.resolved if options.resolved is not None else Path(FILE)
-        outlooks = [foresee_stage(upto, resolved_file=resolved_file, folder=folder)]
-    else:
+    if folder is None:
         _, values = _resolve(options)
         outlooks = foresee(values, root=Path.cwd(), upto=upto)
+    else:
+        values = _read_next(options)
+        outlooks = [foresee_stage(upto, values=values, folder=folder, root=Path.cwd())]
     for outlook in outlooks:
         _say(f"{outlook.stage:<10} {outlook.state}: {', '.join(outlook.reasons)}")
+
+
+def _read_next(options: argparse.Namespace) -> dict[str, Any]:
+    """By what a stage of DVC's would run: the given resolved.yaml, else what `dvc repro` would compose first."""
+    from treadle.experiment.resolved import read_values
+    from treadle.experiment.selection import FILE
+
+    if options.resolved is not None:
+        return read_values(options.resolved)
+    return _resolve(argparse.Namespace(selection=Path(FILE), overrides=[]))[1]
 
 
 # --- results ------------------------------------------------------------------------------------------

@@ -7,21 +7,22 @@ import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from treadle.experiment.changes import Change, Values, find_reruns, list_changes
-from treadle.experiment.resolved import FILE, read, resolve
+from treadle.dvc_lock import DATA, read_data_version, read_version
+from treadle.experiment.changes import ABSENT, Change, Values, find_reruns, list_changes
+from treadle.experiment.resolved import FILE, parse, read_values, resolve
 from treadle.experiment.selection import FILE as SELECTION
 from treadle.experiment.selection import read_selection
-from treadle.experiment.stages import STAGES, sign_stages
+from treadle.experiment.stages import CODE, STAGES, sign_stages
 from treadle.schema import TreadleError
 
-DATA = "data.dvc"  # names the version of the data, in git
 RECORD = "stages.json"  # of a run folder: the signature of each stage
+FIRST = STAGES[0].name  # reads the data
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Side:
 
     title: str
     values: Values
-    signature: str | None = None  # of the stage `prepare`, where it is known: it holds the files' fingerprint
+    signature: str | None = None  # of the first stage, where it is known: it holds the files' fingerprint
     version: str | None = None  # of the data, as data.dvc says
 
 
@@ -38,7 +39,7 @@ def read_side(text: str, *, root: Path, memory: Path) -> Side:
     """A selection (`model=mlp seed=1`, or a params.yaml), a run's folder, a resolved.yaml, or a git revision.
 
     Args:
-        text: which; an empty one is the default selection.
+        text: which; an empty one is the default selection. What exists as a file is taken as one.
         root: the project.
         memory: where hashes of data files are remembered.
 
@@ -46,30 +47,44 @@ def read_side(text: str, *, root: Path, memory: Path) -> Side:
         TreadleError: it is none of these, or does not compose.
     """
     path = root / text
-    if not text or "=" in text or text.startswith("~"):
-        return _select(text or "the defaults", dict.fromkeys(shlex.split(text)), root, memory)
-    if path.is_file() and path.name != FILE:
+    if not text.strip():
+        return _select("the defaults", {}, root, memory)
+    if path.is_file() and path.name != FILE and not _is_resolved(path):
         return _select(text, read_selection(path, root=root), root, memory)
-    if (path / FILE).is_file() or path.is_file():
-        return _read_run(text, path if path.is_dir() else path.parent, path / FILE if path.is_dir() else path)
+    if path.is_file():
+        return _read_run(text, path)
+    if (path / FILE).is_file():
+        return _read_run(text, path / FILE)
+    if "=" in text or text.startswith("~"):
+        return _select(text, dict.fromkeys(_split(text)), root, memory)
     return _read_revision(text, root)
+
+
+def _is_resolved(file: Path) -> bool:
+    return f"\n{CODE}:\n" in file.read_text(encoding="utf-8", errors="replace")
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise TreadleError(f"the selection {text!r} cannot be split as a shell does: {error}") from error
 
 
 def _select(title: str, overrides: dict[str, Any], root: Path, memory: Path) -> Side:
     places = {override: place for override, place in overrides.items() if place is not None}
     _, values = resolve(overrides=list(overrides), root=root, places=places)
     try:
-        signature = sign_stages(values, root=root, memory=memory)[STAGES[0].name]
+        signature = sign_stages(values, root=root, memory=memory, remember=False)[FIRST]
     except TreadleError:  # the data is not here
         signature = None
-    version = (root / DATA).read_text(encoding="utf-8") if (root / DATA).is_file() else None
-    return Side(title, values, signature, version)
+    return Side(title, values, signature, read_data_version(root))
 
 
-def _read_run(title: str, folder: Path, file: Path) -> Side:
-    _, values = read(file)
-    record = json.loads((folder / RECORD).read_text(encoding="utf-8")) if (folder / RECORD).is_file() else {}
-    return Side(title, values, record.get(STAGES[0].name))
+def _read_run(title: str, file: Path) -> Side:
+    record = file.parent / RECORD
+    signatures = json.loads(record.read_text(encoding="utf-8")) if record.is_file() and file.name == FILE else {}
+    return Side(title, read_values(file), signatures.get(FIRST))
 
 
 def _read_revision(text: str, root: Path) -> Side:
@@ -81,7 +96,7 @@ def _read_revision(text: str, root: Path) -> Side:
             f"{rule}; give a selection such as 'model=mlp seed=1', {SELECTION}, a run's folder, or a revision of git "
             f"in which {FILE} is committed"
         )
-    return Side(text, yaml.load(resolved, Loader=yaml.CSafeLoader), version=_show(f"{text}:./{DATA}", root))
+    return Side(text, parse(resolved, name=f"{text}:{FILE}"), version=read_version(_show(f"{text}:./{DATA}", root)))
 
 
 def _show(name: str, root: Path) -> str | None:
@@ -99,16 +114,23 @@ class Difference:
 
     changes: list[Change]
     reruns: dict[str, list[str]]  # stage: reasons
+    data: Literal["same", "new", "unknown"]
 
 
 def compare_sides(before: Side, after: Side) -> Difference:
     """The values that differ, and the stages that run again on the way from one side to the other."""
-    same = find_reruns(before.values, after.values)
-    signed = before.signature is not None and after.signature is not None and STAGES[0].name not in same
-    versioned = before.version is not None and after.version is not None
-    new_data = (signed and before.signature != after.signature) or (versioned and before.version != after.version)
-    reruns = find_reruns(before.values, after.values, new_data=new_data)
-    return Difference(list_changes(before.values, after.values), reruns)
+    data = _compare_data(before, after)
+    reruns = find_reruns(before.values, after.values, new_data=data == "new")
+    return Difference(list_changes(before.values, after.values), reruns, data)
+
+
+def _compare_data(before: Side, after: Side) -> Literal["same", "new", "unknown"]:
+    """By the fingerprint of the files, where nothing else of the signature differs; else by the version."""
+    if before.signature and after.signature and FIRST not in find_reruns(before.values, after.values):
+        return "same" if before.signature == after.signature else "new"
+    if before.version and after.version:
+        return "same" if before.version == after.version else "new"
+    return "unknown"
 
 
 def print_difference(before: Side, after: Side, console: Console) -> None:
@@ -118,14 +140,19 @@ def print_difference(before: Side, after: Side, console: Console) -> None:
         table = Table(title="Values", title_justify="left")
         table.add_column("key", no_wrap=True)
         for side in (before, after):
-            table.add_column(side.title, overflow="fold")
+            table.add_column(escape(side.title), overflow="fold")
         for change in found.changes:
-            table.add_row(change.key, _write(change.before), _write(change.after))
+            table.add_row(*map(escape, (change.key, _write(change.before), _write(change.after))))
         console.print(table)
     for stage in STAGES:
         reasons = ", ".join(found.reruns.get(stage.name, []))
-        console.print(f"{stage.name:<10} {f'runs again: {reasons}' if reasons else 'the same'}", highlight=False)
+        text = f"{stage.name:<10} {f'runs again: {reasons}' if reasons else 'the same'}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if found.data == "unknown" and FIRST not in found.reruns:
+        console.print("data       not compared: a side does not say which version it means", highlight=False)
 
 
 def _write(value: Any) -> str:
-    return "-" if value is None else str(value).replace("[", r"\[")
+    if value is ABSENT:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from treadle import dvc_lock
 from treadle.experiment import resolved
 from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.spec import Experiment
@@ -112,39 +114,68 @@ class Outlook:
 def foresee(values: dict[str, Any], *, root: Path, upto: str) -> list[Outlook]:
     """What each stage up to `upto` would do, and why: against the run that differs least. Nothing is written."""
     cache = root / RUNS / _CACHE
-    signatures = sign_stages(values, root=root, memory=cache / "files.json")
+    signatures = sign_stages(values, root=root, memory=cache / "files.json", remember=False)
     folder = root / RUNS / name_run(values, signatures)
+    past = _Past(root)
     outlooks = []
     for stage in STAGES[: STAGES.index(get_stage(upto)) + 1]:
         if _is_done(folder, stage, signatures[stage.name]):
             outlooks.append(Outlook(stage.name, "unchanged", [f"{folder.relative_to(root)} has it"]))
         elif (cache / stage.name / signatures[stage.name]).is_dir():
-            outlooks.append(Outlook(stage.name, "would be shared", ["another run of the same signature has it"]))
+            outlooks.append(Outlook(stage.name, "would be shared", [f"{RUNS}/{_CACHE} has it"]))
         else:
-            outlooks.append(Outlook(stage.name, "would run", _explain(stage, values, root)))
+            outlooks.append(Outlook(stage.name, "would run", _explain(stage, values, signatures, past)))
     return outlooks
 
 
-def _explain(stage: Stage, values: dict[str, Any], root: Path) -> list[str]:
+class _Past:
+    """The newest runs: the signatures of what each has done, and its values. Read once, when they are asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @cached_property
+    def runs(self) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
+        files = self.root.glob(f"{RUNS}/*/{_RECORD}")
+        folders = [file.parent for file in files if (file.parent / resolved.FILE).is_file()]
+        newest = sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)[:MAX_RUNS]
+        return {f"{RUNS}/{f.name}": (_read_record(f), resolved.read_values(f / resolved.FILE)) for f in newest}
+
+
+def _explain(stage: Stage, values: dict[str, Any], signatures: dict[str, str], past: _Past) -> list[str]:
     """Why no run has the stage's result: what differs from the nearest one."""
-    done = [file.parent for file in root.glob(f"{RUNS}/*/{_RECORD}") if stage.name in _read_record(file.parent)]
-    newest = sorted(done, key=lambda folder: folder.stat().st_mtime)[-MAX_RUNS:]
-    others = {folder: resolved.read_values(folder / resolved.FILE) for folder in newest}
+    others = {name: run for name, run in past.runs.items() if stage.name in run[0]}
     if not others:
         return ["no run has done it yet"]
-    nearest = min(others, key=lambda folder: len(list_changes(others[folder], values)))
-    reasons = find_reruns(others[nearest], values).get(stage.name)
-    if reasons is None:  # slices and code are the same: what is left is the files
-        reasons = find_reruns(others[nearest], values, new_data=True)[stage.name]
-    return [*reasons, f"since {nearest.relative_to(root)}"]
+    nearest = min(others, key=lambda name: len(list_changes(others[name][1], values)))
+    record, before = others[nearest]
+    if record[stage.name] == signatures[stage.name]:
+        return [f"{nearest} did it, and its result is gone"]
+    first = STAGES[0].name
+    new_data = first not in find_reruns(before, values) and record.get(first) != signatures[first]
+    reasons = find_reruns(before, values, new_data=new_data).get(stage.name, ["another resolved.yaml"])
+    return [*reasons, f"since {nearest}"]
 
 
-def foresee_stage(name: str, *, resolved_file: Path, folder: Path) -> Outlook:
-    """What one stage would do by `resolved_file`, against what the folder was made from."""
-    before, after = (resolved.read_values(file) for file in (folder / resolved.FILE, resolved_file))
-    missing = [out for out in get_stage(name).outs if not (folder / out).exists()]
-    reasons = [*(f"{out} is missing" for out in missing), *find_reruns(before, after).get(name, [])]
-    return Outlook(name, "would run" if reasons else "unchanged", reasons or [f"{folder} was made from the same"])
+def foresee_stage(name: str, *, values: dict[str, Any], folder: Path, root: Path) -> Outlook:
+    """What `dvc repro` would do with one stage, by what dvc.lock says that it was last made from.
+
+    Args:
+        name: of the stage.
+        values: of the resolved.yaml that it would run by.
+        folder: where its results are.
+        root: the project.
+    """
+    stages = dvc_lock.read_stages(root)
+    outs = [root / out for out in dvc_lock.read_outs(stages.get(name, {}))]
+    if not any(out.is_relative_to((root / folder).resolve()) for out in outs):
+        return Outlook(name, "would run", [f"{dvc_lock.LOCK} names no result of it in {folder}"])
+    new_data = dvc_lock.read_used_data(stages) != dvc_lock.read_data_version(root)
+    reasons = find_reruns(dvc_lock.take_values(stages), values, new_data=new_data).get(name, [])
+    reasons += [f"{out.relative_to(root)} is missing" for out in outs if not out.exists()]
+    if not reasons:
+        return Outlook(name, "unchanged", [f"{dvc_lock.LOCK} has it by the same values, code and version of the data"])
+    return Outlook(name, "would run", [*reasons, "unless DVC knows the result already"])
 
 
 # --- DVC's road ---------------------------------------------------------------------------------------

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from treadle.experiment.stages import CODE, STAGES, Stage, take_slice
+from treadle.experiment.stages import CODE, STAGES, Stage
 
 Values = dict[str, Any]  # of a resolved.yaml
+ABSENT: Final = object()  # in place of a value: the side has no such key
+MAX_KEYS = 6  # named for one stage
 
 
 @dataclass(frozen=True)
 class Change:
-    """A value that differs; None where a side has no such key."""
+    """A value that differs; ABSENT where a side has no such key."""
 
     key: str
     before: Any
@@ -32,7 +35,13 @@ def list_leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def list_changes(before: Values, after: Values) -> list[Change]:
     """The values that differ, in the order of the experiment; code is no value."""
     old, new = ({k: v for k, v in list_leaves(side) if not k.startswith(f"{CODE}.")} for side in (before, after))
-    return [Change(key, old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)]
+    changes = (Change(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in {**old, **new})
+    return [change for change in changes if _write(change.before) != _write(change.after)]
+
+
+def _write(value: Any) -> str:
+    """As a signature sees it: 1, 1.0 and true are three values."""
+    return json.dumps(value, sort_keys=True, default=repr)
 
 
 def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dict[str, list[str]]:
@@ -43,10 +52,11 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
         after: values of another.
         new_data: the files of the tables differ.
     """
+    old, new = (dict(list_leaves(side)) for side in (before, after))
     reruns: dict[str, list[str]] = {}
     for stage in STAGES:
-        reasons = [change.key for change in list_changes(_take(before, stage), _take(after, stage))]
-        if before[CODE][stage.name] != after[CODE][stage.name]:
+        reasons = shorten([change.key for change in list_changes(_take(old, stage), _take(new, stage))])
+        if old.get(f"{CODE}.{stage.name}") != new.get(f"{CODE}.{stage.name}"):
             reasons.append("its code")
         if stage.after is None and new_data:
             reasons.append("the data files")
@@ -57,9 +67,19 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
     return reruns
 
 
-def _take(values: Values, stage: Stage) -> Values:
-    """The stage's slices; an older file may lack a key."""
-    try:
-        return take_slice(values, stage)
-    except KeyError as error:
-        return {key: values.get(key) for key in stage.slices} | {"missing": str(error)}
+def _take(leaves: Values, stage: Stage) -> Values:
+    """The leaves of the stage's slices; an older file may lack some."""
+    return {
+        leaf: value
+        for leaf, value in leaves.items()
+        if any(leaf == key or leaf.startswith(f"{key}.") for key in stage.slices)
+    }
+
+
+def shorten(keys: list[str]) -> list[str]:
+    """The keys, or where they are many the branches that hold them: `data.tables` for all that is below."""
+    depth = max((key.count(".") + 1 for key in keys), default=1)
+    while len(keys) > MAX_KEYS and depth > 1:
+        depth -= 1
+        keys = list(dict.fromkeys(".".join(key.split(".")[:depth]) for key in keys))
+    return keys

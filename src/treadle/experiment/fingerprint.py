@@ -135,10 +135,11 @@ def _imported_names(node: ast.AST, package: str) -> Iterator[str]:
 # --- data ---------------------------------------------------------------------------------------------
 
 
-def fingerprint_files(files: Iterable[Path], *, root: Path, memory: Path) -> str:
+def fingerprint_files(files: Iterable[Path], *, root: Path, memory: Path, remember: bool = True) -> str:
     """Hash of the contents of files.
 
-    A content is hashed once: `memory`, a JSON file, keeps the hash with size and time of change.
+    A content is hashed once: `memory`, a JSON file, keeps the hash with size and time of change. It is not written
+    unless `remember`.
     """
     known: dict[str, list[object]] = json.loads(memory.read_text()) if memory.is_file() else {}
     result, seen = {}, {}
@@ -149,7 +150,7 @@ def fingerprint_files(files: Iterable[Path], *, root: Path, memory: Path) -> str
         entry = known.get(name, [])
         result[name] = str(entry[-1]) if entry[:-1] == state else _hash_content(file)
         seen[name] = [*state, result[name]]
-    if {**known, **seen} != known:
+    if remember and {**known, **seen} != known:
         memory.parent.mkdir(parents=True, exist_ok=True)
         replacement = memory.with_suffix(f".{os.getpid()}.tmp")  # another process may be at the same work
         replacement.write_text(json.dumps({**known, **seen}, indent=1))

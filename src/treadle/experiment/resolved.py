@@ -62,9 +62,21 @@ def read_values(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise TreadleError(f"no {path}; `treadle compose` writes it")
-    values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    if not isinstance(values, dict) or CODE not in values:
-        raise TreadleError(f"{path} is not a resolved experiment; write it anew with `treadle compose`")
+    return parse(path.read_text(encoding="utf-8"), name=str(path))
+
+
+def parse(text: str, *, name: str) -> dict[str, Any]:
+    """The plain values in the text of a resolved.yaml; `name` stands in the error.
+
+    Raises:
+        TreadleError: it holds something else.
+    """
+    try:
+        values = yaml.load(text, Loader=yaml.CSafeLoader)
+    except yaml.YAMLError as error:
+        raise TreadleError(f"{name} is not YAML: {error}") from error
+    if not isinstance(values, dict) or not isinstance(values.get(CODE), dict):
+        raise TreadleError(f"{name} is not a resolved experiment; write it anew with `treadle compose`")
     return values
 
 

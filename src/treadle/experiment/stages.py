@@ -96,20 +96,21 @@ def _list_targets(node: Any) -> Iterator[str]:
             yield from _list_targets(value)
 
 
-def sign_stages(values: dict[str, Any], *, root: Path, memory: Path) -> dict[str, str]:
+def sign_stages(values: dict[str, Any], *, root: Path, memory: Path, remember: bool = True) -> dict[str, str]:
     """The signature of each stage: its slices, its code, and the signature of what it reads.
 
     Args:
         values: the experiment with its `code`.
         root: the project; paths of tables are relative to it.
         memory: where hashes of data files are remembered.
+        remember: whether new hashes are written there.
     """
     signatures: dict[str, str] = {}
     for stage in STAGES:
         reads = (
             signatures[stage.after]
             if stage.after is not None
-            else fingerprint_files(_list_data_files(values, root), root=root, memory=memory)
+            else fingerprint_files(_list_data_files(values, root), root=root, memory=memory, remember=remember)
         )
         parts = {"slices": take_slice(values, stage), "code": values[CODE][stage.name], "reads": reads}
         signatures[stage.name] = digest(json.dumps(parts, sort_keys=True))
