@@ -12,6 +12,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
+STAGES = ["prepare", "featurize", "train", "evaluate"]
 PARAMS = {
     "experiment": "california",
     "model": "mlp",
@@ -51,6 +52,11 @@ class Copy:
         """The stages that ran."""
         out = self("dvc", "repro")
         return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
+
+    def foresee(self):
+        """The stages that `--why` says would run."""
+        told = {name: self("treadle", name, "--why", "--folder", "artifacts") for name in STAGES}
+        return [name for name, line in told.items() if "would run: " in line]
 
     def edit(self, file, old, new):
         path = self.folder / file
@@ -141,8 +147,11 @@ def test_a_command_gives_the_same_numbers_to_the_last_digit(repo):
 def test_an_edit_reruns_what_depends_on_it(repo, file, old, new, stages):
     """T1 and T15. (A stage that runs and writes the same as before stops there: `prepare` does, with int for round.)"""
     repo.edit(file, old, new)
+    foreseen = repo.foresee()
 
     assert repo.repro() == stages
+    assert foreseen == (STAGES if "prepare" in stages else stages[1:])
+    assert repo.foresee() == []
 
     repo.restore()
 
