@@ -1,11 +1,8 @@
-import os
-import subprocess
-import sys
-
 import pytest
 
 from runs import treadle
-from treadle.completion import VERBS, complete
+from treadle.cli import _build_parser
+from treadle.completion.verbs import list_verbs
 
 
 def test_help_names_every_verb(capsys):
@@ -13,7 +10,7 @@ def test_help_names_every_verb(capsys):
         treadle("--help")
 
     out = capsys.readouterr().out
-    assert all(verb in out for verb in VERBS)
+    assert all(verb in out for verb in list_verbs(_build_parser()))
 
 
 def test_cfg_job_prints_the_composition_and_runs_nothing(project, capsys):
@@ -37,34 +34,6 @@ def test_what_is_no_verb_or_option_is_refused(words, capsys):
         treadle(*words)
 
     assert "usage: treadle" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["tr"], ["train"]),
-        (["run", "model=ta"], ["model=tabm", "model=tabm_wide"]),
-        (["run", "model=mlp,re"], ["model=mlp,resnet"]),
-        (["run", "mod"], ["model.", "model="]),
-        (["run", "schedule.max_e"], ["schedule.max_epochs="]),
-        (["run", "experiment=flights_"], ["experiment=flights_linear"]),
-        (["run", "nothing="], []),
-    ],
-)
-def test_completion_knows_verbs_groups_options_and_keys(project, words, expected):
-    assert complete(words, root=project) == expected
-
-
-def test_bash_completes(project):
-    """The script that bash loads, in a real bash."""
-    script = (
-        f'export PATH="{os.path.dirname(sys.executable)}:$PATH"; eval "$(treadle completion bash)"; '  # noqa: PTH120
-        'COMP_LINE="treadle run model=re"; COMP_POINT=${#COMP_LINE}; _treadle 2>/dev/null; echo "${COMPREPLY[@]}"'
-    )
-
-    done = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True, cwd=project)
-
-    assert done.stdout == "resnet\n"
 
 
 def test_predict_says_what_is_missing(project, capsys):

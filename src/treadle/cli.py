@@ -23,29 +23,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0 is success, 1 a failure at work, 2 a mistake in the configuration or the command."""
     options = _parse(arguments)
     _find_own_packages()
-    from treadle.schema import TreadleError
-
     try:
         return int(options.run(options) or 0)
-    except TreadleError as error:
-        sys.stderr.write(f"treadle {options.verb}: {error}\n")
-        return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"treadle {options.verb}: interrupted; the same command goes on from the last epoch\n")
         return 130
     except BrokenPipeError:
         return 1
+    except Exception as error:
+        from treadle.schema import TreadleError  # not before: it imports pydantic, and a TAB should not wait for that
+
+        if not isinstance(error, TreadleError):
+            raise
+        sys.stderr.write(f"treadle {options.verb}: {error}\n")
+        return 2
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Options and overrides in any order, as Hydra takes them (argparse alone wants overrides in one piece)."""
     parser = _build_parser()
-    options, rest = parser.parse_known_args(arguments)
+    given, typed = _split_typed(list(sys.argv[1:] if arguments is None else arguments))
+    options, rest = parser.parse_known_args(given)
     if any(word.startswith("-") for word in rest) or (rest and not hasattr(options, "overrides")):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         options.overrides += rest
+    options.typed = typed
     return options
+
+
+def _split_typed(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Apart from what follows `completion SHELL --words`: any half-typed word, `--` too, which argparse would take."""
+    end = 3 if arguments[:1] == ["completion"] and arguments[2:3] == ["--words"] else len(arguments)
+    return arguments[:end], arguments[end:]
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -107,7 +117,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_init(add("init", _init, "Make a project from a table: its columns read, judged, and written down."))
     completion = add("completion", _completion, "Print the completion script of a shell.")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
-    completion.add_argument("--words", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    completion.add_argument("--words", action="store_true", help=argparse.SUPPRESS)
     return parser
 
 
@@ -380,9 +390,12 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _completion(options: argparse.Namespace) -> None:
-    from treadle import completion
+    if not options.words:
+        from treadle.completion.scripts import make_script
 
-    if options.words is None:
-        _say(completion.make_script(options.shell))
+        _say(make_script(options.shell))
     else:
-        _say("\n".join(completion.complete(options.words, root=Path.cwd())))
+        from treadle.completion.verbs import complete
+
+        for answer in complete(options.typed, root=Path.cwd(), parser=_build_parser()):
+            _say(answer)
