@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from treadle.experiment.cells import is_lost, read_cell
+from treadle.experiment.cells import lost_mark, read_cells
 from treadle.experiment.spec import Column
 from treadle.scaffold.source import Source
 from treadle.scaffold.texts import MAX_STRAYS, Reading, read_texts
@@ -83,7 +83,7 @@ def _profile(source: Source, missing: Sequence[str], scratch: Path) -> Profiles:
     columns = {name: _make_column(name, names[name], notes[name]) for name in names}
     columns, notes = _settle(raw, columns, notes)
     profiles = _measure(raw, columns, num_rows, notes)
-    return Profiles(profiles, num_rows, sample.select(_typed(sample.schema, columns)))
+    return Profiles(profiles, num_rows, _read(sample.lazy(), columns).select(list(columns)).collect())
 
 
 def name_columns(header: Sequence[str]) -> dict[str, str]:
@@ -138,8 +138,10 @@ def _make_column(name: str, source: str, reading: Reading) -> Column:
     return Column(dtype=dtype, missing=reading.missing, **options)
 
 
-def _typed(schema: pl.Schema, columns: dict[str, Column]) -> list[pl.Expr]:
-    return [read_cell(pl.col(name), schema[name], column).alias(name) for name, column in columns.items()]
+def _read(raw: pl.LazyFrame, columns: dict[str, Column]) -> pl.LazyFrame:
+    """Typed values, and marks of those that are lost; `raw` has the project's names already."""
+    own = {name: column.model_copy(update={"source": None}) for name, column in columns.items()}
+    return read_cells(raw, own, schema=raw.collect_schema())
 
 
 def _settle(
@@ -150,17 +152,22 @@ def _settle(
     texts = [name for name, dtype in schema.items() if dtype == pl.String() and columns[name].dtype != "str"]
     if not texts:
         return columns, readings
-    lost = {name: is_lost(pl.col(name), pl.String(), columns[name]) for name in texts}
-    counts = _collect(raw.select(*(lost[name].sum().alias(name) for name in texts)))
+    read = _read(raw, {name: columns[name] for name in texts})
+    counts = _collect(read.select(pl.col(lost_mark(name)).sum().alias(name) for name in texts))
     for name in texts:
-        count = counts[name].item()
-        if count:
-            found = _collect(
-                raw.filter(lost[name]).select(pl.col(name).str.strip_chars().unique().head(MAX_STRAYS + 1))
-            )
-            strays = found[name].sort().to_list()
+        if counts[name].item():
+            strays = _list_strays(raw, name, columns[name])
             columns, readings = _give_way(name, strays, columns, readings)
     return columns, readings
+
+
+def _list_strays(raw: pl.LazyFrame, name: str, column: Column) -> list[str]:
+    """Texts that cannot be read as the column's type: all, or one more than may be taken for missing."""
+    both = raw.select(name, pl.col(name).str.strip_chars().alias(f"{name} text"))
+    own = {name: column.model_copy(update={"source": None})}
+    read = read_cells(both, own, schema=both.collect_schema(), keep=[pl.col(f"{name} text")])
+    lost = read.filter(lost_mark(name)).select(pl.col(f"{name} text").unique().head(MAX_STRAYS + 1))
+    return _collect(lost).to_series().sort().to_list()
 
 
 def _give_way(
@@ -182,7 +189,7 @@ def _give_way(
 def _measure(
     raw: pl.LazyFrame, columns: dict[str, Column], num_rows: int, readings: dict[str, Reading]
 ) -> dict[str, Profile]:
-    typed = raw.select(_typed(raw.collect_schema(), columns))
+    typed = _read(raw, columns).select(list(columns))
     facts = _collect(typed.select(expr for name in columns for expr in _list_facts(name, columns[name], num_rows)))
     fact = facts.row(0, named=True)
     profiles = {}
