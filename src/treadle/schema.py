@@ -17,6 +17,7 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 LABEL = "label"  # column of an examples table that holds the target
 WEIGHT = "weight"  # column that holds the sample weight, where one is declared
 PREDICT_AT = "predict_at"  # column that holds the moment of the prediction
+KNOWN_AT = "known_at"  # column of a table with a known time; null: the row never becomes known
 ROW = "row"  # position of the example in its source table: the key that ties rows to predictions
 
 

@@ -22,6 +22,7 @@ SNAPSHOTS = Path(__file__).parent / "broken"
 
 FLIGHTS = "data/flights"
 BLOCKS = "MedInc,HouseAge,AveRooms,AveBedrms,Population,AveOccup,Latitude,Longitude,MedHouseVal\n"
+COLUMNS = "data.tables.blocks.columns"
 HASHING = "      ids: {_target_: treadle.features.categories.Hashing, num_buckets: 256}"
 SCALING = "      scale: {_target_: treadle.features.transforms.Standardize}"
 WEATHER_NOW = """\
@@ -37,6 +38,11 @@ KNOWN = "dest_lat, dest_lon, plane_year, plane_maker, plane_model, plane_seats, 
 def case(*overrides, edits=(), files=()):
     """Overrides; edits (file of conf/, old, new); files (path, text) that are written."""
     return overrides, edits, files
+
+
+def blocks(*overrides, text=f"{BLOCKS}1,1,1,1,1,1,33,-120,1\n"):
+    """The experiment california on a table in text."""
+    return case("experiment=california", "data.tables.blocks.path=blocks.csv", *overrides, files=[("blocks.csv", text)])
 
 
 CASES = {
@@ -204,6 +210,25 @@ CASES = {
         "data.tables.blocks.path=blocks.parquet",
         files=[("blocks.parquet", "no parquet at all")],
     ),
+    "file-csv-lacks-a-source": blocks(f"+{COLUMNS}.MedInc.source=Income"),
+    "file-csv-of-another-separator": blocks("+data.tables.blocks.separator=';'"),
+    "file-csv-has-a-ragged-row": blocks(text=f"{BLOCKS}1,1,1,1,1,1,33,-120,1\n1,1,1,1,1,1,33,-120,1,9\n"),
+    "file-csv-leaves-a-quote-open": blocks(text=f'{BLOCKS}1,1,1,1,1,1,33,-120,1\n1,"1,1,1,1,1,33,-120,1\n'),
+    "file-csv-holds-a-decimal-comma": blocks(text=f'{BLOCKS}"1,5",1,1,1,1,1,33,-120,1\n'),
+    "file-csv-is-in-another-encoding": blocks("+data.tables.blocks.encoding=utf-16"),
+    "file-is-no-table": blocks("data.tables.blocks.path=conf/config.yaml"),
+    "encoding-of-parquet": case("+data.tables.flights.encoding=latin-1"),
+    "separator-of-parquet": case("+data.tables.flights.separator=';'"),
+    "marks-of-a-text": case(
+        "+data.tables.flights.columns.carrier.thousands=.", r"+data.tables.flights.columns.dest.decimal=\,"
+    ),
+    "marks-that-are-one": blocks(f"+{COLUMNS}.MedInc.thousands=."),
+    "format-of-a-number": blocks(f"+{COLUMNS}.MedInc.format='%d/%m/%Y'"),
+    "format-without-a-day": case("+data.tables.flights.columns.time_hour.format='%H:%M'"),
+    "column-of-a-reserved-name": case(
+        edits=[(FLIGHTS, "      distance: {", "      label: {dtype: int}\n      __x: {dtype: int}\n      distance: {")]
+    ),
+    "column-of-a-source-that-is-a-column": case("+data.tables.flights.columns.month.source=day"),
     # expressions
     "sql-syntax": case(edits=[("features/flights", "hour * 60 + minute", "hour * 60 + ")]),
     "sql-parenthesis": case(edits=[("features/flights", "2013 - plane_year", "(2013 - plane_year")]),

@@ -12,10 +12,9 @@ from datetime import timedelta
 import polars as pl
 
 from treadle.data.sql import parse
-from treadle.data.tables import KNOWN_AT
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import AsOf, History
-from treadle.schema import PREDICT_AT, TreadleError
+from treadle.schema import KNOWN_AT, PREDICT_AT, TreadleError
 
 _AGGREGATE = re.compile(r"\s*(AVG|SUM|COUNT)\s*\((.*)\)\s*", re.IGNORECASE | re.DOTALL)
 

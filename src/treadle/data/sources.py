@@ -80,7 +80,7 @@ def refuse_ragged(sources: list[Source], spec: Table, *, key: str) -> None:
     for source in sources:
         found = find_ragged(source.file, spec)
         if found:
-            raise TreadleError(f"{key}.path: {source.file}: {found}")
+            raise TreadleError(f"{key}.path: cannot read {source.file}: {found}")
 
 
 def explain_sources(error: PolarsError, sources: list[Source], spec: Table, *, key: str) -> TreadleError:
@@ -89,8 +89,8 @@ def explain_sources(error: PolarsError, sources: list[Source], spec: Table, *, k
         try:
             source.rows.select(pl.len(), pl.all().null_count()).collect(engine="streaming")
         except PolarsError as own:
-            told = explain(own, source.file, spec) if source.is_text else f"{source.file}: {_first_line(own)}"
-            return TreadleError(f"{key}.path: {told}")
+            told = explain(own, source.file, spec) if source.is_text else _first_line(own)
+            return TreadleError(f"{key}.path: cannot read {source.file}: {told}")
     return TreadleError(f"{key}.path: cannot read {spec.path}: {_first_line(error)}")
 
 
@@ -135,9 +135,9 @@ def _open(file: Path, spec: Table, *, key: str, scratch: Path) -> Source:
     try:
         rows = scan_text(file, spec, scratch=scratch) if is_text else pl.scan_parquet(file)
         schema = dict(rows.collect_schema())
-    except PolarsError as error:
-        told = explain(error, file, spec) if is_text else f"cannot read {file}: {_first_line(error)}"
-        raise TreadleError(f"{key}.path: {told}") from error
+    except (PolarsError, TreadleError) as error:
+        told = explain(error, file, spec) if is_text and isinstance(error, PolarsError) else _first_line(error)
+        raise TreadleError(f"{key}.path: cannot read {file}: {told}") from error
     return Source(file, rows, schema, is_text)
 
 
@@ -156,5 +156,5 @@ def _require_same(first: Source, other: Source, *, key: str) -> None:
         raise TreadleError(f"{key}.path: {rule}; the files of a table have the same columns")
 
 
-def _first_line(error: PolarsError) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).splitlines()[0]

@@ -20,9 +20,7 @@ from treadle.data.sources import (
 )
 from treadle.data.sql import derive, parse, sink
 from treadle.experiment.spec import Data, Join, Table
-from treadle.schema import TreadleError
-
-KNOWN_AT = "known_at"  # column of a table with a known time; null: the row never becomes known
+from treadle.schema import KNOWN_AT, TreadleError
 
 
 def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict[str, pl.LazyFrame]:

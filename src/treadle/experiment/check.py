@@ -10,7 +10,14 @@ from treadle.experiment.columns import Finding, check_columns, check_leaks, find
 from treadle.experiment.compose import Composed
 from treadle.experiment.file_heads import check_files
 from treadle.experiment.locations import Place
-from treadle.experiment.names import check_metrics, check_moments, check_split, check_tables, check_trainer
+from treadle.experiment.names import (
+    check_metrics,
+    check_moments,
+    check_sources,
+    check_split,
+    check_tables,
+    check_trainer,
+)
 from treadle.experiment.problems import ConfigError, Problem, unique
 from treadle.experiment.shape import check_shape
 from treadle.experiment.spec import Experiment
@@ -19,6 +26,7 @@ from treadle.experiment.targets import check_targets, list_opaque
 # What each check needs to be sound before it can judge.
 _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]], ...] = (
     (check_metrics, ("data.task", "schedule", "evaluation")),
+    (check_sources, ("data.tables",)),
     (check_tables, ("data.tables", "data.examples")),
     (check_moments, ("data.tables", "data.examples")),
     (check_split, ("data.tables", "data.examples", "data.split")),

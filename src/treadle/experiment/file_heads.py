@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
-from itertools import islice
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import polars as pl
 
+from treadle.experiment.cells import lost_mark, read_cells
 from treadle.experiment.columns import Finding
 from treadle.experiment.files import list_files
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Column, Experiment, Table
+from treadle.experiment.text_files import SUFFIXES, is_text_file, read_head
+from treadle.schema import TreadleError
 
-ROWS = 100  # of a CSV
+ROWS = 100  # of a text file
 
 
 def check_files(experiment: Experiment, *, root: Path) -> list[Finding]:
@@ -35,28 +35,61 @@ def _check_file(name: str, table: Table, file: Path) -> Iterator[Finding]:
             schema = pl.read_parquet_schema(file)
             yield from _check_present(key, table, list(schema), file)
             yield from _check_types(key, table, schema, file)
-        elif file.suffix.lower() in {".csv", ".tsv"}:
-            yield from _check_text(key, table, file)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError, csv.Error) as error:
+        elif is_text_file(file, table):
+            head = read_head(file, table, num_rows=ROWS)
+            other = _find_other_separator(head, table)
+            if other:
+                rule = f"the header of {file.name} is one column, {head.columns[0]!r}"
+                yield Finding(f"{key}.separator", rule, f"declare `separator: {other!r}`")
+                return
+            yield from _check_present(key, table, head.columns, file)
+            yield from _check_values(key, table, head)
+        else:
+            rule = f"{file.name} is neither Parquet nor a text file ({', '.join(SUFFIXES)})"
+            yield Finding(f"{key}.path", rule, "a text of another suffix needs the table's `separator`")
+    except (pl.exceptions.PolarsError, OSError, TreadleError) as error:
         yield Finding(f"{key}.path", f"{table.path} cannot be read: {str(error).splitlines()[0]}")
 
 
+def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
+    """The likely separator of a file that the declared one does not part."""
+    if head.width != 1 or len(table.columns) == 1:
+        return ""
+    return next((mark for mark in (",", ";", "\t", "|") if mark in head.columns[0]), "")
+
+
 def _check_present(key: str, table: Table, present: list[str], file: Path) -> Iterator[Finding]:
-    for column in table.columns:
-        if column not in present:
-            yield Finding(
-                f"{key}.columns.{column}", f"{file.name} has no column {column!r}", hint=nearest(column, present)
-            )
+    for name, column in table.columns.items():
+        wanted = column.source or name
+        if wanted not in present:
+            place = f"{key}.columns.{name}" + (".source" if column.source else "")
+            yield Finding(place, f"{file.name} has no column {wanted!r}", hint=nearest(wanted, present))
 
 
 def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file: Path) -> Iterator[Finding]:
-    for column, spec in table.columns.items():
-        dtype = schema.get(column)
-        if dtype is not None and not _can_hold(dtype, spec):
-            rule = f"{file.name} holds {column!r} as {dtype}, which is no {spec.dtype}"
-            yield Finding(
-                f"{key}.columns.{column}.dtype", rule, "declare the type that the file has, and derive another"
-            )
+    for name, column in table.columns.items():
+        dtype = schema.get(column.source or name)
+        if dtype is not None and not _can_hold(dtype, column):
+            rule = f"{file.name} holds {column.source or name!r} as {dtype}, which is no {column.dtype}"
+            yield Finding(f"{key}.columns.{name}.dtype", rule, "declare the type that the file has, and derive another")
+
+
+def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Finding]:
+    """The first value of each column that the stage `prepare` would refuse, by the same reader."""
+    present = {name: column for name, column in table.columns.items() if (column.source or name) in head.columns}
+    cells = read_cells(head.lazy(), present, schema=head.schema).collect()
+    for name, column in present.items():
+        lost = cells[lost_mark(name)].arg_true()
+        if len(lost):
+            found = head[column.source or name][lost[0]]
+            rule = f"row {lost[0] + 1:,} holds {found!r}, which is no {column.dtype}"
+            yield Finding(f"{key}.columns.{name}", rule, _say_how(column))
+
+
+def _say_how(column: Column) -> str:
+    marks = {"int": ", its `thousands` mark", "float": ", its `decimal` and `thousands` marks"}
+    written = marks.get(column.dtype, ", its `format`" if column.dtype in {"date", "datetime"} else "")
+    return f"declare the type that the file has{written}, or the text among `missing`"
 
 
 def _can_hold(dtype: pl.DataType, spec: Column) -> bool:
@@ -74,43 +107,3 @@ def _can_hold(dtype: pl.DataType, spec: Column) -> bool:
             return is_text or isinstance(dtype, pl.Date | pl.Datetime)
         case "datetime":
             return is_text or isinstance(dtype, pl.Date | pl.Datetime)
-
-
-# --- text ---------------------------------------------------------------------------------------------
-
-
-def _check_text(key: str, table: Table, file: Path) -> Iterator[Finding]:
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter="\t" if file.suffix.lower() == ".tsv" else ",")
-        header = next(reader, [])
-        rows = list(islice(reader, ROWS))
-    yield from _check_present(key, table, header, file)
-    for column, spec in table.columns.items():
-        if column in header:
-            yield from _check_values(
-                f"{key}.columns.{column}", spec, [row[header.index(column) : header.index(column) + 1] for row in rows]
-            )
-
-
-def _check_values(key: str, spec: Column, cells: list[list[str]]) -> Iterator[Finding]:
-    for number, cell in enumerate(cells, start=1):
-        if cell and cell[0] not in {"", *spec.missing} and not _reads_as(cell[0], spec):
-            rule = f"row {number:,} holds {cell[0]!r}, which is no {spec.dtype}"
-            yield Finding(key, rule, "declare the type that the file has, or the text among `missing`")
-            return
-
-
-def _reads_as(text: str, spec: Column) -> bool:
-    readers: dict[str, Callable[[str], object]] = {
-        "int": int,
-        "float": float,
-        "date": date.fromisoformat,
-        "datetime": datetime.fromisoformat,
-    }
-    if spec.dtype not in readers:
-        return True
-    try:
-        readers[spec.dtype](text)
-    except ValueError:
-        return False
-    return True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from treadle.experiment.cells import reads_back
 from treadle.experiment.columns import Finding
 from treadle.experiment.machine import count_gpus
 from treadle.experiment.problems import nearest
-from treadle.experiment.spec import ColumnSplit, Experiment, TimeSplit
-from treadle.schema import LABEL, find_metric, monitor_names
+from treadle.experiment.spec import Column, ColumnSplit, Experiment, Table, TimeSplit
+from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT, find_metric, monitor_names
 
+RESERVED = (ROW, LABEL, WEIGHT, PREDICT_AT, KNOWN_AT)  # columns that the stages add
 STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_unused_parameters_true", "fsdp")
 
 
@@ -30,6 +32,45 @@ def check_tables(experiment: Experiment) -> Iterator[Finding]:
     tables, name = experiment.data.tables, experiment.data.examples.table
     if name not in tables:
         yield Finding("data.examples.table", f"no table {name!r}", hint=nearest(name, tables))
+
+
+def check_sources(experiment: Experiment) -> Iterator[Finding]:
+    """What a table says of its files and their texts fits together."""
+    for name, table in experiment.data.tables.items():
+        key = f"data.tables.{name}"
+        if table.path.lower().endswith(".parquet"):
+            for option in ("separator", "encoding", "quote"):
+                if getattr(table, option) != Table.model_fields[option].default:
+                    yield Finding(f"{key}.{option}", f"{table.path!r} is no text file", "remove it")
+        for column, spec in table.columns.items():
+            yield from _check_name(f"{key}.columns.{column}", column, spec, table)
+            yield from _check_marks(f"{key}.columns.{column}", spec)
+
+
+def _check_name(key: str, name: str, column: Column, table: Table) -> Iterator[Finding]:
+    if name in RESERVED or not name.strip() or name.startswith("__"):
+        rule = f"the name {name!r} is reserved here" if name.strip() else "a column needs a name"
+        yield Finding(key, rule, f"declare it under another name, with `source: {name!r}`")
+    other = table.columns.get(column.source) if column.source is not None else None
+    if other is not None and other is not column:
+        rule = f"{column.source!r} is declared as a column of its own: a row to predict could not tell the two apart"
+        yield Finding(f"{key}.source", rule, "give that column another name, too")
+
+
+def _check_marks(key: str, column: Column) -> Iterator[Finding]:
+    number = column.dtype in {"int", "float"}
+    if column.thousands is not None and not number:
+        yield Finding(f"{key}.thousands", f"is a mark of numbers, and the column is {column.dtype}", "remove it")
+    if column.decimal != "." and not number:
+        yield Finding(f"{key}.decimal", f"is a mark of numbers, and the column is {column.dtype}", "remove it")
+    if number and column.thousands == column.decimal:
+        yield Finding(f"{key}.thousands", f"{column.thousands!r} is the mark of the fraction already: see `decimal`")
+    if column.format is not None and column.dtype not in {"date", "datetime"}:
+        yield Finding(f"{key}.format", f"is of dates and moments, and the column is {column.dtype}", "remove it")
+    elif column.format is not None and not reads_back(column):
+        rule = f"{column.format!r} is no format: a {column.dtype} that is written by it cannot be read by it"
+        fix = 'write year, month and day, such as "%d/%m/%Y %H:%M"; an offset is %z'
+        yield Finding(f"{key}.format", rule, fix)
 
 
 def check_moments(experiment: Experiment) -> Iterator[Finding]:

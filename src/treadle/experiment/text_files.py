@@ -61,7 +61,7 @@ def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
     decoder = codecs.getincrementaldecoder(_PYTHON_NAMES[table.encoding])()
     try:
         text = decoder.decode(raw, final=len(raw) < HEAD_BYTES)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise _refuse_encoding(file, table) from error
     if len(raw) == HEAD_BYTES:
         text = _cut(text, table.quote)
@@ -75,12 +75,12 @@ def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
 
 
 def explain(error: PolarsError, file: Path, table: Table) -> TreadleError:
-    """The parser's error, with the row where the trouble begins if a second, slower look finds it."""
+    """What is wrong with the file, with the row where it begins if a second, slower look finds it."""
     try:
         found = _read_strictly(file, table)
     except UnicodeError:
         return _refuse_encoding(file, table)
-    return TreadleError(f"{file}: {found or str(error).splitlines()[0]}")
+    return TreadleError(found or str(error).splitlines()[0])
 
 
 def find_ragged(file: Path, table: Table) -> str:
@@ -146,8 +146,8 @@ def _refuse_encoding(file: Path, table: Table) -> TreadleError:
                 except UnicodeDecodeError as error:
                     place, found = f"line {number:,}: ", line[max(0, error.start - 20) : error.end + 20]
                     break
-    others = "declare the table's `encoding`: latin-1, windows-1252 or utf-16"
-    return TreadleError(f"{file}: {place}not {table.encoding.upper()}{f', found {found!r}' if found else ''}; {others}")
+    others = f"declare the table's `encoding`: {', '.join(e for e in _PYTHON_NAMES if e != table.encoding)}"
+    return TreadleError(f"{place}not {table.encoding.upper()}{f', found {found!r}' if found else ''}; {others}")
 
 
 def _read_strictly(file: Path, table: Table) -> str:
@@ -165,5 +165,6 @@ def _read_strictly(file: Path, table: Table) -> str:
                 if row and len(row) != width:
                     return f"row {number:,} has {len(row)} fields, the header has {width}: {row[:3]!r}, …"
         except csv.Error as error:
-            return f"row {number + 1:,}: {error}"
+            unclosed = "unexpected end" in str(error) or "larger than field limit" in str(error)
+            return f"row {number + 1:,}: {'the quote of a field is never closed' if unclosed else error}"
     return ""
