@@ -18,7 +18,9 @@ def treadle(*arguments: str) -> int:
 
 
 def run_quick(*overrides: str, verb: str = "run") -> int:
-    return treadle(verb, *QUICK, *overrides)
+    """An override takes the place of the quick one of its key: a group may be selected only once."""
+    keys = {override.partition("=")[0] for override in overrides}
+    return treadle(verb, *(quick for quick in QUICK if quick.partition("=")[0] not in keys), *overrides)
 
 
 def find_run(project):
