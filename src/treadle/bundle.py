@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from polars.exceptions import PolarsError
 from torch import Tensor, nn
 
 from treadle.experiment.build import build
+from treadle.experiment.cells import DTYPES, lost_mark, read_cells
 from treadle.experiment.problems import nearest
+from treadle.experiment.spec import Column, Table
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.schema import ROW, Task, TreadleError
 
@@ -28,9 +31,6 @@ TARGETS = ("treadle.models.", "treadle.features.")  # what a bundle may build, u
 CHUNK = 16_384  # rows that go through the model at once; the same everywhere, so that the numbers are
 
 _CARD, _NETWORK, _EXPERIMENT = "bundle.json", "network.pt", "experiment.yaml"
-_DTYPES: dict[str, pl.DataType] = {
-    str(dtype): dtype for dtype in (pl.Int64(), pl.Float64(), pl.Boolean(), pl.String(), pl.Date(), pl.Datetime("us"))
-}
 
 
 @dataclass(frozen=True)
@@ -68,20 +68,25 @@ class Bundle:
         if not isinstance(rows, pl.DataFrame):
             names = None if rows else list(self.schema)
             rows = pl.DataFrame(list(rows), schema=names, infer_schema_length=None)
-        for column in self.schema:
-            if column not in rows.columns:
-                raise TreadleError(f"the rows have no column {column!r}. {nearest(column, rows.columns)}")
-        markers = self._list_markers()
-        wanted = [
-            _read_column(rows[name], _DTYPES[dtype], markers.get(name, [])) for name, dtype in self.schema.items()
-        ]
+        columns = {name: _take_name(column, name, rows.columns) for name, column in self._columns.items()}
+        wanted = _read_columns(rows, columns)
         return pl.DataFrame([*([rows[ROW]] if ROW in rows.columns else []), *wanted])
 
-    def _list_markers(self) -> dict[str, list[str]]:
-        """The texts that mean "no value", by column, as the contract of the examples' table says."""
+    @cached_property
+    def table(self) -> Table:
+        """The table of the examples, as it was declared."""
         data = self.experiment["data"]
-        columns = data["tables"][data["examples"]["table"]]["columns"]
-        return {name: column["missing"] for name, column in columns.items() if column["missing"]}
+        return Table.model_validate(data["tables"][data["examples"]["table"]])
+
+    @cached_property
+    def _columns(self) -> dict[str, Column]:
+        """How values are read: as the table says, or by the type alone where a column was made or looked up."""
+        known = set(self.experiment["data"]["examples"]["known"])
+        words = {str(dtype): word for word, dtype in DTYPES.items()}
+        made = {name: Column.model_validate({"dtype": words[dtype]}) for name, dtype in self.schema.items()}
+        declared = {name: column for name, column in self.table.columns.items() if name in known}
+        same = {name for name, column in declared.items() if name in made and column.dtype == made[name].dtype}
+        return {name: declared[name] if name in same else column for name, column in made.items()}
 
     @torch.no_grad()
     def _predict_tensor(self, frame: pl.DataFrame) -> Tensor:
@@ -197,18 +202,47 @@ def to_prediction(output: Tensor, *, task: Task) -> Tensor:
     return values.mean(dim=1) if values.dim() == 2 else values  # noqa: PLR2004
 
 
-def _read_column(values: pl.Series, dtype: pl.DataType, markers: Sequence[str]) -> pl.Series:
-    if values.dtype == pl.String() and markers:
-        values = values.set(values.is_in(markers), None)
-    if values.dtype == dtype:
-        return values
+def _take_name(column: Column, name: str, present: Sequence[str]) -> Column:
+    """The column under the name that the rows give it: its own, or the one in the files."""
+    if name in present:
+        return column.model_copy(update={"source": None})
+    if column.source is not None and column.source in present:
+        return column
+    raise TreadleError(f"the rows have no column {name!r}. {nearest(name, present)}")
+
+
+def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column]) -> list[pl.Series]:
+    """The columns in their types, read as the stage `prepare` reads the table's files."""
+    schema = rows.schema
+    typed = {
+        name: rows[column.source or name].alias(name)
+        for name, column in columns.items()
+        if schema[column.source or name] == DTYPES[column.dtype] and column.dtype != "str" and not column.missing
+    }
+    unread = {name: column for name, column in columns.items() if name not in typed}
+    if unread:
+        cells = _read_unread(rows, unread)
+        typed |= {name: cells[name] for name in unread}
+    return [typed[name] for name in columns]
+
+
+def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
     try:
-        if values.dtype == pl.String() and dtype == pl.Datetime("us"):
-            return values.str.to_datetime(time_unit="us")
-        return values.cast(dtype)
+        cells = read_cells(rows.lazy(), columns, schema=rows.schema).collect()
     except PolarsError as error:
-        reason = str(error).splitlines()[0]
-        raise TreadleError(f"the column {values.name!r} must be of type {dtype}: {reason}") from error
+        if len(columns) > 1:
+            return pl.concat([_read_unread(rows, {name: columns[name]}) for name in columns], how="horizontal")
+        (name,) = columns
+        raise _refuse(name, columns[name], str(error).splitlines()[0]) from error
+    for name, column in columns.items():
+        lost = cells[lost_mark(name)].arg_true()
+        if len(lost):
+            raise _refuse(name, column, f"row {lost[0] + 1:,} holds {rows[column.source or name][lost[0]]!r}")
+    return cells
+
+
+def _refuse(name: str, column: Column, reason: str) -> TreadleError:
+    return TreadleError(f"the column {name!r} must be of type {DTYPES[column.dtype]}: {reason}")
 
 
 def _find_folder(path: Path) -> Path:

@@ -363,7 +363,7 @@ def _predict(options: argparse.Namespace) -> None:
     from treadle.rows import read_rows, write_rows
 
     bundle = load(options.run_folder, targets=[*TARGETS, *options.allow])
-    predicted = bundle.predict(read_rows(options.rows))
+    predicted = bundle.predict(read_rows(options.rows, table=bundle.table))
     write_rows(predicted, options.output)
     _say(f"{len(predicted):,} rows  {options.output}")
 

@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.schema import TreadleError
+from treadle.experiment.spec import Table
+from treadle.experiment.text_files import explain, is_text_file, scan_text
+from treadle.schema import ROW, TreadleError
 
 
-def read_rows(path: Path) -> pl.DataFrame:
-    """Read Parquet or CSV."""
+def read_rows(path: Path, *, table: Table) -> pl.DataFrame:
+    """Read Parquet, or text as the files of `table` are written: its columns stay texts, which the bundle reads.
+
+    Raises:
+        TreadleError: there is no such file, or it cannot be read.
+    """
     if not path.is_file():
         raise TreadleError(f"no file {path}")
     try:
-        return pl.read_csv(path, infer_schema_length=None) if path.suffix.lower() == ".csv" else pl.read_parquet(path)
+        return _read_text(path, table) if is_text_file(path, table) else pl.read_parquet(path)
+    except TreadleError as error:
+        raise TreadleError(f"cannot read rows from {path}: {error}") from error
     except PolarsError as error:
-        raise TreadleError(f"cannot read rows from {path}: {str(error).splitlines()[0]}") from error
+        told = explain(error, path, table) if is_text_file(path, table) else str(error).splitlines()[0]
+        raise TreadleError(f"cannot read rows from {path}: {told}") from error
+
+
+def _read_text(path: Path, table: Table) -> pl.DataFrame:
+    with TemporaryDirectory() as scratch:
+        rows = scan_text(path, table, scratch=Path(scratch)).collect()
+    if ROW not in rows.columns:
+        return rows
+    number = rows[ROW].cast(pl.Int64, strict=False)  # the example's position, where it is one
+    return rows if number.null_count() > rows[ROW].null_count() else rows.with_columns(number)
 
 
 def write_rows(rows: pl.DataFrame, path: Path) -> None:
-    """Write Parquet or CSV, whole or not at all."""
+    """Write Parquet, CSV or TSV, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.tmp")
-    if path.suffix.lower() == ".csv":
-        rows.write_csv(partial)
+    if path.suffix.lower() in {".csv", ".tsv"}:
+        rows.write_csv(partial, separator="\t" if path.suffix.lower() == ".tsv" else ",")
     else:
         rows.write_parquet(partial)
     partial.replace(path)
