@@ -215,9 +215,9 @@ def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column]) -> list[pl.
     """The columns in their types, read as the stage `prepare` reads the table's files."""
     schema = rows.schema
     typed = {
-        name: rows[column.source or name].alias(name)
+        name: rows[column.name_in_file(name)].alias(name)
         for name, column in columns.items()
-        if schema[column.source or name] == DTYPES[column.dtype] and column.dtype != "str" and not column.missing
+        if schema[column.name_in_file(name)] == DTYPES[column.dtype] and column.dtype != "str" and not column.missing
     }
     unread = {name: column for name, column in columns.items() if name not in typed}
     if unread:
@@ -237,7 +237,7 @@ def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFr
     for name, column in columns.items():
         lost = cells[lost_mark(name)].arg_true()
         if len(lost):
-            raise _refuse(name, column, f"row {lost[0] + 1:,} holds {rows[column.source or name][lost[0]]!r}")
+            raise _refuse(name, column, f"row {lost[0] + 1:,} holds {rows[column.name_in_file(name)][lost[0]]!r}")
     return cells
 
 

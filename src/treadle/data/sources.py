@@ -11,7 +11,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from treadle.data.contract import NUM_EXAMPLES, Breach
-from treadle.experiment.cells import lost_mark, read_cells
+from treadle.experiment.cells import column_of, lost_mark, read_cells
 from treadle.experiment.files import list_files
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Table
@@ -33,7 +33,7 @@ class Source:
 
     def cast(self, spec: Table) -> pl.LazyFrame:
         """The declared columns in their declared types, then two marks of each row: LOST and SHORT."""
-        last = pl.col(list(self.schema)[-1])
+        last = column_of(list(self.schema)[-1])
         short = last.is_null() if self.is_text else last.is_null() & pl.lit(value=False)
         cells = read_cells(self.rows, spec.columns, schema=self.schema, keep=[short.alias(SHORT)])
         lost = pl.any_horizontal(lost_mark(name) for name in spec.columns)
@@ -49,7 +49,7 @@ class Source:
 
     def _show(self, spec: Table, name: str, place: str) -> list[str]:
         column = spec.columns[name]
-        kept = [pl.col("__row"), pl.col(column.source or name).alias("__raw")]
+        kept = [pl.col("__row"), column_of(column.name_in_file(name)).alias("__raw")]
         numbered = self.rows.with_row_index("__row", offset=1)
         cells = read_cells(numbered, {name: column}, schema=self.schema, keep=kept).filter(lost_mark(name))
         lost = cells.select("__row", "__raw").head(NUM_EXAMPLES).collect(engine="streaming")
@@ -143,7 +143,7 @@ def _open(file: Path, spec: Table, *, key: str, scratch: Path) -> Source:
 
 def _require_columns(source: Source, spec: Table, *, key: str) -> None:
     for name, column in spec.columns.items():
-        wanted = column.source or name
+        wanted = column.name_in_file(name)
         if wanted not in source.schema:
             hint = nearest(wanted, source.schema)
             raise TreadleError(f"{key}.columns.{name}: {spec.path} has no such column. {hint}")

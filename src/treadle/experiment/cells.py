@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import polars as pl
+from polars import selectors
 from polars.exceptions import PanicException, PolarsError
 
 from treadle.experiment.spec import Column
@@ -52,9 +53,9 @@ def read_cells(
     Returns:
         The columns, then for each `lost_mark(name)`: whether a value is there that its type cannot hold; then `keep`.
     """
-    sources = [(name, column, schema[column.source or name]) for name, column in columns.items()]
+    sources = [(name, column, schema[column.name_in_file(name)]) for name, column in columns.items()]
     present = [
-        _mark_missing(pl.col(column.source or name), dtype, column).alias(f"__present {name}")
+        _mark_missing(column_of(column.name_in_file(name)), dtype, column).alias(f"__present {name}")
         for name, column, dtype in sources
     ]
     values = [_convert(pl.col(f"__present {name}"), dtype, column).alias(name) for name, column, dtype in sources]
@@ -69,6 +70,11 @@ def read_cells(
         *lost,
         *(pl.col(f"__{index}").alias(name) for index, name in enumerate(kept)),
     )
+
+
+def column_of(name: str) -> pl.Expr:
+    """The column of just that name; `pl.col` would take "*" and "^…$" for patterns."""
+    return selectors.by_name(name).as_expr()
 
 
 def lost_mark(name: str) -> str:

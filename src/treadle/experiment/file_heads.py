@@ -60,28 +60,28 @@ def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
 
 def _check_present(key: str, table: Table, present: list[str], file: Path) -> Iterator[Finding]:
     for name, column in table.columns.items():
-        wanted = column.source or name
+        wanted = column.name_in_file(name)
         if wanted not in present:
-            place = f"{key}.columns.{name}" + (".source" if column.source else "")
+            place = f"{key}.columns.{name}" + ("" if column.source is None else ".source")
             yield Finding(place, f"{file.name} has no column {wanted!r}", hint=nearest(wanted, present))
 
 
 def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file: Path) -> Iterator[Finding]:
     for name, column in table.columns.items():
-        dtype = schema.get(column.source or name)
+        dtype = schema.get(column.name_in_file(name))
         if dtype is not None and not _can_hold(dtype, column):
-            rule = f"{file.name} holds {column.source or name!r} as {dtype}, which is no {column.dtype}"
+            rule = f"{file.name} holds {column.name_in_file(name)!r} as {dtype}, which is no {column.dtype}"
             yield Finding(f"{key}.columns.{name}.dtype", rule, "declare the type that the file has, and derive another")
 
 
 def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Finding]:
     """The first value of each column that the stage `prepare` would refuse, by the same reader."""
-    present = {name: column for name, column in table.columns.items() if (column.source or name) in head.columns}
+    present = {name: column for name, column in table.columns.items() if (column.name_in_file(name)) in head.columns}
     cells = read_cells(head.lazy(), present, schema=head.schema).collect()
     for name, column in present.items():
         lost = cells[lost_mark(name)].arg_true()
         if len(lost):
-            found = head[column.source or name][lost[0]]
+            found = head[column.name_in_file(name)][lost[0]]
             rule = f"row {lost[0] + 1:,} holds {found!r}, which is no {column.dtype}"
             yield Finding(f"{key}.columns.{name}", rule, _say_how(column))
 

@@ -48,7 +48,8 @@ def check_sources(experiment: Experiment) -> Iterator[Finding]:
 
 
 def _check_name(key: str, name: str, column: Column, table: Table) -> Iterator[Finding]:
-    if name in RESERVED or not name.strip() or name.startswith("__"):
+    pattern = name == "*" or (name.startswith("^") and name.endswith("$"))  # to Polars
+    if name in RESERVED or name.startswith("__") or not name.strip() or pattern:
         rule = f"the name {name!r} is reserved here" if name.strip() else "a column needs a name"
         yield Finding(key, rule, f"declare it under another name, with `source: {name!r}`")
     other = table.columns.get(column.source) if column.source is not None else None

@@ -76,6 +76,10 @@ class Column(Spec):
     max_age: Duration | None = None  # freshness: the newest value may be this old when rows are read
     late: bool = False  # known only after the prediction: no feature of its own row may reach it
 
+    def name_in_file(self, name: str) -> str:
+        """The name that the column declared as `name` has in the file; it may be empty."""
+        return name if self.source is None else self.source
+
 
 class Join(Spec):
     """Columns of another table, looked up by key; the key must be unique there."""
