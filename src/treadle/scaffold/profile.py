@@ -206,7 +206,7 @@ def _measure(
             fact.get(f"{name}|length") or 0.0,
             note=readings[name].reason,
         )
-    return _list_values(typed, profiles)
+    return _list_values(raw, profiles)
 
 
 def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
@@ -220,12 +220,15 @@ def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
     return facts
 
 
-def _list_values(typed: pl.LazyFrame, profiles: dict[str, Profile]) -> dict[str, Profile]:
-    few = [name for name, profile in profiles.items() if profile.num_distinct <= MAX_LISTED]
+def _list_values(raw: pl.LazyFrame, profiles: dict[str, Profile]) -> dict[str, Profile]:
+    """Add each value with its rows where a column has few."""
+    few = {name: profile.column for name, profile in profiles.items() if profile.num_distinct <= MAX_LISTED}
+    value = pl.col("value")
     frames = [
-        typed.group_by(pl.col(name).alias("value")).agg(pl.len().alias("rows")).drop_nulls("value") for name in few
+        _read(raw.select(name), {name: column}).select(pl.col(name).alias("value")).group_by("value").len("rows")
+        for name, column in few.items()
     ]
     for name, frame in zip(few, pl.collect_all(frames, engine="streaming"), strict=True):
-        counts = frame.sort(["rows", "value"], descending=[True, False]).rows()
+        counts = frame.filter(value.is_not_null()).sort(["rows", "value"], descending=[True, False]).rows()
         profiles[name] = replace(profiles[name], values=tuple(counts))
     return profiles

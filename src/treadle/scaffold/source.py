@@ -56,10 +56,11 @@ class Source:
 
     def explain(self, error: pl.exceptions.PolarsError) -> TreadleError:
         """Which file the parser stumbled over, and in which row."""
-        if not self.is_text:
-            return TreadleError(f"{self.files[0]}: {str(error).splitlines()[0]}")
-        told = [explain(error, file, self.table) for file in self.files]
-        return next((e for e in told if ": row " in str(e) or ": line " in str(e)), told[0])
+        for file in self.files if self.is_text else ():
+            told = str(explain(error, file, self.table))
+            if told.startswith(("row ", "line ")):
+                return TreadleError(f"{file}: {told}")
+        return TreadleError(f"{', '.join(map(str, self.files))}: {str(error).splitlines()[0]}")
 
 
 def find_source(patterns: Sequence[str]) -> Source:

@@ -165,7 +165,7 @@ def _describe(profile: Profile, remark: str, *, is_target: bool) -> _Line:
     contract = _list_contract(profile, most=None if is_target else MAX_ALLOWED)
     span = "" if "allowed" in contract else describe_span(profile)
     missing = f"missing in {profile.num_missing / profile.num_rows:.1%}" if profile.num_missing else ""
-    comment = "; ".join(filter(None, [remark, span, missing, profile.note]))
+    comment = "; ".join(filter(None, [remark, profile.note, missing, span]))
     text = to_yaml(contract)
     room = WIDTH - len(f"      {to_yaml(profile.name)}: {text}  # ")
     return _Line(profile.name, text, f"  # {_shorten(_one_line(comment), max(40, room))}" if comment else "")
