@@ -165,3 +165,143 @@ def test_a_missing_label_must_be_excluded_by_name(tmp_path):
 
     with pytest.raises(TreadleError, match=r"data\.examples\.label: missing in 1 rows, such as \[0\]"):
         prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW)
+
+
+# --- messy files ------------------------------------------------------------------------------------------
+
+
+def read_messy(tmp_path, raw, columns, **table):
+    """A table of bytes as they stand in a file."""
+    (tmp_path / "t.csv").write_bytes(raw)
+    spec = Table.model_validate({"path": "t.csv", "columns": columns, **table})
+    return collect(spec, tmp_path)
+
+
+STR, INT = {"dtype": "str", "nullable": True}, {"dtype": "int", "nullable": True}
+
+
+@pytest.mark.parametrize(
+    ("raw", "table"),
+    [
+        (b"\xef\xbb\xbfname,n\nf\xc3\xbcr,1\n", {}),
+        (b"name,n\r\nf\xc3\xbcr,1\r\n", {}),
+        (b"name;n\nf\xc3\xbcr;1\n", {"separator": ";"}),
+        (b"name\tn\nf\xc3\xbcr\t1\n", {"separator": "\t"}),
+        (b"name|n\nf\xfcr|1\n", {"separator": "|", "encoding": "latin-1"}),
+        (b"name,n\nf\xfcr,1\n", {"encoding": "windows-1252"}),
+        ("name,n\nfür,1\n".encode("utf-16"), {"encoding": "utf-16"}),
+        (b"'name','n'\n'f\xc3\xbcr','1'\n", {"quote": "'"}),
+        (b"name,n\n\nf\xc3\xbcr,1\n\n", {}),
+    ],
+    ids=["BOM", "CRLF", "semicolon", "tab", "latin-1", "windows-1252", "utf-16", "quote", "blank lines"],
+)
+def test_a_text_file_is_read_as_its_table_says(tmp_path, raw, table):
+    assert read_messy(tmp_path, raw, {"name": STR, "n": INT}, **table).rows() == [("für", 1)]
+
+
+def test_a_quoted_field_may_hold_separators_quotes_and_line_ends(tmp_path):
+    frame = read_messy(tmp_path, b'a,b\n"x,\n""y""",1\n', {"a": STR, "b": INT})
+
+    assert frame.rows() == [('x,\n"y"', 1)]
+
+
+def test_without_quotes_a_quote_is_a_letter(tmp_path):
+    frame = read_messy(tmp_path, b'a,b\n5" pipe,1\n"x,2\n', {"a": STR, "b": INT}, quote="")
+
+    assert frame.rows() == [('5" pipe', 1), ('"x', 2)]
+
+
+def test_the_windows_encoding_has_letters_that_latin_1_has_not(tmp_path):
+    columns = {"a": STR, "b": INT}
+
+    assert read_messy(tmp_path, b"a,b\n\x80,1\n", columns, encoding="windows-1252")["a"].item() == "€"
+
+
+def test_a_column_is_found_by_its_source(tmp_path):
+    columns = {"number": {"dtype": "int", "source": "row"}, "nameless": {"dtype": "int", "source": ""}}
+    columns |= {"second": {"dtype": "int", "source": "a.b_duplicated_0"}, "dotted": {"dtype": "int", "source": "a.b"}}
+    columns |= {"quoted": {"dtype": "int", "source": 'say "x"'}}
+
+    frame = read_messy(tmp_path, b'row,,a.b,a.b,"say ""x"""\n1,2,3,4,5\n', columns)
+
+    assert frame.to_dicts() == [{"number": 1, "nameless": 2, "second": 4, "dotted": 3, "quoted": 5}]
+
+
+@pytest.mark.parametrize(
+    ("raw", "table", "message"),
+    [
+        (b"a,b\n1,2\n3,4,5\n", {}, r"row 2 has 3 fields, the header has 2: \['3', '4', '5'\]"),
+        (b"a,b\n1,2\n3\n", {}, r"row 2 has 1 fields, the header has 2: \['3'\]"),
+        (b'a,b\n1,2\n"3,4\n', {}, r"row 2: the quote of a field is never closed"),
+        (b"a,b\n1,2\nf\xfcr,2\n", {}, r"line 3: not UTF-8, found b'f\\xfcr.*declare .*`encoding`: latin-1"),
+        (b"a,b\n1,\x81\n", {"encoding": "windows-1252"}, r"line 2: not WINDOWS-1252"),
+        (b"", {}, r"empty CSV"),
+        (b"a,a,a_duplicated_0\n1,2,3\n", {}, r"de-duplication"),
+    ],
+    ids=["long row", "short row", "open quote", "utf-8", "windows-1252", "empty", "duplicates"],
+)
+def test_what_cannot_be_parsed_is_told_with_file_and_row(tmp_path, raw, table, message):
+    with pytest.raises(TreadleError, match=rf"(?s)data\.tables\.t\.path: cannot read .*t\.csv: .*{message}"):
+        read_messy(tmp_path, raw, {"a": STR, "b": STR}, **table)
+
+
+def test_a_row_that_ends_in_an_empty_field_is_not_short(tmp_path):
+    raw = b'a,b\n1,\n"x,\ny",\n"p""q",2\n'
+
+    assert read_messy(tmp_path, raw, {"a": STR, "b": STR})["b"].to_list() == [None, None, "2"]
+
+
+def test_a_lost_value_is_told_with_its_file_and_its_row_there(tmp_path):
+    (tmp_path / "one.csv").write_text("a\n1\n2\n")
+    (tmp_path / "two.csv").write_text("a\n3\nx\ny\n")
+    spec = Table.model_validate({"path": "*.csv", "columns": {"a": {"dtype": "int"}}})
+
+    with pytest.raises(ContractError, match=r"of type int; 2 rows do not, such as two\.csv row 2: 'x', two\.csv row 3"):
+        collect(spec, tmp_path)
+
+
+def test_a_breach_is_told_with_its_file_and_its_row_there(tmp_path):
+    (tmp_path / "one.csv").write_text("a\n1\n2\n")
+    (tmp_path / "two.csv").write_text("a\n3\n9\n")
+    spec = Table.model_validate({"path": "*.csv", "columns": {"a": {"dtype": "int", "max": 5}}})
+
+    with pytest.raises(ContractError, match=r"must be at most 5\.0; 1 rows do not, such as two\.csv row 2: 9"):
+        collect(spec, tmp_path)
+
+
+@pytest.mark.parametrize("header", ["a,c", "a", "a,b,c"])
+def test_files_of_one_table_have_the_same_columns(tmp_path, header):
+    (tmp_path / "one.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "two.csv").write_text(f"{header}\n{','.join('1' for _ in header.split(','))}\n")
+    spec = Table.model_validate({"path": "*.csv", "columns": {"a": {"dtype": "int"}}})
+
+    with pytest.raises(TreadleError, match=r"(one|two)\.csv has no column '[bc]', which (one|two)\.csv has"):
+        collect(spec, tmp_path)
+
+
+def test_files_of_one_table_may_order_their_columns_as_they_like(tmp_path):
+    (tmp_path / "one.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "two.csv").write_text("b,a\n4,3\n")
+    spec = Table.model_validate({"path": "*.csv", "columns": {"a": {"dtype": "int"}, "b": {"dtype": "int"}}})
+
+    assert collect(spec, tmp_path).rows() == [(1, 2), (3, 4)]
+
+
+def test_files_of_two_kinds_are_no_table(tmp_path):
+    (tmp_path / "one.csv").write_text("a\n1\n")
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "two.parquet")
+    spec = Table.model_validate({"path": "*", "columns": {"a": {"dtype": "int"}}})
+
+    with pytest.raises(TreadleError, match=r"of one kind, found \['\.csv', '\.parquet'\]"):
+        collect(spec, tmp_path)
+
+
+@pytest.mark.slow
+def test_2_000_columns_are_read(tmp_path):
+    names = [f"column {number}" for number in range(2000)]
+    raw = "\n".join([",".join(names), *[",".join(map(str, range(row, row + 2000))) for row in range(5)]])
+
+    frame = read_messy(tmp_path, raw.encode(), {name: {"dtype": "int"} for name in names})
+
+    assert frame.columns == names
+    assert frame.row(4) == tuple(range(4, 2004))

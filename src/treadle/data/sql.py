@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 from treadle.experiment.widen import to_expr
 from treadle.schema import TreadleError
 
-CELLS = 1 << 24  # values that are in memory at once, where not all columns are needed together
+COLUMNS, CELLS = 64, 1 << 24  # that are in memory at once, where not all columns are needed together
 
 
 def parse(text: str, *, key: str) -> pl.Expr:
@@ -59,9 +59,9 @@ def sink(frame: pl.LazyFrame, path: Path, *, key: str) -> pl.LazyFrame:
 
 
 def collect_columns(frame: pl.LazyFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-    """Some columns at a time, so that a wide and long table is never whole in memory."""
+    """Some columns at a time, so that a long table is never whole in memory, and no step costs by the width squared."""
     num_rows = frame.select(pl.len()).collect().item()
-    step = max(1, CELLS // max(1, num_rows))
+    step = max(1, min(COLUMNS, CELLS // max(1, num_rows)))
     for start in range(0, len(columns), step):
         yield frame.select(columns[start : start + step]).collect()
 

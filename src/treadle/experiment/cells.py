@@ -74,7 +74,8 @@ def read_cells(
 
 def column_of(name: str) -> pl.Expr:
     """The column of just that name; `pl.col` would take "*" and "^…$" for patterns."""
-    return selectors.by_name(name).as_expr()
+    pattern = name == "*" or name.startswith("^")
+    return selectors.by_name(name).as_expr() if pattern else pl.col(name)
 
 
 def lost_mark(name: str) -> str:

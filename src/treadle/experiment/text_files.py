@@ -44,10 +44,7 @@ def scan_text(file: Path, table: Table, *, scratch: Path) -> pl.LazyFrame:
         PolarsError: it cannot be parsed; `explain` says more.
     """
     source = file if table.encoding == "utf-8" else _rewrite(file, table, scratch)
-    frame = pl.scan_csv(source, **_options(file, table))
-    if len(frame.collect_schema()) > 1:
-        frame = frame.filter(pl.any_horizontal(pl.all().is_not_null()))
-    return frame
+    return _drop_blank(pl.scan_csv(source, **_options(file, table)))
 
 
 def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
@@ -66,12 +63,10 @@ def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
     if len(raw) == HEAD_BYTES:
         text = _cut(text, table.quote)
     try:
-        frame = pl.scan_csv(io.BytesIO(text.encode()), **_options(file, table), n_rows=num_rows).collect()
+        head = pl.scan_csv(io.BytesIO(text.encode()), **_options(file, table), n_rows=num_rows)
+        return _drop_blank(head).collect()
     except PolarsError as error:
         raise explain(error, file, table) from error
-    if frame.width > 1:
-        frame = frame.filter(pl.any_horizontal(pl.all().is_not_null()))
-    return frame
 
 
 def explain(error: PolarsError, file: Path, table: Table) -> TreadleError:
@@ -110,6 +105,17 @@ def _options(file: Path, table: Table) -> dict[str, Any]:
         "infer_schema": False,
         "with_column_names": lambda names: [name.replace(quote * 2, quote) if quote else name for name in names],
     }
+
+
+def _drop_blank(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Without the rows that hold nothing, where a row has several columns.
+
+    The condition is a column first: pushed down into the scan it costs by the square of the width.
+    """
+    if len(rows.collect_schema()) == 1:
+        return rows
+    filled = "__filled"
+    return rows.with_columns(pl.any_horizontal(pl.all().is_not_null()).alias(filled)).filter(filled).drop(filled)
 
 
 def _cut(text: str, quote: str) -> str:

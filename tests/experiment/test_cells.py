@@ -1,0 +1,116 @@
+"""What a text, a number or a moment becomes in its declared type, and what is refused as lost."""
+
+# ruff: noqa: DTZ001 - moments are in UTC, without a zone
+
+from datetime import date, datetime
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from treadle.experiment.cells import lost_mark, read_cells, reads_back
+from treadle.experiment.spec import Column
+
+LOST = object()
+
+
+def read(values, column, dtype=pl.String):
+    """Each value in the declared type, or LOST."""
+    rows = pl.DataFrame({"x": pl.Series(values, dtype=dtype)})
+    cells = read_cells(rows.lazy(), {"x": Column.model_validate(column)}, schema=rows.schema).collect()
+    return [LOST if lost else value for value, lost in zip(cells["x"], cells[lost_mark("x")], strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ({"dtype": "int"}, {"1": 1, " -2 ": -2, "": None, "  ": None, "1.0": LOST, "x": LOST, "1,000": LOST}),
+        ({"dtype": "float"}, {"1e3": 1000.0, ".5": 0.5, "NaN": None, "nan": None, "1,5": LOST, "n/a": LOST}),
+        ({"dtype": "float", "missing": ["?", " N/A "]}, {"?": None, " ?": None, "N/A": None, "n/a": LOST}),
+        ({"dtype": "int", "thousands": ","}, {"1,234": 1234, "-1,234,567": -1234567, "12": 12, "1,5": LOST}),
+        ({"dtype": "int", "thousands": ","}, {"12,34,567": 1234567, "1,23": LOST, ",123": LOST, "1,,234": LOST}),
+        ({"dtype": "float", "thousands": ","}, {"1,234.5": 1234.5, "1,234.5,6": LOST, "1.5": 1.5}),
+        ({"dtype": "float", "decimal": ","}, {"1,5": 1.5, "1.5": LOST, "1,5,6": LOST, "2": 2.0}),
+        ({"dtype": "float", "decimal": ",", "thousands": "."}, {"1.234,5": 1234.5, "1.5": LOST, "1.234": 1234.0}),
+        ({"dtype": "float", "thousands": "'"}, {"1'234.5": 1234.5, "1\u2019234": 1234.0}),
+        ({"dtype": "int", "thousands": " "}, {"1 234": 1234, "1\u00a0234": 1234, "1\u2009234": 1234}),
+        ({"dtype": "int", "thousands": "\u202f"}, {"1 234 567": 1234567, "1 2": LOST}),
+        ({"dtype": "bool"}, {"TRUE": True, "f": False, "Yes": True, "n": False, "0": False, "": None, "2": LOST}),
+        ({"dtype": "str", "missing": ["?"]}, {"a": "a", " a ": " a ", "?": None, " ? ": None, "": None, "-": "-"}),
+        ({"dtype": "date"}, {"2021-02-03": date(2021, 2, 3), "3/2/2021": LOST, "21-02-03": LOST, "2021-02-30": LOST}),
+        ({"dtype": "date", "format": "%d.%m.%y"}, {"3.2.21": date(2021, 2, 3), "2021": LOST}),
+        ({"dtype": "date", "format": "%d/%m/%Y %H:%M"}, {"03/02/2021 10:30": date(2021, 2, 3)}),
+    ],
+)  # fmt: skip
+def test_a_text_becomes_its_type_or_is_lost(column, expected):
+    assert read(list(expected), column) == list(expected.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    {
+        "2021-02-03": datetime(2021, 2, 3),
+        "2021-02-03 04:05": datetime(2021, 2, 3, 4, 5),
+        "2021-02-03T04:05:06": datetime(2021, 2, 3, 4, 5, 6),
+        " 2021-02-03T04:05:06.5 ": datetime(2021, 2, 3, 4, 5, 6, 500_000),
+        "2021-02-03T04:05:06Z": datetime(2021, 2, 3, 4, 5, 6),
+        "2021-02-03 04:05:06+02:00": datetime(2021, 2, 3, 2, 5, 6),
+        "2021-02-03T04:05-0130": datetime(2021, 2, 3, 5, 35),
+        "2021-02-03T04:05:06+02": datetime(2021, 2, 3, 2, 5, 6),
+        "2021-02-03T25:00": LOST,
+        "3 Feb 2021": LOST,
+    }.items(),
+)
+def test_a_moment_without_a_format_is_iso_8601_in_utc(text, expected):
+    assert read([text], {"dtype": "datetime"}) == [expected]
+
+
+def test_a_moment_of_a_format_may_carry_its_offset():
+    column = {"dtype": "datetime", "format": "%d/%m/%Y %H:%M %z"}
+
+    assert read(["03/02/2021 10:30 +0200", "2021-02-03"], column) == [datetime(2021, 2, 3, 8, 30), LOST]
+
+
+def test_values_that_have_a_type_keep_their_meaning():
+    assert read([1.0, 2.5, float("nan"), None], {"dtype": "int"}, pl.Float64) == [1, LOST, None, None]
+    assert read([1, None], {"dtype": "str"}, pl.Int64) == ["1", None]
+    assert read([0, 1], {"dtype": "bool"}, pl.Int8) == [False, True]
+    assert read(["a", "?"], {"dtype": "str", "missing": ["?"]}, pl.Categorical) == ["a", None]
+
+
+def test_a_mark_of_a_missing_number_holds_for_texts_and_numbers_alike():
+    column = {"dtype": "int", "missing": ["-999", "?"]}
+
+    assert read(["-999", "?", "5"], column) == [None, None, 5]
+    assert read([-999, 5], column, pl.Int64) == [None, 5]
+    assert read([-999.0, 5.0], column, pl.Float64) == [None, 5]
+
+
+@given(st.integers(-(2**53), 2**53), st.sampled_from([",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]))
+def test_a_number_written_with_any_mark_comes_back(number, mark):
+    text = f"{number:,}".replace(",", mark)
+
+    assert read([text], {"dtype": "int", "thousands": mark}) == [number]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_number_written_with_a_decimal_comma_comes_back(number):
+    assert read([repr(number).replace(".", ",")], {"dtype": "float", "decimal": ","}) == [number]
+
+
+@given(st.datetimes(min_value=datetime(1000, 1, 1), max_value=datetime(9999, 12, 31)))
+def test_every_moment_that_python_writes_comes_back(moment):
+    assert read([moment.isoformat(), str(moment)], {"dtype": "datetime"}) == [moment, moment]
+
+
+@pytest.mark.parametrize(
+    "text", ["%Y-%m-%d", "%d.%m.%y", "%Y%m%d", "%d %B %Y", "%Y", "%m/%Y", "%d/%m/%y %I:%M %p", "%+"]
+)
+def test_a_format_that_says_the_date_is_sound(text):
+    assert reads_back(Column(dtype="datetime", format=text))
+
+
+@pytest.mark.parametrize("text", ["", "%", "day", "%H:%M", "%d/%m", "%d/%q", "%Y-%m-%d %Z", "%I:%M"])
+def test_a_format_that_does_not_is_refused(text):
+    assert not reads_back(Column(dtype="datetime", format=text))
