@@ -25,8 +25,15 @@ TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")  # 
 _BLANKS = " \u00a0\u2009\u202f"  # space, no-break, thin, narrow no-break
 _APOSTROPHES = "'\u2019"
 _DATE = r"^\d{4}-\d\d-\d\d$"
-_MOMENT = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?$"
-_MOMENT_WITH_OFFSET = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)$"
+_MINUTE, _OFFSET = r"\d{4}-\d\d-\d\dT\d\d:\d\d", r"(Z|[+-]\d\d(:?\d\d)?)"
+# Each text has one shape at most, and is parsed by the format of that shape alone: parsing is what costs.
+_MOMENTS = {
+    rf"{_MINUTE}": "%Y-%m-%dT%H:%M",
+    rf"{_MINUTE}:\d\d": "%Y-%m-%dT%H:%M:%S",
+    rf"{_MINUTE}:\d\d\.\d{{1,9}}": "%Y-%m-%dT%H:%M:%S%.f",
+    rf"{_MINUTE}{_OFFSET}": "%Y-%m-%dT%H:%M%#z",
+    rf"{_MINUTE}:\d\d(\.\d{{1,9}})?{_OFFSET}": "%Y-%m-%dT%H:%M:%S%.f%#z",
+}
 _SAMPLE = datetime(2021, 1, 1, 13, 45, 56, tzinfo=UTC)
 
 
@@ -162,12 +169,11 @@ def _read_moment(text: pl.Expr, form: str | None) -> pl.Expr:
     if form is not None:
         return _parse(text, form, with_offset=any(mark in form for mark in ("%z", "%:z", "%#z", "%+")))
     iso = text.str.replace(" ", "T", literal=True)
-    plain, with_offset = (pl.when(iso.str.contains(shape)).then(iso) for shape in (_MOMENT, _MOMENT_WITH_OFFSET))
     return pl.coalesce(
-        _parse(plain, "%Y-%m-%dT%H:%M:%S%.f", with_offset=False),
-        _parse(plain, "%Y-%m-%dT%H:%M", with_offset=False),
-        _parse(with_offset, "%Y-%m-%dT%H:%M:%S%.f%#z", with_offset=True),
-        _parse(with_offset, "%Y-%m-%dT%H:%M%#z", with_offset=True),
+        *(
+            _parse(pl.when(iso.str.contains(f"^{shape}$")).then(iso), form, with_offset="%#z" in form)
+            for shape, form in _MOMENTS.items()
+        ),
         _read_date(text, None).cast(pl.Datetime("us")),
     )
 
