@@ -1,11 +1,18 @@
 """Real data, tiny where it can be: shared by all tests."""
 
+import contextlib
+import os
 import shutil
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 import yaml
+
+from runs import run_quick
+
+# Tests run side by side, one a core: the libraries' own threads would only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
@@ -29,11 +36,32 @@ def flights_tables(tmp_path_factory):
     return load_tables(Data.model_validate(read_conf("data/flights")), root=ROOT, now=NOW, scratch=scratch)
 
 
+def make_project(folder):
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    (folder / "data").symlink_to(ROOT / "data")
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project of its own: conf/ copied, data linked; the current directory."""
-    shutil.copytree(ROOT / "conf", tmp_path / "conf")
-    (tmp_path / "data").symlink_to(ROOT / "data")
-    shutil.copyfile(ROOT / "params.yaml", tmp_path / "params.yaml")
+    make_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory):
+    """Runs a selection the first time that it is asked for; gives the folder `runs`, of which a test takes a copy."""
+    done = {}
+
+    def run(*overrides):
+        if overrides not in done:
+            folder = tmp_path_factory.mktemp("once")
+            make_project(folder)
+            with contextlib.chdir(folder):
+                assert run_quick(*overrides) == 0
+            done[overrides] = folder / "runs"
+        return done[overrides]
+
+    return run

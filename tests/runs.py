@@ -1,5 +1,7 @@
 """How tests run the command line: in this process, on a small and quick experiment with real data."""
 
+import importlib
+
 from treadle.cli import main
 
 QUICK = [
@@ -21,6 +23,17 @@ def run_quick(*overrides: str, verb: str = "run") -> int:
     """An override takes the place of the quick one of its key: a group may be selected only once."""
     keys = {override.partition("=")[0] for override in overrides}
     return treadle(verb, *(quick for quick in QUICK if quick.partition("=")[0] not in keys), *overrides)
+
+
+def forget_sources() -> None:
+    """As in a new process: an edited source is read anew."""
+    from treadle.experiment import fingerprint, signatures
+
+    importlib.invalidate_caches()
+    for module in (fingerprint, signatures):
+        for value in vars(module).values():
+            if hasattr(value, "cache_clear"):
+                value.cache_clear()
 
 
 def find_run(project):

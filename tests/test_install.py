@@ -15,7 +15,8 @@ def installed(tmp_path, root):
     wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     shutil.copytree(root / "src" / "treadle", tmp_path / "site" / "treadle")
     for source, target in wheel["force-include"].items():
-        shutil.copytree(root / source, tmp_path / "site" / target)
+        copy = shutil.copytree if (root / source).is_dir() else shutil.copyfile
+        copy(root / source, tmp_path / "site" / target)
     return tmp_path / "site"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,6 +119,7 @@ def test_a_failing_stage_leaves_no_half_written_folder_and_says_why(project, cap
 # --- T5, T10, T21: several processes, killed processes ---------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_with_the_same_selection_share_one_folder_and_one_result(project):
     """T5: the second waits, and finds the work done."""
     both = [start("run", *QUICK, NO_WANDB) for _ in range(2)]
@@ -200,8 +202,8 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
 
 
 @pytest.fixture
-def finished(project):
-    run_quick(NO_WANDB)
+def finished(project, run_once):
+    shutil.copytree(run_once(NO_WANDB), project / "runs")
     return find_run(project)
 
 

@@ -1,8 +1,6 @@
 """`--why` says what would run and why: each line is compared with what then really runs, and nothing is written."""
 
-import importlib
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -10,8 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
-from runs import QUICK, find_run, run_quick, treadle
-from treadle.experiment import fingerprint
+from runs import QUICK, find_run, forget_sources, run_quick, treadle
 
 ROOT = Path(__file__).parents[1]
 NO_WANDB = "tracker=disabled"
@@ -19,26 +16,11 @@ STAGES = ["prepare", "featurize", "train", "evaluate"]
 NEVER = "would run: no run has done it yet"
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    """A project with one finished run; each test has its own copy."""
-    folder = tmp_path_factory.mktemp("template")
-    shutil.copytree(ROOT / "conf", folder / "conf")
-    (folder / "data").symlink_to(ROOT / "data")
-    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
-    before = Path.cwd()
-    os.chdir(folder)
-    assert run_quick(NO_WANDB) == 0
-    os.chdir(before)
-    return folder
-
-
 @pytest.fixture
-def ran(template, tmp_path, monkeypatch):
-    folder = tmp_path / "ran"
-    shutil.copytree(template, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-    return folder
+def ran(project, run_once):
+    """A project with one finished run."""
+    shutil.copytree(run_once(NO_WANDB), project / "runs")
+    return project
 
 
 @pytest.fixture
@@ -186,13 +168,6 @@ def test_edited_code_is_the_reason(project, foresee, monkeypatch, capsys):
     assert treadle("run", *own, NO_WANDB) == 0
     assert find_state("train", capsys.readouterr().out) == "would run"
     forget_sources()
-
-
-def forget_sources():
-    """A new process reads each source anew."""
-    importlib.invalidate_caches()
-    for name in ("_find_source", "_find_package", "_parse", "_hash_source", "_imports"):
-        getattr(fingerprint, name).cache_clear()
 
 
 def test_a_deleted_result_is_taken_from_the_cache_and_without_that_made_anew(ran, compare_with_reality):

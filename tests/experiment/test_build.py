@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from runs import QUICK, treadle
+from runs import QUICK, forget_sources, treadle
 from treadle.experiment.build import BuildError, build
 from treadle.schema import TreadleError
 
@@ -28,6 +28,7 @@ class Net(nn.Module):
 @pytest.fixture
 def mine(project, monkeypatch):
     """A package of the user's own, whose class fails for one width."""
+    forget_sources()
     (project / "mine").mkdir()
     (project / "mine" / "__init__.py").touch()
     (project / "mine" / "net.py").write_text(NET)
@@ -41,6 +42,7 @@ def mine(project, monkeypatch):
     yield project
     for name in ("mine", "mine.net", "mine.late"):
         sys.modules.pop(name, None)
+    forget_sources()
 
 
 def test_a_nested_target_is_built_first_and_a_partial_one_left_open():

@@ -84,7 +84,7 @@ def test_all_mistakes_are_told_at_once(project):
 
 
 def test_every_command_checks_first_and_leaves_nothing(project, capsys):
-    for verb in ("check", "compose", "run", "prepare", "train"):
+    for verb in ("check", "compose", "run", "train"):
         assert treadle(verb, "schedule.max_epoch=3") == 2
         assert "Did you mean 'schedule.max_epochs'?" in capsys.readouterr().err
 

@@ -1,6 +1,6 @@
 """Identity: what can change a result changes a signature, and nothing else does."""
 
-import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -11,6 +11,7 @@ import pydantic
 import pytest
 import yaml
 
+from runs import forget_sources
 from treadle.experiment import fingerprint
 from treadle.experiment.fingerprint import fingerprint_code, fingerprint_files, import_graph
 from treadle.experiment.resolved import resolve
@@ -108,15 +109,9 @@ def package(tmp_path, monkeypatch):
     (folder / "layer.py").write_text("import json\n\nwidth = 3\n")
     (folder / "other.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    forget()
+    forget_sources()
     yield folder
-    forget()
-
-
-def forget():
-    importlib.invalidate_caches()
-    for name in ("_find_source", "_find_package", "_parse", "_hash_source", "_imports"):
-        getattr(fingerprint, name).cache_clear()
+    forget_sources()
 
 
 def test_the_import_graph_follows_imports_at_any_depth(package):
@@ -137,7 +132,7 @@ def test_an_edit_counts_where_it_is_imported(package, file, text, counts):
     """T15."""
     before = fingerprint_code(["mine.stage"])
     (package / file).write_text(text)
-    forget()
+    forget_sources()
 
     assert (fingerprint_code(["mine.stage"]) != before) == counts
 
@@ -166,17 +161,28 @@ def test_stages_depend_on_their_own_code_only():
     assert "treadle.pipeline" not in set().union(*graphs.values())
 
 
+LOADED = """
+import importlib, json, sys
+
+loaded = {}
+for module in sys.argv[1:]:  # libraries stay; Treadle's own modules are loaded anew
+    for name in [name for name in sys.modules if name.split(".")[0] == "treadle"]:
+        del sys.modules[name]
+    importlib.import_module(module)
+    loaded[module] = [name for name in sys.modules if name.startswith("treadle.")]
+print(json.dumps(loaded))
+"""
+
+
+@pytest.mark.slow
 def test_the_import_graph_holds_what_a_stage_really_imports():
     """Nothing of Treadle that the module loads is missing from its graph, but empty packages."""
-    for stage in STAGES:
-        code = (
-            f"import sys, importlib; importlib.import_module({stage.module!r})\n"
-            "print(*(m for m in sys.modules if m.startswith('treadle.')))"
-        )
-        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-        loaded = {name for name in done.stdout.split() if not is_empty_package(name)}
+    modules = [stage.module for stage in STAGES]
+    done = subprocess.run([sys.executable, "-c", LOADED, *modules], check=True, capture_output=True, text=True)
 
-        assert loaded <= import_graph([stage.module]), stage.name
+    for module, names in json.loads(done.stdout).items():
+        assert module in names
+        assert {name for name in names if not is_empty_package(name)} <= import_graph([module]), module
 
 
 def is_empty_package(name):

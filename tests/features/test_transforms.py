@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runs import treadle
 from treadle.features.categories import Hashing, Vocabulary
 from treadle.features.transforms import Cyclic, Impute, PiecewiseLinear, Quantile, Standardize
-from treadle.schema import TreadleError
 
 NAN = math.nan
 
@@ -152,21 +152,21 @@ def test_cyclic_closes_the_circle():
 
 
 @pytest.mark.parametrize(
-    ("make", "message"),
+    ("override", "message"),
     [
-        (
-            lambda: Quantile(columns=["a"], num_quantiles=1, output="normal"),
-            "num_quantiles must be at least 2, found 1",
-        ),
-        (lambda: PiecewiseLinear(columns=["a"], num_bins=0), "num_bins must be at least 1, found 0"),
-        (lambda: Cyclic(columns=["a"], period=0), "period must be above 0, found 0"),
-        (lambda: Vocabulary(columns=["a"], min_count=0), "min_count must be at least 1, found 0"),
-        (lambda: Hashing(columns=["a"], num_buckets=0), "num_buckets must be at least 1, found 0"),
+        ("numbers.steps.bins.num_bins=0", "PiecewiseLinear: num_bins must be at least 1, found 0"),
+        ("measures.steps.scale.num_quantiles=1", "Quantile: num_quantiles must be at least 2, found 1"),
+        ("clock.steps.cycle.period=0", "Cyclic: period must be above 0, found 0"),
+        ("names.steps.ids.min_count=0", "Vocabulary: min_count must be at least 1, found 0"),
+        ("routes.steps.ids.num_buckets=0", "Hashing: num_buckets must be at least 1, found 0"),
     ],
 )
-def test_a_value_out_of_range_is_refused(make, message):
-    with pytest.raises(TreadleError, match=message):
-        make()
+def test_a_value_out_of_range_is_refused(project, capsys, override, message):
+    experiment = "california" if override.startswith("numbers") else "flights"
+
+    assert treadle("check", f"experiment={experiment}", f"features.blocks.{override}") == 2
+
+    assert message in capsys.readouterr().err
 
 
 # --- categories ---------------------------------------------------------------------------------------

@@ -137,7 +137,9 @@ def test_a_gpu_that_is_not_there_is_refused_before_training(project, capsys):
         pytest.skip("this machine has a GPU")
 
     assert run_quick("tracker=disabled", "trainer=gpu", verb="train") == 2
-    assert "torch sees no GPU on this machine; add the override trainer=cpu" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "trainer.accelerator  conf/trainer/gpu.yaml:3:14" in told
+    assert "add the override trainer=cpu" in told
 
 
 @pytest.mark.slow

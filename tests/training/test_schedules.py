@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from treadle.schema import TreadleError
+from runs import treadle
 from treadle.training.schedules import constant, cosine, one_cycle
 
 SCHEDULES = {
@@ -44,10 +44,11 @@ def test_one_cycle_peaks_where_it_is_told():
     assert values[-1] < 0.01
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.0])
-def test_a_share_out_of_range_is_refused(value):
-    with pytest.raises(TreadleError, match="warmup must be at least 0 and below 1"):
-        constant(num_steps=10, warmup=value)
+@pytest.mark.parametrize(("value", "rule"), [(-0.1, "at least 0"), (1.0, "below 1")])
+def test_a_share_out_of_range_is_refused(project, capsys, value, rule):
+    assert treadle("check", "schedule=default", f"schedule.lr_schedule.warmup={value}") == 2
+
+    assert f"constant: warmup must be {rule}, found {value}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("num_steps", [1, 2, 5])
