@@ -101,7 +101,7 @@ class TestEveryModel:
         assert torch.equal(model(*draw(9)), other(*draw(9)))
 
     def test_learns(self, name):
-        model, (numeric, ids) = build(name).train(), draw(512)
+        model, (numeric, ids) = build(name).train(), draw(256)
         target = (numeric[:, 0] + (ids[:, 0] == 2) > 0).float()
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.03)
         losses = []

@@ -107,7 +107,7 @@ def test_debug_takes_one_batch_an_epoch(project):
 
 def test_overfit_learns_its_one_batch(project):
     run_quick(
-        "tracker=disabled", "trainer=overfit", "schedule=default", "schedule.max_epochs=150", "schedule.batch_size=64",
+        "tracker=disabled", "trainer=overfit", "schedule=default", "schedule.max_epochs=80", "schedule.batch_size=64",
         "schedule.early_stopping=null", "schedule.optimizer.lr=0.01", "model.width=64", verb="train",
     )  # fmt: skip
 
