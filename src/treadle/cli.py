@@ -86,11 +86,15 @@ def _build_parser() -> argparse.ArgumentParser:
     for verb in stages.values():
         verb.add_argument("--folder", type=Path, help="run this stage alone in that folder, by its resolved.yaml")
         verb.add_argument("--resolved", type=Path, metavar="FILE", help="another resolved.yaml for --folder")
+    explain = add("explain", _explain, "Say what a key means, how it came to its value, and who reads it.")
+    explain.add_argument("key", metavar="KEY", help="dotted, such as schedule.max_epochs; or a group, such as model")
+    explain.add_argument("--format", choices=["text", "json"], default="text", help="for people, for programs")
+    explain.add_argument("--selection", type=Path, metavar="FILE", help="take the selection of a params.yaml")
     lineage = add("lineage", _lineage, "Show what each feature, or one of them, is computed from.")
     lineage.add_argument("--format", choices=["text", "mermaid", "svg"], default="text")
     lineage.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it here")
     lineage.add_argument("overrides", nargs="*", metavar="FEATURE|OVERRIDE", help="a column, or block.column")
-    for verb in (check, compose, run, *stages.values()):
+    for verb in (check, compose, explain, run, *stages.values()):
         verb.add_argument("overrides", nargs="*", metavar="OVERRIDE", help=_OVERRIDES)
     for verb in (run, *stages.values()):
         verb.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
@@ -213,6 +217,18 @@ def _compose(options: argparse.Namespace) -> None:
         _say(dump(values).rstrip())
     else:
         options.output.write_text(dump(values), encoding="utf-8")
+
+
+def _explain(options: argparse.Namespace) -> None:
+    with _without_collector():
+        from treadle.experiment.compose import compose
+        from treadle.experiment.explain import explain
+        from treadle.experiment.explain_views import to_json, to_text
+
+        selected = _select(options)
+        composed = compose(overrides=[*selected, *options.overrides], root=Path.cwd(), places=selected)
+        explanation = explain(composed, options.key)
+    _say(to_json(explanation) if options.format == "json" else to_text(explanation))
 
 
 def _lineage(options: argparse.Namespace) -> None:

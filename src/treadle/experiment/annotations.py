@@ -49,6 +49,7 @@ class Type:
 
 
 ANY = Type("any")
+_SIZED = {"scalar", "list", "mapping"}
 _SCALARS: dict[str, Callable[[Any], bool]] = {
     "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
     "float": lambda v: isinstance(v, int | float) and not isinstance(v, bool),
@@ -136,6 +137,13 @@ def _read_limits(nodes: list[ast.expr]) -> dict[str, float]:
     """The limits of `Field(gt=0, lt=1)`."""
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     return {word.arg: ast.literal_eval(word.value) for call in calls for word in call.keywords if word.arg in LIMITS}
+
+
+def narrow(kind: Type, limits: dict[str, float]) -> Type:
+    """The type with these limits; those of a union hold for each member that has a size."""
+    if kind.kind == "union":
+        return Type("union", members=tuple(narrow(m, limits) if m.kind in _SIZED else m for m in kind.members))
+    return Type(kind.kind, kind.name, kind.options, kind.members, {**kind.limits, **limits}) if limits else kind
 
 
 # --- judgement ----------------------------------------------------------------------------------------

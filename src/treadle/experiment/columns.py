@@ -244,10 +244,11 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
     for column, text in features.derive.items():
         value = walk.run(text, rows, key=f"features.derive.{column}")
         rows = walk.add(rows, column, value, key=f"features.derive.{column}")
+    schema = rows.schema
     for name, block in features.blocks.items():
         for index, column in enumerate(block.columns):
             key = f"features.blocks.{name}.columns.{index}"
-            if column not in rows.columns:
+            if column not in schema:
                 walk.find(
                     key,
                     f"no column {column!r} among the examples' and the derived ones",
@@ -256,7 +257,7 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
             elif column in block.columns[:index]:
                 walk.find(key, f"{column!r} is listed twice in one block", "remove one of them")
             else:
-                _check_step(walk, rows.schema[column], column, block, key=key)
+                _check_step(walk, schema[column], column, block, key=key)
         _check_order(walk, name, block)
 
 

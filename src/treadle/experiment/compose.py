@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -19,9 +19,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from treadle.experiment.files import SHIPPED_CONF
-from treadle.experiment.locations import NOWHERE, Place, Source, key_of, locate, locate_all, show_path
+from treadle.experiment.history import Setting, trace, trace_group
+from treadle.experiment.locations import NOWHERE, Place, Source, key_of, locate, show_path
 from treadle.experiment.problems import NO_HINT, ConfigError, Hint, Problem, find_nearest, nearest
 from treadle.experiment.yaml_files import lint
+
+if TYPE_CHECKING:
+    from hydra._internal.defaults_list import DefaultsList
 
 CONFIG_NAME = "config"
 
@@ -34,12 +38,26 @@ class Composed:
     overrides: dict[str, Place]
     root: Path
     problems: list[Problem] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)  # every dotted key, those that do not resolve too
+    written: dict[str, Any] = field(default_factory=dict)  # values with their interpolations
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Every dotted key, those that do not resolve too."""
+        return list(flatten(self.written))
+
+    @cached_property
+    def _defaults(self) -> DefaultsList:
+        return _compute_defaults(self.root, list(self.overrides))
 
     @cached_property
     def sources(self) -> list[Source]:
         """The files of the composition, in the order in which they are merged."""
-        return _find_sources(self.root, list(self.overrides))
+        return _find_sources(self.root, self._defaults)
+
+    @property
+    def choices(self) -> dict[str, str | None]:
+        """The option of each group that is selected."""
+        return self._defaults.overrides.known_choices
 
     def locate(self, key: str, *, part: Literal["key", "value"] = "value") -> Place:
         """Where the value of `key` was written; where nothing sets it, the file that everything is composed from."""
@@ -48,7 +66,15 @@ class Composed:
 
     def locate_all(self, key: str) -> list[Place]:
         """Every place that sets `key`, the one that wins last."""
-        return locate_all(key, sources=self.sources, overrides=self.overrides, root=self.root)
+        return [setting.place for setting in self.trace(key)]
+
+    def trace(self, key: str) -> list[Setting]:
+        """Every place that sets `key` with the value that it gives, the one that wins last."""
+        return trace(key, sources=self.sources, overrides=self.overrides, root=self.root)
+
+    def trace_group(self, group: str) -> list[Setting]:
+        """Every place that selects an option of `group`, the one that wins last."""
+        return trace_group(group, sources=self.sources, overrides=self.overrides, root=self.root)
 
 
 def find_conf(root: Path) -> Path:
@@ -84,8 +110,7 @@ def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place]
         written, broken = _drop_broken(root, written)
         problems += broken
         config = _merge(root, list(written))
-    raw = OmegaConf.to_container(config, resolve=False)
-    composed = Composed({}, written, root, problems, list(flatten(raw)))
+    composed = Composed({}, written, root, problems, _to_plain(config))
     composed.values.update(_resolve(config, "", composed))
     return composed
 
@@ -93,6 +118,12 @@ def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place]
 def _merge(root: Path, overrides: list[str]) -> DictConfig:
     with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
         return hydra_compose(config_name=CONFIG_NAME, overrides=_with_search_path(root, overrides))
+
+
+def _to_plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def _with_search_path(root: Path, overrides: list[str]) -> list[str]:
@@ -219,6 +250,12 @@ def list_options(root: Path) -> dict[str, list[str]]:
     return {group: sorted(names) for group, names in sorted(options.items())}
 
 
+def find_option(root: Path, group: str, name: str) -> Path:
+    """The file of an option: the project's own, else the shipped one."""
+    own = find_conf(root) / group / f"{name}.yaml"
+    return own if own.is_file() else SHIPPED_CONF / group / f"{name}.yaml"
+
+
 def flatten(node: Any, prefix: str = "") -> Iterator[str]:
     """The dotted key of every node below `node`, parents first."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
@@ -266,11 +303,17 @@ def _describe_interpolation(key: str, text: Any, error: Exception, composed: Com
 # --- places -------------------------------------------------------------------------------------------
 
 
-def _find_sources(root: Path, overrides: list[str]) -> list[Source]:
-    conf = find_conf(root)
-    with initialize_config_dir(config_dir=str(conf), version_base="1.3"):
+def _compute_defaults(root: Path, overrides: list[str]) -> DefaultsList:
+    with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
-        defaults = loader.compute_defaults_list(CONFIG_NAME, _with_search_path(root, overrides), RunMode.RUN)
+        defaults: DefaultsList = loader.compute_defaults_list(
+            CONFIG_NAME, _with_search_path(root, overrides), RunMode.RUN
+        )
+    return defaults
+
+
+def _find_sources(root: Path, defaults: DefaultsList) -> list[Source]:
+    conf = find_conf(root)
     sources = []
     for default in defaults.defaults:
         if default.config_path is None or re.match(r"hydra(/|$)|_dummy_empty", default.config_path):
@@ -278,5 +321,6 @@ def _find_sources(root: Path, overrides: list[str]) -> list[Source]:
         paths = (folder / f"{default.config_path}.yaml" for folder in (conf, SHIPPED_CONF))
         path = next((p for p in paths if p.is_file()), None)
         if path is not None:
-            sources.append(Source(path, (default.package or "").replace("_global_", "")))
+            package = (default.package or "").replace("_global_", "").strip(".")
+            sources.append(Source(path, package, default.config_path.rpartition("/")[0]))
     return sources

@@ -44,6 +44,7 @@ class Source:
 
     path: Path
     package: str  # "" for the root
+    group: str = ""  # that it is an option of
 
     def find(self, key: str) -> Marks | None:
         """Where `key` is set in this file."""
@@ -109,13 +110,6 @@ def locate(
         key, part = key.rpartition(".")[0], "key"
     inside = (place for override, place in overrides.items() if key_of(override).startswith(f"{wanted}."))
     return next(inside, NOWHERE)
-
-
-def locate_all(key: str, *, sources: Sequence[Source], overrides: Mapping[str, Place], root: Path) -> list[Place]:
-    """Every place that sets `key` itself, in the order in which they win over each other."""
-    marks = [(source, source.find(key)) for source in sources]
-    found = [Place(show_path(source.path, root), *mark.value) for source, mark in marks if mark is not None]
-    return found + [place for override, place in overrides.items() if key_of(override) == key]
 
 
 def find_place(path: Path, key: str) -> Place:

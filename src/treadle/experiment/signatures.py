@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import griffe
 
-from treadle.experiment.annotations import ANY, Kind, Type, parse_annotation
+from treadle.experiment.annotations import ANY, Kind, Type, narrow, parse_annotation
 from treadle.experiment.rules import FOREIGN, Rule, parse_rules
 
 _ENUMS = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"}
@@ -26,7 +26,7 @@ class Parameter:
     name: str
     required: bool
     type: Type
-    text: str = ""  # what the docstring or a comment says of it
+    default: str = ""  # as the source writes it; empty where there is none
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ class Signature:
     open: bool  # takes any keyword
     known: bool = True  # False: only an import could tell
     rules: list[Rule] = field(default_factory=list)
-    summary: str = ""  # first paragraph of the docstring
 
 
 UNKNOWN = Signature({}, open=True, known=False)
@@ -64,24 +63,33 @@ def read_signature(path: str) -> Signature:
         UnknownTargetError: no such module or name.
         SyntaxError: the source cannot be parsed.
     """
-    try:
-        found = _see_through(find(path))
-    except OpaqueError:
-        return UNKNOWN
+    found = find_target(path)
     if isinstance(found, griffe.Class):
         signature = _class_signature(found)
     elif isinstance(found, griffe.Function):
         signature = _signature(found)
     else:
-        return UNKNOWN  # a plain name bound at run time
+        return UNKNOWN  # made at run time
     limits = {
         name: limit for prefix, limits in FOREIGN.items() if path.startswith(prefix) for name, limit in limits.items()
     }
     parameters = {
-        name: Parameter(name, p.required, _limit(p.type, limits.get(name, {})), p.text)
-        for name, p in signature.parameters.items()
+        name: replace(p, type=narrow(p.type, limits.get(name, {}))) for name, p in signature.parameters.items()
     }
-    return Signature(parameters, signature.open, signature.known, signature.rules, _summarize(found))
+    return Signature(parameters, signature.open, signature.known, signature.rules)
+
+
+def find_target(path: str) -> griffe.Object | None:
+    """The class or function at a dotted path; None where only an import could tell.
+
+    Raises:
+        UnknownTargetError: no such module or name.
+        SyntaxError: the source cannot be parsed.
+    """
+    try:
+        return _see_through(find(path))
+    except OpaqueError:
+        return None
 
 
 def _see_through(found: griffe.Object) -> griffe.Object:
@@ -92,14 +100,6 @@ def _see_through(found: griffe.Object) -> griffe.Object:
         except (LookupError, griffe.NameResolutionError):
             return found
     return found
-
-
-def _limit(kind: Type, limits: dict[str, float]) -> Type:
-    if not limits:
-        return kind
-    if kind.kind == "union":
-        return Type("union", members=tuple(_limit(m, limits) if m.kind == "scalar" else m for m in kind.members))
-    return Type(kind.kind, kind.name, kind.options, kind.members, {**kind.limits, **limits})
 
 
 # --- from a dotted path to a source -------------------------------------------------------------------
@@ -123,7 +123,7 @@ def _follow(path: str, trail: tuple[str, ...]) -> griffe.Object:
     parts = path.split(".")
     for size in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:size])
-        file = _module_file(module)
+        file = find_file(module)
         if file is not None:
             return _descend(_visit(module, file), parts[size:], (*trail, path))
         if _is_compiled(module):
@@ -146,7 +146,7 @@ def _descend(node: griffe.Object, names: list[str], trail: tuple[str, ...]) -> g
 def _find_inherited(node: griffe.Object, name: str, trail: tuple[str, ...]) -> griffe.Object | None:
     """A name that the node has from elsewhere: a star import of a module, a base of a class."""
     if isinstance(node, griffe.Class):
-        found = (base.members.get(name) for base in _list_bases(node))
+        found = (base.members.get(name) for base in list_bases(node))
         return next((m for m in found if isinstance(m, griffe.Object)), None)
     for member in node.members.values():
         if isinstance(member, griffe.Alias) and member.wildcard:
@@ -165,12 +165,31 @@ def _is_callable(member: griffe.Object | griffe.Alias) -> bool:
 
 @cache
 def _visit(module: str, file: Path) -> griffe.Module:
+    package, _, name = module.rpartition(".")
     source = file.read_text(encoding="utf-8")
-    return griffe.visit(module, filepath=file, code=source, docstring_parser="google")
+    return griffe.visit(name, filepath=file, code=source, parent=_make_package(package), docstring_parser="google")
+
+
+def list_members(module: str) -> dict[str, griffe.Object | griffe.Alias]:
+    """What a module defines or imports, by name; empty where it has no source, or one that is not Python."""
+    file = find_file(module)
+    try:
+        return _visit(module, file).members if file is not None else {}
+    except SyntaxError:
+        return {}
+
+
+def _make_package(path: str) -> griffe.Module | None:
+    """The packages around a module, empty: its relative imports are resolved by their names."""
+    if not path:
+        return None
+    parent, _, name = path.rpartition(".")
+    return griffe.Module(name, filepath=find_file(path), parent=_make_package(parent))
 
 
 @cache
-def _module_file(module: str) -> Path | None:
+def find_file(module: str) -> Path | None:
+    """The source of a module; of a package, its `__init__.py`."""
     relative = Path(*module.split("."))
     for folder in sys.path:
         base = Path(folder) / relative
@@ -194,7 +213,7 @@ def _is_compiled(module: str) -> bool:
 
 
 def _class_signature(cls: griffe.Class) -> Signature:
-    for owner in (cls, *_list_bases(cls)):
+    for owner in (cls, *list_bases(cls)):
         init = owner.members.get("__init__")
         if isinstance(init, griffe.Function):
             return _signature(init, owner=cls)
@@ -204,17 +223,17 @@ def _class_signature(cls: griffe.Class) -> Signature:
             return _fields_signature(owner)
         if "__new__" in owner.members:
             return UNKNOWN
-    whole = all(_find_base(base) is not None for owner in (cls, *_list_bases(cls)) for base in owner.bases)
+    whole = all(_find_base(base) is not None for owner in (cls, *list_bases(cls)) for base in owner.bases)
     return Signature({}, open=False, rules=_read_rules(cls)) if whole else UNKNOWN
 
 
-def _list_bases(cls: griffe.Class) -> Iterator[griffe.Class]:
+def list_bases(cls: griffe.Class) -> Iterator[griffe.Class]:
     """The bases that have a source, nearest first."""
     for base in cls.bases:
         found = _find_base(base)
         if found is not None:
             yield found
-            yield from _list_bases(found)
+            yield from list_bases(found)
 
 
 def _find_base(base: str | griffe.Expr) -> griffe.Class | None:
@@ -228,25 +247,25 @@ def _find_base(base: str | griffe.Expr) -> griffe.Class | None:
 def _fields_signature(cls: griffe.Class) -> Signature:
     """Of a dataclass or a named tuple: its annotated attributes, those of its bases first."""
     parameters: dict[str, Parameter] = {}
-    for owner in (*reversed(list(_list_bases(cls))), cls):
+    for owner in (*reversed(list(list_bases(cls))), cls):
         for name, member in owner.members.items():
             if isinstance(member, griffe.Attribute) and member.annotation is not None:
                 kind = _read_type(str(member.annotation), owner)
-                parameters[name] = Parameter(name, member.value is None, kind)
+                default = "" if member.value is None else str(member.value)
+                parameters[name] = Parameter(name, member.value is None, kind, default)
     return Signature(parameters, open=False, rules=_read_rules(cls))
 
 
 def _signature(function: griffe.Function, owner: griffe.Class | None = None) -> Signature:
     parameters = {}
     is_open = False
-    texts = _read_texts(owner) | _read_texts(function)
     for parameter in function.parameters:
         if parameter.kind is griffe.ParameterKind.var_keyword:
             is_open = True
         elif parameter.name != "self" and parameter.kind is not griffe.ParameterKind.var_positional:
             kind = _read_type(str(parameter.annotation or ""), function)
-            text = texts.get(parameter.name, "")
-            parameters[parameter.name] = Parameter(parameter.name, parameter.required, kind, text)
+            default = "" if parameter.required else str(parameter.default)
+            parameters[parameter.name] = Parameter(parameter.name, parameter.required, kind, default)
     return Signature(parameters, is_open, rules=_read_rules(owner) if owner is not None else [])
 
 
@@ -284,20 +303,3 @@ def _look_up(name: str, scope: griffe.Object) -> tuple[Kind, Any]:
         text = str(found.value)
         return ("unknown", None) if text.startswith(("TypeVar", "ParamSpec")) else ("alias", text)
     return "unknown", None
-
-
-# --- docstrings ---------------------------------------------------------------------------------------
-
-
-def _summarize(found: griffe.Object) -> str:
-    text = found.docstring.value if found.docstring is not None else ""
-    return " ".join(text.split("\n\n", 1)[0].split())
-
-
-def _read_texts(found: griffe.Object | None) -> dict[str, str]:
-    """What the docstring says of each argument."""
-    if found is None or found.docstring is None:
-        return {}
-    sections = found.docstring.parse("google", warnings=False)
-    items = [s.value for s in sections if s.kind is griffe.DocstringSectionKind.parameters]
-    return {item.name: " ".join(item.description.split()) for part in items for item in part}

@@ -62,18 +62,18 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 class Column(Spec):
     """The contract of one column of a table, checked as its rows enter."""
 
-    dtype: Literal["int", "float", "bool", "str", "date", "datetime"]
+    dtype: Literal["int", "float", "bool", "str", "date", "datetime"]  # the type that values are read as
     source: str | None = None  # the column's name in the file, where it differs: one that is reserved here, or awkward
     format: str | None = None  # of a date or a moment in text: "%d/%m/%Y %H:%M"; None: ISO 8601
     thousands: Thousands | None = None  # between groups of digits in text: "," of 1,234.5; a space stands for any space
     decimal: Literal[".", ","] = "."  # of a number in text: "," of 1.234,5
-    nullable: bool = False
-    unique: bool = False
-    min: float | str | None = None
-    max: float | str | None = None
-    allowed: list[str | int] | None = None
+    nullable: bool = False  # whether a value may be absent
+    unique: bool = False  # whether each value stands once
+    min: float | str | None = None  # the smallest value that is sound, itself included
+    max: float | str | None = None  # the largest value that is sound, itself included
+    allowed: list[str | int] | None = None  # the only values that are sound
     missing: list[str] = []  # texts that mean "no value", such as "?"; blanks around them do not matter
-    max_age: Duration | None = None  # freshness: the newest value may be this old when rows are read
+    max_age: Duration | None = None  # freshness: the newest value may be this old when rows are read [duration]
     late: bool = False  # known only after the prediction: no feature of its own row may reach it
 
     def name_in_file(self, name: str) -> str:
@@ -84,7 +84,7 @@ class Column(Spec):
 class Join(Spec):
     """Columns of another table, looked up by key; the key must be unique there."""
 
-    table: str
+    table: str  # the other table
     by: dict[str, str]  # column here: column there
     columns: dict[str, Sql]  # new column: expression over the other table
 
@@ -97,91 +97,91 @@ class Table(Spec):
     quote: Literal['"', "'", ""] = '"'  # around a field of a text file that holds separators or line ends; "": none is
     encoding: Literal["utf-8", "latin-1", "windows-1252", "utf-16"] = "utf-8"  # of a text file
     key: list[str] = []  # columns that together name a row: no two rows agree in all of them
-    columns: dict[str, Column] = Field(min_length=1)
-    joins: dict[str, Join] = {}
-    derive: dict[str, Sql] = {}
-    known_at: Sql | None = None
+    columns: dict[str, Column] = Field(min_length=1)  # the contract of each column that is read
+    joins: dict[str, Join] = {}  # columns of other tables, looked up by key, by name of the join
+    derive: dict[str, Sql] = {}  # new column: expression over a row
+    known_at: Sql | None = None  # when a row becomes known; None: it was known all along
 
 
 class AsOf(Spec):
     """Columns of the newest row of another table that was known at the moment of the prediction."""
 
-    table: str
+    table: str  # the table that is looked back at
     by: dict[str, str]  # column here: column there
-    within: Duration  # an older row counts as missing
-    columns: dict[str, Sql]
+    within: Duration  # an older row counts as missing [duration]
+    columns: dict[str, Sql]  # new column: expression over that row
 
 
 class History(Spec):
     """Aggregates over the rows of a table that became known in the window before the prediction."""
 
-    table: str
+    table: str  # the table that is looked back at
     by: dict[str, str]  # column here: column there
-    window: Duration
+    window: Duration  # how far to look back from the prediction [duration]
     columns: dict[str, Sql]  # new column: AVG(expression), SUM(expression) or COUNT(*)
 
 
 class Examples(Spec):
     """One row per prediction: what it is about, when it is made, and the truth that came later."""
 
-    table: str
-    predict_at: Sql | None = None  # None: the rows carry no time
+    table: str  # each of its rows is one example
+    predict_at: Sql | None = None  # when the prediction is made; None: the rows carry no time
     exclude: dict[str, Sql] = {}  # reason: condition; each is counted in the summary
     known: list[str]  # columns of the table that are known when the prediction is made
-    asof: dict[str, AsOf] = {}
-    history: dict[str, History] = {}
-    label: Sql
-    weight: Sql | None = None
+    asof: dict[str, AsOf] = {}  # the newest row of another table, by name of the lookup
+    history: dict[str, History] = {}  # aggregates over the past, by name of the window
+    label: Sql  # what is to be predicted
+    weight: Sql | None = None  # how much a row counts in training; None: all the same
 
 
 class TimeSplit(Spec):
     """Train before `valid_from`, valid before `test_from`, test from there; `gap` is left out before each."""
 
-    by: Literal["time"]
-    valid_from: Moment
-    test_from: Moment
-    gap: Duration
+    by: Literal["time"]  # the kind of split
+    valid_from: Moment  # the first moment of validation [UTC]
+    test_from: Moment  # the first moment of the test [UTC]
+    gap: Duration  # left out before validation and before the test [duration]
 
 
 class RandomSplit(Spec):
     """Shares of the rows, drawn without regard to their content."""
 
-    by: Literal["random"]
-    valid: Share
-    test: Share
-    seed: int
+    by: Literal["random"]  # the kind of split
+    valid: Share  # validation's share of the rows
+    test: Share  # the test's share of the rows
+    seed: int  # of the draw
 
 
 class StratifiedSplit(Spec):
     """Random within each value of a column, so that every split has the same mix."""
 
-    by: Literal["stratified"]
-    column: str
-    valid: Share
-    test: Share
-    seed: int
+    by: Literal["stratified"]  # the kind of split
+    column: str  # each of its values has the same share in every split
+    valid: Share  # validation's share of the rows
+    test: Share  # the test's share of the rows
+    seed: int  # of the draw
 
 
 class GroupSplit(Spec):
     """Random over the values of a column: no group stands in two splits."""
 
-    by: Literal["group"]
-    column: str
-    valid: Share
-    test: Share
-    seed: int
+    by: Literal["group"]  # the kind of split
+    column: str  # its values name the groups
+    valid: Share  # validation's share of the groups
+    test: Share  # the test's share of the groups
+    seed: int  # of the draw
 
 
 class ColumnSplit(Spec):
     """A column of the data already says it. A missing validation set is drawn from training."""
 
-    by: Literal["column"]
-    column: str
-    train: list[str]
-    test: list[str]
-    valid: list[str] = []
+    by: Literal["column"]  # the kind of split
+    column: str  # says which split a row belongs to
+    train: list[str]  # values of the column that mean training
+    test: list[str]  # values of the column that mean test
+    valid: list[str] = []  # values of the column that mean validation
     valid_share: Share | None = None  # of the training rows, when `valid` is empty
-    seed: int
+    seed: int  # of the draw
 
 
 SplitRule = Annotated[TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit, Discriminator("by")]
@@ -190,10 +190,10 @@ SplitRule = Annotated[TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | C
 class Data(Spec):
     """Rows: where they come from, what they promise, and how they are split."""
 
-    task: Task
-    tables: dict[Name, Table]
-    examples: Examples
-    split: SplitRule
+    task: Task  # what kind of answer the label is
+    tables: dict[Name, Table]  # sources of rows, by name
+    examples: Examples  # one row per prediction
+    split: SplitRule  # which rows train, choose and judge
 
 
 # --- features, model, schedule ------------------------------------------------------------------------
@@ -202,35 +202,35 @@ class Data(Spec):
 class Block(Spec):
     """Columns that go through the same fitted steps, in order."""
 
-    columns: list[str] = Field(min_length=1)
-    steps: dict[str, Target]
+    columns: list[str] = Field(min_length=1)  # of the examples, or derived
+    steps: dict[str, Target]  # transforms in order, by name; a `_target_` each
 
 
 class Features(Spec):
     """Numbers: row-wise expressions, then transforms that learn from the training split."""
 
-    derive: dict[str, Sql] = {}
-    blocks: dict[str, Block] = Field(min_length=1)
+    derive: dict[str, Sql] = {}  # new column: expression over one example
+    blocks: dict[str, Block] = Field(min_length=1)  # groups of columns with the same steps, by name
 
 
 class EarlyStopping(Spec):
     """Stop when the monitored value has not improved for `patience` epochs."""
 
-    patience: int = Field(ge=1)
-    min_delta: float = Field(ge=0)
+    patience: int = Field(ge=1)  # how long to wait for an improvement [epochs]
+    min_delta: float = Field(ge=0)  # a smaller change is no improvement
 
 
 class Schedule(Spec):
     """How long, how fast, and when to stop."""
 
-    optimizer: Target
-    lr_schedule: Target
-    batch_size: int = Field(ge=1)
-    max_epochs: int = Field(ge=1)
-    max_steps: int | None = Field(ge=1)
-    gradient_clip: float | None = Field(gt=0)  # L2 norm of all gradients together
+    optimizer: Target  # how weights follow gradients; a `_target_`
+    lr_schedule: Target  # factor of the learning rate by step; a `_target_`
+    batch_size: int = Field(ge=1)  # of one step of training [rows]
+    max_epochs: int = Field(ge=1)  # passes over the training split at most [epochs]
+    max_steps: int | None = Field(ge=1)  # updates of the weights at most; None: no such limit [steps]
+    gradient_clip: float | None = Field(gt=0)  # L2 norm of all gradients together at most; None: not clipped
     monitor: str  # a validation metric: the best epoch is kept by it
-    early_stopping: EarlyStopping | None
+    early_stopping: EarlyStopping | None  # None: train to the end
 
 
 # --- where and how ------------------------------------------------------------------------------------
@@ -239,46 +239,46 @@ class Schedule(Spec):
 class Trainer(Spec):
     """Where training runs. `precision` and the limits change the result; the rest does not."""
 
-    accelerator: Literal["cpu", "gpu", "auto"]
-    devices: int | Literal["auto"]
-    strategy: str
-    num_nodes: int = Field(ge=1)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    accelerator: Literal["cpu", "gpu", "auto"]  # kind of device
+    devices: int | Literal["auto"]  # how many on each node
+    strategy: str  # how several devices share the work, by Lightning's name
+    num_nodes: int = Field(ge=1)  # machines
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]  # of numbers in training [bits]
     threads: int = Field(ge=1)  # of torch in each process
-    limit_batches: int | None = Field(ge=1)  # of each split and epoch; None: all
-    overfit_batches: int | None = Field(ge=1)  # train and validate on these first batches only
+    limit_batches: int | None = Field(ge=1)  # of each split and epoch; None: all [batches]
+    overfit_batches: int | None = Field(ge=1)  # train and validate on these first ones only; None: on all [batches]
 
 
 class Tracker(Spec):
     """How the run is recorded in W&B. The plain files in the run folder are written in any case."""
 
-    mode: Literal["offline", "online", "disabled"]
-    project: str
-    entity: str | None
-    tags: list[str]
-    upload_bundle: bool  # as an artifact, when online
+    mode: Literal["offline", "online", "disabled"]  # offline: to upload later; online: live; disabled: not in W&B
+    project: str  # name of the project in W&B
+    entity: str | None  # user or team in W&B; None: the account's own
+    tags: list[str]  # labels of the run in W&B
+    upload_bundle: bool  # store the bundle as an artifact, when online
 
 
 class Evaluation(Spec):
     """What the test split is asked."""
 
-    baselines: list[Literal["prior", "linear", "gradient_boosting"]]
+    baselines: list[Literal["prior", "linear", "gradient_boosting"]]  # trained and judged beside the model
     metric: str  # the one that the summary puts first
-    threshold: float = Field(gt=0, lt=1)  # of the positive class, for the metrics that decide
-    calibration_bins: int = Field(ge=2)
-    parity_rows: int = Field(ge=0)  # predicted again one by one, to prove serving equal to evaluation
+    threshold: float = Field(gt=0, lt=1)  # of the positive class, for the metrics that decide [probability]
+    calibration_bins: int = Field(ge=2)  # of the calibration curve
+    parity_rows: int = Field(ge=0)  # predicted again one by one, to prove serving equal to evaluation [rows]
 
 
 class Experiment(Spec):
     """A whole turn of the loop. The keys of `resolved.yaml` are these."""
 
-    name: Name
-    seed: int
-    targets: list[str]
-    data: Data
-    features: Features
-    model: Target
-    schedule: Schedule
-    trainer: Trainer
-    tracker: Tracker
-    evaluation: Evaluation
+    name: Name  # names the run folder; each experiment gives its own
+    seed: int  # of initial weights and the order of batches
+    targets: list[str]  # where a `_target_` may come from, as prefixes of dotted paths
+    data: Data  # rows
+    features: Features  # numbers
+    model: Target  # the network; a `_target_`
+    schedule: Schedule  # how long and how fast to train
+    trainer: Trainer  # where training runs
+    tracker: Tracker  # how the run is recorded
+    evaluation: Evaluation  # what the test split is asked

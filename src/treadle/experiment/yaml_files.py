@@ -94,7 +94,7 @@ def _lint_defaults(node: yaml.Node, name: str, group: str, options: Mapping[str,
             yield Problem("defaults", rule, place=_place(name, entry))
         else:
             for key, value in entry.value:
-                absolute = _find_group(str(key.value), group)
+                absolute = find_group(str(key.value), group)
                 if absolute in chosen:
                     rule = f"the group {absolute!r} is selected twice in one defaults list"
                     yield Problem("defaults", rule, "keep one of the two lines", _place(name, key))
@@ -120,7 +120,7 @@ def _lint_sibling(
         yield from _lint_option(entry, name, group, options.get(group, []), option=option)
 
 
-def _find_group(entry: str, own: str) -> str:
+def find_group(entry: str, own: str) -> str:
     """The group of `override /data@package`; one without a slash is relative to the file's own."""
     target = entry.split("@", 1)[0].rsplit(maxsplit=1)[-1]
     return target.strip("/") if target.startswith("/") or not own else f"{own}/{target}"

@@ -15,7 +15,12 @@ from treadle.schema import Count
 
 
 class Vocabulary(Encoder):
-    """Every value that training holds at least `min_count` times gets an id, the most frequent first."""
+    """Every value that training holds at least `min_count` times gets an id, the most frequent first.
+
+    Args:
+        columns: names of the columns that come in.
+        min_count: a value that is rarer in training counts as unknown [rows].
+    """
 
     def __init__(self, *, columns: Sequence[str], min_count: Count) -> None:
         super().__init__(columns=columns)
@@ -55,6 +60,10 @@ class Hashing(Encoder):
     """Values share `num_buckets` ids by a hash: for columns with very many values. Missing is 0.
 
     The hash is BLAKE2b, so that ids are the same on every machine and in every version.
+
+    Args:
+        columns: names of the columns that come in.
+        num_buckets: ids that the values share; two values may meet in one.
     """
 
     def __init__(self, *, columns: Sequence[str], num_buckets: Count) -> None:

@@ -19,6 +19,11 @@ class Impute(Transform):
     """Fill what is missing with a statistic of the training split, 0 where a column has no value at all.
 
     With `indicator`, each column that had gaps in training gets a second one that says where they were.
+
+    Args:
+        columns: names of the columns that come in.
+        strategy: the statistic; `zero` is the number 0.
+        indicator: whether gaps are marked in a second column.
     """
 
     center: Tensor  # [n]
@@ -55,7 +60,11 @@ class Impute(Transform):
 
 
 class Standardize(Transform):
-    """Subtract the mean and divide by the standard deviation of the training split; a constant column becomes 0."""
+    """Subtract the mean and divide by the standard deviation of the training split; a constant column becomes 0.
+
+    Args:
+        columns: names of the columns that come in.
+    """
 
     mean: Tensor  # [n]
     scale: Tensor  # [n]
@@ -85,6 +94,11 @@ class Quantile(Transform):
 
     Between the quantiles it is linear, beyond them constant. A value that fills several quantiles (many zeros) gets
     the middle of its ranks. The idea is that of scikit-learn's QuantileTransformer.
+
+    Args:
+        columns: names of the columns that come in.
+        num_quantiles: points of the map, both ends included.
+        output: the distribution that comes out.
     """
 
     knots: Tensor  # [n, q] distinct quantiles, ascending; padded with infinity
@@ -129,6 +143,10 @@ class PiecewiseLinear(Transform):
 
     Bins lie between quantiles of the training split; bins of no width are left out.
     Source: piecewise-linear encoding, arXiv 2203.05556.
+
+    Args:
+        columns: names of the columns that come in.
+        num_bins: bins of each column at most.
     """
 
     edges: Tensor  # [m] left edge of each output
@@ -166,7 +184,12 @@ class PiecewiseLinear(Transform):
 
 
 class Cyclic(Transform):
-    """Sine and cosine of a quantity that repeats: the hour with period 24, the weekday with period 7."""
+    """Sine and cosine of a quantity that repeats: the hour with period 24, the weekday with period 7.
+
+    Args:
+        columns: names of the columns that come in.
+        period: after how much the quantity repeats, in its own unit.
+    """
 
     def __init__(self, *, columns: Sequence[str], period: Positive) -> None:
         super().__init__(columns=columns)

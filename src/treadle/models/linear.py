@@ -16,6 +16,11 @@ class Linear(nn.Module):
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
+
+    Args:
+        num_numeric: columns of numbers.
+        cardinalities: number of different ids of each column of categories.
+        num_outputs: numbers that come out for a row.
     """
 
     def __init__(self, *, num_numeric: int, cardinalities: Sequence[int], num_outputs: int) -> None:

@@ -19,6 +19,9 @@ class Mlp(nn.Module):
         output: `[B, num_outputs]`.
 
     Args:
+        num_numeric: columns of numbers.
+        cardinalities: number of different ids of each column of categories.
+        num_outputs: numbers that come out for a row.
         num_layers: hidden layers.
         width: units of each hidden layer.
         dropout: share of units that a step of training sets to 0.

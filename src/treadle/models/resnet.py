@@ -19,6 +19,9 @@ class ResNet(nn.Module):
         output: `[B, num_outputs]`.
 
     Args:
+        num_numeric: columns of numbers.
+        cardinalities: number of different ids of each column of categories.
+        num_outputs: numbers that come out for a row.
         num_blocks: blocks, one after another.
         width: units of each hidden layer.
         hidden_factor: units inside a block, as a multiple of `width`.

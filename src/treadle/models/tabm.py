@@ -22,6 +22,9 @@ class TabM(nn.Module):
         output: `[B, k, num_outputs]`.
 
     Args:
+        num_numeric: columns of numbers.
+        cardinalities: number of different ids of each column of categories.
+        num_outputs: numbers that come out for a row.
         k: members.
         num_blocks: blocks, one after another.
         width: units of each hidden layer.

@@ -12,7 +12,12 @@ Factor = Callable[[int], float]  # step, counted from 0 -> factor
 
 
 def constant(*, num_steps: int, warmup: Fraction) -> Factor:
-    """Rise over the first `warmup` share of the steps, then stay."""
+    """Rise over the first `warmup` share of the steps, then stay.
+
+    Args:
+        num_steps: of the whole training.
+        warmup: share of the steps in which the rate rises to its full height.
+    """
     return partial(_constant, warmup=round(warmup * num_steps))
 
 
@@ -20,6 +25,11 @@ def cosine(*, num_steps: int, warmup: Fraction, final_factor: Fraction) -> Facto
     """Rise over the first `warmup` share of the steps, then fall along half a cosine to `final_factor`.
 
     Source: arXiv 1608.03983, without restarts.
+
+    Args:
+        num_steps: of the whole training.
+        warmup: share of the steps in which the rate rises to its full height.
+        final_factor: the last rate, as a multiple of the full one.
     """
     rise = _count_rise(warmup, num_steps)
     return partial(_cosine, first=0.0, rise=rise, num_steps=num_steps, last=final_factor)
@@ -29,6 +39,12 @@ def one_cycle(*, num_steps: int, peak: Fraction, initial_factor: Fraction, final
     """Rise from `initial_factor` to 1 at the `peak` share of the steps, then fall along a cosine to `final_factor`.
 
     Source: arXiv 1708.07120.
+
+    Args:
+        num_steps: of the whole training.
+        peak: share of the steps after which the rate is at its height.
+        initial_factor: the first rate, as a multiple of the full one.
+        final_factor: the last rate, as a multiple of the full one.
     """
     rise = _count_rise(peak, num_steps)
     return partial(_cosine, first=initial_factor, rise=rise, num_steps=num_steps, last=final_factor)

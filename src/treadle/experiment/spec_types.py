@@ -1,0 +1,64 @@
+"""The annotations of `spec.py` in the words of `annotations.py`: one way to speak of types, whoever declares them."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any
+
+import pydantic
+from pydantic import AfterValidator
+from pydantic.fields import FieldInfo
+
+from treadle.experiment import spec
+from treadle.experiment.annotations import ANY, LIMITS, Type, narrow
+
+
+def read_field(field: FieldInfo) -> Type:
+    """The type of a key of the specification, with its limits."""
+    return _limit(read_type(field.annotation), field.metadata)
+
+
+def read_type(annotation: Any) -> Type:  # noqa: PLR0911 - one a kind of annotation
+    """The type that an annotation allows; that of a section is its class, by name."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _limit(read_type(arguments[0]), arguments[1:])
+    if origin is typing.Literal:
+        return Type("literal", options=arguments)
+    if origin in {typing.Union, types.UnionType}:
+        return Type("union", members=tuple(map(read_type, arguments)))
+    if origin is list:
+        return Type("list", members=(read_type(arguments[0]),))
+    if origin is dict:
+        return Type("mapping", members=(read_type(arguments[1]),))
+    if annotation in {int, float, bool, str}:
+        return Type("scalar", annotation.__name__)
+    if annotation is types.NoneType:
+        return Type("none")
+    return Type("class", annotation.__name__) if is_section(annotation) else ANY
+
+
+def is_section(annotation: Any) -> bool:
+    """Whether it is one of the models of the specification."""
+    return isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
+
+
+def is_target(annotation: Any, metadata: typing.Iterable[Any] = ()) -> bool:
+    """Whether a `_target_` node is asked for."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        metadata = typing.get_args(annotation)[1:]
+    return find_validator(metadata) == "_check_target"
+
+
+def find_validator(metadata: typing.Iterable[Any]) -> str:
+    """The name of the function of `spec.py` that judges a value, or an empty text."""
+    functions = (item.func for item in metadata if isinstance(item, AfterValidator))
+    return next((f.__name__ for f in functions if getattr(spec, f.__name__, None) is f), "")
+
+
+def _limit(kind: Type, metadata: typing.Iterable[Any]) -> Type:
+    items = list(metadata)
+    flat = [*items, *(inner for item in items if isinstance(item, FieldInfo) for inner in item.metadata)]
+    limits = {name: getattr(item, name) for item in flat for name in LIMITS if getattr(item, name, None) is not None}
+    return narrow(kind, limits) if limits else kind
