@@ -90,6 +90,9 @@ def _build_parser() -> argparse.ArgumentParser:
     explain.add_argument("key", metavar="KEY", help="dotted, such as schedule.max_epochs; or a group, such as model")
     explain.add_argument("--format", choices=["text", "json"], default="text", help="for people, for programs")
     explain.add_argument("--selection", type=Path, metavar="FILE", help="take the selection of a params.yaml")
+    schema = add("schema", _schema, "Write the JSON Schemas of conf/, by which editors complete, explain and check.")
+    schema.add_argument("--check", action="store_true", help="write nothing; 2 where a file is stale")
+    schema.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="instead of conf/.schema")
     lineage = add("lineage", _lineage, "Show what each feature, or one of them, is computed from.")
     lineage.add_argument("--format", choices=["text", "mermaid", "svg"], default="text")
     lineage.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it here")
@@ -229,6 +232,17 @@ def _explain(options: argparse.Namespace) -> None:
         composed = compose(overrides=[*selected, *options.overrides], root=Path.cwd(), places=selected)
         explanation = explain(composed, options.key)
     _say(to_json(explanation) if options.format == "json" else to_text(explanation))
+
+
+def _schema(options: argparse.Namespace) -> None:
+    from treadle.experiment.schemas import files
+    from treadle.schema import TreadleError
+
+    folder = options.output if options.output is not None else files.FOLDER
+    changed = (files.find_stale if options.check else files.write_schemas)(Path.cwd(), folder)
+    if options.check and changed:
+        raise TreadleError(f"stale: {', '.join(map(str, changed))}; `treadle schema` writes them")
+    _say("\n".join(map(str, changed)) or f"current  {folder}")
 
 
 def _lineage(options: argparse.Namespace) -> None:

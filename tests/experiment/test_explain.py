@@ -103,9 +103,9 @@ def test_a_key_that_is_not_set_tells_its_default(project):
 
 def test_files_are_told_in_the_order_in_which_they_win(project):
     assert settings(look(project, "schedule.max_epochs")) == [
-        ("conf/schedule/base.yaml:3:13", 20),
-        ("conf/schedule/one_cycle.yaml:14:13", 8),
-        ("conf/experiment/flights.yaml:7:15", 4),
+        ("conf/schedule/base.yaml:4:13", 20),
+        ("conf/schedule/one_cycle.yaml:15:13", 8),
+        ("conf/experiment/flights.yaml:8:15", 4),
     ]
 
 
@@ -146,7 +146,7 @@ def test_a_value_of_params_yaml_is_told_with_its_line(project):
 
     assert settings(found)[-1] == ("params.yaml:4:17", 2)
     assert [str(s.place) for s in look(project, "experiment", *places, places=places).choice.history] == [
-        "conf/config.yaml:11:17",
+        "conf/config.yaml:12:17",
         "params.yaml:1:13",
     ]
 
@@ -188,8 +188,8 @@ def test_a_group_tells_its_option_what_selected_it_and_what_else_there_is(projec
 
     assert found.choice.selected == "tabm_wide"
     assert [(str(s.place), s.value) for s in found.choice.history] == [
-        ("conf/config.yaml:5:12", "tabm"),
-        ("conf/experiment/adult.yaml:6:22", "tabm_wide"),
+        ("conf/config.yaml:6:12", "tabm"),
+        ("conf/experiment/adult.yaml:7:22", "tabm_wide"),
     ]
     options = {option.name: option.words for option in found.choice.options}
     assert options["tabm_wide"] == "TabM twice as wide, held by dropout."
@@ -202,6 +202,14 @@ def test_an_override_that_selects_wins(project):
 
     assert str(found.choice.history[-1].place) == "override 2: 'model=mlp'"
     assert found.choice.selected == "mlp"
+
+
+def test_a_broken_option_that_is_not_selected_disturbs_nothing(project):
+    (project / "conf" / "model" / "broken.yaml").write_text("width: [1\nb: 2\n")
+
+    options = {option.name: option.words for option in look(project, "model").choice.options}
+
+    assert options["broken"] == ""
 
 
 def test_an_experiment_is_a_group_without_keys(project):
@@ -279,7 +287,7 @@ def test_the_verb_prints_text_and_one_json_object(project, capsys):
     assert (told["value"], told["type"], told["unit"], told["stages"]) == (4, "int", "epochs", ["train"])
     assert told["history"][-1] == {
         "file": "conf/experiment/flights.yaml",
-        "line": 7,
+        "line": 8,
         "column": 15,
         "override": "",
         "removes": False,

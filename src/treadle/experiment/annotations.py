@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from treadle.experiment.problems import show
@@ -37,6 +37,7 @@ class Type:
     options: tuple[Any, ...] = ()  # of a literal
     members: tuple[Type, ...] = ()  # of a union, a list, a tuple, a mapping's values
     limits: dict[str, float] = field(default_factory=dict)
+    pattern: str = ""  # that a text matches
 
     def __str__(self) -> str:
         if self.kind == "union":
@@ -112,7 +113,7 @@ def _parse_subscript(node: ast.Subscript, lookup: Lookup, *, depth: int) -> Type
         return Type("literal", options=tuple(ast.literal_eval(item) for item in items))
     if name == "Annotated":
         inner = _parse(items[0], lookup, depth=depth)
-        return Type(inner.kind, inner.name, inner.options, inner.members, {**inner.limits, **_read_limits(items[1:])})
+        return replace(inner, limits={**inner.limits, **_read_limits(items[1:])})
     members = tuple(_parse(item, lookup, depth=depth) for item in items if not _is_ellipsis(item))
     if name == "Optional":
         return Type("union", members=(*members, Type("none")))
@@ -143,7 +144,7 @@ def narrow(kind: Type, limits: dict[str, float]) -> Type:
     """The type with these limits; those of a union hold for each member that has a size."""
     if kind.kind == "union":
         return Type("union", members=tuple(narrow(m, limits) if m.kind in _SIZED else m for m in kind.members))
-    return Type(kind.kind, kind.name, kind.options, kind.members, {**kind.limits, **limits}) if limits else kind
+    return replace(kind, limits={**kind.limits, **limits}) if limits else kind
 
 
 # --- judgement ----------------------------------------------------------------------------------------

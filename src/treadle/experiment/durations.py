@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_FORM = re.compile(r"(\d+)([smhdw])")
+FORM = re.compile(r"(\d+)([smhdw])")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -18,7 +18,7 @@ def parse_duration(text: str) -> timedelta:
     Raises:
         ValueError: the text is not of that form.
     """
-    match = _FORM.fullmatch(text)
+    match = FORM.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a duration; write a whole number and s, m, h, d or w, such as '3h'")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})

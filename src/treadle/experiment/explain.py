@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+import yaml
 
 from treadle.experiment.compose import Composed, find_option, list_options
 from treadle.experiment.history import ABSENT, Setting, read_file
@@ -128,13 +131,17 @@ def _find_choice(composed: Composed, key: str) -> Choice | None:
         return None
     selected = composed.choices.get(group)
     history = sorted(composed.trace_group(group), key=lambda setting: setting.value == selected)
-    listed = [Option(name, _describe_option(find_option(composed.root, group, name))) for name in options]
+    listed = [Option(name, describe_option(find_option(composed.root, group, name))) for name in options]
     return Choice(selected, listed, history)
 
 
-def _describe_option(path: Path) -> str:
+def describe_option(path: Path) -> str:
     """The first sentence of the comment that a file begins with, else what its target is."""
     comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
     sentences = [line.lstrip("# ") for line in comment]
     said = [text for text in sentences if text and not text.startswith(("@", "yaml-language-server:"))]
-    return said[0] if said else summarize_target(read_file(path))
+    if said:
+        return said[0]
+    with contextlib.suppress(yaml.YAMLError):  # an option that is not selected may be broken
+        return summarize_target(read_file(path))
+    return ""

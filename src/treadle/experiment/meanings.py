@@ -21,7 +21,7 @@ from treadle.experiment.annotations import ANY, LIMITS, Type
 from treadle.experiment.docstrings import read_words
 from treadle.experiment.shape import list_models
 from treadle.experiment.signatures import Parameter, UnknownTargetError, read_signature
-from treadle.experiment.spec_types import is_target, read_field, read_type
+from treadle.experiment.spec_types import is_target, join_metadata, read_type
 
 TARGET_KEYS = {
     "_target_": (Type("scalar", "str"), "the dotted path of the class or function that is built"),
@@ -136,10 +136,10 @@ def list_kinds(model: type[pydantic.BaseModel]) -> tuple[str, ...]:
 def _enter(model: type[pydantic.BaseModel], name: str, values: Any) -> _Node:
     field = model.model_fields[name]
     text, unit = split_unit(read_comments()[model.__name__][name])
-    annotation: Any = typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    annotation = join_metadata(field)
     value = _descend(values, name)
     section = _describe_section(annotation, value)
-    return _Node(annotation, Meaning(read_field(field), text, unit, section, default=field.default))
+    return _Node(annotation, Meaning(read_type(annotation), text, unit, section, default=field.default))
 
 
 def _step_into_items(node: _Node, part: str, value: Any) -> _Node | None:

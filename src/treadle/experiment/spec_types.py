@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from dataclasses import replace
 from typing import Any
 
 import pydantic
@@ -12,11 +13,18 @@ from pydantic.fields import FieldInfo
 
 from treadle.experiment import spec
 from treadle.experiment.annotations import ANY, LIMITS, Type, narrow
+from treadle.experiment.durations import FORM
+
+# What the validators of spec.py accept, as far as a pattern can say it.
+_PATTERNS = {
+    "_check_duration": f"^{FORM.pattern}$",
+    "_check_moment": r"^\d{4}-?((0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])|W\d\d(-?[1-7])?)([T ].+)?$",
+}
 
 
-def read_field(field: FieldInfo) -> Type:
-    """The type of a key of the specification, with its limits."""
-    return _limit(read_type(field.annotation), field.metadata)
+def join_metadata(field: FieldInfo) -> Any:
+    """The annotation of a key with what pydantic keeps apart from it."""
+    return typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def read_type(annotation: Any) -> Type:  # noqa: PLR0911 - one a kind of annotation
@@ -61,4 +69,6 @@ def _limit(kind: Type, metadata: typing.Iterable[Any]) -> Type:
     items = list(metadata)
     flat = [*items, *(inner for item in items if isinstance(item, FieldInfo) for inner in item.metadata)]
     limits = {name: getattr(item, name) for item in flat for name in LIMITS if getattr(item, name, None) is not None}
-    return narrow(kind, limits) if limits else kind
+    patterns = [str(item.pattern) for item in flat if getattr(item, "pattern", None)]
+    pattern = next(iter(patterns), _PATTERNS.get(find_validator(items), ""))
+    return replace(narrow(kind, limits), pattern=pattern) if pattern else narrow(kind, limits)
