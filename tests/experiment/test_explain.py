@@ -202,6 +202,25 @@ def test_an_override_that_selects_wins(project):
 
     assert str(found.choice.history[-1].place) == "override 2: 'model=mlp'"
     assert found.choice.selected == "mlp"
+    assert [place for place, _ in settings(found)] == ["conf/model/mlp.yaml:1:1"]
+
+
+def test_a_section_that_an_override_sets_is_no_selection(project):
+    found = look(project, "model", "++model={_target_: treadle.models.linear.Linear}")
+
+    assert [str(s.place) for s in found.choice.history] == ["conf/config.yaml:6:12"]
+    assert settings(found)[-1][1] == {"_target_": "treadle.models.linear.Linear"}
+
+
+def test_an_option_that_stands_under_another_name_is_traced_there(project):
+    config = project / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("  - tracker:", "  - schedule@extra: default\n  - tracker:"))
+
+    found = look(project, "extra.max_epochs", "schedule@extra=cosine", "extra.max_epochs=3")
+
+    assert [value for _, value in settings(found)] == [20, 3]
+    assert look(project, "schedule", "schedule@extra=cosine").choice.selected == "one_cycle"
+    assert look(project, "extra.optimizer.lr", "schedule@extra=cosine").value == 0.002
 
 
 def test_a_broken_option_that_is_not_selected_disturbs_nothing(project):

@@ -204,6 +204,7 @@ def test_a_mistake_is_refused_at_its_key_as_treadle_check_does(project, name):
         ("experiment/adult", "override /model", "override model"),
         ("schedule/cosine", "[base, _self_]", "[bas, _self_]"),
         ("schedule/cosine", "[base, _self_]", "base"),
+        ("schedule/cosine", "[base, _self_]", "[base, {}, _self_]"),
     ],
 )
 def test_an_option_that_does_not_exist_is_refused_in_a_defaults_list(project, file, old, new):

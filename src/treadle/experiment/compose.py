@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from treadle.experiment.files import SHIPPED_CONF
-from treadle.experiment.history import Setting, trace, trace_group
+from treadle.experiment.history import Origins
 from treadle.experiment.locations import NOWHERE, Place, Source, key_of, locate, show_path
 from treadle.experiment.problems import NO_HINT, ConfigError, Hint, Problem, find_nearest, nearest
 from treadle.experiment.yaml_files import lint
@@ -64,17 +64,14 @@ class Composed:
         place = locate(key, sources=self.sources, overrides=self.overrides, root=self.root, part=part)
         return Place(show_path(self.sources[0].path, self.root), 1, 1) if place == NOWHERE and self.sources else place
 
+    @cached_property
+    def origins(self) -> Origins:
+        """Where values come from: each place that sets a key, or selects an option."""
+        return Origins(self.sources, self.overrides, list_options(self.root).keys(), self.root)
+
     def locate_all(self, key: str) -> list[Place]:
         """Every place that sets `key`, the one that wins last."""
-        return [setting.place for setting in self.trace(key)]
-
-    def trace(self, key: str) -> list[Setting]:
-        """Every place that sets `key` with the value that it gives, the one that wins last."""
-        return trace(key, sources=self.sources, overrides=self.overrides, root=self.root)
-
-    def trace_group(self, group: str) -> list[Setting]:
-        """Every place that selects an option of `group`, the one that wins last."""
-        return trace_group(group, sources=self.sources, overrides=self.overrides, root=self.root)
+        return [setting.place for setting in self.origins.trace(key)]
 
 
 def find_conf(root: Path) -> Path:

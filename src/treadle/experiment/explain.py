@@ -79,7 +79,7 @@ def explain(composed: Composed, key: str) -> Explanation:
     choice = _find_choice(composed, key)
     if value is ABSENT and choice is None and (meaning is None or meaning.default is NO_DEFAULT):
         raise ConfigError([_describe_unknown(composed, key)])
-    history = composed.trace(key) if value is not ABSENT else []
+    history = composed.origins.trace(key) if value is not ABSENT else []
     meaning = meaning or Meaning()
     inner = _list_meanings(key, value, composed) if isinstance(value, dict) else {}
     return Explanation(key, value, written, meaning, history, choice, inner)
@@ -106,7 +106,7 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _describe_unknown(composed: Composed, key: str) -> Problem:
-    removed = [setting for setting in composed.trace(key) if setting.value is ABSENT]
+    removed = [setting for setting in composed.origins.trace(key) if setting.value is ABSENT]
     if removed:
         return Problem(key, f"the key {key!r} is removed", place=removed[-1].place)
     parent = key.rpartition(".")[0]
@@ -130,7 +130,7 @@ def _find_choice(composed: Composed, key: str) -> Choice | None:
     if options is None:
         return None
     selected = composed.choices.get(group)
-    history = sorted(composed.trace_group(group), key=lambda setting: setting.value == selected)
+    history = sorted(composed.origins.trace_group(group), key=lambda setting: setting.value == selected)
     listed = [Option(name, describe_option(find_option(composed.root, group, name))) for name in options]
     return Choice(selected, listed, history)
 

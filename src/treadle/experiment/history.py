@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,23 +26,38 @@ class Setting:
     value: Any
 
 
-def trace(key: str, *, sources: Sequence[Source], overrides: Mapping[str, Place], root: Path) -> list[Setting]:
-    """Every place that sets `key`, also through a section around it, in the order in which they win over each other."""
-    in_files = [_read_source(key, source, root) for source in sources]
-    in_overrides = [_read_override(key, text, place) for text, place in overrides.items()]
-    return [setting for setting in (*in_files, *in_overrides) if setting is not None]
+@dataclass(frozen=True)
+class Origins:
+    """What a composition is made of: files in the order in which they are merged, and overrides."""
 
+    sources: Sequence[Source]
+    overrides: Mapping[str, Place]
+    groups: Collection[str]
+    root: Path  # files inside it are named relative to it
 
-def trace_group(group: str, *, sources: Sequence[Source], overrides: Mapping[str, Place], root: Path) -> list[Setting]:
-    """Every place that selects an option of a group: first the lists that hold it, then what overrides them."""
-    listed: list[Setting] = []
-    overridden: list[Setting] = []
-    for source in sources:
-        for entry, setting in _list_defaults(source, root):
-            if find_group(entry, source.group) == group and "@" not in entry:
-                (overridden if entry.startswith("override ") else listed).append(setting)
-    chosen = [Setting(place, read_value(text)) for text, place in overrides.items() if key_of(text) == group]
-    return [*listed, *overridden, *chosen]
+    def trace(self, key: str) -> list[Setting]:
+        """Every place that sets `key`, also through a section around it, in the order in which they win."""
+        in_files = [_read_source(key, source, self.root) for source in self.sources]
+        values = {text: place for text, place in self.overrides.items() if not self._selects(text)}
+        in_overrides = [_read_override(key, text, place) for text, place in values.items()]
+        return [setting for setting in (*in_files, *in_overrides) if setting is not None]
+
+    def trace_group(self, group: str) -> list[Setting]:
+        """Every place that selects an option of a group: first the lists that hold it, then what overrides them."""
+        listed: list[Setting] = []
+        overridden: list[Setting] = []
+        for source in self.sources:
+            for entry, setting in _list_defaults(source, self.root):
+                if find_group(entry, source.group) == group and "@" not in entry:
+                    (overridden if entry.startswith("override ") else listed).append(setting)
+        own = {text: place for text, place in self.overrides.items() if key_of(text) == group and "@" not in text}
+        chosen = [Setting(place, read_value(text)) for text, place in own.items()]
+        return [*listed, *overridden, *(setting for setting in chosen if not isinstance(setting.value, dict))]
+
+    def _selects(self, text: str) -> bool:
+        """Whether an override chooses a file: `model=mlp`, `model@other=mlp`."""
+        is_group = key_of(text) in self.groups or "@" in text.partition("=")[0]
+        return is_group and not isinstance(read_value(text), dict) and not text.startswith("~")
 
 
 def _read_source(key: str, source: Source, root: Path) -> Setting | None:

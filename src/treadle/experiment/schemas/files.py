@@ -134,6 +134,7 @@ def _make_defaults(own: str, options: Options, form: _Form) -> Schema:
         "properties": {**listed, **inner},
         "patternProperties": {_UNJUDGED: {}, **others},
         "additionalProperties": False,
+        "minProperties": 1,
     }
     sibling = make_enum({"_self_": "this file", **options.get(own, {})})
     return {"description": _LIST, "type": "array", "items": {"anyOf": [*sibling["anyOf"], entry]}}
