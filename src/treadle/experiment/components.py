@@ -54,7 +54,8 @@ def _list_paths(prefix: str, root: Path) -> tuple[str, ...]:
     file = find_file(package) if package else None
     if file is None:
         return ()
-    own = package.startswith(OWN) or file.is_relative_to(root)
+    installed = "site-packages" in file.parts  # where a virtual environment lies in the project, too
+    own = package.startswith(OWN) or (file.is_relative_to(root) and not installed)
     modules = _list_modules(package, file) if own else (package,)
     return tuple(path for module in modules for path in _list_public(module, own=own))
 
