@@ -310,6 +310,7 @@ def test_a_name_twice(make, tmp_path):
     assert {"size", "size_duplicated_0", "size_duplicated_1"} <= set(made.columns)
 
 
+@pytest.mark.slow
 def test_two_thousand_columns(make, tmp_path):
     generator = np.random.default_rng(0)
     columns = messy.make_rows()

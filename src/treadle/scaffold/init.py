@@ -19,6 +19,7 @@ from typing import Any
 
 from treadle.experiment.check import check, find_warnings
 from treadle.experiment.compose import compose
+from treadle.experiment.schemas import files as schemas
 from treadle.scaffold.database import export_table, is_database
 from treadle.scaffold.plan import Plan, Request, make_plan
 from treadle.scaffold.profile import profile_table
@@ -108,6 +109,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
     write_files(plan, project, folder)
     composed = compose(overrides=[], root=folder)
     find_warnings(check(composed), composed)
+    schemas.write_schemas(folder, folder / schemas.FOLDER)
     return Scaffolded(folder, plan, project)
 
 

@@ -122,7 +122,10 @@ def _look_at(file: Path) -> Source:
     dialect = {"separator": separator} if separator != default else {}
     dialect |= {"encoding": encoding} if encoding != "utf-8" else {}
     draft = Source((file,), ("",), dialect)
-    return Source((file,), tuple(read_head(file, draft.table, num_rows=1).columns), dialect)
+    try:
+        return Source((file,), tuple(read_head(file, draft.table, num_rows=1).columns), dialect)
+    except TreadleError as error:
+        raise TreadleError(f"{file}: {error}") from error
 
 
 def _find_encoding(file: Path) -> str:
