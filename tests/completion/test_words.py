@@ -143,9 +143,10 @@ def test_features_are_offered_to_lineage(offer):
         ("~mod", ["~model", "~model."]),
         ("+mod", ["+model.", "+model="]),
         ("experiment.", []),
-        ("trainer.accelerator=", ["trainer.accelerator=cpu", "trainer.accelerator=gpu"]),
+        ("trainer.accelerator=", ["trainer.accelerator=cpu", "trainer.accelerator=gpu", "trainer.accelerator=auto"]),
         ("schedule.optimizer._t", ["schedule.optimizer._target_="]),
-        ("schedule.optimizer._target_=torch.optim.S", ["schedule.optimizer._target_=torch.optim.SGD"]),
+        ("schedule.optimizer._target_=torch.optim.SG", ["schedule.optimizer._target_=torch.optim.SGD"]),
+        ("trainer.de", ["trainer.devices="]),
     ],
 )  # fmt: skip
 def test_overrides_are_offered_step_by_step(offer, word, expected):

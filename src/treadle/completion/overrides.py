@@ -72,7 +72,7 @@ def _list_leaves(typed: str, files: dict[str, list[Path]], root: Path) -> Iterat
     """Dotted keys: those of the root, and of the group that is typed."""
     yield from (name for name in _load_root(root) if name != "defaults")
     head = typed.split(".", 1)[0]
-    if "." in typed:
+    if "." in typed and head in _list_branches(files):
         for node in _load_group(head, files):
             yield from (f"{head}.{leaf}" for leaf, _ in _flatten(node))
         yield from (f"{head}.{leaf}" for leaf in _list_schema_keys(typed.split(".")[1:-1], head, root))
@@ -81,7 +81,8 @@ def _list_leaves(typed: str, files: dict[str, list[Path]], root: Path) -> Iterat
 def _list_schema_keys(path: list[str], group: str, root: Path) -> Iterator[str]:
     for folder in _find_folders(root):
         for name, inner in schemas.list_names(folder, group, path):
-            yield ".".join([*path, name, *(["*"] if inner else [])])
+            if name not in _NOT_KEYS:
+                yield ".".join([*path, name, *(["*"] if inner else [])])
 
 
 def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
