@@ -73,7 +73,7 @@ def read_cells(
     # In steps, each of which uses the last one's columns: as one expression each part would run several times.
     staged = rows.select(*present, *(expression.alias(f"__{index}") for index, expression in enumerate(keep)))
     return staged.with_columns(values).select(
-        *(pl.col(name) for name in columns),
+        *(pl.col(name).fill_nan(None) if column.dtype == "float" else pl.col(name) for name, column in columns.items()),
         *lost,
         *(pl.col(f"__{index}").alias(name) for index, name in enumerate(kept)),
     )
@@ -107,12 +107,16 @@ def reads_back(column: Column) -> bool:
 
 
 def _mark_missing(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
-    """Null for blanks and the column's own marks, also where these are numbers already; NaN is no value either."""
+    """Null for blanks and the column's own marks, also where these are numbers already; NaN is no value either.
+
+    A text that is to be read has no blanks around it any more.
+    """
     marks = [mark.strip() for mark in column.missing]
     if is_text(dtype):
-        text, blank = value.cast(pl.String), [""]
-        not_numbers = ["NaN", "nan"] if column.dtype == "float" else []
-        return pl.when(text.str.strip_chars().is_in(marks + blank + not_numbers).not_()).then(text)
+        text = value.cast(pl.String)
+        bare = text.str.strip_chars()
+        filled = bare.is_in([*marks, ""]).not_() if marks else bare != ""
+        return pl.when(filled).then(text if column.dtype == "str" else bare)
     value = value.fill_nan(None) if dtype.is_float() else value
     numbers = pl.Series(marks, dtype=pl.String).cast(pl.Float64, strict=False).drop_nulls().to_list()
     if dtype.is_numeric() and numbers:
@@ -122,7 +126,7 @@ def _mark_missing(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr
 
 def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
     if is_text(dtype) and column.dtype != "str":
-        return _read_text(value.str.strip_chars(), column)
+        return _read_text(value, column)
     if dtype.is_float() and column.dtype == "int":
         value = pl.when(value == value.floor()).then(value)
     return value.cast(DTYPES[column.dtype], strict=False)
