@@ -37,7 +37,9 @@ def test_a_table_of_sqlite_becomes_a_project(database, tmp_path):
     folder = tmp_path / "shop"
     folder.mkdir()
 
-    made = fill(folder, title="shop", package="shop", origin=Origin([database], "sales 2024"), request=Request("answer"))
+    made = fill(
+        folder, title="shop", package="shop", origin=Origin([database], "sales 2024"), request=Request("answer")
+    )
 
     assert made.plan.num_rows == messy.ROWS
     assert pl.read_parquet(folder / "data" / "shop" / "sales 2024.parquet")["color"].null_count() == 3
