@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 from treadle.experiment.widen import to_expr
 from treadle.schema import TreadleError
 
-COLUMNS, CELLS = 64, 1 << 24  # that are in memory at once, where not all columns are needed together
+COLUMNS, CELLS = 64, 1 << 22  # that are in memory at once, where not all columns are needed together
 
 
 def parse(text: str, *, key: str) -> pl.Expr:
