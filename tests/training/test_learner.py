@@ -138,7 +138,7 @@ def test_a_gpu_that_is_not_there_is_refused_before_training(project, capsys):
 
     assert run_quick("tracker=disabled", "trainer=gpu", verb="train") == 2
     told = capsys.readouterr().err
-    assert "trainer.accelerator  conf/trainer/gpu.yaml:3:14" in told
+    assert "trainer.accelerator  conf/trainer/gpu.yaml:4:14" in told
     assert "add the override trainer=cpu" in told
 
 

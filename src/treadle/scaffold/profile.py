@@ -11,18 +11,18 @@ from typing import Any
 import polars as pl
 
 from treadle.experiment.cells import lost_mark, read_cells
+from treadle.experiment.names import RESERVED
 from treadle.experiment.spec import Column
 from treadle.scaffold.source import Source
 from treadle.scaffold.texts import MAX_STRAYS, Reading, read_texts
-from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, TreadleError
+from treadle.schema import TreadleError
 
 SAMPLE = 20_000  # rows, evenly from the whole table
 EXACT = 1_000_000  # rows up to which distinct values are counted; beyond, they are estimated
 MAX_LISTED = 100  # distinct values of a column that are listed
 _COUNT = "|rows"  # beside a column of any name but this
 _TEXTS = 2_000  # distinct texts of a column that tell its type
-_RESERVED = {LABEL, WEIGHT, PREDICT_AT, ROW, "known_at", "split"}
-_AWKWARD = re.compile(r"[.${}\[\]=,~\\\"'\n\r\t]+")
+_AWKWARD = re.compile(r"[.${}\[\]=,~\\\"'*^\n\r\t]+|^__+")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,8 @@ def profile_table(source: Source, *, missing: Sequence[str], scratch: Path) -> P
 
 def _profile(source: Source, missing: Sequence[str], scratch: Path) -> Profiles:
     names = name_columns(source.header)
-    raw = source.scan(scratch=scratch).select(pl.col(old).alias(new) for new, old in names.items())
+    # By position: a name such as `*` is a pattern to Polars.
+    raw = source.scan(scratch=scratch).select(pl.nth(index).alias(name) for index, name in enumerate(names))
     num_rows = int(_collect(raw.select(pl.len())).item())
     if not num_rows:
         raise TreadleError(f"{source.files[0]} holds no row: only the header {', '.join(source.header[:5])}")
@@ -91,8 +92,9 @@ def name_columns(header: Sequence[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken = set(header)
     for position, old in enumerate(header, start=1):
-        new = _AWKWARD.sub("_", old.strip()).strip("_") or f"column_{position}"
-        new = f"{new}_" if new in _RESERVED else new
+        plain = _AWKWARD.sub("_", old.strip())
+        new = (plain if plain == old else plain.strip("_")) or f"column_{position}"
+        new = f"{new}_" if new in RESERVED else new
         while new != old and (new in names or new in taken):
             new = f"{new}_"
         names[new] = old

@@ -1,0 +1,108 @@
+"""A made project, used as its user would: real git, real DVC, an environment of its own."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import messy
+import pytest
+
+from runs import treadle
+from treadle.experiment.files import find_shipped
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder, *command):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "DVC", "PYTHON"))}
+    environment |= {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch, capsys):
+    """A project of 200 rows, made by the command line."""
+    monkeypatch.chdir(tmp_path)
+    file = messy.write_csv(tmp_path / "sales.csv", messy.make_rows())
+    assert treadle("init", "shop", "--from", str(file), "--target", "answer") == 0
+    assert "answer: binary (two different values; 'yes' counts as true: by its name)" in capsys.readouterr().out
+    return tmp_path / "shop"
+
+
+def test_git_and_dvc_hold_what_they_should(shop):
+    run(shop, "git", "add", ".")
+    run(shop, "git", "commit", "--quiet", "-m", "Begin")
+
+    files = run(shop, "git", "ls-files").split()
+    assert {"data.dvc", "dvc.yaml", "constraints.txt", "conf/data/shop.yaml", "tests/test_parity.py"} <= set(files)
+    assert any(name.startswith(".dvcstore/") for name in files)
+    assert not any(name.startswith(("data/", ".dvc/cache", ".dvc/tmp")) for name in files)
+
+
+def test_a_fresh_clone_has_its_data(shop, tmp_path):
+    run(shop, "git", "add", ".")
+    run(shop, "git", "commit", "--quiet", "-m", "Begin")
+    run(tmp_path, "git", "clone", "--quiet", "shop", "clone")
+
+    run(tmp_path / "clone", sys.executable, "-m", "dvc", "pull", "--quiet", "data.dvc")
+
+    assert (tmp_path / "clone/data/shop/sales.csv").read_bytes() == (tmp_path / "sales.csv").read_bytes()
+
+
+def test_inside_a_repository_it_is_a_part_of_it(tmp_path, monkeypatch):
+    run(tmp_path, "git", "init", "--quiet")
+    monkeypatch.chdir(tmp_path)
+    file = messy.write_csv(tmp_path / "sales.csv", messy.make_rows())
+
+    assert treadle("init", "shop", "--from", str(file), "--target", "answer") == 0
+
+    assert not (tmp_path / "shop" / ".git").exists()
+    assert "shop/data.dvc" in run(tmp_path, "git", "status", "--porcelain", "--untracked-files=all")
+
+
+def test_what_is_shipped_is_given_as_it_is(shop):
+    for name in ("constraints.txt", "dvc.yaml"):
+        assert (shop / name).read_bytes() == find_shipped(name).read_bytes()
+
+
+def test_a_model_and_a_transform_of_ones_own(shop, monkeypatch):
+    """The code of the project's README, pasted."""
+    code = (shop / "README.md").read_text().split("```")
+    blocks = [block.partition("\n")[2] for block in code if block.startswith(("python\n", "yaml\n"))]
+    wide, wide_yaml, clip, clip_yaml = blocks
+    (shop / "src/shop/wide.py").write_text(wide)
+    (shop / "src/shop/clip.py").write_text(clip)
+    (shop / "conf/model").mkdir()
+    (shop / "conf/model/wide.yaml").write_text(wide_yaml)
+    features = shop / "conf/features/shop.yaml"
+    bins = next(line for line in features.read_text().splitlines() if "bins:" in line)
+    features.write_text(features.read_text().replace(bins, f"{clip_yaml.splitlines()[1]}\n{bins}", 1))
+
+    monkeypatch.chdir(shop)
+    quick = ["model=wide", "schedule.max_epochs=1", "evaluation.baselines=[prior]", "tracker=disabled"]
+
+    done = run(shop, sys.executable, "-m", "treadle", "run", *quick)
+
+    assert "report" in done
+
+
+def test_make_demo_and_make_test_pass_at_once(tmp_path, monkeypatch):
+    """With the 20,640 rows of california, and nothing edited."""
+    monkeypatch.chdir(tmp_path)
+    table = ROOT / "data/california/california.parquet"
+    assert treadle("init", "houses", "--from", str(table), "--target", "MedHouseVal") == 0
+    houses = tmp_path / "houses"
+    python = f"PYTHON={shutil.which(f'python{sys.version_info.major}.{sys.version_info.minor}') or sys.executable}"
+
+    run(houses, "make", "demo", python)
+    run(houses, "make", "test", python)
+
+    metrics = json.loads((houses / "artifacts/evaluation/metrics.json").read_text())
+    assert metrics["model"]["rmse"] < metrics["linear"]["rmse"] < metrics["prior"]["rmse"]
+    assert metrics["model"]["rmse"] < 0.46
