@@ -1,10 +1,10 @@
-"""How much memory and time does `prepare` need for a large CSV? Each measurement in a fresh process.
+"""How much memory and time do `prepare` and `treadle init` need for a large CSV? Each in a fresh process.
 
     python benchmarks/large_csv.py [--gigabytes 1.0] [--folder DIR]
 
-Writes a CSV of 40 mixed columns into a temporary folder (of DIR: twice the size must be free there), then runs
-`treadle.data.prepare.prepare` on it, and `polars.read_csv` of the same file for scale. Peak memory is the peak resident
-set that the operating system reports of the process.
+Writes a CSV of 40 mixed columns into a temporary folder (of DIR: three times the size must be free there), then runs
+`treadle.data.prepare.prepare` on it, what `treadle init` does before it hands the data to DVC, and `polars.read_csv` of
+the same file for scale. Peak memory is the peak resident set that the operating system reports of the process.
 """
 
 from __future__ import annotations
@@ -31,6 +31,17 @@ from treadle.experiment.spec import Data
 folder = Path(sys.argv[1])
 data = Data.model_validate(json.loads((folder / "data.json").read_text()))
 prepare(data, root=folder, folder=folder / "examples", now=datetime(2026, 1, 1))
+"""
+INIT = """
+import sys
+from pathlib import Path
+from treadle.scaffold.init import Origin, fill
+from treadle.scaffold.plan import Request
+folder = Path(sys.argv[1])
+project = folder / "project"
+project.mkdir()
+origin = Origin([str(folder / "large.csv")])
+fill(project, title="large", package="large", origin=origin, request=Request("yes"))
 """
 READ = "import sys; import polars; polars.read_csv(sys.argv[1] + '/large.csv', try_parse_dates=True)"
 
@@ -107,11 +118,13 @@ def main() -> None:
         print(f"{num_rows:,} rows, 40 columns, {size:.2f} GB")
         read_s, read_gb = measure(READ, Path(folder))
         prepare_s, prepare_gb = measure(PREPARE, Path(folder))
+        init_s, init_gb = measure(INIT, Path(folder))
     print(f"{'polars.read_csv':<16} {read_s:>7.1f} s  {read_gb:>5.2f} GB")
     print(f"{'prepare':<16} {prepare_s:>7.1f} s  {prepare_gb:>5.2f} GB")
-    seconds, memory = round(prepare_s / read_s, 2), round(prepare_gb / read_gb, 2)
-    print(json.dumps({"seconds": round(prepare_s, 1), "peak GB": round(prepare_gb, 2), "size GB": round(size, 2),
-                      "seconds / read_csv": seconds, "peak / read_csv": memory}))  # fmt: skip
+    print(f"{'init':<16} {init_s:>7.1f} s  {init_gb:>5.2f} GB")
+    for name, seconds, memory in (("prepare", prepare_s, prepare_gb), ("init", init_s, init_gb)):
+        ratios = {"seconds / read_csv": round(seconds / read_s, 2), "peak / read_csv": round(memory / read_gb, 2)}
+        print(json.dumps({"what": name, "size GB": round(size, 2), "peak GB": round(memory, 2), **ratios}))
 
 
 if __name__ == "__main__":
