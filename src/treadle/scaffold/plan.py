@@ -176,9 +176,9 @@ def _choose_split(
     if official is not None:
         return official
     if target.task == "regression":
-        return {"by": "random", **shares}, "the rows carry no time and no group", {}
+        return {"by": "random", **shares}, "no --time and no --group was given", {}
     rule = {"by": "stratified", "column": "label", **shares}
-    return rule, "each split has the same mix of classes; the rows carry no time and no group", {}
+    return rule, "each split has the same mix of classes; no --time and no --group was given", {}
 
 
 def _require_moment(moment: Profile) -> None:
