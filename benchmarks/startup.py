@@ -32,12 +32,16 @@ COMMANDS = {
     "treadle completion": [*TREADLE, "completion", "bash", "--words", "run", "model="],
     "treadle check": [*TREADLE, "check"],
     "treadle compose": [*TREADLE, "compose"],
+    "treadle explain": [*TREADLE, "explain", "schedule.optimizer.lr"],
+    "treadle lineage": [*TREADLE, "lineage", "plane_age"],
 }
 RATIOS = {
     "treadle --help": "python -c pass",
     "treadle completion": "python -c pass",
     "treadle check": "plain Hydra compose",
     "treadle compose": "plain Hydra compose",
+    "treadle explain": "plain Hydra compose",
+    "treadle lineage": "plain Hydra compose",
 }
 
 
