@@ -10,12 +10,14 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from treadle.data.prepare import prepare
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
 from treadle.scaffold.init import Origin, fill, init, name_package
 from treadle.scaffold.plan import Request
+from treadle.scaffold.write import to_yaml
 from treadle.schema import SPLITS, TreadleError
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
@@ -409,7 +411,7 @@ def test_a_file_without_a_header(refuse, tmp_path):
 def test_one_class_only(refuse, tmp_path):
     columns = messy.make_rows() | {"answer": ["yes"] * messy.ROWS}
 
-    assert "'answer' holds one class only, 'yes' in 200 rows" in refuse(messy.write_csv(tmp_path / "r.csv", columns))
+    assert "'answer' holds one value only, 'yes' in 200 rows" in refuse(messy.write_csv(tmp_path / "r.csv", columns))
 
 
 def test_an_unknown_target(refuse, tmp_path):
@@ -441,7 +443,7 @@ def test_a_moment_that_is_none(refuse, tmp_path):
         ({"target": "color", "task": "regression"}, "a regression predicts a number, and 'color' is of type str"),
         ({"target": "size", "task": "multiclass"}, "more than the 100 classes"),
         ({"target": "count", "task": "binary"}, "'count' has 5 different values; binary takes two"),
-        ({"target": "answer", "group": "answer"}, "--group: 'answer' has 2 values"),
+        ({"target": "answer", "group": "answer"}, "--group: 'answer' is the target"),
     ],
 )
 def test_what_cannot_be_done_is_refused(refuse, tmp_path, asked, told):
@@ -483,3 +485,151 @@ def test_a_folder_that_exists_is_left_alone(tmp_path):
 )
 def test_a_name_for_python(name, package):
     assert name_package(name) == package
+
+
+# --- found by messy tables -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ([f"c{index % 40}" for index in range(200)], "has 40 classes, of which 0 have the 10 rows"),
+        (["big"] * 150 + [f"c{index % 10}" for index in range(50)], "has 11 classes, of which 1 have the 10 rows"),
+        (["a"] * 197 + ["b"] * 3, "is 'b' in 3 rows"),
+        ([f"{index * 1e38}" for index in range(200)], "reaches 1.99e+40; training computes in 32 bits"),
+        (["2024-01-01", "2024-01-02"] * 100, "is a date"),
+    ],
+    ids=["all classes rare", "one class left", "three of one class", "too large", "dates"],
+)
+def test_a_target_that_cannot_be_learned_is_refused(refuse, tmp_path, target, told):
+    rows = messy.make_rows() | {"wanted": target}
+
+    assert told in refuse(messy.write_csv(tmp_path / "rows.csv", rows), target="wanted", task=None)
+
+
+def test_classes_written_with_a_point_are_classes(make, tmp_path):
+    rows = messy.make_rows() | {"wanted": [f"{index % 3}.0" for index in range(200)]}
+
+    assert make(messy.write_csv(tmp_path / "rows.csv", rows), target="wanted").plan.target.task == "multiclass"
+
+
+@pytest.mark.parametrize(
+    "asked", [{"keep": ("answer",)}, {"drop": ("answer",)}, {"keep": ("size",), "drop": ("size",)}]
+)
+def test_a_column_is_not_asked_to_be_two_things(refuse, tmp_path, asked):
+    told = refuse(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), **asked)
+
+    assert "is the target" in told or "name it once" in told
+
+
+def test_columns_that_hold_no_values_are_left_out(make, tmp_path):
+    rows = pl.DataFrame(messy.make_rows()).with_columns(
+        pl.Series("tags", [["a", "b"]] * 200), pl.Series("bytes", [b"a"] * 200), pl.duration(days=1).alias("span")
+    )
+    rows.write_parquet(tmp_path / "rows.parquet")
+
+    made = make(tmp_path / "rows.parquet")
+
+    assert made.left_out["tags"] == "of type List(String) in the file: neither a number, a text nor a moment"
+    assert {"bytes", "span"} <= made.left_out.keys()
+    assert len(made.rows) == 200
+
+
+def test_a_list_can_be_neither_target_nor_feature(refuse, tmp_path):
+    rows = pl.DataFrame(messy.make_rows()).with_columns(pl.Series("tags", [["a"]] * 200))
+    rows.write_parquet(tmp_path / "rows.parquet")
+
+    assert "--keep: 'tags' can be no feature: of type List(String)" in refuse(tmp_path / "rows.parquet", keep=("tags",))
+
+
+def test_numbers_too_large_for_64_bits_are_read_as_texts(make, tmp_path):
+    rows = pl.DataFrame(messy.make_rows()).with_columns(pl.Series("code", [2**63, 5] * 100, dtype=pl.UInt64))
+    rows.write_parquet(tmp_path / "rows.parquet")
+
+    made = make(tmp_path / "rows.parquet")
+
+    assert made.columns["code"]["dtype"] == "str"
+    assert made.rows["code"].n_unique() == 2
+
+
+def test_digits_of_other_scripts_are_texts(make, tmp_path):
+    rows = messy.make_rows() | {"digit": ["\u0661", "\u0662"] * 100}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", rows))
+
+    assert made.rows["digit"].to_list()[:2] == ["\u0661", "\u0662"]
+
+
+def test_a_number_beyond_all_bounds_is_no_number(make, tmp_path):
+    rows = messy.make_rows() | {"large": ["1e400", "3"] * 100}
+
+    assert make(messy.write_csv(tmp_path / "rows.csv", rows)).columns["large"]["dtype"] == "str"
+
+
+def test_values_that_are_one_number_in_32_bits_are_left_out(make, tmp_path):
+    rows = messy.make_rows() | {"moment": [str(2**40 + index % 60) for index in range(200)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", rows))
+
+    assert made.left_out["moment"].startswith("constant in the 32 bits that training computes in")
+
+
+def test_files_may_have_their_columns_in_another_order(make, tmp_path):
+    rows = messy.make_rows()
+    messy.write_csv(tmp_path / "a.csv", rows)
+    messy.write_csv(tmp_path / "b.csv", dict(reversed(rows.items())))
+
+    assert len(make(tmp_path / "a.csv", tmp_path / "b.csv").rows) == 400
+
+
+def test_suffixes_in_capitals_lose_no_file(make, tmp_path):
+    for name in ("a.CSV", "b.csv"):
+        messy.write_csv(tmp_path / name, messy.make_rows())
+
+    assert len(make(tmp_path / "a.CSV", tmp_path / "b.csv").rows) == 400
+
+
+@pytest.mark.parametrize("name", ["a [1].csv", "a*b.csv", "${x} 'q' #1.csv"])
+def test_marks_in_the_name_of_a_file(make, tmp_path, name):
+    assert len(make(messy.write_csv(tmp_path / name, messy.make_rows())).rows) == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\x1f\x8b\x08\x00\x90\x81" * 50, "is no text in UTF-8"),
+        ("色,answer\n赤い,yes\n".encode("shift_jis") * 50, "is no text in UTF-8"),
+        (b"\n\na,answer\n1,yes\n", "the first line is blank"),
+        (b"a,answer\r1,yes\r2,no\r", "its lines end in a carriage return alone"),
+        (b"a b answer\n1 2 yes\n", "fields are separated by a comma"),
+        (b"a,answer\n" + b"1,yes\n" * 40 + b"2\n", "row 41 has 1 fields, the header has 2"),
+    ],
+    ids=["packed", "Shift JIS", "blank first line", "carriage returns", "spaces", "short row"],
+)
+def test_a_file_that_is_no_table_is_refused(refuse, tmp_path, content, told):
+    (tmp_path / "rows.csv").write_bytes(content)
+
+    assert told in refuse(tmp_path / "rows.csv")
+
+
+@pytest.mark.parametrize("name", ["a${b}", "-dash", "[b]x", "x" * 101])
+def test_a_name_that_no_folder_should_have(tmp_path, name):
+    file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows())
+
+    with pytest.raises(TreadleError, match="name"):
+        init(tmp_path / name, origin=Origin([str(file)]), request=Request("answer"))
+
+
+def test_without_git_it_is_told_and_nothing_is_left(tmp_path, monkeypatch):
+    file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows())
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+
+    with pytest.raises(TreadleError, match="`git` is not installed"):
+        init(tmp_path / "shop", origin=Origin([str(file)]), request=Request("answer"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.parametrize("text", ["1e3", "\\${b}", "${a}", "\\\\${c}", "1_0e5", "~", "yes", "012"])
+def test_a_text_comes_back_from_yaml_as_it_was(text):
+    assert OmegaConf.to_container(OmegaConf.create(to_yaml([text])), resolve=True) == [text]

@@ -64,6 +64,18 @@ def test_inside_a_repository_it_is_a_part_of_it(tmp_path, monkeypatch):
 
     assert not (tmp_path / "shop" / ".git").exists()
     assert "shop/data.dvc" in run(tmp_path, "git", "status", "--porcelain", "--untracked-files=all")
+    assert run(tmp_path, "git", "diff", "--cached", "--name-only") == ""  # what is committed is up to the user
+
+
+def test_a_git_folder_in_the_environment_is_not_followed(tmp_path, monkeypatch):
+    run(tmp_path, "git", "init", "--quiet", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
+    monkeypatch.chdir(tmp_path)
+    file = messy.write_csv(tmp_path / "sales.csv", messy.make_rows())
+
+    assert treadle("init", "shop", "--from", str(file), "--target", "answer") == 0
+
+    assert (tmp_path / "shop" / ".git").is_dir()
 
 
 def test_what_is_shipped_is_given_as_it_is(shop):

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import keyword
+import os
 import re
 import shutil
 import subprocess
@@ -28,6 +29,9 @@ from treadle.scaffold.write import Project, write_files
 from treadle.schema import TreadleError
 
 SMALL = 50 << 20  # bytes of data up to which the DVC remote goes into git
+# With these in the environment, as in a git hook, git looks there and not at the folder that it runs in.
+_GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
+_MAX_NAME = 100  # characters of a folder's name
 _DVC_CONFIG = """\
 [core]
     analytics = false
@@ -64,7 +68,8 @@ def init(folder: Path, *, origin: Origin, request: Request) -> Scaffolded:
     Raises:
         TreadleError: the table cannot be used as asked. Nothing is left behind then.
     """
-    if folder.exists():
+    _require_name(folder.name)
+    if folder.exists() or folder.is_symlink():
         raise TreadleError(f"{folder} exists already; nothing was changed. Give another name, or remove it")
     if not folder.parent.is_dir():
         raise TreadleError(f"no folder {folder.parent} to make {folder.name} in")
@@ -73,6 +78,16 @@ def init(folder: Path, *, origin: Origin, request: Request) -> Scaffolded:
         scaffolded = fill(made, title=folder.name, package=package, origin=origin, request=request)
         _version(made, within=folder.parent)
     return replace(scaffolded, folder=folder)
+
+
+def _require_name(name: str) -> None:
+    """A name that the shell, DVC and the file system take."""
+    if len(name) > _MAX_NAME:
+        raise TreadleError(f"the name has {len(name)} characters; {_MAX_NAME} are allowed")
+    if name.startswith("-") or not all(mark.isalnum() or mark in " ._-" for mark in name):
+        raise TreadleError(
+            f"{name!r} is no name for a project: give letters, digits, `_`, `-` and dots, such as `churn`"
+        )
 
 
 def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Request) -> Scaffolded:
@@ -176,7 +191,7 @@ def _fetch(origin: Origin, made: Path) -> tuple[Source, str]:
 def _place_files(source: Source, folder: Path) -> str:
     """Copy the files as they are into the project; the path by which it reads them."""
     folder.mkdir(parents=True)
-    names = {file: f"{file.stem}.csv" if file.suffix.lower() == ".txt" else file.name for file in source.files}
+    names = {file: _name_copy(file) for file in source.files}
     if len(set(names.values())) < len(names):
         names = {file: f"{index:04d}-{name}" for index, (file, name) in enumerate(names.items())}
     for file, name in names.items():
@@ -190,6 +205,12 @@ def _place_files(source: Source, folder: Path) -> str:
     return f"{base}/*{Path(first).suffix}" if others else f"{base}/{first}"
 
 
+def _name_copy(file: Path) -> str:
+    """The file's own name, but for marks that mean something in a path of the configuration."""
+    suffix = ".csv" if file.suffix.lower() == ".txt" else file.suffix.lower()
+    return re.sub(r"[^\w. ()+-]|^\W", "_", file.stem) + suffix
+
+
 def _version(made: Path, *, within: Path) -> None:
     """Git where there is none, DVC with a remote in the folder, and the data under it."""
     inside = _run("git", "rev-parse", "--is-inside-work-tree", cwd=within, check=False) == 0
@@ -198,13 +219,22 @@ def _version(made: Path, *, within: Path) -> None:
     if not inside:
         _run("git", "init", "--quiet", cwd=made)
     _run(sys.executable, "-m", "dvc", "init", "--quiet", *(["--subdir"] if inside else []), cwd=made)
+    if inside:  # DVC has put its files into the index, under a name that they are about to lose
+        _run("git", "rm", "-r", "--cached", "--force", "--quiet", "--ignore-unmatch", ".", cwd=made)
     (made / ".dvc" / "config").write_text(_DVC_CONFIG, encoding="utf-8")
     _run(sys.executable, "-m", "dvc", "add", "--quiet", "data", cwd=made)
     _run(sys.executable, "-m", "dvc", "push", "--quiet", cwd=made)
 
 
 def _run(*command: str, cwd: Path, check: bool = True) -> int:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)  # noqa: S603 - git and dvc
+    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
+    try:
+        done = subprocess.run(  # noqa: S603 - git and dvc
+            command, cwd=cwd, env=environment, capture_output=True, text=True, errors="replace", check=False
+        )
+    except FileNotFoundError as error:
+        raise TreadleError(f"`{command[0]}` is not installed, or not in PATH; a project needs it") from error
     if check and done.returncode:
-        raise TreadleError(f"`{' '.join(command)}` failed: {done.stderr.strip() or done.stdout.strip()}")
+        told = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise TreadleError(f"`{' '.join(command)}` failed: {told}")
     return done.returncode

@@ -19,6 +19,7 @@ SUSPECT = {"binary": 0.9, "multiclass": 0.95, "regression": 0.95}  # AUC, mean A
 STRONG = 0.85  # from here on it is worth a look
 GAPS = {"binary": 0.75, "multiclass": 0.75, "regression": 0.5}  # where the value is missing tells so much
 TITLE = {"binary": "AUC", "multiclass": "AUC", "regression": "R²"}
+_HUGE = 1e300  # stands for what is infinite
 _PRIOR = 1.0  # rows of the overall mean that each group is given
 
 Floats = NDArray[np.float64]
@@ -69,7 +70,7 @@ def _group(values: pl.Series) -> Groups:
     if values.dtype.is_temporal():
         values = values.to_physical()
     if values.dtype.is_numeric() and values.n_unique() > BINS:
-        numbers = values.cast(pl.Float64).to_numpy()
+        numbers = values.cast(pl.Float64).clip(-_HUGE, _HUGE).to_numpy()
         edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1]))
         return np.where(np.isnan(numbers), len(edges) + 1, np.searchsorted(edges, numbers, side="right"))
     return values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()

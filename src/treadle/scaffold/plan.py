@@ -14,6 +14,7 @@ from treadle.experiment.problems import nearest
 from treadle.scaffold.profile import Profile, Profiles
 from treadle.scaffold.roles import Choice, choose_roles
 from treadle.scaffold.target import Target, choose_target, quote
+from treadle.scaffold.trial import is_sound, try_split
 from treadle.schema import Task, TreadleError
 
 MAX_BINNED = 64  # columns of numbers up to which each gets bins of its own
@@ -92,6 +93,7 @@ def make_plan(table: Profiles, request: Request) -> Plan:
         TreadleError: a column does not exist, or cannot be what it is to be.
     """
     find = _Finder(table.columns)
+    _require_uses(find, request)
     profile = find("--target", request.target)
     target = choose_target(profile, task=request.task, positive=request.positive)
     moment = find("--time", request.time) if request.time is not None else None
@@ -99,6 +101,7 @@ def make_plan(table: Profiles, request: Request) -> Plan:
     keep = [find("--keep", name).name for name in request.keep]
     aside = {find("--drop", name).name: "left out as asked" for name in request.drop}
     split, split_reason, used = _choose_split(table, target, moment, group)
+    split = try_split(split, table, target, at=moment.name if moment is not None else None)
     aside |= used
     choices = choose_roles(table.columns, table.sample, target, keep=keep, aside=aside)
     _require_features(choices, target)
@@ -132,8 +135,22 @@ class _Finder:
     def __call__(self, option: str, name: str) -> Profile:
         found = self.columns.get(name) or self.by_source.get(name)
         if found is None:
-            raise TreadleError(f"{option}: the table has no column {name!r}. {nearest(name, self.columns)}")
+            alone = "; fields are separated by a comma, a semicolon, | or a tab" if len(self.columns) == 1 else ""
+            raise TreadleError(f"{option}: the table has no column {name!r}. {nearest(name, self.columns)}{alone}")
         return found
+
+
+def _require_uses(find: _Finder, request: Request) -> None:
+    """No column is asked to be two things that exclude each other."""
+    target = find("--target", request.target).name
+    kept = {find("--keep", name).name for name in request.keep}
+    for option, names in (("--drop", request.drop), ("--keep", request.keep), ("--group", [request.group])):
+        for name in filter(None, names):
+            if find(option, name).name == target:
+                raise TreadleError(f"{option}: {name!r} is the target, and so nothing else")
+    for name in request.drop:
+        if find("--drop", name).name in kept:
+            raise TreadleError(f"--drop: {name!r} is given to --keep, too; name it once")
 
 
 def _require_features(choices: Mapping[str, Choice], target: Target) -> None:
@@ -153,7 +170,7 @@ def _choose_split(
     """The rule, its reason, and the columns that are no features because of it."""
     shares = {"valid": 0.16, "test": 0.2, "seed": 0}
     if moment is not None:
-        _require_moment(moment)
+        _require_moment(moment, table.sample[moment.name])
     if group is not None:
         if group.num_missing:
             raise TreadleError(f"--group: {group.name!r} is missing in {group.num_missing:,} rows")
@@ -172,8 +189,8 @@ def _choose_split(
             "train on the first 70 % of the rows, test on the last 15 %: as in use, the future is predicted",
             {},
         )
-    official = _find_official(table.columns)
-    if official is not None:
+    official = _find_official({name: profile for name, profile in table.columns.items() if name != target.name})
+    if official is not None and is_sound(official[0], table, target):
         return official
     if target.task == "regression":
         return {"by": "random", **shares}, "no --time and no --group was given", {}
@@ -181,9 +198,10 @@ def _choose_split(
     return rule, "each split has the same mix of classes; no --time and no --group was given", {}
 
 
-def _require_moment(moment: Profile) -> None:
+def _require_moment(moment: Profile, sample: pl.Series) -> None:
     if moment.column.dtype not in {"date", "datetime"}:
-        example = moment.values[0][0] if moment.values else moment.low
+        held = sample.drop_nulls()
+        example = held[0] if len(held) else None
         shown = f", such as {example!r}" if example is not None else ""
         raise TreadleError(
             f"--time: {moment.name!r} is of type {moment.column.dtype}{shown}; "

@@ -14,7 +14,7 @@ from treadle.experiment.cells import lost_mark, read_cells
 from treadle.experiment.names import RESERVED
 from treadle.experiment.spec import Column
 from treadle.scaffold.source import Source
-from treadle.scaffold.texts import MAX_STRAYS, Reading, read_texts
+from treadle.scaffold.texts import MAX_STRAYS, MIN_SHARE, Reading, read_texts
 from treadle.schema import TreadleError
 
 SAMPLE = 20_000  # rows, evenly from the whole table
@@ -22,6 +22,7 @@ EXACT = 1_000_000  # rows up to which distinct values are counted; beyond, they 
 MAX_LISTED = 100  # distinct values of a column that are listed
 _COUNT = "|rows"  # beside a column of any name but this
 _TEXTS = 2_000  # distinct texts of a column that tell its type
+_UNREADABLE = "of type "
 _AWKWARD = re.compile(r"[.${}\[\]=,~\\\"'*^\n\r\t]+|^__+")
 
 
@@ -44,6 +45,11 @@ class Profile:
     def num_present(self) -> int:
         """Rows with a value."""
         return self.num_rows - self.num_missing
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether its values are numbers, texts, truth values or moments; lists and spans of time are none of them."""
+        return not self.note.startswith(_UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,13 @@ def _profile(source: Source, missing: Sequence[str], scratch: Path) -> Profiles:
     sample = _collect(raw.gather_every(max(1, num_rows // SAMPLE)))
     notes = {name: _guess(sample[name], source, missing) for name in names}
     columns = {name: _make_column(name, names[name], notes[name]) for name in names}
+    # What is no value here is not read: nulls stand for it.
+    blank = [pl.lit(None, dtype=pl.String).alias(name) for name in names if notes[name].dtype == "other"]
+    raw, sample = raw.with_columns(blank), sample.with_columns(blank)
     columns, notes = _settle(raw, columns, notes)
     profiles = _measure(raw, columns, num_rows, notes)
+    # A plan for each column, over all columns of the files, would cost by the square of their number.
+    profiles = _list_values(sample if len(sample) == num_rows else raw, profiles)
     return Profiles(profiles, num_rows, _read(sample.lazy(), columns).select(list(columns)).collect())
 
 
@@ -117,7 +128,9 @@ def _guess(values: pl.Series, source: Source, missing: Sequence[str]) -> Reading
         if not source.is_text and reading.dtype in {"int", "float", "bool"}:
             reading = Reading("str")  # a file with types says text and means it: these are codes
         return replace(reading, missing=sorted({*reading.missing, *missing}))
-    return Reading(_name_type(dtype), reason=f"of type {dtype} in the file" if _name_type(dtype) == "other" else "")
+    return Reading(
+        _name_type(dtype), reason=f"{_UNREADABLE}{dtype} in the file" if _name_type(dtype) == "other" else ""
+    )
 
 
 def _name_type(dtype: pl.DataType) -> str:
@@ -151,15 +164,25 @@ def _settle(
 ) -> tuple[dict[str, Column], dict[str, Reading]]:
     """Hold the types of the sample against every row; where values are lost, take them for missing, or read texts."""
     schema = raw.collect_schema()
-    texts = [name for name, dtype in schema.items() if dtype == pl.String() and columns[name].dtype != "str"]
-    if not texts:
+    wide = {pl.UInt64(), pl.Int128(), pl.UInt128()}
+    doubtful = [
+        name
+        for name, dtype in schema.items()
+        if dtype in wide or (dtype == pl.String() and columns[name].dtype != "str")
+    ]
+    if not doubtful:
         return columns, readings
-    read = _read(raw, {name: columns[name] for name in texts})
-    counts = _collect(read.select(pl.col(lost_mark(name)).sum().alias(name) for name in texts))
-    for name in texts:
-        if counts[name].item():
+    read = _read(raw, {name: columns[name] for name in doubtful})
+    lost = _collect(read.select(pl.col(lost_mark(name)).mean().alias(name) for name in doubtful)).row(0, named=True)
+    for name in doubtful:
+        if not lost[name]:
+            continue
+        if schema[name] in wide:
+            columns = {**columns, name: Column(dtype="str", source=columns[name].source)}
+            readings = {**readings, name: replace(readings[name], reason="whole numbers too large to be read as such")}
+        else:
             strays = _list_strays(raw, name, columns[name])
-            columns, readings = _give_way(name, strays, columns, readings)
+            columns, readings = _give_way(name, strays, columns, readings, few=1 - lost[name] >= MIN_SHARE)
     return columns, readings
 
 
@@ -173,10 +196,10 @@ def _list_strays(raw: pl.LazyFrame, name: str, column: Column) -> list[str]:
 
 
 def _give_way(
-    name: str, strays: list[str], columns: dict[str, Column], readings: dict[str, Reading]
+    name: str, strays: list[str], columns: dict[str, Column], readings: dict[str, Reading], *, few: bool
 ) -> tuple[dict[str, Column], dict[str, Reading]]:
     old = columns[name]
-    if len(strays) <= MAX_STRAYS:
+    if few and len(strays) <= MAX_STRAYS:
         column = old.model_copy(update={"missing": sorted({*old.missing, *strays})})
         reason = f"numbers or dates, but for {', '.join(map(repr, strays))}"
     else:
@@ -208,7 +231,7 @@ def _measure(
             fact.get(f"{name}|length") or 0.0,
             note=readings[name].reason,
         )
-    return _list_values(raw, profiles)
+    return profiles
 
 
 def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
@@ -222,12 +245,12 @@ def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
     return facts
 
 
-def _list_values(raw: pl.LazyFrame, profiles: dict[str, Profile]) -> dict[str, Profile]:
+def _list_values(raw: pl.DataFrame | pl.LazyFrame, profiles: dict[str, Profile]) -> dict[str, Profile]:
     """Add each value with its rows where a column has few."""
     few = {name: profile.column for name, profile in profiles.items() if profile.num_distinct <= MAX_LISTED}
     value = pl.col("value")
     frames = [
-        _read(raw.select(name), {name: column}).select(pl.col(name).alias("value")).group_by("value").len("rows")
+        _read(raw.select(name).lazy(), {name: column}).select(pl.col(name).alias("value")).group_by("value").len("rows")
         for name, column in few.items()
     ]
     for name, frame in zip(few, pl.collect_all(frames, engine="streaming"), strict=True):

@@ -12,6 +12,7 @@ import polars as pl
 from treadle.scaffold.leaks import STRONG, TITLE, score
 from treadle.scaffold.profile import Profile
 from treadle.scaffold.target import Target
+from treadle.schema import TreadleError
 
 Role = Literal["number", "spiky", "category", "hashed", "moment", "out"]
 
@@ -60,7 +61,7 @@ def choose_roles(
         if name in aside:
             choices[name] = Choice(profile, "out", aside[name])
         elif name in keep:
-            choices[name] = _use(profile, rows[name], "kept as asked")
+            choices[name] = _keep(profile, rows[name])
         else:
             choices[name] = _judge(profile, rows[name], label, target, twin)
     return choices
@@ -73,6 +74,13 @@ def _find_twins(sample: pl.DataFrame) -> dict[str, list[str]]:
         fingerprint = hash(tuple(sample[name].cast(pl.String).hash().to_list()))
         groups.setdefault(fingerprint, []).append(name)
     return {name: [other for other in group if other != name] for group in groups.values() for name in group}
+
+
+def _keep(profile: Profile, values: pl.Series) -> Choice:
+    if not profile.num_present:
+        why = profile.note if not profile.is_readable else "it holds no value"
+        raise TreadleError(f"--keep: {profile.name!r} can be no feature: {why}")
+    return _use(profile, values, "kept as asked")
 
 
 def _judge(profile: Profile, values: pl.Series, label: pl.Series, target: Target, twin: str | None) -> Choice:
@@ -91,18 +99,27 @@ def _judge(profile: Profile, values: pl.Series, label: pl.Series, target: Target
 def _find_use(profile: Profile, values: pl.Series) -> str | None:
     """Why a column is no feature; None where it can be one."""
     present, different = profile.num_present, profile.num_distinct
-    if profile.note.startswith("of type"):
+    if not profile.is_readable:
         return f"{profile.note}: neither a number, a text nor a moment"
     if not present:
         return "it holds no value"
-    if different == 1 and not profile.num_missing:
-        value = profile.values[0][0] if profile.values else ""
-        return f"constant: {str(value)[:40]!r} in every row"
+    if constant := _find_constant(profile, values):
+        return constant
     if different <= MANY or not _names_rows(profile, values):
         return None
     if profile.column.dtype == "str" and profile.mean_length >= TEXT_LENGTH:
         return f"free text, {profile.mean_length:.0f} characters on average: no transform here reads sentences"
     return f"identifier: {different:,} different values in {present:,} rows"
+
+
+def _find_constant(profile: Profile, values: pl.Series) -> str:
+    if profile.num_distinct == 1 and not profile.num_missing:
+        value = profile.values[0][0] if profile.values else ""
+        return f"constant: {str(value)[:40]!r} in every row"
+    is_number = profile.column.dtype in {"int", "float"}
+    if is_number and values.cast(pl.Float32).drop_nulls().n_unique() == 1 < profile.num_distinct:
+        return f"constant in the 32 bits that training computes in: {profile.low} to {profile.high}"
+    return ""
 
 
 def _names_rows(profile: Profile, values: pl.Series) -> bool:

@@ -15,14 +15,16 @@ from typing import Any
 
 import polars as pl
 
+from treadle.experiment.cells import column_of
 from treadle.experiment.spec import Column, Table
-from treadle.experiment.text_files import explain, read_head, scan_text
+from treadle.experiment.text_files import explain, find_ragged, read_head, scan_text
 from treadle.schema import TreadleError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 _SEPARATORS = (",", ";", "\t", "|")
 _HEAD = 1 << 20  # bytes that tell the separator
 _LINES = 200
+_UNUSED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}  # no letters of Windows-1252
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,20 @@ class Source:
         Args:
             scratch: where a file of another encoding is written anew in UTF-8.
         """
+        files = [_link(file, scratch / f"link-{index}") for index, file in enumerate(self.files)]
         if not self.is_text:
-            return pl.scan_parquet(list(self.files))
-        return pl.concat([scan_text(file, self.table, scratch=scratch) for file in self.files])
+            scans = [pl.scan_parquet(file) for file in files]
+        else:
+            self._refuse_ragged(files)
+            scans = [scan_text(file, self.table, scratch=scratch) for file in files]
+        alone = len(scans) == 1  # else each has the columns in the order of the first
+        ordered = scans if alone else [scan.select(map(column_of, self.header)) for scan in scans]
+        return pl.concat(ordered, how="vertical_relaxed")
+
+    def _refuse_ragged(self, files: Iterable[Path]) -> None:
+        for original, file in zip(self.files, files, strict=True):
+            if told := find_ragged(file, self.table):
+                raise TreadleError(f"{original}: {told}")
 
     def explain(self, error: pl.exceptions.PolarsError) -> TreadleError:
         """Which file the parser stumbled over, and in which row."""
@@ -60,7 +73,17 @@ class Source:
             told = str(explain(error, file, self.table))
             if told.startswith(("row ", "line ")):
                 return TreadleError(f"{file}: {told}")
-        return TreadleError(f"{', '.join(map(str, self.files))}: {str(error).splitlines()[0]}")
+        told = str(error).splitlines()[0].partition(", hint:")[0]
+        return TreadleError(f"{', '.join(map(str, self.files[:5]))}: {told}")
+
+
+def _link(file: Path, link: Path) -> Path:
+    """The file under a name that Polars does not take for a pattern."""
+    if not set("*?[") & set(str(file)):
+        return file
+    link = link.with_suffix(file.suffix)
+    link.symlink_to(file.absolute())
+    return link
 
 
 def find_source(patterns: Sequence[str]) -> Source:
@@ -72,8 +95,10 @@ def find_source(patterns: Sequence[str]) -> Source:
     files = tuple(dict.fromkeys(Path(name) for pattern in patterns for name in _expand(pattern)))
     kinds = {file.suffix.lower() for file in files}
     if len(kinds) > 1 or not kinds <= set(SUFFIXES):
+        found = ", ".join(kind or "a name without suffix" for kind in sorted(kinds))
         raise TreadleError(
-            f"--from: the files of one table are all CSV, all TSV, or all Parquet; found {', '.join(sorted(kinds))}"
+            f"--from: the files of one table are all CSV, all TSV, or all Parquet; found {found}; write other kinds "
+            "anew as one of these"
         )
     sources = [_look_at(file) for file in files]
     for source in sources[1:]:
@@ -105,7 +130,8 @@ def _look_at(file: Path) -> Source:
         raise TreadleError(f"{file} is empty: it has not even a header")
     if file.suffix.lower() == ".parquet":
         try:
-            return Source((file,), tuple(pl.read_parquet_schema(file)))
+            with file.open("rb") as stream:
+                return Source((file,), tuple(pl.read_parquet_schema(stream)))
         except pl.exceptions.PolarsError as error:
             raise TreadleError(f"{file} is not Parquet: {str(error).splitlines()[0]}") from error
     encoding = _find_encoding(file)
@@ -113,10 +139,19 @@ def _look_at(file: Path) -> Source:
         head = stream.read(_HEAD)
     if not head.strip():
         raise TreadleError(f"{file} holds nothing but blanks")
+    if not head.splitlines()[0].strip():
+        raise TreadleError(f"{file}: the first line is blank; it must name the columns. Remove the blank lines")
     if "\0" in head:
         raise TreadleError(f"{file} is no text: it holds a zero byte")
     separator = _find_separator(head, file)
-    header = next(csv.reader(io.StringIO(head), delimiter=separator))
+    try:
+        header = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator))
+    except csv.Error as error:
+        raise TreadleError(f"{file}: the first line cannot be read: {error}") from error
+    if "\n" not in head and "\r" in head:
+        raise TreadleError(
+            f"{file}: its lines end in a carriage return alone, as old Macs wrote; write them anew with \\n"
+        )
     _require_header(header, file)
     default = "\t" if file.suffix.lower() == ".tsv" else ","
     dialect = {"separator": separator} if separator != default else {}
@@ -141,14 +176,21 @@ def _find_encoding(file: Path) -> str:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             stream.seek(0)
-            return _find_single_byte(iter(lambda: stream.read(_HEAD), b""))
+            return _find_single_byte(iter(lambda: stream.read(_HEAD), b""), file)
     return "utf-8"
 
 
-def _find_single_byte(chunks: Iterable[bytes]) -> str:
-    """Bytes from 0x80 to 0x9f are letters in Windows-1252, and control characters in Latin-1."""
-    controls = bytes(range(0x80, 0xA0))
-    return "windows-1252" if any(chunk.translate(None, controls) != chunk for chunk in chunks) else "latin-1"
+def _find_single_byte(chunks: Iterable[bytes], file: Path) -> str:
+    """Bytes from 0x80 to 0x9f are letters in Windows-1252, but for five of them, and control characters in Latin-1."""
+    found: set[int] = set()
+    for chunk in chunks:
+        found.update(chunk)
+    if 0 in found or found & _UNUSED:
+        raise TreadleError(
+            f"{file} is no text in UTF-8, UTF-16, Windows-1252 or Latin-1. Unpack it if it is packed; a text "
+            "in another encoding is written anew by `iconv -f SHIFT_JIS -t UTF-8`"
+        )
+    return "windows-1252" if found & set(range(0x80, 0xA0)) else "latin-1"
 
 
 def _find_separator(head: str, file: Path) -> str:

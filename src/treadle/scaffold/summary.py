@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 from rich.console import Console
@@ -24,13 +25,17 @@ def print_summary(made: Scaffolded, console: Console) -> None:
         "split": f"by {plan.split['by']}: {plan.split_reason}",
         "features": f"{len(features)} of {len(plan.choices)} columns",
     }
-    console.print(f"{made.folder}: {plan.num_rows:,} rows of {made.project.origin.replace('`', '')}", highlight=False)
+    console.print(
+        f"{made.folder}: {plan.num_rows:,} rows of {made.project.origin.replace('`', '')}",
+        highlight=False,
+        markup=False,
+    )
     for title, text in lines.items():
         console.print(f"  {title:<10} {text}", highlight=False, markup=False)
     _print_columns("Left out as leak suspects (--keep COLUMN takes one in)", plan.suspects, console)
     _print_columns("Left out as useless", [choice for choice in plan.left_out if not choice.is_suspect], console)
     _print_columns("Worth a look", [choice for choice in features if choice.reason.startswith("look")], console)
-    console.print(f"Next: cd {made.folder} && make demo && make test", highlight=False)
+    console.print(f"Next: cd {shlex.quote(str(made.folder))} && make demo && make test", highlight=False, markup=False)
 
 
 def _print_columns(title: str, choices: Iterable[Choice], console: Console) -> None:

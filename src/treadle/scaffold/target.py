@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,9 @@ from treadle.schema import Task, TreadleError
 MAX_CLASSES = 100
 MAX_INT_CLASSES = 20  # an integer of more values is a quantity
 MIN_CLASS_ROWS = 10
+MIN_BINARY_ROWS = 4  # of each of two classes, so that no split is without
 MIN_ROWS = 30
+MAX_SIZE = 1e30  # of a number that is predicted: its square still fits into what evaluation computes with
 _POSITIVE = {"yes", "y", "true", "t", "1", "positive", "pos"}
 
 
@@ -61,14 +64,20 @@ def choose_target(profile: Profile, *, task: Task | None, positive: str | None) 
         TreadleError: the column holds one value only, too many classes, or nothing that can be predicted.
     """
     name = profile.name
+    if not profile.is_readable:
+        raise TreadleError(f"--target: {name!r} is {profile.note}; a target is a number, or one of a few classes")
     if profile.num_present < MIN_ROWS:
         raise TreadleError(
             f"--target: {name!r} has a value in {profile.num_present} rows; {MIN_ROWS} are needed at least"
         )
     if profile.num_distinct == 1:
         raise TreadleError(
-            f"--target: {name!r} holds one class only, {profile.values[0][0]!r} in {profile.num_present:,} rows: there "
+            f"--target: {name!r} holds one value only, {profile.values[0][0]!r} in {profile.num_present:,} rows: there "
             "is nothing to tell apart"
+        )
+    if profile.column.dtype in {"date", "datetime"}:
+        raise TreadleError(
+            f"--target: {name!r} is a {profile.column.dtype}; a target is a number, or one of a few classes"
         )
     exclude = []
     if profile.num_missing:
@@ -96,15 +105,14 @@ def _is_number(profile: Profile) -> bool:
 
 def _find_task(profile: Profile) -> tuple[Task, str]:
     dtype, count = profile.column.dtype, profile.num_distinct
-    if dtype in {"date", "datetime"}:
-        raise TreadleError(f"--target: {profile.name!r} is a {dtype}; a target is a number, or one of a few classes")
     if count == 2:  # noqa: PLR2004 - two
         return "binary", "two different values"
-    if dtype == "float":
-        return "regression", "a number with fractions"
+    whole = dtype == "int" or (dtype == "float" and all(value.is_integer() for value, _ in profile.values))
+    if dtype == "float" and not (whole and count <= MAX_INT_CLASSES):
+        return "regression", "a number with fractions" if not whole else f"a number with {count:,} different values"
     if dtype == "int" and count > MAX_INT_CLASSES:
         return "regression", f"a whole number with {count:,} different values"
-    if dtype == "int":
+    if whole:
         return "multiclass", f"a whole number with {count} different values; for a quantity give --task regression"
     return "multiclass", f"{count} different values"
 
@@ -119,6 +127,12 @@ def _regress(profile: Profile, why: str, exclude: list[tuple[str, str, str]]) ->
             f"--target: a regression predicts a number, and {profile.name!r} is of type {profile.column.dtype}, "
             f"such as {example!r}"
         )
+    largest = max(abs(profile.low), abs(profile.high))
+    if largest > MAX_SIZE:
+        fix = "if it means no value, give --missing inf" if math.isinf(largest) else "take another unit"
+        raise TreadleError(
+            f"--target: {profile.name!r} reaches {largest:g}; training computes in 32 bits, up to {MAX_SIZE:g}; {fix}"
+        )
     balance = f"{profile.low:,} to {profile.high:,}"
     return Target(profile.name, "regression", quote(profile.name), why, balance, tuple(exclude))
 
@@ -128,6 +142,12 @@ def _tell_true(profile: Profile, positive: str | None, why: str, exclude: list[t
         raise TreadleError(f"--task: {profile.name!r} has {profile.num_distinct:,} different values; binary takes two")
     value, reason = _find_positive(profile.values, positive, profile.name)
     counts = dict(profile.values)
+    rarest, rows = profile.values[-1]
+    if rows < MIN_BINARY_ROWS:
+        raise TreadleError(
+            f"--target: {profile.name!r} is {rarest!r} in {rows} rows; training, validation and test need one each, "
+            f"which takes {MIN_BINARY_ROWS} rows"
+        )
     share = counts[value] / profile.num_present
     label = quote(profile.name) if value is True else f"{quote(profile.name)} = {literal(value)}"
     balance = f"{share:.1%} true ({counts[value]:,} of {profile.num_present:,})"
@@ -151,8 +171,11 @@ def _find_positive(values: Sequence[tuple[Any, int]], positive: str | None, name
 def _tell_apart(profile: Profile, why: str, exclude: list[tuple[str, str, str]]) -> Target:
     values = [(value, count) for value, count in profile.values if count >= MIN_CLASS_ROWS]
     rare = [(value, count) for value, count in profile.values if count < MIN_CLASS_ROWS]
-    if not profile.values:
-        values = []
+    if len(values) < 2:  # noqa: PLR2004 - two
+        raise TreadleError(
+            f"--target: {profile.name!r} has {profile.num_distinct} classes, of which {len(values)} have the "
+            f"{MIN_CLASS_ROWS} rows that a class needs, so that each split holds some; two classes are needed at least"
+        )
     if rare:
         names = ", ".join(literal(value) for value, _ in rare)
         comment = f"fewer than {MIN_CLASS_ROWS} rows each: no split could hold them all"

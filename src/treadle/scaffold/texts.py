@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -30,9 +31,9 @@ NUMBER_MARKERS = MARKERS | {
 MAX_STRAYS = 20  # different texts among numbers that are still taken for missing values
 MIN_SHARE = 0.9  # of the rows that must be numbers then
 
-_INT = re.compile(r"[+-]?(0|[1-9]\d*)")
-_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_CODE = re.compile(r"[+-]?0\d+")  # digits with a leading zero name something, such as a postcode
+_INT = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_CODE = re.compile(r"[+-]?0\d+", re.ASCII)  # digits with a leading zero name something, such as a postcode
 _SPACES = " \u00a0\u2009\u202f"
 _MAX_INT = 2**63
 
@@ -111,7 +112,7 @@ def _normalize(text: str, *, thousands: str = "", decimal: str = ".") -> str | N
             return None
         whole = whole.replace(thousands, "")
     number = f"{whole}.{fraction}" if mark else whole
-    return number if _FLOAT.fullmatch(number) else None
+    return number if _FLOAT.fullmatch(number) and math.isfinite(float(number)) else None
 
 
 def _use_all(way: Mapping[str, str], texts: list[str]) -> bool:
@@ -159,7 +160,7 @@ def _list_forms() -> list[tuple[str, str | None]]:
 
 
 def _fits(form: str | None, text: str) -> bool:
-    if not text[:1].isalnum() or not any(map(str.isdigit, text)):
+    if not text.isascii() or not text[:1].isalnum() or not any(map(str.isdigit, text)):
         return False
     try:
         if form is None:

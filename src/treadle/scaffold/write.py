@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -21,6 +22,7 @@ from treadle.scaffold.target import quote
 
 MAX_ALLOWED = 80  # characters of a list of texts that the contract names
 WIDTH = 120  # of a line
+_INTERPOLATION = re.compile(r"(\\*)\$\{")  # with the backslashes before it, each of which would escape the next
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHIPPED = ("constraints.txt", "dvc.yaml")  # the same as Treadle's own
 
@@ -222,11 +224,15 @@ def _escape(value: Any) -> Any:
         return [_escape(inner) for inner in value]
     if isinstance(value, date):
         return str(value)
-    return value.replace("${", r"\${") if isinstance(value, str) else value
+    return _INTERPOLATION.sub(r"\1\1\\${", value) if isinstance(value, str) else value
 
 
 class _Dumper(yaml.SafeDumper):
     """Flow style that keeps what YAML 1.1 would read as something else in quotes."""
+
+
+# OmegaConf reads as a number what YAML 1.1 takes for a text: an exponent without a point or a sign.
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[+-]?\d[\d_]*[eE][+-]?\d+"), list("+-0123456789"))
 
 
 def to_flow(values: list[str], start: int, indent: int) -> str:
