@@ -633,3 +633,27 @@ def test_without_git_it_is_told_and_nothing_is_left(tmp_path, monkeypatch):
 @pytest.mark.parametrize("text", ["1e3", "\\${b}", "${a}", "\\\\${c}", "1_0e5", "~", "yes", "012"])
 def test_a_text_comes_back_from_yaml_as_it_was(text):
     assert OmegaConf.to_container(OmegaConf.create(to_yaml([text])), resolve=True) == [text]
+
+
+def test_a_time_that_was_not_asked_for_is_told(make, tmp_path):
+    rows = messy.make_rows() | {"day": [f"2024-01-{1 + index % 28:02d}" for index in range(200)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", rows))
+
+    assert made.plan.split_reason.endswith("if the future is to be predicted, begin anew with --time day")
+    assert "cycle_7:  # repeats every 7 days" in (made.folder / "conf/features/shop.yaml").read_text()
+
+
+def test_texts_of_several_words_are_no_identifiers(make, tmp_path):
+    rows = messy.make_rows() | {"title": [f"sold {index} of them" for index in range(200)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", rows))
+
+    assert made.left_out["title"] == "names or free text: 200 different values in 200 rows"
+
+
+def test_a_folder_that_is_called_like_a_table_is_told(tmp_path):
+    (tmp_path / "rows.csv").mkdir()
+
+    with pytest.raises(TreadleError, match=r"rows\.csv: Is a directory; nothing was made"):
+        init(tmp_path / "shop", origin=Origin([str(tmp_path / "*.csv")]), request=Request("answer"))

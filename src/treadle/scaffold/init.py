@@ -74,9 +74,12 @@ def init(folder: Path, *, origin: Origin, request: Request) -> Scaffolded:
     if not folder.parent.is_dir():
         raise TreadleError(f"no folder {folder.parent} to make {folder.name} in")
     package = name_package(folder.name)
-    with _aside(folder) as made:
-        scaffolded = fill(made, title=folder.name, package=package, origin=origin, request=request)
-        _version(made, within=folder.parent)
+    try:
+        with _aside(folder) as made:
+            scaffolded = fill(made, title=folder.name, package=package, origin=origin, request=request)
+            _version(made, within=folder.parent)
+    except OSError as error:
+        raise TreadleError(f"{error.filename or folder}: {error.strerror or error}; nothing was made") from error
     return replace(scaffolded, folder=folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -192,10 +192,19 @@ def _choose_split(
     official = _find_official({name: profile for name, profile in table.columns.items() if name != target.name})
     if official is not None and is_sound(official[0], table, target):
         return official
+    unasked = _explain_unasked(table.columns.values())
     if target.task == "regression":
-        return {"by": "random", **shares}, "no --time and no --group was given", {}
+        return {"by": "random", **shares}, f"drawn from all rows; {unasked}", {}
     rule = {"by": "stratified", "column": "label", **shares}
-    return rule, "each split has the same mix of classes; no --time and no --group was given", {}
+    return rule, f"each split has the same mix of classes; {unasked}", {}
+
+
+def _explain_unasked(columns: Iterable[Profile]) -> str:
+    """What the user may know better: whether rows are to be predicted that come later."""
+    moments = [column.name for column in columns if column.column.dtype in {"date", "datetime"}]
+    if not moments:
+        return "neither --time nor --group was given"
+    return f"if the future is to be predicted, begin anew with --time {' or '.join(moments[:3])}"
 
 
 def _require_moment(moment: Profile, sample: pl.Series) -> None:

@@ -22,7 +22,7 @@ def print_summary(made: Scaffolded, console: Console) -> None:
     lines = {
         "target": f"{target.name}: {target.task} ({target.reason}); {target.balance}",
         **{f"not used: {reason}": comment for reason, _, comment in target.exclude},
-        "split": f"by {plan.split['by']}: {plan.split_reason}",
+        "split": f"{plan.split['by']}: {plan.split_reason}",
         "features": f"{len(features)} of {len(plan.choices)} columns",
     }
     console.print(
@@ -33,7 +33,7 @@ def print_summary(made: Scaffolded, console: Console) -> None:
     for title, text in lines.items():
         console.print(f"  {title:<10} {text}", highlight=False, markup=False)
     _print_columns("Left out as leak suspects (--keep COLUMN takes one in)", plan.suspects, console)
-    _print_columns("Left out as useless", [choice for choice in plan.left_out if not choice.is_suspect], console)
+    _print_columns("Left out for other reasons", [choice for choice in plan.left_out if not choice.is_suspect], console)
     _print_columns("Worth a look", [choice for choice in features if choice.reason.startswith("look")], console)
     console.print(f"Next: cd {shlex.quote(str(made.folder))} && make demo && make test", highlight=False, markup=False)
 
