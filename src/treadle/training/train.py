@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as lightning
@@ -112,6 +113,35 @@ def _fit(
     log: EpochLog,
 ) -> dict[str, torch.Tensor]:
     """Run Lightning, and return the weights of the best epoch."""
+    checkpoints = _claim_checkpoints(folder / "checkpoints", signature)
+    history = History(folder / "metrics.csv", log=log)
+    try:
+        fit(network, rows, experiment, target=target, checkpoints=checkpoints, callbacks=[history])
+    except SystemExit as error:  # Lightning's way to end on Ctrl-C
+        raise KeyboardInterrupt from error
+    monitor = experiment.schedule.monitor
+    return _publish(checkpoints, folder / "model", read_history(folder / "metrics.csv"), monitor=monitor)
+
+
+def fit(
+    network: nn.Module,
+    rows: dict[str, Batch],
+    experiment: Experiment,
+    *,
+    target: tuple[float, float],
+    checkpoints: Path,
+    callbacks: Sequence[lightning.Callback],
+) -> None:
+    """Train the network in place, from the state in `checkpoints` where there is one.
+
+    Args:
+        network: its weights are those of the last epoch afterwards.
+        rows: of the splits `train` and `valid`.
+        experiment: checked.
+        target: mean and deviation by which the target was standardised.
+        checkpoints: where the best and the newest epoch are kept.
+        callbacks: stand before those of the schedule.
+    """
     schedule = experiment.schedule
     per_epoch = min(
         -(-len(rows["train"].target) // schedule.batch_size),
@@ -126,7 +156,23 @@ def _fit(
         target_mean=target[0],
         target_scale=target[1],
     )
-    checkpoints = _claim_checkpoints(folder / "checkpoints", signature)
+    callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints)]
+    trainer = _make_trainer(experiment, callbacks, num_epochs=math.ceil(num_steps / per_epoch))
+    last = checkpoints / "last.ckpt"
+    trainer.fit(
+        learner,
+        train_dataloaders=_make_loader(
+            rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True
+        ),
+        val_dataloaders=_make_loader(rows["valid"], experiment, learner, batch_size=VALID_CHUNK, shuffle=False),
+        ckpt_path=str(last) if last.is_file() else None,
+        weights_only=True,
+    )
+
+
+def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning.Callback]:
+    """Keep the best epoch and the newest, and stop where the schedule says so."""
+    schedule = experiment.schedule
     metric = find_metric(task=experiment.data.task, name=schedule.monitor)
     assert metric is not None, "the check has verified schedule.monitor"
     mode = "max" if metric.higher_is_better else "min"
@@ -139,26 +185,10 @@ def _fit(
     )
     # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
     newest = ModelCheckpoint(dirpath=checkpoints, filename="last", enable_version_counter=False)
-    history = History(folder / "metrics.csv", log=log)
-    callbacks: list[lightning.Callback] = [history, best, newest]
-    if schedule.early_stopping is not None:
-        stop = schedule.early_stopping
-        callbacks.append(EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode))
-    trainer = _make_trainer(experiment, callbacks, num_epochs=math.ceil(num_steps / per_epoch))
-    last = checkpoints / "last.ckpt"
-    try:
-        trainer.fit(
-            learner,
-            train_dataloaders=_make_loader(
-                rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True
-            ),
-            val_dataloaders=_make_loader(rows["valid"], experiment, learner, batch_size=VALID_CHUNK, shuffle=False),
-            ckpt_path=str(last) if last.is_file() else None,
-            weights_only=True,
-        )
-    except SystemExit as error:  # Lightning's way to end on Ctrl-C
-        raise KeyboardInterrupt from error
-    return _publish(checkpoints, folder / "model", read_history(folder / "metrics.csv"), monitor=schedule.monitor)
+    if (stop := schedule.early_stopping) is None:
+        return [best, newest]
+    stopping = EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)
+    return [best, newest, stopping]
 
 
 def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:

@@ -1,0 +1,299 @@
+"""How fast does `treadle train` train, beside a loop written by hand and beside the popular way with Lightning?
+
+    python benchmarks/training.py [--quick]
+
+Three loops train the same network on the same rows in this process, one thread, on the CPU:
+
+- treadle: `treadle.training.train.fit` as the stage `train` calls it, with the history, the checkpoints and the lines
+  of progress that are on by default;
+- by hand: slices of tensors in memory, binary cross-entropy, fused AdamW, the gradient clipped as the schedule says,
+  nothing else: the same optimizer and the same order of rows, so that the losses must be the same, too;
+- template: what projects made from the popular template for Lightning and Hydra do: a Dataset that gives one row, a
+  DataLoader that collates them, two torchmetrics that are logged in each step, AdamW with its default settings, a
+  progress bar, a CSV logger. It does not clip.
+
+Rows are random (14 numbers and 4 categories, as the flights with their weather; their values do not change the speed).
+Timed are the steps of training of whole epochs from the second on: no set-up, no validation, no checkpoint. Repeats
+are interleaved; a ratio is the median of the ratios of the repeats.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.loggers import CSVLogger
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+from torch.utils.data import DataLoader, Dataset
+from torchmetrics import MeanMetric
+from torchmetrics.classification import BinaryAccuracy
+
+from treadle.bundle import build_network
+from treadle.experiment.compose import compose
+from treadle.experiment.spec import Experiment
+from treadle.schema import Batch
+from treadle.training.history import History
+from treadle.training.train import fit
+
+ROOT = Path(__file__).parents[1]
+NUM_NUMERIC = 14
+CARDINALITIES = (17, 4, 106, 31)
+EPOCHS = 3  # the first one is not timed
+
+
+@dataclass(frozen=True)
+class Size:
+    """A network, and the steps of an epoch."""
+
+    overrides: tuple[str, ...]
+    batch_size: int
+    num_steps: int
+
+
+SIZES = {
+    "mlp 2x64, batch 256": Size(("model=mlp", "model.width=64"), 256, 256),
+    "mlp 2x256, batch 1024": Size(("model=mlp", "model.width=256"), 1024, 128),
+    "tabm, batch 1024": Size(("model=tabm",), 1024, 16),
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one training took and learned."""
+
+    step_us: float
+    losses: Tensor | None = None  # of the steps of the last epoch
+
+
+def make_rows(size: Size) -> dict[str, Batch]:
+    num_rows = size.batch_size * size.num_steps
+    generator = torch.Generator().manual_seed(0)
+    numeric = torch.randn(num_rows, NUM_NUMERIC, generator=generator)
+    ids = [torch.randint(cardinality, (num_rows,), generator=generator) for cardinality in CARDINALITIES]
+    target = (numeric[:, 0] + torch.randn(num_rows, generator=generator) > 0).float()
+    train = Batch(numeric, torch.stack(ids, dim=1), target, torch.ones(num_rows))
+    return {"train": train, "valid": Batch(*(tensor[:256] for tensor in train))}
+
+
+def make_experiment(size: Size) -> Experiment:
+    overrides = [
+        *size.overrides,
+        "schedule=default",
+        "schedule.early_stopping=null",
+        f"schedule.batch_size={size.batch_size}",
+        f"schedule.max_epochs={EPOCHS}",
+    ]
+    return Experiment.model_validate(compose(overrides=overrides, root=ROOT).values)
+
+
+def make_network(experiment: Experiment) -> nn.Module:
+    torch.manual_seed(experiment.seed)
+    return build_network(
+        experiment.model,
+        targets=experiment.targets,
+        num_numeric=NUM_NUMERIC,
+        cardinalities=CARDINALITIES,
+        num_classes=0,
+    )
+
+
+class Stopwatch(lightning.Callback):
+    """Seconds from the start of an epoch to the end of its last step; the losses of the last epoch."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.losses: Tensor | None = None
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        self.start = time.perf_counter()
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        self.seconds.append(time.perf_counter() - self.start)
+        if hasattr(pl_module, "train_losses"):
+            self.losses = torch.stack(pl_module.train_losses)
+
+
+def run_treadle(experiment: Experiment, rows: dict[str, Batch], size: Size) -> Timing:
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory() as folder:
+        history = History(Path(folder) / "metrics.csv", log=lambda *_: None)
+        network = make_network(experiment)
+        checkpoints = Path(folder) / "checkpoints"
+        fit(network, rows, experiment, target=(0.0, 1.0), checkpoints=checkpoints, callbacks=[watch, history])
+    return Timing(statistics.median(watch.seconds[1:]) / size.num_steps * 1e6, watch.losses)
+
+
+# --- by hand -------------------------------------------------------------------------------------------
+
+
+def run_by_hand(experiment: Experiment, rows: dict[str, Batch], size: Size) -> Timing:
+    network, schedule = make_network(experiment), experiment.schedule
+    parameters = list(network.parameters())
+    rates = {key: schedule.optimizer[key] for key in ("lr", "weight_decay")}
+    optimizer = torch.optim.AdamW(parameters, **rates, fused=True)
+    numeric, ids, target, _ = rows["train"]
+    seconds = []
+    for epoch in range(EPOCHS):
+        start = time.perf_counter()
+        losses = []
+        order = torch.randperm(len(target), generator=torch.Generator().manual_seed(epoch))
+        for index in order.split(size.batch_size):
+            logits = network(numeric.index_select(0, index), ids.index_select(0, index))[..., 0]
+            wanted = target.index_select(0, index)
+            if logits.ndim == 2:  # the members of an ensemble
+                wanted = wanted[:, None].expand_as(logits)
+            loss = nnf.binary_cross_entropy_with_logits(logits, wanted)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(parameters, schedule.gradient_clip)
+            optimizer.step()
+            losses.append(loss.detach())
+        seconds.append(time.perf_counter() - start)
+    return Timing(statistics.median(seconds[1:]) / size.num_steps * 1e6, torch.stack(losses))
+
+
+# --- the template's way ----------------------------------------------------------------------------------
+
+
+class RowDataset(Dataset):
+    """One row at a time."""
+
+    def __init__(self, rows: Batch) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows.target)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        return self.rows.numeric[index], self.rows.ids[index], self.rows.target[index]
+
+
+class TemplateModule(lightning.LightningModule):
+    """Loss and accuracy by torchmetrics, logged in each step."""
+
+    def __init__(self, network: nn.Module, *, rates: dict[str, float]) -> None:
+        super().__init__()
+        self.network = network
+        self.rates = rates
+        self.train_loss, self.valid_loss = MeanMetric(), MeanMetric()
+        self.train_accuracy, self.valid_accuracy = BinaryAccuracy(), BinaryAccuracy()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.parameters(), **self.rates)
+
+    def judge(self, batch: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        numeric, ids, target = batch
+        logits = self.network(numeric, ids)[..., 0]
+        if logits.ndim == 2:
+            target = target[:, None].expand_as(logits)
+        return nnf.binary_cross_entropy_with_logits(logits, target), logits.sigmoid(), target.int()
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> Tensor:
+        loss, prediction, target = self.judge(batch)
+        self.train_loss(loss)
+        self.train_accuracy(prediction, target)
+        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True, prog_bar=True)
+        self.log("train/acc", self.train_accuracy, on_step=False, on_epoch=True, prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], _: int) -> None:
+        loss, prediction, target = self.judge(batch)
+        self.valid_loss(loss)
+        self.valid_accuracy(prediction, target)
+        self.log("val/loss", self.valid_loss, on_step=False, on_epoch=True, prog_bar=True)
+        self.log("val/acc", self.valid_accuracy, on_step=False, on_epoch=True, prog_bar=True)
+
+
+def run_template(experiment: Experiment, rows: dict[str, Batch], size: Size) -> Timing:
+    watch = Stopwatch()
+    rates = {key: experiment.schedule.optimizer[key] for key in ("lr", "weight_decay")}
+    loaders = {
+        split: DataLoader(RowDataset(batch), batch_size=size.batch_size, shuffle=split == "train")
+        for split, batch in rows.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = lightning.Trainer(
+            accelerator="cpu",
+            max_epochs=2,
+            callbacks=[watch],
+            logger=CSVLogger(folder),
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+        )
+        module = TemplateModule(make_network(experiment), rates=rates)
+        trainer.fit(module, loaders["train"], loaders["valid"])
+    return Timing(statistics.median(watch.seconds[1:]) / size.num_steps * 1e6)
+
+
+# --- measure ---------------------------------------------------------------------------------------------
+
+LOOPS: dict[str, Callable[[Experiment, dict[str, Batch], Size], Timing]]
+LOOPS = {"treadle": run_treadle, "by hand": run_by_hand, "template": run_template}
+
+
+@contextlib.contextmanager
+def in_silence() -> Iterator[None]:
+    """Progress is written as ever, and nobody looks."""
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
+
+
+def measure(name: str, *, repeats: int) -> dict[str, float]:
+    size = SIZES[name]
+    experiment, rows = make_experiment(size), make_rows(size)
+    timings: dict[str, list[Timing]] = {loop: [] for loop in LOOPS}
+    for _ in range(repeats):
+        for loop, run in LOOPS.items():
+            with in_silence():
+                timings[loop].append(run(experiment, rows, size))
+    for loop, values in timings.items():
+        step_us = statistics.median(timing.step_us for timing in values)
+        print(f"{name:<22} {loop:<8} {step_us:>10,.0f} us {size.batch_size / step_us * 1e6:>12,.0f} rows/s")
+    ours, hand, template = timings.values()
+    difference = float((ours[-1].losses - hand[-1].losses).abs().max())
+    ratios = {
+        "treadle / by hand": compare(hand, ours),
+        "treadle / template": compare(template, ours),
+        "largest difference of a loss": difference,
+    }
+    print("  ".join(f"{what} {value:.3g}" for what, value in ratios.items()), flush=True)
+    return ratios
+
+
+def compare(others: list[Timing], ours: list[Timing]) -> float:
+    """How many times as fast ours is."""
+    return round(statistics.median(a.step_us / b.step_us for a, b in zip(others, ours, strict=True)), 3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="3 repeats instead of 11")
+    parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    print(f"{'network':<22} {'loop':<8} {'a step':>13} {'speed':>19}")
+    speeds = {name: measure(name, repeats=3 if options.quick else 11) for name in options.only}
+    print(json.dumps({"speed, times as fast; losses": speeds}))
+
+
+if __name__ == "__main__":
+    main()
