@@ -1,6 +1,6 @@
 """How much memory and time do `prepare` and `treadle init` need for a large CSV? Each in a fresh process.
 
-    python benchmarks/large_csv.py [--gigabytes 1.0] [--folder DIR]
+    python benchmarks/large_csv.py [--quick] [--gigabytes 1.0] [--folder DIR]
 
 Writes a CSV of 40 mixed columns into a temporary folder (of DIR: three times the size must be free there), then runs
 `treadle.data.prepare.prepare` on it, what `treadle init` does before it hands the data to DVC, and `polars.read_csv` of
@@ -109,22 +109,27 @@ def measure(code: str, folder: Path) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gigabytes", type=float, default=1.0)
+    parser.add_argument("--quick", action="store_true", help="a file of 0.1 GB")
+    parser.add_argument("--gigabytes", type=float, help="size of the file; 1.0 where nothing is said")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
+    gigabytes = options.gigabytes or (0.1 if options.quick else 1.0)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        num_rows = write(Path(folder), num_bytes=options.gigabytes * 1e9)
+        num_rows = write(Path(folder), num_bytes=gigabytes * 1e9)
         size = (Path(folder) / "large.csv").stat().st_size / 1e9
         print(f"{num_rows:,} rows, 40 columns, {size:.2f} GB")
         read_s, read_gb = measure(READ, Path(folder))
         prepare_s, prepare_gb = measure(PREPARE, Path(folder))
         init_s, init_gb = measure(INIT, Path(folder))
+    print(f"{'what':<16} {'time':>9}  {'peak':>8}")
     print(f"{'polars.read_csv':<16} {read_s:>7.1f} s  {read_gb:>5.2f} GB")
     print(f"{'prepare':<16} {prepare_s:>7.1f} s  {prepare_gb:>5.2f} GB")
     print(f"{'init':<16} {init_s:>7.1f} s  {init_gb:>5.2f} GB")
-    for name, seconds, memory in (("prepare", prepare_s, prepare_gb), ("init", init_s, init_gb)):
-        ratios = {"seconds / read_csv": round(seconds / read_s, 2), "peak / read_csv": round(memory / read_gb, 2)}
-        print(json.dumps({"what": name, "size GB": round(size, 2), "peak GB": round(memory, 2), **ratios}))
+    ratios = {
+        name: {"seconds / read_csv": round(seconds / read_s, 2), "peak / read_csv": round(memory / read_gb, 2)}
+        for name, seconds, memory in (("prepare", prepare_s, prepare_gb), ("init", init_s, init_gb))
+    }
+    print(json.dumps({"size GB": round(size, 2), "ratios": ratios}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Tables as they are, through `treadle init`, `make demo` and `make test`; beside hand-written experiments.
 
-    python benchmarks/own_table.py --data DIR [--only adult ...] [--keep DIR]
+    python benchmarks/own_table.py --data DIR [--quick] [--only adult ...] [--keep DIR]
 
 DIR holds the tables by the paths of TABLES below (public data sets; those that are absent are left out). Each project
 is made in a temporary folder, installs its own environment and runs, with nothing edited. Printed is the test metric of
@@ -74,16 +74,31 @@ def judge(name: str, table: Table, data: Path, folder: Path) -> dict[str, object
     return result | {key: round(value, 1) for key, value in seconds.items()}
 
 
+def show(found: dict[str, object]) -> None:
+    """A line of the table."""
+    names = f"{found['table']:<20} {found['metric']:<9} {found['value']:>8}"
+    ratios = f"{found['/ LightGBM']:>11} {found.get('/ hand-written', '-'):>15}"
+    print(f"{names} {ratios} {found['init s']:>5} s {found['demo s']:>5} s", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--keep", type=Path, metavar="DIR", help="make the projects here, and leave them")
+    parser.add_argument("--quick", action="store_true", help="the first table that is there, alone")
     options = parser.parse_args()
+    present = [name for name in options.only if (options.data / TABLES[name].path).is_file()]
+    if options.quick:
+        present = present[:1]
+    print(f"{'table':<20} {'metric':<9} {'value':>8} {'/ LightGBM':>11} {'/ hand-written':>15} {'init':>7} {'demo':>7}")
+    ratios = {}
     with tempfile.TemporaryDirectory() as temporary:
-        for name in options.only:
-            if (options.data / TABLES[name].path).is_file():
-                print(json.dumps(judge(name, TABLES[name], options.data, options.keep or Path(temporary))), flush=True)
+        for name in present:
+            found = judge(name, TABLES[name], options.data, options.keep or Path(temporary))
+            show(found)
+            ratios[name] = {key: value for key, value in found.items() if key.startswith("/")}
+    print(json.dumps({"metric of the made project": ratios}))
 
 
 if __name__ == "__main__":
