@@ -109,9 +109,16 @@ def _find_use(profile: Profile, values: pl.Series) -> str | None:
         return None
     if profile.column.dtype == "str" and profile.mean_length >= TEXT_LENGTH:
         return f"free text, {profile.mean_length:.0f} characters on average: no transform here reads sentences"
-    spaced = values.drop_nulls().str.contains(" ", literal=True) if profile.column.dtype == "str" else []
-    kind = "names or free text" if sum(spaced) > len(spaced) / 2 else "identifier"
+    kind = "names or free text" if _has_words(values) else "identifier"
     return f"{kind}: {different:,} different values in {present:,} rows"
+
+
+def _has_words(values: pl.Series) -> bool:
+    """Most texts are of several words."""
+    if values.dtype != pl.String():
+        return False
+    spaced = values.drop_nulls().str.contains(" ", literal=True)
+    return int(spaced.sum()) > len(spaced) / 2
 
 
 def _find_constant(profile: Profile, values: pl.Series) -> str:
