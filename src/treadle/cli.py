@@ -26,7 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options) or 0)
     except KeyboardInterrupt:
-        sys.stderr.write(f"treadle {options.verb}: interrupted; the same command goes on from the last epoch\n")
+        left = "nothing was made" if options.verb == "init" else "the same command goes on from the last epoch"
+        sys.stderr.write(f"treadle {options.verb}: interrupted; {left}\n")
         return 130
     except BrokenPipeError:
         return 1

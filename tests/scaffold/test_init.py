@@ -630,7 +630,7 @@ def test_without_git_it_is_told_and_nothing_is_left(tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
-@pytest.mark.parametrize("text", ["1e3", "\\${b}", "${a}", "\\\\${c}", "1_0e5", "~", "yes", "012"])
+@pytest.mark.parametrize("text", ["1e3", "a\nb", "a\r\nb\n", "\\${b}", "${a}", "\\\\${c}", "1_0e5", "~", "yes", "012"])
 def test_a_text_comes_back_from_yaml_as_it_was(text):
     assert OmegaConf.to_container(OmegaConf.create(to_yaml([text])), resolve=True) == [text]
 
@@ -657,3 +657,14 @@ def test_a_folder_that_is_called_like_a_table_is_told(tmp_path):
 
     with pytest.raises(TreadleError, match=r"rows\.csv: Is a directory; nothing was made"):
         init(tmp_path / "shop", origin=Origin([str(tmp_path / "*.csv")]), request=Request("answer"))
+
+
+@pytest.mark.parametrize("mark", ["\n", "\x01", "|"])
+def test_marks_that_end_a_line_or_a_cell(make, tmp_path, mark):
+    name, answer = f"left{mark}out", f"no{mark}ne"
+    rows = messy.make_rows() | {name: ["same"] * 200, "wanted": [answer, "some", "some"] * 66 + ["some"] * 2}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", rows), target="wanted", positive=answer)
+
+    assert made.rows["label"].sum() == 66
+    assert len([line for line in (made.folder / "README.md").read_text().splitlines() if "constant" in line]) == 1

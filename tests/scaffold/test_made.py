@@ -78,6 +78,19 @@ def test_a_git_folder_in_the_environment_is_not_followed(tmp_path, monkeypatch):
     assert (tmp_path / "shop" / ".git").is_dir()
 
 
+def test_its_own_tests_pass_with_many_odd_classes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    classes = ["a/b", "c d", 'e"f', "g{h}", "i'j", "k.l", "m,n", "o=p", "q\nr", "${s}"]
+    file = messy.write_csv(tmp_path / "sales.csv", messy.make_rows() | {"kind": classes * (messy.ROWS // len(classes))})
+    assert treadle("init", "shop", "--from", str(file), "--target", "kind") == 0
+
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    done = subprocess.run(command, cwd=tmp_path / "shop", env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+
+
 def test_what_is_shipped_is_given_as_it_is(shop):
     for name in ("constraints.txt", "dvc.yaml"):
         assert (shop / name).read_bytes() == find_shipped(name).read_bytes()

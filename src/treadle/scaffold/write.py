@@ -97,6 +97,7 @@ def _make_environment() -> jinja2.Environment:
         "yaml": to_yaml,
         "flow": to_flow,
         "sql": quote,
+        "cell": _to_cell,
         "toml": json.dumps,
         "first_upper": lambda text: text[:1].upper() + text[1:],
     }
@@ -115,7 +116,8 @@ def _list_facts(plan: Plan, project: Project) -> dict[str, Any]:
         "plan": plan,
         "task": plan.target.task,
         "target": plan.target,
-        "question": _ask(plan),
+        "question": _one_line(_ask(plan)),
+        "origin": _one_line(project.origin),
         "distribution": project.package.replace("_", "-"),
         "python": f"python{project.python}",
         "python_title": f"Python {project.python}",
@@ -204,7 +206,13 @@ def _shorten(text: str, room: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Without line ends and control characters, which YAML has no place for in a comment."""
+    return "".join(mark if mark.isprintable() else "\ufffd" for mark in " ".join(text.split()))
+
+
+def _to_cell(text: str) -> str:
+    """For a table of Markdown."""
+    return _one_line(text).replace("|", r"\|")
 
 
 # --- YAML ---------------------------------------------------------------------------------------------
@@ -229,9 +237,14 @@ def _escape(value: Any) -> Any:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Flow style that keeps what YAML 1.1 would read as something else in quotes."""
+    """Flow style that keeps what YAML 1.1 would read as something else in quotes, and every text on one line."""
+
+    def represent_text(self, text: str) -> yaml.ScalarNode:
+        """In double quotes, which escape them, where there are line ends."""
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style='"' if len(text.splitlines()) > 1 else None)
 
 
+_Dumper.add_representer(str, _Dumper.represent_text)
 # OmegaConf reads as a number what YAML 1.1 takes for a text: an exponent without a point or a sign.
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[+-]?\d[\d_]*[eE][+-]?\d+"), list("+-0123456789"))
 
