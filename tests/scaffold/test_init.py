@@ -206,7 +206,17 @@ def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "form", ["%Y-%m-%d", "%d.%m.%Y", "%Y-%m-%d %H:%M:%S", "%d/%m/%Y %H:%M", "%d-%b-%Y", "%m/%d/%Y %I:%M %p"]
+    "form",
+    [
+        "%Y-%m-%d",
+        "%d.%m.%Y",
+        "%Y-%m-%d %H:%M:%S",
+        "%d/%m/%Y %H:%M",
+        "%d-%b-%Y",
+        "%m/%d/%Y %I:%M %p",
+        "%d/%m/%y",
+        "%m/%d/%y %H:%M",
+    ],
 )
 def test_dates_in_many_forms_split_by_time(make, tmp_path, form):
     start = np.datetime64("2023-01-01T10:30")
@@ -668,3 +678,11 @@ def test_marks_that_end_a_line_or_a_cell(make, tmp_path, mark):
 
     assert made.rows["label"].sum() == 66
     assert len([line for line in (made.folder / "README.md").read_text().splitlines() if "constant" in line]) == 1
+
+
+def test_a_truth_value_is_given_as_the_file_has_it(make, tmp_path):
+    rows = messy.make_rows() | {"left": ["true", "true", "false", "false"] * 50}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", rows), target="left", positive="false")
+
+    assert made.read("data")["examples"]["label"] == '"left" = false'

@@ -157,6 +157,7 @@ def _tell_true(profile: Profile, positive: str | None, why: str, exclude: list[t
 def _find_positive(values: Sequence[tuple[Any, int]], positive: str | None, name: str) -> tuple[Any, str]:
     known = {str(value): value for value, _ in values}
     if positive is not None:
+        positive = positive.capitalize() if isinstance(values[0][0], bool) else positive
         if positive not in known:
             raise TreadleError(f"--positive: {name!r} holds {' and '.join(map(repr, known))}, not {positive!r}")
         return known[positive], "as --positive says"

@@ -37,7 +37,10 @@ _CODE = re.compile(r"[+-]?0\d+", re.ASCII)  # digits with a leading zero name so
 _SPACES = " \u00a0\u2009\u202f"
 _MAX_INT = 2**63
 
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y")
+_DATES = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%d-%b-%Y", "%d %b %Y", "%b %d, %Y"),
+    *("%m/%d/%y", "%d/%m/%y", "%d-%b-%y"),  # not %d.%m.%y: versions are written so
+)
 _TIMES = ("%H:%M:%S", "%H:%M", "%H:%M:%S%.f", "%I:%M %p", "%I:%M:%S %p")
 
 
@@ -172,10 +175,10 @@ def _fits(form: str | None, text: str) -> bool:
 
 def _explain_form(form: str | None, texts: list[str]) -> str:
     """A word where another order of day and month fits as well."""
-    if form is None or not form.startswith("%m/%d/%Y"):
+    if form is None or not form.startswith("%m/%d/"):
         return ""
-    other = form.replace("%m/%d/%Y", "%d/%m/%Y")
-    return "month before day: both fit; for the other order write %d/%m/%Y" if _fit_all(texts, other) else ""
+    other = form.replace("%m/%d/", "%d/%m/")
+    return f"month before day: both fit; for the other order write {other}" if _fit_all(texts, other) else ""
 
 
 def _fit_all(texts: Iterable[str], form: str) -> bool:
