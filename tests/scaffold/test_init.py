@@ -686,3 +686,10 @@ def test_a_truth_value_is_given_as_the_file_has_it(make, tmp_path):
     made = make(messy.write_csv(tmp_path / "rows.csv", rows), target="left", positive="false")
 
     assert made.read("data")["examples"]["label"] == '"left" = false'
+
+
+def test_the_reason_for_the_epochs_is_true_of_a_small_table(make, tmp_path):
+    made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()))
+
+    text = (made.folder / "conf/experiment/shop.yaml").read_text()
+    assert "max_epochs: 60  # the most for few rows; the best epoch is kept" in text

@@ -18,6 +18,7 @@ from treadle.scaffold.trial import is_sound, try_split
 from treadle.schema import Task, TreadleError
 
 MAX_BINNED = 64  # columns of numbers up to which each gets bins of its own
+MIN_EPOCHS, MAX_EPOCHS = 2, 60
 _SPLIT_NAME = re.compile(r"(^|[\W_])(split|fold|partition|subset)$", re.IGNORECASE)
 _SPLIT_WORDS = {
     "train": {"train", "training"},
@@ -71,6 +72,13 @@ class Plan:
         return [choice.profile.name for choice in self.choices if choice.role in roles]
 
     @property
+    def epochs_reason(self) -> str:
+        """Why so many epochs."""
+        if self.max_epochs in {MIN_EPOCHS, MAX_EPOCHS}:
+            return "the most for few rows" if self.max_epochs == MAX_EPOCHS else "the least for many rows"
+        return f"so that training sees about {_SEEN:,} examples"
+
+    @property
     def left_out(self) -> list[Choice]:
         """The columns that are no features."""
         return [choice for choice in self.choices if choice.role == "out"]
@@ -117,7 +125,7 @@ def make_plan(table: Profiles, request: Request) -> Plan:
         derived=tuple(_derive(choices, moment, taken=set(table.columns))),
         num_rows=table.num_rows,
         batch_size=batch_size,
-        max_epochs=min(60, max(2, round(_SEEN / max(1, num_train)))),
+        max_epochs=min(MAX_EPOCHS, max(MIN_EPOCHS, round(_SEEN / max(1, num_train)))),
         min_count=2 if num_train < 1_000 else 5 if num_train < 100_000 else 20,  # noqa: PLR2004 - rows
     )
 

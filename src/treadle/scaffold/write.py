@@ -179,7 +179,9 @@ def _describe(profile: Profile, remark: str, *, is_target: bool) -> _Line:
 def _describe_left_out(choice: Choice) -> _Line:
     column = choice.profile.column.model_copy(update={"missing": []})
     contract = _list_contract(Profile(choice.profile.name, column, 0, 0, 0), most=0)
-    return _Line(choice.profile.name, to_yaml(contract), "", _one_line(choice.reason))
+    text = to_yaml(contract)
+    room = WIDTH - len(f"      #   {to_yaml(choice.profile.name)}: {text}  # ")
+    return _Line(choice.profile.name, text, "", _shorten(_one_line(choice.reason), max(40, room)))
 
 
 def _list_contract(profile: Profile, *, most: int | None) -> dict[str, Any]:
