@@ -17,6 +17,8 @@ class FtTransformer(nn.Module):
     """Tokens of all features and one more, [CLS], go through blocks of attention; [CLS] is read at the end.
 
     Tokens are `num_heads * head_dim` wide, here named D. They carry no position: a feature is known by its weights.
+    Time and memory grow with the square of the number of tokens. A column that is cut into bins is a token a bin: give
+    numbers whole, by `Standardize` or `Quantile`.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
