@@ -14,6 +14,12 @@ from treadle.scaffold.target import Target
 from treadle.schema import LABEL, PREDICT_AT, SPLITS, TreadleError
 
 SEEDS = 20  # that are tried for groups: the largest may come first in one order, and last in another
+_FIXES = {
+    "group": "Take a column of more and smaller groups",
+    "time": "Bring rows of each answer from early and late, or leave --time away",
+    "stratified": "More rows of each answer are needed",
+    "random": "More rows of each answer are needed",
+}
 _RULE: TypeAdapter[SplitRule] = TypeAdapter(SplitRule)
 
 
@@ -36,7 +42,7 @@ def try_split(split: dict[str, Any], table: Profiles, target: Target, *, at: str
         if not fault:
             return rule
         faults.append(fault)
-    raise TreadleError(f"{_name_option(split, at)}: {faults[0]}")
+    raise TreadleError(f"{_name_option(split, at)}: {faults[0]}. {_FIXES[split['by']]}")
 
 
 def is_sound(split: dict[str, Any], table: Profiles, target: Target) -> bool:
