@@ -136,6 +136,15 @@ def test_quantile_keeps_the_order(values):
     assert ((ranks >= 0) & (ranks <= 1)).all()
 
 
+@pytest.mark.parametrize("value", [0.0, 3.0, 2.0**40, -1e30])
+def test_bins_of_a_constant_column_are_a_number_however_large_it_is(value):
+    bins = PiecewiseLinear(columns=["a"], num_bins=4)
+    values = torch.full((3, 1), value)
+    bins.fit(values)
+
+    assert bins(values).tolist() == [[0.0]] * 3
+
+
 def test_bins_fill_one_after_another():
     bins = PiecewiseLinear(columns=["a"], num_bins=2)
 

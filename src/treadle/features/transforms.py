@@ -172,7 +172,7 @@ class PiecewiseLinear(Transform):
         for index, column in enumerate(values.T):
             bounds = _take_quantiles(column, self.num_bins + 1).unique()
             if len(bounds) == 1:
-                bounds = torch.cat([bounds, bounds + 1.0])
+                bounds = torch.cat([bounds, bounds + bounds.abs().clamp(min=1.0)])  # 1 is lost beside a large one
             edges.append(bounds[:-1])
             widths.append(bounds.diff())
             origin.append(torch.full((len(bounds) - 1,), index))
