@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Task = Literal["binary", "multiclass", "regression"]
 Split = Literal["train", "valid", "test"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+BINARY_CLASSES = ("negative", "positive")  # of a binary task, by target: 0 and 1
 
 LABEL = "label"  # column of an examples table that holds the target
 WEIGHT = "weight"  # column that holds the sample weight, where one is declared
@@ -25,6 +26,7 @@ ROW = "row"  # position of the example in its source table: the key that ties ro
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class TreadleError(ValueError):
@@ -40,7 +42,7 @@ class Metric:
     higher_is_better: bool
 
 
-# `loss` is what training minimises: mean log loss, or mean squared error in standardised units.
+# `loss` is what training minimises: the mean of `loss.function`, by weight and class; its unit is standardised.
 _LOSS = Metric("loss", "Loss", higher_is_better=False)
 METRICS: dict[Task, tuple[Metric, ...]] = {
     "binary": (

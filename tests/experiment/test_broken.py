@@ -122,6 +122,11 @@ CASES = {
     "choice-of-an-encoding": case("+data.tables.planes.encoding=utf8"),
     "choice-of-a-separator": case("+data.tables.planes.separator='||'"),
     "choice-of-a-split": case("data.split.by=tyme"),
+    "choice-of-class-weights": case("loss.class_weights=balancd"),
+    "loss-of-another-task": case("experiment=california", "loss=focal"),
+    "loss-with-weights-of-classes-in-a-regression": case("experiment=california", "loss.class_weights=balanced"),
+    "loss-with-a-class-that-does-not-exist": case("loss.class_weights={positiv: 3.0}"),
+    "loss-with-a-weight-of-nothing": case("loss.class_weights={positive: 0.0}"),
     "duration": case("data.split.gap=1day"),
     "moment": case("data.split.test_from='2013-13-01'"),
     # targets

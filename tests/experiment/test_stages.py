@@ -39,6 +39,8 @@ def changed(before, after):
         ("features.blocks.routes.steps.ids.num_buckets=99", NAMES[1:]),
         ("model.width=99", NAMES[2:]),
         ("seed=1", NAMES[2:]),
+        ("loss=focal", NAMES[2:]),
+        ("loss.class_weights=balanced", NAMES[2:]),
         ("trainer.precision=bf16-mixed", NAMES[2:]),
         ("evaluation.threshold=0.4", NAMES[3:]),
         ("trainer.devices=2", []),

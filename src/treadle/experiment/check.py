@@ -11,6 +11,7 @@ from treadle.experiment.compose import Composed
 from treadle.experiment.file_heads import check_files
 from treadle.experiment.locations import Place
 from treadle.experiment.names import (
+    check_loss,
     check_metrics,
     check_moments,
     check_sources,
@@ -26,6 +27,7 @@ from treadle.experiment.targets import check_targets, list_opaque
 # What each check needs to be sound before it can judge.
 _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]], ...] = (
     (check_metrics, ("data.task", "schedule", "evaluation")),
+    (check_loss, ("data.task", "loss", "targets")),
     (check_sources, ("data.tables",)),
     (check_tables, ("data.tables", "data.examples")),
     (check_moments, ("data.tables", "data.examples")),

@@ -14,10 +14,11 @@ from treadle.experiment.targets import list_context
 
 OWN = "treadle."
 
-# They take the same arguments and are no components: bases of others, and what holds one.
+# They take the same arguments and are no components: bases of others, what holds one, a stage.
 _OTHERS = {
     "treadle.features.fitted.Encoder",
     "treadle.features.fitted.Transform",
+    "treadle.features.featurize.featurize",
     "treadle.training.learner.Learner",
     "torch.optim.Optimizer",
 }

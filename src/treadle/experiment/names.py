@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from treadle.experiment.annotations import list_options
 from treadle.experiment.cells import reads_back
 from treadle.experiment.columns import Finding
 from treadle.experiment.machine import count_gpus
 from treadle.experiment.problems import nearest
+from treadle.experiment.signatures import UnknownTargetError, read_signature
 from treadle.experiment.spec import Column, ColumnSplit, Experiment, Table, TimeSplit
-from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT, find_metric, monitor_names
+from treadle.schema import BINARY_CLASSES, KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT, find_metric, monitor_names
 
 RESERVED = (ROW, LABEL, WEIGHT, PREDICT_AT, KNOWN_AT)  # columns that the stages add
 STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_unused_parameters_true", "fsdp")
@@ -25,6 +27,32 @@ def check_metrics(experiment: Experiment) -> Iterator[Finding]:
         if find_metric(task=task, name=name) is None:
             rule = f"{name!r} is not a metric of the task {task!r}"
             yield Finding(key, rule, hint=nearest(name, monitor_names(task)))
+
+
+def check_loss(experiment: Experiment) -> Iterator[Finding]:
+    """A loss that is for the task, and weights of classes that it has."""
+    task, path = experiment.data.task, experiment.loss.function["_target_"]
+    tasks = _list_tasks(path)
+    if tasks and task not in tasks:
+        rule = f"{path} is for the task {' or '.join(map(repr, tasks))}; data.task is {task!r}"
+        yield Finding("loss.function._target_", rule, "choose another loss; loss=default fits every task")
+    weights = experiment.loss.class_weights
+    if weights is not None and task == "regression":
+        yield Finding("loss.class_weights", "a regression has no classes", "set it to null")
+    elif task == "binary" and isinstance(weights, Mapping):
+        for name in weights:
+            if name not in BINARY_CLASSES:
+                rule = f"no class {name!r}: those of a binary task are 'negative' and 'positive'"
+                yield Finding(f"loss.class_weights.{name}", rule, hint=nearest(name, BINARY_CLASSES))
+
+
+def _list_tasks(path: str) -> list[str]:
+    """The tasks that the annotation of a loss's argument `task` allows; none where it says nothing."""
+    try:
+        parameter = read_signature(path).parameters.get("task")
+    except (UnknownTargetError, SyntaxError):  # told by the check of targets
+        return []
+    return list_options(parameter.type) if parameter is not None else []
 
 
 def check_tables(experiment: Experiment) -> Iterator[Finding]:

@@ -51,7 +51,8 @@ def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
         raise TreadleError(
             f"{path} is not a resolved experiment; write it anew with `treadle compose`: {error}"
         ) from error
-    return experiment, values
+    # A file that is older than one of the keys has that key's default.
+    return experiment, {**experiment.model_dump(mode="json"), CODE: values[CODE]}
 
 
 def read_values(path: Path) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, Discriminator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from treadle.experiment.durations import parse_duration
-from treadle.schema import Task
+from treadle.schema import Positive, Share, Task
 
 
 class Spec(pydantic.BaseModel):
@@ -46,11 +46,18 @@ def _check_target(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+def _tell_kind(value: Any) -> str:
+    return "by_class" if isinstance(value, dict) else "word"
+
+
 Sql = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, AfterValidator(_check_duration)]  # "3h", "90m", "1d", "2w"
 Moment = Annotated[str, AfterValidator(_check_moment)]  # ISO 8601, UTC: "2013-09-01"
 Target = Annotated[dict[str, Any], AfterValidator(_check_target)]  # a `_target_` node, checked by signature
-Share = Annotated[float, Field(gt=0, lt=1)]
+ClassWeights = Annotated[
+    Annotated[Literal["balanced"], Tag("word")] | Annotated[dict[str, Positive], Tag("by_class")],
+    Discriminator(_tell_kind),
+]
 Separator = Annotated[str, AfterValidator(_check_separator)]  # ",", ";", "|", a tab
 Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the last three: no-break, thin, narrow no-break
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
@@ -233,6 +240,14 @@ class Schedule(Spec):
     early_stopping: EarlyStopping | None  # None: train to the end
 
 
+class Loss(Spec):
+    """What training minimises. Whatever it is, the verdict's metrics and baselines stay the same."""
+
+    # The default is for a project whose conf/ chooses no loss; a test holds it equal to conf/loss/default.yaml.
+    function: Target = {"_target_": "treadle.training.losses.TaskLoss"}  # the cost of a row; a `_target_`
+    class_weights: ClassWeights | None = None  # how much each row of a class counts; None: all alike
+
+
 # --- where and how ------------------------------------------------------------------------------------
 
 
@@ -279,6 +294,7 @@ class Experiment(Spec):
     features: Features  # numbers
     model: Target  # the network; a `_target_`
     schedule: Schedule  # how long and how fast to train
+    loss: Loss = Field(default_factory=Loss)  # what training minimises
     trainer: Trainer  # where training runs
     tracker: Tracker  # how the run is recorded
     evaluation: Evaluation  # what the test split is asked

@@ -34,6 +34,7 @@ STAGES = (
             "seed",
             "model",
             "schedule",
+            "loss",
             "trainer.precision",
             "trainer.threads",
             "trainer.limit_batches",

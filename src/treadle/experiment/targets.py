@@ -18,6 +18,7 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
     r"schedule\.optimizer": ("params",),
     r"schedule\.lr_schedule": ("num_steps",),
+    r"loss\.function": ("task",),
 }
 RESERVED = ("_target_", "_partial_")
 _HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate` knows

@@ -7,7 +7,6 @@ from typing import Any, cast
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as nnf
 from torch.optim.lr_scheduler import LambdaLR
 
 from treadle.bundle import to_prediction
@@ -15,12 +14,13 @@ from treadle.experiment.build import build
 from treadle.experiment.spec import Experiment
 from treadle.metrics import EPSILON, compute_metrics
 from treadle.schema import Batch, Task
+from treadle.training.losses import Loss, TaskLoss
 
 DECISION = 0.5  # threshold of accuracy and F1 while training; the verdict uses `evaluation.threshold`
 
 
 class Learner(lightning.LightningModule):
-    """Loss and metrics come from the task, optimizer and rates from the schedule, the network from the model."""
+    """Metrics come from the task; loss, network, optimizer and rates from the groups of their names."""
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Learner(lightning.LightningModule):
         self.network = network
         self.experiment = experiment
         self.task = experiment.data.task
+        self.loss = build(experiment.loss.function, key="loss.function", targets=experiment.targets, task=self.task)
         self.num_steps = num_steps
         self.steps_per_epoch = steps_per_epoch
         self.target_mean = target_mean
@@ -68,7 +69,7 @@ class Learner(lightning.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         """The mean loss of the batch."""
-        loss = compute_loss(self.network(batch.numeric, batch.ids), batch, task=self.task)
+        loss = compute_loss(self.network(batch.numeric, batch.ids), batch, loss=self.loss)
         self.train_losses.append(loss.detach())
         return loss
 
@@ -84,7 +85,7 @@ class Learner(lightning.LightningModule):
         if self.trainer.world_size > 1:
             parts = [cast("Tensor", self.all_gather(part)).flatten(0, 1) for part in parts]
         prediction, target, weight = parts
-        loss = float(_prediction_loss(prediction, target, weight, task=self.task))
+        loss = float(_prediction_loss(prediction, target, weight, loss=self.loss, task=self.task))
         if self.task == "regression":
             prediction = prediction * self.target_scale + self.target_mean
             target = target * self.target_scale + self.target_mean
@@ -94,34 +95,33 @@ class Learner(lightning.LightningModule):
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
 
 
-def compute_loss(output: Tensor, batch: Batch, *, task: Task) -> Tensor:
+def compute_loss(output: Tensor, batch: Batch, *, loss: Loss) -> Tensor:
     """Mean over rows (by weight) and over the members of an ensemble.
 
     Args:
         output: `[B, out]` or `[B, k, out]`.
         batch: its target is standardised for a regression.
-        task: log loss for `binary` and `multiclass`, squared error for `regression`.
+        loss: of each row.
     """
     num_rows, num_outputs = output.shape[0], output.shape[-1]
     members = output.reshape(num_rows, -1, num_outputs)
     target = batch.target[:, None].expand(-1, members.shape[1])
-    if task == "multiclass":
-        each = nnf.cross_entropy(members.flatten(0, 1), target.flatten(), reduction="none", ignore_index=-1)
-        each = each.view_as(target)
-    elif task == "binary":
-        each = nnf.binary_cross_entropy_with_logits(members[..., 0], target, reduction="none")
-    else:
-        each = (members[..., 0] - target).square()
+    each = loss(members.flatten(0, 1), target.flatten()).view_as(target)
     return (each.mean(dim=1) * batch.weight).sum() / batch.weight.sum().clamp(min=EPSILON)
 
 
-def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, task: Task) -> Tensor:
-    """The same loss, of the prediction that the bundle will give."""
-    if task == "binary":
-        each = nnf.binary_cross_entropy(prediction.clamp(EPSILON, 1 - EPSILON), target, reduction="none")
-    elif task == "multiclass":
-        logs = prediction.clamp(EPSILON, 1).log()
-        each = nnf.nll_loss(logs, target, reduction="none", ignore_index=-1)
+def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task) -> Tensor:
+    """The same loss, of the prediction that the bundle will give: the best epoch is best at what was asked for."""
+    if isinstance(loss, TaskLoss):
+        each = loss.judge_prediction(prediction, target)
     else:
-        each = (prediction - target).square()
+        each = loss(_to_output(prediction, task=task), target)
     return (each * weight).sum() / weight.sum().clamp(min=EPSILON)
+
+
+def _to_output(prediction: Tensor, *, task: Task) -> Tensor:
+    """An output `[B, out]` of which a network would give this prediction."""
+    if task == "multiclass":
+        return prediction.clamp(EPSILON, 1).log()
+    values = prediction.clamp(EPSILON, 1 - EPSILON).logit() if task == "binary" else prediction
+    return values[:, None]

@@ -21,6 +21,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurize import load_batch
 from treadle.features.featurizer import Featurizer
 from treadle.schema import Batch, TreadleError, find_metric
+from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
 from treadle.training.loader import BatchLoader
@@ -45,6 +46,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
     rows = {split: load_batch(features / f"{split}.pt") for split in ("train", "valid")}
     rows = _limit_rows(rows, experiment)
+    rows = weigh_classes(rows, experiment.loss.class_weights, classes=inputs["classes"])
     mean, scale = _measure_target(rows["train"], experiment)
     network = build_network(
         experiment.model,
@@ -71,7 +73,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
 
 def _slice(experiment: Experiment) -> dict[str, object]:
     values = experiment.model_dump()
-    return {key: values[key] for key in ("seed", "data", "features", "model", "schedule")}
+    return {key: values[key] for key in ("seed", "data", "features", "model", "schedule", "loss")}
 
 
 def _require_machine(experiment: Experiment) -> None:
