@@ -2,13 +2,14 @@
 
 import json
 import math
+import sys
 
 import polars as pl
 import pytest
 import torch
 import yaml
 
-from runs import find_run, run_quick
+from runs import find_run, forget_sources, run_quick
 from treadle.bundle import load
 from treadle.experiment.spec import Loss
 from treadle.schema import Batch
@@ -221,3 +222,50 @@ def test_weights_of_classes_count_in_the_loss_of_training_and_validation(project
 
     assert last["valid/loss"] > last["valid/log_loss"] + 0.02
     assert last["train/loss"] == pytest.approx(last["valid/loss"], abs=0.05)
+
+
+OWN_LOSS = """
+from typing import Literal
+
+import torch
+
+
+class Tilted(torch.nn.Module):
+    def __init__(self, *, task: Literal["regression"], tilt: float) -> None:
+        super().__init__()
+        self.register_buffer("tilt", torch.tensor(tilt))
+
+    def forward(self, output, target):
+        error = target - output[:, 0]
+        return error.square() + self.tilt * error
+"""
+
+
+@pytest.fixture
+def own_loss(project, monkeypatch):
+    """A module of the user's, with state; it may be built."""
+    (project / "own_losses.py").write_text(OWN_LOSS)
+    monkeypatch.syspath_prepend(str(project))
+    config = project / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("targets:\n", "targets:\n  - own_losses.\n"))
+    (project / "conf" / "loss" / "tilted.yaml").write_text("function: {_target_: own_losses.Tilted, tilt: 0.5}\n")
+    forget_sources()
+    yield "loss=tilted"
+    sys.modules.pop("own_losses", None)
+    forget_sources()
+
+
+def test_a_loss_of_the_users_own_trains(project, own_loss):
+    """A constant c costs the mean of squares plus 0.5 * (mean - c): predictions come out 0.25 deviations too high."""
+    run, last = train(project, "tracker=disabled", own_loss, "schedule.max_epochs=4")
+    rows = pl.read_parquet(run / "examples" / "valid.parquet")
+
+    above = (load(run).predict(rows)["prediction"] - rows["label"]).mean() / read_scale(run)
+
+    assert above == pytest.approx(0.25, abs=0.1)
+    assert last["valid/loss"] == pytest.approx((last["valid/rmse"] / read_scale(run)) ** 2 - 0.5 * above, abs=1e-3)
+
+
+def test_a_loss_of_the_users_own_is_checked_by_its_source(project, own_loss, capsys):
+    assert run_quick("experiment=adult", "tracker=disabled", own_loss, verb="check") == 2
+    assert "own_losses.Tilted is for the task 'regression'; data.task is 'binary'" in capsys.readouterr().err

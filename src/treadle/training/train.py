@@ -261,7 +261,9 @@ def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, mo
     score = rows[saved["epoch"]][f"valid/{monitor}"]
     if not math.isfinite(score):
         raise TreadleError(f"schedule: the validation {monitor} is {score} in every epoch; lower schedule.optimizer.lr")
-    weights = {name.removeprefix("network."): value for name, value in saved["state_dict"].items()}
+    # A loss of the user's may have state of its own.
+    own = {name: value for name, value in saved["state_dict"].items() if name.startswith("network.")}
+    weights = {name.removeprefix("network."): value for name, value in own.items()}
     model.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(checkpoints / "best.ckpt", model / "best.ckpt")
     summary = {
