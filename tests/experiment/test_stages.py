@@ -14,7 +14,7 @@ import yaml
 from runs import forget_sources
 from treadle.experiment import fingerprint
 from treadle.experiment.fingerprint import fingerprint_code, fingerprint_files, import_graph
-from treadle.experiment.resolved import resolve
+from treadle.experiment.resolved import dump, read, resolve
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, name_run, sign_stages
 from treadle.schema import TreadleError
@@ -95,6 +95,14 @@ def test_an_unchanged_file_is_hashed_once(tmp_path, monkeypatch):
     monkeypatch.setattr(fingerprint, "_hash_content", lambda _: pytest.fail("hashed again"))
 
     assert fingerprint_files([file], root=tmp_path, memory=tmp_path / "memory.json") == first
+
+
+def test_a_resolved_file_that_is_older_than_a_key_has_its_default(project):
+    _, values = resolve(overrides=[], root=project)
+    file = project / "resolved.yaml"
+    file.write_text(dump({key: value for key, value in values.items() if key != "loss"}))
+
+    assert read(file)[1] == values
 
 
 # --- code ------------------------------------------------------------------------------------------------
