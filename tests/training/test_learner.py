@@ -8,7 +8,7 @@ from runs import find_run, run_quick
 from treadle.schema import Batch
 from treadle.training.history import read_history
 from treadle.training.learner import compute_loss
-from treadle.training.loader import BatchLoader
+from treadle.training.loader import BatchLoader, ChunkLoader
 from treadle.training.losses import TaskLoss
 
 
@@ -17,14 +17,17 @@ def make_rows(num_rows):
     return Batch(index[:, None].float(), index[:, None], index.float(), torch.ones(num_rows))
 
 
-def make_loader(num_rows=10, *, batch_size=4, seed=0, epoch=0, rank=0, num_processes=1, max_steps=None):
+def make_loader(
+    num_rows=10, *, batch_size=4, seed=0, epoch=0, rank=0, num_processes=1, max_steps=None, max_batches=None
+):
     return BatchLoader(
         make_rows(num_rows),
         batch_size=batch_size,
         shuffle_seed=seed,
+        max_batches=max_batches,
         max_steps=max_steps,
         num_processes=num_processes,
-        clock=SimpleNamespace(current_epoch=epoch, global_rank=rank),
+        clock=SimpleNamespace(current_epoch=epoch, global_rank=rank, device=torch.device("cpu")),
     )
 
 
@@ -53,6 +56,21 @@ def test_the_last_epoch_ends_where_the_steps_do():
     assert len(read(make_loader(max_steps=5, epoch=1))) == 2
 
 
+def test_an_epoch_may_be_cut_to_its_first_batches():
+    assert read(make_loader(max_batches=2)) == read(make_loader())[:2]
+    assert [len(make_loader(max_batches=2, max_steps=5, epoch=epoch)) for epoch in range(4)] == [2, 2, 1, 0]
+
+
+@pytest.mark.parametrize(("size", "lengths"), [(1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (64, [3])])
+def test_chunks_hold_the_batches_in_their_order_and_end_with_the_epoch(size, lengths):
+    chunks = ChunkLoader(make_loader(), chunk_size=size)
+    found = [[batch.target.tolist() for batch in chunk] for chunk in chunks]
+
+    assert [len(chunk) for chunk in found] == lengths
+    assert len(chunks) == len(lengths)
+    assert list(chain(*found)) == read(make_loader())
+
+
 def test_processes_share_each_batch():
     whole = read(make_loader())
     parts = [read(make_loader(rank=rank, num_processes=2)) for rank in (0, 1)]
@@ -65,9 +83,41 @@ def test_the_loss_of_an_ensemble_is_the_mean_of_its_members():
     output, target, weight = torch.randn(6, 3, 1), torch.tensor([0.0, 1, 0, 1, 1, 0]), torch.ones(6)
     batch = Batch(torch.empty(6, 0), torch.empty(6, 0), target, weight)
     loss = TaskLoss(task="binary")
-    single = [compute_loss(output[:, k], batch, loss=loss) for k in range(3)]
+    single = [compute_loss(output[:, k], batch, loss=loss, weighted=True) for k in range(3)]
 
-    assert torch.allclose(compute_loss(output, batch, loss=loss), torch.stack(single).mean())
+    assert torch.allclose(compute_loss(output, batch, loss=loss, weighted=True), torch.stack(single).mean())
+
+
+@pytest.mark.parametrize("members", [(), (4,)], ids=["one", "ensemble"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_weights_of_1_give_the_unweighted_loss_and_gradients_to_the_last_bit(task, members):
+    output = torch.randn(37, *members, 5 if task == "multiclass" else 1)
+    target = torch.randint(5, (37,)) if task == "multiclass" else (torch.randn(37) > 0).float()
+    batch = Batch(torch.empty(37, 0), torch.empty(37, 0), target, torch.ones(37))
+    outputs = [output.clone().requires_grad_() for _ in range(2)]
+    losses = [
+        compute_loss(o, batch, loss=TaskLoss(task=task), weighted=w)
+        for o, w in zip(outputs, (True, False), strict=True)
+    ]
+    for loss in losses:
+        loss.backward()
+
+    assert torch.equal(*losses)
+    assert torch.equal(*(o.grad for o in outputs))
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_row_of_weight_2_counts_like_two_rows(task):
+    target = torch.tensor([0, 1, 1])
+    output = torch.randn(3, 2 if task == "multiclass" else 1)
+    target = target if task == "multiclass" else target.float()
+    rows = torch.tensor([0, 1, 2, 2])
+
+    def loss(index, weight):
+        batch = Batch(torch.empty(len(index), 0), torch.empty(len(index), 0), target[index], torch.tensor(weight))
+        return compute_loss(output[index], batch, loss=TaskLoss(task=task), weighted=True)
+
+    assert torch.allclose(loss(torch.arange(3), [1.0, 1.0, 2.0]), loss(rows, [1.0] * 4))
 
 
 def epochs(project):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from treadle.bundle import to_prediction
 from treadle.experiment.build import build
 from treadle.experiment.spec import Experiment
 from treadle.metrics import EPSILON, compute_metrics
 from treadle.schema import Batch, Task
+from treadle.training.loader import ChunkLoader
 from treadle.training.losses import Loss, TaskLoss
+from treadle.training.steps import Steps, set_rates
 
 DECISION = 0.5  # threshold of accuracy and F1 while training; the verdict uses `evaluation.threshold`
 
@@ -28,7 +31,7 @@ class Learner(lightning.LightningModule):
         *,
         experiment: Experiment,
         num_steps: int,
-        steps_per_epoch: int,
+        weighted: bool,
         target_mean: float,
         target_scale: float,
     ) -> None:
@@ -38,40 +41,62 @@ class Learner(lightning.LightningModule):
         self.task = experiment.data.task
         self.loss = build(experiment.loss.function, key="loss.function", targets=experiment.targets, task=self.task)
         self.num_steps = num_steps
-        self.steps_per_epoch = steps_per_epoch
+        self.weighted = weighted
         self.target_mean = target_mean
         self.target_scale = target_scale
+        self.automatic_optimization = False  # a step of Lightning's is a chunk of the schedule's
+        self.tell_step: Callable[[int], None] = _ignore  # takes the steps done in this epoch, after each
         self.gathered: list[tuple[Tensor, Tensor, Tensor]] = []
         self.train_losses: list[Tensor] = []
         self.epoch_metrics: dict[str, float] = {}  # of the last validation
 
     def configure_optimizers(self) -> Any:
-        """Optimizer, with its rate set at each step to a factor of the configured one."""
+        """The optimizer; its rate is set at each step to a factor of the configured one."""
         schedule, targets = self.experiment.schedule, self.experiment.targets
         node = {**schedule.optimizer, "_partial_": False}
         optimizer = build(node, key="schedule.optimizer", targets=targets, params=self.parameters())
-        factor = build(schedule.lr_schedule, key="schedule.lr_schedule", targets=targets, num_steps=self.num_steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": LambdaLR(optimizer, factor), "interval": "step"},
-        }
+        self.rates = build(schedule.lr_schedule, key="schedule.lr_schedule", targets=targets, num_steps=self.num_steps)
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        set_rates(optimizer, self.rates(0))
+        return optimizer
 
     def on_train_epoch_start(self) -> None:
         """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it.
 
         `schedule.max_steps` may end the last epoch early; it is validated all the same.
         """
-        if self.experiment.schedule.max_steps is not None:
-            done = self.current_epoch * self.steps_per_epoch
-            self.trainer.val_check_batch = min(self.steps_per_epoch, self.experiment.schedule.max_steps - done)
+        self.trainer.val_check_batch = len(cast("ChunkLoader", self.trainer.train_dataloader))
         torch.manual_seed(self.experiment.seed * 1_000_003 + self.current_epoch + 1)
         self.train_losses.clear()
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The mean loss of the batch."""
-        loss = compute_loss(self.network(batch.numeric, batch.ids), batch, loss=self.loss)
-        self.train_losses.append(loss.detach())
-        return loss
+    def training_step(self, batches: Iterator[Batch], _: int) -> None:
+        """Take as many steps as there are batches. Lightning's own cost is paid once for all of them."""
+        steps = Steps(
+            self.network,
+            optimizer=self.trainer.optimizers[0],
+            factor=self.rates,
+            done=self.global_step,
+            loss=partial(compute_loss, loss=self.loss, weighted=self.weighted),
+            clip=self.experiment.schedule.gradient_clip,
+            strategy=self.trainer.strategy,
+        )
+        losses: list[Tensor] = []
+        with torch.autocast(self.device.type, enabled=False):  # Lightning's spans the chunk; only forward wants it
+            for batch in batches:
+                losses.append(steps.take(batch))
+                self.tell_step(len(self.train_losses) + len(losses))
+        self.train_losses += losses
+        self._count_steps(len(losses))
+        if self.trainer.progress_bar_callback is not None:
+            self.log("train/loss", torch.stack(losses).mean(), logger=False, prog_bar=True, batch_size=1)
+
+    def _count_steps(self, count: int) -> None:
+        """Tell Lightning, whose `global_step` is what checkpoints and the history go by."""
+        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        for tracker in (progress.total, progress.current):
+            tracker.ready += count
+            tracker.completed += count
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the predictions; they are judged together at the end of the epoch."""
@@ -95,19 +120,25 @@ class Learner(lightning.LightningModule):
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
 
 
-def compute_loss(output: Tensor, batch: Batch, *, loss: Loss) -> Tensor:
+def _ignore(_: int) -> None:
+    pass
+
+
+def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) -> Tensor:
     """Mean over rows (by weight) and over the members of an ensemble.
 
     Args:
         output: `[B, out]` or `[B, k, out]`.
         batch: its target is standardised for a regression.
         loss: of each row.
+        weighted: False: each weight is 1, which gives the same number sooner.
     """
-    num_rows, num_outputs = output.shape[0], output.shape[-1]
-    members = output.reshape(num_rows, -1, num_outputs)
-    target = batch.target[:, None].expand(-1, members.shape[1])
-    each = loss(members.flatten(0, 1), target.flatten()).view_as(target)
-    return (each.mean(dim=1) * batch.weight).sum() / batch.weight.sum().clamp(min=EPSILON)
+    if output.ndim == 2:  # noqa: PLR2004 - see the shapes
+        each = loss(output, batch.target)
+    else:
+        targets = batch.target[:, None].expand(-1, output.shape[1])
+        each = loss(output.flatten(0, 1), targets.flatten()).view_as(targets).mean(dim=1)
+    return (each * batch.weight).sum() / batch.weight.sum().clamp(min=EPSILON) if weighted else each.mean()
 
 
 def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Protocol
 
 import torch
@@ -22,9 +23,13 @@ class Clock(Protocol):
     def global_rank(self) -> int:
         """Number of this process, from 0."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+
 
 class BatchLoader:
-    """Iterate over the rows in batches.
+    """Iterate over the rows in batches, on the device of the network.
 
     The order of an epoch depends on seed and epoch alone, so that a resumed run sees the same batches. Across
     processes, `batch_size` is that of all together, and each process takes every `num_processes`-th row of a batch.
@@ -36,6 +41,7 @@ class BatchLoader:
         *,
         batch_size: int,
         shuffle_seed: int | None,
+        max_batches: int | None,
         max_steps: int | None,
         num_processes: int,
         clock: Clock,
@@ -43,6 +49,7 @@ class BatchLoader:
         self.rows = rows
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed  # None: the rows' own order
+        self.max_batches = max_batches  # of an epoch; None: all
         self.max_steps = max_steps  # over all epochs; None: as many as there are
         self.num_processes = num_processes
         self.clock = clock
@@ -50,16 +57,21 @@ class BatchLoader:
     def __len__(self) -> int:
         """Number of batches in this epoch; the last one ends where `max_steps` does."""
         whole = math.ceil(len(self.rows.target) / self.batch_size)
-        return (
-            whole if self.max_steps is None else max(0, min(whole, self.max_steps - self.clock.current_epoch * whole))
-        )
+        if self.max_batches is not None:
+            whole = min(whole, self.max_batches)
+        if self.max_steps is not None:
+            return max(0, min(whole, self.max_steps - self.clock.current_epoch * whole))
+        return whole
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
-        order = self._order()
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            index = order[start : start + self.batch_size][self.clock.global_rank :: self.num_processes]
-            yield Batch(*(tensor.index_select(0, index) for tensor in self.rows))
+        device, rank = self.clock.device, self.clock.global_rank
+        rows = self.rows = _place(self.rows, device)
+        placed = rows.target.device == device
+        for index in islice(self._order().to(rows.target.device).split(self.batch_size), len(self)):
+            own = index if self.num_processes == 1 else index[rank :: self.num_processes]
+            batch = Batch(*[tensor.index_select(0, own) for tensor in rows])
+            yield batch if placed else Batch(*[tensor.to(device) for tensor in batch])
 
     def _order(self) -> torch.Tensor:
         num_rows = len(self.rows.target)
@@ -67,3 +79,33 @@ class BatchLoader:
             return torch.arange(num_rows)
         generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.clock.current_epoch)
         return torch.randperm(num_rows, generator=generator)
+
+
+class ChunkLoader:
+    """Iterate over chunks of batches: what Lightning does around a step, it does once a chunk.
+
+    A chunk is an iterator, which slices each batch when its turn comes; it ends with the epoch at the latest.
+    """
+
+    def __init__(self, batches: BatchLoader, *, chunk_size: int) -> None:
+        self.batches = batches
+        self.chunk_size = chunk_size
+
+    def __len__(self) -> int:
+        """Number of chunks in this epoch."""
+        return math.ceil(len(self.batches) / self.chunk_size)
+
+    def __iter__(self) -> Iterator[Iterator[Batch]]:
+        """One epoch. A chunk must be used up before the next is taken."""
+        batches = iter(self.batches)
+        for _ in range(len(self)):
+            yield islice(batches, self.chunk_size)
+
+
+def _place(rows: Batch, device: torch.device) -> Batch:
+    """The rows on the device, so that no batch has to travel; where they would fill half of a GPU, as they are."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        if sum(tensor.nbytes for tensor in rows if tensor.device != device) > free // 2:
+            return rows
+    return Batch(*(tensor.to(device) for tensor in rows))

@@ -24,10 +24,12 @@ from treadle.schema import Batch, TreadleError, find_metric
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
-from treadle.training.loader import BatchLoader
+from treadle.training.loader import BatchLoader, ChunkLoader
 from treadle.training.progress import make_progress
 
-VALID_CHUNK = 16_384  # rows of a validation batch; it does not change the numbers
+# Neither changes the numbers.
+CHUNK_STEPS = 256  # of training, in one step of Lightning's, whose own half millisecond is then hardly there
+VALID_ROWS = 16_384  # of a validation batch
 
 
 def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog) -> None:
@@ -154,7 +156,7 @@ def fit(
         network,
         experiment=experiment,
         num_steps=num_steps,
-        steps_per_epoch=per_epoch,
+        weighted=bool((rows["train"].weight != 1).any()),
         target_mean=target[0],
         target_scale=target[1],
     )
@@ -163,10 +165,8 @@ def fit(
     last = checkpoints / "last.ckpt"
     trainer.fit(
         learner,
-        train_dataloaders=_make_loader(
-            rows["train"], experiment, learner, batch_size=schedule.batch_size, shuffle=True
-        ),
-        val_dataloaders=_make_loader(rows["valid"], experiment, learner, batch_size=VALID_CHUNK, shuffle=False),
+        train_dataloaders=_make_train_loader(rows["train"], experiment, learner),
+        val_dataloaders=_make_valid_loader(rows["valid"], experiment, learner),
         ckpt_path=str(last) if last.is_file() else None,
         weights_only=True,
     )
@@ -203,14 +203,28 @@ def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
     return checkpoints
 
 
-def _make_loader(
-    rows: Batch, experiment: Experiment, learner: Learner, *, batch_size: int, shuffle: bool
-) -> BatchLoader:
+def _make_train_loader(rows: Batch, experiment: Experiment, learner: Learner) -> ChunkLoader:
+    num_processes = _count_processes(experiment)
+    batches = BatchLoader(
+        rows,
+        batch_size=experiment.schedule.batch_size,
+        shuffle_seed=experiment.seed,
+        max_batches=experiment.trainer.limit_batches,
+        max_steps=experiment.schedule.max_steps,
+        num_processes=num_processes,
+        clock=learner,
+    )
+    # Several processes agree on the network's buffers once a step of Lightning's.
+    return ChunkLoader(batches, chunk_size=CHUNK_STEPS if num_processes == 1 else 1)
+
+
+def _make_valid_loader(rows: Batch, experiment: Experiment, learner: Learner) -> BatchLoader:
     return BatchLoader(
         rows,
-        batch_size=batch_size,
-        shuffle_seed=experiment.seed if shuffle else None,
-        max_steps=experiment.schedule.max_steps if shuffle else None,
+        batch_size=VALID_ROWS,
+        shuffle_seed=None,
+        max_batches=experiment.trainer.limit_batches,
+        max_steps=None,
         num_processes=_count_processes(experiment),
         clock=learner,
     )
@@ -224,7 +238,7 @@ def _count_processes(experiment: Experiment) -> int:
 
 
 def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback], *, num_epochs: int) -> lightning.Trainer:
-    trainer, schedule = experiment.trainer, experiment.schedule
+    trainer = experiment.trainer
     progress = make_progress()
     _quiet_lightning()
     return lightning.Trainer(
@@ -234,9 +248,6 @@ def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback], *
         num_nodes=trainer.num_nodes,
         precision=trainer.precision,
         max_epochs=num_epochs,
-        gradient_clip_val=schedule.gradient_clip,
-        limit_train_batches=trainer.limit_batches,
-        limit_val_batches=trainer.limit_batches,
         use_distributed_sampler=False,  # the loader knows its own share
         num_sanity_val_steps=0,
         logger=False,  # `History` is the record; W&B listens to it
@@ -252,6 +263,8 @@ def _quiet_lightning() -> None:
     os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    # It takes chunks for steps; a checkpoint is written at the end of an epoch, and nowhere else.
+    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 

@@ -1,0 +1,100 @@
+"""Steps of training as a loop written by hand takes them: nothing beside the mathematics in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
+from typing import cast
+
+import torch
+from pytorch_lightning.plugins import MixedPrecision
+from pytorch_lightning.strategies import Strategy
+from torch import Tensor, nn
+from torch.optim import LBFGS, Optimizer
+
+from treadle.schema import Batch
+from treadle.training.schedules import Factor
+
+
+class Steps:
+    """Takes one step after another.
+
+    Args:
+        network: whose weights change.
+        optimizer: of its parameters.
+        factor: of the rate of each step.
+        done: steps before the first one.
+        loss: of the network's output for a batch.
+        clip: L2 norm of all gradients together at most; None: not clipped.
+        strategy: Lightning's, which knows precision and processes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        optimizer: Optimizer,
+        factor: Factor,
+        done: int,
+        loss: Callable[[Tensor, Batch], Tensor],
+        clip: float | None,
+        strategy: Strategy,
+    ) -> None:
+        self.network = network
+        self.optimizer = optimizer
+        self.factor = factor
+        self.done = done
+        self.loss = loss
+        self.clip = clip
+        self.strategy = strategy
+        precision = strategy.precision_plugin
+        self.forward_context = precision.forward_context if isinstance(precision, MixedPrecision) else nullcontext
+        self.scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+    def take(self, batch: Batch) -> Tensor:
+        """Change the weights, and return the loss before."""
+        if self.scaler is not None:
+            loss = self._take_scaled(batch)
+        elif isinstance(self.optimizer, LBFGS):  # looks at the loss several times in a step
+            loss = cast("Tensor", self.optimizer.step(partial(self._differentiate, batch)))
+        else:
+            loss = self._differentiate(batch)
+            self.optimizer.step()
+        self.done += 1
+        set_rates(self.optimizer, self.factor(self.done))
+        return loss
+
+    def _differentiate(self, batch: Batch) -> Tensor:
+        """The loss of a batch; its gradients are left in the parameters."""
+        loss = self._run(batch)
+        loss.backward()
+        if self.clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        return loss.detach()
+
+    def _take_scaled(self, batch: Batch) -> Tensor:
+        """As the other road, with the small gradients of half precision kept from vanishing."""
+        assert self.scaler is not None
+        loss = self._run(batch)
+        self.scaler.scale(loss).backward()
+        if self.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss.detach()
+
+    def _run(self, batch: Batch) -> Tensor:
+        with self.forward_context():
+            loss = self.loss(self.network(batch.numeric, batch.ids), batch)
+        self.optimizer.zero_grad()
+        self.strategy.pre_backward(loss)  # processes wait for each other's gradients
+        return loss
+
+
+def set_rates(optimizer: Optimizer, factor: float) -> None:
+    """Set each group's learning rate to a multiple of its configured one."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
