@@ -1,10 +1,15 @@
+import os
+import pty
+import subprocess
+import sys
+from contextlib import suppress
 from itertools import chain
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from runs import find_run, run_quick
+from runs import QUICK, find_run, run_quick
 from treadle.schema import Batch
 from treadle.training.history import read_history
 from treadle.training.learner import compute_loss
@@ -191,3 +196,21 @@ def test_two_processes_train_what_one_trains(project):
         assert a["step"] == b["step"]
         assert a["valid/loss"] == pytest.approx(b["valid/loss"], rel=1e-3)
         assert a["train/loss"] == pytest.approx(b["train/loss"], rel=0.05)
+
+
+@pytest.mark.slow
+def test_the_bar_in_a_terminal_counts_steps_and_shows_the_loss(project):
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "160", "LINES": "40"}
+    command = [sys.executable, "-m", "treadle", "train", *QUICK, "tracker=disabled"]
+    process = subprocess.Popen(command, stdout=slave, stderr=slave, env=environment)
+    os.close(slave)
+    seen = ""
+    with suppress(OSError):  # how a terminal ends
+        while part := os.read(master, 65536):
+            seen += part.decode(errors="replace")
+    os.close(master)
+
+    assert process.wait() == 0
+    assert "13/13" in seen
+    assert "train/loss: 0." in seen
