@@ -98,7 +98,7 @@ def main() -> None:
             found = judge(name, TABLES[name], options.data, options.keep or Path(temporary))
             show(found)
             ratios[name] = {key: value for key, value in found.items() if key.startswith("/")}
-    print(json.dumps({"metric of the made project": ratios}))
+    print(json.dumps({"ratios": ratios}))
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ def main() -> None:
                 repeats = 1 if options.quick else 5
                 found = measure(folder, name=name, num_rows=num_rows, repeats=repeats, path=options.pandas)
                 ratios[name] = found
-    print(json.dumps(ratios))
+    print(json.dumps({"ratios": ratios}))
 
 
 if __name__ == "__main__":

@@ -296,7 +296,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     print(f"{'network':<22} {'loop':<8} {'a step':>13} {'speed':>19}")
     speeds = {name: measure(name, repeats=3 if options.quick else 11) for name in options.only}
-    print(json.dumps({"speed, times as fast; losses": speeds}))
+    print(json.dumps({"ratios": speeds}))
 
 
 if __name__ == "__main__":
