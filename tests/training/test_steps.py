@@ -15,6 +15,7 @@ from treadle.schema import Batch
 from treadle.training import train
 from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
+from treadle.training.losses import TaskLoss
 from treadle.training.schedules import cosine
 from treadle.training.steps import Steps
 
@@ -55,7 +56,7 @@ def make_steps(network, optimizer, *, clip=1.0, precision=None):
         optimizer=optimizer,
         factor=cosine(num_steps=30, warmup=0.0, final_factor=0.0),
         done=0,
-        loss=lambda output, batch: compute_loss(output, batch, task="regression", weighted=False),
+        loss=lambda output, batch: compute_loss(output, batch, loss=TaskLoss(task="regression"), weighted=False),
         clip=clip,
         strategy=SingleDeviceStrategy(device="cpu", precision_plugin=precision),
     )
