@@ -7,7 +7,8 @@ The job, on the flights of New York (data/nycflights13) and on ten times as many
 flights, planes and weather, look the plane up by its tail number and the weather by airport and hour, leave out flights
 without an arrival, split by time, write the three splits as Parquet; then fill gaps by the median and standardise 16
 numbers, turn 4 texts into ids, fitted on the training split, and write the arrays of training and validation. Both
-sides read the same files and write the same columns; that numbers and counts of ids agree is checked.
+sides read the same files and write the same columns; that the number of rows and the sums of the numbers agree is
+checked.
 
 It is simpler than experiment=flights: no lookup as of a moment, no history, no quantiles, which pandas has no equal
 for. Treadle does more for it: it holds the contract of the tables (types, missing values, the unique keys of the
