@@ -69,10 +69,6 @@ class Composed:
         """Where values come from: each place that sets a key, or selects an option."""
         return Origins(self.sources, self.overrides, list_options(self.root).keys(), self.root)
 
-    def locate_all(self, key: str) -> list[Place]:
-        """Every place that sets `key`, the one that wins last."""
-        return [setting.place for setting in self.origins.trace(key)]
-
 
 def find_conf(root: Path) -> Path:
     """The project's own `conf/`, else the one that ships with Treadle."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -160,8 +160,3 @@ def _use(profile: Profile, values: pl.Series, reason: str) -> Choice:
             profile, "spiky", "; ".join(filter(None, [reason, f"{counts.row(0)[0]} in {spike:.0%} of the rows"]))
         )
     return Choice(profile, "number", reason)
-
-
-def list_role(choices: Iterable[Choice], role: Role) -> list[str]:
-    """The columns of a role."""
-    return [choice.profile.name for choice in choices if choice.role == role]
