@@ -107,7 +107,8 @@ def test_a_command_gives_the_same_numbers_to_the_last_digit(repo):
 
     (folder,) = (path.parent for path in repo.folder.glob("runs/*/stages.json"))
     assert json.loads((folder / "evaluation" / "metrics.json").read_text()) == repo.metrics()
-    for name in ("metrics.csv", "evaluation/predictions.parquet", "evaluation/plots/calibration.csv"):
+    evaluation = ("predictions.parquet", "plots/calibration.csv")
+    for name in ("metrics.csv", "model/best.ckpt", *(f"evaluation/{file}" for file in evaluation)):
         assert (folder / name).read_bytes() == (repo.folder / "artifacts" / name).read_bytes()
 
 

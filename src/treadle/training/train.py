@@ -278,7 +278,8 @@ def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, mo
     own = {name: value for name, value in saved["state_dict"].items() if name.startswith("network.")}
     weights = {name.removeprefix("network."): value for name, value in own.items()}
     model.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(checkpoints / "best.ckpt", model / "best.ckpt")
+    # Without what the callbacks remember: paths of this machine, which would make two equal trainings differ.
+    torch.save({**saved, "callbacks": {}}, model / "best.ckpt")
     summary = {
         "best_epoch": saved["epoch"] + 1,
         "num_epochs": len(rows),
