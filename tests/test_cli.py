@@ -1,7 +1,7 @@
 import pytest
 
 from runs import treadle
-from treadle.cli import _build_parser
+from treadle.arguments import build_parser
 from treadle.completion.verbs import list_verbs
 
 
@@ -10,7 +10,7 @@ def test_help_names_every_verb(capsys):
         treadle("--help")
 
     out = capsys.readouterr().out
-    assert all(verb in out for verb in list_verbs(_build_parser()))
+    assert all(verb in out for verb in list_verbs(build_parser()))
 
 
 def test_cfg_job_prints_the_composition_and_runs_nothing(project, capsys):

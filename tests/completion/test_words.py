@@ -8,13 +8,13 @@ import time
 
 import pytest
 
-from treadle.cli import _build_parser
+from treadle.arguments import build_parser
 from treadle.completion.verbs import FILES, complete, list_verbs
 
 
 @pytest.fixture
 def offer(project):
-    return lambda *words: complete(list(words), root=project, parser=_build_parser())
+    return lambda *words: complete(list(words), root=project, parser=build_parser())
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def runs(project):
 
 
 def test_every_verb_is_offered_and_nothing_else(offer):
-    assert offer("") == list(list_verbs(_build_parser()))
+    assert offer("") == list(list_verbs(build_parser()))
     assert {"check", "run", "diff", "lineage", "completion"} <= set(offer(""))
     assert offer("tr") == ["train"]
     assert offer("frobnicate", "") == []

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from runs import treadle
-from treadle.cli import _build_parser
+from treadle.arguments import build_parser
 from treadle.completion.verbs import complete
 from treadle.experiment import compose as composition
 from treadle.experiment.history import read_file
@@ -350,6 +350,6 @@ def test_the_schemas_are_no_group_and_no_configuration(project):
 
     assert ".schema" not in composition.list_options(project)
     assert lint(project / "conf", options=composition.list_options(project), root=project) == []
-    assert not any(".schema" in word for word in complete(["run", ""], root=project, parser=_build_parser()))
+    assert not any(".schema" in word for word in complete(["run", ""], root=project, parser=build_parser()))
     shutil.rmtree(project / "conf" / ".schema")
     assert treadle("check") == 0
