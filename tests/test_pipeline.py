@@ -287,6 +287,20 @@ def test_a_stage_in_a_folder_takes_no_overrides(finished, capsys):
     assert "exclude each other" in capsys.readouterr().err
 
 
+def test_a_run_takes_no_other_configuration(finished, project, capsys):
+    before = read_metrics(finished)
+    other = project / "other.yaml"
+    text = (finished / "resolved.yaml").read_text()
+    assert "threshold: 0.5" in text
+    other.write_text(text.replace("threshold: 0.5", "threshold: 0.4"))
+
+    assert treadle("evaluate", "--folder", str(finished), "--resolved", str(other)) == 2
+
+    assert "a run with a configuration of its own" in capsys.readouterr().err
+    assert read_metrics(finished) == before
+    assert (finished / "resolved.yaml").read_text() == text
+
+
 # --- a class of one's own --------------------------------------------------------------------------------
 
 WIDE = """

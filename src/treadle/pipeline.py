@@ -26,6 +26,7 @@ from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import STAGES, Stage, get_stage, name_run, sign_stages
 from treadle.provenance import write_provenance
+from treadle.schema import TreadleError
 from treadle.tracking import Tracking, track
 
 State = Literal["ran", "shared", "unchanged"]
@@ -182,8 +183,13 @@ def foresee_stage(name: str, *, values: dict[str, Any], folder: Path, root: Path
 
 
 def run_stage(name: str, *, resolved_file: Path, folder: Path, root: Path, say: Say) -> Run:
-    """Run one stage as DVC orders it: what it reads lies in `folder`, what it writes DVC keeps."""
+    """Run one stage as DVC orders it: what it reads lies in `folder`, what it writes DVC keeps.
+
+    Raises:
+        TreadleError: the folder is a command's run, and the configuration is not its own.
+    """
     experiment, values = resolved.read(resolved_file)
+    _require_own(folder, values)
     signatures = sign_stages(values, root=root, memory=root / RUNS / _CACHE / "files.json")
     current = Run(experiment, values, signatures, folder, root)
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,9 +200,20 @@ def run_stage(name: str, *, resolved_file: Path, folder: Path, root: Path, say: 
             seconds = _execute(current, get_stage(name), tracking, say)
             if name in _TRACKED:
                 _TRACKED[name](folder, tracking.get())
+        if (folder / _RECORD).is_file():
+            _record(folder, get_stage(name), signatures[name])
     say(f"{name:<10} done in {seconds:.1f} s")
     current.states[name] = "ran"
     return current
+
+
+def _require_own(folder: Path, values: dict[str, Any]) -> None:
+    """A run says in one file what all of its outputs came from."""
+    if (folder / _RECORD).is_file() and resolved.read_values(folder / resolved.FILE) != values:
+        raise TreadleError(
+            f"--resolved: {folder} is a run with a configuration of its own; "
+            "name another --folder, or run the other configuration by `treadle run`"
+        )
 
 
 # --- one stage ----------------------------------------------------------------------------------------
