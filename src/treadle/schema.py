@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import Field
 
@@ -85,3 +85,11 @@ class Batch(NamedTuple):
     ids: Tensor  # [B, C] int64; 0 is "unknown"
     target: Tensor  # [B] float32 (binary, regression) or int64 (multiclass)
     weight: Tensor  # [B] float32
+
+
+@runtime_checkable
+class FitsInputs(Protocol):
+    """A network that learns something of the training rows before the first step, and keeps it in its state."""
+
+    def fit_inputs(self, numeric: Tensor) -> None:
+        """Learn from the numbers `[M, N]` of the training rows."""

@@ -271,6 +271,9 @@ def test_what_other_files_may_complete_is_allowed(project, file, old, new):
         (OnlyWith("a", "on", ("b",)), {"a": "on", "b": None}, "b"),
         (OnlyWith("a", "on", ("b",)), {"a": "on", "b": 1}, None),
         (OnlyWith("a", "on", ("b",)), {"a": "${c}", "b": 1}, None),
+        (OnlyWith("a", ("on", "half"), ("b",)), {"a": "off", "b": 1}, "b"),
+        (OnlyWith("a", ("on", "half"), ("b",)), {"a": "half", "b": None}, "b"),
+        (OnlyWith("a", ("on", "half"), ("b",)), {"a": "half", "b": 1}, None),
     ],
 )
 def test_a_rule_between_arguments_is_of_one_mind_with_its_schema(rule, values, place):

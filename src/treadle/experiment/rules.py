@@ -45,22 +45,32 @@ class Together:
 
 @dataclass(frozen=True)
 class OnlyWith:
-    """These arguments are read when, and only when, `name` has that value; else they are null."""
+    """These arguments are read when, and only when, `name` has that value, or one of a tuple; else they are null."""
 
     name: str
     value: Any
     names: tuple[str, ...]
 
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """Those with which the arguments are read."""
+        return self.value if isinstance(self.value, tuple) else (self.value,)
+
+    @property
+    def condition(self) -> str:
+        """The same in words."""
+        return " or ".join(f"{self.name}={value}" for value in self.values)
+
     def find(self, values: Mapping[str, Any]) -> Iterator[Finding]:
         """Each breach."""
-        wanted = values.get(self.name) == self.value
+        wanted = values.get(self.name) in self.values
         for name in self.names:
             given = _is_given(values.get(name))
             if wanted and not given:
-                yield name, f"is needed with {self.name}={self.value}", f"give {name} a value"
+                yield name, f"is needed with {self.condition}", f"give {name} a value"
             elif given and not wanted:
-                rule = f"is read with {self.name}={self.value} only; here {self.name} is {values.get(self.name)!r}"
-                yield name, rule, f"set {name} to null, or {self.name} to {self.value}"
+                rule = f"is read with {self.condition} only; here {self.name} is {values.get(self.name)!r}"
+                yield name, rule, f"set {name} to null, or {self.name} to {' or '.join(map(str, self.values))}"
 
 
 Rule = Exclusive | Together | OnlyWith

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from treadle.models.categories import CategoryEmbeddings
+from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction, Positive
 
 
@@ -151,7 +152,7 @@ class _FeedForward(nn.Sequential):
         inner = (
             [nn.Linear(width, 2 * hidden), _ReGlu()] if activation == "reglu" else [nn.Linear(width, hidden), nn.ReLU()]
         )
-        drop = [nn.Dropout(dropout)] if dropout > 0 else []
+        drop = [Dropout(dropout)] if dropout > 0 else []
         super().__init__(nn.LayerNorm(width), *inner, *drop, nn.Linear(hidden, width))
 
 

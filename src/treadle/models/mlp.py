@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.models.categories import CategoryEmbeddings
+from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction
 
 
@@ -57,5 +58,5 @@ def make_layers(num_inputs: int, *, num_layers: int, width: int, dropout: float)
     for index in range(num_layers):
         layers += [nn.Linear(num_inputs if index == 0 else width, width), nn.ReLU()]
         if dropout > 0:
-            layers.append(nn.Dropout(dropout))
+            layers.append(Dropout(dropout))
     return nn.Sequential(*layers)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.models.categories import CategoryEmbeddings
+from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction, Positive
 
 
@@ -61,7 +62,7 @@ class ResNet(nn.Module):
 
 class _Block(nn.Sequential):
     def __init__(self, *, width: int, hidden: int, dropout: float) -> None:
-        drop = [nn.Dropout(dropout)] if dropout > 0 else []
+        drop = [Dropout(dropout)] if dropout > 0 else []
         super().__init__(
             nn.LayerNorm(width), nn.Linear(width, hidden), nn.ReLU(), *drop, nn.Linear(hidden, width), *drop
         )

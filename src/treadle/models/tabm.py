@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import tabm
 import torch
+from pydantic import Field
 from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
 from treadle.experiment.rules import OnlyWith
+from treadle.models.dropout import Dropout
+from treadle.models.piecewise import PiecewiseEmbeddings
 from treadle.schema import Count, Fraction, Positive
 
 
@@ -31,9 +34,11 @@ class TabM(nn.Module):
         dropout: share of units that a step of training sets to 0.
         arch_type: `tabm`: every layer has adapters of its members; `tabm-mini`: the first alone; `tabm-packed`: members
             share no weights.
-        numeric_embedding: `periodic`: sines and cosines of learned frequencies; `none`: numbers as they are.
+        numeric_embedding: `periodic`: sines and cosines of learned frequencies; `piecewise`: straight lines between
+            quantiles of the training rows; `none`: numbers as they are.
         num_frequencies: frequencies of each number.
         frequency_scale: standard deviation of the first frequencies: small means smooth functions first.
+        num_bins: bins of each number at most, between as many quantiles.
         numeric_embedding_dim: numbers that stand for a number.
 
     Source: "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", arXiv 2410.24210; library
@@ -41,7 +46,9 @@ class TabM(nn.Module):
     """
 
     RULES = (
-        OnlyWith("numeric_embedding", "periodic", ("num_frequencies", "frequency_scale", "numeric_embedding_dim")),
+        OnlyWith("numeric_embedding", "periodic", ("num_frequencies", "frequency_scale")),
+        OnlyWith("numeric_embedding", "piecewise", ("num_bins",)),
+        OnlyWith("numeric_embedding", ("periodic", "piecewise"), ("numeric_embedding_dim",)),
     )
 
     def __init__(
@@ -55,9 +62,10 @@ class TabM(nn.Module):
         width: Count,
         dropout: Fraction,
         arch_type: Literal["tabm", "tabm-mini", "tabm-packed"],
-        numeric_embedding: Literal["none", "periodic"],
+        numeric_embedding: Literal["none", "periodic", "piecewise"],
         num_frequencies: Count | None,
         frequency_scale: Positive | None,
+        num_bins: Annotated[int, Field(ge=2)] | None,
         numeric_embedding_dim: Count | None,
     ) -> None:
         super().__init__()
@@ -70,6 +78,12 @@ class TabM(nn.Module):
                 n_frequencies=num_frequencies,
                 frequency_init_scale=frequency_scale,
                 lite=True,
+            )
+        elif numeric_embedding == "piecewise" and num_numeric:
+            assert num_bins is not None, "RULES hold them together"
+            assert numeric_embedding_dim is not None, "RULES hold them together"
+            embeddings = PiecewiseEmbeddings(
+                num_numeric=num_numeric, num_bins=num_bins, embedding_dim=numeric_embedding_dim
             )
         self.num_categories = len(cardinalities)
         self.net = tabm.TabM.make(
@@ -85,8 +99,12 @@ class TabM(nn.Module):
         )
         if cardinalities:
             self.net.cat_module = nn.Sequential(self.net.cat_module, _AsFloat())
-        if dropout == 0:
-            _drop_dropout(self.net)
+        _set_dropout(self.net, dropout)
+
+    def fit_inputs(self, numeric: Tensor) -> None:
+        """Learn from the training rows `[M, N]` what does not change while weights do: where bins lie."""
+        if isinstance(self.net.num_module, PiecewiseEmbeddings):
+            self.net.num_module.fit(numeric)
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """Every member's output."""
@@ -100,10 +118,10 @@ class _AsFloat(nn.Module):
         return x.to(torch.float32)
 
 
-def _drop_dropout(module: nn.Module) -> None:
-    """Replace dropout of nothing, which is dear on a CPU."""
+def _set_dropout(module: nn.Module, dropout: float) -> None:
+    """Replace the library's dropout by a cheaper one, and dropout of nothing by nothing: it is dear, too."""
     for name, child in module.named_children():
         if isinstance(child, nn.Dropout):
-            setattr(module, name, nn.Identity())
+            setattr(module, name, Dropout(dropout) if dropout > 0 else nn.Identity())
         else:
-            _drop_dropout(child)
+            _set_dropout(child, dropout)

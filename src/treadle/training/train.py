@@ -20,7 +20,7 @@ from treadle.bundle import Bundle, build_network
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import load_batch
 from treadle.features.featurizer import Featurizer
-from treadle.schema import Batch, TreadleError, find_metric
+from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
@@ -57,6 +57,8 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         cardinalities=list(inputs["ids"].values()),
         num_classes=len(inputs["classes"]),
     )
+    if isinstance(network, FitsInputs):
+        network.fit_inputs(rows["train"].numeric)
     rows = {split: batch._replace(target=_standardize(batch.target, mean, scale)) for split, batch in rows.items()}
     best = _fit(network, rows, experiment, (mean, scale), folder=folder, signature=signature, log=log)
     network.load_state_dict(best)

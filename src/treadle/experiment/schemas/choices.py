@@ -91,14 +91,14 @@ def _make_rule(rule: Rule) -> Iterator[Schema]:
             for name in names:
                 others = {other: _refuse_absent(said) for other in names if other != name}
                 yield {"if": _given(name), "then": {"properties": others}}
-        case OnlyWith(name=name, value=value, names=names):
-            need, refuse = f"is needed with {name}={value}", f"is read with {name}={value} only"
+        case OnlyWith(name=name, names=names):
+            need, refuse = f"is needed with {rule.condition}", f"is read with {rule.condition} only"
             yield {
-                "if": _has(name, {"const": value}),
+                "if": _has(name, {"enum": list(rule.values)}),
                 "then": {"properties": {other: _refuse_absent(need) for other in names}},
             }
             yield {
-                "if": _has(name, {"not": {"anyOf": [{"const": value}, OPEN_TEXT]}}),
+                "if": _has(name, {"not": {"anyOf": [{"enum": list(rule.values)}, OPEN_TEXT]}}),
                 "then": {"properties": {other: _refuse_given(refuse) for other in names}},
             }
 
