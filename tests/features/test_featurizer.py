@@ -1,11 +1,13 @@
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer
+from treadle.features.fitted import CELLS
 from treadle.schema import TreadleError
 
 TARGETS = ["treadle.features."]
@@ -43,6 +45,21 @@ def test_fitting_returns_what_applying_gives(featurizer):
     fitted = again.fit(ROWS)
 
     assert all(torch.equal(a, b) for a, b in zip(fitted, featurizer(ROWS), strict=True))
+
+
+def test_many_rows_give_what_each_gives_alone(featurizer):
+    rows = ROWS[np.arange(CELLS) % 4]
+
+    inputs = featurizer(rows)
+
+    assert torch.equal(inputs.numeric, featurizer(ROWS).numeric.repeat(CELLS // 4, 1))
+    assert inputs.numeric.is_contiguous()
+    assert all(torch.equal(a, b) for a, b in zip(make(**both(featurizer)).fit(rows), inputs, strict=True))
+
+
+def both(featurizer):
+    spec = featurizer.spec.model_dump()
+    return {"derive": spec["derive"], **spec["blocks"]}
 
 
 def test_saved_and_loaded_it_gives_the_same_bits(featurizer, tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from runs import treadle
 from treadle.features.categories import Hashing, Vocabulary
+from treadle.features.fitted import CELLS, overwrite
 from treadle.features.transforms import Cyclic, Impute, PiecewiseLinear, Quantile, Standardize
 
 NAN = math.nan
@@ -85,6 +86,41 @@ def test_impute_fills_and_tells_where():
     assert impute(column(NAN, 5.0)).tolist() == [[3.0, 1.0], [5.0, 0.0]]
 
 
+@pytest.mark.parametrize("indicator", [True, False])
+def test_many_rows_are_overwritten_by_what_a_step_makes_of_them(indicator):
+    rows = torch.randn(CELLS, 2, generator=torch.Generator().manual_seed(0))
+    rows[::7, 1] = NAN
+    impute = Impute(columns=["a", "b"], strategy="mean", indicator=indicator)
+    impute.fit(rows)
+    wanted = impute(rows)
+
+    made = overwrite(rows, step=impute)
+
+    assert torch.equal(made, wanted)
+    assert (made.data_ptr() == rows.data_ptr()) is not indicator
+
+
+@pytest.mark.parametrize("num_rows", [4, 5, CELLS // 2 + 1])
+def test_the_median_is_the_lower_one_of_the_values_that_are_there(num_rows):
+    rows = torch.randn(num_rows, 2, generator=torch.Generator().manual_seed(0))
+    rows[: num_rows // 2, 0] = NAN
+    impute = Impute(columns=["a", "b"], strategy="median", indicator=False)
+
+    impute.fit(rows)
+
+    assert torch.equal(impute.center, rows.nanmedian(dim=0).values)
+
+
+def test_what_was_learned_does_not_change_with_the_rows():
+    transform = Standardize(columns=["a"])
+    rows = torch.ones(3, 1)
+
+    transform.learn(mean=rows[0])
+    rows.zero_()
+
+    assert transform.mean.tolist() == [1.0]
+
+
 def test_impute_adds_no_indicator_where_nothing_was_missing():
     impute = Impute(columns=["a"], strategy="mean", indicator=True)
 
@@ -103,6 +139,18 @@ def test_standardize_gives_mean_0_and_deviation_1_of_the_values_that_are_there()
     assert scaled[-5:].isnan().all()
     assert abs(scaled[:-5].mean()) < 1e-4
     assert scaled[:-5].std(correction=0) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_standardize_learns_from_many_rows_in_double_precision():
+    rows = torch.randn(CELLS, 2, generator=torch.Generator().manual_seed(0)) + 1e3
+    rows[:5, 1] = NAN
+    standardize = Standardize(columns=["a", "b"])
+
+    standardize.fit(rows)
+
+    exact = rows.double()
+    assert torch.equal(standardize.mean, exact.nanmean(dim=0).float())
+    assert standardize.scale[1].item() == pytest.approx(exact[5:, 1].std(correction=0).item(), rel=1e-6)
 
 
 def test_quantile_makes_a_skewed_column_normal():

@@ -23,6 +23,7 @@ def featurize(features: Features, *, task: Task, targets: Sequence[str], example
     Raises:
         TreadleError: a step or an expression does not fit the columns; nothing is written then.
     """
+    torch.set_num_threads(1)  # more gain nothing here, and cost much where the machine is busy
     frames = {split: pl.read_parquet(examples / f"{split}.parquet") for split in ("train", "valid")}
     featurizer = Featurizer(features, targets=targets)
     fitted = featurizer.fit(frames["train"])

@@ -16,7 +16,7 @@ from treadle.experiment.build import build
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Block, Features
 from treadle.experiment.widen import to_expr
-from treadle.features.fitted import Chain, Encoder, Transform
+from treadle.features.fitted import Chain, Encoder, Transform, overwrite, split_rows, stack_rows
 from treadle.schema import TreadleError
 
 STATE_FILE = "featurizer.json"
@@ -89,7 +89,7 @@ class Featurizer(nn.Module):
         for step_name in steps:
             step = self._build_step(name, step_name, columns=columns)
             step.fit(values)
-            values, columns = step(values), step.outputs
+            values, columns = overwrite(values, step=step), step.outputs
             chain[step_name] = step
         if values.isnan().any():
             raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
@@ -100,12 +100,17 @@ class Featurizer(nn.Module):
     def forward(self, frame: pl.DataFrame) -> Inputs:
         """Tensors of the rows; what is missing, unknown or infinite has its declared place."""
         derived = self.derive(frame)
-        numeric = [
-            chain(_to_tensor(derived, self.spec.blocks[name].columns, key=f"features.blocks.{name}.columns"))
-            for name, chain in self._list_chains().items()
-        ]
+        chains = self._list_chains()
+        numeric = (
+            torch.cat([torch.empty(len(part), 0), *(self._run_chain(name, part) for name in chains)], dim=1)
+            for part in (derived[rows] for rows in split_rows(len(frame), num_columns=derived.width))
+        )
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]
-        return _join(numeric, ids, len(frame))
+        return _join([stack_rows(numeric, num_rows=len(frame))], ids, len(frame))
+
+    def _run_chain(self, name: str, derived: pl.DataFrame) -> Tensor:
+        columns = self.spec.blocks[name].columns
+        return cast("Tensor", self.chains[name](_to_tensor(derived, columns, key=f"features.blocks.{name}.columns")))
 
     def derive(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns that the blocks take, derived ones included."""
@@ -188,7 +193,11 @@ class Featurizer(nn.Module):
 
 def _join(numeric: list[Tensor], ids: list[Tensor], num_rows: int) -> Inputs:
     none = torch.empty(num_rows, 0)
-    return Inputs(torch.cat([none, *numeric], dim=1), torch.cat([none.long(), *ids], dim=1))
+    return Inputs(_put_beside(numeric, none), _put_beside(ids, none.long()))
+
+
+def _put_beside(blocks: list[Tensor], none: Tensor) -> Tensor:
+    return blocks[0] if len(blocks) == 1 else torch.cat([none, *blocks], dim=1)
 
 
 def _to_tensor(frame: pl.DataFrame, columns: Sequence[str], *, key: str) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, cast
 
 import polars as pl
 import torch
 from torch import Tensor, nn
+
+CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
 
 
 class Transform(nn.Module):
@@ -30,9 +33,9 @@ class Transform(nn.Module):
         """Learn from the training split, `[B, n]`."""
 
     def learn(self, **state: Tensor) -> None:
-        """Keep learned tensors under their names."""
+        """Keep copies of learned tensors under their names."""
         for name, value in state.items():
-            setattr(self, name, value)
+            setattr(self, name, value.clone())  # a view of the rows would change with them
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         # The sizes of buffers come from the data, so they are taken from the saved state.
@@ -88,3 +91,37 @@ class Encoder:
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Take what `get_state` gave."""
+
+
+def split_rows(num_rows: int, *, num_columns: int) -> Iterator[slice]:
+    """Consecutive rows, CELLS numbers at a time; one empty slice where there are no rows."""
+    step = max(1, CELLS // max(1, num_columns))
+    return (slice(start, min(start + step, num_rows)) for start in range(0, max(1, num_rows), step))
+
+
+def stack_rows(parts: Iterable[Tensor], *, num_rows: int, into: Tensor | None = None) -> Tensor:
+    """Consecutive parts `[b, m]` as one tensor `[num_rows, m]`.
+
+    Args:
+        parts: at least one.
+        num_rows: of all parts.
+        into: memory that is taken where shape and type fit.
+    """
+    rest = iter(parts)
+    first = next(rest)
+    if len(first) == num_rows:
+        return first
+    fits = into is not None and (into.shape[1:], into.dtype) == (first.shape[1:], first.dtype)
+    stacked = into if into is not None and fits else first.new_empty(num_rows, *first.shape[1:])
+    start = 0
+    for part in chain([first], rest):
+        stacked[start : start + len(part)] = part
+        start += len(part)
+    return stacked
+
+
+@torch.no_grad()
+def overwrite(values: Tensor, *, step: Transform) -> Tensor:
+    """`step(values)`, some rows at a time, in the memory of `values` where the step keeps the number of columns."""
+    parts = (step(values[rows]) for rows in split_rows(len(values), num_columns=values.shape[1]))
+    return stack_rows(parts, num_rows=len(values), into=values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from treadle.features.fitted import Transform
+from treadle.features.fitted import Transform, split_rows
 from treadle.schema import Count, Positive
 
 
@@ -46,9 +46,9 @@ class Impute(Transform):
         if self.strategy == "zero":
             center = torch.zeros(values.shape[1])
         elif self.strategy == "mean":
-            center = values.double().nanmean(dim=0).float()
+            center = _take_mean(values)[0].float()
         else:
-            center = torch.stack([column.nanmedian() for column in values.T])
+            center = torch.stack([_take_median(column) for column in values.T])
         gaps = values.isnan().any(dim=0).nonzero()[:, 0] if self.indicator else self.gaps
         self.learn(center=center.nan_to_num(0.0), gaps=gaps)
 
@@ -56,6 +56,8 @@ class Impute(Transform):
         """`[B, n] -> [B, n + g]`."""
         missing = values.isnan()
         filled = torch.where(missing, self.center, values)
+        if not len(self.gaps):
+            return filled
         return torch.cat([filled, missing[:, self.gaps].to(filled.dtype)], dim=1)
 
 
@@ -76,17 +78,15 @@ class Standardize(Transform):
 
     def fit(self, values: Tensor) -> None:
         """Mean and deviation of the values that are there, in double precision."""
-        present = ~values.isnan()
-        count = present.sum(dim=0).clamp(min=1)
-        exact = values.double().nan_to_num(0.0)
-        mean = exact.sum(dim=0) / count
-        deviation = (((exact - mean) * present) ** 2).sum(dim=0).div(count).sqrt()
+        mean, count = _take_mean(values)
+        squares = [torch.sub(part, mean, out=exact).square_().nansum(dim=0) for part, exact in _split_exact(values)]
+        deviation = (torch.stack(squares).sum(dim=0) / count).sqrt()
         constant = deviation <= 1e-9 * mean.abs().clamp(min=1e-3)
         self.learn(mean=mean.float(), scale=torch.where(constant, 1.0, deviation).float())
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, n]`; NaN stays NaN."""
-        return (values - self.mean) / self.scale
+        return (values - self.mean).div_(self.scale)
 
 
 class Quantile(Transform):
@@ -206,12 +206,38 @@ class Cyclic(Transform):
         return torch.cat([angle.sin(), angle.cos()], dim=1).nan_to_num(0.0)
 
 
+def _take_mean(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean `[n]` of the values that are there, in double precision, and their number; 0 and 1 where there are none."""
+    sums, counts = [], []
+    for part, exact in _split_exact(values):
+        sums.append(exact.copy_(part).nansum(dim=0))
+        counts.append((~part.isnan()).sum(dim=0))
+    count = torch.stack(counts).sum(dim=0).clamp(min=1)
+    return torch.stack(sums).sum(dim=0) / count, count
+
+
+def _split_exact(values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Consecutive parts of the rows, each with memory for as many numbers in double precision: the same for all."""
+    parts = [values[rows] for rows in split_rows(len(values), num_columns=values.shape[1])]
+    exact = torch.empty_like(parts[0], dtype=torch.float64)
+    return ((part, exact[: len(part)]) for part in parts)
+
+
+def _take_median(column: Tensor) -> Tensor:
+    """The lower median of the values that are there, NaN where there are none."""
+    values = column.numpy().copy()
+    middle = (len(values) - np.count_nonzero(np.isnan(values)) - 1) // 2
+    if middle >= 0:
+        values.partition(middle)  # NaN goes to the end; several times faster than torch's on a CPU
+    return torch.from_numpy(values)[middle] if len(values) else torch.tensor(torch.nan)
+
+
 def _take_quantiles(column: Tensor, num: int) -> Tensor:
     """`num` quantiles of the values that are there, 0 to 1, with linear interpolation; zeros where there are none."""
-    present = column[~column.isnan()].numpy()
-    if not len(present):
+    ordered = torch.from_numpy(np.sort(column.numpy()))  # several times faster than torch's on a CPU
+    ordered = ordered[: len(ordered) - int(ordered.isnan().sum())]  # NaN stands at the end
+    if not len(ordered):
         return torch.zeros(num)
-    ordered = torch.from_numpy(np.sort(present))  # several times faster than torch's on a CPU
     position = torch.linspace(0, len(ordered) - 1, num, dtype=torch.float64)
     low, high = ordered[position.floor().long()].double(), ordered[position.ceil().long()].double()
     return torch.lerp(low, high, position.frac()).float()
