@@ -127,6 +127,9 @@ CASES = {
     "loss-with-weights-of-classes-in-a-regression": case("experiment=california", "loss.class_weights=balanced"),
     "loss-with-a-class-that-does-not-exist": case("loss.class_weights={positiv: 3.0}"),
     "loss-with-a-weight-of-nothing": case("loss.class_weights={positive: 0.0}"),
+    "sampling-balanced-in-a-regression": case("experiment=california", "schedule.sampling=balanced"),
+    "sampling-balanced-twice-over": case("schedule.sampling=balanced", "loss.class_weights=balanced"),
+    "choice-of-a-sampling": case("schedule.sampling=balance"),
     "duration": case("data.split.gap=1day"),
     "moment": case("data.split.test_from='2013-13-01'"),
     # targets

@@ -41,6 +41,7 @@ def changed(before, after):
         ("seed=1", NAMES[2:]),
         ("loss=focal", NAMES[2:]),
         ("loss.class_weights=balanced", NAMES[2:]),
+        ("schedule.sampling=balanced", NAMES[2:]),
         ("trainer.precision=bf16-mixed", NAMES[2:]),
         ("evaluation.threshold=0.4", NAMES[3:]),
         ("trainer.devices=2", []),

@@ -29,6 +29,7 @@ def make_loader(
         make_rows(num_rows),
         batch_size=batch_size,
         shuffle_seed=seed,
+        sampling="shuffle",
         max_batches=max_batches,
         max_steps=max_steps,
         num_processes=num_processes,

@@ -14,6 +14,7 @@ from treadle.experiment.names import (
     check_loss,
     check_metrics,
     check_moments,
+    check_sampling,
     check_sources,
     check_split,
     check_tables,
@@ -28,6 +29,7 @@ from treadle.experiment.targets import check_targets, list_opaque
 _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]], ...] = (
     (check_metrics, ("data.task", "schedule", "evaluation")),
     (check_loss, ("data.task", "loss", "targets")),
+    (check_sampling, ("data.task", "loss", "schedule")),
     (check_sources, ("data.tables",)),
     (check_tables, ("data.tables", "data.examples")),
     (check_moments, ("data.tables", "data.examples")),

@@ -46,6 +46,17 @@ def check_loss(experiment: Experiment) -> Iterator[Finding]:
                 yield Finding(f"loss.class_weights.{name}", rule, hint=nearest(name, BINARY_CLASSES))
 
 
+def check_sampling(experiment: Experiment) -> Iterator[Finding]:
+    """Classes to balance, and one way to do it."""
+    if experiment.schedule.sampling != "balanced":
+        return
+    if experiment.data.task == "regression":
+        yield Finding("schedule.sampling", "a regression has no classes to balance", "set it to shuffle")
+    elif experiment.loss.class_weights == "balanced":
+        rule = "schedule.sampling and loss.class_weights both balance the classes: rare ones would count twice over"
+        yield Finding("schedule.sampling", rule, "set it to shuffle, or loss.class_weights to null")
+
+
 def _list_tasks(path: str) -> list[str]:
     """The tasks that the annotation of a loss's argument `task` allows; none where it says nothing."""
     try:

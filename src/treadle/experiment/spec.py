@@ -13,7 +13,7 @@ import pydantic
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from treadle.experiment.durations import parse_duration
-from treadle.schema import Positive, Share, Task
+from treadle.schema import Positive, Sampling, Share, Task
 
 
 class Spec(pydantic.BaseModel):
@@ -233,6 +233,8 @@ class Schedule(Spec):
     optimizer: Target  # how weights follow gradients; a `_target_`
     lr_schedule: Target  # factor of the learning rate by step; a `_target_`
     batch_size: int = Field(ge=1)  # of one step of training [rows]
+    # The default is for a schedule of a project's own that is older than the key.
+    sampling: Sampling = "shuffle"  # shuffle: every row once an epoch; balanced: each class as often as any other
     max_epochs: int = Field(ge=1)  # passes over the training split at most [epochs]
     max_steps: int | None = Field(ge=1)  # updates of the weights at most; None: no such limit [steps]
     gradient_clip: float | None = Field(gt=0)  # L2 norm of all gradients together at most; None: not clipped

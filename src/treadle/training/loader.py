@@ -9,7 +9,8 @@ from typing import Protocol
 
 import torch
 
-from treadle.schema import Batch
+from treadle.schema import Batch, Sampling
+from treadle.training.sampling import draw_order
 
 
 class Clock(Protocol):
@@ -41,6 +42,7 @@ class BatchLoader:
         *,
         batch_size: int,
         shuffle_seed: int | None,
+        sampling: Sampling,
         max_batches: int | None,
         max_steps: int | None,
         num_processes: int,
@@ -49,6 +51,7 @@ class BatchLoader:
         self.rows = rows
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed  # None: the rows' own order
+        self.sampling = sampling  # which rows an epoch holds, where they are shuffled
         self.max_batches = max_batches  # of an epoch; None: all
         self.max_steps = max_steps  # over all epochs; None: as many as there are
         self.num_processes = num_processes
@@ -78,7 +81,7 @@ class BatchLoader:
         if self.shuffle_seed is None:
             return torch.arange(num_rows)
         generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.clock.current_epoch)
-        return torch.randperm(num_rows, generator=generator)
+        return draw_order(self.rows.target, sampling=self.sampling, generator=generator)
 
 
 class ChunkLoader:
