@@ -103,18 +103,26 @@ def _check(options: argparse.Namespace) -> int:
     if style != "text":
         _say(told)
     else:
+        _say_choice(experiment)
         _say(f"{experiment.name}: sound" + (f", with a word on {len(warnings)}\n\n{told}" if warnings else ""))
     return 0
 
 
 def _compose(options: argparse.Namespace) -> None:
-    _, values = _resolve(options)
+    experiment, values = _resolve(options)
     from treadle.experiment.resolved import dump
 
     if options.output is None:
         _say(dump(values).rstrip())
     else:
+        _say_choice(experiment)
         options.output.write_text(dump(values), encoding="utf-8")
+
+
+def _say_choice(experiment: Experiment) -> None:
+    """Where a rule chose the model: which one, and why."""
+    if experiment.model_choice is not None:
+        _say(f"{'model':<10} {experiment.model_choice}")
 
 
 def _explain(options: argparse.Namespace) -> None:
@@ -193,6 +201,7 @@ def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
         _foresee(options, upto=upto)
         return
     experiment, values = _resolve(options)
+    _say_choice(experiment)
     from treadle.experiment.compose import compose
     from treadle.pipeline import run
 

@@ -34,6 +34,21 @@ WEATHER_NOW = """\
 """
 KNOWN = "dest_lat, dest_lon, plane_year, plane_maker, plane_model, plane_seats, plane_engine]"
 
+AUTO = """\
+budget: 5m
+ladder:
+  - {option: linear}
+  - {option: mlp, set: {width: 64}, min_rows: 500}
+speeds:
+  cpu: {step: 0.0, products: 1.0, values: 1.0}
+  gpu: {step: 0.0, products: 1.0, values: 1.0}
+"""
+
+
+def auto(old, new):
+    """A rule in place of a model, with a mistake in its file."""
+    return case("model=auto", files=[("conf/model/auto.yaml", AUTO.replace(old, new))])
+
 
 def case(*overrides, edits=(), files=()):
     """Overrides; edits (file of conf/, old, new); files (path, text) that are written."""
@@ -77,6 +92,25 @@ CASES = {
         "schedule=cosine", edits=[("schedule/cosine", "[base, _self_]", "[bas, _self_]")]
     ),
     "group-as-a-key": case("models=mlp"),
+    # a rule in place of a model
+    "auto-budget": case("model=auto", "model.budget=5min"),
+    "auto-key-unknown": case("model=auto", "model.budgets=5m"),
+    "auto-key-of-a-network": case("model=auto", "+model.width=64"),
+    "auto-key-unknown-in-a-rung": case("model=auto", "model.ladder=[{option: mlp, rows: 3}]"),
+    "auto-option": auto("linear", "liner"),
+    "auto-option-that-is-a-rule": case("model=auto", "model.ladder=[{option: auto}]"),
+    "auto-value-unknown": auto("width", "widht"),
+    "auto-value-range": auto("64", "0"),
+    "auto-without-a-speed": auto("  gpu", "  tpu"),
+    "auto-without-a-rung": case("model=auto", "model.ladder=[]"),
+    "auto-without-data": case("model=auto", "data.tables.flights.path=data/absent.parquet"),
+    "auto-of-an-option-without-a-cost": case(
+        "model=auto",
+        "model.ladder=[{option: none}]",
+        files=[("conf/model/none.yaml", "_target_: torch.nn.Identity\n")],
+        edits=[("config", "- torch.optim.", "- torch.optim.\n  - torch.nn.")],
+    ),
+    "auto-record": case("+model_choice.rows=3"),
     # YAML and overrides
     "yaml-syntax": case(edits=[("tracker/offline", "tags: []", "tags: [a\nb: c")]),
     "yaml-tab": case(edits=[("trainer/cpu", "devices: 1", "\tdevices: 1")]),

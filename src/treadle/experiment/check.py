@@ -10,6 +10,8 @@ from treadle.experiment.columns import Finding, check_columns, check_leaks, find
 from treadle.experiment.compose import Composed
 from treadle.experiment.file_heads import check_files
 from treadle.experiment.locations import Place
+from treadle.experiment.model_choice import choose_model, find_excess
+from treadle.experiment.model_ladder import check_ladder
 from treadle.experiment.names import (
     check_loss,
     check_metrics,
@@ -22,7 +24,7 @@ from treadle.experiment.names import (
 )
 from treadle.experiment.problems import ConfigError, Problem, unique
 from treadle.experiment.shape import check_shape
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import Experiment, ModelRule
 from treadle.experiment.targets import check_targets, list_opaque
 
 # What each check needs to be sound before it can judge.
@@ -41,7 +43,7 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]]
 
 
 def check(composed: Composed) -> Experiment:
-    """The typed experiment, or every problem of the configuration.
+    """The typed experiment, its model chosen where a rule chooses it; or every problem of the configuration.
 
     Raises:
         ConfigError: with all problems, each with key, place and fix.
@@ -53,15 +55,20 @@ def check(composed: Composed) -> Experiment:
     findings = [f for judge, needs in _CHECKS if sound.issuperset(needs) for f in judge(experiment)]
     if "data.tables" in sound:
         findings += check_files(experiment, root=composed.root)
+    if sound.issuperset(("model", "targets")) and isinstance(experiment.model, ModelRule):
+        findings += check_ladder(experiment.model, targets=experiment.targets, composed=composed)
     problems += _locate(findings, composed)
     if problems:
         raise ConfigError(list(unique(problems)))
-    return experiment
+    return choose_model(experiment, composed)
 
 
 def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
-    """What is sound and still worth a word: what nothing reads, and what only an import could tell."""
-    return [*_locate(find_unread(experiment), composed), *list_opaque(composed)]
+    """What is sound and still worth a word: what nothing reads, takes too long, or only an import could tell."""
+    return [
+        *_locate([*find_unread(experiment), *find_excess(experiment)], composed),
+        *list_opaque(composed),
+    ]
 
 
 def _without(found: list[Problem], reported: list[Problem]) -> list[Problem]:

@@ -249,6 +249,13 @@ def find_option(root: Path, group: str, name: str) -> Path:
     return own if own.is_file() else SHIPPED_CONF / group / f"{name}.yaml"
 
 
+def compose_option(root: Path, group: str, option: str) -> dict[str, Any]:
+    """The values of one option of a group, its interpolations not resolved."""
+    with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
+        config = hydra_compose(config_name=f"{group}/{option}", overrides=_with_search_path(root, []))
+    return _to_plain(OmegaConf.select(config, group.replace("/", ".")))
+
+
 def flatten(node: Any, prefix: str = "") -> Iterator[str]:
     """The dotted key of every node below `node`, parents first."""
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()

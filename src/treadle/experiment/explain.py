@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 import yaml
 
+from treadle.experiment.check import check
 from treadle.experiment.compose import Composed, find_option, list_options
 from treadle.experiment.history import ABSENT, Setting, read_file
 from treadle.experiment.meanings import NO_DEFAULT, Meaning, find_meaning, summarize_target
 from treadle.experiment.problems import ConfigError, Problem, nearest, show
+from treadle.experiment.spec import ModelChoice, is_rule
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
 
 
@@ -46,6 +48,7 @@ class Explanation:
     history: list[Setting]
     choice: Choice | None = None  # where the key is a group
     keys: dict[str, str] = field(default_factory=dict)  # of a section: what each key in it means
+    chosen: str = ""  # of a rule in place of a model: the network that it chooses, and why
 
     @property
     def kind(self) -> Literal["group", "section", "value"]:
@@ -74,7 +77,9 @@ def explain(composed: Composed, key: str) -> Explanation:
     broken = [problem for problem in composed.problems if problem.place.override]
     if broken:
         raise ConfigError(broken)
-    value, written = _get(composed.values, key), _get(composed.written, key)
+    record = _find_record(composed)
+    values = composed.values if record is None else {**composed.values, "model_choice": record.model_dump()}
+    value, written = _get(values, key), _get(composed.written, key)
     meaning = find_meaning(key, composed.values)
     choice = _find_choice(composed, key)
     if value is ABSENT and choice is None and (meaning is None or meaning.default is NO_DEFAULT):
@@ -82,7 +87,18 @@ def explain(composed: Composed, key: str) -> Explanation:
     history = composed.origins.trace(key) if value is not ABSENT else []
     meaning = meaning or Meaning()
     inner = _list_meanings(key, value, composed) if isinstance(value, dict) else {}
-    return Explanation(key, value, written, meaning, history, choice, inner)
+    chosen = str(record) if record is not None and key == "model" else ""
+    return Explanation(key, value, written, meaning, history, choice, inner, chosen)
+
+
+def _find_record(composed: Composed) -> ModelChoice | None:
+    """What a rule in place of a model chooses; None where there is no rule, or where it cannot choose yet."""
+    if not is_rule(composed.values.get("model")):
+        return None
+    try:
+        return check(composed).model_choice
+    except ConfigError:
+        return None
 
 
 def _list_meanings(key: str, section: Mapping[str, Any], composed: Composed) -> dict[str, str]:

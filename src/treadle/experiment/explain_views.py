@@ -37,6 +37,7 @@ def _to_plain(explanation: Explanation) -> dict[str, Any]:
         "default": None if meaning.default is NO_DEFAULT else meaning.default,
         "stages": explanation.stages,
         "without_effect": explanation.without_effect,
+        "chosen": explanation.chosen,
         "history": [_plain_setting(setting) for setting in explanation.history],
         "group": None
         if choice is None
@@ -92,6 +93,7 @@ def _list_facts(explanation: Explanation) -> Iterator[tuple[str, list[str]]]:
     limits = describe_limits(meaning.type)
     is_open = isinstance(explanation.written, str) and explanation.written != explanation.value
     yield "written", [str(explanation.written)] if is_open else []
+    yield "chosen", [explanation.chosen]
     yield "meaning", [text for text in (meaning.text, meaning.section) if text]
     if kind == "value":
         yield "type", [", ".join(part for part in (str(meaning.type), limits) if part)]

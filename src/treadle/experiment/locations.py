@@ -97,6 +97,9 @@ def locate(
         part: of a pair in YAML, the key or the value.
     """
     wanted = key
+    for override, place in reversed(list(overrides.items())):
+        if wanted.startswith(f"{key_of(override)}.") and override.partition("=")[2].lstrip().startswith("["):
+            return place  # a list is replaced as a whole
     while key:
         for override, place in reversed(list(overrides.items())):
             if key_of(override) == key:

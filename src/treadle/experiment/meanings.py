@@ -21,7 +21,7 @@ from treadle.experiment.annotations import ANY, LIMITS, Type
 from treadle.experiment.docstrings import read_words
 from treadle.experiment.shape import list_models
 from treadle.experiment.signatures import Parameter, UnknownTargetError, read_signature
-from treadle.experiment.spec_types import is_target, join_metadata, read_type
+from treadle.experiment.spec_types import has_target, join_metadata, read_type
 
 TARGET_KEYS = {
     "_target_": (Type("scalar", "str"), "the dotted path of the class or function that is built"),
@@ -112,7 +112,7 @@ def _descend(values: Any, part: str) -> Any:
 
 
 def _step(node: _Node, part: str, values: Any) -> _Node | None:
-    if node.annotation is None or is_target(node.annotation):
+    if node.annotation is None or (has_target(node.annotation) and not spec.is_rule(values)):
         return _step_into_target(node, part, values)
     models = [model for model in list_models(node.annotation) if _fits(model, values)]
     for model in models:
@@ -162,7 +162,7 @@ def _list_members(annotation: Any) -> list[Any]:
 
 
 def _describe_section(annotation: Any, value: Any) -> str:
-    if is_target(annotation):
+    if has_target(annotation) and not spec.is_rule(value):
         return summarize_target(value)
     models = [model for model in list_models(annotation) if _fits(model, value)]
     return _first_paragraph(models[0]) if len(models) == 1 else ""

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pydantic
-from pydantic import Field
+from pydantic import Field, Tag
 
 from treadle.experiment.compose import Composed
 from treadle.experiment.locations import key_of
 from treadle.experiment.problems import Problem, nearest, show
-from treadle.experiment.spec import Data, Experiment
+from treadle.experiment.spec import RECORDS, Data, Experiment
 
 
 def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
@@ -25,19 +25,26 @@ def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]
     are sections of their own: `data.tables`, `data.split` and so on.
     """
     data_parts = {f"data.{name}" for name in Data.model_fields}
+    problems = [_refuse_record(key, composed) for key in RECORDS if key in composed.values]
+    values = {key: value for key, value in composed.values.items() if key not in RECORDS}
     try:
-        return Experiment.model_validate(composed.values), {*Experiment.model_fields, *data_parts}, []
+        return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
     except pydantic.ValidationError as error:
-        problems = [_describe(e, composed) for e in error.errors(include_url=False)]
-    sound = _validate_parts(Experiment, composed.values)
+        problems += [_describe(e, composed) for e in error.errors(include_url=False)]
+    sound = _validate_parts(Experiment, values)
     names = set(sound)
-    if "data" not in sound and isinstance(composed.values.get("data"), dict):
-        parts = _validate_parts(Data, composed.values["data"])
+    if "data" not in sound and isinstance(values.get("data"), dict):
+        parts = _validate_parts(Data, values["data"])
         sound["data"] = Data.model_construct(**parts)
         names |= {f"data.{name}" for name in parts}
     elif "data" in sound:
         names |= data_parts
     return Experiment.model_construct(**sound), names, problems
+
+
+def _refuse_record(key: str, composed: Composed) -> Problem:
+    place = composed.locate(key, part="key")
+    return Problem(key, f"{key!r} is written by Treadle, into resolved.yaml", "remove it", place, mend=f"~{key}")
 
 
 def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> dict[str, Any]:
@@ -53,7 +60,7 @@ def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> 
 
 
 def _describe(error: Any, composed: Composed) -> Problem:
-    key = _dotted(error["loc"], composed.values)
+    key = _dotted(error["loc"], composed.values, absent=error["type"] == "missing")
     found = error["input"]
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
@@ -92,14 +99,14 @@ def _list_literals(error: Any) -> list[str]:
     return [literal for literal in literals if any(map(str.isalnum, literal))]
 
 
-def _dotted(location: tuple[Any, ...], values: Any) -> str:
-    """The dotted key of a pydantic location, which also names the member of a union."""
+def _dotted(location: tuple[Any, ...], values: Any, *, absent: bool) -> str:
+    """The dotted key of a pydantic location, which also names members of unions; `absent`: its last key is missing."""
     parts = []
     for index, part in enumerate(location):
         inside = (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int))
         if inside:
             values = values[part]
-        if inside or (index == len(location) - 1 and isinstance(values, dict)):
+        if inside or (absent and index == len(location) - 1):
             parts.append(str(part))
     return ".".join(parts)
 
@@ -109,7 +116,8 @@ def _dotted(location: tuple[Any, ...], values: Any) -> str:
 
 def _keys_at(location: Sequence[Any]) -> list[str]:
     """The keys that the specification knows at a location."""
-    return sorted({name for model in list_models(walk_spec(location)) for name in model.model_fields})
+    known = {name for model in list_models(walk_spec(location)) for name in model.model_fields}
+    return sorted(known.difference(() if location else RECORDS))
 
 
 def walk_spec(location: Sequence[Any]) -> Any:
@@ -137,7 +145,17 @@ def _members(shape: Any) -> list[Any]:
     return [shape]
 
 
+def _find_tagged(shape: Any, part: Any) -> Any:
+    """The member of a union that is told by a tag; None where `part` is none of the tags."""
+    members = typing.get_args(typing.get_args(shape)[0] if typing.get_origin(shape) is typing.Annotated else shape)
+    parts = [typing.get_args(m) for m in members if typing.get_origin(m) is typing.Annotated]
+    return next((p[0] for p in parts if any(isinstance(o, Tag) and o.tag == part for o in p[1:])), None)
+
+
 def _step_into(shape: Any, part: Any) -> Any:
+    tagged = _find_tagged(shape, part)
+    if tagged is not None:
+        return tagged
     candidates: Iterator[Any] = iter(_members(shape))
     for member in candidates:
         if typing.get_origin(member) in {dict, list}:

@@ -13,6 +13,7 @@ from typing import Any
 import griffe
 
 from treadle.experiment.annotations import ANY, Kind, Type, narrow, parse_annotation
+from treadle.experiment.costs import Cost, parse_cost
 from treadle.experiment.rules import FOREIGN, Rule, parse_rules
 
 _ENUMS = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"}
@@ -37,6 +38,7 @@ class Signature:
     open: bool  # takes any keyword
     known: bool = True  # False: only an import could tell
     rules: list[Rule] = field(default_factory=list)
+    cost: Cost | None = None  # what a model states of its training
 
 
 UNKNOWN = Signature({}, open=True, known=False)
@@ -76,7 +78,7 @@ def read_signature(path: str) -> Signature:
     parameters = {
         name: replace(p, type=narrow(p.type, limits.get(name, {}))) for name, p in signature.parameters.items()
     }
-    return Signature(parameters, signature.open, signature.known, signature.rules)
+    return replace(signature, parameters=parameters, cost=_read_cost(found))
 
 
 def find_target(path: str) -> griffe.Object | None:
@@ -272,6 +274,11 @@ def _signature(function: griffe.Function, owner: griffe.Class | None = None) -> 
 def _read_rules(cls: griffe.Class) -> list[Rule]:
     rules = cls.members.get("RULES")
     return parse_rules(str(rules.value)) if isinstance(rules, griffe.Attribute) and rules.value is not None else []
+
+
+def _read_cost(found: griffe.Object) -> Cost | None:
+    cost = found.members.get("COST")
+    return parse_cost(str(cost.value)) if isinstance(cost, griffe.Attribute) and cost.value is not None else None
 
 
 # --- what names stand for -----------------------------------------------------------------------------

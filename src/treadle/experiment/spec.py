@@ -50,6 +50,15 @@ def _tell_kind(value: Any) -> str:
     return "by_class" if isinstance(value, dict) else "word"
 
 
+def is_rule(model: Any) -> bool:
+    """Whether a model is a rule by which one is chosen, and no network yet."""
+    return isinstance(model, ModelRule) or (isinstance(model, dict) and "ladder" in model and "_target_" not in model)
+
+
+def _tell_model(value: Any) -> str:
+    return "rule" if is_rule(value) else "network"
+
+
 Sql = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, AfterValidator(_check_duration)]  # "3h", "90m", "1d", "2w"
 Moment = Annotated[str, AfterValidator(_check_moment)]  # ISO 8601, UTC: "2013-09-01"
@@ -220,11 +229,65 @@ class Features(Spec):
     blocks: dict[str, Block] = Field(min_length=1)  # groups of columns with the same steps, by name
 
 
+class Rung(Spec):
+    """A model that may be chosen, and how many rows it wants."""
+
+    option: str  # of the group `model`
+    set: dict[str, Any] = {}  # values of the option that differ here
+    min_rows: int = Field(default=0, ge=0)  # of the training split: with fewer it is passed over [rows]
+
+
+class Speed(Spec):
+    """What a nominal device does in training; a statement, so that the choice is the same on every machine."""
+
+    step: float = Field(ge=0)  # what a step takes, whatever its size [seconds]
+    products: float = Field(gt=0)  # multiplications with weights in a second
+    values: float = Field(gt=0)  # numbers that layers write in a second
+
+
+class Speeds(Spec):
+    """Nominal devices: one core, one GPU."""
+
+    cpu: Speed  # one core
+    gpu: Speed  # one GPU
+
+
+class ModelRule(Spec):
+    """A rule in place of a network: of the rungs that train within the budget the last one is taken."""
+
+    budget: Duration  # what training may take on the nominal device [duration]
+    ladder: list[Rung] = Field(min_length=1)  # the better a model, the later it stands
+    speeds: Speeds  # of the nominal devices
+
+
+class ModelChoice(Spec):
+    """What was chosen by a rule, and why: a record that nothing reads."""
+
+    option: str  # of the group `model`
+    set: dict[str, Any]  # values of the option that differ
+    why: str  # in words
+    budget: Duration  # what training may take on the nominal device [duration]
+    predicted: float  # what training takes there, if no epoch is spared [seconds]
+    device: Literal["cpu", "gpu"]  # the kind of nominal device
+    rows: int  # of the training split, before any is excluded [rows]
+    source: Literal["footers", "heads"]  # of the rows: Parquet's footers, or reckoned from the heads of text files
+    numbers: int  # that the model sees of a row, after bins and cycles
+    categories: int  # columns of ids that it sees
+
+    def __str__(self) -> str:
+        """The option, its values that differ, and why."""
+        values = ", ".join(f"{name} {value}" for name, value in self.set.items())
+        return f"{self.option}{f' ({values})' if values else ''}: {self.why}"
+
+
 class EarlyStopping(Spec):
     """Stop when the monitored value has not improved for `patience` epochs."""
 
     patience: int = Field(ge=1)  # how long to wait for an improvement [epochs]
     min_delta: float = Field(ge=0)  # a smaller change is no improvement
+
+
+Model = Annotated[Annotated[Target, Tag("network")] | Annotated[ModelRule, Tag("rule")], Discriminator(_tell_model)]
 
 
 class Schedule(Spec):
@@ -294,9 +357,19 @@ class Experiment(Spec):
     targets: list[str]  # where a `_target_` may come from, as prefixes of dotted paths
     data: Data  # rows
     features: Features  # numbers
-    model: Target  # the network; a `_target_`
+    model: Model  # the network; a `_target_`, or a rule by which it is chosen
     schedule: Schedule  # how long and how fast to train
     loss: Loss = Field(default_factory=Loss)  # what training minimises
     trainer: Trainer  # where training runs
     tracker: Tracker  # how the run is recorded
     evaluation: Evaluation  # what the test split is asked
+    model_choice: ModelChoice | None = None  # how the model was chosen, where a rule chose it
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The node of the network, which is chosen when an experiment is frozen."""
+        assert not isinstance(self.model, ModelRule), "check() chooses"
+        return self.model
+
+
+RECORDS = ("model_choice",)  # keys that Treadle writes into resolved.yaml; no configuration may hold them

@@ -59,6 +59,17 @@ def is_target(annotation: Any, metadata: typing.Iterable[Any] = ()) -> bool:
     return find_validator(metadata) == "_check_target"
 
 
+def has_target(annotation: Any) -> bool:
+    """Whether a `_target_` node is asked for, or is one of the alternatives."""
+    return is_target(annotation) or any(map(is_target, list_alternatives(annotation)))
+
+
+def list_alternatives(annotation: Any) -> tuple[Any, ...]:
+    """The members of a union; none where it is no union."""
+    bare = typing.get_args(annotation)[0] if typing.get_origin(annotation) is typing.Annotated else annotation
+    return typing.get_args(bare) if typing.get_origin(bare) in {typing.Union, types.UnionType} else ()
+
+
 def find_validator(metadata: typing.Iterable[Any]) -> str:
     """The name of the function of `spec.py` that judges a value, or an empty text."""
     functions = (item.func for item in metadata if isinstance(item, AfterValidator))

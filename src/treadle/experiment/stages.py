@@ -51,6 +51,7 @@ STAGES = (
 WITHOUT_EFFECT = (
     "name",
     "targets",
+    "model_choice",
     "tracker",
     "trainer.accelerator",
     "trainer.devices",

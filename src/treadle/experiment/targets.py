@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from treadle.experiment.annotations import find_fault, list_options
 from treadle.experiment.compose import Composed
@@ -64,15 +64,21 @@ def list_context(key: str) -> set[str]:
 
 def _check_target(key: str, node: dict[str, Any], allowed: Sequence[str], composed: Composed) -> Iterator[Problem]:
     """Places are looked up for what is wrong alone: that costs more than the check itself."""
+    for part, problem in judge_target(key, node, allowed):
+        yield replace(problem, place=composed.locate(problem.key, part=part))
+
+
+def judge_target(
+    key: str, node: dict[str, Any], allowed: Sequence[str]
+) -> Iterator[tuple[Literal["key", "value"], Problem]]:
+    """Every mistake in a target and its arguments, each with the part of its key that is wrong; without places."""
     fault = _judge_path(key, node["_target_"], allowed)
     if fault is not None:
-        yield replace(fault, place=composed.locate(fault.key))
+        yield "value", fault
         return
     signature = read_signature(node["_target_"])
-    for problem in _check_names(key, node, signature):
-        yield replace(problem, place=composed.locate(problem.key, part="key"))
-    for problem in _check_values(key, node, signature):
-        yield replace(problem, place=composed.locate(problem.key))
+    yield from (("key", problem) for problem in _check_names(key, node, signature))
+    yield from (("value", problem) for problem in _check_values(key, node, signature))
 
 
 def _judge_path(key: str, path: str, allowed: Sequence[str]) -> Problem | None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
+from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction, Positive
@@ -42,6 +43,18 @@ class FtTransformer(nn.Module):
     Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959. As there, the first block has no norm
     before its attention. Keys have no bias: softmax would cancel it.
     """
+
+    COST = Cost(
+        tokens="1 + num_numeric + num_categories",
+        width="num_heads * head_dim",
+        hidden="width * hidden_factor * (3 if activation == 'reglu' else 2)",
+        # The last block reads [CLS] alone: the others' keys and values, no more.
+        whole="tokens * (4 * width**2 + 2 * tokens * width + width * hidden)",
+        last="(2 * tokens + 2) * width**2 + 2 * tokens * width + width * hidden",
+        products="(num_blocks - 1) * whole + last + width * num_outputs",
+        values="3 * tokens * width + (num_blocks - 1) * tokens * (10 * width + hidden + num_heads * tokens)"
+        " + 3 * tokens * width",
+    )
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
 
 
@@ -22,6 +23,8 @@ class Linear(nn.Module):
         cardinalities: number of different ids of each column of categories.
         num_outputs: numbers that come out for a row.
     """
+
+    COST = Cost(products="(num_numeric + num_categories) * num_outputs", values="(1 + num_categories) * num_outputs")
 
     def __init__(self, *, num_numeric: int, cardinalities: Sequence[int], num_outputs: int) -> None:
         super().__init__()

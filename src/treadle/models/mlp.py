@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction
@@ -28,6 +29,12 @@ class Mlp(nn.Module):
         dropout: share of units that a step of training sets to 0.
         embedding_dim: numbers that stand for a category.
     """
+
+    COST = Cost(
+        inputs="num_numeric + num_categories * embedding_dim",
+        products="inputs * width + (num_layers - 1) * width**2 + width * num_outputs",
+        values="inputs + num_layers * width * (2 if dropout == 0 else 12)",
+    )
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction, Positive
@@ -32,6 +33,13 @@ class ResNet(nn.Module):
     Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959; with LayerNorm in place of
     BatchNorm, so that a row's prediction does not depend on the rows beside it in training.
     """
+
+    COST = Cost(
+        inputs="num_numeric + num_categories * embedding_dim",
+        hidden="width * hidden_factor",
+        products="inputs * width + num_blocks * 2 * width * hidden + width * num_outputs",
+        values="inputs + num_blocks * (3 * width + 2 * hidden) * (1 if dropout == 0 else 6) + 3 * width",
+    )
 
     def __init__(
         self,

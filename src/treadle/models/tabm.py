@@ -11,6 +11,7 @@ from pydantic import Field
 from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
+from treadle.experiment.costs import Cost
 from treadle.experiment.rules import OnlyWith
 from treadle.models.dropout import Dropout
 from treadle.models.piecewise import PiecewiseEmbeddings
@@ -49,6 +50,14 @@ class TabM(nn.Module):
         OnlyWith("numeric_embedding", "periodic", ("num_frequencies", "frequency_scale")),
         OnlyWith("numeric_embedding", "piecewise", ("num_bins",)),
         OnlyWith("numeric_embedding", ("periodic", "piecewise"), ("numeric_embedding_dim",)),
+    )
+
+    COST = Cost(
+        inputs="num_numeric * (numeric_embedding_dim or 1) + num_words",
+        embedded="num_numeric * (2 * (num_frequencies or 0) + (num_bins or 0))",
+        products="embedded * (numeric_embedding_dim or 1)"
+        " + k * (inputs * width + (num_blocks - 1) * width**2 + width * num_outputs)",
+        values="3 * embedded + k * (2 * inputs + num_blocks * width * (5 if dropout == 0 else 15))",
     )
 
     def __init__(

@@ -51,7 +51,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     rows = weigh_classes(rows, experiment.loss.class_weights, classes=inputs["classes"])
     mean, scale = _measure_target(rows["train"], experiment)
     network = build_network(
-        experiment.model,
+        experiment.network,
         targets=experiment.targets,
         num_numeric=len(inputs["numeric"]),
         cardinalities=list(inputs["ids"].values()),

@@ -20,7 +20,14 @@ class Branch:
     rules: list[Rule] = field(default_factory=list)
 
 
-def make_choice(key: str, branches: Mapping[str, Branch], *, shared: Mapping[str, Schema], words: str) -> Schema:
+def make_choice(
+    key: str,
+    branches: Mapping[str, Branch],
+    *,
+    shared: Mapping[str, Schema],
+    words: str,
+    without: Mapping[str, Schema] | None = None,
+) -> Schema:
     """An object whose keys depend on the value of `key`; where that is not given here, the keys of any branch.
 
     Args:
@@ -28,6 +35,7 @@ def make_choice(key: str, branches: Mapping[str, Branch], *, shared: Mapping[str
         branches: by its value.
         shared: properties that every branch has.
         words: what `key` means.
+        without: properties of an object that does without `key`.
     """
     decided = {
         key: {**make_enum({value: branch.words for value, branch in branches.items()}), "description": words},
@@ -35,7 +43,7 @@ def make_choice(key: str, branches: Mapping[str, Branch], *, shared: Mapping[str
     }
     named: dict[str, Schema] = {name: {} for name in decided}  # allowed in each branch, judged once
     conditions = [_make_condition(key, value, branch, named) for value, branch in branches.items()]
-    undecided = {**_unite(b.properties for b in branches.values()), **named}
+    undecided = {**_unite([*(b.properties for b in branches.values()), without or {}]), **named}
     is_open = any(branch.open for branch in branches.values())
     conditions.append({"if": {"not": {"required": [key]}}, "then": _close(undecided, is_open=is_open)})
     return allow_open({"type": "object", "properties": decided, "allOf": conditions}, words="a section")

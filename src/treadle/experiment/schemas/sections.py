@@ -27,7 +27,7 @@ from treadle.experiment.schemas.choices import Branch, make_choice
 from treadle.experiment.schemas.values import Schema, allow_open, make_value
 from treadle.experiment.shape import list_models
 from treadle.experiment.signatures import Parameter
-from treadle.experiment.spec_types import is_target, join_metadata, read_type
+from treadle.experiment.spec_types import has_target, join_metadata, read_type
 from treadle.experiment.targets import list_context
 
 SHOWN = 200  # characters of a description
@@ -56,9 +56,9 @@ class Writer:
             key: names of the user's are `*` in it.
             shared: properties that the object has besides its own.
         """
-        if is_target(annotation):
-            return self._make_target(key, shared)
         models = list_models(annotation)
+        if has_target(annotation):
+            return self._make_target(key, shared, models)
         if models:
             section = (
                 self._make_split(models, key, shared) if len(models) > 1 else self._make_section(models[0], key, shared)
@@ -67,6 +67,9 @@ class Writer:
         inner = _find_entries(annotation)
         if inner is not None:
             return self._make_mapping(annotation, inner, key)
+        if typing.get_origin(_strip(annotation)) is list and list_models(typing.get_args(_strip(annotation))[0]):
+            items = self._make(typing.get_args(_strip(annotation))[0], f"{key}.*", {})
+            return {**make_value(read_type(annotation)), "items": items}
         return make_value(read_type(annotation))
 
     def _make_section(self, model: type[pydantic.BaseModel], key: str, shared: dict[str, Schema]) -> Schema:
@@ -78,6 +81,7 @@ class Writer:
         return {
             name: self._describe(model, name, field, f"{key}.{name}".lstrip("."))
             for name, field in model.model_fields.items()
+            if model is not spec.Experiment or name not in spec.RECORDS
         }
 
     def _describe(self, model: type[pydantic.BaseModel], name: str, field: FieldInfo, key: str) -> Schema:
@@ -102,13 +106,15 @@ class Writer:
 
     # --- targets --------------------------------------------------------------------------------------
 
-    def _make_target(self, key: str, shared: dict[str, Schema]) -> Schema:
+    def _make_target(self, key: str, shared: dict[str, Schema], others: Sequence[type[pydantic.BaseModel]]) -> Schema:
+        """A component by its target, or one of the sections that may stand in its place."""
         context = list_context(key)
         components = list_components(key, prefixes=self.prefixes, root=self.root)
         kind, words = TARGET_KEYS["_partial_"]
         shared = {**shared, "_partial_": {"description": words, **make_value(kind)}}
         branches = {component.path: _make_branch(component, context) for component in components}
-        return make_choice("_target_", branches, shared=shared, words=TARGET_KEYS["_target_"][1])
+        without = {name: schema for model in others for name, schema in self._list_properties(model, key).items()}
+        return make_choice("_target_", branches, shared=shared, words=TARGET_KEYS["_target_"][1], without=without)
 
 
 def _make_branch(component: Component, context: set[str]) -> Branch:

@@ -1,0 +1,110 @@
+"""The ladder of a rule that stands in place of a model (`model=auto`): its rungs as networks, and what each costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from treadle.experiment.columns import Finding
+from treadle.experiment.compose import Composed, compose_option, list_options
+from treadle.experiment.costs import Cost, CostError
+from treadle.experiment.problems import nearest
+from treadle.experiment.signatures import UnknownTargetError, read_signature
+from treadle.experiment.spec import ModelRule, Rung, is_rule
+from treadle.experiment.targets import judge_target, list_context
+
+GROUP = "model"
+SIZES = ("num_numeric", "num_categories", "num_words", "num_outputs")  # what a cost may name besides arguments
+
+
+class Networks:
+    """The options of the group as nodes, each composed once, with the interpolations of the whole experiment."""
+
+    def __init__(self, composed: Composed) -> None:
+        self.composed = composed
+        self.known: dict[str, dict[str, Any]] = {}
+
+    def make(self, rung: Rung) -> dict[str, Any]:
+        """The node of a rung."""
+        return {**self.read(rung.option), **rung.set}
+
+    def read(self, option: str) -> dict[str, Any]:
+        """The node of an option.
+
+        Raises:
+            OmegaConfBaseException: one of its interpolations does not resolve.
+        """
+        if option not in self.known:
+            written = compose_option(self.composed.root, GROUP, option)
+            whole = OmegaConf.create({**self.composed.written, GROUP: written})
+            node = OmegaConf.to_container(whole[GROUP], resolve=True)
+            assert isinstance(node, dict)
+            self.known[option] = {str(name): value for name, value in node.items()}
+        return self.known[option]
+
+
+def find_cost(node: Mapping[str, Any]) -> Cost | None:
+    """What the class of a network states of its training."""
+    try:
+        return read_signature(node["_target_"]).cost
+    except (UnknownTargetError, SyntaxError):
+        return None
+
+
+def check_ladder(rule: ModelRule, *, targets: list[str], composed: Composed) -> Iterator[Finding]:
+    """What is wrong with the rungs: options, values in them, and costs that nobody states."""
+    options = list_options(composed.root)[GROUP]
+    networks = Networks(composed)
+    for index, rung in enumerate(rule.ladder):
+        key = f"{GROUP}.ladder.{index}"
+        if rung.option not in options:
+            said = f"{rung.option!r} is not an option of the group {GROUP!r}"
+            yield Finding(f"{key}.option", said, hint=nearest(rung.option, options))
+            continue
+        try:
+            yield from _check_rung(key, rung, networks, targets)
+        except OmegaConfBaseException as error:
+            yield Finding(f"{key}.option", f"{rung.option!r} cannot be composed: {str(error).splitlines()[0]}")
+
+
+def _check_rung(key: str, rung: Rung, networks: Networks, targets: list[str]) -> Iterator[Finding]:
+    whole = networks.read(rung.option)
+    if is_rule(whole):
+        yield Finding(f"{key}.option", f"{rung.option!r} is a rule itself", "name a network")
+        return
+    unknown = [name for name in rung.set if name not in whole]
+    for name in unknown:
+        said = f"unknown key {name!r} of the option {rung.option!r}"
+        yield Finding(f"{key}.set.{name}", said, hint=nearest(name, set(whole) - {"_target_"}))
+    if not unknown:
+        faults = list(_check_network(key, rung, networks.make(rung), targets))
+        yield from faults or _check_cost(f"{key}.option", networks.make(rung))
+
+
+def _check_network(key: str, rung: Rung, node: dict[str, Any], targets: list[str]) -> Iterator[Finding]:
+    for _, problem in judge_target(GROUP, node, targets):
+        name = problem.key.removeprefix(f"{GROUP}.")
+        place = f"{key}.set.{name}" if name in rung.set else f"{key}.option"
+        yield Finding(place, problem.rule, problem.fix, problem.hint)
+
+
+def _check_cost(key: str, node: dict[str, Any]) -> Iterator[Finding]:
+    """A cost is stated, and speaks of nothing but arguments and sizes."""
+    cost = find_cost(node)
+    if cost is None:
+        said = f"{node['_target_']} states no COST, by which its time is predicted"
+        yield Finding(key, said, 'give the class one: COST = Cost(products="num_numeric * width", values="width")')
+        return
+    try:
+        cost.measure({**complete(node), **dict.fromkeys(SIZES, 1)})
+    except CostError as error:
+        known = sorted({*complete(node), *SIZES})
+        yield Finding(key, f"{node['_target_']}: {error}", f"it may name {', '.join(known)}")
+
+
+def complete(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a network that the configuration gives."""
+    return {name: value for name, value in node.items() if name not in {"_target_", *list_context(GROUP)}}
