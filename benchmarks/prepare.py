@@ -58,10 +58,10 @@ prepared = time.perf_counter()
 featurize(features, task="binary", targets=["treadle.features."], examples=out / "examples", folder=out / "features")
 print(json.dumps({"prepare": prepared - start, "featurize": time.perf_counter() - prepared}))
 if "--sums" in sys.argv:
-    import torch
-    rows = torch.load(out / "features" / "valid.pt")
-    unknown = (rows["ids"] == 0).sum(dim=0).tolist()
-    print(json.dumps([len(rows["target"]), *rows["numeric"].double().abs().sum(dim=0).tolist(), *unknown]))
+    from treadle.features.stored import load_rows
+    rows = load_rows(out / "features" / "valid")
+    unknown = (rows.ids == 0).sum(dim=0).tolist()
+    print(json.dumps([len(rows.target), *rows.numeric.double().abs().sum(dim=0).tolist(), *unknown]))
 """
 
 PANDAS = """

@@ -87,7 +87,7 @@ def test_a_stage_alone_stops_there(project):
     run_quick(NO_WANDB, verb="featurize")
 
     folder = find_run(project)
-    assert (folder / "features" / "train.pt").is_file()
+    assert (folder / "features" / "train" / "00000.parquet").is_file()
     assert not (folder / "model").exists()
 
 

@@ -163,6 +163,7 @@ CASES = {
     "loss-with-a-weight-of-nothing": case("loss.class_weights={positive: 0.0}"),
     "sampling-balanced-in-a-regression": case("experiment=california", "schedule.sampling=balanced"),
     "sampling-balanced-twice-over": case("schedule.sampling=balanced", "loss.class_weights=balanced"),
+    "sampling-balanced-of-a-stream": case("schedule.sampling=balanced", "schedule.shuffle_buffer=100000"),
     "choice-of-a-sampling": case("schedule.sampling=balance"),
     "duration": case("data.split.gap=1day"),
     "moment": case("data.split.test_from='2013-13-01'"),

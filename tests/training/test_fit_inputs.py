@@ -3,7 +3,7 @@ import torch
 
 from runs import find_run
 from treadle.bundle import load
-from treadle.features.featurize import load_batch
+from treadle.features.stored import load_rows
 from treadle.models.piecewise import PiecewiseEmbeddings
 
 SMALL = ("model=tabm_piecewise", "model.k=2", "model.width=16", "model.num_bins=6")
@@ -15,7 +15,7 @@ def test_what_a_network_learns_of_its_inputs_before_training_comes_with_the_bund
 
     run = find_run(runs.parent)
 
-    numeric = load_batch(run / "features" / "train.pt").numeric
+    numeric = load_rows(run / "features" / "train").numeric
     fresh = PiecewiseEmbeddings(num_numeric=numeric.shape[1], num_bins=6, embedding_dim=16)
     fresh.fit(numeric)
     loaded = load(run).network.net.num_module

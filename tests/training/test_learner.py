@@ -13,7 +13,7 @@ from runs import QUICK, find_run, run_quick
 from treadle.schema import Batch
 from treadle.training.history import read_history
 from treadle.training.learner import compute_loss
-from treadle.training.loader import BatchLoader, ChunkLoader
+from treadle.training.loader import BatchLoader, ChunkLoader, Cut
 from treadle.training.losses import TaskLoss
 
 
@@ -25,8 +25,7 @@ def make_rows(num_rows):
 def make_loader(
     num_rows=10, *, batch_size=4, seed=0, epoch=0, rank=0, num_processes=1, max_steps=None, max_batches=None
 ):
-    return BatchLoader(
-        make_rows(num_rows),
+    cut = Cut(
         batch_size=batch_size,
         shuffle_seed=seed,
         sampling="shuffle",
@@ -35,6 +34,7 @@ def make_loader(
         num_processes=num_processes,
         clock=SimpleNamespace(current_epoch=epoch, global_rank=rank, device=torch.device("cpu")),
     )
+    return BatchLoader(make_rows(num_rows), cut=cut)
 
 
 def read(loader):

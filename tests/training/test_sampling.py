@@ -7,7 +7,7 @@ import torch
 from runs import run_quick
 from treadle.bundle import load
 from treadle.schema import Batch
-from treadle.training.loader import BatchLoader
+from treadle.training.loader import BatchLoader, Cut
 from treadle.training.sampling import draw_order
 
 RARE = torch.tensor([0.0] * 970 + [1.0] * 30)
@@ -19,8 +19,7 @@ def draw(target, *, sampling="balanced", seed=0):
 
 def make_loader(*, seed=0, epoch=0, rank=0, num_processes=1):
     index = torch.arange(len(RARE))
-    return BatchLoader(
-        Batch(index[:, None].float(), index[:, None], RARE, torch.ones(len(RARE))),
+    cut = Cut(
         batch_size=100,
         shuffle_seed=seed,
         sampling="balanced",
@@ -29,6 +28,7 @@ def make_loader(*, seed=0, epoch=0, rank=0, num_processes=1):
         num_processes=num_processes,
         clock=SimpleNamespace(current_epoch=epoch, global_rank=rank, device=torch.device("cpu")),
     )
+    return BatchLoader(Batch(index[:, None].float(), index[:, None], RARE, torch.ones(len(RARE))), cut=cut)
 
 
 def read(loader):

@@ -16,8 +16,9 @@ from treadle.evaluation.baselines import fit_baseline
 from treadle.evaluation.curves import draw_curves
 from treadle.evaluation.report import write_report
 from treadle.experiment.spec import Experiment
-from treadle.features.featurize import load_batch, read_target
+from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
+from treadle.features.stored import load_rows
 from treadle.metrics import compute_metrics
 from treadle.schema import TreadleError
 
@@ -90,7 +91,7 @@ def _predict_baselines(experiment: Experiment, bundle: Bundle, test: pl.DataFram
     if not experiment.evaluation.baselines:
         return {}
     featurizer = Featurizer.load(folder / "features", targets=experiment.targets)
-    rows = load_batch(folder / "features" / "train.pt")
+    rows = load_rows(folder / "features" / "train")
     inputs = featurizer(test)
     predictions: dict[str, Tensor] = {}
     for name in experiment.evaluation.baselines:

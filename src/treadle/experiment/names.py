@@ -47,9 +47,13 @@ def check_loss(experiment: Experiment) -> Iterator[Finding]:
 
 
 def check_sampling(experiment: Experiment) -> Iterator[Finding]:
-    """Classes to balance, and one way to do it."""
+    """Classes to balance, in memory, and one way to do it."""
     if experiment.schedule.sampling != "balanced":
         return
+    if experiment.schedule.shuffle_buffer is not None:
+        rule = "rows that are streamed from disk cannot be drawn by class"
+        way_out = "set schedule.shuffle_buffer to null, or balance by loss.class_weights"
+        yield Finding("schedule.sampling", rule, way_out)
     if experiment.data.task == "regression":
         yield Finding("schedule.sampling", "a regression has no classes to balance", "set it to shuffle")
     elif experiment.loss.class_weights == "balanced":

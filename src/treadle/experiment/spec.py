@@ -13,7 +13,7 @@ import pydantic
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
 from treadle.experiment.durations import parse_duration
-from treadle.schema import Positive, Sampling, Share, Task
+from treadle.schema import Count, Positive, Sampling, Share, Task
 
 
 class Spec(pydantic.BaseModel):
@@ -227,6 +227,7 @@ class Features(Spec):
 
     derive: dict[str, Sql] = {}  # new column: expression over one example
     blocks: dict[str, Block] = Field(min_length=1)  # groups of columns with the same steps, by name
+    fit_rows: Count | None = None  # steps learn from so many training rows, drawn evenly; None: all, in memory [rows]
 
 
 class Rung(Spec):
@@ -298,6 +299,7 @@ class Schedule(Spec):
     batch_size: int = Field(ge=1)  # of one step of training [rows]
     # The default is for a schedule of a project's own that is older than the key.
     sampling: Sampling = "shuffle"  # shuffle: every row once an epoch; balanced: each class as often as any other
+    shuffle_buffer: Count | None = None  # rows are read from disk, and mixed among so many; None: in memory [rows]
     max_epochs: int = Field(ge=1)  # passes over the training split at most [epochs]
     max_steps: int | None = Field(ge=1)  # updates of the weights at most; None: no such limit [steps]
     gradient_clip: float | None = Field(gt=0)  # L2 norm of all gradients together at most; None: not clipped

@@ -1,9 +1,10 @@
-"""The stage `featurize`: fit on the training split, and materialise the tensors that training slices."""
+"""The stage `featurize`: fit on the training split, and materialise the rows that training reads."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +12,36 @@ import polars as pl
 import torch
 
 from treadle.experiment.spec import Features
-from treadle.features.featurizer import Featurizer
+from treadle.features.featurizer import Featurizer, Inputs
+from treadle.features.stored import FILE_ROWS, write_rows
 from treadle.schema import LABEL, WEIGHT, Batch, Task
+
+PART_ROWS = 4 * FILE_ROWS  # of a part, where the rows do not lie in memory
+READ_ROWS = 4 * PART_ROWS  # of a piece of the examples: a row group of theirs
+SAMPLE_SEED = 0  # of the rows that transforms learn from
 
 
 def featurize(features: Features, *, task: Task, targets: Sequence[str], examples: Path, folder: Path) -> None:
-    """Write the fitted featurizer, `train.pt`, `valid.pt` and `inputs.json` into `folder`.
+    """Write the fitted featurizer, the rows of `train` and `valid`, and `inputs.json` into `folder`.
 
-    The test split is not read here.
+    The test split is not read here. With `features.fit_rows` no split lies in memory as a whole.
 
     Raises:
         TreadleError: a step or an expression does not fit the columns; nothing is written then.
     """
     torch.set_num_threads(1)  # more gain nothing here, and cost much where the machine is busy
-    frames = {split: pl.read_parquet(examples / f"{split}.parquet") for split in ("train", "valid")}
+    files = {split: examples / f"{split}.parquet" for split in ("train", "valid")}
+    classes = _list_classes(files["train"]) if task == "multiclass" else []
     featurizer = Featurizer(features, targets=targets)
-    fitted = featurizer.fit(frames["train"])
-    classes = sorted(frames["train"][LABEL].unique().to_list()) if task == "multiclass" else []
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, frame in frames.items():
-        numeric, ids = fitted if split == "train" else featurizer(frame)
-        target = read_target(frame, classes=classes)
-        torch.save(Batch(numeric, ids, target, read_weight(frame))._asdict(), folder / f"{split}.pt")
+    read_parts = partial(_read_parts, featurizer=featurizer, classes=classes)
+    if features.fit_rows is None:
+        frame = pl.read_parquet(files["train"])
+        train: Iterable[Batch] = [_to_batch(featurizer.fit(frame), frame, classes=classes)]
+    else:
+        featurizer.fit(draw_rows(files["train"], features.fit_rows))
+        train = read_parts(files["train"])
+    write_rows(train, folder / "train")
+    write_rows(read_parts(files["valid"]), folder / "valid")
     featurizer.save(folder)
     inputs = {
         "numeric": featurizer.numeric_names,
@@ -42,9 +51,40 @@ def featurize(features: Features, *, task: Task, targets: Sequence[str], example
     (folder / "inputs.json").write_text(json.dumps(inputs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def load_batch(path: Path) -> Batch:
-    """All rows of a split as one batch."""
-    return Batch(**torch.load(path, weights_only=True))
+def _list_classes(file: Path) -> list[str]:
+    labels = pl.scan_parquet(file).select(pl.col(LABEL).unique()).collect(engine="streaming")
+    return sorted(labels[LABEL].to_list())
+
+
+def _read_parts(file: Path, *, featurizer: Featurizer, classes: Sequence[str]) -> Iterator[Batch]:
+    for frame in _read_frames(file):
+        for part in frame.iter_slices(PART_ROWS):
+            yield _to_batch(featurizer(part), part, classes=classes)
+
+
+def _read_frames(file: Path) -> Iterator[pl.DataFrame]:
+    scan = pl.scan_parquet(file)
+    num_rows = scan.select(pl.len()).collect().item()
+    for start in range(0, num_rows, READ_ROWS):
+        yield scan.slice(start, READ_ROWS).collect()
+
+
+def draw_rows(file: Path, count: int) -> pl.DataFrame:
+    """So many rows at most, spread evenly: one at random out of each stretch of equal length."""
+    num_rows = pl.scan_parquet(file).select(pl.len()).collect().item()
+    bounds = np.linspace(0, num_rows, min(count, num_rows) + 1).astype(np.int64)
+    shares = np.random.default_rng(SAMPLE_SEED).random(len(bounds) - 1)
+    chosen = bounds[:-1] + (shares * np.diff(bounds)).astype(np.int64)
+    drawn, start = [], 0
+    for frame in _read_frames(file):
+        inside = chosen[(chosen >= start) & (chosen < start + len(frame))]
+        drawn.append(frame[inside - start])
+        start += len(frame)
+    return pl.concat(drawn)
+
+
+def _to_batch(inputs: Inputs, frame: pl.DataFrame, *, classes: Sequence[str]) -> Batch:
+    return Batch(*inputs, read_target(frame, classes=classes), read_weight(frame))
 
 
 def read_target(frame: pl.DataFrame, *, classes: Sequence[str]) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -28,18 +28,39 @@ def weigh_classes(
     Raises:
         TreadleError: there is no such class.
     """
+    factors = find_factors([(rows["train"].target, rows["train"].weight)], class_weights, classes=classes)
+    return dict(rows) if factors is None else {split: weigh(batch, factors) for split, batch in rows.items()}
+
+
+def find_factors(
+    parts: Iterable[tuple[Tensor, Tensor]], class_weights: ClassWeights, *, classes: Sequence[str]
+) -> Tensor | None:
+    """The factor of each class's weights, that of -1 at the end; None: weights stay as they are.
+
+    Args:
+        parts: target and weight of the rows of the training split.
+        class_weights: as for `weigh_classes`.
+        classes: as for `weigh_classes`.
+
+    Raises:
+        TreadleError: there is no such class.
+    """
     if class_weights is None:
-        return dict(rows)
+        return None
     names = list(classes) or list(BINARY_CLASSES)
-    factors = (
-        _balance(rows["train"], len(names)) if class_weights == "balanced" else _list_weights(class_weights, names)
-    )
-    factors = torch.cat([factors, torch.ones(1)])  # the last one is that of -1
-    return {split: batch._replace(weight=batch.weight * factors[batch.target.long()]) for split, batch in rows.items()}
+    factors = _balance(parts, len(names)) if class_weights == "balanced" else _list_weights(class_weights, names)
+    return torch.cat([factors, torch.ones(1)])
 
 
-def _balance(rows: Batch, num_classes: int) -> Tensor:
-    sums = torch.zeros(num_classes, dtype=torch.float64).index_add(0, rows.target.long(), rows.weight.double())
+def weigh(rows: Batch, factors: Tensor) -> Batch:
+    """The rows, each weight times the factor of its class."""
+    return rows._replace(weight=rows.weight * factors[rows.target.long()])
+
+
+def _balance(parts: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> Tensor:
+    sums = torch.zeros(num_classes, dtype=torch.float64)
+    for target, weight in parts:
+        sums.index_add_(0, target.long(), weight.double())
     present = sums > 0
     return torch.where(present, sums.sum() / (present.sum() * sums), 1.0).float()
 

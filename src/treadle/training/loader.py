@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
@@ -29,59 +30,74 @@ class Clock(Protocol):
         """Where the network is."""
 
 
-class BatchLoader:
-    """Iterate over the rows in batches, on the device of the network.
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """How rows are cut into the batches of an epoch, wherever they lie.
 
     The order of an epoch depends on seed and epoch alone, so that a resumed run sees the same batches. Across
     processes, `batch_size` is that of all together, and each process takes every `num_processes`-th row of a batch.
     """
 
-    def __init__(
-        self,
-        rows: Batch,
-        *,
-        batch_size: int,
-        shuffle_seed: int | None,
-        sampling: Sampling,
-        max_batches: int | None,
-        max_steps: int | None,
-        num_processes: int,
-        clock: Clock,
-    ) -> None:
-        self.rows = rows
-        self.batch_size = batch_size
-        self.shuffle_seed = shuffle_seed  # None: the rows' own order
-        self.sampling = sampling  # which rows an epoch holds, where they are shuffled
-        self.max_batches = max_batches  # of an epoch; None: all
-        self.max_steps = max_steps  # over all epochs; None: as many as there are
-        self.num_processes = num_processes
-        self.clock = clock
+    batch_size: int
+    shuffle_seed: int | None  # None: the rows' own order
+    sampling: Sampling  # which rows an epoch holds, where they are shuffled
+    max_batches: int | None  # of an epoch; None: all
+    max_steps: int | None  # over all epochs; None: as many as there are
+    num_processes: int
+    clock: Clock
 
-    def __len__(self) -> int:
+    def count(self, num_rows: int) -> int:
         """Number of batches in this epoch; the last one ends where `max_steps` does."""
-        whole = math.ceil(len(self.rows.target) / self.batch_size)
+        whole = math.ceil(num_rows / self.batch_size)
         if self.max_batches is not None:
             whole = min(whole, self.max_batches)
         if self.max_steps is not None:
             return max(0, min(whole, self.max_steps - self.clock.current_epoch * whole))
         return whole
 
+    def make_generator(self) -> torch.Generator | None:
+        """Of the order of this epoch; None: it is the rows' own."""
+        if self.shuffle_seed is None:
+            return None
+        return torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.clock.current_epoch)
+
+
+class Loader(Protocol):
+    """Gives the batches of an epoch, on the device of the network."""
+
+    def __len__(self) -> int:
+        """Number of batches in this epoch."""
+
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
-        device, rank = self.clock.device, self.clock.global_rank
+
+
+class BatchLoader:
+    """Iterate over rows that lie in memory, or on the device where they fit."""
+
+    def __init__(self, rows: Batch, *, cut: Cut) -> None:
+        self.rows = rows
+        self.cut = cut
+
+    def __len__(self) -> int:
+        """Number of batches in this epoch."""
+        return self.cut.count(len(self.rows.target))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One epoch."""
+        cut, device = self.cut, self.cut.clock.device
         rows = self.rows = _place(self.rows, device)
         placed = rows.target.device == device
-        for index in islice(self._order().to(rows.target.device).split(self.batch_size), len(self)):
-            own = index if self.num_processes == 1 else index[rank :: self.num_processes]
+        for index in islice(self._order().to(rows.target.device).split(cut.batch_size), len(self)):
+            own = index if cut.num_processes == 1 else index[cut.clock.global_rank :: cut.num_processes]
             batch = Batch(*[tensor.index_select(0, own) for tensor in rows])
             yield batch if placed else Batch(*[tensor.to(device) for tensor in batch])
 
     def _order(self) -> torch.Tensor:
-        num_rows = len(self.rows.target)
-        if self.shuffle_seed is None:
-            return torch.arange(num_rows)
-        generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.clock.current_epoch)
-        return draw_order(self.rows.target, sampling=self.sampling, generator=generator)
+        target, generator = self.rows.target, self.cut.make_generator()
+        if generator is None:
+            return torch.arange(len(target))
+        return draw_order(target, sampling=self.cut.sampling, generator=generator)
 
 
 class ChunkLoader:
@@ -90,7 +106,7 @@ class ChunkLoader:
     A chunk is an iterator, which slices each batch when its turn comes; it ends with the epoch at the latest.
     """
 
-    def __init__(self, batches: BatchLoader, *, chunk_size: int) -> None:
+    def __init__(self, batches: Loader, *, chunk_size: int) -> None:
         self.batches = batches
         self.chunk_size = chunk_size
 

@@ -18,14 +18,23 @@ from torch import nn
 
 from treadle.bundle import Bundle, build_network
 from treadle.experiment.spec import Experiment
-from treadle.features.featurize import load_batch
 from treadle.features.featurizer import Featurizer
+from treadle.features.stored import load_rows
 from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
-from treadle.training.loader import BatchLoader, ChunkLoader
+from treadle.training.loader import ChunkLoader, Cut, Loader
 from treadle.training.progress import make_progress
+from treadle.training.stream import (
+    Rows,
+    StreamedRows,
+    count_rows,
+    draw_numbers,
+    has_weights,
+    make_loader,
+    open_streams,
+)
 
 # Neither changes the numbers.
 CHUNK_STEPS = 256  # of training, in one step of Lightning's, whose own half millisecond is then hardly there
@@ -46,10 +55,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     torch.manual_seed(experiment.seed)
     features = folder / "features"
     inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
-    rows = {split: load_batch(features / f"{split}.pt") for split in ("train", "valid")}
-    rows = _limit_rows(rows, experiment)
-    rows = weigh_classes(rows, experiment.loss.class_weights, classes=inputs["classes"])
-    mean, scale = _measure_target(rows["train"], experiment)
+    rows, (mean, scale) = _load(features, experiment, classes=inputs["classes"])
     network = build_network(
         experiment.network,
         targets=experiment.targets,
@@ -58,8 +64,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         num_classes=len(inputs["classes"]),
     )
     if isinstance(network, FitsInputs):
-        network.fit_inputs(rows["train"].numeric)
-    rows = {split: batch._replace(target=_standardize(batch.target, mean, scale)) for split, batch in rows.items()}
+        network.fit_inputs(draw_numbers(rows["train"]))
     best = _fit(network, rows, experiment, (mean, scale), folder=folder, signature=signature, log=log)
     network.load_state_dict(best)
     bundle = Bundle(
@@ -80,6 +85,19 @@ def _slice(experiment: Experiment) -> dict[str, object]:
     return {key: values[key] for key in ("seed", "data", "features", "model", "schedule", "loss")}
 
 
+def _load(features: Path, experiment: Experiment, *, classes: list[str]) -> tuple[Rows, tuple[float, float]]:
+    """The rows with weights and targets as training wants them; mean and deviation that targets were brought to."""
+    weights = experiment.loss.class_weights
+    if experiment.schedule.shuffle_buffer is not None and experiment.trainer.overfit_batches is None:
+        regression = experiment.data.task == "regression"
+        streams = open_streams(features, weights, classes=classes, standardize=regression)
+        return streams, (streams["train"].mean, streams["train"].scale)
+    rows = weigh_classes(_read_rows(features, experiment), weights, classes=classes)
+    mean, scale = _measure_target(rows["train"], experiment)
+    rows = {split: batch._replace(target=_standardize(batch.target, mean, scale)) for split, batch in rows.items()}
+    return rows, (mean, scale)
+
+
 def _require_machine(experiment: Experiment) -> None:
     if experiment.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise TreadleError(
@@ -88,11 +106,10 @@ def _require_machine(experiment: Experiment) -> None:
         )
 
 
-def _limit_rows(rows: dict[str, Batch], experiment: Experiment) -> dict[str, Batch]:
+def _read_rows(features: Path, experiment: Experiment) -> dict[str, Batch]:
     if experiment.trainer.overfit_batches is None:
-        return rows
-    count = experiment.trainer.overfit_batches * experiment.schedule.batch_size
-    few = Batch(*(tensor[:count] for tensor in rows["train"]))
+        return {split: load_rows(features / split) for split in ("train", "valid")}
+    few = load_rows(features / "train", limit=experiment.trainer.overfit_batches * experiment.schedule.batch_size)
     return {"train": few, "valid": few}
 
 
@@ -110,7 +127,7 @@ def _standardize(target: torch.Tensor, mean: float, scale: float) -> torch.Tenso
 
 def _fit(
     network: nn.Module,
-    rows: dict[str, Batch],
+    rows: Rows,
     experiment: Experiment,
     target: tuple[float, float],
     *,
@@ -131,7 +148,7 @@ def _fit(
 
 def fit(
     network: nn.Module,
-    rows: dict[str, Batch],
+    rows: Rows,
     experiment: Experiment,
     *,
     target: tuple[float, float],
@@ -150,7 +167,7 @@ def fit(
     """
     schedule = experiment.schedule
     per_epoch = min(
-        -(-len(rows["train"].target) // schedule.batch_size),
+        -(-count_rows(rows["train"]) // schedule.batch_size),
         experiment.trainer.limit_batches or 1_000_000_000,
     )
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
@@ -158,7 +175,7 @@ def fit(
         network,
         experiment=experiment,
         num_steps=num_steps,
-        weighted=bool((rows["train"].weight != 1).any()),
+        weighted=has_weights(rows["train"]),
         target_mean=target[0],
         target_scale=target[1],
     )
@@ -205,10 +222,9 @@ def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
     return checkpoints
 
 
-def _make_train_loader(rows: Batch, experiment: Experiment, learner: Learner) -> ChunkLoader:
+def _make_train_loader(rows: Batch | StreamedRows, experiment: Experiment, learner: Learner) -> ChunkLoader:
     num_processes = _count_processes(experiment)
-    batches = BatchLoader(
-        rows,
+    cut = Cut(
         batch_size=experiment.schedule.batch_size,
         shuffle_seed=experiment.seed,
         sampling=experiment.schedule.sampling,
@@ -217,13 +233,14 @@ def _make_train_loader(rows: Batch, experiment: Experiment, learner: Learner) ->
         num_processes=num_processes,
         clock=learner,
     )
+    buffer_rows = experiment.schedule.shuffle_buffer
     # Several processes agree on the network's buffers once a step of Lightning's.
-    return ChunkLoader(batches, chunk_size=CHUNK_STEPS if num_processes == 1 else 1)
+    chunk_size = CHUNK_STEPS if num_processes == 1 else 1
+    return ChunkLoader(make_loader(rows, cut, buffer_rows=buffer_rows), chunk_size=chunk_size)
 
 
-def _make_valid_loader(rows: Batch, experiment: Experiment, learner: Learner) -> BatchLoader:
-    return BatchLoader(
-        rows,
+def _make_valid_loader(rows: Batch | StreamedRows, experiment: Experiment, learner: Learner) -> Loader:
+    cut = Cut(
         batch_size=VALID_ROWS,
         shuffle_seed=None,
         sampling="shuffle",
@@ -232,6 +249,7 @@ def _make_valid_loader(rows: Batch, experiment: Experiment, learner: Learner) ->
         num_processes=_count_processes(experiment),
         clock=learner,
     )
+    return make_loader(rows, cut, buffer_rows=VALID_ROWS)
 
 
 def _count_processes(experiment: Experiment) -> int:

@@ -1,0 +1,187 @@
+"""Rows that do not fit in memory: read from disk as training needs them, and shuffled in a buffer.
+
+An epoch visits the files in an order drawn for it, some at a time: as many as the buffer holds. Their rows are
+shuffled together, and while training uses them the next are read in another thread. Where the buffer holds the whole
+split, the order is the one that `BatchLoader` draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from treadle.features.stored import StoredRows
+from treadle.schema import Batch
+from treadle.training.class_weights import ClassWeights, find_factors, weigh
+from treadle.training.loader import BatchLoader, Cut, Loader
+
+DRAWN_ROWS = 1 << 18  # of a split on disk, at most, that a network fits its inputs to
+
+
+@dataclass(frozen=True)
+class StreamedRows:
+    """Rows of a split as training wants them."""
+
+    stored: StoredRows
+    factors: Tensor | None = None  # of weights, by class
+    mean: float = 0.0  # by which the target is standardised
+    scale: float = 1.0
+
+    def adjust(self, rows: Batch) -> Batch:
+        """Weights and targets as training wants them."""
+        if self.factors is not None:
+            rows = weigh(rows, self.factors)
+        if (self.mean, self.scale) != (0.0, 1.0):
+            rows = rows._replace(target=(rows.target - self.mean) / self.scale)
+        return rows
+
+    def has_weights(self) -> bool:
+        """Whether some row counts more or less than another."""
+        if self.factors is not None and bool((self.factors != 1).any()):
+            return True
+        return any(bool((weight != 1).any()) for _, weight in self.stored.read_targets())
+
+
+def open_streams(
+    features: Path, class_weights: ClassWeights, *, classes: list[str], standardize: bool
+) -> dict[str, StreamedRows]:
+    """The splits `train` and `valid`. What is taken of the training split is taken in a pass over its targets.
+
+    Args:
+        features: what the stage `featurize` wrote.
+        class_weights: as for `weigh_classes`.
+        classes: of a multiclass task.
+        standardize: whether the target is brought to mean 0 and deviation 1: that of a regression.
+    """
+    train, valid = (StoredRows.find(features / split) for split in ("train", "valid"))
+    factors = find_factors(train.read_targets(), class_weights, classes=classes)
+    mean, scale = _measure_target(train) if standardize else (0.0, 1.0)
+    return {name: StreamedRows(rows, factors, mean, scale) for name, rows in (("train", train), ("valid", valid))}
+
+
+def _measure_target(rows: StoredRows) -> tuple[float, float]:
+    """Mean and deviation; a constant target is not scaled."""
+    mean = sum(float(target.double().sum()) for target, _ in rows.read_targets()) / rows.num_rows
+    squares = sum(float((target.double() - mean).square().sum()) for target, _ in rows.read_targets())
+    deviation = (squares / rows.num_rows) ** 0.5
+    return mean, deviation if deviation > 0 else 1.0
+
+
+Rows = Mapping[str, Batch] | Mapping[str, StreamedRows]  # of the splits `train` and `valid`
+
+
+def count_rows(rows: Batch | StreamedRows) -> int:
+    """How many there are."""
+    return len(rows.target) if isinstance(rows, Batch) else rows.stored.num_rows
+
+
+def draw_numbers(rows: Batch | StreamedRows) -> Tensor:
+    """Numbers `[M, N]` that a network fits its inputs to: of all rows, or of files on disk that are spread evenly."""
+    if isinstance(rows, Batch):
+        return rows.numeric
+    every = max(1, -(-rows.stored.num_rows // DRAWN_ROWS))
+    return rows.stored.read(range(0, rows.stored.num_files, every)).numeric
+
+
+def has_weights(rows: Batch | StreamedRows) -> bool:
+    """Whether some row counts more or less than another."""
+    return bool((rows.weight != 1).any()) if isinstance(rows, Batch) else rows.has_weights()
+
+
+def make_loader(rows: Batch | StreamedRows, cut: Cut, *, buffer_rows: int | None) -> Loader:
+    """The loader for where the rows lie; those on disk need a buffer."""
+    if isinstance(rows, Batch):
+        return BatchLoader(rows, cut=cut)
+    assert buffer_rows is not None
+    return StreamLoader(rows, buffer_rows=buffer_rows, cut=cut)
+
+
+class StreamLoader:
+    """Iterate over rows on disk. In memory are the buffer in use, the next, and the one that is being read."""
+
+    def __init__(self, rows: StreamedRows, *, buffer_rows: int, cut: Cut) -> None:
+        self.rows = rows
+        self.buffer_rows = buffer_rows
+        self.cut = cut
+
+    def __len__(self) -> int:
+        """Number of batches in this epoch."""
+        return self.cut.count(self.rows.stored.num_rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One epoch."""
+        device = self.cut.clock.device
+        buffers = (Batch(*(tensor.to(device) for tensor in rows)) for rows in read_ahead(self._list_reads()))
+        return cut_buffers(buffers, self._list_sizes())
+
+    def _list_sizes(self) -> Iterator[int]:
+        """Rows of each batch, of this process."""
+        cut = self.cut
+        for batch in range(len(self)):
+            whole = min(cut.batch_size, self.rows.stored.num_rows - batch * cut.batch_size)
+            yield len(range(cut.clock.global_rank, whole, cut.num_processes))
+
+    def _list_reads(self) -> Iterator[Callable[[], Batch]]:
+        """For each buffer what reads its rows, in order: those of this process."""
+        start = 0
+        for files, order in self._plan():
+            yield partial(self._read, files, order[self._is_own(start, len(order))])
+            start += len(order)
+
+    def _plan(self) -> Iterator[tuple[list[int], Tensor]]:
+        """The files of each buffer, and the order of their rows."""
+        stored, generator = self.rows.stored, self.cut.make_generator()
+        per_buffer = max(1, self.buffer_rows // stored.file_rows)
+        files = torch.arange(stored.num_files)
+        if generator is not None and per_buffer < stored.num_files:
+            files = torch.randperm(stored.num_files, generator=generator)
+        for group in files.split(per_buffer):
+            chosen = sorted(group.tolist())
+            count = sum(map(stored.count, chosen))
+            yield chosen, torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+
+    def _is_own(self, start: int, count: int) -> Tensor | slice:
+        """Which of the rows from `start` on this process takes."""
+        cut = self.cut
+        if cut.num_processes == 1:
+            return slice(None)
+        return torch.arange(start, start + count) % cut.batch_size % cut.num_processes == cut.clock.global_rank
+
+    def _read(self, files: list[int], order: Tensor) -> Batch:
+        return self.rows.adjust(self.rows.stored.read(files, order=order))
+
+
+def read_ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
+    """What each of the calls gives, while another thread is at the next one."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming: Future[Batch] | None = None
+        for read in reads:
+            ready, coming = coming, pool.submit(read)
+            if ready is not None:
+                yield ready.result()
+        if coming is not None:
+            yield coming.result()
+
+
+def cut_buffers(buffers: Iterator[Batch], sizes: Iterable[int]) -> Iterator[Batch]:
+    """Batches of these sizes, one after another, across the borders of buffers."""
+    buffer, start = next(buffers), 0
+    for size in sizes:
+        parts, missing = [], size
+        while missing > (left := len(buffer.target) - start):
+            parts.append(_take(buffer, start, left))
+            missing -= left
+            buffer, start = next(buffers), 0
+        parts.append(_take(buffer, start, missing))
+        start += missing
+        yield parts[0] if len(parts) == 1 else Batch(*map(torch.cat, zip(*parts, strict=True)))
+
+
+def _take(rows: Batch, start: int, count: int) -> Batch:
+    return Batch(*(tensor[start : start + count] for tensor in rows))

@@ -1,0 +1,112 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from treadle.experiment.spec import Features
+from treadle.features import featurize as stage
+from treadle.features import stored
+from treadle.features.featurize import featurize
+from treadle.features.stored import load_rows
+
+NUM_ROWS = 300
+PLACE = "treadle.features"
+
+
+def step(name, **arguments):
+    return {"_target_": f"{PLACE}.{name}", **arguments}
+
+
+BLOCKS = {
+    "numbers": {
+        "columns": ["a", "b"],
+        "steps": {
+            "impute": step("transforms.Impute", strategy="median", indicator=True),
+            "scale": step("transforms.Quantile", num_quantiles=50, output="normal"),
+        },
+    },
+    "bins": {
+        "columns": ["b"],
+        "steps": {
+            "impute": step("transforms.Impute", strategy="mean", indicator=False),
+            "bins": step("transforms.PiecewiseLinear", num_bins=8),
+        },
+    },
+    "clock": {"columns": ["hour"], "steps": {"cycle": step("transforms.Cyclic", period=24)}},
+    "words": {"columns": ["word"], "steps": {"ids": step("categories.Vocabulary", min_count=2)}},
+    "hashes": {"columns": ["word"], "steps": {"ids": step("categories.Hashing", num_buckets=16)}},
+}
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(stored, "FILE_ROWS", 16)
+    monkeypatch.setattr(stage, "PART_ROWS", 32)
+    monkeypatch.setattr(stage, "READ_ROWS", 64)
+
+
+@pytest.fixture
+def examples(tmp_path):
+    generator = np.random.default_rng(0)
+    for split, num_rows in (("train", NUM_ROWS), ("valid", 100)):
+        numbers = generator.normal(size=(2, num_rows))
+        frame = pl.DataFrame(
+            {
+                "a": np.where(generator.random(num_rows) < 0.2, np.nan, numbers[0]),
+                "b": np.exp(numbers[1]),
+                "hour": generator.integers(24, size=num_rows),
+                "word": [f"w{n}" for n in generator.geometric(0.3, size=num_rows)],
+                "label": [f"class {n}" for n in range(num_rows)] if split == "train" else ["class 299", "new"] * 50,
+            }
+        )
+        frame.with_columns(pl.int_range(pl.len()).alias("weight")).write_parquet(tmp_path / f"{split}.parquet")
+    return tmp_path
+
+
+def run(examples, folder, *, fit_rows, task="multiclass"):
+    features = Features.model_validate({"blocks": BLOCKS, "fit_rows": fit_rows})
+    featurize(features, task=task, targets=["treadle.features."], examples=examples, folder=folder)
+    return {split: load_rows(folder / split) for split in ("train", "valid")}
+
+
+def test_a_sample_of_all_rows_gives_in_parts_what_is_made_in_memory(examples, tmp_path, small_parts):
+    whole = run(examples, tmp_path / "whole", fit_rows=None)
+    parts = run(examples, tmp_path / "parts", fit_rows=NUM_ROWS)
+
+    for split in ("train", "valid"):
+        assert all(torch.equal(a, b) for a, b in zip(whole[split], parts[split], strict=True))
+    for name in ("featurizer.json", "inputs.json"):
+        a, b = (json.loads((tmp_path / folder / name).read_text()) for folder in ("whole", "parts"))
+        a.get("spec", a).pop("fit_rows", None), b.get("spec", b).pop("fit_rows", None)
+        assert a == b
+
+
+def test_a_small_sample_gives_every_row_and_every_class(examples, tmp_path, small_parts):
+    rows = run(examples, tmp_path / "features", fit_rows=50)
+
+    names = sorted(f"class {n}" for n in range(NUM_ROWS))
+    assert [names[position] for position in rows["train"].target] == [f"class {n}" for n in range(NUM_ROWS)]
+    assert rows["valid"].target.tolist() == [names.index("class 299"), -1] * 50
+    assert rows["train"].weight.tolist() == list(range(NUM_ROWS))
+    assert rows["train"].numeric.isfinite().all()
+
+
+def test_steps_learn_from_the_sample_alone(examples, tmp_path, small_parts):
+    whole = run(examples, tmp_path / "whole", fit_rows=None)
+    sample = run(examples, tmp_path / "sample", fit_rows=50)
+    again = run(examples, tmp_path / "again", fit_rows=50)
+
+    assert not torch.equal(whole["train"].numeric, sample["train"].numeric)
+    assert torch.equal(sample["train"].numeric, again["train"].numeric)
+
+
+@pytest.mark.parametrize("count", [1, 7, 64, 299, 300, 1000])
+def test_a_sample_is_spread_evenly_over_the_rows(examples, small_parts, count):
+    drawn = stage.draw_rows(examples / "train.parquet", count)["weight"]
+
+    wanted = min(count, NUM_ROWS)
+    assert len(drawn) == drawn.n_unique() == wanted
+    stretches = (drawn.to_numpy() * wanted) // NUM_ROWS
+    assert np.abs(stretches - np.arange(wanted)).max() <= 1
