@@ -65,11 +65,16 @@ class Cut:
 class Loader(Protocol):
     """Gives the batches of an epoch, on the device of the network."""
 
+    cut: Cut
+
     def __len__(self) -> int:
         """Number of batches in this epoch."""
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
+
+    def begin(self, first: int) -> Iterator[Batch]:
+        """The epoch from a batch on, counted from 0; what is before it costs nothing."""
 
 
 class BatchLoader:
@@ -85,10 +90,14 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
+        return self.begin(0)
+
+    def begin(self, first: int) -> Iterator[Batch]:
+        """The epoch from a batch on."""
         cut, device = self.cut, self.cut.clock.device
         rows = self.rows = _place(self.rows, device)
         placed = rows.target.device == device
-        for index in islice(self._order().to(rows.target.device).split(cut.batch_size), len(self)):
+        for index in islice(self._order().to(rows.target.device).split(cut.batch_size), first, len(self)):
             own = index if cut.num_processes == 1 else index[cut.clock.global_rank :: cut.num_processes]
             batch = Batch(*[tensor.index_select(0, own) for tensor in rows])
             yield batch if placed else Batch(*[tensor.to(device) for tensor in batch])
@@ -103,22 +112,40 @@ class BatchLoader:
 class ChunkLoader:
     """Iterate over chunks of batches: what Lightning does around a step, it does once a chunk.
 
-    A chunk is an iterator, which slices each batch when its turn comes; it ends with the epoch at the latest.
+    A chunk is an iterator, which slices each batch when its turn comes; it ends with the epoch at the latest. Its state
+    is where in the epoch it stands: Lightning keeps it in checkpoints, and goes on from there.
     """
 
     def __init__(self, batches: Loader, *, chunk_size: int) -> None:
         self.batches = batches
         self.chunk_size = chunk_size
+        self.done = 0  # batches of this epoch that are given out
+        self.resumed = {"epoch": -1, "batches": 0}  # batches that another process has done of an epoch
 
     def __len__(self) -> int:
         """Number of chunks in this epoch."""
         return math.ceil(len(self.batches) / self.chunk_size)
 
     def __iter__(self) -> Iterator[Iterator[Batch]]:
-        """One epoch. A chunk must be used up before the next is taken."""
-        batches = iter(self.batches)
-        for _ in range(len(self)):
+        """One epoch, or what is left of it. A chunk must be used up before the next is taken."""
+        is_begun = self.resumed["epoch"] == self._epoch
+        self.done = self.resumed["batches"] if is_begun else 0
+        batches = self.batches.begin(self.done)
+        while self.done < len(self.batches):
+            self.done += min(self.chunk_size, len(self.batches) - self.done)
             yield islice(batches, self.chunk_size)
+
+    @property
+    def _epoch(self) -> int:
+        return self.batches.cut.clock.current_epoch
+
+    def state_dict(self) -> dict[str, int]:
+        """Plain values for the checkpoint; to be asked between two chunks."""
+        return {"epoch": self._epoch, "batches": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Take the place of the checkpoint."""
+        self.resumed = state
 
 
 def _place(rows: Batch, device: torch.device) -> Batch:

@@ -116,23 +116,30 @@ class StreamLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
-        device = self.cut.clock.device
-        buffers = (Batch(*(tensor.to(device) for tensor in rows)) for rows in read_ahead(self._list_reads()))
-        return cut_buffers(buffers, self._list_sizes())
+        return self.begin(0)
 
-    def _list_sizes(self) -> Iterator[int]:
-        """Rows of each batch, of this process."""
+    def begin(self, first: int) -> Iterator[Batch]:
+        """The epoch from a batch on; buffers before it are not read."""
+        device, reads = self.cut.clock.device, self._list_reads(first * self.cut.batch_size)
+        buffers = (Batch(*(tensor.to(device) for tensor in rows)) for rows in read_ahead(reads))
+        yield from cut_buffers(buffers, self._list_sizes(first))
+
+    def _list_sizes(self, first: int) -> Iterator[int]:
+        """Rows of each batch from one on, of this process."""
         cut = self.cut
-        for batch in range(len(self)):
+        for batch in range(first, len(self)):
             whole = min(cut.batch_size, self.rows.stored.num_rows - batch * cut.batch_size)
             yield len(range(cut.clock.global_rank, whole, cut.num_processes))
 
-    def _list_reads(self) -> Iterator[Callable[[], Batch]]:
-        """For each buffer what reads its rows, in order: those of this process."""
+    def _list_reads(self, first: int) -> Iterator[Callable[[], Batch]]:
+        """For each buffer what reads its rows, in order: those of this process, from a row of the epoch on."""
         start = 0
         for files, order in self._plan():
-            yield partial(self._read, files, order[self._is_own(start, len(order))])
-            start += len(order)
+            stop = start + len(order)
+            if stop > first:
+                begin = max(start, first)
+                yield partial(self._read, files, order[begin - start :][self._is_own(begin, stop)])
+            start = stop
 
     def _plan(self) -> Iterator[tuple[list[int], Tensor]]:
         """The files of each buffer, and the order of their rows."""
@@ -146,12 +153,12 @@ class StreamLoader:
             count = sum(map(stored.count, chosen))
             yield chosen, torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
 
-    def _is_own(self, start: int, count: int) -> Tensor | slice:
-        """Which of the rows from `start` on this process takes."""
+    def _is_own(self, start: int, stop: int) -> Tensor | slice:
+        """Which rows of a part of the epoch this process takes."""
         cut = self.cut
         if cut.num_processes == 1:
             return slice(None)
-        return torch.arange(start, start + count) % cut.batch_size % cut.num_processes == cut.clock.global_rank
+        return torch.arange(start, stop) % cut.batch_size % cut.num_processes == cut.clock.global_rank
 
     def _read(self, files: list[int], order: Tensor) -> Batch:
         return self.rows.adjust(self.rows.stored.read(files, order=order))
@@ -171,8 +178,9 @@ def read_ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
 
 def cut_buffers(buffers: Iterator[Batch], sizes: Iterable[int]) -> Iterator[Batch]:
     """Batches of these sizes, one after another, across the borders of buffers."""
-    buffer, start = next(buffers), 0
+    buffer, start = next(buffers, None), 0
     for size in sizes:
+        assert buffer is not None
         parts, missing = [], size
         while missing > (left := len(buffer.target) - start):
             parts.append(_take(buffer, start, left))
@@ -184,4 +192,5 @@ def cut_buffers(buffers: Iterator[Batch], sizes: Iterable[int]) -> Iterator[Batc
 
 
 def _take(rows: Batch, start: int, count: int) -> Batch:
-    return Batch(*(tensor[start : start + count] for tensor in rows))
+    """A copy: a batch keeps no buffer in memory, and its own place there does not touch the sums of a product."""
+    return Batch(*(tensor[start : start + count].clone() for tensor in rows))

@@ -26,6 +26,7 @@ from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader, Cut, Loader
 from treadle.training.progress import make_progress
+from treadle.training.resume import LAST, EpochCheckpoint, find_state, name_within_epoch
 from treadle.training.stream import (
     Rows,
     StreamedRows,
@@ -36,16 +37,17 @@ from treadle.training.stream import (
     open_streams,
 )
 
-# Neither changes the numbers.
+# None of them changes the numbers.
 CHUNK_STEPS = 256  # of training, in one step of Lightning's, whose own half millisecond is then hardly there
 VALID_ROWS = 16_384  # of a validation batch
+CHECKPOINT_S = 300.0  # between two checkpoints within an epoch
 
 
 def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog) -> None:
     """Train on `folder/features`, and write `folder/model`, `folder/bundle` and `folder/metrics.csv`.
 
-    An interrupted training of the same signature goes on from its last epoch: its state stands in
-    `folder/checkpoints`, outside of the stage's outputs.
+    An interrupted training of the same signature goes on from its last epoch, or from within a long one: its
+    state stands in `folder/checkpoints`, outside of the stage's outputs.
 
     Raises:
         TreadleError: the machine lacks what `trainer` asks for, or the loss is not a number.
@@ -162,7 +164,7 @@ def fit(
         rows: of the splits `train` and `valid`.
         experiment: checked.
         target: mean and deviation by which the target was standardised.
-        checkpoints: where the best and the newest epoch are kept.
+        checkpoints: where the best epoch and the newest state are kept.
         callbacks: stand before those of the schedule.
     """
     schedule = experiment.schedule
@@ -181,12 +183,12 @@ def fit(
     )
     callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints)]
     trainer = _make_trainer(experiment, callbacks, num_epochs=math.ceil(num_steps / per_epoch))
-    last = checkpoints / "last.ckpt"
+    state = find_state(checkpoints, num_processes=_count_processes(experiment))
     trainer.fit(
         learner,
         train_dataloaders=_make_train_loader(rows["train"], experiment, learner),
         val_dataloaders=_make_valid_loader(rows["valid"], experiment, learner),
-        ckpt_path=str(last) if last.is_file() else None,
+        ckpt_path=state,
         weights_only=True,
     )
 
@@ -205,11 +207,13 @@ def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning
         enable_version_counter=False,
     )
     # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
-    newest = ModelCheckpoint(dirpath=checkpoints, filename="last", enable_version_counter=False)
+    newest = ModelCheckpoint(dirpath=checkpoints, filename=LAST.partition(".")[0], enable_version_counter=False)
+    within = checkpoints / name_within_epoch(_count_processes(experiment))
+    callbacks = [best, newest, EpochCheckpoint(within, seconds=CHECKPOINT_S)]
     if (stop := schedule.early_stopping) is None:
-        return [best, newest]
+        return callbacks
     stopping = EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)
-    return [best, newest, stopping]
+    return [*callbacks, stopping]
 
 
 def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
@@ -285,8 +289,6 @@ def _quiet_lightning() -> None:
     os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-    # It takes chunks for steps; a checkpoint is written at the end of an epoch, and nowhere else.
-    warnings.filterwarnings("ignore", message="You're resuming from a checkpoint that ended before the epoch ended")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 

@@ -1,0 +1,111 @@
+"""Where an interrupted training goes on: the end of its last epoch, or within a long one, where it was last written."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+
+from treadle.training.learner import Learner
+from treadle.training.loader import ChunkLoader
+
+LAST = "last.ckpt"  # of the newest epoch that is over
+ASK_STEPS = 256  # between two questions of several processes whether it is time
+_KEY = "within_epoch"  # of a checkpoint
+
+
+class EpochCheckpoint(lightning.Callback):
+    """Write `path` when so much time has passed since the last time, at the end of a chunk of steps.
+
+    Beside what Lightning keeps the checkpoint holds what has happened in the epoch: the losses, and where the random
+    numbers of dropout stand in each process. Resumed, the training ends with the same numbers as an uninterrupted one.
+
+    Args:
+        path: the file.
+        seconds: between two checkpoints.
+    """
+
+    def __init__(self, path: Path, *, seconds: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self.written_at = time.monotonic()
+        self.resumed: dict[str, Tensor] | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Go on where the checkpoint was written; after the end of an epoch there is nothing to go on with."""
+        self.written_at = time.monotonic()
+        if self.resumed is None:
+            return
+        assert isinstance(pl_module, Learner)
+        pl_module.train_losses = list(self.resumed["losses"].to(pl_module.device).unbind())
+        states = self.resumed["random"]
+        _set_random(states[trainer.global_rank].cpu(), pl_module.device)
+        self.resumed = None
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        outputs: Any,  # noqa: ARG002
+        batch: Any,  # noqa: ARG002
+        batch_idx: int,
+    ) -> None:
+        """Write, where it is time. At the end of an epoch that is done after its validation."""
+        loader = cast("ChunkLoader", trainer.train_dataloader)
+        is_last = batch_idx + 1 >= len(loader)
+        if not is_last and self._is_time(trainer):
+            trainer.save_checkpoint(self.path)
+            self.written_at = time.monotonic()
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Add what has happened in the epoch; a checkpoint of its end needs none of it."""
+        if trainer.training:
+            assert isinstance(pl_module, Learner)
+            random = _get_random(pl_module.device)
+            gathered = pl_module.all_gather(random) if trainer.world_size > 1 else random[None]
+            checkpoint[_KEY] = {"losses": torch.stack(pl_module.train_losses), "random": gathered}
+
+    def on_load_checkpoint(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        checkpoint: dict[str, Any],
+    ) -> None:
+        """Keep it until the training starts."""
+        self.resumed = checkpoint.get(_KEY)
+
+    def _is_time(self, trainer: lightning.Trainer) -> bool:
+        """All processes write, or none: the first one decides, and is asked now and then."""
+        due = time.monotonic() - self.written_at >= self.seconds
+        if trainer.world_size == 1:
+            return due
+        return trainer.global_step % ASK_STEPS == 0 and trainer.strategy.broadcast(due)
+
+
+def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:
+    """The newest checkpoint to go on from; one within an epoch is for as many processes as wrote it."""
+    files = [checkpoints / LAST, checkpoints / name_within_epoch(num_processes)]
+    return max((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime_ns, default=None)
+
+
+def name_within_epoch(num_processes: int) -> str:
+    """The file of the state within an epoch: chunks of steps, and rows of a process, depend on their number."""
+    return f"within-epoch-{num_processes}.ckpt"
+
+
+def _get_random(device: torch.device) -> Tensor:
+    """Where the random numbers of dropout stand."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_random(state: Tensor, device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)

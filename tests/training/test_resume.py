@@ -1,0 +1,198 @@
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+import pytorch_lightning as lightning
+import torch
+
+from runs import QUICK
+from treadle.experiment.compose import compose
+from treadle.experiment.spec import Experiment
+from treadle.features.stored import StoredRows, write_rows
+from treadle.models.mlp import Mlp
+from treadle.schema import Batch
+from treadle.training import train
+from treadle.training.history import History, read_history
+from treadle.training.resume import find_state
+from treadle.training.stream import StreamedRows
+
+NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
+WITHIN = 2 * 13 + 8  # steps: in the middle of the third epoch
+
+
+@pytest.fixture(autouse=True)
+def small_and_often(monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr("treadle.features.stored.FILE_ROWS", 40)
+    monkeypatch.setattr(train, "CHUNK_STEPS", 4)
+    monkeypatch.setattr(train, "CHECKPOINT_S", 0.0)
+    yield
+    torch.set_num_threads(before)
+
+
+class Steps(lightning.Callback):
+    """Notes the steps done after each chunk; ends it all, as asked."""
+
+    def __init__(self, *, stop_at=None, signal_number=None):
+        self.seen = []
+        self.stop_at = stop_at
+        self.signal_number = signal_number
+
+    def on_train_batch_end(self, trainer, *_):
+        self.seen.append(trainer.global_step)
+        if trainer.global_step == self.stop_at:
+            if self.signal_number is not None:
+                os.kill(os.getpid(), self.signal_number)
+            raise KeyboardInterrupt
+
+
+def make_rows():
+    numeric = torch.randn(NUM_ROWS, 5, generator=torch.Generator().manual_seed(0))
+    target = numeric[:, 0] * numeric[:, 1] + numeric[:, 2]
+    return Batch(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
+
+
+def make_experiment(root, *overrides):
+    quick = [override for override in QUICK if not override.startswith("schedule.")]
+    return Experiment.model_validate(compose(overrides=[*quick, *overrides], root=root).values)
+
+
+def fit(root, folder, *overrides, streamed=False, steps=None):
+    """Weights, history, and the steps after each chunk of this process."""
+    folder.mkdir(exist_ok=True)
+    rows = make_rows()
+    if streamed:
+        if not (folder / "rows").exists():
+            write_rows([rows], folder / "rows")
+        rows = StreamedRows(StoredRows.find(folder / "rows"))
+        overrides = (*overrides, "schedule.shuffle_buffer=100")
+    torch.manual_seed(0)
+    network = Mlp(num_numeric=5, cardinalities=[], num_outputs=1, num_layers=2, width=16, dropout=0.1, embedding_dim=1)
+    steps = steps or Steps()
+    train.fit(
+        network,
+        {"train": rows, "valid": rows},
+        make_experiment(root, f"schedule.batch_size={BATCH}", "schedule.max_epochs=4", *overrides),
+        target=(0.0, 1.0),
+        checkpoints=folder / "checkpoints",
+        callbacks=[History(folder / "metrics.csv", log=lambda *_: None), steps],
+    )
+    return network.state_dict(), read_history(folder / "metrics.csv"), steps.seen
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["memory", "stream"])
+@pytest.mark.parametrize("stop_at", [4, 12, 13 + 4, WITHIN, 2 * 13 + 12, 2 * 13 + 13, 3 * 13 + 13])
+def test_a_stopped_training_goes_on_within_its_epoch_with_the_same_numbers(root, tmp_path, stop_at, streamed):
+    network, rows, seen = fit(root, tmp_path / "whole", streamed=streamed)
+
+    with suppress(KeyboardInterrupt, SystemExit):
+        fit(root, tmp_path / "parts", streamed=streamed, steps=Steps(stop_at=stop_at))
+    other, other_rows, resumed = fit(root, tmp_path / "parts", streamed=streamed)
+
+    assert same(network, other)
+    assert rows == other_rows
+    assert resumed == [step for step in seen if step >= stop_at]  # its own chunk was not yet written
+
+
+@pytest.mark.parametrize("limit", ["schedule.max_steps=31", "trainer.limit_batches=9"])
+def test_limits_hold_in_an_epoch_that_is_resumed(root, tmp_path, limit):
+    network, rows, seen = fit(root, tmp_path / "whole", limit)
+    stop_at = seen[-2]
+
+    with suppress(KeyboardInterrupt, SystemExit):
+        fit(root, tmp_path / "parts", limit, steps=Steps(stop_at=stop_at))
+    other, other_rows, resumed = fit(root, tmp_path / "parts", limit)
+
+    assert same(network, other)
+    assert rows == other_rows
+    assert resumed == seen[-2:]
+
+
+def test_a_training_may_be_stopped_again_and_again(root, tmp_path):
+    network, rows, seen = fit(root, tmp_path / "whole")
+
+    for stop_at in seen[::3]:
+        with suppress(KeyboardInterrupt, SystemExit):
+            fit(root, tmp_path / "parts", steps=Steps(stop_at=stop_at))
+    other, other_rows, _ = fit(root, tmp_path / "parts")
+
+    assert same(network, other)
+    assert rows == other_rows
+
+
+def test_early_stopping_counts_the_same_epochs(root, tmp_path):
+    stopping = "schedule.early_stopping={patience: 1, min_delta: 10.0}"
+    _, rows, _ = fit(root, tmp_path / "whole", stopping)
+
+    with suppress(KeyboardInterrupt, SystemExit):
+        fit(root, tmp_path / "parts", stopping, steps=Steps(stop_at=13 + 8))
+    _, other_rows, _ = fit(root, tmp_path / "parts", stopping)
+
+    assert len(rows) == 2
+    assert rows == other_rows
+
+
+def test_a_checkpoint_within_an_epoch_is_for_as_many_processes(tmp_path):
+    def touch(name, moment):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (moment, moment))
+        return tmp_path / name
+
+    assert find_state(tmp_path, num_processes=1) is None
+
+    last, within = touch("last.ckpt", 100), touch("within-epoch-2.ckpt", 200)
+    assert find_state(tmp_path, num_processes=1) == last
+    assert find_state(tmp_path, num_processes=2) == within
+
+    touch("last.ckpt", 300)
+    assert find_state(tmp_path, num_processes=2) == last
+
+
+def test_nothing_is_written_within_an_epoch_that_is_short(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_S", 300.0)
+
+    fit(root, tmp_path)
+
+    assert sorted(file.name for file in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+KILLED = """
+import signal, sys
+from pathlib import Path
+import torch
+import test_resume
+from treadle.features import stored
+from treadle.training import train
+torch.set_num_threads(1)
+stored.FILE_ROWS, train.CHUNK_STEPS, train.CHECKPOINT_S = 40, 4, 0.0
+steps = test_resume.Steps(stop_at=test_resume.WITHIN, signal_number=signal.SIGKILL)
+test_resume.fit(Path(sys.argv[1]), Path(sys.argv[2]), streamed=True, steps=steps)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_loses_one_chunk(root, tmp_path):
+    network, rows, seen = fit(root, tmp_path / "whole", streamed=True)
+
+    paths = [str(root / "tests" / "training"), str(root / "tests"), os.environ.get("PYTHONPATH", "")]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(root), str(tmp_path / "parts")],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        capture_output=True,
+        check=False,
+    )
+    other, other_rows, resumed = fit(root, tmp_path / "parts", streamed=True)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert resumed[0] == WITHIN
+    assert resumed == [step for step in seen if step >= WITHIN]
+    assert same(network, other)
+    assert rows == other_rows
