@@ -2,10 +2,11 @@
 
     python benchmarks/training.py [--quick]
 
-Three loops train the same network on the same rows in this process, one thread, on the CPU:
+Four loops train the same network on the same rows in this process, one thread, on the CPU:
 
 - treadle: `treadle.training.train.fit` as the stage `train` calls it, with the history, the checkpoints and the lines
   of progress that are on by default;
+- compiled: the same with `trainer.compile=on`;
 - by hand: slices of tensors in memory, binary cross-entropy, fused AdamW, the gradient clipped as the schedule says,
   nothing else: the same optimizer and the same order of rows, so that the losses must be the same, too;
 - template: what projects made from the popular template for Lightning and Hydra do: a Dataset that gives one row, a
@@ -15,7 +16,9 @@ Three loops train the same network on the same rows in this process, one thread,
 Rows are random (14 numbers and 4 categories, as the flights with their weather; their values do not change the speed).
 Timed are the steps of training of whole epochs from the second on: no set-up, no validation, no checkpoint. The clock
 is the CPU time of the process: with one thread that never waits it is what a quiet machine takes, and a busy neighbour
-disturbs it less. Repeats are interleaved; a ratio is the median of the ratios of the repeats.
+disturbs it less. Repeats are interleaved; a ratio is the median of the ratios of the repeats. What compiling costs is
+the CPU time of the first epoch beyond that of the others, the C++ compiler's included: in the first repeat with an
+empty cache, then with what the first one has left there.
 """
 
 from __future__ import annotations
@@ -25,12 +28,14 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as lightning
@@ -77,6 +82,7 @@ class Timing:
 
     step_us: float
     losses: Tensor | None = None  # of the steps of the last epoch
+    start_s: float = 0.0  # of the first epoch, beyond the time of another
 
 
 def make_rows(size: Size) -> dict[str, Batch]:
@@ -89,8 +95,9 @@ def make_rows(size: Size) -> dict[str, Batch]:
     return {"train": train, "valid": Batch(*(tensor[:256] for tensor in train))}
 
 
-def make_experiment(size: Size) -> Experiment:
+def make_experiment(size: Size, switch: str) -> Experiment:
     overrides = [
+        f"trainer.compile={switch}",
         *size.overrides,
         "schedule=default",
         "schedule.early_stopping=null",
@@ -119,10 +126,10 @@ class Stopwatch(lightning.Callback):
         self.losses: Tensor | None = None
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        self.start = time.process_time()
+        self.start, self.children = time.process_time(), read_children()
 
     def on_train_batch_end(self, *_: object) -> None:
-        self.end = time.process_time()
+        self.end = time.process_time() + read_children() - self.children
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         self.seconds.append(self.end - self.start)
@@ -130,20 +137,29 @@ class Stopwatch(lightning.Callback):
             self.losses = torch.stack(pl_module.train_losses)
 
 
-def run_treadle(experiment: Experiment, rows: dict[str, Batch], size: Size) -> Timing:
+def read_children() -> float:
+    """CPU time of processes that are over [s]."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def run_treadle(rows: dict[str, Batch], size: Size, *, switch: str) -> Timing:
+    experiment = make_experiment(size, switch)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder) / "metrics.csv", log=lambda *_: None)
         network = make_network(experiment)
         checkpoints = Path(folder) / "checkpoints"
         fit(network, rows, experiment, target=(0.0, 1.0), checkpoints=checkpoints, callbacks=[watch, history])
-    return Timing(statistics.median(watch.seconds[1:]) / size.num_steps * 1e6, watch.losses)
+    steady = statistics.median(watch.seconds[1:])
+    return Timing(steady / size.num_steps * 1e6, watch.losses, watch.seconds[0] - steady)
 
 
 # --- by hand -------------------------------------------------------------------------------------------
 
 
-def run_by_hand(experiment: Experiment, rows: dict[str, Batch], size: Size) -> Timing:
+def run_by_hand(rows: dict[str, Batch], size: Size) -> Timing:
+    experiment = make_experiment(size, "off")
     network, schedule = make_network(experiment), experiment.schedule
     parameters = list(network.parameters())
     rates = {key: schedule.optimizer[key] for key in ("lr", "weight_decay")}
@@ -221,7 +237,8 @@ class TemplateModule(lightning.LightningModule):
         self.log("val/acc", self.valid_accuracy, on_step=False, on_epoch=True, prog_bar=True)
 
 
-def run_template(experiment: Experiment, rows: dict[str, Batch], size: Size) -> Timing:
+def run_template(rows: dict[str, Batch], size: Size) -> Timing:
+    experiment = make_experiment(size, "off")
     watch = Stopwatch()
     rates = {key: experiment.schedule.optimizer[key] for key in ("lr", "weight_decay")}
     loaders = {
@@ -244,8 +261,12 @@ def run_template(experiment: Experiment, rows: dict[str, Batch], size: Size) -> 
 
 # --- measure ---------------------------------------------------------------------------------------------
 
-LOOPS: dict[str, Callable[[Experiment, dict[str, Batch], Size], Timing]]
-LOOPS = {"treadle": run_treadle, "by hand": run_by_hand, "template": run_template}
+LOOPS: dict[str, Callable[[dict[str, Batch], Size], Timing]] = {
+    "treadle": partial(run_treadle, switch="off"),
+    "compiled": partial(run_treadle, switch="on"),
+    "by hand": run_by_hand,
+    "template": run_template,
+}
 
 
 @contextlib.contextmanager
@@ -261,24 +282,33 @@ def in_silence() -> Iterator[None]:
 
 def measure(name: str, *, repeats: int) -> dict[str, float]:
     size = SIZES[name]
-    experiment, rows = make_experiment(size), make_rows(size)
+    rows = make_rows(size)
     timings: dict[str, list[Timing]] = {loop: [] for loop in LOOPS}
     for _ in range(repeats):
         for loop, run in LOOPS.items():
             with in_silence():
-                timings[loop].append(run(experiment, rows, size))
+                timings[loop].append(run(rows, size))
     for loop, values in timings.items():
         step_us = statistics.median(timing.step_us for timing in values)
         print(f"{name:<22} {loop:<8} {step_us:>10,.0f} us {size.batch_size / step_us * 1e6:>12,.0f} rows/s")
-    ours, hand, template = timings.values()
-    difference = float((ours[-1].losses - hand[-1].losses).abs().max())
+    ours, compiled, hand, template = timings.values()
+    first, *later = (timing.start_s for timing in compiled)
     ratios = {
         "treadle / by hand": compare(hand, ours),
+        "compiled / by hand": compare(hand, compiled),
         "treadle / template": compare(template, ours),
-        "largest difference of a loss": difference,
+        "compiled / template": compare(template, compiled),
+        "largest difference of a loss": measure_gap(ours, hand),
+        "largest difference of a loss, compiled": measure_gap(compiled, hand),
+        "compiling with an empty cache [s]": round(first, 1),
+        "compiling again [s]": round(statistics.median(later), 1),
     }
-    print("  ".join(f"{what} {value:.3g}" for what, value in ratios.items()), flush=True)
+    print(*(f"  {what} {value:.3g}" for what, value in ratios.items()), sep="\n", flush=True)
     return ratios
+
+
+def measure_gap(a: list[Timing], b: list[Timing]) -> float:
+    return float((a[-1].losses - b[-1].losses).abs().max())
 
 
 def compare(others: list[Timing], ours: list[Timing]) -> float:
@@ -295,7 +325,9 @@ def main() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     print(f"{'network':<22} {'loop':<8} {'a step':>13} {'speed':>19}")
-    speeds = {name: measure(name, repeats=3 if options.quick else 11) for name in options.only}
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache
+        speeds = {name: measure(name, repeats=3 if options.quick else 11) for name in options.only}
     print(json.dumps({"ratios": speeds}))
 
 

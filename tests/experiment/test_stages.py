@@ -43,6 +43,7 @@ def changed(before, after):
         ("loss.class_weights=balanced", NAMES[2:]),
         ("schedule.sampling=balanced", NAMES[2:]),
         ("trainer.precision=bf16-mixed", NAMES[2:]),
+        ("trainer.compile=on", NAMES[2:]),
         ("evaluation.threshold=0.4", NAMES[3:]),
         ("trainer.devices=2", []),
         ("tracker=disabled", []),

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from treadle.experiment.durations import parse_duration
 from treadle.schema import Count, Positive, Sampling, Share, Task
@@ -59,6 +59,12 @@ def _tell_model(value: Any) -> str:
     return "rule" if is_rule(value) else "network"
 
 
+def _read_switch(value: Any) -> Any:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["auto", "off", "on"], BeforeValidator(_read_switch)]  # YAML takes a bare `off` for false
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "auto"]
 Sql = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, AfterValidator(_check_duration)]  # "3h", "90m", "1d", "2w"
 Moment = Annotated[str, AfterValidator(_check_moment)]  # ISO 8601, UTC: "2013-09-01"
@@ -319,13 +325,14 @@ class Loss(Spec):
 
 
 class Trainer(Spec):
-    """Where training runs. `precision` and the limits change the result; the rest does not."""
+    """Where training runs. `precision`, `compile`, `threads` and the limits change the result; the rest does not."""
 
     accelerator: Literal["cpu", "gpu", "auto"]  # kind of device
     devices: int | Literal["auto"]  # how many on each node
     strategy: str  # how several devices share the work, by Lightning's name
     num_nodes: int = Field(ge=1)  # machines
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"]  # of numbers in training [bits]
+    precision: Precision  # of numbers in training; auto: bf16-mixed where the device and the sizes suit it [bits]
+    compile: Switch = "off"  # steps into one graph; auto: where the steps ahead repay compiling
     threads: int = Field(ge=1)  # of torch in each process
     limit_batches: int | None = Field(ge=1)  # of each split and epoch; None: all [batches]
     overfit_batches: int | None = Field(ge=1)  # train and validate on these first ones only; None: on all [batches]

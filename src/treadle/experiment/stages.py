@@ -36,6 +36,7 @@ STAGES = (
             "schedule",
             "loss",
             "trainer.precision",
+            "trainer.compile",
             "trainer.threads",
             "trainer.limit_batches",
             "trainer.overfit_batches",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -15,9 +16,12 @@ from treadle.experiment.build import build
 from treadle.experiment.spec import Experiment
 from treadle.metrics import EPSILON, compute_metrics
 from treadle.schema import Batch, Task
+from treadle.training.choices import EAGER
+from treadle.training.compiled import CompiledSteps
 from treadle.training.loader import ChunkLoader
 from treadle.training.losses import Loss, TaskLoss
 from treadle.training.steps import Steps, set_rates
+from treadle.training.updates import find_obstacle
 
 DECISION = 0.5  # threshold of accuracy and F1 while training; the verdict uses `evaluation.threshold`
 
@@ -44,6 +48,8 @@ class Learner(lightning.LightningModule):
         self.weighted = weighted
         self.target_mean = target_mean
         self.target_scale = target_scale
+        self.compute_loss = partial(compute_loss, loss=self.loss, weighted=weighted)
+        self.choices = EAGER
         self.automatic_optimization = False  # a step of Lightning's is a chunk of the schedule's
         self.tell_step: Callable[[int], None] = _ignore  # takes the steps done in this epoch, after each
         self.gathered: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -61,6 +67,39 @@ class Learner(lightning.LightningModule):
         set_rates(optimizer, self.rates(0))
         return optimizer
 
+    def on_train_start(self) -> None:
+        """Make what takes the steps, now that a checkpoint has given back the optimizer's state."""
+        self.steps = self._make_steps()
+        if self.global_rank == 0:
+            for line in self.choices.list_lines(self.experiment):
+                _write(line)
+
+    def _make_steps(self) -> Steps | CompiledSteps:
+        eager = Steps(
+            self.network,
+            optimizer=self.trainer.optimizers[0],
+            factor=self.rates,
+            done=self.global_step,
+            loss=self.compute_loss,
+            clip=self.experiment.schedule.gradient_clip,
+            strategy=self.trainer.strategy,
+        )
+        if self.choices.compile.value == "off":
+            return eager
+        if (obstacle := find_obstacle(eager.optimizer)) is not None:
+            self.choices = self.choices.without_graph(obstacle)
+            return eager
+        num_rows = self.experiment.schedule.batch_size
+        return CompiledSteps(eager, num_rows=num_rows, buffers=self.buffers(), tell=self._go_on_without_graph)
+
+    def _go_on_without_graph(self, reason: str) -> None:
+        self.choices = self.choices.without_graph(reason)
+        _write(f"compiling failed, and training goes on without it: {reason}")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say with the weights how they were trained."""
+        checkpoint["choices"] = self.choices.describe()
+
     def on_train_epoch_start(self) -> None:
         """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it.
 
@@ -72,20 +111,12 @@ class Learner(lightning.LightningModule):
 
     def training_step(self, batches: Iterator[Batch], _: int) -> None:
         """Take as many steps as there are batches. Lightning's own cost is paid once for all of them."""
-        steps = Steps(
-            self.network,
-            optimizer=self.trainer.optimizers[0],
-            factor=self.rates,
-            done=self.global_step,
-            loss=partial(compute_loss, loss=self.loss, weighted=self.weighted),
-            clip=self.experiment.schedule.gradient_clip,
-            strategy=self.trainer.strategy,
-        )
         losses: list[Tensor] = []
         with torch.autocast(self.device.type, enabled=False):  # Lightning's spans the chunk; only forward wants it
             for batch in batches:
-                losses.append(steps.take(batch))
+                losses.append(self.steps.take(batch))
                 self.tell_step(len(self.train_losses) + len(losses))
+        self.steps.settle()
         self.train_losses += losses
         self._count_steps(len(losses))
         if self.trainer.progress_bar_callback is not None:
@@ -122,6 +153,11 @@ class Learner(lightning.LightningModule):
 
 def _ignore(_: int) -> None:
     pass
+
+
+def _write(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) -> Tensor:

@@ -51,6 +51,7 @@ class Steps:
         precision = strategy.precision_plugin
         self.forward_context = precision.forward_context if isinstance(precision, MixedPrecision) else nullcontext
         self.scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
+        self.bfloat16 = getattr(precision, "precision", "") == "bf16-mixed"
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
     def take(self, batch: Batch) -> Tensor:
@@ -65,6 +66,9 @@ class Steps:
         self.done += 1
         set_rates(self.optimizer, self.factor(self.done))
         return loss
+
+    def settle(self) -> None:
+        """Nothing is left to do: see `CompiledSteps`."""
 
     def _differentiate(self, batch: Batch) -> Tensor:
         """The loss of a batch; its gradients are left in the parameters."""

@@ -81,6 +81,15 @@ def count_rows(rows: Batch | StreamedRows) -> int:
     return len(rows.target) if isinstance(rows, Batch) else rows.stored.num_rows
 
 
+def take_first(rows: Batch | StreamedRows, count: int) -> Batch:
+    """So many rows, or all where there are fewer."""
+    if isinstance(rows, Batch):
+        return Batch(*(tensor[:count] for tensor in rows))
+    stored = rows.stored
+    count = min(count, stored.num_rows)
+    return rows.adjust(stored.read(range(-(-count // stored.file_rows)), order=torch.arange(count)))
+
+
 def draw_numbers(rows: Batch | StreamedRows) -> Tensor:
     """Numbers `[M, N]` that a network fits its inputs to: of all rows, or of files on disk that are spread evenly."""
     if isinstance(rows, Batch):

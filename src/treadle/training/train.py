@@ -9,6 +9,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import pytorch_lightning as lightning
@@ -21,6 +22,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
 from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
+from treadle.training.choices import Work, choose, count_work
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
@@ -35,6 +37,7 @@ from treadle.training.stream import (
     has_weights,
     make_loader,
     open_streams,
+    take_first,
 )
 
 # None of them changes the numbers.
@@ -181,8 +184,16 @@ def fit(
         target_mean=target[0],
         target_scale=target[1],
     )
+    learner.choices = choose(
+        experiment,
+        device=_find_device(experiment),
+        num_processes=_count_processes(experiment),
+        planned_steps=num_steps,
+        count=cache(partial(_count_work, learner, rows["train"], batch_size=schedule.batch_size)),
+    )
     callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints)]
-    trainer = _make_trainer(experiment, callbacks, num_epochs=math.ceil(num_steps / per_epoch))
+    num_epochs = math.ceil(num_steps / per_epoch)
+    trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.choices.precision.value)
     state = find_state(checkpoints, num_processes=_count_processes(experiment))
     trainer.fit(
         learner,
@@ -191,6 +202,20 @@ def fit(
         ckpt_path=state,
         weights_only=True,
     )
+
+
+def _find_device(experiment: Experiment) -> str:
+    return "cuda" if experiment.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _count_work(learner: Learner, rows: Batch | StreamedRows, *, batch_size: int) -> Work:
+    """The work of a step on the first rows."""
+    batch = take_first(rows, batch_size)
+
+    def compute_loss() -> torch.Tensor:
+        return learner.compute_loss(learner.network(batch.numeric, batch.ids), batch)
+
+    return count_work(compute_loss, list(learner.parameters()), buffers=list(learner.buffers()))
 
 
 def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning.Callback]:
@@ -263,7 +288,9 @@ def _count_processes(experiment: Experiment) -> int:
     return max(1, devices) * experiment.trainer.num_nodes
 
 
-def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback], *, num_epochs: int) -> lightning.Trainer:
+def _make_trainer(
+    experiment: Experiment, callbacks: list[lightning.Callback], *, num_epochs: int, precision: str
+) -> lightning.Trainer:
     trainer = experiment.trainer
     progress = make_progress()
     _quiet_lightning()
@@ -272,7 +299,7 @@ def _make_trainer(experiment: Experiment, callbacks: list[lightning.Callback], *
         devices=trainer.devices,
         strategy=trainer.strategy,
         num_nodes=trainer.num_nodes,
-        precision=trainer.precision,
+        precision=precision,  # type: ignore[arg-type]
         max_epochs=num_epochs,
         use_distributed_sampler=False,  # the loader knows its own share
         num_sanity_val_steps=0,
@@ -311,6 +338,7 @@ def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, mo
         "num_parameters": sum(value.numel() for value in weights.values()),
         "monitor": monitor,
         "score": score,
+        **saved["choices"],
     }
     (model / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(checkpoints)

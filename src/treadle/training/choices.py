@@ -1,0 +1,191 @@
+"""What `auto` comes to in `trainer.compile` and `trainer.precision`, from the work ahead and never from a clock.
+
+A clock would give another answer in another run, and with it other last digits. So the work of a step is counted, and
+constants that were measured turn it into seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from treadle.experiment.spec import Experiment
+from treadle.training.snapshot import Snapshot
+
+# Measured with seven shipped models at batches of 256 and 1024, torch 2.13, one thread of a CPU with AVX-512: what
+# compiling saves of a step is 0.9 to 2.2 times what these say, what it costs 0.3 to 1 times.
+SAVED_PER_OPERATION = 10e-6  # of dispatch [s]
+SAVED_PER_ELEMENT = 0.3e-9  # of memory that fused operations do not write and read [s]
+COST = 6.0  # of the compiler's start [s]
+COST_PER_OPERATION = 0.35  # [s]
+FEW_STEPS = 1000  # fewer are not worth counting for
+# bfloat16 halves the time of a product of large matrices, and adds casts to each.
+LARGE_OPERATION = 40_000  # elements that an operation gives on average
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen, and why."""
+
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one step does, forward and backward."""
+
+    num_operations: int  # that compute something
+    num_elements: int  # that they write, matrix products aside
+    num_products: int  # elements that matrix products write
+
+    @property
+    def saved_s(self) -> float:
+        """What compiling saves of a step [s]."""
+        return SAVED_PER_OPERATION * self.num_operations + SAVED_PER_ELEMENT * self.num_elements
+
+    @property
+    def mean_size(self) -> float:
+        """Numbers that an operation gives on average."""
+        return (self.num_elements + self.num_products) / max(1, self.num_operations)
+
+    @property
+    def cost_s(self) -> float:
+        """What compiling costs [s]."""
+        return COST + COST_PER_OPERATION * self.num_operations
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How training runs on this machine: part of the record, since it changes the last digits or more."""
+
+    precision: Choice
+    compile: Choice  # on or off
+
+    def without_graph(self, reason: str) -> Choices:
+        """The same, where a graph turns out to be impossible."""
+        return replace(self, compile=Choice("off", reason))
+
+    def list_lines(self, experiment: Experiment) -> list[str]:
+        """What the log says of what the configuration left open, or asked for in vain."""
+        lines = []
+        if experiment.trainer.precision == "auto":
+            lines.append(f"precision {self.precision.value}: {self.precision.reason}")
+        if experiment.trainer.compile != "off":
+            steps = "steps are compiled" if self.compile.value == "on" else "steps are not compiled"
+            lines.append(f"{steps}: {self.compile.reason}")
+        return lines
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values, for the checkpoint and for `model/summary.json`."""
+        return {
+            "precision": self.precision.value,
+            "precision_reason": self.precision.reason,
+            "compiled": self.compile.value == "on",
+            "compile_reason": self.compile.reason,
+        }
+
+
+EAGER = Choices(Choice("32-true", "nothing was asked"), Choice("off", "nothing was asked"))
+
+
+def choose(
+    experiment: Experiment, *, device: str, num_processes: int, planned_steps: int, count: Callable[[], Work]
+) -> Choices:
+    """Decide what is left to `auto`.
+
+    Args:
+        experiment: checked.
+        device: kind of it: cpu, cuda.
+        num_processes: that train together.
+        planned_steps: of the whole training, wherever it is resumed.
+        count: gives the work of a step; is called only where it decides.
+    """
+    precision = _choose_precision(experiment.trainer.precision, device=device, count=count)
+    asked = experiment.trainer.compile
+    if asked == "off":
+        return Choices(precision, Choice("off", "trainer.compile=off"))
+    obstacle = _find_obstacle(precision.value, num_processes=num_processes)
+    if obstacle is not None:
+        return Choices(precision, Choice("off", obstacle))
+    if asked == "on":
+        return Choices(precision, Choice("on", "trainer.compile=on"))
+    return Choices(precision, _weigh_compile(device=device, planned_steps=planned_steps, count=count))
+
+
+def _find_obstacle(precision: str, *, num_processes: int) -> str | None:
+    if num_processes > 1:
+        return "several processes exchange gradients in the middle of a step"
+    if precision == "16-mixed":
+        return "16-mixed decides at each step whether it counts"
+    return None
+
+
+def _weigh_compile(*, device: str, planned_steps: int, count: Callable[[], Work]) -> Choice:
+    if device != "cpu":
+        return Choice("off", f"auto has not been measured on {device}; trainer.compile=on compiles")
+    if planned_steps < FEW_STEPS:
+        return Choice("off", f"auto: {planned_steps:,} steps are too few to repay compiling")
+    work = count()
+    saved = planned_steps * work.saved_s
+    says = f"auto: {planned_steps:,} steps save about {saved:,.0f} s, and compiling costs about {work.cost_s:,.0f} s"
+    return Choice("on" if saved >= work.cost_s else "off", says)
+
+
+def _choose_precision(asked: str, *, device: str, count: Callable[[], Work]) -> Choice:
+    if asked != "auto":
+        return Choice(asked, f"trainer.precision={asked}")
+    if not _multiplies_bfloat16(device):
+        return Choice("32-true", f"auto: this {device} does not multiply in bfloat16")
+    size = count().mean_size
+    says = f"auto: this {device} multiplies in bfloat16, and an operation gives {size:,.0f} numbers on average"
+    large = size >= LARGE_OPERATION
+    return Choice("bf16-mixed" if large else "32-true", f"{says}, {LARGE_OPERATION:,} repay the casts")
+
+
+def _multiplies_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    found = torch.cpu.get_capabilities()
+    return bool(found.get("amx_bf16") or found.get("avx512_bf16"))
+
+
+def count_work(loss: Callable[[], Tensor], parameters: Sequence[Tensor], *, buffers: Sequence[Tensor]) -> Work:
+    """Count what a step computes, in a step that is taken back.
+
+    Args:
+        loss: of a batch, as training computes it.
+        parameters: by which it is differentiated.
+        buffers: what it changes.
+    """
+    before = Snapshot([*parameters, *buffers])
+    counter = _Counter()
+    with counter:
+        torch.autograd.grad(loss(), [p for p in parameters if p.requires_grad], allow_unused=True)
+    before.restore()
+    return Work(counter.num_operations, counter.num_elements, counter.num_products)
+
+
+class _Counter(TorchDispatchMode):
+    """Sees each operation that reaches a kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.num_operations = self.num_elements = self.num_products = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and "detach" not in func.name():
+            self.num_operations += 1
+            parts = result if isinstance(result, tuple | list) else [result]
+            size = sum(part.numel() for part in parts if isinstance(part, Tensor))
+            if any(word in func.name() for word in ("mm", "linear", "attention")):
+                self.num_products += size
+            else:
+                self.num_elements += size
+        return result

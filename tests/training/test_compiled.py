@@ -1,0 +1,320 @@
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from types import SimpleNamespace
+
+import pytest
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.strategies import SingleDeviceStrategy
+from torch import nn
+
+from runs import QUICK
+from treadle.experiment.compose import compose
+from treadle.experiment.spec import Experiment
+from treadle.models.mlp import Mlp
+from treadle.schema import Batch
+from treadle.training import train
+from treadle.training.compiled import Group, Table, make_graph
+from treadle.training.history import History, read_history
+from treadle.training.learner import compute_loss
+from treadle.training.losses import TaskLoss
+from treadle.training.schedules import one_cycle
+from treadle.training.steps import Steps
+from treadle.training.updates import AdamUpdate, find_obstacle, read_update
+
+BATCH, NUM_BATCHES = 64, 13
+NUM_ROWS = NUM_BATCHES * BATCH - 10  # the last batch of an epoch is smaller
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_rows():
+    generator = torch.Generator().manual_seed(0)
+    numeric = torch.randn(NUM_ROWS, 5, generator=generator)
+    noise = torch.randn(NUM_ROWS, generator=generator)
+    target = (numeric[:, 0] * numeric[:, 1] + numeric[:, 2] + 0.5 * noise > 0).float()
+    return Batch(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
+
+
+class Network(nn.Module):
+    """Layers, and a weight that is never used: it gets no gradient."""
+
+    def __init__(self, *, dropout=0.0, norm=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.mlp = Mlp(
+            num_numeric=5, cardinalities=[], num_outputs=1, num_layers=2, width=16, dropout=dropout, embedding_dim=1
+        )
+        self.norm = nn.BatchNorm1d(5) if norm else nn.Identity()
+        self.unused = nn.Parameter(torch.ones(3))
+
+    def forward(self, numeric, ids):
+        return self.mlp(self.norm(numeric), ids)
+
+
+class Branching(Network):
+    """Looks at a number to decide what it computes: no graph can hold that."""
+
+    def forward(self, numeric, ids):
+        output = super().forward(numeric, ids)
+        return output if output.mean() > 0 else output * 1.5
+
+
+class Counting(Network):
+    """Computes something else at each call: a graph of one call is wrong for the next."""
+
+    calls = 0
+
+    def forward(self, numeric, ids):
+        self.calls += 1
+        return super().forward(numeric, ids) + 1 / self.calls
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+# --- one step, before it is compiled -------------------------------------------------------------------
+
+OPTIMIZERS = {
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.01, weight_decay=0.1, fused=True),
+    "adam with decay": lambda p: torch.optim.Adam(p, lr=0.01, weight_decay=0.1),
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.1),
+    "sgd with momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, dampening=0.1, weight_decay=0.01),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+}
+
+
+def make_steps(network, optimizer, *, clip=0.5):
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return Steps(
+        network,
+        optimizer=optimizer,
+        factor=one_cycle(num_steps=60, peak=0.3, initial_factor=0.1, final_factor=0.0),
+        done=0,
+        loss=lambda output, batch: compute_loss(output, batch, loss=TaskLoss(task="binary"), weighted=False),
+        clip=clip,
+        strategy=SingleDeviceStrategy(device="cpu"),
+    )
+
+
+def list_batches(count):
+    rows = make_rows()
+    batches = [Batch(*(tensor[start : start + BATCH] for tensor in rows)) for start in range(0, NUM_ROWS, BATCH)]
+    return (batches * (count // len(batches) + 1))[:count]
+
+
+@pytest.mark.parametrize("clip", [None, 0.5], ids=["free", "clipped"])
+@pytest.mark.parametrize("make_optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_the_mathematics_of_a_step_are_those_of_the_optimizer(make_optimizer, clip):
+    networks = [Network(dropout=0.1, norm=True) for _ in range(2)]
+    eager, other = (make_steps(net, make_optimizer(net.parameters()), clip=clip) for net in networks)
+    first, *batches = list_batches(50)
+    torch.manual_seed(1)
+    losses = [eager.take(batch) for batch in (first, *batches)]
+
+    torch.manual_seed(1)
+    others = [other.take(first)]
+    state = other.optimizer.state
+    (settings,) = other.optimizer.param_groups
+    group = Group(read_update(other.optimizer, settings), [(w, state.get(w, {})) for w in settings["params"]])
+    table = Table([group], [settings["initial_lr"]], factor=other.factor, ahead=0, device=torch.device("cpu"))
+    step = make_graph(other, [group])
+    others += [step(batch, table.read(done)) for done, batch in enumerate(batches, start=1)]
+
+    assert float((torch.stack(losses) - torch.stack(others)).abs().max()) < 2e-6
+    for a, b in zip(networks[0].state_dict().values(), networks[1].state_dict().values(), strict=True):
+        assert torch.allclose(a, b, atol=2e-6, rtol=1e-5)
+    assert torch.equal(networks[1].unused, torch.ones(3))
+
+
+def test_corrections_of_bias_are_computed_in_64_bits():
+    update = AdamUpdate(beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0, decoupled=True)
+    group = Group(update, [])
+    table = Table([group], [1.0], factor=lambda _: 1.0, ahead=0, device=torch.device("cpu"))
+    exact = torch.tensor([[1 / (1 - 0.9**t), (1 - 0.999**t) ** 0.5, 1.0] for t in range(1, 600)], dtype=torch.float64)
+
+    found = torch.stack([table.read(done)[0] for done in range(599)])
+
+    assert torch.equal(found, exact.float())
+
+
+class OwnAdam(torch.optim.Adam):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "says"),
+    [
+        (torch.optim.LBFGS, "torch.optim.lbfgs.LBFGS is none of Adam, AdamW and SGD"),
+        (lambda p: torch.optim.Adam(p, amsgrad=True), "Adam with amsgrad=true"),
+        (lambda p: torch.optim.SGD(p, lr=0.1, maximize=True), "SGD with maximize=true"),
+        (lambda p: torch.optim.AdamW(p, lr=torch.tensor(0.1)), "AdamW with a tensor for a setting"),
+        (OwnAdam, "OwnAdam is none of Adam, AdamW and SGD"),
+    ],
+)
+def test_an_optimizer_that_no_graph_holds_is_named(optimizer, says):
+    assert says in find_obstacle(optimizer(list(Network().parameters())))
+
+
+@pytest.mark.parametrize("make_optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+def test_the_optimizers_of_the_schedules_have_no_obstacle(make_optimizer):
+    assert find_obstacle(make_optimizer(list(Network().parameters()))) is None
+
+
+# --- whole trainings -----------------------------------------------------------------------------------
+
+
+class Losses(lightning.Callback):
+    """The loss of each step."""
+
+    def __init__(self):
+        self.values = []
+
+    def on_validation_start(self, _, pl_module):
+        self.values += [float(loss) for loss in pl_module.train_losses]
+
+
+class Stop(lightning.Callback):
+    """As a Ctrl-C in the middle of an epoch."""
+
+    def on_train_batch_end(self, trainer, *_):
+        if trainer.global_step == 2 * NUM_BATCHES + 8:
+            raise KeyboardInterrupt
+
+
+def make_experiment(root, *overrides):
+    quick = [override for override in QUICK if not override.startswith("schedule.")]
+    binary = ["data.task=binary", "schedule.monitor=loss", "evaluation.metric=auroc"]
+    values = compose(overrides=[*quick, *binary, f"schedule.batch_size={BATCH}", *overrides], root=root).values
+    return Experiment.model_validate(values)
+
+
+def fit(root, folder, network, *overrides, callbacks=()):
+    folder.mkdir(exist_ok=True)
+    losses = Losses()
+    train.fit(
+        network,
+        {"train": make_rows(), "valid": make_rows()},
+        make_experiment(root, "schedule=default", "schedule.early_stopping=null", *overrides),
+        target=(0.0, 1.0),
+        checkpoints=folder / "checkpoints",
+        callbacks=[losses, History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
+    )
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    return SimpleNamespace(
+        network=network,
+        losses=torch.tensor(losses.values, dtype=torch.float64),
+        rows=read_history(folder / "metrics.csv"),
+        choices=saved["choices"],
+        optimizer=saved["optimizer_states"][0],
+    )
+
+
+def perturb(network):
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.mul_(1 + 1e-7 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)).sign())
+    return network
+
+
+def gap(a, b, *, steps=None):
+    return float((a.losses - b.losses)[:steps].abs().max())
+
+
+@pytest.mark.slow
+def test_a_compiled_training_is_the_eager_one_but_for_rounding(root, tmp_path):
+    """16 epochs of 13 steps, the last of each on fewer rows; with dropout, and a norm that has buffers."""
+    dials = ["schedule.max_epochs=16", "schedule.optimizer.lr=0.003"]
+    eager = fit(root, tmp_path / "eager", Network(dropout=0.1, norm=True), "trainer.compile=off", *dials)
+    control = fit(root, tmp_path / "control", perturb(Network(dropout=0.1, norm=True)), "trainer.compile=off", *dials)
+    compiled = fit(root, tmp_path / "compiled", Network(dropout=0.1, norm=True), "trainer.compile=on", *dials)
+
+    assert compiled.choices["compiled"]
+    assert not same(eager.network, compiled.network)
+    assert gap(eager, compiled, steps=10) <= 2e-7
+    assert gap(eager, compiled) <= 5 * gap(eager, control) + 1e-4
+    assert [row["step"] for row in compiled.rows] == [row["step"] for row in eager.rows]
+    assert [row["lr"] for row in compiled.rows] == [row["lr"] for row in eager.rows]
+    for mine, theirs in zip(compiled.optimizer["state"].values(), eager.optimizer["state"].values(), strict=True):
+        assert mine.keys() == theirs.keys()
+        assert mine["step"] == theirs["step"] == 16 * NUM_BATCHES
+
+
+@pytest.mark.slow
+def test_a_compiled_training_that_is_stopped_goes_on_compiled_or_not(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHUNK_STEPS", 4)
+    dials = ["schedule.max_epochs=4", "trainer.compile=on"]
+    whole = fit(root, tmp_path / "whole", Network(), *dials)
+    for folder in ("same", "other"):
+        with suppress(KeyboardInterrupt, SystemExit):
+            fit(root, tmp_path / folder, Network(), *dials, callbacks=[Stop()])
+
+    resumed = fit(root, tmp_path / "same", Network(), *dials)
+    switched = fit(root, tmp_path / "other", Network(), "schedule.max_epochs=4", "trainer.compile=off")
+
+    assert resumed.choices["compiled"]
+    assert not switched.choices["compiled"]
+    assert same(resumed.network, whole.network)
+    assert resumed.rows == whole.rows
+    for row, other in zip(whole.rows, switched.rows, strict=True):
+        assert other["train/loss"] == pytest.approx(row["train/loss"], abs=1e-6)
+        assert other["valid/loss"] == pytest.approx(row["valid/loss"], abs=1e-6)
+
+
+def test_a_network_that_no_graph_holds_trains_as_ever(root, tmp_path, capsys):
+    eager = fit(root, tmp_path / "eager", Branching(dropout=0.1), "schedule.max_epochs=2", "trainer.compile=off")
+    capsys.readouterr()
+
+    asked = fit(root, tmp_path / "asked", Branching(dropout=0.1), "schedule.max_epochs=2", "trainer.compile=on")
+
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "compiling failed" in line]
+    assert "Data-dependent branching" in line
+    assert not asked.choices["compiled"]
+    assert asked.choices["compile_reason"] in line
+    assert same(asked.network, eager.network)
+    assert asked.rows == eager.rows
+
+
+@pytest.mark.slow
+def test_a_network_that_changes_at_each_call_gives_its_graph_up(root, tmp_path, capsys):
+    eager = fit(root, tmp_path / "eager", Counting(), "schedule.max_epochs=2", "trainer.compile=off")
+
+    asked = fit(root, tmp_path / "asked", Counting(), "schedule.max_epochs=2", "trainer.compile=on")
+
+    assert capsys.readouterr().out.count("compiling failed, and training goes on without it") == 1
+    assert not asked.choices["compiled"]
+    assert asked.optimizer["state"][1]["step"] == eager.optimizer["state"][1]["step"]
+
+
+@pytest.mark.slow
+def test_without_a_compiler_training_goes_on(project, tmp_path):
+    """A real one that is missing: another process, whose cache is empty."""
+    environment = {**os.environ, "CXX": "/nowhere/c++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    quick = [*QUICK, "tracker=disabled", "schedule.batch_size=512"]
+    quick.remove("schedule.batch_size=1024")
+    told = {
+        switch: subprocess.run(
+            [sys.executable, "-m", "treadle", "train", *quick, f"name={name}", f"trainer.compile={switch}"],
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for name, switch in (("asked", "on"), ("plain", "off"))
+    }
+
+    (line,) = [line for line in told["on"].splitlines() if "compiling failed" in line]
+    assert "/nowhere/c++" in line
+    assert "compil" not in told["off"]
+    asked, plain = (next(project.glob(f"runs/{name}-*/metrics.csv")) for name in ("asked", "plain"))
+    assert asked.read_text() == plain.read_text()
