@@ -95,9 +95,10 @@ def make_rows(size: Size) -> dict[str, Batch]:
     return {"train": train, "valid": Batch(*(tensor[:256] for tensor in train))}
 
 
-def make_experiment(size: Size, switch: str) -> Experiment:
+def make_experiment(size: Size, *, switch: str = "off", precision: str = "32-true") -> Experiment:
     overrides = [
         f"trainer.compile={switch}",
+        f"trainer.precision={precision}",
         *size.overrides,
         "schedule=default",
         "schedule.early_stopping=null",
@@ -143,8 +144,8 @@ def read_children() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
-def run_treadle(rows: dict[str, Batch], size: Size, *, switch: str) -> Timing:
-    experiment = make_experiment(size, switch)
+def run_treadle(rows: dict[str, Batch], size: Size, *, switch: str, precision: str = "32-true") -> Timing:
+    experiment = make_experiment(size, switch=switch, precision=precision)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         history = History(Path(folder) / "metrics.csv", log=lambda *_: None)
@@ -159,7 +160,7 @@ def run_treadle(rows: dict[str, Batch], size: Size, *, switch: str) -> Timing:
 
 
 def run_by_hand(rows: dict[str, Batch], size: Size) -> Timing:
-    experiment = make_experiment(size, "off")
+    experiment = make_experiment(size)
     network, schedule = make_network(experiment), experiment.schedule
     parameters = list(network.parameters())
     rates = {key: schedule.optimizer[key] for key in ("lr", "weight_decay")}
@@ -238,7 +239,7 @@ class TemplateModule(lightning.LightningModule):
 
 
 def run_template(rows: dict[str, Batch], size: Size) -> Timing:
-    experiment = make_experiment(size, "off")
+    experiment = make_experiment(size)
     watch = Stopwatch()
     rates = {key: experiment.schedule.optimizer[key] for key in ("lr", "weight_decay")}
     loaders = {
@@ -267,6 +268,13 @@ LOOPS: dict[str, Callable[[dict[str, Batch], Size], Timing]] = {
     "by hand": run_by_hand,
     "template": run_template,
 }
+
+
+def be_quiet() -> None:
+    """One thread, and no words of the libraries."""
+    torch.set_num_threads(1)
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
 
 
 @contextlib.contextmanager
@@ -321,9 +329,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="3 repeats instead of 11")
     parser.add_argument("--only", nargs="+", choices=SIZES, default=list(SIZES))
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
+    be_quiet()
     print(f"{'network':<22} {'loop':<8} {'a step':>13} {'speed':>19}")
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = cache

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,8 +9,8 @@ from treadle.experiment.spec import Experiment
 from treadle.models.mlp import Mlp
 from treadle.training.choices import Work, choose, count_work
 
-SMALL = Work(num_operations=28, num_elements=90_000, num_products=85_000)  # MLP 2x64, batch 256
-LARGE = Work(num_operations=74, num_elements=21_600_000, num_products=5_700_000)  # TabM, batch 1024
+SMALL = Work(num_operations=28, num_elements=90_000, num_products=85_000, attends=False)  # MLP 2x64, batch 256
+LARGE = Work(num_operations=74, num_elements=21_600_000, num_products=5_700_000, attends=False)  # TabM, batch 1024
 
 
 @pytest.fixture
@@ -41,14 +43,15 @@ def test_few_steps_are_not_even_counted(decide):
 
 @pytest.mark.parametrize("switch", ["on", "auto"])
 @pytest.mark.parametrize(
-    ("override", "num_processes", "says"),
+    ("override", "situation", "says"),
     [
-        ("trainer.precision=32-true", 2, "several processes"),
-        ("trainer.precision=16-mixed", 1, "16-mixed"),
+        ("trainer.precision=32-true", {"num_processes": 2}, "several processes"),
+        ("trainer.precision=16-mixed", {}, "16-mixed"),
+        ("trainer.precision=32-true", {"steps": 0}, "no batch is full"),
     ],
 )
-def test_what_cannot_be_compiled_is_told(decide, switch, override, num_processes, says):
-    found, experiment = decide(f"trainer.compile={switch}", override, num_processes=num_processes)
+def test_what_cannot_be_compiled_is_told(decide, switch, override, situation, says):
+    found, experiment = decide(f"trainer.compile={switch}", override, **situation)
 
     assert found.compile.value == "off"
     assert says in found.compile.reason
@@ -75,7 +78,13 @@ def test_auto_leaves_a_device_alone_on_which_it_has_not_been_measured(decide):
 
 
 @pytest.mark.parametrize(
-    ("able", "work", "value"), [(True, LARGE, "bf16-mixed"), (True, SMALL, "32-true"), (False, LARGE, "32-true")]
+    ("able", "work", "value"),
+    [
+        (True, LARGE, "bf16-mixed"),
+        (True, SMALL, "32-true"),
+        (True, replace(LARGE, attends=True), "32-true"),
+        (False, LARGE, "32-true"),
+    ],
 )
 def test_auto_precision_is_low_for_large_operations_on_a_device_that_has_it(decide, monkeypatch, able, work, value):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
@@ -98,6 +107,7 @@ def test_counting_leaves_no_trace():
 
     assert work.num_operations > 8
     assert work.num_products >= 32 * 8 + 32
+    assert not work.attends
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
     assert torch.equal(torch.get_rng_state(), random)

@@ -1,4 +1,5 @@
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import pytorch_lightning as lightning
@@ -6,6 +7,7 @@ import torch
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from runs import QUICK
 from treadle.experiment.compose import compose
@@ -182,3 +184,39 @@ def test_half_precision_trains_with_clipped_gradients(root, tmp_path):
 
     assert half != full
     assert half[-1]["valid/loss"] == pytest.approx(full[-1]["valid/loss"], rel=0.1)
+
+
+def test_the_record_says_how_it_was_trained(root, tmp_path):
+    fit(root, tmp_path, "trainer.precision=bf16-mixed", "trainer.compile=auto")
+
+    saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["choices"] == {
+        "precision": "bf16-mixed",
+        "precision_reason": "trainer.precision=bf16-mixed",
+        "compiled": False,
+        "compile_reason": "auto: 52 steps are too few to repay compiling",
+    }
+
+
+class Asked(TorchDispatchMode):
+    """Sees when the host asks the device for a number, which makes it wait."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.name() in {"aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero"}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimizer", [partial(torch.optim.AdamW, fused=True), partial(torch.optim.SGD, momentum=0.9)])
+def test_no_step_waits_for_a_number(optimizer):
+    network = make_network()
+    steps = make_steps(network, optimizer(network.parameters(), lr=0.1), clip=0.1)
+    with Asked() as asked:
+        for batch in list_batches():
+            steps.take(batch)
+    assert asked.count == 0
+
+    with asked:
+        float(network.head.bias.detach().sum())
+    assert asked.count == 1

@@ -24,8 +24,10 @@ SAVED_PER_ELEMENT = 0.3e-9  # of memory that fused operations do not write and r
 COST = 6.0  # of the compiler's start [s]
 COST_PER_OPERATION = 0.35  # [s]
 FEW_STEPS = 1000  # fewer are not worth counting for
-# bfloat16 halves the time of a product of large matrices, and adds casts to each.
-LARGE_OPERATION = 40_000  # elements that an operation gives on average
+# Numbers that an operation gives on average, from which on bfloat16 repays its casts: steps of 11 networks took 0.75 of
+# the speed at 6,000 (2x64, batch 256), 1.1 to 1.5 times at 23,000, 1.6 at 43,000 and 2.2 at 83,000, one core with
+# AVX-512 BF16 and no AMX. With attention 0.5: its backward pass on a CPU is ten times slower in bfloat16.
+LARGE_OPERATION = 30_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Work:
     num_operations: int  # that compute something
     num_elements: int  # that they write, matrix products aside
     num_products: int  # elements that matrix products write
+    attends: bool  # whether one of them is an attention
 
     @property
     def saved_s(self) -> float:
@@ -103,14 +106,14 @@ def choose(
         experiment: checked.
         device: kind of it: cpu, cuda.
         num_processes: that train together.
-        planned_steps: of the whole training, wherever it is resumed.
+        planned_steps: on full batches in the whole training, wherever it is resumed.
         count: gives the work of a step; is called only where it decides.
     """
     precision = _choose_precision(experiment.trainer.precision, device=device, count=count)
     asked = experiment.trainer.compile
     if asked == "off":
         return Choices(precision, Choice("off", "trainer.compile=off"))
-    obstacle = _find_obstacle(precision.value, num_processes=num_processes)
+    obstacle = _find_obstacle(precision.value, num_processes=num_processes, planned_steps=planned_steps)
     if obstacle is not None:
         return Choices(precision, Choice("off", obstacle))
     if asked == "on":
@@ -118,7 +121,9 @@ def choose(
     return Choices(precision, _weigh_compile(device=device, planned_steps=planned_steps, count=count))
 
 
-def _find_obstacle(precision: str, *, num_processes: int) -> str | None:
+def _find_obstacle(precision: str, *, num_processes: int, planned_steps: int) -> str | None:
+    if planned_steps == 0:
+        return "no batch is full, and others are not compiled"
     if num_processes > 1:
         return "several processes exchange gradients in the middle of a step"
     if precision == "16-mixed":
@@ -142,10 +147,14 @@ def _choose_precision(asked: str, *, device: str, count: Callable[[], Work]) -> 
         return Choice(asked, f"trainer.precision={asked}")
     if not _multiplies_bfloat16(device):
         return Choice("32-true", f"auto: this {device} does not multiply in bfloat16")
-    size = count().mean_size
-    says = f"auto: this {device} multiplies in bfloat16, and an operation gives {size:,.0f} numbers on average"
-    large = size >= LARGE_OPERATION
-    return Choice("bf16-mixed" if large else "32-true", f"{says}, {LARGE_OPERATION:,} repay the casts")
+    work = count()
+    if device == "cpu" and work.attends:
+        return Choice("32-true", "auto: attention is slow in bfloat16 on a cpu")
+    pays = work.mean_size >= LARGE_OPERATION
+    says = (
+        f"auto: an operation gives {work.mean_size:,.0f} numbers on average; {LARGE_OPERATION:,} repay bfloat16's casts"
+    )
+    return Choice("bf16-mixed" if pays else "32-true", says)
 
 
 def _multiplies_bfloat16(device: str) -> bool:
@@ -168,7 +177,12 @@ def count_work(loss: Callable[[], Tensor], parameters: Sequence[Tensor], *, buff
     with counter:
         torch.autograd.grad(loss(), [p for p in parameters if p.requires_grad], allow_unused=True)
     before.restore()
-    return Work(counter.num_operations, counter.num_elements, counter.num_products)
+    return Work(
+        num_operations=counter.num_operations,
+        num_elements=counter.num_elements,
+        num_products=counter.num_products,
+        attends=counter.attends,
+    )
 
 
 class _Counter(TorchDispatchMode):
@@ -177,14 +191,17 @@ class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.num_operations = self.num_elements = self.num_products = 0
+        self.attends = False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not func.is_view and "detach" not in func.name():
+        name = func.name()
+        if not func.is_view and "detach" not in name:
             self.num_operations += 1
             parts = result if isinstance(result, tuple | list) else [result]
             size = sum(part.numel() for part in parts if isinstance(part, Tensor))
-            if any(word in func.name() for word in ("mm", "linear", "attention")):
+            self.attends |= "attention" in name
+            if any(word in name for word in ("mm", "linear", "attention")):
                 self.num_products += size
             else:
                 self.num_elements += size

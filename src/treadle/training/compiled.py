@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -253,9 +254,10 @@ def compile_graph(step: Graph, *, device: torch.device) -> Graph:
         "fullgraph": True,
         "dynamic": False,
         "recompile_limit": 1,
-        "isolate_recompiles": True,
         "options": {"fallback_random": True, "deterministic": True, "triton.cudagraphs": on_cuda},
     }
+    assert isinstance(step, FunctionType)
+    step.__code__ = step.__code__.replace()  # graphs hang on it: of its own, it takes them along when training is over
     compiled: Graph = torch.compile(step, **settings)
     if not on_cuda:
         return compiled

@@ -9,7 +9,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import pytorch_lightning as lightning
@@ -22,7 +22,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
 from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
-from treadle.training.choices import Work, choose, count_work
+from treadle.training.choices import Choices, Work, choose, count_work
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
@@ -184,13 +184,7 @@ def fit(
         target_mean=target[0],
         target_scale=target[1],
     )
-    learner.choices = choose(
-        experiment,
-        device=_find_device(experiment),
-        num_processes=_count_processes(experiment),
-        planned_steps=num_steps,
-        count=cache(partial(_count_work, learner, rows["train"], batch_size=schedule.batch_size)),
-    )
+    learner.choices = _choose(learner, rows["train"], experiment, per_epoch=per_epoch)
     callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints)]
     num_epochs = math.ceil(num_steps / per_epoch)
     trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.choices.precision.value)
@@ -204,14 +198,20 @@ def fit(
     )
 
 
-def _find_device(experiment: Experiment) -> str:
-    return "cuda" if experiment.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+def _choose(learner: Learner, rows: Batch | StreamedRows, experiment: Experiment, *, per_epoch: int) -> Choices:
+    """What `auto` comes to for this network, these rows and this device."""
+    size = experiment.schedule.batch_size
+    on_gpu = experiment.trainer.accelerator != "cpu" and torch.cuda.is_available()
+    return choose(
+        experiment,
+        device="cuda" if on_gpu else "cpu",
+        num_processes=_count_processes(experiment),
+        planned_steps=learner.num_steps * min(count_rows(rows) // size, per_epoch) // per_epoch,
+        count=cache(lambda: _count_work(learner, take_first(rows, size))),
+    )
 
 
-def _count_work(learner: Learner, rows: Batch | StreamedRows, *, batch_size: int) -> Work:
-    """The work of a step on the first rows."""
-    batch = take_first(rows, batch_size)
-
+def _count_work(learner: Learner, batch: Batch) -> Work:
     def compute_loss() -> torch.Tensor:
         return learner.compute_loss(learner.network(batch.numeric, batch.ids), batch)
 
