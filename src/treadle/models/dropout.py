@@ -9,6 +9,17 @@ from torch.nn import functional as nnf
 LEVELS = 256  # of a byte
 
 
+@torch.library.custom_op("treadle::draw_words", mutates_args=(), tags=torch.Tag.nondeterministic_seeded)
+def draw_words(count: int) -> Tensor:
+    """So many random words of 64 bits, from torch's generator: one operation, which a compiled graph can hold."""
+    return torch.empty(count, dtype=torch.int64).random_(-(2**63), None)
+
+
+@draw_words.register_fake
+def _shape_words(count: int) -> Tensor:
+    return torch.empty(count, dtype=torch.int64)
+
+
 class Dropout(nn.Module):
     """Set a share of units to 0 in training, and scale the others so that the mean stays.
 
@@ -30,7 +41,7 @@ class Dropout(nn.Module):
         if x.device.type != "cpu":
             return nnf.dropout(x, self.share)
         dropped = min(max(1, round(self.share * LEVELS)), LEVELS - 1)
-        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        words = draw_words(-(-x.numel() // 8))
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
         return x * kept.to(x.dtype).mul_(LEVELS / (LEVELS - dropped))
 
