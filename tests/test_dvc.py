@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
@@ -185,6 +186,38 @@ def test_experiments_select_by_params_and_every_diff_shows_them(repo):
     page = Path(plots.strip().splitlines()[-1].removeprefix("file://")).read_text()
     assert all(axis in page for axis in ("train/loss", "valid/loss", "predicted", "observed"))
     assert "wider" in table
+
+    repo.restore()
+
+
+LADDER = """\
+budget: 10m
+ladder:
+  - {option: linear}
+  - {option: mlp, set: {width: 16}, min_rows: 5000}
+speeds:
+  cpu: {step: 1.0e-4, products: 1.0e+10, values: 1.0e+9}
+  gpu: {step: 1.0e-4, products: 1.0e+12, values: 1.0e+11}
+"""
+
+
+def test_a_model_that_is_chosen_is_chosen_again_when_the_data_changes(repo):
+    (repo.folder / "conf" / "model" / "auto.yaml").write_text(LADDER)
+    selected = {key: value for key, value in PARAMS["set"].items() if key != "model"}
+    (repo.folder / "params.yaml").write_text(yaml.safe_dump({**PARAMS, "model": "auto", "set": selected}))
+    assert repo.repro() == ["compose"]  # the model of before, chosen: nothing else is new
+    table = repo.folder / "data" / "california" / "california.parquet"
+    few = pl.read_parquet(table).head(3000)
+    table.unlink()  # it may be a link into DVC's cache
+    few.write_parquet(table)
+
+    assert repo.repro() == ["compose", *STAGES]
+
+    resolved = yaml.safe_load((repo.folder / "resolved.yaml").read_text())
+    assert resolved["model"] == {"_target_": "treadle.models.linear.Linear"}
+    assert resolved["model_choice"]["rows"] == 1920
+    assert "wants 5,000 rows" in resolved["model_choice"]["why"]
+    assert repo.repro() == []
 
     repo.restore()
 

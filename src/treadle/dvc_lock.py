@@ -10,6 +10,7 @@ import yaml
 
 from treadle.experiment.changes import Values
 from treadle.experiment.resolved import FILE
+from treadle.experiment.stages import STAGES
 from treadle.schema import TreadleError
 
 LOCK = "dvc.lock"
@@ -47,7 +48,8 @@ def read_outs(stage: dict[str, Any]) -> list[str]:
 
 def read_used_data(stages: dict[str, Any]) -> str | None:
     """The version of the data that the first stage read, as data.dvc names it."""
-    deps = [dep for stage in stages.values() for dep in stage.get("deps", []) if f"{dep['path']}.dvc" == DATA]
+    first = stages.get(STAGES[0].name, {})
+    deps = [dep for dep in first.get("deps", []) if f"{dep['path']}.dvc" == DATA]
     return deps[0].get("md5") if deps else None
 
 

@@ -11,7 +11,7 @@ from treadle.bundle import build_network
 from treadle.schema import TreadleError
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
-MODELS = sorted(path.stem for path in CONF.glob("*.yaml"))
+MODELS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "auto")  # which is a rule, and no network
 TARGETS = ["treadle.models."]
 N, CARDINALITIES = 5, [4, 7]
 

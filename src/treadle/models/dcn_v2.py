@@ -42,7 +42,7 @@ class DcnV2(nn.Module):
         inputs="num_numeric + num_categories * embedding_dim",
         cross="inputs**2 if rank == None else 2 * inputs * rank",
         products="num_cross_layers * cross + inputs * width + (num_layers - 1) * width**2 + width * num_outputs",
-        values="inputs + 3 * num_cross_layers * inputs + num_layers * width * (2 if dropout == 0 else 12)",
+        values="inputs + 3 * num_cross_layers * inputs + num_layers * width * (2 if dropout == 0 else 10)",
     )
 
     def __init__(

@@ -48,12 +48,10 @@ class FtTransformer(nn.Module):
         tokens="1 + num_numeric + num_categories",
         width="num_heads * head_dim",
         hidden="width * hidden_factor * (3 if activation == 'reglu' else 2)",
-        # The last block reads [CLS] alone: the others' keys and values, no more.
         whole="tokens * (4 * width**2 + 2 * tokens * width + width * hidden)",
-        last="(2 * tokens + 2) * width**2 + 2 * tokens * width + width * hidden",
+        last="(2 * tokens + 2) * width**2 + 2 * tokens * width + width * hidden",  # it reads [CLS] alone
         products="(num_blocks - 1) * whole + last + width * num_outputs",
-        values="3 * tokens * width + (num_blocks - 1) * tokens * (10 * width + hidden + num_heads * tokens)"
-        " + 3 * tokens * width",
+        values="12 * tokens * width + (num_blocks - 1) * tokens * (25 * width + 2 * hidden + 2 * num_heads * tokens)",
     )
 
     def __init__(

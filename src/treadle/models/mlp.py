@@ -33,7 +33,7 @@ class Mlp(nn.Module):
     COST = Cost(
         inputs="num_numeric + num_categories * embedding_dim",
         products="inputs * width + (num_layers - 1) * width**2 + width * num_outputs",
-        values="inputs + num_layers * width * (2 if dropout == 0 else 12)",
+        values="inputs + num_layers * width * (2 if dropout == 0 else 10)",
     )
 
     def __init__(

@@ -42,7 +42,7 @@ class MlpPlr(nn.Module):
         periodic="num_numeric * 2 * num_frequencies",
         embeddings="periodic * numeric_embedding_dim",
         products="embeddings + inputs * width + (num_layers - 1) * width**2 + width * num_outputs",
-        values="3 * periodic + 2 * inputs + num_layers * width * (2 if dropout == 0 else 12)",
+        values="3 * periodic + 2 * inputs + num_layers * width * (2 if dropout == 0 else 10)",
     )
 
     def __init__(

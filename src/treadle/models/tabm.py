@@ -57,7 +57,7 @@ class TabM(nn.Module):
         embedded="num_numeric * (2 * (num_frequencies or 0) + (num_bins or 0))",
         products="embedded * (numeric_embedding_dim or 1)"
         " + k * (inputs * width + (num_blocks - 1) * width**2 + width * num_outputs)",
-        values="3 * embedded + k * (2 * inputs + num_blocks * width * (5 if dropout == 0 else 15))",
+        values="3 * embedded + k * (2 * inputs + num_blocks * width * (5 if dropout == 0 else 10))",
     )
 
     def __init__(
