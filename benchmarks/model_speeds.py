@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from treadle.bundle import build_network
-from treadle.experiment.compose import compose_option
+from treadle.experiment.compose import compose_options
 from treadle.experiment.costs import Work
 from treadle.experiment.model_choice import BACKWARD
 from treadle.experiment.model_ladder import complete, find_cost
@@ -55,7 +55,7 @@ class Case:
 
     @property
     def node(self) -> dict[str, Any]:
-        return {**compose_option(ROOT, "model", self.option), **self.values}
+        return {**compose_options(ROOT, "model", [self.option])[self.option], **self.values}
 
     @property
     def work(self) -> Work:

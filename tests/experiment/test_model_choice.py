@@ -1,16 +1,20 @@
 """`model=auto`: a model chosen by rows, inputs and a budget of time, in the open."""
 
+import shutil
+
 import polars as pl
 import pytest
 import yaml
 
-from runs import QUICK, find_run, treadle
+from runs import QUICK, find_run, forget_sources, treadle
 from treadle.cli import _build_parser
 from treadle.completion.verbs import complete
 from treadle.experiment.check import check, find_warnings
 from treadle.experiment.compose import compose
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.model_choice import choose_model, count_work, find_device, predict
+from treadle.experiment.model_ladder import Ladder
+from treadle.experiment.problems import ConfigError
 from treadle.experiment.resolved import dump, read, resolve
 from treadle.experiment.selection import read_selection
 from treadle.experiment.shape import check_shape
@@ -38,7 +42,7 @@ def choose(root, *overrides):
 def choose_within(budget, composed):
     experiment, _, _ = check_shape(composed)
     rule = experiment.model.model_copy(update={"budget": budget})
-    return choose_model(experiment.model_copy(update={"model": rule}), composed).model_choice
+    return choose_model(experiment, Ladder(rule, composed)).model_choice
 
 
 @pytest.fixture
@@ -117,14 +121,14 @@ def test_a_gpu_buys_more_in_the_same_time(root):
     composed = compose(overrides=["model=auto", "experiment=adult"], root=root)
     experiment, _, _ = check_shape(composed)
     trainer = experiment.trainer.model_copy(update={"accelerator": "gpu"})
-    ladder = experiment.model.ladder
+    ladder = Ladder(experiment.model, composed)
 
-    on_cpu = choose_model(experiment, composed).model_choice
-    on_gpu = choose_model(experiment.model_copy(update={"trainer": trainer}), composed).model_choice
+    on_cpu = choose_model(experiment, ladder).model_choice
+    on_gpu = choose_model(experiment.model_copy(update={"trainer": trainer}), ladder).model_choice
 
     assert (on_cpu.device, on_gpu.device) == ("cpu", "gpu")
     assert find_device(trainer) == "gpu"
-    options = [(rung.option, rung.set) for rung in ladder]
+    options = [(rung.option, rung.set) for rung in ladder.rule.ladder]
     assert options.index((on_gpu.option, on_gpu.set)) > options.index((on_cpu.option, on_cpu.set))
 
 
@@ -303,3 +307,38 @@ def test_an_interpolation_of_an_option_is_resolved(ladder):
     experiment = check(compose(overrides=["model=auto", "experiment=california", "seed=3"], root=ladder))
 
     assert experiment.network["embedding_dim"] == 3
+
+
+def test_options_come_from_the_shipped_conf_where_a_project_has_none(project):
+    """As in a project that `treadle init` makes."""
+    shutil.rmtree(project / "conf" / "model")
+
+    assert choose(project, "experiment=california", "model.budget=1s").option == "linear"
+
+
+def test_a_broken_file_of_an_option_is_told_with_its_place(ladder):
+    (ladder / "conf" / "model" / "mlp.yaml").write_text("width: [1\nheight: 2\n")
+
+    with pytest.raises(ConfigError, match=r"conf/model/mlp.yaml:2"):
+        choose(ladder, "experiment=california")
+
+
+def test_a_model_of_the_project_climbs_by_its_own_cost(ladder, monkeypatch):
+    package = ladder / "my_nets"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "wide.py").write_text(
+        "from torch import nn\n\nfrom treadle.experiment.costs import Cost\n\n\n"
+        "class Wide(nn.Module):\n    COST = Cost(products='num_numeric * width', values='width')\n\n"
+        "    def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):\n        pass\n"
+    )
+    monkeypatch.syspath_prepend(str(ladder))
+    forget_sources()
+    (ladder / "conf" / "model" / "wide.yaml").write_text("_target_: my_nets.wide.Wide\nwidth: 64\n")
+    config = ladder / "conf" / "config.yaml"
+    config.write_text(config.read_text().replace("- torch.optim.", "- my_nets.\n  - torch.optim."))
+
+    choice = choose(ladder, "experiment=california", "model.ladder=[{option: linear},{option: wide}]")
+
+    assert choice.option == "wide"
+    forget_sources()

@@ -8,13 +8,14 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from treadle.bundle import build_network
-from treadle.experiment.compose import compose_option, list_options
+from treadle.experiment.compose import compose_options, list_options
 from treadle.experiment.costs import Cost, CostError, parse_cost
 from treadle.experiment.model_ladder import complete, find_cost
 from treadle.experiment.spec import is_rule
 
 ROOT = Path(__file__).parents[2]
-NETWORKS = [name for name in list_options(ROOT)["model"] if not is_rule(compose_option(ROOT, "model", name))]
+NODES = compose_options(ROOT, "model", list_options(ROOT)["model"])
+NETWORKS = [name for name, node in NODES.items() if not is_rule(node)]
 ROWS = 64
 PERIODIC = {"numeric_embedding": "periodic", "num_frequencies": 16, "frequency_scale": 0.1, "numeric_embedding_dim": 8}
 
@@ -39,7 +40,7 @@ def measure(node, num_numeric, cardinalities):
 @pytest.mark.parametrize("cardinalities", [[], [30, 70]], ids=["numbers alone", "with categories"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_shipped_model_states_what_it_multiplies(name, cardinalities):
-    told, counted = measure(compose_option(ROOT, "model", name), 24, cardinalities)
+    told, counted = measure(NODES[name], 24, cardinalities)
 
     assert told.products == pytest.approx(counted, rel=0.1, abs=100)
     assert told.values > 0
@@ -56,7 +57,7 @@ def test_a_shipped_model_states_what_it_multiplies(name, cardinalities):
     ids=["a rank", "more blocks", "more layers", "periodic embeddings"],
 )
 def test_arguments_are_followed(name, changes):
-    told, counted = measure({**compose_option(ROOT, "model", name), **changes}, 24, [30, 70])
+    told, counted = measure({**NODES[name], **changes}, 24, [30, 70])
 
     assert told.products == pytest.approx(counted, rel=0.1)
 
@@ -93,7 +94,7 @@ def test_the_costs_of_the_shipped_ladder_rise(root):
     """Rungs stand from cheap to dear, so that a larger budget buys more of what there is."""
     ladder = yaml.safe_load((root / "conf" / "model" / "auto.yaml").read_text())["ladder"]
     sizes = {"num_numeric": 40, "num_categories": 6, "num_words": 120, "num_outputs": 1}
-    nodes = [{**compose_option(ROOT, "model", rung["option"]), **rung.get("set", {})} for rung in ladder]
+    nodes = [{**NODES[rung["option"]], **rung.get("set", {})} for rung in ladder]
     products = [find_cost(node).measure({**complete(node), **sizes}).products for node in nodes]
 
     assert products == sorted(products)

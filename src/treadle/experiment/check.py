@@ -11,7 +11,7 @@ from treadle.experiment.compose import Composed
 from treadle.experiment.file_heads import check_files
 from treadle.experiment.locations import Place
 from treadle.experiment.model_choice import choose_model, find_excess
-from treadle.experiment.model_ladder import check_ladder
+from treadle.experiment.model_ladder import Ladder, check_ladder
 from treadle.experiment.names import (
     check_loss,
     check_metrics,
@@ -55,12 +55,14 @@ def check(composed: Composed) -> Experiment:
     findings = [f for judge, needs in _CHECKS if sound.issuperset(needs) for f in judge(experiment)]
     if "data.tables" in sound:
         findings += check_files(experiment, root=composed.root)
-    if sound.issuperset(("model", "targets")) and isinstance(experiment.model, ModelRule):
-        findings += check_ladder(experiment.model, targets=experiment.targets, composed=composed)
+    model = experiment.model if sound.issuperset(("model", "targets")) else None
+    ladder = Ladder(model, composed) if isinstance(model, ModelRule) else None
+    if ladder is not None:
+        findings += check_ladder(ladder, targets=experiment.targets)
     problems += _locate(findings, composed)
     if problems:
         raise ConfigError(list(unique(problems)))
-    return choose_model(experiment, composed)
+    return experiment if ladder is None else choose_model(experiment, ladder)
 
 
 def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:

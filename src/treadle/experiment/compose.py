@@ -249,11 +249,21 @@ def find_option(root: Path, group: str, name: str) -> Path:
     return own if own.is_file() else SHIPPED_CONF / group / f"{name}.yaml"
 
 
-def compose_option(root: Path, group: str, option: str) -> dict[str, Any]:
-    """The values of one option of a group, its interpolations not resolved."""
-    with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
-        config = hydra_compose(config_name=f"{group}/{option}", overrides=_with_search_path(root, []))
-    return _to_plain(OmegaConf.select(config, group.replace("/", ".")))
+def compose_options(root: Path, group: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The values of options of a group, each by itself; interpolations are not resolved.
+
+    Raises:
+        ConfigError: the file of one is broken.
+    """
+    packages = {f"option_{index}": name for index, name in enumerate(dict.fromkeys(names))}
+    overrides = [f"+{group}@{package}={name}" for package, name in packages.items()]
+    try:
+        with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
+            config = hydra_compose(config_name=None, overrides=_with_search_path(root, overrides))
+    except Exception as error:
+        in_files = lint(find_conf(root), options=list_options(root), root=root)
+        raise ConfigError(in_files or [replace(_describe_failure(error), key=group)]) from error
+    return {packages[package]: values for package, values in _to_plain(config).items()}
 
 
 def flatten(node: Any, prefix: str = "") -> Iterator[str]:

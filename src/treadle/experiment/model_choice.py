@@ -14,13 +14,12 @@ from typing import Any, Literal
 from polars.exceptions import PolarsError
 
 from treadle.experiment.columns import Finding
-from treadle.experiment.compose import Composed
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.machine import count_gpus
-from treadle.experiment.model_ladder import GROUP, Networks, complete, find_cost
+from treadle.experiment.model_ladder import GROUP, Ladder, complete, find_cost
 from treadle.experiment.problems import ConfigError, Problem
 from treadle.experiment.sizes import Inputs, Rows, count_inputs, count_rows
-from treadle.experiment.spec import Experiment, ModelChoice, ModelRule, Rung, Speed, Trainer
+from treadle.experiment.spec import Experiment, ModelChoice, Rung, Speed, Trainer
 from treadle.schema import TreadleError
 
 BACKWARD = 2  # the way back, in ways forward
@@ -40,15 +39,13 @@ class Candidate:
         return f"{self.rung.option} ({values})" if values else self.rung.option
 
 
-def choose_model(experiment: Experiment, composed: Composed) -> Experiment:
-    """The experiment with a network in place of a rule, and the record of the choice; else as it is.
+def choose_model(experiment: Experiment, ladder: Ladder) -> Experiment:
+    """The experiment with a network in place of its rule, and the record of the choice.
 
     Raises:
         ConfigError: the examples' table cannot be read here.
     """
-    rule = experiment.model
-    if not isinstance(rule, ModelRule):
-        return experiment
+    composed, rule = ladder.composed, ladder.rule
     try:
         rows = count_rows(experiment.data, root=composed.root)
         inputs = count_inputs(experiment.features, experiment.data, root=composed.root)
@@ -56,8 +53,7 @@ def choose_model(experiment: Experiment, composed: Composed) -> Experiment:
         said = f"the model cannot be chosen: {str(error).splitlines()[0]}"
         fix = "`dvc pull` fetches versioned data; or name a model, such as model=tabm"
         raise ConfigError([Problem(GROUP, said, fix, composed.locate(GROUP))]) from error
-    networks = Networks(composed)
-    nodes = [(rung, networks.make(rung)) for rung in rule.ladder]
+    nodes = [(rung, ladder.make(rung)) for rung in rule.ladder]
     device = find_device(experiment.trainer)
     speed = rule.speeds.gpu if device == "gpu" else rule.speeds.cpu
     candidates = [Candidate(rung, node, predict(node, experiment, rows, inputs, speed)) for rung, node in nodes]

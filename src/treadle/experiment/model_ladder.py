@@ -1,4 +1,4 @@
-"""The ladder of a rule that stands in place of a model (`model=auto`): its rungs as networks, and what each costs."""
+"""The ladder of a rule that stands in place of a model (`model=auto`): its rungs as ladder, and what each costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from treadle.experiment.columns import Finding
-from treadle.experiment.compose import Composed, compose_option, list_options
+from treadle.experiment.compose import Composed, compose_options, list_options
 from treadle.experiment.costs import Cost, CostError
 from treadle.experiment.problems import nearest
 from treadle.experiment.signatures import UnknownTargetError, read_signature
@@ -20,12 +20,20 @@ GROUP = "model"
 SIZES = ("num_numeric", "num_categories", "num_words", "num_outputs")  # what a cost may name besides arguments
 
 
-class Networks:
-    """The options of the group as nodes, each composed once, with the interpolations of the whole experiment."""
+class Ladder:
+    """A rule whose rungs are nodes, with the interpolations of the whole experiment.
 
-    def __init__(self, composed: Composed) -> None:
+    Raises:
+        ConfigError: the file of an option is broken.
+    """
+
+    def __init__(self, rule: ModelRule, composed: Composed) -> None:
+        self.rule = rule
+        known = list_options(composed.root)[GROUP]
+        names = [rung.option for rung in rule.ladder if rung.option in known]
+        self.written = compose_options(composed.root, GROUP, names)
+        self.whole = OmegaConf.create(composed.written)
         self.composed = composed
-        self.known: dict[str, dict[str, Any]] = {}
 
     def make(self, rung: Rung) -> dict[str, Any]:
         """The node of a rung."""
@@ -37,13 +45,10 @@ class Networks:
         Raises:
             OmegaConfBaseException: one of its interpolations does not resolve.
         """
-        if option not in self.known:
-            written = compose_option(self.composed.root, GROUP, option)
-            whole = OmegaConf.create({**self.composed.written, GROUP: written})
-            node = OmegaConf.to_container(whole[GROUP], resolve=True)
-            assert isinstance(node, dict)
-            self.known[option] = {str(name): value for name, value in node.items()}
-        return self.known[option]
+        self.whole[GROUP] = self.written[option]
+        node = OmegaConf.to_container(self.whole[GROUP], resolve=True)
+        assert isinstance(node, dict)
+        return {str(name): value for name, value in node.items()}
 
 
 def find_cost(node: Mapping[str, Any]) -> Cost | None:
@@ -54,24 +59,23 @@ def find_cost(node: Mapping[str, Any]) -> Cost | None:
         return None
 
 
-def check_ladder(rule: ModelRule, *, targets: list[str], composed: Composed) -> Iterator[Finding]:
+def check_ladder(ladder: Ladder, *, targets: list[str]) -> Iterator[Finding]:
     """What is wrong with the rungs: options, values in them, and costs that nobody states."""
-    options = list_options(composed.root)[GROUP]
-    networks = Networks(composed)
-    for index, rung in enumerate(rule.ladder):
+    options = list_options(ladder.composed.root)[GROUP]
+    for index, rung in enumerate(ladder.rule.ladder):
         key = f"{GROUP}.ladder.{index}"
         if rung.option not in options:
             said = f"{rung.option!r} is not an option of the group {GROUP!r}"
             yield Finding(f"{key}.option", said, hint=nearest(rung.option, options))
             continue
         try:
-            yield from _check_rung(key, rung, networks, targets)
+            yield from _check_rung(key, rung, ladder, targets)
         except OmegaConfBaseException as error:
             yield Finding(f"{key}.option", f"{rung.option!r} cannot be composed: {str(error).splitlines()[0]}")
 
 
-def _check_rung(key: str, rung: Rung, networks: Networks, targets: list[str]) -> Iterator[Finding]:
-    whole = networks.read(rung.option)
+def _check_rung(key: str, rung: Rung, ladder: Ladder, targets: list[str]) -> Iterator[Finding]:
+    whole = ladder.read(rung.option)
     if is_rule(whole):
         yield Finding(f"{key}.option", f"{rung.option!r} is a rule itself", "name a network")
         return
@@ -80,8 +84,8 @@ def _check_rung(key: str, rung: Rung, networks: Networks, targets: list[str]) ->
         said = f"unknown key {name!r} of the option {rung.option!r}"
         yield Finding(f"{key}.set.{name}", said, hint=nearest(name, set(whole) - {"_target_"}))
     if not unknown:
-        faults = list(_check_network(key, rung, networks.make(rung), targets))
-        yield from faults or _check_cost(f"{key}.option", networks.make(rung))
+        faults = list(_check_network(key, rung, ladder.make(rung), targets))
+        yield from faults or _check_cost(f"{key}.option", ladder.make(rung))
 
 
 def _check_network(key: str, rung: Rung, node: dict[str, Any], targets: list[str]) -> Iterator[Finding]:
