@@ -19,6 +19,7 @@ from treadle.experiment.resolved import dump, read, resolve
 from treadle.experiment.selection import read_selection
 from treadle.experiment.shape import check_shape
 from treadle.experiment.sizes import Inputs, Rows, count_inputs, count_rows
+from treadle.schema import TreadleError
 
 EXPERIMENTS = ["flights", "adult", "california"]
 BUDGETS = ["1s", "10s", "30s", "2m", "5m", "20m", "3h", "2d", "9w"]
@@ -243,6 +244,15 @@ def test_the_resolved_experiment_holds_the_network_and_why_and_reads_back(projec
     assert experiment.network == values["model"]
     assert str(experiment.model_choice).startswith(f"{experiment.model_choice.option}")
     assert values["model_choice"]["budget"] == "5m"
+
+
+def test_a_rule_is_no_resolved_experiment(project):
+    _, values = resolve(overrides=["experiment=california"], root=project)
+    rule = yaml.safe_load((project / "conf" / "model" / "auto.yaml").read_text())
+    (project / "resolved.yaml").write_text(dump({**values, "model": rule}))
+
+    with pytest.raises(TreadleError, match=r"resolved.yaml holds a rule in place of a network; .*`treadle compose`"):
+        read(project / "resolved.yaml")
 
 
 @pytest.mark.slow

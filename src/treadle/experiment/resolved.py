@@ -12,7 +12,7 @@ import yaml
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
 from treadle.experiment.locations import Place
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import Experiment, is_rule
 from treadle.experiment.stages import CODE, fingerprint_stages
 from treadle.schema import TreadleError
 
@@ -51,6 +51,8 @@ def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
         raise TreadleError(
             f"{path} is not a resolved experiment; write it anew with `treadle compose`: {error}"
         ) from error
+    if is_rule(experiment.model):
+        raise TreadleError(f"{path} holds a rule in place of a network; write it anew with `treadle compose`")
     # A file that is older than one of the keys has that key's default.
     return experiment, {**experiment.model_dump(mode="json"), CODE: values[CODE]}
 
