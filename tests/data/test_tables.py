@@ -7,6 +7,7 @@ import pytest
 
 from treadle.data.contract import ContractError
 from treadle.data.prepare import prepare
+from treadle.data.sql import MEMORY_CELLS
 from treadle.data.tables import load_tables, read_table
 from treadle.experiment.spec import Data, Table
 from treadle.schema import TreadleError
@@ -249,6 +250,38 @@ def test_a_row_that_ends_in_an_empty_field_is_not_short(tmp_path):
     raw = b'a,b\n1,\n"x,\ny",\n"p""q",2\n'
 
     assert read_messy(tmp_path, raw, {"a": STR, "b": STR})["b"].to_list() == [None, None, "2"]
+
+
+@pytest.mark.parametrize("number", ["1", "1 ", "+1", '"1"', "1\u00a0", '" 1 "', "001"])
+@pytest.mark.parametrize("dtype", ["int", "float"])
+def test_a_number_is_read_however_it_is_padded(tmp_path, number, dtype):
+    """Polars' own parser does not know all of these: the texts are then read instead."""
+    frame = read_messy(tmp_path, f"a,b\n{number},x\n2,y\n".encode(), {"a": {"dtype": dtype}})
+
+    assert frame["a"].to_list() == [1, 2]
+
+
+def test_a_line_without_any_value_is_left_out_where_not_all_columns_are_declared(tmp_path):
+    frame = read_messy(tmp_path, b"a,b,c\n1,x,y\n,,\n\n,,z\n", {"a": INT})
+
+    assert frame["a"].to_list() == [1, None]
+
+
+def test_a_row_with_too_many_fields_is_told_where_its_last_column_is_not_declared(tmp_path):
+    with pytest.raises(TreadleError, match=r"row 2 has 3 fields, the header has 2"):
+        read_messy(tmp_path, b"a,b\n1,2\n3,4,5\n", {"a": INT})
+
+
+@pytest.mark.slow
+def test_a_large_table_is_read_as_a_small_one_is(tmp_path):
+    text = "a,b,t\n" + "".join(f"{row},{row % 7},2021-02-03T04:05:06Z\n" for row in range(MEMORY_CELLS // 7))
+    columns = {"a": {"dtype": "int", "unique": True}, "b": {"dtype": "float", "max": 6}, "t": {"dtype": "datetime"}}
+
+    frame = read(tmp_path, text, columns)
+
+    assert frame["a"].to_list() == list(range(MEMORY_CELLS // 7))
+    assert frame["b"].sum() == sum(row % 7 for row in range(MEMORY_CELLS // 7))
+    assert frame["t"].n_unique() == 1
 
 
 def test_a_lost_value_is_told_with_its_file_and_its_row_there(tmp_path):

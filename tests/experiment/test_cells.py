@@ -47,6 +47,31 @@ def test_a_text_becomes_its_type_or_is_lost(column, expected):
     assert read(list(expected), column) == list(expected.values())
 
 
+@pytest.mark.parametrize("texts", [[], [None], ["x", "y"], ["", None]])
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_moments_may_be_none_at_all(texts, engine):
+    rows = pl.DataFrame({"x": pl.Series(texts, dtype=pl.String)})
+    column = Column.model_validate({"dtype": "datetime"})
+
+    cells = read_cells(rows.lazy(), {"x": column}, schema=rows.schema).collect(engine=engine)
+
+    assert cells["x"].to_list() == [None] * len(texts)
+    assert cells["x"].dtype == pl.Datetime("us")
+
+
+def test_a_column_may_mix_the_shapes_of_moments():
+    texts = ["2021-02-03T04:05:06Z", None, "2021-02-03 04:05", "x", "2021-02-03", "2021-02-03T04:05:06.5+01:00"]
+
+    assert read(texts, {"dtype": "datetime"}) == [
+        datetime(2021, 2, 3, 4, 5, 6),
+        None,
+        datetime(2021, 2, 3, 4, 5),
+        LOST,
+        datetime(2021, 2, 3),
+        datetime(2021, 2, 3, 3, 5, 6, 500_000),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     {

@@ -15,11 +15,13 @@ from treadle.experiment.cells import column_of, lost_mark, read_cells
 from treadle.experiment.files import list_files
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Table
-from treadle.experiment.text_files import SUFFIXES, explain, find_ragged, is_text_file, scan_text
+from treadle.experiment.text_files import SUFFIXES, explain, find_ragged, is_text_file, scan_directly, scan_text
 from treadle.schema import TreadleError
 
 LOST = "__lost"  # mark of a row that holds a value which its declared type cannot
 SHORT = "__short"  # mark of a row of a text file that may have fewer fields than the header
+BLANK = "__blank"  # mark of a row of a text file that may hold no value at all
+LETTERS = 4  # of a field of a text file, its separator included, at least as a rule
 
 
 @dataclass(frozen=True)
@@ -30,14 +32,30 @@ class Source:
     rows: pl.LazyFrame
     schema: dict[str, pl.DataType]
     is_text: bool
+    direct: pl.LazyFrame | None  # the same rows as `scan_directly` gives them, where it can
 
     def cast(self, spec: Table) -> pl.LazyFrame:
-        """The declared columns in their declared types, then two marks of each row: LOST and SHORT."""
+        """The declared columns in their declared types, then marks of each row: LOST, SHORT and BLANK."""
         last = column_of(list(self.schema)[-1])
-        short = last.is_null() if self.is_text else last.is_null() & pl.lit(value=False)
-        cells = read_cells(self.rows, spec.columns, schema=self.schema, keep=[short.alias(SHORT)])
-        lost = pl.any_horizontal(lost_mark(name) for name in spec.columns)
-        return cells.select(*(pl.col(name) for name in spec.columns), lost.alias(LOST), pl.col(SHORT))
+        short = last.is_null() if self.is_text else _never(last)
+        return _cast(self.rows, spec, self.schema, [short.alias(SHORT), _never(last).alias(BLANK)])
+
+    def cast_directly(self, spec: Table) -> pl.LazyFrame:
+        """The same, sooner; wrong where a row is marked as BLANK, or where it fails."""
+        if self.direct is None:
+            return self.cast(spec)
+        schema = dict(self.direct.collect_schema())
+        last = list(schema)[-1]
+        read = dict.fromkeys([*(column.name_in_file(name) for name, column in spec.columns.items()), last])
+        blank = pl.all_horizontal(column_of(name).is_null() for name in read)
+        marks = [column_of(last).is_null().alias(SHORT), (blank & pl.lit(len(schema) > 1)).alias(BLANK)]
+        return _cast(self.direct, spec, schema, marks)
+
+    def estimate_cells(self, spec: Table) -> int:
+        """About how many values there are, seldom fewer."""
+        if self.is_text:
+            return self.file.stat().st_size // LETTERS
+        return int(self.rows.select(pl.len()).collect().item()) * len(spec.columns)
 
     def find_losses(self, spec: Table, *, place: str) -> Iterator[Breach]:
         """The values that their declared types cannot hold, by column."""
@@ -54,6 +72,16 @@ class Source:
         cells = read_cells(numbered, {name: column}, schema=self.schema, keep=kept).filter(lost_mark(name))
         lost = cells.select("__row", "__raw").head(NUM_EXAMPLES).collect(engine="streaming")
         return [f"{place}row {row:,}: {value!r}" for row, value in lost.iter_rows()]
+
+
+def _cast(rows: pl.LazyFrame, spec: Table, schema: dict[str, pl.DataType], marks: list[pl.Expr]) -> pl.LazyFrame:
+    cells = read_cells(rows, spec.columns, schema=schema, keep=marks)
+    lost = pl.any_horizontal(lost_mark(name) for name in spec.columns)
+    return cells.select(*(pl.col(name) for name in spec.columns), lost.alias(LOST), pl.col(SHORT, BLANK))
+
+
+def _never(column: pl.Expr) -> pl.Expr:
+    return column.is_null() & pl.lit(value=False)
 
 
 def open_sources(spec: Table, *, key: str, root: Path, scratch: Path) -> list[Source]:
@@ -138,7 +166,8 @@ def _open(file: Path, spec: Table, *, key: str, scratch: Path) -> Source:
     except (PolarsError, TreadleError) as error:
         told = explain(error, file, spec) if is_text and isinstance(error, PolarsError) else _first_line(error)
         raise TreadleError(f"{key}.path: cannot read {file}: {told}") from error
-    return Source(file, rows, schema, is_text)
+    direct = scan_directly(file, spec) if is_text and spec.encoding == "utf-8" else None
+    return Source(file, rows, schema, is_text, direct)
 
 
 def _require_columns(source: Source, spec: Table, *, key: str) -> None:

@@ -12,6 +12,7 @@ from treadle.experiment.widen import to_expr
 from treadle.schema import TreadleError
 
 COLUMNS, CELLS = 64, 1 << 22  # that are in memory at once, where not all columns are needed together
+MEMORY_CELLS = 1 << 24  # of a table that stays in memory: 0.1 to 0.3 GB
 
 
 def parse(text: str, *, key: str) -> pl.Expr:
@@ -49,13 +50,20 @@ def collect_names(frame: pl.LazyFrame, *, key: str) -> list[str]:
         raise _refuse(error, key) from error
 
 
-def sink(frame: pl.LazyFrame, path: Path, *, key: str) -> pl.LazyFrame:
-    """Run a plan into a Parquet file, in the order of its rows and in little memory; errors as in `collect`."""
+def keep(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFrame:
+    """Run a plan once, in the order of its rows: into memory where it is small, else into a Parquet file at `path`."""
+    if num_cells <= MEMORY_CELLS:
+        return frame.collect().lazy()
+    frame.sink_parquet(path, compression="lz4", statistics=False)
+    return pl.scan_parquet(path)
+
+
+def keep_derived(frame: pl.LazyFrame, path: Path, *, num_rows: int, key: str) -> pl.LazyFrame:
+    """`keep` for a plan with expressions of the configuration; errors as in `collect`."""
     try:
-        frame.sink_parquet(path, compression="lz4", statistics=False)
+        return keep(frame, path, num_cells=num_rows * len(frame.collect_schema()))
     except PolarsError as error:
         raise _refuse(error, key) from error
-    return pl.scan_parquet(path)
 
 
 def collect_columns(frame: pl.LazyFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -10,15 +11,17 @@ from polars.exceptions import PolarsError
 
 from treadle.data.contract import NUM_EXAMPLES, ContractError, check_contract
 from treadle.data.sources import (
+    BLANK,
     LOST,
     SHORT,
     RowNames,
+    Source,
     explain_sources,
     merge_losses,
     open_sources,
     refuse_ragged,
 )
-from treadle.data.sql import derive, parse, sink
+from treadle.data.sql import derive, keep, keep_derived, parse
 from treadle.experiment.spec import Data, Join, Table
 from treadle.schema import KNOWN_AT, TreadleError
 
@@ -48,13 +51,7 @@ def read_table(spec: Table, *, name: str, root: Path, now: datetime, scratch: Pa
     """The declared columns of one table, in their declared types, contract held. Arguments as in `load_tables`."""
     key = f"data.tables.{name}"
     sources = open_sources(spec, key=key, root=root, scratch=scratch)
-    copy = scratch / f"{name}.parquet"
-    try:
-        plan = pl.concat([source.cast(spec) for source in sources])
-        plan.sink_parquet(copy, compression="lz4", statistics=False)
-    except PolarsError as error:
-        raise explain_sources(error, sources, spec, key=key) from error
-    marked = pl.scan_parquet(copy)
+    marked = _read(sources, spec, key=key, copy=scratch / f"{name}.parquet")
     lost, short = marked.select(pl.col(LOST, SHORT).any()).collect().row(0)
     if short:
         refuse_ragged(sources, spec, key=key)
@@ -65,6 +62,19 @@ def read_table(spec: Table, *, name: str, root: Path, now: datetime, scratch: Pa
     return frame
 
 
+def _read(sources: list[Source], spec: Table, *, key: str, copy: Path) -> pl.LazyFrame:
+    """The rows of all files with their marks, by way of Polars' own parser of numbers where it knows all of them."""
+    num_cells = sum(source.estimate_cells(spec) for source in sources)
+    with suppress(PolarsError):  # what is wrong is found on the other way, if anything is
+        marked = keep(pl.concat([source.cast_directly(spec) for source in sources]), copy, num_cells=num_cells)
+        if not marked.select(pl.col(BLANK).any()).collect().item():
+            return marked
+    try:
+        return keep(pl.concat([source.cast(spec) for source in sources]), copy, num_cells=num_cells)
+    except PolarsError as error:
+        raise explain_sources(error, sources, spec, key=key) from error
+
+
 def _enrich(
     frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame], name: str, scratch: Path
 ) -> pl.LazyFrame:
@@ -72,12 +82,13 @@ def _enrich(
     key = f"data.tables.{name}"
     if not (spec.joins or spec.derive or spec.known_at):
         return frame
+    num_rows = frame.select(pl.len()).collect().item()
     for join_name, join in spec.joins.items():
         frame = _join(frame, join, tables[join.table], key=f"{key}.joins.{join_name}")
     frame = derive(frame, spec.derive, key=f"{key}.derive")
     if spec.known_at is not None:
         frame = frame.with_columns(parse(spec.known_at, key=f"{key}.known_at").cast(pl.Datetime("us")).alias(KNOWN_AT))
-    return sink(frame, scratch / f"{name} enriched.parquet", key=key)
+    return keep_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key)
 
 
 def _join(frame: pl.LazyFrame, join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:

@@ -27,19 +27,31 @@ _APOSTROPHES = "'\u2019"
 _DATE = r"^\d{4}-\d\d-\d\d$"
 _MINUTE, _OFFSET = r"\d{4}-\d\d-\d\dT\d\d:\d\d", r"(Z|[+-]\d\d(:?\d\d)?)"
 # Each text has one shape at most, and is parsed by the format of that shape alone: parsing is what costs.
-_MOMENTS = {
-    rf"{_MINUTE}": "%Y-%m-%dT%H:%M",
+_SHAPES = {
+    rf"{_MINUTE}:[0-5]\dZ": "%Y-%m-%dT%H:%M:%SZ",
     rf"{_MINUTE}:\d\d": "%Y-%m-%dT%H:%M:%S",
     rf"{_MINUTE}:\d\d\.\d{{1,9}}": "%Y-%m-%dT%H:%M:%S%.f",
+    rf"{_MINUTE}": "%Y-%m-%dT%H:%M",
     rf"{_MINUTE}{_OFFSET}": "%Y-%m-%dT%H:%M%#z",
     rf"{_MINUTE}:\d\d(\.\d{{1,9}})?{_OFFSET}": "%Y-%m-%dT%H:%M:%S%.f%#z",
 }
+_MOMENTS = {
+    f"^{shape.replace('T', separator)}$": form.replace("T", separator)
+    for separator in "T "
+    for shape, form in _SHAPES.items()
+} | {_DATE: "%Y-%m-%d"}
 _SAMPLE = datetime(2021, 1, 1, 13, 45, 56, tzinfo=UTC)
 
 
 def is_text(dtype: pl.DataType) -> bool:
     """Whether values of the type are read as texts."""
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
+
+
+def is_plain(column: Column) -> bool:
+    """Whether the column's texts are numbers as Polars itself writes them."""
+    is_number = column.dtype in {"int", "float"}
+    return is_number and not column.missing and column.thousands is None and column.decimal == "."
 
 
 def read_cells(
@@ -171,18 +183,25 @@ def _read_date(text: pl.Expr, form: str | None) -> pl.Expr:
 def _read_moment(text: pl.Expr, form: str | None) -> pl.Expr:
     """A moment in UTC; a text without an offset is taken as UTC. Without a format: ISO 8601."""
     if form is not None:
-        return _parse(text, form, with_offset=any(mark in form for mark in ("%z", "%:z", "%#z", "%+")))
-    iso = text.str.replace(" ", "T", literal=True)
-    return pl.coalesce(
-        *(
-            _parse(pl.when(iso.str.contains(f"^{shape}$")).then(iso), form, with_offset="%#z" in form)
-            for shape, form in _MOMENTS.items()
-        ),
-        _read_date(text, None).cast(pl.Datetime("us")),
-    )
+        return _parse(text, form)
+    return text.map_batches(_read_iso, return_dtype=DTYPES["datetime"], is_elementwise=True)
 
 
-def _parse(text: pl.Expr, form: str, *, with_offset: bool) -> pl.Expr:
-    zone = "UTC" if with_offset else None
+def _read_iso(texts: pl.Series) -> pl.Series:
+    """Moments of ISO 8601, one shape after another: nearly every column has one, so that the others are not tried."""
+    text, left = pl.col("text"), texts.to_frame("text")
+    found = [texts.clear(len(texts)).cast(DTYPES["datetime"])]
+    for shape, form in _MOMENTS.items():
+        fits = left["text"].str.contains(shape)
+        if fits.any():
+            found.append(left.select(_parse(pl.when(fits).then(text), form)).to_series())
+            left = left.select(pl.when(~fits).then(text))
+        if fits.all():
+            break
+    return pl.select(pl.coalesce(map(pl.lit, found))).to_series().rename(texts.name)
+
+
+def _parse(text: pl.Expr, form: str) -> pl.Expr:
+    zone = "UTC" if any(mark in form for mark in ("%z", "%:z", "%#z", "%+")) else None
     moment = text.str.to_datetime(form, time_unit="us", time_zone=zone, strict=False)
     return moment.dt.replace_time_zone(None)

@@ -15,6 +15,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
+from treadle.experiment.cells import DTYPES, is_plain
 from treadle.experiment.spec import Table
 from treadle.schema import TreadleError
 
@@ -45,6 +46,21 @@ def scan_text(file: Path, table: Table, *, scratch: Path) -> pl.LazyFrame:
     """
     source = file if table.encoding == "utf-8" else _rewrite(file, table, scratch)
     return _drop_blank(pl.scan_csv(source, **_options(file, table)))
+
+
+def scan_directly(file: Path, table: Table) -> pl.LazyFrame:
+    """The file with its plain numbers as numbers, and every line, also those with no value at all.
+
+    Polars then parses the numbers as it splits the fields, which takes a third of the time of texts that are cast. It
+    parses them alike or not at all: it knows no blank after a number.
+
+    Raises:
+        PolarsError: when it runs, where a number is none for Polars.
+    """
+    numbers = {
+        column.name_in_file(name): DTYPES[column.dtype] for name, column in table.columns.items() if is_plain(column)
+    }
+    return pl.scan_csv(file, **_options(file, table), schema_overrides=numbers)
 
 
 def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
