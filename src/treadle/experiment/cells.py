@@ -126,6 +126,8 @@ def _mark_missing(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr
     marks = [mark.strip() for mark in column.missing]
     if is_text(dtype):
         text = value.cast(pl.String)
+        if column.dtype == "str" and not marks:
+            return pl.when(_is_blank(text)).then(None).otherwise(text)
         bare = text.str.strip_chars()
         filled = bare.is_in([*marks, ""]).not_() if marks else bare != ""
         return pl.when(filled).then(text if column.dtype == "str" else bare)
@@ -134,6 +136,12 @@ def _mark_missing(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr
     if dtype.is_numeric() and numbers:
         return pl.when(value.cast(pl.Float64).is_in(numbers).not_()).then(value)
     return value
+
+
+def _is_blank(text: pl.Expr) -> pl.Expr:
+    """True where a text is empty or blank, else false or null: only what may begin with a blank is looked at."""
+    doubtful = (text < "!") | (text > "\x7f")  # "!" comes after every blank of ASCII
+    return pl.when(doubtful).then(text).str.strip_chars() == ""
 
 
 def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
