@@ -43,9 +43,8 @@ class Vocabulary(Encoder):
         return _stack([self._encode_column(frame[column]) for column in self.columns], len(frame))
 
     def _encode_column(self, values: pl.Series) -> pl.Series:
-        words = self.words[values.name]
-        ids = pl.Series(range(1, len(words) + 1), dtype=pl.Int64)
-        return _as_text(values).replace_strict(pl.Series(words, dtype=pl.String), ids, default=0)
+        places = _as_text(values).cast(pl.Enum(self.words[values.name]), strict=False).to_physical()
+        return (places.cast(pl.Int64) + 1).fill_null(0)
 
     def get_state(self) -> dict[str, Any]:
         """The words of each column, in the order of their ids."""
