@@ -63,7 +63,7 @@ def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
 
 def _write(frame: pl.DataFrame, file: Path) -> pl.Schema:
     file.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(file)
+    frame.write_parquet(file, compression="lz4", statistics=False)  # twice as fast to read as the default, zstd
     return frame.schema
 
 
