@@ -11,6 +11,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from treadle.data.contract import NUM_EXAMPLES, Breach
+from treadle.data.sql import count_rows
 from treadle.experiment.cells import column_of, lost_mark, read_cells
 from treadle.experiment.files import list_files
 from treadle.experiment.problems import nearest
@@ -55,7 +56,7 @@ class Source:
         """About how many values there are, seldom fewer."""
         if self.is_text:
             return self.file.stat().st_size // LETTERS
-        return int(self.rows.select(pl.len()).collect().item()) * len(spec.columns)
+        return count_rows(self.rows) * len(spec.columns)
 
     def find_losses(self, spec: Table, *, place: str) -> Iterator[Breach]:
         """The values that their declared types cannot hold, by column."""

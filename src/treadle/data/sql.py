@@ -50,6 +50,11 @@ def collect_names(frame: pl.LazyFrame, *, key: str) -> list[str]:
         raise _refuse(error, key) from error
 
 
+def count_rows(frame: pl.LazyFrame) -> int:
+    """The number of rows; nearly free where the frame is a file or lies in memory."""
+    return int(frame.select(pl.len()).collect().item())
+
+
 def keep(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFrame:
     """Run a plan once, in the order of its rows: into memory where it is small, else into a Parquet file at `path`."""
     if num_cells <= MEMORY_CELLS:
@@ -68,8 +73,7 @@ def keep_derived(frame: pl.LazyFrame, path: Path, *, num_rows: int, key: str) ->
 
 def collect_columns(frame: pl.LazyFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
     """Some columns at a time, so that a long table is never whole in memory, and no step costs by the width squared."""
-    num_rows = frame.select(pl.len()).collect().item()
-    step = max(1, min(COLUMNS, CELLS // max(1, num_rows)))
+    step = max(1, min(COLUMNS, CELLS // max(1, count_rows(frame))))
     for start in range(0, len(columns), step):
         yield frame.select(columns[start : start + step]).collect()
 

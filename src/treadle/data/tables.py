@@ -21,7 +21,7 @@ from treadle.data.sources import (
     open_sources,
     refuse_ragged,
 )
-from treadle.data.sql import derive, keep, keep_derived, parse
+from treadle.data.sql import MEMORY_CELLS, collect, count_rows, derive, keep, keep_derived, parse
 from treadle.experiment.spec import Data, Join, Table
 from treadle.schema import KNOWN_AT, TreadleError
 
@@ -82,23 +82,36 @@ def _enrich(
     key = f"data.tables.{name}"
     if not (spec.joins or spec.derive or spec.known_at):
         return frame
-    num_rows = frame.select(pl.len()).collect().item()
+    num_rows = count_rows(frame)
     for join_name, join in spec.joins.items():
-        frame = _join(frame, join, tables[join.table], key=f"{key}.joins.{join_name}")
+        lookup = _open_lookup(join, tables[join.table], key=f"{key}.joins.{join_name}")
+        frame = _join(frame, lookup, join, num_rows=num_rows, key=f"{key}.joins.{join_name}")
     frame = derive(frame, spec.derive, key=f"{key}.derive")
     if spec.known_at is not None:
         frame = frame.with_columns(parse(spec.known_at, key=f"{key}.known_at").cast(pl.Datetime("us")).alias(KNOWN_AT))
     return keep_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key)
 
 
-def _join(frame: pl.LazyFrame, join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
+def _open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
+    """The other table's keys, under names that no column has, and the columns that are looked up."""
     there = list(join.by.values())
     columns = [parse(text, key=f"{key}.columns.{name}").alias(name) for name, text in join.columns.items()]
     repeated = other.group_by(there).len().filter(pl.col("len") > 1).head(NUM_EXAMPLES).collect()
     if len(repeated):
         examples = ", ".join(str(row[:-1]) for row in repeated.rows())
         raise TreadleError(f"{key}.by: {there} must name one row of {join.table!r}; several have {examples}")
-    keys = [pl.col(column).alias(f"__{column}") for column in there]
-    lookup = other.select(*keys, *columns)
-    right_on = [f"__{column}" for column in there]
-    return frame.join(lookup, left_on=list(join.by), right_on=right_on, how="left", maintain_order="left")
+    return other.select(*(pl.col(column).alias(f"__{column}") for column in there), *columns)
+
+
+def _join(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, num_rows: int, key: str) -> pl.LazyFrame:
+    here, there = list(join.by), [f"__{column}" for column in join.by.values()]
+    width = len(here) + len(join.columns)
+    if max(num_rows, count_rows(lookup)) * width > MEMORY_CELLS:
+        return frame.join(lookup, left_on=here, right_on=there, how="left", maintain_order="left")
+    # In memory the rows are looked up alone: a join would copy every column that is there already.
+    (rows,) = collect(lookup, key=key)
+    places = rows.lazy().select(*there, pl.int_range(pl.len()).alias("__place"))
+    joined = frame.select(here).join(places, left_on=here, right_on=there, how="left", maintain_order="left")
+    (found,) = collect(joined.select("__place"), key=key)
+    values = rows.drop(there).select(pl.all().gather(found.to_series()))
+    return pl.concat([frame, values.lazy()], how="horizontal")
