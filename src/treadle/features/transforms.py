@@ -223,19 +223,21 @@ def _split_exact(values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     return ((part, exact[: len(part)]) for part in parts)
 
 
+def _sort(column: Tensor) -> Tensor:
+    """The values that are there, ascending."""
+    ordered = torch.from_numpy(np.sort(column.numpy()))  # several times faster than torch's on a CPU
+    return ordered[: len(ordered) - int(ordered.isnan().sum())]  # NaN stands at the end
+
+
 def _take_median(column: Tensor) -> Tensor:
     """The lower median of the values that are there, NaN where there are none."""
-    values = column.numpy().copy()
-    middle = (len(values) - np.count_nonzero(np.isnan(values)) - 1) // 2
-    if middle >= 0:
-        values.partition(middle)  # NaN goes to the end; several times faster than torch's on a CPU
-    return torch.from_numpy(values)[middle] if len(values) else torch.tensor(torch.nan)
+    ordered = _sort(column)
+    return ordered[(len(ordered) - 1) // 2] if len(ordered) else torch.tensor(torch.nan)
 
 
 def _take_quantiles(column: Tensor, num: int) -> Tensor:
     """`num` quantiles of the values that are there, 0 to 1, with linear interpolation; zeros where there are none."""
-    ordered = torch.from_numpy(np.sort(column.numpy()))  # several times faster than torch's on a CPU
-    ordered = ordered[: len(ordered) - int(ordered.isnan().sum())]  # NaN stands at the end
+    ordered = _sort(column)
     if not len(ordered):
         return torch.zeros(num)
     position = torch.linspace(0, len(ordered) - 1, num, dtype=torch.float64)
