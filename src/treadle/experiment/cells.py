@@ -121,12 +121,12 @@ def reads_back(column: Column) -> bool:
 def _mark_missing(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
     """Null for blanks and the column's own marks, also where these are numbers already; NaN is no value either.
 
-    A text that is to be read has no blanks around it any more.
+    A text that is to be read has no blanks around it any more, but for a moment, whose reader knows them.
     """
     marks = [mark.strip() for mark in column.missing]
     if is_text(dtype):
         text = value.cast(pl.String)
-        if column.dtype == "str" and not marks:
+        if not marks and (column.dtype == "str" or (column.dtype == "datetime" and column.format is None)):
             return pl.when(_is_blank(text)).then(None).otherwise(text)
         bare = text.str.strip_chars()
         filled = bare.is_in([*marks, ""]).not_() if marks else bare != ""
@@ -206,6 +206,9 @@ def _read_iso(texts: pl.Series) -> pl.Series:
             left = left.select(pl.when(~fits).then(text))
         if fits.all():
             break
+    bare = left["text"].str.strip_chars()
+    if (bare != left["text"]).any():
+        found.append(_read_iso(bare))
     return pl.select(pl.coalesce(map(pl.lit, found))).to_series().rename(texts.name)
 
 
