@@ -7,7 +7,7 @@ import pytest
 
 from treadle.data.contract import ContractError
 from treadle.data.prepare import prepare
-from treadle.data.sql import MEMORY_CELLS
+from treadle.data.sql import MEMORY_CELLS, keep
 from treadle.data.tables import load_tables, read_table
 from treadle.experiment.spec import Data, Table
 from treadle.schema import TreadleError
@@ -143,6 +143,29 @@ def test_a_join_looks_up_by_key_and_leaves_a_null_where_there_is_none(tmp_path):
     assert tables["people"].collect()["twice"].to_list() == [10, 12, None]
 
 
+@pytest.mark.parametrize("memory_cells", [-1, MEMORY_CELLS], ids=["in files", "in memory"])
+def test_a_join_gives_the_same_in_memory_and_in_files(tmp_path, monkeypatch, memory_cells):
+    for module in ("sql", "tables"):
+        monkeypatch.setattr(f"treadle.data.{module}.MEMORY_CELLS", memory_cells)
+    spec = people(tmp_path)
+    (tmp_path / "p.csv").write_text("id,team,y\n1,b,0\n2,,1\n3,a,1\n4,c,1\n5,b,0\n")
+    table = spec.tables["people"].model_dump()
+    table["columns"]["team"]["nullable"] = True
+    table["joins"]["name"] = {"table": "teams", "by": {"team": "name"}, "columns": {"name": "name", "one": "1"}}
+    spec = spec.model_copy(update={"tables": {**spec.tables, "people": Table.model_validate(table)}})
+
+    rows = load_tables(spec, root=tmp_path, now=NOW, scratch=tmp_path)["people"].collect()
+
+    assert list(tmp_path.glob("*.parquet")) if memory_cells < 0 else not list(tmp_path.glob("*.parquet"))
+    assert rows.select("id", "twice", "name", "one").rows() == [
+        (1, 12, "b", 1),
+        (2, None, None, None),
+        (3, 10, "a", 1),
+        (4, None, None, None),
+        (5, 12, "b", 1),
+    ]
+
+
 def test_a_join_refuses_a_key_that_is_not_unique(tmp_path):
     spec = people(tmp_path)
     (tmp_path / "teams.csv").write_text("name,size\na,5\na,6\n")
@@ -272,16 +295,14 @@ def test_a_row_with_too_many_fields_is_told_where_its_last_column_is_not_declare
         read_messy(tmp_path, b"a,b\n1,2\n3,4,5\n", {"a": INT})
 
 
-@pytest.mark.slow
-def test_a_large_table_is_read_as_a_small_one_is(tmp_path):
-    text = "a,b,t\n" + "".join(f"{row},{row % 7},2021-02-03T04:05:06Z\n" for row in range(MEMORY_CELLS // 7))
-    columns = {"a": {"dtype": "int", "unique": True}, "b": {"dtype": "float", "max": 6}, "t": {"dtype": "datetime"}}
+@pytest.mark.parametrize("num_cells", [0, MEMORY_CELLS + 1])
+def test_a_plan_gives_the_same_rows_in_memory_and_in_a_file(tmp_path, num_cells):
+    rows = pl.LazyFrame({"a": range(1000), "t": [datetime(2021, 1, 1)] * 1000, "s": ["x", None] * 500})  # noqa: DTZ001
 
-    frame = read(tmp_path, text, columns)
+    kept = keep(rows, tmp_path / "kept.parquet", num_cells=num_cells)
 
-    assert frame["a"].to_list() == list(range(MEMORY_CELLS // 7))
-    assert frame["b"].sum() == sum(row % 7 for row in range(MEMORY_CELLS // 7))
-    assert frame["t"].n_unique() == 1
+    assert kept.collect().equals(rows.collect())
+    assert (tmp_path / "kept.parquet").exists() is (num_cells > 0)
 
 
 def test_a_lost_value_is_told_with_its_file_and_its_row_there(tmp_path):

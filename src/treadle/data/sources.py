@@ -55,7 +55,7 @@ class Source:
     def estimate_cells(self, spec: Table) -> int:
         """About how many values there are, seldom fewer."""
         if self.is_text:
-            return self.file.stat().st_size // LETTERS
+            return self.file.stat().st_size * len(spec.columns) // (LETTERS * len(self.schema))
         return count_rows(self.rows) * len(spec.columns)
 
     def find_losses(self, spec: Table, *, place: str) -> Iterator[Breach]:

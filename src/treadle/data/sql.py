@@ -12,7 +12,7 @@ from treadle.experiment.widen import to_expr
 from treadle.schema import TreadleError
 
 COLUMNS, CELLS = 64, 1 << 22  # that are in memory at once, where not all columns are needed together
-MEMORY_CELLS = 1 << 24  # of a table that stays in memory: 0.1 to 0.3 GB
+MEMORY_CELLS = 1 << 26  # of a table that stays in memory: 0.5 GB of numbers, 1 GB of texts
 
 
 def parse(text: str, *, key: str) -> pl.Expr:

@@ -83,9 +83,16 @@ def _enrich(
     if not (spec.joins or spec.derive or spec.known_at):
         return frame
     num_rows = count_rows(frame)
+    to_copy = bool(spec.derive or spec.known_at)
     for join_name, join in spec.joins.items():
         lookup = _open_lookup(join, tables[join.table], key=f"{key}.joins.{join_name}")
-        frame = _join(frame, lookup, join, num_rows=num_rows, key=f"{key}.joins.{join_name}")
+        width = len(join.by) + len(join.columns)
+        if max(num_rows, count_rows(lookup)) * width <= MEMORY_CELLS:
+            frame = _look_up(frame, lookup, join, key=f"{key}.joins.{join_name}")
+        else:
+            frame, to_copy = _join(frame, lookup, join), True
+    if not to_copy:
+        return frame
     frame = derive(frame, spec.derive, key=f"{key}.derive")
     if spec.known_at is not None:
         frame = frame.with_columns(parse(spec.known_at, key=f"{key}.known_at").cast(pl.Datetime("us")).alias(KNOWN_AT))
@@ -103,15 +110,16 @@ def _open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
     return other.select(*(pl.col(column).alias(f"__{column}") for column in there), *columns)
 
 
-def _join(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, num_rows: int, key: str) -> pl.LazyFrame:
-    here, there = list(join.by), [f"__{column}" for column in join.by.values()]
-    width = len(here) + len(join.columns)
-    if max(num_rows, count_rows(lookup)) * width > MEMORY_CELLS:
-        return frame.join(lookup, left_on=here, right_on=there, how="left", maintain_order="left")
-    # In memory the rows are looked up alone: a join would copy every column that is there already.
+def _join(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join) -> pl.LazyFrame:
+    there = [f"__{column}" for column in join.by.values()]
+    return frame.join(lookup, left_on=list(join.by), right_on=there, how="left", maintain_order="left")
+
+
+def _look_up(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, key: str) -> pl.LazyFrame:
+    """What `_join` gives, the new columns in memory; a join would copy every column that is there already."""
+    there = [f"__{column}" for column in join.by.values()]
     (rows,) = collect(lookup, key=key)
     places = rows.lazy().select(*there, pl.int_range(pl.len()).alias("__place"))
-    joined = frame.select(here).join(places, left_on=here, right_on=there, how="left", maintain_order="left")
-    (found,) = collect(joined.select("__place"), key=key)
+    (found,) = collect(_join(frame.select(list(join.by)), places, join).select("__place"), key=key)
     values = rows.drop(there).select(pl.all().gather(found.to_series()))
     return pl.concat([frame, values.lazy()], how="horizontal")
