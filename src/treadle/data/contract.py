@@ -6,9 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pointblank as pb
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -16,6 +15,9 @@ from treadle.data.sql import COLUMNS, collect_columns
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Column, Table
 from treadle.schema import TreadleError
+
+if TYPE_CHECKING:
+    import pointblank as pb
 
 NUM_EXAMPLES = 3
 
@@ -115,6 +117,8 @@ def _interrogate(
     """Rules are: column, pointblank's method, its arguments, and the rule in words."""
     if not rules:
         return []
+    import pointblank as pb  # 40 MB and a third of a second, which a sound table does not need
+
     validation = pb.Validate(frame)
     for _, method, arguments, _ in rules:
         validation = getattr(validation, method)(**arguments)
