@@ -209,6 +209,12 @@ def _to_tensor(frame: pl.DataFrame, columns: Sequence[str], *, key: str) -> Tens
                 f"{key}: {column!r} is of type {dtype}, not a number; begin the block with a Vocabulary or Hashing "
                 "step, or derive a number from it"
             )
-    value = pl.col(*columns).cast(pl.Float32)
-    numbers = frame.select(pl.when(value.is_finite()).then(value).fill_null(float("nan")))
+    numbers = frame.select(_to_float(column, frame.schema[column]) for column in columns)
     return torch.from_numpy(numbers.to_numpy(order="c", writable=True)).reshape(len(frame), len(columns))
+
+
+def _to_float(column: str, dtype: pl.DataType) -> pl.Expr:
+    value = pl.col(column).cast(pl.Float32)
+    if not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null()}):  # the others are always finite
+        value = pl.when(value.is_finite()).then(value)
+    return value.fill_null(float("nan"))
