@@ -14,8 +14,9 @@ It is simpler than experiment=flights: no lookup as of a moment, no history, no 
 for. Treadle does more for it: it holds the contract of the tables (types, missing values, the unique keys of the
 lookups), keeps an identity of each row, and counts what is left out. pandas reads CSV with its default engine.
 
-Each job is a fresh process that may use all cores; its seconds are those of the job without imports, its peak memory is
-the resident set of the process. Without --pandas, both libraries and pyarrow must be in this environment.
+Each job is a fresh process that may use all cores; its seconds are those of the job without imports and without reading
+its description, its peak memory is the resident set of the process. Without --pandas, both libraries and pyarrow must
+be in this environment.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ from treadle.experiment.spec import Data, Features
 from treadle.features.featurize import featurize
 folder, out = Path(sys.argv[1]), Path(sys.argv[2])
 job = json.loads((folder / "job.json").read_text())
-start = time.perf_counter()
 data, features = Data.model_validate(job["data"]), Features.model_validate(job["features"])
+start = time.perf_counter()
 prepare(data, root=folder, folder=out / "examples", now=datetime(2026, 1, 1))
 prepared = time.perf_counter()
 featurize(features, task="binary", targets=["treadle.features."], examples=out / "examples", folder=out / "features")
