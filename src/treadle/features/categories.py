@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -40,11 +40,11 @@ class Vocabulary(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`; a value that training did not hold is 0."""
-        return _stack([self._encode_column(frame[column]) for column in self.columns], len(frame))
+        return _stack((self._encode_column(frame[column]) for column in self.columns), (len(frame), len(self.columns)))
 
     def _encode_column(self, values: pl.Series) -> pl.Series:
         places = _as_text(values).cast(pl.Enum(self.words[values.name]), strict=False).to_physical()
-        return (places.cast(pl.Int64) + 1).fill_null(0)
+        return (places.cast(pl.Int32) + 1).fill_null(0)
 
     def get_state(self) -> dict[str, Any]:
         """The words of each column, in the order of their ids."""
@@ -75,7 +75,7 @@ class Hashing(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`."""
-        return _stack([self._encode_column(frame[column]) for column in self.columns], len(frame))
+        return _stack((self._encode_column(frame[column]) for column in self.columns), (len(frame), len(self.columns)))
 
     def _encode_column(self, values: pl.Series) -> pl.Series:
         words = _as_text(values)
@@ -100,7 +100,8 @@ def _hash(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 
-def _stack(columns: list[pl.Series], num_rows: int) -> Tensor:
-    if not columns:
-        return torch.empty(num_rows, 0, dtype=torch.int64)
-    return torch.stack([torch.from_numpy(column.to_numpy(writable=True)) for column in columns], dim=1)
+def _stack(columns: Iterable[pl.Series], shape: tuple[int, int]) -> Tensor:
+    ids = torch.empty(shape, dtype=torch.int64)
+    for place, column in enumerate(columns):
+        ids.numpy()[:, place] = column.to_numpy()
+    return ids

@@ -79,7 +79,8 @@ class Featurizer(nn.Module):
                 self.encoders[name] = encoder
                 ids.append(encoder.encode(derived))
             else:
-                values = _to_tensor(derived, block.columns, key=f"features.blocks.{name}.columns")
+                parts = split_rows(len(frame), num_columns=len(block.columns))
+                values = stack_rows((self._read_block(name, derived[rows]) for rows in parts), num_rows=len(frame))
                 numeric.append(self._fit_chain(name, steps, values))
         return _join(numeric, ids, len(frame))
 
@@ -109,8 +110,10 @@ class Featurizer(nn.Module):
         return _join([stack_rows(numeric, num_rows=len(frame))], ids, len(frame))
 
     def _run_chain(self, name: str, derived: pl.DataFrame) -> Tensor:
-        columns = self.spec.blocks[name].columns
-        return cast("Tensor", self.chains[name](_to_tensor(derived, columns, key=f"features.blocks.{name}.columns")))
+        return cast("Tensor", self.chains[name](self._read_block(name, derived)))
+
+    def _read_block(self, name: str, derived: pl.DataFrame) -> Tensor:
+        return _to_tensor(derived, self.spec.blocks[name].columns, key=f"features.blocks.{name}.columns")
 
     def derive(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns that the blocks take, derived ones included."""
