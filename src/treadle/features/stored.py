@@ -18,6 +18,7 @@ from treadle.schema import Batch
 
 # Of a file, but for the last one. Small, so that a buffer mixes many; below it the overhead of a file begins to count.
 FILE_ROWS = 16_384
+NUMERIC, ID = "numeric_", "id_"  # columns of the inputs, each with its number
 
 
 def write_rows(parts: Iterable[Batch], folder: Path) -> None:
@@ -62,26 +63,24 @@ class StoredRows:
         """Rows of a file."""
         return min(self.file_rows, self.num_rows - file * self.file_rows)
 
-    def read(self, files: Sequence[int], *, order: Tensor | None = None) -> Batch:
+    def read(self, files: Sequence[int], *, order: Tensor | None = None, room: Room | None = None) -> Batch:
         """Rows of some files.
 
         Args:
             files: their numbers.
             order: positions among the rows of the files, in the order in which they are wanted; None: all as they lie.
+            room: where the rows are put, in place of what was put there before; None: in new memory.
         """
-        rows: Batch | None = None
-        start = 0
+        room = room or Room()
         num_rows = sum(map(self.count, files))
-        places = _invert(order, num_rows) if order is not None else torch.arange(num_rows)
+        places = torch.arange(num_rows) if order is None else _invert(order, num_rows)
+        num_wanted = num_rows if order is None else len(order)
+        start = 0
         for file in files:
-            part = _to_batch(pl.read_parquet(_name(self.folder, file)))
-            if rows is None:
-                num_wanted = num_rows if order is None else len(order)
-                rows = Batch(*(tensor.new_empty(num_wanted, *tensor.shape[1:]) for tensor in part))
-            place = places[start : start + len(part.target)]
-            _fill(rows, part, place=place, some=len(rows.target) < num_rows)
-            start += len(part.target)
-        assert rows is not None
+            frame = pl.read_parquet(_name(self.folder, file))
+            rows, part = room.give(frame, num_wanted), room.take_part(frame)
+            _place(rows, part, places[start : start + len(frame)], some=num_wanted < num_rows)
+            start += len(frame)
         return rows
 
     def read_targets(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -91,13 +90,49 @@ class StoredRows:
             yield _to_tensor(frame["target"]), _to_tensor(frame["weight"])
 
 
-def _fill(rows: Batch, part: Batch, *, place: Tensor, some: bool) -> None:
+class Room:
+    """Memory that is used again for the next rows: to free it and to ask anew would leave holes in it."""
+
+    def __init__(self) -> None:
+        self.rows: Batch | None = None
+        self.part: Batch | None = None
+
+    def give(self, frame: pl.DataFrame, num_rows: int) -> Batch:
+        """Room for so many rows of that kind."""
+        self.rows = _widen(self.rows, frame, num_rows)
+        return Batch(*(tensor[:num_rows] for tensor in self.rows))
+
+    def take_part(self, frame: pl.DataFrame) -> Batch:
+        """The rows of one file as tensors."""
+        self.part = _widen(self.part, frame, len(frame))
+        part = Batch(*(tensor[: len(frame)] for tensor in self.part))
+        for matrix, prefix in ((part.numeric, NUMERIC), (part.ids, ID)):
+            values = matrix.numpy()
+            for index, name in enumerate(_list_names(frame, prefix)):
+                values[:, index] = frame[name].to_numpy()
+        part.target.numpy()[:] = frame["target"].to_numpy()
+        part.weight.numpy()[:] = frame["weight"].to_numpy()
+        return part
+
+
+def _widen(rows: Batch | None, frame: pl.DataFrame, num_rows: int) -> Batch:
+    if rows is not None and len(rows.target) >= num_rows:
+        return rows
+    return Batch(
+        torch.empty(num_rows, len(_list_names(frame, NUMERIC))),
+        torch.empty(num_rows, len(_list_names(frame, ID)), dtype=torch.int64),
+        torch.empty(num_rows, dtype=torch.float32 if frame.schema["target"].is_float() else torch.int64),
+        torch.empty(num_rows),
+    )
+
+
+def _place(rows: Batch, part: Batch, places: Tensor, *, some: bool) -> None:
     """Put the rows of a part where they belong; those with no place (-1) are left out."""
     if some:
-        kept = (place >= 0).nonzero()[:, 0]
-        place, part = place[kept], Batch(*(tensor[kept] for tensor in part))
+        kept = (places >= 0).nonzero()[:, 0]
+        places, part = places[kept], Batch(*(tensor[kept] for tensor in part))
     for whole, values in zip(rows, part, strict=True):
-        whole.index_copy_(0, place, values)
+        whole.index_copy_(0, places, values)
 
 
 def _invert(order: Tensor, num_rows: int) -> Tensor:
@@ -115,23 +150,14 @@ def _count(file: Path) -> int:
     return int(pl.scan_parquet(file).select(pl.len()).collect().item())
 
 
+def _list_names(frame: pl.DataFrame, prefix: str) -> list[str]:
+    return [name for name in frame.columns if name.startswith(prefix)]
+
+
 def _to_frame(batch: Batch) -> pl.DataFrame:
-    numeric = {f"numeric_{i}": column.numpy() for i, column in enumerate(batch.numeric.T.contiguous())}
-    ids = {f"id_{i}": column.numpy() for i, column in enumerate(batch.ids.T.contiguous().int())}
+    numeric = {f"{NUMERIC}{i}": column.numpy() for i, column in enumerate(batch.numeric.T.contiguous())}
+    ids = {f"{ID}{i}": column.numpy() for i, column in enumerate(batch.ids.T.contiguous().int())}
     return pl.DataFrame({**numeric, **ids, "target": batch.target.numpy(), "weight": batch.weight.numpy()})
-
-
-def _to_batch(frame: pl.DataFrame) -> Batch:
-    numeric = _to_matrix(frame, "numeric_").float()
-    ids = _to_matrix(frame, "id_").long()
-    return Batch(numeric, ids, _to_tensor(frame["target"]), _to_tensor(frame["weight"]))
-
-
-def _to_matrix(frame: pl.DataFrame, prefix: str) -> Tensor:
-    names = [name for name in frame.columns if name.startswith(prefix)]
-    if not names:
-        return torch.empty(len(frame), 0)
-    return torch.from_numpy(frame.select(names).to_numpy(order="c", writable=True))
 
 
 def _to_tensor(values: pl.Series) -> Tensor:

@@ -117,7 +117,8 @@ class Learner(lightning.LightningModule):
                 losses.append(self.steps.take(batch))
                 self.tell_step(len(self.train_losses) + len(losses))
         self.steps.settle()
-        self.train_losses += losses
+        # In one piece of memory: thousands of small ones that stay would leave holes between the large ones that go.
+        self.train_losses += torch.stack(losses).unbind()
         self._count_steps(len(losses))
         if self.trainer.progress_bar_callback is not None:
             self.log("train/loss", torch.stack(losses).mean(), logger=False, prog_bar=True, batch_size=1)

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from treadle.features.stored import StoredRows
+from treadle.features.stored import Room, StoredRows
 from treadle.schema import Batch
 from treadle.training.class_weights import ClassWeights, find_factors, weigh
 from treadle.training.loader import BatchLoader, Cut, Loader
@@ -34,11 +35,11 @@ class StreamedRows:
     scale: float = 1.0
 
     def adjust(self, rows: Batch) -> Batch:
-        """Weights and targets as training wants them."""
+        """Weights and targets as training wants them, in place."""
         if self.factors is not None:
-            rows = weigh(rows, self.factors)
+            rows.weight.copy_(weigh(rows, self.factors).weight)
         if (self.mean, self.scale) != (0.0, 1.0):
-            rows = rows._replace(target=(rows.target - self.mean) / self.scale)
+            rows.target.sub_(self.mean).div_(self.scale)
         return rows
 
     def has_weights(self) -> bool:
@@ -112,7 +113,7 @@ def make_loader(rows: Batch | StreamedRows, cut: Cut, *, buffer_rows: int | None
 
 
 class StreamLoader:
-    """Iterate over rows on disk. In memory are the buffer in use, the next, and the one that is being read."""
+    """Iterate over rows on disk. Two buffers are in memory: the one in use, and the next."""
 
     def __init__(self, rows: StreamedRows, *, buffer_rows: int, cut: Cut) -> None:
         self.rows = rows
@@ -142,12 +143,13 @@ class StreamLoader:
 
     def _list_reads(self, first: int) -> Iterator[Callable[[], Batch]]:
         """For each buffer what reads its rows, in order: those of this process, from a row of the epoch on."""
-        start = 0
+        start, rooms = 0, cycle((Room(), Room()))
         for files, order in self._plan():
             stop = start + len(order)
             if stop > first:
                 begin = max(start, first)
-                yield partial(self._read, files, order[begin - start :][self._is_own(begin, stop)])
+                own = order[begin - start :][self._is_own(begin, stop)]
+                yield partial(self._read, files, own, next(rooms))
             start = stop
 
     def _plan(self) -> Iterator[tuple[list[int], Tensor]]:
@@ -169,18 +171,22 @@ class StreamLoader:
             return slice(None)
         return torch.arange(start, stop) % cut.batch_size % cut.num_processes == cut.clock.global_rank
 
-    def _read(self, files: list[int], order: Tensor) -> Batch:
-        return self.rows.adjust(self.rows.stored.read(files, order=order))
+    def _read(self, files: list[int], order: Tensor, room: Room) -> Batch:
+        return self.rows.adjust(self.rows.stored.read(files, order=order, room=room))
 
 
 def read_ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
-    """What each of the calls gives, while another thread is at the next one."""
+    """What each of the calls gives, while another thread is at the next one.
+
+    A call begins when what the call before the last gave is no longer used: the memory of that may be used again.
+    """
     with ThreadPoolExecutor(max_workers=1) as pool:
         coming: Future[Batch] | None = None
         for read in reads:
-            ready, coming = coming, pool.submit(read)
+            ready = coming.result() if coming is not None else None
+            coming = pool.submit(read)
             if ready is not None:
-                yield ready.result()
+                yield ready
         if coming is not None:
             yield coming.result()
 
