@@ -136,13 +136,13 @@ def test_a_difference_between_batch_and_row_is_refused(finished):
     bundle = load(finished)
     rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)
     predicted = bundle.predict(rows)
-    assert check_parity(bundle, rows, predicted, num_rows=10)["rows"] == 10
-    assert check_parity(bundle, rows, predicted, num_rows=0)["rows"] == 0
+    assert check_parity(bundle, rows.lazy(), predicted, num_rows=10)["rows"] == 10
+    assert check_parity(bundle, rows.lazy(), predicted, num_rows=0)["rows"] == 0
 
     shifted = predicted.with_columns(pl.col("prediction") + 1e-3)
 
     with pytest.raises(TreadleError, match=r"parity: a row alone and in a batch differ by 0\.00"):
-        check_parity(bundle, rows, shifted, num_rows=10)
+        check_parity(bundle, rows.lazy(), shifted, num_rows=10)
 
 
 class Page(HTMLParser):

@@ -151,3 +151,13 @@ def test_the_light_verbs_import_no_heavy_library(project, arguments, heavy):
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, cwd=project, capture_output=True)
+
+
+def test_a_stream_beside_what_needs_all_rows_in_memory_is_worth_a_word(capsys):
+    assert treadle("check", "schedule.shuffle_buffer=65536") == 0
+    said = capsys.readouterr().out
+    assert "features.fit_rows  conf/features/flights.yaml" in said
+    assert "evaluation.baselines  conf/evaluation/default.yaml" in said
+
+    assert treadle("check", "schedule.shuffle_buffer=65536", "features.fit_rows=9", "evaluation.baselines=[]") == 0
+    assert "memory" not in capsys.readouterr().out

@@ -11,7 +11,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.bundle import Bundle, load
+from treadle.bundle import CHUNK, Bundle, load
 from treadle.evaluation.baselines import fit_baseline
 from treadle.evaluation.curves import draw_curves
 from treadle.evaluation.report import write_report
@@ -22,6 +22,7 @@ from treadle.features.stored import load_rows
 from treadle.metrics import compute_metrics
 from treadle.schema import TreadleError
 
+PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
 PARITY = 1e-6  # largest difference between a row judged alone and among others
 
 
@@ -33,9 +34,8 @@ def evaluate(experiment: Experiment, *, folder: Path) -> None:
     """
     torch.set_num_threads(1)
     bundle = load(folder / "bundle", targets=experiment.targets)
-    test = pl.read_parquet(folder / "examples" / "test.parquet")
-    target = read_target(test, classes=bundle.classes)
-    predicted = bundle.predict(test)
+    test = pl.scan_parquet(folder / "examples" / "test.parquet")
+    predicted, target = _predict(bundle, test)
     prediction = read_predictions(predicted, bundle)
     out = folder / "evaluation"
     (out / "plots").mkdir(parents=True, exist_ok=True)
@@ -58,6 +58,17 @@ def evaluate(experiment: Experiment, *, folder: Path) -> None:
     write_report(experiment, results=results, curves=curves, parity=parity, folder=folder)
 
 
+def _predict(bundle: Bundle, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
+    """Predictions and targets of all rows, of which a part is in memory at a time."""
+    num_rows = rows.select(pl.len()).collect().item()
+    predicted, targets = [], []
+    for start in range(0, num_rows, PART_ROWS):
+        part = rows.slice(start, PART_ROWS).collect()
+        predicted.append(bundle.predict(part))
+        targets.append(read_target(part, classes=bundle.classes))
+    return pl.concat(predicted), torch.cat(targets)
+
+
 def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
     """`[B]` probability or value, or `[B, K]` probabilities, from the frame that `Bundle.predict` gives."""
     if bundle.task == "multiclass":
@@ -68,18 +79,19 @@ def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
     return torch.from_numpy(predicted[name].to_numpy(writable=True))
 
 
-def check_parity(bundle: Bundle, rows: pl.DataFrame, predicted: pl.DataFrame, *, num_rows: int) -> dict[str, Any]:
+def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *, num_rows: int) -> dict[str, Any]:
     """Judge rows one by one, as a server would, and compare with the batch.
 
     Raises:
         TreadleError: they differ by more than `PARITY`, relative to the value where it is above 1.
     """
-    step = max(1, len(rows) // num_rows) if num_rows else 1
-    positions = list(range(0, len(rows), step))[:num_rows]
+    step = max(1, len(predicted) // num_rows) if num_rows else 1
+    positions = range(0, len(predicted), step)[:num_rows]
+    chosen = rows.gather_every(step).head(num_rows).collect(engine="streaming")
     batch = read_predictions(predicted, bundle)
     largest = 0.0
-    for position in positions:
-        alone = read_predictions(bundle.predict(rows[position].to_dicts()), bundle)[0]
+    for position, row in zip(positions, chosen.iter_rows(named=True), strict=True):
+        alone = read_predictions(bundle.predict(row), bundle)[0]
         difference = (alone - batch[position]).abs() / batch[position].abs().clamp(min=1.0)
         largest = max(largest, float(difference.max()))
     if largest > PARITY:
@@ -87,12 +99,13 @@ def check_parity(bundle: Bundle, rows: pl.DataFrame, predicted: pl.DataFrame, *,
     return {"rows": len(positions), "largest_difference": largest, "allowed": PARITY}
 
 
-def _predict_baselines(experiment: Experiment, bundle: Bundle, test: pl.DataFrame, folder: Path) -> dict[str, Tensor]:
+def _predict_baselines(experiment: Experiment, bundle: Bundle, test: pl.LazyFrame, folder: Path) -> dict[str, Tensor]:
+    """Trained and judged on rows that lie in memory."""
     if not experiment.evaluation.baselines:
         return {}
     featurizer = Featurizer.load(folder / "features", targets=experiment.targets)
     rows = load_rows(folder / "features" / "train")
-    inputs = featurizer(test)
+    inputs = featurizer(test.collect())
     predictions: dict[str, Tensor] = {}
     for name in experiment.evaluation.baselines:
         predict = fit_baseline(

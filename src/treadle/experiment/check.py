@@ -21,6 +21,7 @@ from treadle.experiment.names import (
     check_split,
     check_tables,
     check_trainer,
+    find_in_memory,
 )
 from treadle.experiment.problems import ConfigError, Problem, unique
 from treadle.experiment.shape import check_shape
@@ -66,9 +67,9 @@ def check(composed: Composed) -> Experiment:
 
 
 def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
-    """What is sound and still worth a word: what nothing reads, takes too long, or only an import could tell."""
+    """What is sound and still worth a word: nothing reads it, it takes too much, or only an import could tell."""
     return [
-        *_locate([*find_unread(experiment), *find_excess(experiment)], composed),
+        *_locate([*find_unread(experiment), *find_excess(experiment), *find_in_memory(experiment)], composed),
         *list_opaque(composed),
     ]
 

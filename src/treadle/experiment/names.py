@@ -61,6 +61,18 @@ def check_sampling(experiment: Experiment) -> Iterator[Finding]:
         yield Finding("schedule.sampling", rule, "set it to shuffle, or loss.class_weights to null")
 
 
+def find_in_memory(experiment: Experiment) -> Iterator[Finding]:
+    """A word on what reads whole splits into memory, where training does not."""
+    if experiment.schedule.shuffle_buffer is None:
+        return
+    if experiment.features.fit_rows is None:
+        rule = "featurize reads the whole training split into memory, and training no more than schedule.shuffle_buffer"
+        yield Finding("features.fit_rows", rule, "say how many rows steps are to learn from, such as 500000")
+    if experiment.evaluation.baselines:
+        rule = "baselines read whole splits into memory, and training no more than schedule.shuffle_buffer"
+        yield Finding("evaluation.baselines", rule, "set it to [] where they do not fit")
+
+
 def _list_tasks(path: str) -> list[str]:
     """The tasks that the annotation of a loss's argument `task` allows; none where it says nothing."""
     try:
