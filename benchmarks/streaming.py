@@ -178,12 +178,12 @@ def report(what: str, num_rows: int, cost: Cost) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="250,000 and 1,000,000 rows, 1 repeat instead of 3")
+    parser.add_argument("--quick", action="store_true", help="500,000 and 1,000,000 rows, 1 repeat instead of 3")
     parser.add_argument("--rows", type=int, help="the largest number; the others are a quarter and a tenth of it")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
-    largest = options.rows or (750_000 if options.quick else 20_000_000)
-    sizes = [largest // 3, largest] if options.quick else [largest // 10, largest // 4, largest]
+    largest = options.rows or (1_000_000 if options.quick else 20_000_000)
+    sizes = [largest // 2, largest] if options.quick else [largest // 10, largest // 4, largest]
     print(f"imports alone: {run(IMPORTS).peak_gb:.2f} GB")
     print(f"{'rows':>12} {'what':<10}{'wall':>11} {'rows/s':>11}{'CPU':>11} {'rows/s':>11} {'peak':>9}  {'loss':>8}")
     peaks, ratios = {}, {}

@@ -18,11 +18,11 @@ from treadle.features import stored
 from treadle.features.stored import StoredRows, write_rows
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
-from treadle.training import train
+from treadle.training import stream, train
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import History, read_history
 from treadle.training.loader import BatchLoader, Cut
-from treadle.training.stream import StreamedRows, StreamLoader, has_weights, open_streams, read_ahead
+from treadle.training.stream import StreamedRows, StreamLoader, draw_numbers, has_weights, open_streams, read_ahead
 
 NUM_ROWS = 100  # 15 files, the last one of 2 rows
 
@@ -149,6 +149,13 @@ def test_what_goes_wrong_in_reading_is_told(streamed):
 
     with pytest.raises(pl.exceptions.ComputeError, match="parquet"):
         read(streamed)
+
+
+def test_a_network_fits_its_inputs_to_files_that_are_spread_evenly(streamed, monkeypatch):
+    assert torch.equal(draw_numbers(streamed), make_rows().numeric)
+
+    monkeypatch.setattr(stream, "DRAWN_ROWS", 20)
+    assert draw_numbers(streamed)[:, 0].tolist() == [*range(7), *range(35, 42), *range(70, 77)]
 
 
 def test_weights_of_classes_are_those_of_rows_in_memory(tmp_path, monkeypatch):
