@@ -23,7 +23,7 @@ from treadle.metrics import compute_metrics
 from treadle.schema import TreadleError
 
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
-PARITY = 1e-6  # largest difference between a row judged alone and among others
+PARITY = 1e-6  # largest difference between a row judged alone and among others, in the unit of `check_parity`
 
 
 def evaluate(experiment: Experiment, *, folder: Path) -> None:
@@ -83,7 +83,8 @@ def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *,
     """Judge rows one by one, as a server would, and compare with the batch.
 
     Raises:
-        TreadleError: they differ by more than `PARITY`, relative to the value where it is above 1.
+        TreadleError: they differ by more than `PARITY`, as a share of the value or of the target's deviation, whichever
+            is larger, and at least of 1: the network rounds what it gives, which is in deviations.
     """
     step = max(1, len(predicted) // num_rows) if num_rows else 1
     positions = range(0, len(predicted), step)[:num_rows]
@@ -92,7 +93,8 @@ def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *,
     largest = 0.0
     for position, row in zip(positions, chosen.iter_rows(named=True), strict=True):
         alone = read_predictions(bundle.predict(row), bundle)[0]
-        difference = (alone - batch[position]).abs() / batch[position].abs().clamp(min=1.0)
+        unit = batch[position].abs().clamp(min=max(1.0, bundle.target_scale))
+        difference = (alone - batch[position]).abs() / unit
         largest = max(largest, float(difference.max()))
     if largest > PARITY:
         raise TreadleError(f"parity: a row alone and in a batch differ by {largest:.3g}, more than {PARITY:g}")
