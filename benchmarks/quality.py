@@ -1,0 +1,299 @@
+"""Do shipped configurations reach the published figures? Each by several seeds, beside LightGBM on the same rows.
+
+    python benchmarks/quality.py [--only adult ...] [--seeds 5] [--quick]
+
+For each table: `treadle run experiment=NAME seed=S tracker=disabled` for S from 0, where the seed draws the initial
+weights and the order of rows and the split stays; LightGBM with default settings on the tensors of the same run; and,
+for the tables of SEARCHED, the best of a random search of 20 settings, chosen by the log loss of the validation split,
+with early stopping there. Models are judged on the test split, which no choice has seen.
+
+What is found stands in benchmarks/quality.json; benchmarks/quality.md is written from it. What stands there is not run
+again: to repeat a table, remove its entry. With `--quick`: one seed, two epochs, two settings; nothing is written.
+The last line is one JSON object: the mean of Treadle's model divided by that of LightGBM with default settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import polars as pl
+import torch
+
+from treadle.features.featurize import read_target
+from treadle.features.featurizer import Featurizer
+from treadle.features.stored import load_rows
+from treadle.metrics import compute_metrics
+from treadle.schema import Batch, Task
+
+ROOT = Path(__file__).parents[1]
+RECORD, PAGE = ROOT / "benchmarks" / "quality.json", ROOT / "benchmarks" / "quality.md"
+DEFAULT, BEST = "LightGBM, default", "LightGBM, best of a search"
+NUM_SETTINGS, MAX_TREES, PATIENCE = 20, 1000, 50
+
+Record = dict[str, dict[str, dict[str, dict[str, float]]]]  # table: contender: seed: {metric or "cpu_s": value}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, the metrics that are claimed on it, and what was published."""
+
+    task: Task
+    goals: Mapping[str, float | None]  # metric: what the mean must reach
+    published: str
+
+
+SOURCE = "tuned, 15 seeds; arXiv 2106.11959, 2410.24210 and TabR's files"
+TABLES = {
+    "adult": Table(
+        "binary",
+        {"accuracy": 0.869, "auroc": 0.924},
+        "accuracy: TabM-mini + piecewise-linear .8700, LightGBM .8713, XGBoost .8720; AUC: .924, .926, .926",
+    ),
+    "california": Table(
+        "regression",
+        {"rmse": 0.435},
+        "TabM-mini + piecewise-linear .4275, TabM .441, LightGBM .435, CatBoost .429",
+    ),
+    "diamonds": Table(
+        "regression",
+        {"rmse_sd": 0.132},
+        "TabM-mini + piecewise-linear .1315, TabM .131, LightGBM .136, CatBoost .1335",
+    ),
+    "flights": Table("binary", {"auroc": None, "log_loss": None}, "none; LightGBM stands beside"),
+}
+SEARCHED = ("flights",)
+TITLES = {
+    "accuracy": "accuracy ↑",
+    "auroc": "ROC AUC ↑",
+    "log_loss": "log loss ↓",
+    "rmse": "RMSE ↓",
+    "rmse_sd": "RMSE ↓, in standard deviations of the training targets",
+}
+
+
+# --- Treadle ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command of Treadle's left, and what it took."""
+
+    folder: Path
+    cpu_s: float | None  # None: the training was done before
+
+
+def run_treadle(verb: str, name: str, *overrides: str) -> Run:
+    """A run that is done is not repeated."""
+    command = [sys.executable, "-m", "treadle", verb, f"experiment={name}", "tracker=disabled", *overrides]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    folder = ROOT / re.findall(rf"runs/{name}-[0-9a-f]+", done.stdout)[-1]
+    trained = re.search(r"^train +done in", done.stdout, re.MULTILINE) and "epoch   1 " in done.stdout
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Run(folder, spent if trained else None)
+
+
+def read_treadle(run: Run) -> dict[str, float]:
+    """Test metrics, and the CPU seconds of the whole command where they are known."""
+    folder = run.folder
+    found = json.loads((folder / "evaluation" / "metrics.json").read_text())["model"]
+    if "rmse" in found:
+        found["rmse_sd"] = (
+            found["rmse"] / json.loads((folder / "bundle" / "bundle.json").read_text())["target"]["scale"]
+        )
+    return found if run.cpu_s is None else {**found, "cpu_s": round(run.cpu_s, 1)}
+
+
+# --- LightGBM -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a run's model learned from and is judged by."""
+
+    task: Task
+    train: Batch
+    valid: Batch
+    test: Batch
+
+    @classmethod
+    def read(cls, folder: Path, task: Task) -> Rows:
+        """The tensors of a run."""
+        featurizer = Featurizer.load(folder / "features", targets=["treadle."])
+        frame = pl.read_parquet(folder / "examples" / "test.parquet")
+        test = Batch(*featurizer(frame), read_target(frame, classes=[]), torch.ones(len(frame)))
+        return cls(task, *(load_rows(folder / "features" / split) for split in ("train", "valid")), test)
+
+    def judge(self, booster: lightgbm.Booster) -> dict[str, float]:
+        """Test metrics."""
+        prediction = torch.from_numpy(np.asarray(booster.predict(to_matrix(self.test))))
+        found = compute_metrics(task=self.task, prediction=prediction, target=self.test.target, threshold=0.5)
+        if "rmse" in found:
+            found["rmse_sd"] = found["rmse"] / float(self.train.target.double().std(correction=0))
+        return found
+
+
+def to_matrix(batch: Batch) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return torch.cat([batch.numeric, batch.ids.float()], dim=1).numpy()
+
+
+def train_boosting(rows: Rows, settings: Mapping[str, Any], *, seed: int, stop: bool) -> lightgbm.Booster:
+    """LightGBM on the training rows; with `stop` until the validation loss no longer falls."""
+    objective = "binary" if rows.task == "binary" else "regression"
+    base = {"objective": objective, "seed": seed, "verbose": -1, "num_threads": 1, "deterministic": True}
+    first, last = rows.train.numeric.shape[1], rows.train.numeric.shape[1] + rows.train.ids.shape[1]
+    data = lightgbm.Dataset(
+        to_matrix(rows.train), label=rows.train.target.numpy(), categorical_feature=list(range(first, last))
+    )
+    if not stop:
+        return lightgbm.train({**base, **settings}, data)
+    valid = lightgbm.Dataset(to_matrix(rows.valid), label=rows.valid.target.numpy(), reference=data)
+    callbacks = [lightgbm.early_stopping(PATIENCE, verbose=False)]
+    return lightgbm.train({**base, **settings}, data, MAX_TREES, valid_sets=[valid], callbacks=callbacks)
+
+
+def draw_settings(generator: np.random.Generator) -> dict[str, Any]:
+    """One setting of the search."""
+
+    def draw_log(low: float, high: float) -> float:
+        return float(np.exp(generator.uniform(np.log(low), np.log(high))))
+
+    return {
+        "learning_rate": draw_log(0.03, 0.2),
+        "num_leaves": round(draw_log(8, 256)),
+        "min_data_in_leaf": round(draw_log(5, 500)),
+        "feature_fraction": generator.uniform(0.4, 1.0),
+        "bagging_fraction": generator.uniform(0.5, 1.0),
+        "bagging_freq": 1,
+        "lambda_l2": draw_log(1e-3, 10.0),
+        "cat_smooth": draw_log(1, 100),
+    }
+
+
+def search_settings(rows: Rows, *, num_settings: int) -> dict[str, Any]:
+    """The setting of the lowest validation loss."""
+    generator = np.random.default_rng(0)
+    best: tuple[float, dict[str, Any]] = (math.inf, {})
+    for _ in range(num_settings):
+        settings = draw_settings(generator)
+        score = next(iter(train_boosting(rows, settings, seed=0, stop=True).best_score["valid_0"].values()))
+        best = min(best, (score, settings), key=lambda found: found[0])
+        print(f"  search: valid loss {score:.5f}, best {best[0]:.5f}", flush=True)
+    return best[1]
+
+
+# --- the record ---------------------------------------------------------------------------------------
+
+
+def measure(name: str, table: Table, record: Record, *, seeds: int, quick: bool) -> None:
+    """Add what is missing of a table, and write it down at once."""
+    entry = record.setdefault(name, {})
+    fewer = ["schedule.max_epochs=2"] if quick else []
+    save = (lambda: None) if quick else (lambda: RECORD.write_text(json.dumps(record, indent=1) + "\n"))
+    for seed in map(str, range(seeds)):
+        if seed not in entry.setdefault("Treadle", {}):
+            run = run_treadle("run", name, f"seed={seed}", "evaluation.baselines=[prior]", *fewer)
+            entry["Treadle"][seed] = read_treadle(run)
+            save()
+            show(name, table, "Treadle", entry["Treadle"])
+    contenders = [DEFAULT, *([BEST] if name in SEARCHED else [])]
+    absent = [(c, seed) for c in contenders for seed in map(str, range(seeds)) if seed not in entry.get(c, {})]
+    if not absent:
+        return
+    rows = Rows.read(run_treadle("featurize", name).folder, table.task)
+    settings = search_settings(rows, num_settings=2 if quick else NUM_SETTINGS) if absent[-1][0] == BEST else {}
+    for contender, seed in absent:
+        start = time.process_time()
+        best = contender == BEST
+        booster = train_boosting(rows, settings if best else {}, seed=int(seed), stop=best)
+        entry.setdefault(contender, {})[seed] = {**rows.judge(booster), "cpu_s": round(time.process_time() - start, 1)}
+        save()
+    for contender in contenders:
+        show(name, table, contender, entry[contender])
+
+
+def spread(runs: Mapping[str, Mapping[str, float]], metric: str) -> tuple[float, float]:
+    """Mean and standard deviation over seeds."""
+    values = [run[metric] for run in runs.values()]
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+def show(name: str, table: Table, contender: str, runs: Mapping[str, Mapping[str, float]]) -> None:
+    """A line of the terminal's table."""
+    cells = [f"{metric} {spread(runs, metric)[0]:.4f} ± {spread(runs, metric)[1]:.4f}" for metric in table.goals]
+    print(f"{name:<11} {contender:<28} {len(runs)} seeds  {'  '.join(cells)}", flush=True)
+
+
+def write_page(record: Record) -> None:
+    """The page, from all that was found."""
+    lines = [
+        "# Quality",
+        "",
+        "Test split; mean ± standard deviation over seeds of initial weights and order (of bagging, for LightGBM: its",
+        "default settings draw nothing). CPU s: median of the whole command `treadle run`, or of LightGBM's training;",
+        "one thread. Written by `python benchmarks/quality.py`, which says how; each seed stands in `quality.json`.",
+        f"Machine: {describe_machine()}.",
+        "",
+        "| experiment | metric | contender | seeds | mean ± sd | goal | CPU s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, table in TABLES.items():
+        for metric, goal in table.goals.items():
+            for contender, runs in record.get(name, {}).items():
+                mean, deviation = spread(runs, metric)
+                aim = f"{goal}" if goal is not None and contender == "Treadle" else ""
+                times = [run["cpu_s"] for run in runs.values() if "cpu_s" in run]
+                spent = f"{statistics.median(times):.0f}" if times else ""
+                who = f"`experiment={name}`" if contender == "Treadle" else name
+                cells = f"{len(runs)} | {mean:.4f} ± {deviation:.4f} | {aim} | {spent}"
+                lines.append(f"| {who} | {TITLES[metric]} | {contender} | {cells} |")
+    lines += ["", f"Published ({SOURCE}):", ""]
+    lines += [f"- {name}: {table.published}" for name, table in TABLES.items()]
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def describe_machine() -> str:
+    """In words."""
+    names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if os.name == "posix" else []
+    return f"{os.cpu_count()} cores of {names[0] if names else 'a processor'}, no GPU, torch {torch.__version__}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="one seed, two epochs; nothing is written")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    record: Record = json.loads(RECORD.read_text()) if RECORD.is_file() and not options.quick else {}
+    for name in options.only:
+        measure(name, TABLES[name], record, seeds=1 if options.quick else options.seeds, quick=options.quick)
+    if not options.quick:
+        write_page(record)
+    ratios = {
+        name: {m: round(spread(entry["Treadle"], m)[0] / spread(entry[DEFAULT], m)[0], 4) for m in TABLES[name].goals}
+        for name, entry in record.items()
+    }
+    print(json.dumps({"ratios": ratios}))
+
+
+if __name__ == "__main__":
+    main()
