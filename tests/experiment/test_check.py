@@ -9,6 +9,7 @@ import yaml
 from runs import treadle
 from treadle.experiment.problems import ConfigError
 from treadle.experiment.resolved import dump, resolve
+from treadle.experiment.selection import read_selection
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -161,3 +162,18 @@ def test_a_stream_beside_what_needs_all_rows_in_memory_is_worth_a_word(capsys):
 
     assert treadle("check", "schedule.shuffle_buffer=65536", "features.fit_rows=9", "evaluation.baselines=[]") == 0
     assert "memory" not in capsys.readouterr().out
+
+
+def test_a_switch_may_be_written_as_yaml_reads_it(project):
+    """To YAML a bare `off` is false, wherever it stands."""
+    edit(project, "trainer/cpu", "compile: auto", "compile: off")
+    (project / "params.yaml").write_text("experiment: california\nset: {trainer.compile: on}\n")
+
+    in_file = resolve(overrides=["experiment=california"], root=project)[1]
+    selection = read_selection(project / "params.yaml", root=project)
+    selected = resolve(overrides=list(selection), places=selection, root=project)[1]
+    typed = resolve(overrides=["experiment=california", "trainer.compile=off"], root=project)[1]
+
+    assert in_file["trainer"]["compile"] == typed["trainer"]["compile"] == "off"
+    assert selected["trainer"]["compile"] == "on"
+    assert yaml.safe_load(dump(in_file))["trainer"]["compile"] == "off"
