@@ -26,6 +26,7 @@ from treadle.training.updates import Update, read_update
 TABLE_STEPS = 256  # whose factors are computed at once
 CHECKED_STEPS = {"cpu": 1, "cuda": 3}  # a CUDA graph is warmed up, recorded, replayed
 MAX_GAPS = {False: (1e-4, 0.1), True: (2e-2, 0.5)}  # by whether it is bfloat16: see `_check`
+LOSS_ROUNDING, WEIGHT_ROUNDING = 1e-3, 1e-6  # of a loss near 0, absolute; of weights that hardly change, relative
 
 Graph = Callable[[Batch, Tensor], Tensor]
 
@@ -153,24 +154,26 @@ class CompiledSteps:
         Raises:
             ArithmeticError: they differ by more than rounding.
         """
-        weights, count = self.eager.parameters, len(self.eager.parameters)
-        changes = [new - old for new, old in zip(after.copies[:count], before.copies, strict=False)]
-        errors = [mine - new for mine, new in zip(weights, after.copies, strict=False)]
-        change_gap = float(nn.utils.get_total_norm(errors)) / (float(nn.utils.get_total_norm(changes)) + 1e-30)
+        weights = self.eager.parameters
+        old, new = (snapshot.copies[: len(weights)] for snapshot in (before, after))
+        change = _measure_distance(new, old) + WEIGHT_ROUNDING * float(nn.utils.get_total_norm(new))
         loss, eager_loss = map(float, losses)
-        loss_gap = abs(loss - eager_loss) / (abs(eager_loss) + 1e-30)
-        for what, gap, most in zip(("loss", "change of weights"), (loss_gap, change_gap), self._gaps, strict=True):
-            if not gap <= most:
+        gaps = {
+            "loss": abs(loss - eager_loss) / (abs(eager_loss) + LOSS_ROUNDING),
+            "change of weights": _measure_distance(weights, new) / change,
+        }
+        for (what, gap), most in zip(gaps.items(), MAX_GAPS[self.eager.bfloat16], strict=True):
+            if not gap <= most:  # nor is a number that is none
                 raise ArithmeticError(f"the first compiled step's {what} is off by {gap:.2g} of the eager one's")
-
-    @property
-    def _gaps(self) -> tuple[float, float]:
-        return MAX_GAPS[self.eager.bfloat16]
 
     def _give_up(self, error: Exception) -> None:
         self.failed = True
         self.graph = None
         self.tell(describe_failure(error))
+
+
+def _measure_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    return float(nn.utils.get_total_norm([x.detach() - y for x, y in zip(a, b, strict=True)]))
 
 
 @dataclass(frozen=True)
