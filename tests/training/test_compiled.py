@@ -294,6 +294,16 @@ def test_a_network_that_no_graph_holds_trains_as_ever(root, tmp_path, capsys):
     assert asked.rows == eager.rows
 
 
+def test_an_optimizer_that_no_graph_holds_trains_eagerly(root, tmp_path, capsys):
+    other = ["schedule.optimizer._target_=torch.optim.RMSprop", "~schedule.optimizer.fused"]
+
+    asked = fit(root, tmp_path, Network(), "schedule.max_epochs=1", "trainer.compile=on", *other)
+
+    says = "torch.optim.rmsprop.RMSprop is none of Adam, AdamW and SGD"
+    assert f"steps are not compiled: {says}\n" in capsys.readouterr().out
+    assert (asked.choices["compiled"], asked.choices["compile_reason"]) == (False, says)
+
+
 @pytest.mark.slow
 def test_a_network_that_changes_at_each_call_gives_its_graph_up(root, tmp_path, capsys):
     eager = fit(root, tmp_path / "eager", Counting(), "schedule.max_epochs=2", "trainer.compile=off")
@@ -333,3 +343,36 @@ def test_without_a_compiler_training_goes_on(project, tmp_path, capsys):
     summary = json.loads((asked.parent / "model" / "summary.json").read_text())
     assert not summary["compiled"]
     assert "/nowhere/c++" in summary["compile_reason"]
+
+
+# --- on a GPU ------------------------------------------------------------------------------------------
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+
+
+@on_gpu
+@pytest.mark.slow
+def test_a_gpu_replays_a_graph_with_the_numbers_of_the_loop(root, tmp_path):
+    dials = ["schedule.max_epochs=4", "trainer.accelerator=gpu"]
+    eager = fit(root, tmp_path / "eager", Network(norm=True), *dials, "trainer.compile=off")
+
+    compiled = fit(root, tmp_path / "compiled", Network(norm=True), *dials, "trainer.compile=on")
+
+    assert compiled.choices["compiled"]
+    assert gap(eager, compiled, steps=10) <= 1e-6
+    assert gap(eager, compiled) <= 1e-4
+
+
+@on_gpu
+def test_no_step_on_a_gpu_waits_for_it():
+    network = Network(norm=True).cuda()
+    steps = make_steps(network, torch.optim.AdamW(network.parameters(), lr=0.01, fused=True))
+    batches = [Batch(*(tensor.cuda() for tensor in batch)) for batch in list_batches(5)]
+    steps.take(batches[0])
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        losses = [steps.take(batch) for batch in batches]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+    assert all(loss.isfinite() for loss in losses)
