@@ -18,7 +18,7 @@ from treadle.experiment.spec import Experiment
 from treadle.training.snapshot import Snapshot
 
 # Measured with seven shipped models at batches of 256 and 1024, torch 2.13, one thread of a CPU with AVX-512: what
-# compiling saves of a step is 0.9 to 2.2 times what these say, what it costs 0.3 to 1 times.
+# compiling saves of a step is 0.9 to 2.2 times what these say, what it costs with an empty cache 0.3 to 1.2 times.
 SAVED_PER_OPERATION = 10e-6  # of dispatch [s]
 SAVED_PER_ELEMENT = 0.3e-9  # of memory that fused operations do not write and read [s]
 COST = 6.0  # of the compiler's start [s]
