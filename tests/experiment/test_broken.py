@@ -165,6 +165,8 @@ CASES = {
     "sampling-balanced-twice-over": case("schedule.sampling=balanced", "loss.class_weights=balanced"),
     "sampling-balanced-of-a-stream": case("schedule.sampling=balanced", "schedule.shuffle_buffer=100000"),
     "choice-of-a-sampling": case("schedule.sampling=balance"),
+    "augmentation-of-nothing": case("augmentation=mixup", "augmentation.alpha=0"),
+    "augmentation-unknown": case("augmentation=mix"),
     "duration": case("data.split.gap=1day"),
     "moment": case("data.split.test_from='2013-13-01'"),
     # targets

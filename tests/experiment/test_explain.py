@@ -17,7 +17,14 @@ from treadle.experiment.selection import read_selection
 from treadle.experiment.spec_types import is_section
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
 
-PLACES = ("model", "features.blocks.*.steps.*", "schedule.optimizer", "schedule.lr_schedule", "loss.function")
+PLACES = (
+    "model",
+    "features.blocks.*.steps.*",
+    "schedule.optimizer",
+    "schedule.lr_schedule",
+    "loss.function",
+    "augmentation",
+)
 PREFIXES = ("treadle.models.", "treadle.features.", "treadle.training.")
 
 
@@ -146,7 +153,7 @@ def test_a_value_of_params_yaml_is_told_with_its_line(project):
 
     assert settings(found)[-1] == ("params.yaml:4:17", 2)
     assert [str(s.place) for s in look(project, "experiment", *places, places=places).choice.history] == [
-        "conf/config.yaml:13:17",
+        "conf/config.yaml:14:17",
         "params.yaml:1:13",
     ]
 

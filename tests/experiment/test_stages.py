@@ -42,6 +42,7 @@ def changed(before, after):
         ("loss=focal", NAMES[2:]),
         ("loss.class_weights=balanced", NAMES[2:]),
         ("schedule.sampling=balanced", NAMES[2:]),
+        ("augmentation=mixup", NAMES[2:]),
         ("trainer.precision=bf16-mixed", NAMES[2:]),
         ("trainer.compile=on", NAMES[2:]),
         ("evaluation.threshold=0.4", NAMES[3:]),

@@ -7,7 +7,7 @@ import torch
 
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer
-from treadle.features.fitted import CELLS
+from treadle.features.fitted import CELLS, Chain, Transform
 from treadle.schema import TreadleError
 
 TARGETS = ["treadle.features."]
@@ -120,3 +120,41 @@ def test_a_broken_expression_names_its_key():
 def test_no_step_may_follow_ids():
     with pytest.raises(TreadleError, match=r"features\.blocks\.w\.steps\.scale: no step may follow ids"):
         make(w={"columns": ["c"], "steps": {"ids": WORDS, "scale": SCALE}}).fit(ROWS)
+
+
+def test_each_number_knows_the_column_that_it_comes_from():
+    bins = {"_target_": "treadle.features.transforms.PiecewiseLinear", "num_bins": 2}
+    cycle = {"_target_": "treadle.features.transforms.Cyclic", "period": 2}
+    made = make(
+        plain={"columns": ["b"], "steps": {}},
+        binned={"columns": ["b", "a"], "steps": {"impute": IMPUTE, "bins": bins}},
+        clock={"columns": ["b"], "steps": {"cycle": cycle}},
+    )
+
+    made.fit(ROWS)
+
+    found = [
+        (name.split(" ≥")[0], column) for name, column in zip(made.numeric_names, made.numeric_columns, strict=True)
+    ]
+    assert found == [
+        ("b", "b"),
+        *[("b", "b"), ("b", "b"), ("a", "a"), ("a", "a"), ("a missing", "a")],
+        *[("sin b", "b"), ("cos b", "b")],
+    ]
+
+
+class Twice(Transform):
+    """Without a word on where its second half comes from."""
+
+    @property
+    def outputs(self):
+        return [*self.columns, *self.columns]
+
+
+def test_a_transform_that_does_not_say_where_its_outputs_come_from_is_refused_when_that_is_asked_for():
+    chain = Chain({"twice": Twice(columns=["a"])})
+
+    with pytest.raises(
+        TreadleError, match=r"twice: Twice\.origins must hold a position for each of 2 outputs; found 1"
+    ):
+        chain.origins  # noqa: B018 - it is computed

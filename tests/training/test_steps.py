@@ -15,6 +15,7 @@ from treadle.experiment.spec import Experiment
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training import train
+from treadle.training.augmentation import CutMix, Mixup
 from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
@@ -130,7 +131,7 @@ def make_experiment(root, *overrides):
     return Experiment.model_validate(values)
 
 
-def fit(root, folder, *overrides, dropout=0.0, callbacks=()):
+def fit(root, folder, *overrides, dropout=0.0, callbacks=(), augment=None):
     folder.mkdir(exist_ok=True)
     network = make_network(dropout=dropout)
     train.fit(
@@ -140,8 +141,13 @@ def fit(root, folder, *overrides, dropout=0.0, callbacks=()):
         target=(0.0, 1.0),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
+        augment=augment,
     )
     return network, read_history(folder / "metrics.csv")
+
+
+MIXUP = Mixup(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
+CUTMIX = CutMix(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
 
 
 @pytest.mark.parametrize("chunk", [4, 256])
@@ -157,20 +163,37 @@ def test_the_size_of_a_chunk_does_not_change_a_bit(root, tmp_path, monkeypatch, 
     assert rows == other_rows
 
 
+def test_the_size_of_a_chunk_does_not_change_how_rows_are_mixed(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHUNK_STEPS", 1)
+    network, _ = fit(root, tmp_path / "one", dropout=0.1, augment=MIXUP)
+
+    monkeypatch.setattr(train, "CHUNK_STEPS", 5)
+    other, _ = fit(root, tmp_path / "many", dropout=0.1, augment=MIXUP)
+
+    assert same(network, other)
+
+
+def test_mixed_batches_are_not_compiled_and_the_log_says_why(root, tmp_path, capsys):
+    fit(root, tmp_path, "trainer.compile=on", augment=MIXUP)
+
+    assert "steps are not compiled: batches are mixed between steps" in capsys.readouterr().out
+
+
 def test_limits_of_steps_and_of_batches_hold_together(root, tmp_path):
     _, rows = fit(root, tmp_path, "schedule.max_steps=15", "trainer.limit_batches=6")
 
     assert [row["step"] for row in rows] == [6, 12, 15]
 
 
-def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path, monkeypatch):
+@pytest.mark.parametrize("augment", [None, MIXUP, CUTMIX], ids=["plain", "mixup", "cutmix"])
+def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path, monkeypatch, augment):
     monkeypatch.setattr(train, "CHUNK_STEPS", 4)
-    network, rows = fit(root, tmp_path / "whole", dropout=0.1)
+    network, rows = fit(root, tmp_path / "whole", dropout=0.1, augment=augment)
 
     with suppress(KeyboardInterrupt, SystemExit):
-        fit(root, tmp_path / "parts", dropout=0.1, callbacks=[Stop()])
+        fit(root, tmp_path / "parts", dropout=0.1, augment=augment, callbacks=[Stop()])
     stopped = read_history(tmp_path / "parts" / "metrics.csv")
-    other, other_rows = fit(root, tmp_path / "parts", dropout=0.1)
+    other, other_rows = fit(root, tmp_path / "parts", dropout=0.1, augment=augment)
 
     assert stopped == rows[:2]
     assert same(network, other)

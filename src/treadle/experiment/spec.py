@@ -59,6 +59,9 @@ def _tell_model(value: Any) -> str:
     return "rule" if is_rule(value) else "network"
 
 
+NO_AUGMENTATION = "treadle.training.augmentation.NoAugmentation"
+
+
 def _read_switch(value: Any) -> Any:
     return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
@@ -369,6 +372,8 @@ class Experiment(Spec):
     model: Model  # the network; a `_target_`, or a rule by which it is chosen
     schedule: Schedule  # how long and how fast to train
     loss: Loss = Field(default_factory=Loss)  # what training minimises
+    # The default is for a project whose conf/ chooses none; a test holds it equal to conf/augmentation/none.yaml.
+    augmentation: Target = {"_target_": NO_AUGMENTATION}  # how rows are mixed while training; a `_target_`
     trainer: Trainer  # where training runs
     tracker: Tracker  # how the run is recorded
     evaluation: Evaluation  # what the test split is asked

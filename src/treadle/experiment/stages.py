@@ -35,6 +35,7 @@ STAGES = (
             "model",
             "schedule",
             "loss",
+            "augmentation",
             "trainer.precision",
             "trainer.compile",
             "trainer.threads",

@@ -19,6 +19,7 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     r"schedule\.optimizer": ("params",),
     r"schedule\.lr_schedule": ("num_steps",),
     r"loss\.function": ("task",),
+    r"augmentation": ("numeric_columns", "id_columns"),
 }
 RESERVED = ("_target_", "_partial_")
 _HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate` knows

@@ -53,6 +53,16 @@ class Featurizer(nn.Module):
         return [name for b, chain in self._list_chains().items() for name in chain.outputs or blocks[b].columns]
 
     @property
+    def numeric_columns(self) -> list[str]:
+        """The column, of the examples or derived, that each numeric input comes from."""
+        blocks = self.spec.blocks
+        return [
+            blocks[block].columns[position]
+            for block, chain in self._list_chains().items()
+            for position in (chain.origins if len(chain) else range(len(blocks[block].columns)))
+        ]
+
+    @property
     def id_names(self) -> list[str]:
         """Name of each input of ids, C in all."""
         return [column for encoder in self.encoders.values() for column in encoder.columns]

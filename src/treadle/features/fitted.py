@@ -10,6 +10,8 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from treadle.schema import TreadleError
+
 CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
 
 
@@ -28,6 +30,11 @@ class Transform(nn.Module):
     def outputs(self) -> list[str]:
         """Names of the columns that come out."""
         return self.columns
+
+    @property
+    def origins(self) -> list[int]:
+        """Position of the column that each output comes from."""
+        return list(range(len(self.columns)))
 
     def fit(self, values: Tensor) -> None:
         """Learn from the training split, `[B, n]`."""
@@ -57,6 +64,23 @@ class Chain(nn.ModuleDict):
     def outputs(self) -> list[str]:
         """Names of the columns that the last one gives."""
         return list(self.steps.values())[-1].outputs if len(self) else []
+
+    @property
+    def origins(self) -> list[int]:
+        """Position of the column of the first one that each output of the last one comes from.
+
+        Raises:
+            TreadleError: a transform does not say it of each of its outputs.
+        """
+        found: list[int] | None = None
+        for name, step in self.steps.items():
+            if len(step.origins) != len(step.outputs):
+                kind, given, wanted = type(step).__name__, len(step.origins), len(step.outputs)
+                raise TreadleError(
+                    f"{name}: {kind}.origins must hold a position for each of {wanted} outputs; found {given}"
+                )
+            found = step.origins if found is None else [found[position] for position in step.origins]
+        return found or []
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, m]`."""

@@ -41,6 +41,11 @@ class Impute(Transform):
         """The columns, then `… missing` for each that had gaps."""
         return self.columns + [f"{self.columns[i]} missing" for i in self.gaps.tolist()]
 
+    @property
+    def origins(self) -> list[int]:
+        """A mark comes from the column whose gaps it tells."""
+        return [*range(len(self.columns)), *self.gaps.tolist()]
+
     def fit(self, values: Tensor) -> None:
         """Take the statistic of the values that are there."""
         if self.strategy == "zero":
@@ -166,6 +171,11 @@ class PiecewiseLinear(Transform):
         origins = self.origin.tolist()
         return [f"{self.columns[i]} ≥ {edge:.6g}" for i, edge in zip(origins, self.edges.tolist(), strict=True)]
 
+    @property
+    def origins(self) -> list[int]:
+        """A bin comes from the column that it is a part of."""
+        return [int(position) for position in self.origin]
+
     def fit(self, values: Tensor) -> None:
         """Place the bins; a constant column gets a single step."""
         edges, widths, origin = [], [], []
@@ -199,6 +209,11 @@ class Cyclic(Transform):
     def outputs(self) -> list[str]:
         """Sines first, then cosines."""
         return [f"{function} {name}" for function in ("sin", "cos") for name in self.columns]
+
+    @property
+    def origins(self) -> list[int]:
+        """Sine and cosine come from the same column."""
+        return 2 * list(range(len(self.columns)))
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, 2n]`; a missing value becomes (0, 0), the middle of the circle."""

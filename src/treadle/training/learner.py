@@ -16,6 +16,7 @@ from treadle.experiment.build import build
 from treadle.experiment.spec import Experiment
 from treadle.metrics import EPSILON, compute_metrics
 from treadle.schema import Batch, Task
+from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.choices import EAGER
 from treadle.training.compiled import CompiledSteps
 from treadle.training.loader import ChunkLoader
@@ -38,6 +39,7 @@ class Learner(lightning.LightningModule):
         weighted: bool,
         target_mean: float,
         target_scale: float,
+        augment: Augment | None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -48,7 +50,9 @@ class Learner(lightning.LightningModule):
         self.weighted = weighted
         self.target_mean = target_mean
         self.target_scale = target_scale
-        self.compute_loss = partial(compute_loss, loss=self.loss, weighted=weighted)
+        self.augment = augment
+        judge = compute_loss if augment is None else compute_mixed_loss
+        self.compute_loss = partial(judge, loss=self.loss, weighted=weighted)
         self.choices = EAGER
         self.automatic_optimization = False  # a step of Lightning's is a chunk of the schedule's
         self.tell_step: Callable[[int], None] = _ignore  # takes the steps done in this epoch, after each
@@ -86,7 +90,8 @@ class Learner(lightning.LightningModule):
         )
         if self.choices.compile.value == "off":
             return eager
-        if (obstacle := find_obstacle(eager.optimizer)) is not None:
+        obstacle = find_obstacle(eager.optimizer) if self.augment is None else "batches are mixed between steps"
+        if obstacle is not None:
             self.choices = self.choices.without_graph(obstacle)
             return eager
         num_rows = self.experiment.schedule.batch_size
@@ -113,7 +118,7 @@ class Learner(lightning.LightningModule):
         """Take as many steps as there are batches. Lightning's own cost is paid once for all of them."""
         losses: list[Tensor] = []
         with torch.autocast(self.device.type, enabled=False):  # Lightning's spans the chunk; only forward wants it
-            for batch in batches:
+            for batch in batches if self.augment is None else _mix(batches, self.augment):
                 losses.append(self.steps.take(batch))
                 self.tell_step(len(self.train_losses) + len(losses))
         self.steps.settle()
@@ -152,6 +157,11 @@ class Learner(lightning.LightningModule):
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
 
 
+def _mix(batches: Iterator[Batch], augment: Augment) -> Iterator[Batch]:
+    """Each batch in its turn. Of a mixed one a step reads the inputs alone, and leaves the rest to its loss."""
+    return cast("Iterator[Batch]", map(augment, batches))
+
+
 def _ignore(_: int) -> None:
     pass
 
@@ -176,6 +186,15 @@ def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) ->
         targets = batch.target[:, None].expand(-1, output.shape[1])
         each = loss(output.flatten(0, 1), targets.flatten()).view_as(targets).mean(dim=1)
     return (each * batch.weight).sum() / batch.weight.sum().clamp(min=EPSILON) if weighted else each.mean()
+
+
+def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss, weighted: bool) -> Tensor:
+    """The same for a batch that an augmentation gave: each row's loss is the mean, by share, over both its targets."""
+    own = compute_loss(output, Batch(*batch[:4]), loss=loss, weighted=weighted)
+    if isinstance(batch, Batch):
+        return own
+    partner = Batch(batch.numeric, batch.ids, batch.partner_target, batch.partner_weight)
+    return batch.share * own + (1 - batch.share) * compute_loss(output, partner, loss=loss, weighted=weighted)
 
 
 def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task) -> Tensor:

@@ -18,10 +18,12 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, Progress
 from torch import nn
 
 from treadle.bundle import Bundle, build_network
-from treadle.experiment.spec import Experiment
+from treadle.experiment.build import build
+from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
 from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
+from treadle.training.augmentation import Augment
 from treadle.training.choices import Choices, Work, choose, count_work
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
@@ -70,13 +72,15 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     )
     if isinstance(network, FitsInputs):
         network.fit_inputs(draw_numbers(rows["train"]))
-    best = _fit(network, rows, experiment, (mean, scale), folder=folder, signature=signature, log=log)
+    featurizer = Featurizer.load(features, targets=experiment.targets)
+    augment = _build_augmentation(experiment, featurizer)
+    best = _fit(network, rows, experiment, (mean, scale), augment, folder=folder, signature=signature, log=log)
     network.load_state_dict(best)
     bundle = Bundle(
         task=experiment.data.task,
         classes=inputs["classes"],
         schema=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
-        featurizer=Featurizer.load(features, targets=experiment.targets),
+        featurizer=featurizer,
         network=network.eval(),
         target_mean=mean,
         target_scale=scale,
@@ -87,7 +91,15 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
 
 def _slice(experiment: Experiment) -> dict[str, object]:
     values = experiment.model_dump()
-    return {key: values[key] for key in ("seed", "data", "features", "model", "schedule", "loss")}
+    return {key: values[key] for key in ("seed", "data", "features", "model", "schedule", "loss", "augmentation")}
+
+
+def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augment | None:
+    if experiment.augmentation["_target_"] == NO_AUGMENTATION:
+        return None
+    columns = {"numeric_columns": featurizer.numeric_columns, "id_columns": featurizer.id_names}
+    augment: Augment = build(experiment.augmentation, key="augmentation", targets=experiment.targets, **columns)
+    return augment
 
 
 def _load(features: Path, experiment: Experiment, *, classes: list[str]) -> tuple[Rows, tuple[float, float]]:
@@ -135,6 +147,7 @@ def _fit(
     rows: Rows,
     experiment: Experiment,
     target: tuple[float, float],
+    augment: Augment | None,
     *,
     folder: Path,
     signature: str,
@@ -144,7 +157,15 @@ def _fit(
     checkpoints = _claim_checkpoints(folder / "checkpoints", signature)
     history = History(folder / "metrics.csv", log=log)
     try:
-        fit(network, rows, experiment, target=target, checkpoints=checkpoints, callbacks=[history])
+        fit(
+            network,
+            rows,
+            experiment,
+            target=target,
+            checkpoints=checkpoints,
+            callbacks=[history],
+            augment=augment,
+        )
     except SystemExit as error:  # Lightning's way to end on Ctrl-C
         raise KeyboardInterrupt from error
     monitor = experiment.schedule.monitor
@@ -159,6 +180,7 @@ def fit(
     target: tuple[float, float],
     checkpoints: Path,
     callbacks: Sequence[lightning.Callback],
+    augment: Augment | None = None,
 ) -> None:
     """Train the network in place, from the state in `checkpoints` where there is one.
 
@@ -169,6 +191,7 @@ def fit(
         target: mean and deviation by which the target was standardised.
         checkpoints: where the best epoch and the newest state are kept.
         callbacks: stand before those of the schedule.
+        augment: mixes each batch; None: batches stay as they are.
     """
     schedule = experiment.schedule
     per_epoch = min(
@@ -183,6 +206,7 @@ def fit(
         weighted=has_weights(rows["train"]),
         target_mean=target[0],
         target_scale=target[1],
+        augment=augment,
     )
     learner.choices = _choose(learner, rows["train"], experiment, per_epoch=per_epoch)
     callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints)]
