@@ -153,13 +153,21 @@ def test_overrides_are_offered_step_by_step(offer, word, expected):
     assert offer("run", word) == expected
 
 
+def test_a_member_of_an_ensemble_is_offered_like_a_model(offer):
+    assert offer("run", "model.mem") == ["model.member.", "model.members="]
+    assert offer("run", "model.member.wi") == ["model.member.width="]
+    assert "model.member.width=256" in offer("run", "model.member.width=")
+    assert offer("run", "model@") == ["model@model.member="]
+    assert offer("run", "model@model.member=re") == ["model@model.member=resnet"]
+
+
 def test_values_in_use_are_offered_where_no_schema_lists_them(offer):
     assert "model.width=256" in offer("run", "model.width=")
     assert "model.width=64,256" in offer("run", "model.width=64,")
 
 
 def test_experiments_come_first(offer):
-    assert offer("run", "")[:3] == ["experiment=", "data.", "data="]
+    assert offer("run", "")[:3] == ["experiment=", "augmentation.", "augmentation="]
 
 
 def test_a_projects_own_option_and_group_are_offered_and_hidden_folders_are_not(offer, project):

@@ -54,6 +54,15 @@ def test_a_nested_target_is_built_first_and_a_partial_one_left_open():
     assert built(num_steps=10)(3) == 1.0
 
 
+def test_a_nested_target_that_waits_for_arguments_of_treadle_is_left_open_for_its_holder():
+    net = {"_target_": "treadle.models.mlp.Mlp", "num_layers": 1, "width": 8, "dropout": 0.0, "embedding_dim": 2}
+    node = {"_target_": "treadle.models.ensemble.Ensemble", "members": 2, "member": net}
+
+    built = build(node, key="model", targets=TARGETS, num_numeric=3, cardinalities=[], num_outputs=4)
+
+    assert [member.head.out_features for member in built.members] == [4, 4]
+
+
 @pytest.mark.parametrize(
     "path", ["os.system", "treadle.models.mlp.torch", "treadle.models.mlp.make_layers.__globals__"]
 )

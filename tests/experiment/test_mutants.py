@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
+from treadle.experiment.context import list_context
 from treadle.experiment.problems import ConfigError
-from treadle.experiment.targets import RESERVED, find_targets, list_context
+from treadle.experiment.targets import RESERVED, find_targets
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"

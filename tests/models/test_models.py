@@ -26,14 +26,28 @@ def one_thread():
 
 
 def read(name):
-    """The option with those that its defaults list names."""
+    """The option with those that its defaults list names, beside it or at a key of it."""
     own = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    others = [other for other in own.pop("defaults", []) if other != "_self_"]
-    return {key: value for part in [*map(read, others), own] for key, value in part.items()}
+    found = {}
+    for entry in own.pop("defaults", []):
+        if isinstance(entry, dict):
+            ((place, option),) = entry.items()
+            found[place.removeprefix("/model@")] = read(option)
+        elif entry != "_self_":
+            found |= read(entry)
+    return {**found, **own}
+
+
+def change(node, changes):
+    """The node with other values; a key that it has not is one of its members'."""
+    inside = {} if "member" not in node else {key: value for key, value in changes.items() if key not in node}
+    if inside:
+        node = {**node, "member": change(node["member"], inside)}
+    return {**node, **{key: value for key, value in changes.items() if key not in inside}}
 
 
 def build(name, *, num_numeric=N, cardinalities=CARDINALITIES, num_classes=0, **changes):
-    node = {**read(name), **changes}
+    node = change(read(name), changes)
     torch.manual_seed(0)
     sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities, "num_classes": num_classes}
     return build_network(node, targets=TARGETS, **sizes).eval()

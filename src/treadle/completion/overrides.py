@@ -53,6 +53,8 @@ def _list_steps(typed: str, root: Path, *, end: str, groups: bool = True) -> lis
     """Each key up to its next dot after what is typed; a whole one gets `end`."""
     files = _find_groups(root)
     whole = [f"{group}{end}" for group in files] if groups else []
+    if groups and "@" in typed:
+        whole += [f"{inner}@{group}.{place}{end}" for group in files for inner, place in _list_places(group, files)]
     branches = [f"{name}." for name in _list_branches(files)] if "." not in typed else []
     steps = {_cut(leaf, typed, end) for leaf in _list_leaves(typed, files, root)}
     found = sorted({*whole, *branches, *steps})
@@ -99,8 +101,8 @@ def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _list_values(key: str, root: Path) -> list[str]:
     """The options of a group; of a key the values that its schema lists, else those that files of conf/ use."""
     files = _find_groups(root)
-    if key in files:
-        return sorted({path.stem for path in files[key]})
+    if key.partition("@")[0] in files:
+        return sorted({path.stem for path in files[key.partition("@")[0]]})
     group, _, path = key.partition(".")
     listed = [one for folder in _find_folders(root) for one in schemas.list_values(folder, group, path.split("."))]
     used = [value for node in _load_group(group, files) for leaf, value in _flatten(node) if leaf == path]
@@ -132,7 +134,9 @@ def _find_groups(root: Path) -> dict[str, list[Path]]:
 
 
 def _load_group(group: str, files: dict[str, list[Path]]) -> Iterator[Any]:
-    """The contents of a group's files, those of groups inside it under their names."""
+    """The contents of a group's files, those of groups inside it, or at a place of it, under their names."""
+    for inner, place in _list_places(group, files):
+        yield from ({place: _load(path)} for path in files.get(inner, []))
     for name, paths in files.items():
         if name.split("/")[0] == group:
             for path in filter(_has_package, paths):
@@ -140,6 +144,14 @@ def _load_group(group: str, files: dict[str, list[Path]]) -> Iterator[Any]:
                 for part in reversed(name.split("/")[1:]):
                     node = {part: node}
                 yield node
+
+
+def _list_places(group: str, files: dict[str, list[Path]]) -> list[tuple[str, str]]:
+    """Of each entry `/other@place: option` in the defaults lists of a group the other group and the place."""
+    nodes = map(_load, filter(_has_package, files.get(group, [])))
+    entries = [entry for node in nodes for entry in _get(node, "defaults") or [] if isinstance(entry, dict)]
+    parts = [str(name).strip("/").partition("@") for entry in entries for name in entry]
+    return list(dict.fromkeys((other, place) for other, _, place in parts if place))
 
 
 def _load_root(root: Path) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Type:
 
 
 ANY = Type("any")
+CALLABLE = Type("class", "Callable")  # in YAML: a `_target_`, which is built or left open
 _SIZED = {"scalar", "list", "mapping"}
 _SCALARS: dict[str, Callable[[Any], bool]] = {
     "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
@@ -92,8 +93,10 @@ def _parse_name(name: str, lookup: Lookup, *, depth: int) -> Type:  # noqa: PLR0
     last = name.rpartition(".")[2]
     if last in {"int", "float", "bool", "str"} and name in {last, f"builtins.{last}"}:
         return Type("scalar", last)
-    if last in {"Any", "object", "Callable"}:
+    if last in {"Any", "object"}:
         return ANY
+    if last == "Callable":
+        return CALLABLE
     if last in _LISTS:
         return Type("list")
     if last in _MAPPINGS:
@@ -109,6 +112,8 @@ def _parse_name(name: str, lookup: Lookup, *, depth: int) -> Type:  # noqa: PLR0
 def _parse_subscript(node: ast.Subscript, lookup: Lookup, *, depth: int) -> Type:  # noqa: PLR0911 - one a form
     name = ast.unparse(node.value).rpartition(".")[2]
     items = list(node.slice.elts) if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if name == "Callable":
+        return CALLABLE
     if name == "Literal":
         return Type("literal", options=tuple(ast.literal_eval(item) for item in items))
     if name == "Annotated":

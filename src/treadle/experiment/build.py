@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from treadle.experiment.context import list_context
 from treadle.schema import TreadleError
 
 
@@ -37,7 +38,8 @@ def _format_frames(error: BaseException) -> str:
 def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> Any:
     """Call the target of `node` with its keys and with what Treadle adds (`context`).
 
-    Nested targets are built first. With `_partial_: true` the call is left open.
+    Nested targets are built first, or left open for the target that holds them where Treadle has arguments for them:
+    it calls them with its own. With `_partial_: true` the call is left open, too.
 
     Raises:
         TreadleError: the target is not allowed or does not exist.
@@ -62,7 +64,7 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
 def _build_value(value: Any, *, key: str, targets: Sequence[str]) -> Any:
     if isinstance(value, dict):
         if "_target_" in value:
-            return build(value, key=key, targets=targets)
+            return build({**value, "_partial_": True} if list_context(key) else value, key=key, targets=targets)
         return {k: _build_value(v, key=f"{key}.{k}", targets=targets) for k, v in value.items()}
     if isinstance(value, list):
         return [_build_value(v, key=f"{key}.{i}", targets=targets) for i, v in enumerate(value)]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import griffe
 
+from treadle.experiment.context import list_context
 from treadle.experiment.signatures import Signature, find_file, list_members, read_signature
-from treadle.experiment.targets import list_context
 
 OWN = "treadle."
 

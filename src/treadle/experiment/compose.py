@@ -142,13 +142,18 @@ def _drop_repeated(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, P
     options = list_options(root)
     for text, place in overrides.items():
         key = key_of(text)
-        before = next((o for o in kept if key_of(o) == key), None)
+        before = next((o for o in kept if key_of(o) == key and _package_of(o) == _package_of(text)), None)
         if key in options and before is not None:
             rule = f"the group {key!r} is selected twice: {before!r} and {text!r}"
             problems.append(Problem(key, rule, "keep one of them", place))
         else:
             kept[text] = place
     return kept, problems
+
+
+def _package_of(override: str) -> str:
+    """The key at which an option stands, where that is not its group's own: of `model@model.member=mlp` the second."""
+    return override.partition("=")[0].partition("@")[2].strip()
 
 
 def _drop_broken(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Place], list[Problem]]:
@@ -222,7 +227,7 @@ def _describe_override(root: Path, kept: dict[str, Place], parsed: Override, pla
     if options is not None and str(parsed.value()) not in options:
         found = value
         hint = nearest(found, options)
-        mend = f"{key}={hint.nearest}" if hint.nearest else ""
+        mend = f"{text.partition('=')[0]}={hint.nearest}" if hint.nearest else ""
         return Problem(key, f"{found!r} is not an option of the group {key!r}", place=place, hint=hint, mend=mend)
     known = list(flatten(OmegaConf.to_container(_merge(root, list(kept)))))
     if key not in known:

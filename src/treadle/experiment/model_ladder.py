@@ -10,11 +10,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from treadle.experiment.columns import Finding
 from treadle.experiment.compose import Composed, compose_options, list_options
+from treadle.experiment.context import list_context
 from treadle.experiment.costs import Cost, CostError
 from treadle.experiment.problems import nearest
 from treadle.experiment.signatures import UnknownTargetError, read_signature
 from treadle.experiment.spec import ModelRule, Rung, is_rule
-from treadle.experiment.targets import judge_target, list_context
+from treadle.experiment.targets import judge_target
 
 GROUP = "model"
 SIZES = ("num_numeric", "num_categories", "num_words", "num_outputs")  # what a cost may name besides arguments

@@ -311,7 +311,9 @@ class Schedule(Spec):
     shuffle_buffer: Count | None = None  # rows are read from disk, and mixed among so many; None: in memory [rows]
     max_epochs: int = Field(ge=1)  # passes over the training split at most [epochs]
     max_steps: int | None = Field(ge=1)  # updates of the weights at most; None: no such limit [steps]
-    gradient_clip: float | None = Field(gt=0)  # L2 norm of all gradients together at most; None: not clipped
+    gradient_clip: float | None = Field(
+        gt=0
+    )  # L2 norm of all gradients (of each member in an ensemble) at most; None: not clipped
     monitor: str  # a validation metric: the best epoch is kept by it
     early_stopping: EarlyStopping | None  # None: train to the end
 

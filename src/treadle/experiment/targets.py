@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 from treadle.experiment.annotations import find_fault, list_options
 from treadle.experiment.compose import Composed
+from treadle.experiment.context import list_context
 from treadle.experiment.problems import Hint, Problem, nearest
 from treadle.experiment.signatures import Signature, UnknownTargetError, read_signature
 
-# Arguments that Treadle itself hands to the target at a place; a configuration must not give them.
-CONTEXT: dict[str, tuple[str, ...]] = {
-    r"model": ("num_numeric", "cardinalities", "num_outputs"),
-    r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
-    r"schedule\.optimizer": ("params",),
-    r"schedule\.lr_schedule": ("num_steps",),
-    r"loss\.function": ("task",),
-    r"augmentation": ("numeric_columns", "id_columns"),
-}
 RESERVED = ("_target_", "_partial_")
 _HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate` knows
 
@@ -56,11 +47,6 @@ def find_targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from find_targets(value, f"{key}.{index}")
-
-
-def list_context(key: str) -> set[str]:
-    """The arguments that Treadle hands to the target at a place."""
-    return {name for form, names in CONTEXT.items() if re.fullmatch(form, key) for name in names}
 
 
 def _check_target(key: str, node: dict[str, Any], allowed: Sequence[str], composed: Composed) -> Iterator[Problem]:

@@ -33,7 +33,12 @@ Augment = Callable[[Batch], Batch | MixedBatch]
 
 
 class NoAugmentation:
-    """Batches as they are."""
+    """Batches as they are.
+
+    Args:
+        numeric_columns: the column that each number comes from.
+        id_columns: the column that each id comes from.
+    """
 
     def __init__(self, *, numeric_columns: Sequence[str], id_columns: Sequence[str]) -> None:
         """Take what every augmentation takes."""

@@ -13,6 +13,7 @@ from pytorch_lightning.strategies import Strategy
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
+from treadle.models.ensemble import Ensemble
 from treadle.schema import Batch
 from treadle.training.schedules import Factor
 
@@ -26,7 +27,7 @@ class Steps:
         factor: of the rate of each step.
         done: steps before the first one.
         loss: of the network's output for a batch.
-        clip: L2 norm of all gradients together at most; None: not clipped.
+        clip: L2 norm of all gradients together at most, of each member in an ensemble; None: not clipped.
         strategy: Lightning's, which knows precision and processes.
     """
 
@@ -53,6 +54,7 @@ class Steps:
         self.scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
         self.bfloat16 = getattr(precision, "precision", "") == "bf16-mixed"
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.clipped = _list_clipped(network, self.parameters)
 
     def take(self, batch: Batch) -> Tensor:
         """Change the weights, and return the loss before."""
@@ -75,8 +77,12 @@ class Steps:
         loss = self._run(batch)
         loss.backward()
         if self.clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+            self._clip(self.clip)
         return loss.detach()
+
+    def _clip(self, limit: float) -> None:
+        for parameters in self.clipped:
+            nn.utils.clip_grad_norm_(parameters, limit)
 
     def _take_scaled(self, batch: Batch) -> Tensor:
         """As the other road, with the small gradients of half precision kept from vanishing."""
@@ -85,7 +91,7 @@ class Steps:
         self.scaler.scale(loss).backward()
         if self.clip is not None:
             self.scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.parameters, self.clip)
+            self._clip(self.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
@@ -97,6 +103,21 @@ class Steps:
             parameter.grad = None
         self.strategy.pre_backward(loss)  # processes wait for each other's gradients
         return loss
+
+
+def _list_clipped(network: nn.Module, parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Parameters whose gradients are clipped together: all, or those of each member of an ensemble."""
+    apart = [list(member.parameters()) for member in _list_members(network)]
+    taken = {parameter for member in apart for parameter in member}
+    rest = [parameter for parameter in parameters if parameter not in taken]
+    return [*apart, rest] if rest else apart
+
+
+def _list_members(network: nn.Module) -> list[nn.Module]:
+    """The networks of an ensemble, also of one whose members are ensembles; of another network none."""
+    if not isinstance(network, Ensemble):
+        return []
+    return [single for member in network.members for single in _list_members(member) or [member]]
 
 
 def set_rates(optimizer: Optimizer, factor: float) -> None:

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from treadle.experiment import spec
 from treadle.experiment.components import Component, list_components
+from treadle.experiment.context import list_context
 from treadle.experiment.docstrings import read_words
 from treadle.experiment.meanings import (
     NO_DEFAULT,
@@ -28,7 +29,6 @@ from treadle.experiment.schemas.values import Schema, allow_open, make_value
 from treadle.experiment.shape import list_models
 from treadle.experiment.signatures import Parameter
 from treadle.experiment.spec_types import has_target, join_metadata, read_type
-from treadle.experiment.targets import list_context
 
 SHOWN = 200  # characters of a description
 
@@ -106,27 +106,40 @@ class Writer:
 
     # --- targets --------------------------------------------------------------------------------------
 
-    def _make_target(self, key: str, shared: dict[str, Schema], others: Sequence[type[pydantic.BaseModel]]) -> Schema:
-        """A component by its target, or one of the sections that may stand in its place."""
-        context = list_context(key)
+    def _make_target(
+        self,
+        key: str,
+        shared: dict[str, Schema],
+        others: Sequence[type[pydantic.BaseModel]],
+        inside: tuple[str, ...] = (),
+    ) -> Schema:
+        """A component by its target, or one of the sections that may stand in its place.
+
+        Args:
+            key: of the target.
+            shared: properties that each has.
+            others: the sections.
+            inside: the components that hold it, which may hold themselves without end.
+        """
         components = list_components(key, prefixes=self.prefixes, root=self.root)
         kind, words = TARGET_KEYS["_partial_"]
         shared = {**shared, "_partial_": {"description": words, **make_value(kind)}}
-        branches = {component.path: _make_branch(component, context) for component in components}
+        branches = {component.path: self._make_branch(component, key, inside) for component in components}
         without = {name: schema for model in others for name, schema in self._list_properties(model, key).items()}
         return make_choice("_target_", branches, shared=shared, words=TARGET_KEYS["_target_"][1], without=without)
 
+    def _make_branch(self, component: Component, key: str, inside: tuple[str, ...]) -> Branch:
+        signature, context = component.signature, list_context(key)
+        takes = {name: p for name, p in signature.parameters.items() if name not in context}
+        held = (*inside, component.path)
+        properties = {name: self._make_argument(p, f"{key}.{name}", held) for name, p in takes.items()}
+        return Branch(_cut(read_words(component.path).summary), properties, signature.open, signature.rules)
 
-def _make_branch(component: Component, context: set[str]) -> Branch:
-    signature = component.signature
-    takes = {name: p for name, p in signature.parameters.items() if name not in context}
-    properties = {name: _make_argument(component.path, parameter) for name, parameter in takes.items()}
-    return Branch(_cut(read_words(component.path).summary), properties, signature.open, signature.rules)
-
-
-def _make_argument(path: str, parameter: Parameter) -> Schema:
-    said = describe(*describe_argument(path, parameter.name))
-    return {**said, **make_value(parameter.type), **_tell_default(read_default(parameter))}
+    def _make_argument(self, parameter: Parameter, key: str, held: tuple[str, ...]) -> Schema:
+        said = describe(*describe_argument(held[-1], parameter.name))
+        is_place = bool(list_context(key)) and held[-1] not in held[:-1]
+        schema = self._make_target(key, {}, (), held) if is_place else make_value(parameter.type)
+        return {**said, **schema, **_tell_default(read_default(parameter))}
 
 
 def describe(text: str, unit: str) -> Schema:
