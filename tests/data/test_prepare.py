@@ -121,3 +121,11 @@ def flights_with(derived, known, root):
     text = (root / "conf" / "data" / "flights.yaml").read_text()
     text = text.replace("      # The clock times are local.", f"      {derived}\n      # The clock times are local.")
     return Data.model_validate(yaml.safe_load(text.replace("known: [month,", f"known: [{known}, month,")))
+
+
+@pytest.mark.parametrize("weight", ["age - 30", "age / 0"], ids=["negative", "infinite"])
+def test_a_weight_that_no_row_can_have_is_refused(root, tmp_path, weight):
+    experiment, _ = resolve(overrides=["experiment=adult", f"data.examples.weight={weight}"], root=root)
+
+    with pytest.raises(TreadleError, match=r"data\.examples\.weight: must be a number from 0 on; it is not in [\d,]+ rows"):
+        prepare(experiment.data, root=root, folder=tmp_path / "examples", now=NOW)

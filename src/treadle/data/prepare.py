@@ -142,10 +142,24 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
                 f"data.examples.{role}: missing in {missing:,} rows, such as {rows_at}; "
                 "say in data.examples.exclude which rows are no examples"
             )
+    _check_weights(frame)
     if data.task == "binary" and not set(frame[LABEL].unique().to_list()) <= {0.0, 1.0}:
         found = frame[LABEL].unique().sort().head(5).to_list()
         raise TreadleError(f"data.examples.label: a binary label is true or false, found {found}")
     return frame, excluded
+
+
+def _check_weights(frame: pl.DataFrame) -> None:
+    """A weight is how often a row counts: no less than not at all."""
+    if WEIGHT not in frame.columns:
+        return
+    wrong = frame.filter(~pl.col(WEIGHT).is_finite() | (pl.col(WEIGHT) < 0))
+    if len(wrong):
+        row = wrong.row(0, named=True)
+        raise TreadleError(
+            f"data.examples.weight: must be a number from 0 on; it is not in {len(wrong):,} rows, such as row {row[ROW]} "
+            f"with {row[WEIGHT]}"
+        )
 
 
 def _deciding_columns(data: Data) -> list[str]:
