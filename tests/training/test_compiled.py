@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +15,7 @@ from torch import nn
 from runs import QUICK, run_quick
 from treadle.experiment.compose import compose
 from treadle.experiment.spec import Experiment
+from treadle.models.ensemble import Ensemble
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training import train
@@ -120,6 +122,30 @@ def list_batches(count):
     rows = make_rows()
     batches = [Batch(*(tensor[start : start + BATCH] for tensor in rows)) for start in range(0, NUM_ROWS, BATCH)]
     return (batches * (count // len(batches) + 1))[:count]
+
+
+def make_ensemble():
+    torch.manual_seed(0)
+    member = partial(Mlp, num_layers=1, width=8, dropout=0.0, embedding_dim=2)
+    return Ensemble(num_numeric=5, cardinalities=[], num_outputs=1, members=3, member=member)
+
+
+def test_members_of_an_ensemble_are_clipped_apart_in_the_mathematics_of_a_step():
+    eager, other = (
+        make_steps(net, OPTIMIZERS["sgd"](net.parameters()), clip=0.05) for net in (make_ensemble(), make_ensemble())
+    )
+    group = Group(read_update(other.optimizer, other.optimizer.param_groups[0]), [(w, {}) for w in other.parameters])
+    table = Table([group], [0.1], factor=other.factor, ahead=0, device=torch.device("cpu"))
+    step = make_graph(other, [group])
+    first, *batches = list_batches(20)
+    eager.take(first)
+    other.take(first)
+    for done, batch in enumerate(batches, start=1):
+        eager.take(batch)
+        step(batch, table.read(done))
+
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(eager.parameters, other.parameters, strict=True))
+    assert not same(eager.network, make_ensemble())
 
 
 @pytest.mark.parametrize("clip", [None, 0.5], ids=["free", "clipped"])

@@ -219,6 +219,8 @@ def make_graph(eager: Steps, groups: Sequence[Group]) -> Graph:
     network, find_loss, clip = eager.network, eager.loss, eager.clip
     device = eager.parameters[0].device.type
     weights = [weight for group in groups for weight, _ in group.weights]
+    places = {weight: place for place, weight in enumerate(weights)}
+    parts = [[places[weight] for weight in part if weight in places] for part in eager.clipped]
 
     def step(batch: Batch, factors: Tensor) -> Tensor:
         with torch.enable_grad():
@@ -226,7 +228,10 @@ def make_graph(eager: Steps, groups: Sequence[Group]) -> Graph:
                 loss = find_loss(network(batch.numeric, batch.ids), batch)
             gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         with torch.no_grad():
-            found = _clip(gradients, clip)
+            found: list[Tensor | None] = list(gradients)
+            for part in parts:
+                for place, gradient in zip(part, _clip([gradients[place] for place in part], clip), strict=True):
+                    found[place] = gradient
             for group, row in zip(groups, factors.unbind(), strict=True):
                 for (weight, state), gradient in zip(group.weights, found, strict=False):
                     if gradient is not None:
