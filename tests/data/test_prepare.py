@@ -127,5 +127,6 @@ def flights_with(derived, known, root):
 def test_a_weight_that_no_row_can_have_is_refused(root, tmp_path, weight):
     experiment, _ = resolve(overrides=["experiment=adult", f"data.examples.weight={weight}"], root=root)
 
-    with pytest.raises(TreadleError, match=r"data\.examples\.weight: must be a number from 0 on; it is not in [\d,]+ rows"):
+    rule = r"data\.examples\.weight: must be a number from 0 on; it is not in [\d,]+ rows"
+    with pytest.raises(TreadleError, match=rule):
         prepare(experiment.data, root=root, folder=tmp_path / "examples", now=NOW)

@@ -157,8 +157,8 @@ def _check_weights(frame: pl.DataFrame) -> None:
     if len(wrong):
         row = wrong.row(0, named=True)
         raise TreadleError(
-            f"data.examples.weight: must be a number from 0 on; it is not in {len(wrong):,} rows, such as row {row[ROW]} "
-            f"with {row[WEIGHT]}"
+            f"data.examples.weight: must be a number from 0 on; it is not in {len(wrong):,} rows, "
+            f"such as row {row[ROW]} with {row[WEIGHT]}"
         )
 
 
