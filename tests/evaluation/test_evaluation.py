@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -143,6 +144,18 @@ def test_a_difference_between_batch_and_row_is_refused(finished):
 
     with pytest.raises(TreadleError, match=r"parity: a row alone and in a batch differ by 0\.00"):
         check_parity(bundle, rows.lazy(), shifted, num_rows=10)
+
+
+def test_the_rounding_of_a_wide_target_is_no_difference(finished):
+    bundle = replace(load(finished), target_mean=0.0, target_scale=4000.0)  # as if in dollars
+    rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)
+    predicted = bundle.predict(rows)
+
+    rounded, shifted = (predicted.with_columns(pl.col("prediction") + by * 4000) for by in (5e-7, 5e-6))
+
+    assert check_parity(bundle, rows, rounded, num_rows=10)["rows"] == 10
+    with pytest.raises(TreadleError, match="parity"):
+        check_parity(bundle, rows, shifted, num_rows=10)
 
 
 class Page(HTMLParser):
