@@ -76,12 +76,18 @@ def fit(root, folder, *overrides, streamed=False, steps=None):
     train.fit(
         network,
         {"train": rows, "valid": rows},
-        make_experiment(root, f"schedule.batch_size={BATCH}", "schedule.max_epochs=4", *overrides),
+        make_experiment(root, *with_defaults(overrides)),
         target=(0.0, 1.0),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), steps],
     )
     return network.state_dict(), read_history(folder / "metrics.csv"), steps.seen
+
+
+def with_defaults(overrides):
+    given = {override.partition("=")[0] for override in overrides}
+    defaults = (f"schedule.batch_size={BATCH}", "schedule.max_epochs=4")
+    return [*(default for default in defaults if default.partition("=")[0] not in given), *overrides]
 
 
 def same(a, b):
@@ -164,35 +170,55 @@ def test_nothing_is_written_within_an_epoch_that_is_short(root, tmp_path, monkey
     assert sorted(file.name for file in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-KILLED = """
-import signal, sys
+ALONE = """
+import sys
 from pathlib import Path
 import torch
 import test_resume
 from treadle.features import stored
 from treadle.training import train
-torch.set_num_threads(1)
-stored.FILE_ROWS, train.CHUNK_STEPS, train.CHECKPOINT_S = 40, 4, 0.0
-steps = test_resume.Steps(stop_at=test_resume.WITHIN, signal_number=signal.SIGKILL)
-test_resume.fit(Path(sys.argv[1]), Path(sys.argv[2]), streamed=True, steps=steps)
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    stored.FILE_ROWS, train.CHUNK_STEPS, train.CHECKPOINT_S = 40, 4, 0.0
+    root, folder, stop_at, signal_number, *overrides = sys.argv[1:]
+    steps = test_resume.Steps(stop_at=int(stop_at), signal_number=int(signal_number) or None)
+    network, _, _ = test_resume.fit(Path(root), Path(folder), *overrides, streamed=True, steps=steps)
+    torch.save(network, Path(folder) / "network.pt")
 """
+
+
+def fit_alone(root, folder, *overrides, stop_at=0, signal_number=0):
+    """In a process of its own, from which others may be spawned; its exit code."""
+    paths = [str(root / "tests" / "training"), str(root / "tests"), os.environ.get("PYTHONPATH", "")]
+    arguments = [str(root), str(folder), str(stop_at), str(int(signal_number)), *overrides]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-c", ALONE, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=180).returncode
 
 
 @pytest.mark.slow
 def test_a_killed_process_loses_one_chunk(root, tmp_path):
     network, rows, seen = fit(root, tmp_path / "whole", streamed=True)
 
-    paths = [str(root / "tests" / "training"), str(root / "tests"), os.environ.get("PYTHONPATH", "")]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(root), str(tmp_path / "parts")],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        check=False,
-    )
+    assert fit_alone(root, tmp_path / "parts", stop_at=WITHIN, signal_number=signal.SIGKILL) == -signal.SIGKILL
     other, other_rows, resumed = fit(root, tmp_path / "parts", streamed=True)
 
-    assert killed.returncode == -signal.SIGKILL
-    assert resumed[0] == WITHIN
     assert resumed == [step for step in seen if step >= WITHIN]
     assert same(network, other)
     assert rows == other_rows
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_within_an_epoch_with_the_same_numbers(root, tmp_path):
+    """Their shares of a batch differ in size, and so do the random numbers that dropout has drawn."""
+    two = ("trainer=ddp", "schedule.batch_size=63")
+    assert fit_alone(root, tmp_path / "whole", *two) == 0
+    assert fit_alone(root, tmp_path / "parts", *two, stop_at=2 * 14 + 7, signal_number=signal.SIGKILL) != 0
+    written = tmp_path / "parts" / "checkpoints" / "within-epoch-2.ckpt"
+    assert torch.load(written, weights_only=True)["global_step"] == 2 * 14 + 4
+    assert fit_alone(root, tmp_path / "parts", *two) == 0
+
+    whole, parts = (torch.load(tmp_path / name / "network.pt") for name in ("whole", "parts"))
+    assert same(whole, parts)
+    histories = [read_history(tmp_path / name / "metrics.csv") for name in ("whole", "parts")]
+    assert histories[0] == histories[1]

@@ -14,7 +14,6 @@ from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
 
 LAST = "last.ckpt"  # of the newest epoch that is over
-ASK_STEPS = 256  # between two questions of several processes whether it is time
 _KEY = "within_epoch"  # of a checkpoint
 
 
@@ -27,11 +26,13 @@ class EpochCheckpoint(lightning.Callback):
     Args:
         path: the file.
         seconds: between two checkpoints.
+        ask_steps: how often several processes ask each other whether it is time [steps].
     """
 
-    def __init__(self, path: Path, *, seconds: float) -> None:
+    def __init__(self, path: Path, *, seconds: float, ask_steps: int) -> None:
         self.path = path
         self.seconds = seconds
+        self.ask_steps = ask_steps
         self.written_at = time.monotonic()
         self.resumed: dict[str, Tensor] | None = None
 
@@ -43,7 +44,7 @@ class EpochCheckpoint(lightning.Callback):
         assert isinstance(pl_module, Learner)
         pl_module.train_losses = list(self.resumed["losses"].to(pl_module.device).unbind())
         states = self.resumed["random"]
-        _set_random(states[trainer.global_rank].cpu(), pl_module.device)
+        _set_random(states[trainer.global_rank].cpu().clone(), pl_module.device)  # torch takes whole storages
         self.resumed = None
 
     def on_train_batch_end(
@@ -85,7 +86,7 @@ class EpochCheckpoint(lightning.Callback):
         due = time.monotonic() - self.written_at >= self.seconds
         if trainer.world_size == 1:
             return due
-        return trainer.global_step % ASK_STEPS == 0 and trainer.strategy.broadcast(due)
+        return trainer.global_step % self.ask_steps == 0 and trainer.strategy.broadcast(due)
 
 
 def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:

@@ -258,7 +258,7 @@ def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning
     # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
     newest = ModelCheckpoint(dirpath=checkpoints, filename=LAST.partition(".")[0], enable_version_counter=False)
     within = checkpoints / name_within_epoch(_count_processes(experiment))
-    callbacks = [best, newest, EpochCheckpoint(within, seconds=CHECKPOINT_S)]
+    callbacks = [best, newest, EpochCheckpoint(within, seconds=CHECKPOINT_S, ask_steps=CHUNK_STEPS)]
     if (stop := schedule.early_stopping) is None:
         return callbacks
     stopping = EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)
