@@ -124,7 +124,7 @@ def test_features_are_offered_to_lineage(offer):
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("model=ta", ["model=tabm", "model=tabm_wide"]),
+        ("model=ta", ["model=tabm", "model=tabm_large", "model=tabm_piecewise", "model=tabm_wide"]),
         ("model=mlp,re", ["model=mlp,resnet"]),
         ("model=mlp,mlp", ["model=mlp,mlp_plr"]),
         ("model=mlp,linear,re", ["model=mlp,linear,resnet"]),
