@@ -93,7 +93,7 @@ def test_bash_lists_experiments_first(folder):
 
     done = subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True, cwd=folder, env=typed)
 
-    assert done.stdout.splitlines()[:2] == ["experiment=", "data."]
+    assert done.stdout.splitlines()[:2] == ["experiment=", "augmentation."]
 
 
 # --- fish ---------------------------------------------------------------------------------------------
@@ -104,8 +104,8 @@ def test_bash_lists_experiments_first(folder):
     [
         ("treadle ev", ["evaluate"]),
         ("treadle ", ["check", "compose", "run"]),
-        ("treadle run ", ["experiment=", "data.", "data="]),
-        ("treadle run model=ta", ["model=tabm", "model=tabm_wide"]),
+        ("treadle run ", ["experiment=", "augmentation.", "augmentation="]),
+        ("treadle run model=ta", ["model=tabm", "model=tabm_large", "model=tabm_piecewise", "model=tabm_wide"]),
         ("treadle run model=mlp,re", ["model=mlp,resnet"]),
         ("treadle run --why schedule.max_e", ["schedule.max_epochs="]),
         ("treadle run schedule.opt", ["schedule.optimizer."]),

@@ -153,9 +153,9 @@ def test_the_rounding_of_a_wide_target_is_no_difference(finished):
 
     rounded, shifted = (predicted.with_columns(pl.col("prediction") + by * 4000) for by in (5e-7, 5e-6))
 
-    assert check_parity(bundle, rows, rounded, num_rows=10)["rows"] == 10
+    assert check_parity(bundle, rows.lazy(), rounded, num_rows=10)["rows"] == 10
     with pytest.raises(TreadleError, match="parity"):
-        check_parity(bundle, rows, shifted, num_rows=10)
+        check_parity(bundle, rows.lazy(), shifted, num_rows=10)
 
 
 class Page(HTMLParser):

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from runs import QUICK, find_run, forget_sources, treadle
-from treadle.cli import _build_parser
+from treadle.arguments import build_parser
 from treadle.completion.verbs import complete
 from treadle.experiment.check import check, find_warnings
 from treadle.experiment.compose import compose
@@ -299,8 +299,8 @@ def test_diff_tells_the_choice_apart_from_what_runs_again(ladder, capsys):
 
 
 def test_a_group_completes_to_it_and_its_budget(root):
-    assert "model=auto" in complete(["run", "model=a"], root=root, parser=_build_parser())
-    assert "model.budget=" in complete(["run", "model=auto", "model.bud"], root=root, parser=_build_parser())
+    assert "model=auto" in complete(["run", "model=a"], root=root, parser=build_parser())
+    assert "model.budget=" in complete(["run", "model=auto", "model.bud"], root=root, parser=build_parser())
 
 
 def test_other_models_read_no_rows(project):

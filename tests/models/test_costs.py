@@ -15,7 +15,7 @@ from treadle.experiment.spec import is_rule
 
 ROOT = Path(__file__).parents[2]
 NODES = compose_options(ROOT, "model", list_options(ROOT)["model"])
-NETWORKS = [name for name, node in NODES.items() if not is_rule(node)]
+NETWORKS = [name for name, node in NODES.items() if not is_rule(node) and find_cost(node)]
 ROWS = 64
 PERIODIC = {"numeric_embedding": "periodic", "num_frequencies": 16, "frequency_scale": 0.1, "numeric_embedding_dim": 8}
 
