@@ -4,7 +4,7 @@
 
 For each table: `treadle run experiment=NAME seed=S tracker=disabled` for S from 0, where the seed draws the initial
 weights and the order of rows and the split stays; LightGBM with default settings on the tensors of the same run; and,
-for the tables of SEARCHED, the best of a random search of 20 settings, chosen by the log loss of the validation split,
+for the flights, the best of a random search of 20 settings, chosen by the log loss of the validation split,
 with early stopping there. Models are judged on the test split, which no choice has seen.
 
 What is found stands in benchmarks/quality.json; benchmarks/quality.md is written from it. What stands there is not run
@@ -54,7 +54,8 @@ class Table:
 
     task: Task
     goals: Mapping[str, float | None]  # metric: what the mean must reach
-    published: str
+    published: str | None
+    beside: tuple[str, ...] = (DEFAULT,)
 
 
 SOURCE = "tuned, 15 seeds; arXiv 2106.11959, 2410.24210 and TabR's files"
@@ -75,9 +76,9 @@ TABLES = {
         "TabM-mini + piecewise-linear .1315, TabM .131, LightGBM .136, CatBoost .1335, all without the "
         "density and the elongation that conf/features/diamonds.yaml derives and LightGBM is given here, too",
     ),
-    "flights_wide": Table("binary", {"auroc": None, "log_loss": None}, "none; LightGBM stands beside"),
+    "flights": Table("binary", {"auroc": None, "log_loss": None}, None, (DEFAULT, BEST)),
+    "flights_wide": Table("binary", {"auroc": None, "log_loss": None}, None, ()),  # the same rows
 }
-SEARCHED = ("flights_wide",)
 TITLES = {
     "accuracy": "accuracy ↑",
     "auroc": "ROC AUC ↑",
@@ -215,8 +216,7 @@ def measure(name: str, table: Table, record: Record, *, seeds: int, quick: bool)
             entry["Treadle"][seed] = read_treadle(run)
             save()
             show(name, table, "Treadle", entry["Treadle"])
-    contenders = [DEFAULT, *([BEST] if name in SEARCHED else [])]
-    absent = [(c, seed) for c in contenders for seed in map(str, range(seeds)) if seed not in entry.get(c, {})]
+    absent = [(c, seed) for c in table.beside for seed in map(str, range(seeds)) if seed not in entry.get(c, {})]
     if not absent:
         return
     rows = Rows.read(run_treadle("featurize", name).folder, table.task)
@@ -227,7 +227,7 @@ def measure(name: str, table: Table, record: Record, *, seeds: int, quick: bool)
         booster = train_boosting(rows, settings if best else {}, seed=int(seed), stop=best)
         entry.setdefault(contender, {})[seed] = {**rows.judge(booster), "cpu_s": round(time.process_time() - start, 1)}
         save()
-    for contender in contenders:
+    for contender in table.beside:
         show(name, table, contender, entry[contender])
 
 
@@ -250,7 +250,8 @@ def write_page(record: Record) -> None:
         "",
         "Test split; mean ± standard deviation over seeds: of first weights and order; for LightGBM of what it",
         "samples, by default only rows of large tables. CPU s: median of the whole command `treadle run`, or of",
-        "LightGBM's training; one thread. Written by `python benchmarks/quality.py`, which says how; each seed stands in `quality.json`.",
+        "LightGBM's training; one thread. Written by `python benchmarks/quality.py`, which says how; each seed stands",
+        "in `quality.json`.",
         f"Machine: {describe_machine()}.",
         "",
         "| experiment | metric | contender | seeds | mean ± sd | goal | CPU s |",
@@ -267,7 +268,7 @@ def write_page(record: Record) -> None:
                 cells = f"{len(runs)} | {mean:.4f} ± {deviation:.4f} | {aim} | {spent}"
                 lines.append(f"| {who} | {TITLES[metric]} | {contender} | {cells} |")
     lines += ["", f"Published ({SOURCE}):", ""]
-    lines += [f"- {name}: {table.published}" for name, table in TABLES.items()]
+    lines += [f"- {name}: {table.published}" for name, table in TABLES.items() if table.published]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -292,6 +293,7 @@ def main() -> None:
     ratios = {
         name: {m: round(spread(entry["Treadle"], m)[0] / spread(entry[DEFAULT], m)[0], 4) for m in TABLES[name].goals}
         for name, entry in record.items()
+        if DEFAULT in entry
     }
     print(json.dumps({"ratios": ratios}))
 
