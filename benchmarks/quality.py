@@ -42,6 +42,7 @@ from treadle.schema import Batch, Task
 
 ROOT = Path(__file__).parents[1]
 RECORD, PAGE = ROOT / "benchmarks" / "quality.json", ROOT / "benchmarks" / "quality.md"
+NOTES = ROOT / "benchmarks" / "quality_notes.md"  # ends the page: how settings were chosen, and what was tried
 DEFAULT, BEST = "LightGBM, default", "LightGBM, best of a search"
 NUM_SETTINGS, MAX_TREES, PATIENCE = 20, 1000, 50
 
@@ -269,7 +270,7 @@ def write_page(record: Record) -> None:
                 lines.append(f"| {who} | {TITLES[metric]} | {contender} | {cells} |")
     lines += ["", f"Published ({SOURCE}):", ""]
     lines += [f"- {name}: {table.published}" for name, table in TABLES.items() if table.published]
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join([*lines, "", NOTES.read_text(encoding="utf-8")]), encoding="utf-8")
 
 
 def describe_machine() -> str:
