@@ -119,7 +119,7 @@ def test_where_all_want_more_rows_the_first_is_taken(ladder):
 
 
 def test_a_gpu_buys_more_in_the_same_time(root):
-    composed = compose(overrides=["model=auto", "experiment=adult"], root=root)
+    composed = compose(overrides=["model=auto", "experiment=flights"], root=root)
     experiment, _, _ = check_shape(composed)
     trainer = experiment.trainer.model_copy(update={"accelerator": "gpu"})
     ladder = Ladder(experiment.model, composed)
