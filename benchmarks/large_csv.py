@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from processes import run_python
 
 ROWS = 100_000  # that are made at once
 PREPARE = """
@@ -95,18 +92,6 @@ def write(folder: Path, *, num_bytes: float) -> int:
     return start
 
 
-def measure(code: str, folder: Path) -> tuple[float, float]:
-    """Seconds and peak memory in GB of a process."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code, str(folder)])
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"failed with {process.returncode}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return time.perf_counter() - start, usage.ru_maxrss * unit / 1e9
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a file of 0.1 GB")
@@ -118,16 +103,19 @@ def main() -> None:
         num_rows = write(Path(folder), num_bytes=gigabytes * 1e9)
         size = (Path(folder) / "large.csv").stat().st_size / 1e9
         print(f"{num_rows:,} rows, 40 columns, {size:.2f} GB")
-        read_s, read_gb = measure(READ, Path(folder))
-        prepare_s, prepare_gb = measure(PREPARE, Path(folder))
-        init_s, init_gb = measure(INIT, Path(folder))
+        read = run_python(READ, folder)
+        prepare = run_python(PREPARE, folder)
+        init = run_python(INIT, folder)
     print(f"{'what':<16} {'time':>9}  {'peak':>8}")
-    print(f"{'polars.read_csv':<16} {read_s:>7.1f} s  {read_gb:>5.2f} GB")
-    print(f"{'prepare':<16} {prepare_s:>7.1f} s  {prepare_gb:>5.2f} GB")
-    print(f"{'init':<16} {init_s:>7.1f} s  {init_gb:>5.2f} GB")
+    print(f"{'polars.read_csv':<16} {read.seconds:>7.1f} s  {read.peak_gb:>5.2f} GB")
+    print(f"{'prepare':<16} {prepare.seconds:>7.1f} s  {prepare.peak_gb:>5.2f} GB")
+    print(f"{'init':<16} {init.seconds:>7.1f} s  {init.peak_gb:>5.2f} GB")
     ratios = {
-        name: {"seconds / read_csv": round(seconds / read_s, 2), "peak / read_csv": round(memory / read_gb, 2)}
-        for name, seconds, memory in (("prepare", prepare_s, prepare_gb), ("init", init_s, init_gb))
+        name: {
+            "seconds / read_csv": round(cost.seconds / read.seconds, 2),
+            "peak / read_csv": round(cost.peak_gb / read.peak_gb, 2),
+        }
+        for name, cost in (("prepare", prepare), ("init", init))
     }
     print(json.dumps({"size GB": round(size, 2), "ratios": ratios}))
 

@@ -25,13 +25,12 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+from processes import run_python
 
 ROOT = Path(__file__).parents[1]
 FLIGHTS = 336_776
@@ -202,17 +201,9 @@ def run(code: str, folder: Path, *, path: Path | None) -> Cost:
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         places = [str(path)] if path else []
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([*places, os.environ.get("PYTHONPATH", "")])}
-        command = [sys.executable, "-c", code, str(folder), f"{scratch}/out", "--sums"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"failed with {process.returncode}; does --pandas name pandas, scikit-learn and pyarrow?")
-    seconds, sums = map(json.loads, said.splitlines())
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(seconds["prepare"], seconds["featurize"], usage.ru_maxrss * unit / 1e9, sums)
+        process = run_python(code, str(folder), f"{scratch}/out", "--sums", environment=environment)
+    seconds, sums = map(json.loads, process.said.splitlines())
+    return Cost(seconds["prepare"], seconds["featurize"], process.peak_gb, sums)
 
 
 def require_equal(ours: Cost, theirs: Cost) -> None:

@@ -20,17 +20,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from processes import run_python
 
 ROOT = Path(__file__).parents[1]
 OVERRIDES = ["experiment=flights", "model=mlp", "model.width=256", "schedule.max_epochs=1", "schedule.batch_size=1024"]
@@ -105,25 +102,10 @@ print("{}")
 """
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a process took."""
-
-    said: dict[str, float]
-    peak_gb: float
-
-
-def run(code: str, *arguments: str) -> Cost:
-    command = [sys.executable, "-c", code, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"failed with {process.returncode}; run it alone to see why:\n{code}")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(json.loads(said.splitlines()[-1]), usage.ru_maxrss * unit / 1e9)
+def run(code: str, *arguments: str) -> tuple[dict[str, float], float]:
+    """What the process measured, and its peak memory in GB."""
+    cost = run_python(code, *arguments)
+    return json.loads(cost.said.splitlines()[-1]), cost.peak_gb
 
 
 def write_examples(prepared: Path, folder: Path, *, num_rows: int) -> None:
@@ -153,27 +135,28 @@ def measure(folder: Path, *, num_rows: int, repeats: int, in_memory: bool) -> tu
     ways = {"stream": f"schedule.shuffle_buffer={BUFFER_ROWS}"}
     if in_memory:
         ways["memory"] = "schedule.shuffle_buffer=null"
-    costs: dict[str, list[Cost]] = {way: [] for way in ways}
+    costs: dict[str, list[tuple[dict[str, float], float]]] = {way: [] for way in ways}
     for _ in range(repeats if in_memory else 1):
         for way, override in ways.items():
             costs[way].append(run(TRAIN, *places, override))
             report(way, num_rows, costs[way][-1])
     ratios = {
         f"stream / memory, {clock}": round(
-            statistics.median(b.said[key] / a.said[key] for a, b in zip(costs["stream"], costs["memory"], strict=True)),
+            statistics.median(b[key] / a[key] for (a, _), (b, _) in zip(costs["stream"], costs["memory"], strict=True)),
             3,
         )
         for clock, key in (("wall", "wall_s"), ("CPU", "cpu_s"))
         if in_memory
     }
-    return max(cost.peak_gb for cost in costs["stream"]), ratios
+    return max(peak_gb for _, peak_gb in costs["stream"]), ratios
 
 
-def report(what: str, num_rows: int, cost: Cost) -> None:
-    times = [cost.said[key] for key in ("wall_s", "cpu_s")]
+def report(what: str, num_rows: int, cost: tuple[dict[str, float], float]) -> None:
+    said, peak_gb = cost
+    times = [said[key] for key in ("wall_s", "cpu_s")]
     speeds = "".join(f"{value:>9.1f} s {num_rows / value:>11,.0f}" for value in times)
-    loss = f"{cost.said['valid_loss']:.5f}" if "valid_loss" in cost.said else "-"
-    print(f"{num_rows:>12,} {what:<10}{speeds} {cost.peak_gb:>6.2f} GB  {loss:>8}", flush=True)
+    loss = f"{said['valid_loss']:.5f}" if "valid_loss" in said else "-"
+    print(f"{num_rows:>12,} {what:<10}{speeds} {peak_gb:>6.2f} GB  {loss:>8}", flush=True)
 
 
 def main() -> None:
@@ -184,7 +167,7 @@ def main() -> None:
     options = parser.parse_args()
     largest = options.rows or (1_000_000 if options.quick else 20_000_000)
     sizes = [largest // 2, largest] if options.quick else [largest // 10, largest // 4, largest]
-    print(f"imports alone: {run(IMPORTS).peak_gb:.2f} GB")
+    print(f"imports alone: {run(IMPORTS)[1]:.2f} GB")
     print(f"{'rows':>12} {'what':<10}{'wall':>11} {'rows/s':>11}{'CPU':>11} {'rows/s':>11} {'peak':>9}  {'loss':>8}")
     peaks, ratios = {}, {}
     with tempfile.TemporaryDirectory(dir=options.folder) as temporary:

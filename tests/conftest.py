@@ -43,6 +43,17 @@ def make_project(folder):
 
 
 @pytest.fixture
+def one_thread():
+    """Sums of two threads differ in the last bits from run to run."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def project(tmp_path, monkeypatch):
     """A project of its own: conf/ copied, data linked; the current directory."""
     make_project(tmp_path)

@@ -27,16 +27,9 @@ from treadle.training.schedules import one_cycle
 from treadle.training.steps import Steps
 from treadle.training.updates import AdamUpdate, find_obstacle, read_update
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 BATCH, NUM_BATCHES = 64, 13
 NUM_ROWS = NUM_BATCHES * BATCH - 10  # the last batch of an epoch is smaller
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_rows():

@@ -1,13 +1,12 @@
-from types import SimpleNamespace
-
 import polars as pl
 import pytest
 import torch
 
+from cuts import make_cut
 from runs import run_quick
 from treadle.bundle import load
 from treadle.schema import Batch
-from treadle.training.loader import BatchLoader, Cut
+from treadle.training.loader import BatchLoader
 from treadle.training.sampling import draw_order
 
 RARE = torch.tensor([0.0] * 970 + [1.0] * 30)
@@ -17,18 +16,10 @@ def draw(target, *, sampling="balanced", seed=0):
     return draw_order(target, sampling=sampling, generator=torch.Generator().manual_seed(seed))
 
 
-def make_loader(*, seed=0, epoch=0, rank=0, num_processes=1):
+def make_loader(**cut):
     index = torch.arange(len(RARE))
-    cut = Cut(
-        batch_size=100,
-        shuffle_seed=seed,
-        sampling="balanced",
-        max_batches=None,
-        max_steps=None,
-        num_processes=num_processes,
-        clock=SimpleNamespace(current_epoch=epoch, global_rank=rank, device=torch.device("cpu")),
-    )
-    return BatchLoader(Batch(index[:, None].float(), index[:, None], RARE, torch.ones(len(RARE))), cut=cut)
+    rows = Batch(index[:, None].float(), index[:, None], RARE, torch.ones(len(RARE)))
+    return BatchLoader(rows, cut=make_cut(batch_size=100, sampling="balanced", **cut))
 
 
 def read(loader):

@@ -22,15 +22,8 @@ from treadle.training.losses import TaskLoss
 from treadle.training.schedules import cosine
 from treadle.training.steps import Steps
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_rows():

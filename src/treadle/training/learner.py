@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor, nn
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 from treadle.bundle import to_prediction
 from treadle.experiment.build import build
@@ -145,7 +146,7 @@ class Learner(lightning.LightningModule):
         parts = [torch.cat(part) for part in zip(*self.gathered, strict=True)]
         self.gathered.clear()
         if self.trainer.world_size > 1:
-            parts = [cast("Tensor", self.all_gather(part)).flatten(0, 1) for part in parts]
+            parts = [torch.cat(gather_all_tensors(part)) for part in parts]  # one process may have a row more
         prediction, target, weight = parts
         loss = float(_prediction_loss(prediction, target, weight, loss=self.loss, task=self.task))
         if self.task == "regression":

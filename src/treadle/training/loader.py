@@ -48,18 +48,31 @@ class Cut:
 
     def count(self, num_rows: int) -> int:
         """Number of batches in this epoch; the last one ends where `max_steps` does."""
-        whole = math.ceil(num_rows / self.batch_size)
-        if self.max_batches is not None:
-            whole = min(whole, self.max_batches)
-        if self.max_steps is not None:
-            return max(0, min(whole, self.max_steps - self.clock.current_epoch * whole))
-        return whole
+        fewest = 1 if self.shuffle_seed is None else self.num_processes
+        whole = count_batches(num_rows, batch_size=self.batch_size, fewest=fewest, limit=self.max_batches)
+        if self.max_steps is None:
+            return whole
+        return max(0, min(whole, self.max_steps - self.clock.current_epoch * whole))
 
     def make_generator(self) -> torch.Generator | None:
         """Of the order of this epoch; None: it is the rows' own."""
         if self.shuffle_seed is None:
             return None
         return torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.clock.current_epoch)
+
+
+def count_batches(num_rows: int, *, batch_size: int, fewest: int, limit: int | None) -> int:
+    """Number of batches in a whole epoch.
+
+    Args:
+        num_rows: of the split.
+        batch_size: of all processes together.
+        fewest: rows of a last batch that counts: a process without a row would have no gradient to share.
+        limit: of batches; None: all.
+    """
+    full, rest = divmod(num_rows, batch_size)
+    whole = full + int(rest >= fewest or not full)
+    return whole if limit is None else min(whole, limit)
 
 
 class Loader(Protocol):

@@ -28,7 +28,7 @@ from treadle.training.choices import Choices, Work, choose, count_work
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner
-from treadle.training.loader import ChunkLoader, Cut, Loader
+from treadle.training.loader import ChunkLoader, Cut, Loader, count_batches
 from treadle.training.progress import make_progress
 from treadle.training.resume import LAST, EpochCheckpoint, find_state, name_within_epoch
 from treadle.training.stream import (
@@ -194,9 +194,11 @@ def fit(
         augment: mixes each batch; None: batches stay as they are.
     """
     schedule = experiment.schedule
-    per_epoch = min(
-        -(-count_rows(rows["train"]) // schedule.batch_size),
-        experiment.trainer.limit_batches or 1_000_000_000,
+    per_epoch = count_batches(
+        count_rows(rows["train"]),
+        batch_size=schedule.batch_size,
+        fewest=_count_processes(experiment),
+        limit=experiment.trainer.limit_batches,
     )
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
     learner = Learner(
