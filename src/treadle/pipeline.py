@@ -7,7 +7,6 @@ runs/.stages/<stage>/   outputs by signature, hard-linked into every run that sh
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from treadle.experiment import resolved
 from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import STAGES, Stage, get_stage, name_run, sign_stages
+from treadle.outs import link_outs, publish_outs, remove_outs
 from treadle.provenance import write_provenance
 from treadle.schema import TreadleError
 from treadle.tracking import Tracking, track
@@ -86,13 +86,13 @@ def _bring_up(current: Run, stage: Stage, cache: Path, tracking: _LazyTracking, 
     store.parent.mkdir(parents=True, exist_ok=True)
     with _claim(store.with_suffix(".lock"), say=say, what=f"stage {stage.name}"):
         if store.is_dir():
-            _remove_outs(current.folder, stage)
-            _link_outs(stage, source=store, target=current.folder)
+            remove_outs(current.folder, stage)
+            link_outs(stage, source=store, target=current.folder)
             current.states[stage.name] = "shared"
             say(f"{stage.name:<10} shared with another run")
         else:
             seconds = _execute(current, stage, tracking, say)
-            _publish(stage, source=current.folder, store=store)
+            publish_outs(stage, source=current.folder, store=store)
             current.states[stage.name] = "ran"
             say(f"{stage.name:<10} done in {seconds:.1f} s")
     _record(current.folder, stage, signature)
@@ -223,7 +223,7 @@ def _execute(current: Run, stage: Stage, tracking: _LazyTracking, say: Say) -> f
     """Run a stage from a clean start, and return its seconds; if it fails, no half-written folder remains."""
     say(f"{stage.name:<10} …")
     _log(current.folder, f"{stage.name} begins")
-    _remove_outs(current.folder, stage)
+    remove_outs(current.folder, stage)
     start = time.perf_counter()
     try:
         _STAGE_FUNCTIONS[stage.name](current, tracking)
@@ -370,39 +370,6 @@ def _record(folder: Path, stage: Stage, signature: str) -> None:
     replacement = folder / f"{_RECORD}.tmp"
     replacement.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     replacement.replace(folder / _RECORD)
-
-
-def _remove_outs(folder: Path, stage: Stage) -> None:
-    for out in stage.outs:
-        path = folder / out
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _publish(stage: Stage, *, source: Path, store: Path) -> None:
-    """Keep a stage's outputs for other runs: all of them or none."""
-    partial = store.with_suffix(f".{os.getpid()}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    _link_outs(stage, source=source, target=partial)
-    partial.replace(store)
-
-
-def _link_outs(stage: Stage, *, source: Path, target: Path) -> None:
-    for out in stage.outs:
-        if (source / out).is_dir():
-            shutil.copytree(source / out, target / out, copy_function=_link)
-        else:
-            _link(source / out, target / out)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
 
 
 def _log(folder: Path, text: str) -> None:
