@@ -81,8 +81,12 @@ class Steps:
         return loss.detach()
 
     def _clip(self, limit: float) -> None:
+        """Do what `nn.utils.clip_grad_norm_` does, and take for granted that all lie on one device."""
         for parameters in self.clipped:
-            nn.utils.clip_grad_norm_(parameters, limit)
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if gradients:
+                norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # noqa: SLF001 - as torch.optim does
+                torch._foreach_mul_(gradients, torch.clamp(limit / (norm + 1e-6), max=1.0))
 
     def _take_scaled(self, batch: Batch) -> Tensor:
         """As the other road, with the small gradients of half precision kept from vanishing."""
