@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from treadle.features.fitted import Encoder
 from treadle.schema import Count
+from treadle.threads import map_ahead
 
 
 class Vocabulary(Encoder):
@@ -29,10 +30,14 @@ class Vocabulary(Encoder):
 
     def fit(self, frame: pl.DataFrame) -> None:
         """Count the values of each column; ties in the order of the alphabet."""
-        for column in self.columns:
-            counts = _as_text(frame[column]).drop_nulls().rename("word").value_counts()
-            kept = counts.filter(pl.col("count") >= self.min_count).sort("count", "word", descending=[True, False])
-            self.words[column] = kept["word"].to_list()
+        columns = map(frame.get_column, self.columns)
+        self.words = dict(zip(self.columns, map_ahead(self._list_words, columns), strict=True))
+
+    def _list_words(self, values: pl.Series) -> list[str]:
+        counts = _as_text(values).drop_nulls().rename("word").value_counts()
+        kept = counts.filter(pl.col("count") >= self.min_count).sort("count", "word", descending=[True, False])
+        words: list[str] = kept["word"].to_list()
+        return words
 
     def cardinality(self, column: str) -> int:
         """The words of the column and "unknown"."""
@@ -40,7 +45,7 @@ class Vocabulary(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`; a value that training did not hold is 0."""
-        return _stack((self._encode_column(frame[column]) for column in self.columns), (len(frame), len(self.columns)))
+        return _encode(frame, self.columns, self._encode_column)
 
     def _encode_column(self, values: pl.Series) -> pl.Series:
         places = _as_text(values).cast(pl.Enum(self.words[values.name]), strict=False).to_physical()
@@ -75,7 +80,7 @@ class Hashing(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`."""
-        return _stack((self._encode_column(frame[column]) for column in self.columns), (len(frame), len(self.columns)))
+        return _encode(frame, self.columns, self._encode_column)
 
     def _encode_column(self, values: pl.Series) -> pl.Series:
         words = _as_text(values)
@@ -100,8 +105,9 @@ def _hash(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 
-def _stack(columns: Iterable[pl.Series], shape: tuple[int, int]) -> Tensor:
-    ids = torch.empty(shape, dtype=torch.int64)
-    for place, column in enumerate(columns):
-        ids.numpy()[:, place] = column.to_numpy()
+def _encode(frame: pl.DataFrame, columns: Sequence[str], encode: Callable[[pl.Series], pl.Series]) -> Tensor:
+    """Ids `[B, n]` of columns that are encoded one by one."""
+    ids = torch.empty(len(frame), len(columns), dtype=torch.int64)
+    for place, encoded in enumerate(map_ahead(encode, map(frame.get_column, columns))):
+        ids.numpy()[:, place] = encoded.to_numpy()
     return ids

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +19,7 @@ from treadle.experiment.spec import Block, Features
 from treadle.experiment.widen import to_expr
 from treadle.features.fitted import Chain, Encoder, Transform, overwrite, split_rows, stack_rows
 from treadle.schema import TreadleError
+from treadle.threads import map_ahead
 
 STATE_FILE = "featurizer.json"
 WEIGHTS_FILE = "featurizer.pt"
@@ -89,8 +91,8 @@ class Featurizer(nn.Module):
                 self.encoders[name] = encoder
                 ids.append(encoder.encode(derived))
             else:
-                parts = split_rows(len(frame), num_columns=len(block.columns))
-                values = stack_rows((self._read_block(name, derived[rows]) for rows in parts), num_rows=len(frame))
+                parts = (derived[rows] for rows in split_rows(len(frame), num_columns=len(block.columns)))
+                values = stack_rows(map_ahead(partial(self._read_block, name), parts), num_rows=len(frame))
                 numeric.append(self._fit_chain(name, steps, values))
         return _join(numeric, ids, len(frame))
 
@@ -102,7 +104,7 @@ class Featurizer(nn.Module):
             step.fit(values)
             values, columns = overwrite(values, step=step), step.outputs
             chain[step_name] = step
-        if values.isnan().any():
+        if values.sum().isnan() and values.isnan().any():  # a sum is sooner found
             raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
         self.chains[name] = chain
         return values

@@ -1,0 +1,33 @@
+"""Working ahead: the order and the errors of `map`, and no more memory than for a few results."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from treadle.threads import NUM_THREADS, map_ahead
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_results_come_in_the_order_of_the_items(count):
+    assert list(map_ahead(lambda number: number * number, range(count))) == [n * n for n in range(count)]
+
+
+def test_only_a_few_results_wait_to_be_asked_for():
+    taken = []
+    results = map_ahead(abs, (taken.append(number) or number for number in range(100)))
+    assert next(results) == 0
+    assert len(taken) == NUM_THREADS + 1
+    assert list(results) == list(range(1, 100))
+
+
+def test_a_single_item_needs_no_thread():
+    assert list(map_ahead(lambda _: threading.current_thread(), ["only"])) == [threading.current_thread()]
+
+
+def test_an_error_comes_out_where_its_result_would():
+    results = map_ahead(lambda number: 1 / number, [1, 2, 0, 4])
+    assert [next(results), next(results)] == [1, 0.5]
+    with pytest.raises(ZeroDivisionError):
+        next(results)
