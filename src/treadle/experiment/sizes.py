@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from treadle.experiment.cells import column_of
 from treadle.experiment.files import list_files
 from treadle.experiment.spec import Column, ColumnSplit, Data, Features, SplitRule, Table, TimeSplit
 from treadle.experiment.text_files import HEAD_BYTES, read_head
@@ -118,11 +119,12 @@ def _read_sample(features: Features, data: Data, root: Path) -> Mapping[str, pl.
     asked = {column for block in features.blocks.values() for column in block.columns}
     raw = {name: column for name, column in table.columns.items() if name in asked and name in data.examples.known}
     frame = _read_first(_require_files(data, root)[0], table, raw)
-    return {name: frame[column.name_in_file(name)] for name, column in raw.items()}
+    found = {values.name: values.rename("values") for values in frame.get_columns()}  # Polars reads patterns in names
+    return {name: found[column.name_in_file(name)] for name, column in raw.items()}
 
 
 def _read_first(file: Path, table: Table, columns: Mapping[str, Column]) -> pl.DataFrame:
-    names = [column.name_in_file(name) for name, column in columns.items()]
+    names = [column_of(name) for name in dict.fromkeys(column.name_in_file(n) for n, column in columns.items())]
     if file.suffix.lower() == ".parquet":
         return pl.scan_parquet(file).select(names).head(SAMPLE).collect()
     return read_head(file, table, num_rows=SAMPLE).select(names)
