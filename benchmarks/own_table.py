@@ -36,7 +36,7 @@ class Table:
 TABLES = {
     "adult": Table("adult/adult.parquet", "income", "accuracy", shipped="adult"),
     "california": Table("california/california.parquet", "MedHouseVal", "rmse", shipped="california"),
-    "diamonds": Table("diamonds/diamonds.parquet", "price", "rmse"),
+    "diamonds": Table("diamonds/diamonds.parquet", "price", "rmse", shipped="diamonds"),
     "compas": Table("compas/compas_two_year.csv", "two_year_recid", "auroc"),
     "women_reviews": Table("women_reviews/reviews.parquet", "Recommended IND", "auroc"),
     "parking": Table("parking/parking.parquet", "Occupancy", "rmse", ("--time", "LastUpdated")),

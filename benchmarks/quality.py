@@ -78,7 +78,6 @@ TABLES = {
         "density and the elongation that conf/features/diamonds.yaml derives and LightGBM is given here, too",
     ),
     "flights": Table("binary", {"auroc": None, "log_loss": None}, None, (DEFAULT, BEST)),
-    "flights_wide": Table("binary", {"auroc": None, "log_loss": None}, None, ()),  # the same rows
 }
 TITLES = {
     "accuracy": "accuracy ↑",

@@ -79,14 +79,14 @@ CASES = {
     # groups
     "group-option": case("model=tabn"),
     "group-option-of-an-experiment": case("experiment=flight"),
-    "group-option-in-a-defaults-list": case(edits=[("config", "- model: tabm", "- model: tabn")]),
+    "group-option-in-a-defaults-list": case(edits=[("config", "- model: tabm_wide", "- model: tabm_wid")]),
     "group-option-in-an-experiment": case(
         "experiment=adult", edits=[("experiment/adult", "override /model: tabm_wide", "override /model: tabm_wid")]
     ),
-    "group-that-does-not-exist": case(edits=[("config", "- model: tabm", "- modle: tabm")]),
+    "group-that-does-not-exist": case(edits=[("config", "- model: tabm_wide", "- modle: tabm_wide")]),
     "group-twice-by-override": case("model=mlp", "model=linear"),
     "group-twice-in-a-defaults-list": case(
-        edits=[("config", "  - model: tabm\n", "  - model: tabm\n  - model: mlp\n")]
+        edits=[("config", "  - model: tabm_wide\n", "  - model: tabm_wide\n  - model: mlp\n")]
     ),
     "group-sibling-that-does-not-exist": case(
         "schedule=cosine", edits=[("schedule/cosine", "[base, _self_]", "[bas, _self_]")]

@@ -195,7 +195,7 @@ def test_a_group_tells_its_option_what_selected_it_and_what_else_there_is(projec
 
     assert found.choice.selected == "tabm_wide"
     assert [(str(s.place), s.value) for s in found.choice.history] == [
-        ("conf/config.yaml:6:12", "tabm"),
+        ("conf/config.yaml:6:12", "tabm_wide"),
         ("conf/experiment/adult.yaml:7:22", "tabm_wide"),
     ]
     options = {option.name: option.words for option in found.choice.options}

@@ -199,8 +199,8 @@ def test_a_mistake_is_refused_at_its_key_as_treadle_check_does(project, name):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("config", "- model: tabm", "- model: tabn"),
-        ("config", "- model: tabm", "- modle: tabm"),
+        ("config", "- model: tabm_wide", "- model: tabm_wid"),
+        ("config", "- model: tabm_wide", "- modle: tabm_wide"),
         ("experiment/adult", "override /model: tabm_wide", "override /model: tabm_wid"),
         ("experiment/adult", "override /model", "override model"),
         ("schedule/cosine", "[base, _self_]", "[bas, _self_]"),
