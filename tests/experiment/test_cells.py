@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.experiment.cells import lost_mark, read_cells, reads_back
+from treadle.experiment.cells import HEAD, lost_mark, read_cells, reads_back
 from treadle.experiment.spec import Column
 
 LOST = object()
@@ -57,6 +57,21 @@ def test_moments_may_be_none_at_all(texts, engine):
 
     assert cells["x"].to_list() == [None] * len(texts)
     assert cells["x"].dtype == pl.Datetime("us")
+
+
+@pytest.mark.parametrize("name", ["x", "text"])
+def test_a_long_column_of_few_moments_is_read_like_a_short_one(name):
+    texts = ["2013-01-01T10:00:00Z", " 2013-01-02 ", None, "", "noon", "2013-01-03 11:30", "2013-01-04T10:00:00+01:00"]
+    column = Column.model_validate({"dtype": "datetime"})
+
+    short, long = (
+        read_cells(rows.lazy(), {name: column}, schema=rows.schema).collect()
+        for rows in (pl.DataFrame({name: texts * times}) for times in (1, HEAD))
+    )
+
+    assert short.columns == long.columns
+    assert long.rows() == short.rows() * HEAD
+    assert short[name][0] == datetime(2013, 1, 1, 10)
 
 
 def test_a_column_may_mix_the_shapes_of_moments():

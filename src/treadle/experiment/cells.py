@@ -40,6 +40,7 @@ _MOMENTS = {
     for separator in "T "
     for shape, form in _SHAPES.items()
 } | {_DATE: "%Y-%m-%d"}
+HEAD = 1 << 10  # first texts of a column, which tell whether they come again
 _SAMPLE = datetime(2021, 1, 1, 13, 45, 56, tzinfo=UTC)
 
 
@@ -196,7 +197,17 @@ def _read_moment(text: pl.Expr, form: str | None) -> pl.Expr:
 
 
 def _read_iso(texts: pl.Series) -> pl.Series:
-    """Moments of ISO 8601, one shape after another: nearly every column has one, so that the others are not tried."""
+    """Moments of ISO 8601. Where the same ones come again and again, as hours do, each is read once."""
+    text = texts.rename("text")
+    if len(text) < HEAD or text.head(HEAD).n_unique() > HEAD // 4:
+        return _read_each_iso(text).rename(texts.name)
+    words = text.unique().drop_nulls()
+    places = text.cast(pl.Enum(words)).to_physical()
+    return _read_each_iso(words).gather(places).rename(texts.name)
+
+
+def _read_each_iso(texts: pl.Series) -> pl.Series:
+    """One shape after another: nearly every column has one, so that the others are not tried."""
     text, left = pl.col("text"), texts.to_frame("text")
     found = [texts.clear(len(texts)).cast(DTYPES["datetime"])]
     for shape, form in _MOMENTS.items():
@@ -208,8 +219,8 @@ def _read_iso(texts: pl.Series) -> pl.Series:
             break
     bare = left["text"].str.strip_chars()
     if (bare != left["text"]).any():
-        found.append(_read_iso(bare))
-    return pl.select(pl.coalesce(map(pl.lit, found))).to_series().rename(texts.name)
+        found.append(_read_each_iso(bare))
+    return pl.select(pl.coalesce(map(pl.lit, found))).to_series()
 
 
 def _parse(text: pl.Expr, form: str) -> pl.Expr:
