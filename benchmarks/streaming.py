@@ -30,7 +30,10 @@ import polars as pl
 from processes import run_python
 
 ROOT = Path(__file__).parents[1]
-OVERRIDES = ["experiment=flights", "model=mlp", "model.width=256", "schedule.max_epochs=1", "schedule.batch_size=1024"]
+OVERRIDES = [
+    *("experiment=flights", "model=mlp", "model.width=256", "trainer.precision=32-true"),
+    *("schedule.max_epochs=1", "schedule.batch_size=1024"),
+]
 FIT_ROWS, BUFFER_ROWS = 500_000, 262_144
 
 IMPORTS = """
