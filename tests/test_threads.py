@@ -11,7 +11,16 @@ from treadle.threads import NUM_THREADS, map_ahead
 
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
 def test_results_come_in_the_order_of_the_items(count):
-    assert list(map_ahead(lambda number: number * number, range(count))) == [n * n for n in range(count)]
+    second_is_done = threading.Event()
+
+    def square(number):
+        if number == 0:
+            second_is_done.wait(timeout=0.5)  # the first one is the last to be done, where there are threads
+        if number == 1:
+            second_is_done.set()
+        return number * number
+
+    assert list(map_ahead(square, range(count))) == [n * n for n in range(count)]
 
 
 def test_only_a_few_results_wait_to_be_asked_for():

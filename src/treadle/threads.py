@@ -11,13 +11,21 @@ from typing import TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
-NUM_THREADS = min(os.cpu_count() or 1, 8)
+
+
+def _count_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+NUM_THREADS = min(_count_cores(), 4)  # more would hold more in memory; the libraries below have their own
 
 
 def map_ahead(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
     """As `map` and in its order, some results ahead of the one that is asked for.
 
-    No more than one result a thread waits, so that long sequences need no memory; a single item needs no thread.
+    The items in work and the results that wait are one more than there are threads, so that long sequences need no
+    memory. A single item needs no thread. Not for what serves rows: a pool costs more than they do.
     """
     rest = iter(items)
     first = list(islice(rest, 2))

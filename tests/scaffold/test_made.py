@@ -46,10 +46,10 @@ def test_git_and_dvc_hold_what_they_should(shop):
     assert not any(name.startswith(("data/", ".dvc/cache", ".dvc/tmp")) for name in files)
 
 
-def test_its_model_can_be_chosen_by_its_rows(shop, monkeypatch, capsys):
+def test_its_model_is_chosen_by_its_rows(shop, monkeypatch, capsys):
     monkeypatch.chdir(shop)
 
-    assert treadle("explain", "model_choice.rows", "model=auto") == 0
+    assert treadle("explain", "model_choice.rows") == 0
 
     assert capsys.readouterr().out.startswith("model_choice.rows = 1")  # of 200
 

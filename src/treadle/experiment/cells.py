@@ -202,6 +202,8 @@ def _read_iso(texts: pl.Series) -> pl.Series:
     if len(text) < HEAD or text.head(HEAD).n_unique() > HEAD // 4:
         return _read_each_iso(text).rename(texts.name)
     words = text.unique().drop_nulls()
+    if len(words) > len(text) // 4:  # the head was not like the rest
+        return _read_each_iso(text).rename(texts.name)
     places = text.cast(pl.Enum(words)).to_physical()
     return _read_each_iso(words).gather(places).rename(texts.name)
 
