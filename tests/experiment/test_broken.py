@@ -96,6 +96,7 @@ CASES = {
     "auto-budget": case("model=auto", "model.budget=5min"),
     "auto-key-unknown": case("model=auto", "model.budgets=5m"),
     "auto-key-of-a-network": case("model=auto", "+model.width=64"),
+    "auto-value-of-a-network": case("model=auto", "model.width=64"),
     "auto-key-unknown-in-a-rung": case("model=auto", "model.ladder=[{option: mlp, rows: 3}]"),
     "auto-option": auto("linear", "liner"),
     "auto-option-that-is-a-rule": case("model=auto", "model.ladder=[{option: auto}]"),

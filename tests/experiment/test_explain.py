@@ -295,6 +295,8 @@ def test_every_key_is_read_by_a_stage_or_has_no_effect(project):
         ("schedule.early_stopping.patience", [], "'schedule.early_stopping' is null, which holds no keys"),
         ("schedule.monitor", ["~schedule.monitor"], "the key 'schedule.monitor' is removed"),
         ("seed", ["schedule.max_epoch=3"], "Did you mean 'schedule.max_epochs'?"),
+        ("model.width", ["model=auto"], "name one to give it a value, such as model=tabm"),
+        ("model.widht", ["model=mlp"], "Did you mean 'model.width'?"),
     ],
 )
 def test_a_key_that_does_not_exist_is_refused(project, key, overrides, said):

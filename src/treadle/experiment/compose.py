@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from treadle.experiment.files import SHIPPED_CONF
 from treadle.experiment.history import Origins
 from treadle.experiment.locations import NOWHERE, Place, Source, key_of, locate, show_path
-from treadle.experiment.problems import NO_HINT, ConfigError, Hint, Problem, find_nearest, nearest
+from treadle.experiment.problems import NO_HINT, ConfigError, Hint, Problem, find_nearest, nearest, nearest_key
 from treadle.experiment.yaml_files import lint
 
 if TYPE_CHECKING:
@@ -232,11 +232,19 @@ def _describe_override(root: Path, kept: dict[str, Place], parsed: Override, pla
     known = list(flatten(OmegaConf.to_container(_merge(root, list(kept)))))
     if key not in known:
         parent = key.rpartition(".")[0]
-        siblings = [k for k in known if k.rpartition(".")[0] == parent] or [*known, *list_options(root)]
-        hint = nearest(key, siblings)
+        siblings = [k for k in known if k.rpartition(".")[0] == parent]
+        hint = nearest_key(key, siblings) if siblings else nearest(key, [*known, *list_options(root)])
         mend = f"{hint.nearest}{equals}{value}" if hint.nearest else ""
-        return Problem(key, f"unknown key {key!r}", place=place, hint=hint, mend=mend)
+        return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), place, hint, mend)
     return Problem(key, _describe_failure(error).rule, "", place)
+
+
+def tell_of_a_rule(key: str, known: Collection[str], hint: Hint) -> str:
+    """How to give a network a value where a rule chooses it; nothing elsewhere, or where a hint is better."""
+    section = key.rpartition(".")[0]
+    if f"{section}.ladder" not in known or hint.nearest:
+        return ""
+    return f"the network is chosen by a rule, here; name one to give it a value, such as {section}=tabm"
 
 
 def list_options(root: Path) -> dict[str, list[str]]:

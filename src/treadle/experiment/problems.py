@@ -105,6 +105,14 @@ def nearest(word: str, among: Iterable[str]) -> Hint:
     return Hint(find_nearest(word, options), options)
 
 
+def nearest_key(key: str, siblings: Iterable[str]) -> Hint:
+    """`nearest` among the keys of one section: that they share its name does not make two alike."""
+    section, dot, name = key.rpartition(".")
+    hint = nearest(name, [sibling.rpartition(".")[2] for sibling in siblings])
+    full = [f"{section}{dot}{word}" for word in (hint.nearest, *hint.allowed)]
+    return Hint(full[0] if hint.nearest else "", tuple(full[1:]))
+
+
 def find_nearest(word: str, options: Iterable[str]) -> str:
     """The closest spelling, or an empty text where none is close; case does not count."""
     by_lower: dict[str, str] = {}

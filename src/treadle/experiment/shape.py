@@ -12,7 +12,7 @@ from typing import Any
 import pydantic
 from pydantic import Field, Tag
 
-from treadle.experiment.compose import Composed
+from treadle.experiment.compose import Composed, tell_of_a_rule
 from treadle.experiment.locations import key_of
 from treadle.experiment.problems import Problem, nearest, show
 from treadle.experiment.spec import RECORDS, Data, Experiment
@@ -69,7 +69,8 @@ def _describe(error: Any, composed: Composed) -> Problem:
         parent = key.rpartition(".")[0]
         better = f"{parent}.{hint.nearest}={place.override.partition('=')[2]}".lstrip(".")
         mend = better if key_of(place.override) == key and hint.nearest else f"~{key}"
-        return Problem(key, f"unknown key {name!r}", "nothing reads it", place, hint, mend)
+        fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
+        return Problem(key, f"unknown key {name!r}", fix, place, hint, mend)
     if error["type"] == "union_tag_invalid":
         key, found = f"{key}.by", error["ctx"]["tag"]
     place = composed.locate(key)
