@@ -11,12 +11,13 @@ from treadle.training.choices import Work, choose, count_work
 
 SMALL = Work(num_operations=28, num_elements=90_000, num_products=85_000, attends=False)  # MLP 2x64, batch 256
 LARGE = Work(num_operations=74, num_elements=21_600_000, num_products=5_700_000, attends=False)  # TabM, batch 1024
+FULL = ("trainer.precision=32-true",)  # where a test says nothing else
 
 
 @pytest.fixture
 def decide(root):
     def decide(*overrides, device="cpu", num_processes=1, steps=100_000, work=SMALL):
-        experiment = Experiment.model_validate(compose(overrides=list(overrides), root=root).values)
+        experiment = Experiment.model_validate(compose(overrides=[*FULL, *overrides], root=root).values)
         count = {"count": lambda: work}
         return choose(experiment, device=device, num_processes=num_processes, planned_steps=steps, **count), experiment
 
