@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from treadle.threads import NUM_THREADS, map_ahead
+from treadle.threads import map_ahead
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
@@ -23,12 +23,21 @@ def test_results_come_in_the_order_of_the_items(count):
     assert list(map_ahead(square, range(count))) == [n * n for n in range(count)]
 
 
-def test_only_a_few_results_wait_to_be_asked_for():
-    taken = []
-    results = map_ahead(abs, (taken.append(number) or number for number in range(100)))
-    assert next(results) == 0
-    assert len(taken) == NUM_THREADS + 1
-    assert list(results) == list(range(1, 100))
+@pytest.mark.parametrize("num_threads", [1, 3])
+def test_what_is_in_work_or_waits_is_as_much_as_there_are_threads(num_threads):
+    begun, threads = [], set()
+
+    def begin(number):
+        begun.append(number)
+        threads.add(threading.current_thread())
+        return number
+
+    seen = [(number, len(begun)) for number in map_ahead(begin, range(20), num_threads=num_threads)]
+
+    assert [number for number, _ in seen] == list(range(20))
+    assert all(done <= number + 1 + num_threads for number, done in seen)
+    assert threading.current_thread() not in threads
+    assert len(threads) <= num_threads
 
 
 def test_a_single_item_needs_no_thread():

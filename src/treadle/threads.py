@@ -21,11 +21,12 @@ def _count_cores() -> int:
 NUM_THREADS = min(_count_cores(), 4)  # more would hold more in memory; the libraries below have their own
 
 
-def map_ahead(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
+def map_ahead(function: Callable[[A], B], items: Iterable[A], *, num_threads: int = NUM_THREADS) -> Iterator[B]:
     """As `map` and in its order, some results ahead of the one that is asked for.
 
-    The items in work and the results that wait are one more than there are threads, so that long sequences need no
-    memory. A single item needs no thread. Not for what serves rows: a pool costs more than they do.
+    As many items are in work, or wait as results, as there are threads: the next begins when another result is asked
+    for, and the one before is no longer used. Long sequences so need no memory. A single item needs no thread. Not for
+    what serves rows: a pool costs more than they do.
     """
     rest = iter(items)
     first = list(islice(rest, 2))
@@ -33,10 +34,10 @@ def map_ahead(function: Callable[[A], B], items: Iterable[A]) -> Iterator[B]:
         yield from map(function, first)
         return
     waiting: deque[Future[B]] = deque()
-    with ThreadPoolExecutor(NUM_THREADS) as pool:
+    with ThreadPoolExecutor(num_threads) as pool:
         for item in chain(first, rest):
             waiting.append(pool.submit(function, item))
-            if len(waiting) > NUM_THREADS:
+            if len(waiting) > num_threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

@@ -1,9 +1,8 @@
 import os
 import subprocess
 import sys
-import threading
 from contextlib import suppress
-from itertools import chain, islice
+from itertools import chain
 
 import polars as pl
 import pytest
@@ -22,7 +21,7 @@ from treadle.training import stream, train
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import History, read_history
 from treadle.training.loader import BatchLoader
-from treadle.training.stream import StreamedRows, StreamLoader, draw_numbers, has_weights, open_streams, read_ahead
+from treadle.training.stream import StreamedRows, StreamLoader, draw_numbers, has_weights, open_streams
 
 NUM_ROWS = 100  # 15 files, the last one of 2 rows
 
@@ -110,26 +109,6 @@ def test_limits_of_batches_and_steps_hold(streamed):
 
 
 # --- reading -------------------------------------------------------------------------------------------
-
-
-def test_one_buffer_is_read_ahead_and_no_more():
-    begun = []
-    threads = set()
-
-    def make(number):
-        def call():
-            begun.append(number)
-            threads.add(threading.current_thread())
-            return make_rows(number)
-
-        return call
-
-    taken = islice(read_ahead(make(number) for number in range(1, 9)), 3)
-    seen = [(len(rows.target), len(begun)) for rows in taken]
-
-    assert [count for count, _ in seen] == [1, 2, 3]
-    assert all(done <= count + 1 for count, done in seen)
-    assert threading.current_thread() not in threads
 
 
 def test_what_goes_wrong_in_reading_is_told(streamed):

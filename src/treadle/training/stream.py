@@ -8,7 +8,6 @@ split, the order is the one that `BatchLoader` draws.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from treadle.features.stored import Room, StoredRows
 from treadle.schema import Batch
+from treadle.threads import map_ahead
 from treadle.training.class_weights import ClassWeights, find_factors, weigh
 from treadle.training.loader import BatchLoader, Cut, Loader
 
@@ -131,7 +131,8 @@ class StreamLoader:
     def begin(self, first: int) -> Iterator[Batch]:
         """The epoch from a batch on; buffers before it are not read."""
         device, reads = self.cut.clock.device, self._list_reads(first * self.cut.batch_size)
-        buffers = (Batch(*(tensor.to(device) for tensor in rows)) for rows in read_ahead(reads))
+        ahead = map_ahead(_call, reads, num_threads=1)  # so that of two rooms one is free
+        buffers = (Batch(*(tensor.to(device) for tensor in rows)) for rows in ahead)
         yield from cut_buffers(buffers, self._list_sizes(first))
 
     def _list_sizes(self, first: int) -> Iterator[int]:
@@ -175,20 +176,8 @@ class StreamLoader:
         return self.rows.adjust(self.rows.stored.read(files, order=order, room=room))
 
 
-def read_ahead(reads: Iterable[Callable[[], Batch]]) -> Iterator[Batch]:
-    """What each of the calls gives, while another thread is at the next one.
-
-    A call begins when what the call before the last gave is no longer used: the memory of that may be used again.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        coming: Future[Batch] | None = None
-        for read in reads:
-            ready = coming.result() if coming is not None else None
-            coming = pool.submit(read)
-            if ready is not None:
-                yield ready
-        if coming is not None:
-            yield coming.result()
+def _call(read: Callable[[], Batch]) -> Batch:
+    return read()
 
 
 def cut_buffers(buffers: Iterator[Batch], sizes: Iterable[int]) -> Iterator[Batch]:
