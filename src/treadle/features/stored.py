@@ -155,11 +155,9 @@ def _list_names(frame: pl.DataFrame, prefix: str) -> list[str]:
 
 
 def _to_frame(batch: Batch) -> pl.DataFrame:
-    numeric = {f"{NUMERIC}{i}": column for i, column in enumerate(batch.numeric.T.contiguous())}
-    ids = {f"{ID}{i}": column for i, column in enumerate(batch.ids.T.contiguous().int())}
-    columns = {**numeric, **ids, "target": batch.target, "weight": batch.weight}
-    # As series: of arrays Polars would make a pool of threads each time.
-    return pl.DataFrame([pl.Series(name, column.numpy()) for name, column in columns.items()])
+    numeric = {f"{NUMERIC}{i}": column.numpy() for i, column in enumerate(batch.numeric.T.contiguous())}
+    ids = {f"{ID}{i}": column.numpy() for i, column in enumerate(batch.ids.T.contiguous().int())}
+    return pl.DataFrame({**numeric, **ids, "target": batch.target.numpy(), "weight": batch.weight.numpy()})
 
 
 def _to_tensor(values: pl.Series) -> Tensor:
