@@ -1,8 +1,10 @@
 """Real data, tiny where it can be: shared by all tests."""
 
 import contextlib
+import gc
 import os
 import shutil
+from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +18,26 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of a table with many cases the fast tests run some; before the slow ones are deselected."""
+    tables = defaultdict(list)
+    for item in items:
+        if mark := item.get_closest_marker("fast_cases"):
+            tables[item.parent.nodeid, item.originalname, mark.args[0]].append(item)
+    for (*_, count), cases in tables.items():
+        fast = {index * len(cases) // count for index in range(count)}
+        for index, case in enumerate(cases):
+            if index not in fast:
+                case.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish():
+    """The libraries stay: the collector need not look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def read_conf(name):

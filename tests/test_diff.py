@@ -257,6 +257,7 @@ def test_a_file_of_an_older_version_may_lack_a_key(project, say):
 # --- nonsense -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize(
     ("sides", "rule"),
     [

@@ -37,6 +37,7 @@ def test_a_folder_without_conf_has_the_shipped_experiments(installed, tmp_path):
     assert done.stdout == "adult: sound\n", done.stderr
 
 
+@pytest.mark.slow
 def test_a_project_adds_its_own_to_the_shipped_groups(installed, tmp_path, root):
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     shutil.copyfile(root / "conf" / "config.yaml", tmp_path / "conf" / "config.yaml")

@@ -91,6 +91,7 @@ def test_a_stage_alone_stops_there(project):
     assert not (folder / "model").exists()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_and_seed_0_is_a_seed(project):
     """T23."""
     results = {}
@@ -250,6 +251,7 @@ def test_commit_changes_and_environment_are_recorded(finished):
     assert environment["machine"]["num_cores"] == os.cpu_count()
 
 
+@pytest.mark.slow
 def test_commit_and_local_changes_are_recorded_in_a_repository(project):
     """T20."""
     for command in (

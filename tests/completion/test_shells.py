@@ -37,6 +37,7 @@ def terminal(request, folder):
     terminal.close()
 
 
+@pytest.mark.fast_cases(12)
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
@@ -99,6 +100,7 @@ def test_bash_lists_experiments_first(folder):
 # --- fish ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     ("typed", "words"),
     [

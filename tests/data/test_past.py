@@ -28,6 +28,7 @@ def seen_at(flights, row, key, within):
     return flights.filter((pl.col(key) == row[key]) & (known <= row[PREDICT_AT]) & (known > row[PREDICT_AT] - within))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["origin", "carrier", "dest"])
 def test_history_counts_only_flights_that_had_arrived(flights, asked, key):
     history = History(
@@ -52,6 +53,7 @@ def test_history_counts_only_flights_that_had_arrived(flights, asked, key):
         assert result["late"] == pytest.approx((seen > 15).mean(), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_as_of_takes_the_last_arrival_known_by_then(flights, asked):
     asof = AsOf(
         table="flights",

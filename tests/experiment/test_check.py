@@ -84,6 +84,7 @@ def test_all_mistakes_are_told_at_once(project):
     assert keys >= {"model", "schedule.max_epoch", "seed", "evaluation.threshold"}
 
 
+@pytest.mark.slow
 def test_every_command_checks_first_and_leaves_nothing(project, capsys):
     for verb in ("check", "compose", "run", "train"):
         assert treadle(verb, "schedule.max_epoch=3") == 2
@@ -128,6 +129,7 @@ def test_what_is_composed_can_be_read_back(project):
     assert yaml.safe_load((project / "resolved.yaml").read_text()) == values
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
     [

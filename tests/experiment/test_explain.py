@@ -116,6 +116,7 @@ def test_files_are_told_in_the_order_in_which_they_win(project):
     ]
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("key", "overrides", "value"),
     [
@@ -286,6 +287,7 @@ def test_every_key_is_read_by_a_stage_or_has_no_effect(project):
 # --- mistakes and the verb ----------------------------------------------------------------------------
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize(
     ("key", "overrides", "said"),
     [

@@ -180,6 +180,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_mistake_is_refused_at_its_key_as_treadle_check_does(project, name):
     file, old, new, key, keyword, overrides = BROKEN[name]

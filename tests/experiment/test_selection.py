@@ -28,6 +28,7 @@ def test_a_key_that_is_no_group_is_refused(project):
         read_selection(project / "params.yaml", root=project)
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     "value", [None, True, 0, 1.5, "it's", "a=b, {c}", "", [1, [None, "x"]], {"a": [1]}, "1", "null"]
 )

@@ -32,6 +32,7 @@ def changed(before, after):
     return [name for name in NAMES if before[name] != after[name]]
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     ("override", "stages"),
     [

@@ -114,6 +114,7 @@ class TestEveryModel:
 
         assert torch.equal(model(*draw(9)), other(*draw(9)))
 
+    @pytest.mark.fast_cases(3)
     def test_learns(self, name):
         model, (numeric, ids) = build(name).train(), draw(256)
         target = (numeric[:, 0] + (ids[:, 0] == 2) > 0).float()

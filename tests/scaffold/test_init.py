@@ -82,6 +82,7 @@ def refuse(make):
 # --- how a file is written -----------------------------------------------------------------------------
 
 
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"], ids=["comma", "semicolon", "tab", "pipe"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1", "windows-1252"])
 def test_separators_and_encodings(make, tmp_path, separator, encoding):
@@ -173,6 +174,7 @@ def test_a_column_of_numbers_and_many_texts_is_one_of_texts(make, tmp_path):
     assert made.columns["size"]["dtype"] == "str"
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("form", "declared"),
     [
@@ -205,6 +207,7 @@ def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
     assert made.columns["area"]["dtype"] == "str"
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     "form",
     [

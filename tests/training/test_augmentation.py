@@ -172,6 +172,7 @@ def read_rows(folder):
     return read_history(find_run(folder) / "metrics.csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_training_mixes_rows_of_the_training_split_alone(project, run_once, name):
     """Mixed rows are harder to judge than the pure ones of validation."""

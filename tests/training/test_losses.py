@@ -196,6 +196,7 @@ def test_a_quantile_is_what_is_predicted(project):
     assert load(run).experiment["loss"]["function"]["quantile"] == 0.9
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize(
     ("loss", "key"), [("focal", "gamma"), ("label_smoothing", "label_smoothing")], ids=["focal", "smoothed"]

@@ -94,6 +94,7 @@ def same(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize("streamed", [False, True], ids=["memory", "stream"])
 @pytest.mark.parametrize("stop_at", [4, 12, 13 + 4, WITHIN, 2 * 13 + 12, 2 * 13 + 13, 3 * 13 + 13])
 def test_a_stopped_training_goes_on_within_its_epoch_with_the_same_numbers(root, tmp_path, stop_at, streamed):

@@ -143,6 +143,7 @@ MIXUP = Mixup(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
 CUTMIX = CutMix(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize("chunk", [4, 256])
 @pytest.mark.parametrize("limit", ["schedule.max_steps=null", "schedule.max_steps=31", "trainer.limit_batches=6"])
 def test_the_size_of_a_chunk_does_not_change_a_bit(root, tmp_path, monkeypatch, chunk, limit):

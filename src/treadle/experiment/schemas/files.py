@@ -45,8 +45,8 @@ def make_schemas(root: Path) -> dict[str, str]:
 
 def write_schemas(root: Path, folder: Path) -> list[Path]:
     """Write every schema file; the paths of those that changed."""
-    changed = find_stale(root, folder)
     texts = make_schemas(root)
+    changed = _find_changed(texts, folder)
     for path in changed:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts[path.relative_to(folder).as_posix()], encoding="utf-8")
@@ -55,7 +55,10 @@ def write_schemas(root: Path, folder: Path) -> list[Path]:
 
 def find_stale(root: Path, folder: Path) -> list[Path]:
     """The files that are absent, or differ from what would be written now."""
-    texts = make_schemas(root)
+    return _find_changed(make_schemas(root), folder)
+
+
+def _find_changed(texts: Mapping[str, str], folder: Path) -> list[Path]:
     return [folder / name for name, text in texts.items() if not _holds(folder / name, text)]
 
 
