@@ -63,6 +63,7 @@ def blocks(*overrides, text=f"{BLOCKS}1,1,1,1,1,1,33,-120,1\n"):
 CASES = {
     # keys
     "key-misspelt": case("schedule.max_epoch=3"),
+    "key-of-a-section-misspelt": case("schedul.max_epochs=3"),
     "key-new-by-plus": case("+schedule.epochs=3"),
     "key-new-by-plus-plus": case("++trainer.thread=3"),
     "key-unknown-in-a-file": case(edits=[("schedule/base", "batch_size: 1024", "batch_sise: 1024")]),
@@ -91,6 +92,8 @@ CASES = {
     "group-sibling-that-does-not-exist": case(
         "schedule=cosine", edits=[("schedule/cosine", "[base, _self_]", "[bas, _self_]")]
     ),
+    "group-misspelt": case("expriment=flights"),
+    "group-misspelt-for-a-member": case("model=ensemble", "modle@model.member=mlp"),
     "group-as-a-key": case("models=mlp"),
     # a rule in place of a model
     "auto-budget": case("model=auto", "model.budget=5min"),

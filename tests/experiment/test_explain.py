@@ -293,7 +293,7 @@ def test_every_key_is_read_by_a_stage_or_has_no_effect(project):
     [
         ("schedule.max_epoch", [], "Did you mean 'schedule.max_epochs'?"),
         ("modle", [], "Did you mean 'model'?"),
-        ("data.tables.flight.path", [], "Did you mean 'data.tables.flights'?"),
+        ("data.tables.flight.path", [], "Did you mean 'data.tables.flights.path'?"),
         ("schedule.early_stopping.patience", [], "'schedule.early_stopping' is null, which holds no keys"),
         ("schedule.monitor", ["~schedule.monitor"], "the key 'schedule.monitor' is removed"),
         ("seed", ["schedule.max_epoch=3"], "Did you mean 'schedule.max_epochs'?"),

@@ -223,20 +223,35 @@ def _describe_override(root: Path, kept: dict[str, Place], parsed: Override, pla
     text = parsed.input_line or ""
     key = key_of(text)
     options = list_options(root).get(key.replace(".", "/"))
-    _, equals, value = text.partition("=")
+    head, _, value = text.partition("=")
     if options is not None and str(parsed.value()) not in options:
-        found = value
-        hint = nearest(found, options)
-        mend = f"{text.partition('=')[0]}={hint.nearest}" if hint.nearest else ""
-        return Problem(key, f"{found!r} is not an option of the group {key!r}", place=place, hint=hint, mend=mend)
+        hint = nearest(value, options)
+        mend = f"{head}={hint.nearest}" if hint.nearest else ""
+        return Problem(key, f"{value!r} is not an option of the group {key!r}", place=place, hint=hint, mend=mend)
     known = list(flatten(OmegaConf.to_container(_merge(root, list(kept)))))
     if key not in known:
-        parent = key.rpartition(".")[0]
-        siblings = [k for k in known if k.rpartition(".")[0] == parent]
-        hint = nearest_key(key, siblings) if siblings else nearest(key, [*known, *list_options(root)])
-        mend = f"{hint.nearest}{equals}{value}" if hint.nearest else ""
-        return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), place, hint, mend)
+        problem = describe_unknown(key, known, root=root)
+        rest = text.removeprefix(head.partition("@")[0])
+        mend = f"{problem.hint.nearest}{rest}" if problem.hint.nearest else ""
+        return replace(problem, place=place, mend=mend)
     return Problem(key, _describe_failure(error).rule, "", place)
+
+
+def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem:
+    """That there is no such key.
+
+    Args:
+        key: dotted.
+        known: every dotted key that there is.
+        root: the project, whose groups may be meant too.
+    """
+    section = own = key.rpartition(".")[0]
+    while section and section not in known:
+        section = section.rpartition(".")[0]
+    names = known if section else {*known, *list_options(root)}
+    siblings = sorted(name for name in names if name.rpartition(".")[0] == section)
+    hint = nearest_key(key, siblings) if section == own else Hint(find_nearest(key, known), tuple(siblings))
+    return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), hint=hint)
 
 
 def tell_of_a_rule(key: str, known: Collection[str], hint: Hint) -> str:

@@ -12,10 +12,10 @@ from typing import Any, Literal
 import yaml
 
 from treadle.experiment.check import check
-from treadle.experiment.compose import Composed, find_option, list_options, tell_of_a_rule
+from treadle.experiment.compose import Composed, describe_unknown, find_option, list_options
 from treadle.experiment.history import ABSENT, Setting, read_file
 from treadle.experiment.meanings import NO_DEFAULT, Meaning, find_meaning, summarize_target
-from treadle.experiment.problems import ConfigError, Problem, nearest, nearest_key, show
+from treadle.experiment.problems import ConfigError, Problem, show
 from treadle.experiment.spec import ModelChoice, is_rule
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
 
@@ -132,10 +132,7 @@ def _describe_unknown(composed: Composed, key: str) -> Problem:
     if not isinstance(value, dict | list):
         rule = f"{parent!r} is {show(value)}, which holds no keys"
         return Problem(key, rule, place=composed.locate(parent))
-    known = composed.keys if parent else {*composed.keys, *list_options(composed.root)}
-    siblings = [name for name in known if name.rpartition(".")[0] == parent]
-    hint = nearest_key(key, siblings) if key.rpartition(".")[0] == parent else nearest(key, siblings)
-    return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), hint=hint)
+    return describe_unknown(key, composed.keys, root=composed.root)
 
 
 # --- groups -------------------------------------------------------------------------------------------
