@@ -1,8 +1,10 @@
 import os
+import platform
 import subprocess
 import sys
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -289,3 +291,24 @@ def test_memory_does_not_grow_with_the_rows(tmp_path):
         peaks[times] = float(told[1])
 
     assert peaks[100] < peaks[25] + 40
+
+
+def read_resident_mb():
+    """Of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")
+def test_what_steps_free_is_given_back_between_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "TRIM_S", 0.0)
+    rows = store(tmp_path / "rows", make_rows())
+    batches = iter(StreamLoader(rows, buffer_rows=NUM_ROWS, cut=make_cut()))
+    next(batches)
+    blocks = [torch.ones(16_000) for _ in range(2_000)]  # 128 MB of the heap, since none is large
+    blocks = blocks[::100]  # holes between what lives
+    before = read_resident_mb()
+
+    next(batches)
+
+    assert read_resident_mb() < before - 100
+    assert all(bool((block == 1).all()) for block in blocks)
