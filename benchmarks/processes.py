@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+# What `wait` tells of a process on Linux is no less than the memory that its parent had when it began.
+TELL_PEAK = """
+import resource, sys
+from pathlib import Path
+if sys.platform == "linux":
+    print(int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024)
+else:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
 
 
 @dataclass(frozen=True)
@@ -22,13 +31,9 @@ class Cost:
 def run_python(code: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Cost:
     """Run code in a process of its own; where it fails, the benchmark ends."""
     start = time.perf_counter()
-    command = [sys.executable, "-c", code, *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
+    command = [sys.executable, "-c", code + TELL_PEAK, *arguments]
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=False)
     if process.returncode:
         raise SystemExit(f"a process failed with {process.returncode}; what it said stands above")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Cost(said, time.perf_counter() - start, usage.ru_maxrss * unit / 1e9)
+    *said, peak = process.stdout.splitlines()
+    return Cost("\n".join(said), time.perf_counter() - start, int(peak) / 1e9)
