@@ -107,7 +107,7 @@ def _hash(word: str) -> int:
 
 def _encode(frame: pl.DataFrame, columns: Sequence[str], encode: Callable[[pl.Series], pl.Series]) -> Tensor:
     """Ids `[B, n]` of columns that are encoded one by one."""
-    ids = torch.empty(len(frame), len(columns), dtype=torch.int64)
+    ids = torch.empty(len(columns), len(frame), dtype=torch.int64)
     for place, encoded in enumerate(map(encode, map(frame.get_column, columns))):
-        ids.numpy()[:, place] = encoded.to_numpy()
-    return ids
+        ids.numpy()[place] = encoded.to_numpy()
+    return ids.T

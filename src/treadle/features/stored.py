@@ -155,9 +155,14 @@ def _list_names(frame: pl.DataFrame, prefix: str) -> list[str]:
 
 
 def _to_frame(batch: Batch) -> pl.DataFrame:
-    numeric = {f"{NUMERIC}{i}": column.numpy() for i, column in enumerate(batch.numeric.T.contiguous())}
-    ids = {f"{ID}{i}": column.numpy() for i, column in enumerate(batch.ids.T.contiguous().int())}
+    numeric = {f"{NUMERIC}{i}": column.numpy() for i, column in enumerate(_take_columns(batch.numeric))}
+    ids = {f"{ID}{i}": column.int().numpy() for i, column in enumerate(_take_columns(batch.ids))}
     return pl.DataFrame({**numeric, **ids, "target": batch.target.numpy(), "weight": batch.weight.numpy()})
+
+
+def _take_columns(values: Tensor) -> Tensor:
+    """Each column in one piece of memory: as it lies, where it does."""
+    return values.T if values.stride(0) == 1 else values.T.contiguous()
 
 
 def _to_tensor(values: pl.Series) -> Tensor:
