@@ -18,6 +18,8 @@ from treadle.experiment.spec import (
 )
 from treadle.schema import PREDICT_AT, SPLITS, Split, TreadleError
 
+_DTYPE = pl.Enum(SPLITS)
+
 
 def assign_splits(examples: pl.DataFrame, rule: SplitRule) -> pl.Series:
     """`train`, `valid`, `test` or null (left out: a gap, a value that no split takes) for each example.
@@ -36,6 +38,7 @@ def assign_splits(examples: pl.DataFrame, rule: SplitRule) -> pl.Series:
             splits = _by_group(_need(examples, rule.column), rule)
         case ColumnSplit():
             splits = _by_column(_need(examples, rule.column), rule)
+    splits = splits.cast(_DTYPE)
     counts = {name: int((splits == name).sum()) for name in SPLITS}
     if empty := [name for name, count in counts.items() if not count]:
         raise TreadleError(f"data.split: no rows for {', '.join(empty)}; found {counts} of {len(examples)} examples")
@@ -59,11 +62,11 @@ def _by_time(examples: pl.DataFrame, rule: TimeSplit) -> pl.Series:
     moment = pl.col(PREDICT_AT)
     choice = (
         pl.when(moment < valid_from - gap)
-        .then(pl.lit("train"))
+        .then(pl.lit("train", dtype=_DTYPE))
         .when(moment.is_between(valid_from, test_from - gap, closed="left"))
-        .then(pl.lit("valid"))
+        .then(pl.lit("valid", dtype=_DTYPE))
         .when(moment >= test_from)
-        .then(pl.lit("test"))
+        .then(pl.lit("test", dtype=_DTYPE))
     )
     return examples.select(choice.alias("split"))["split"]
 
