@@ -55,7 +55,8 @@ def flights_tables(tmp_path_factory):
     from treadle.experiment.spec import Data
 
     scratch = tmp_path_factory.mktemp("flights")
-    return load_tables(Data.model_validate(read_conf("data/flights")), root=ROOT, now=NOW, scratch=scratch)
+    loaded = load_tables(Data.model_validate(read_conf("data/flights")), root=ROOT, now=NOW, scratch=scratch)
+    return {name: table.rows for name, table in loaded.items()}
 
 
 def make_project(folder):

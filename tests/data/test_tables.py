@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 
 from treadle.data.contract import ContractError
-from treadle.data.prepare import prepare
+from treadle.data.prepare import build_examples, prepare
 from treadle.data.sql import MEMORY_CELLS, keep
 from treadle.data.tables import load_tables, read_table
 from treadle.experiment.spec import Data, Table
-from treadle.schema import TreadleError
+from treadle.schema import LABEL, ROW, SPLITS, TreadleError
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 
@@ -140,7 +140,22 @@ def people(tmp_path, **changes):
 def test_a_join_looks_up_by_key_and_leaves_a_null_where_there_is_none(tmp_path):
     tables = load_tables(people(tmp_path), root=tmp_path, now=NOW, scratch=tmp_path)
 
-    assert tables["people"].collect()["twice"].to_list() == [10, 12, None]
+    assert tables["people"].rows.collect()["twice"].to_list() == [10, 12, None]
+
+
+@pytest.mark.parametrize("derive", [{}, {"copied": "id"}], ids=["looked up", "copied"])
+def test_examples_hold_what_joins_found_where_it_lies(tmp_path, derive):
+    spec = people(tmp_path, examples={"table": "people", "known": ["name", "id", "twice"], "label": "y = 1"})
+    table = spec.tables["people"].model_dump() | {"derive": derive}
+    table["joins"]["name"] = {"table": "teams", "by": {"team": "name"}, "columns": {"name": "name", "one": "1"}}
+    spec = spec.model_copy(update={"tables": {**spec.tables, "people": Table.model_validate(table)}})
+
+    examples = build_examples(spec, root=tmp_path, now=NOW, scratch=tmp_path)
+
+    assert bool(examples.lookups) == (not derive)
+    taken = pl.concat([examples.take(split) for split in SPLITS]).sort("id")
+    assert taken.columns == [ROW, LABEL, "name", "id", "twice"]
+    assert taken.rows() == [(0, 0.0, "a", 1, 10), (1, 1.0, "b", 2, 12), (2, 1.0, None, 3, None)]
 
 
 @pytest.mark.parametrize("memory_cells", [-1, MEMORY_CELLS], ids=["in files", "in memory"])
@@ -154,7 +169,7 @@ def test_a_join_gives_the_same_in_memory_and_in_files(tmp_path, monkeypatch, mem
     table["joins"]["name"] = {"table": "teams", "by": {"team": "name"}, "columns": {"name": "name", "one": "1"}}
     spec = spec.model_copy(update={"tables": {**spec.tables, "people": Table.model_validate(table)}})
 
-    rows = load_tables(spec, root=tmp_path, now=NOW, scratch=tmp_path)["people"].collect()
+    rows = load_tables(spec, root=tmp_path, now=NOW, scratch=tmp_path)["people"].rows.collect()
 
     assert list(tmp_path.glob("*.parquet")) if memory_cells < 0 else not list(tmp_path.glob("*.parquet"))
     assert rows.select("id", "twice", "name", "one").rows() == [

@@ -14,7 +14,7 @@ import polars as pl
 from treadle.data.past import look_back_asof, look_back_window
 from treadle.data.split import assign_splits
 from treadle.data.sql import collect, collect_columns, collect_names, parse
-from treadle.data.tables import load_tables
+from treadle.data.tables import Lookup, load_tables
 from treadle.experiment.spec import Data
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split, TreadleError
 
@@ -29,6 +29,7 @@ class Examples:
     """
 
     table: pl.LazyFrame  # of the examples, with their roles
+    lookups: list[Lookup]  # which hold some of its columns
     rows: pl.DataFrame  # ROW, the other roles, and the columns of the past, of the rows that are examples
     splits: pl.Series  # of each of `rows`; null: none takes it
     known: list[str]
@@ -43,8 +44,20 @@ class Examples:
         """
         rows = self.rows.filter((self.splits == split).fill_null(value=False))
         roles = [name for name in _ROLES if name in rows.columns]
-        gathered = (values for part in collect_columns(self.table, self.known) for values in part[rows[ROW]])
-        return pl.DataFrame([*rows.select(roles), *map(_unify, gathered), *map(_unify, rows.select(self.past))])
+        known = self._gather(rows[ROW])
+        columns = [*(known[name] for name in self.known), *rows.select(self.past)]
+        return pl.DataFrame([*rows.select(roles), *map(_unify, columns)])
+
+    def _gather(self, rows: pl.Series) -> dict[str, pl.Series]:
+        """The known columns of some rows of the table."""
+        gathered: dict[str, pl.Series] = {}
+        for lookup in self.lookups:
+            looked_up = [name for name in self.known if name in lookup.values.columns]
+            gathered |= lookup.take(looked_up, rows).to_dict()
+        others = [name for name in self.known if name not in gathered]
+        for part in collect_columns(self.table, others):
+            gathered |= part[rows].to_dict()
+        return gathered
 
 
 def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
@@ -77,7 +90,8 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
         scratch: a folder for copies of the tables, which the examples read as long as they are used.
     """
     spec = data.examples
-    tables = load_tables(data, root=root, now=now, scratch=scratch)
+    loaded = load_tables(data, root=root, now=now, scratch=scratch)
+    tables = {name: table.rows for name, table in loaded.items()}
     table = _add_roles(tables[spec.table].with_row_index(ROW), data)
     rows, excluded = _exclude(table, data)
     rows = _look_back(rows, tables, data)
@@ -85,7 +99,7 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     excluded["between the splits"] = splits.null_count()
     known = list(dict.fromkeys(spec.known))
     past = [name for name in dict.fromkeys(_past_columns(data)) if name not in known]
-    return Examples(table, rows, splits, known, past, excluded)
+    return Examples(table, loaded[spec.table].lookups, rows, splits, known, past, excluded)
 
 
 def _look_back(rows: pl.DataFrame, tables: dict[str, pl.LazyFrame], data: Data) -> pl.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -26,7 +28,35 @@ from treadle.experiment.spec import Data, Join, Table
 from treadle.schema import KNOWN_AT, TreadleError
 
 
-def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict[str, pl.LazyFrame]:
+@dataclass(frozen=True)
+class Lookup:
+    """What a join found: rows of another table, and which of them belongs to each row of this one."""
+
+    values: pl.DataFrame
+    places: pl.Series  # of a row in `values`, for each row of the table; null: there is none
+
+    @property
+    def columns(self) -> list[pl.Expr]:
+        """The columns of `values` for all rows of the table; a plan makes those alone that it needs."""
+        return self._gather(self.values.columns, self.places)
+
+    def take(self, columns: Sequence[str], rows: pl.Series) -> pl.DataFrame:
+        """Some of the columns, for some rows of the table."""
+        return pl.select(self._gather(columns, self.places[rows]))
+
+    def _gather(self, columns: Sequence[str], places: pl.Series) -> list[pl.Expr]:
+        return [pl.lit(self.values[name]).gather(places).alias(name) for name in columns]
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A table with the columns of its joins, those included that lie in lookups."""
+
+    rows: pl.LazyFrame
+    lookups: list[Lookup] = field(default_factory=list)
+
+
+def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict[str, Loaded]:
     """Every table of `data`: contract held, joins and derived columns added.
 
     Args:
@@ -75,28 +105,28 @@ def _read(sources: list[Source], spec: Table, *, key: str, copy: Path) -> pl.Laz
         raise explain_sources(error, sources, spec, key=key) from error
 
 
-def _enrich(
-    frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame], name: str, scratch: Path
-) -> pl.LazyFrame:
-    """The table with its joined and derived columns, in a copy of its own where there are any."""
+def _enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame], name: str, scratch: Path) -> Loaded:
+    """The table with its joined and derived columns, in a copy of its own where some are derived."""
     key = f"data.tables.{name}"
     if not (spec.joins or spec.derive or spec.known_at):
-        return frame
+        return Loaded(frame)
+    lookups = []
     num_rows = count_rows(frame)
     to_copy = bool(spec.derive or spec.known_at)
     for join_name, join in spec.joins.items():
         lookup = _open_lookup(join, tables[join.table], key=f"{key}.joins.{join_name}")
         width = len(join.by) + len(join.columns)
         if max(num_rows, count_rows(lookup)) * width <= MEMORY_CELLS:
-            frame = _look_up(frame, lookup, join, key=f"{key}.joins.{join_name}")
+            lookups.append(_look_up(frame, lookup, join, key=f"{key}.joins.{join_name}"))
+            frame = frame.with_columns(lookups[-1].columns)
         else:
             frame, to_copy = _join(frame, lookup, join), True
     if not to_copy:
-        return frame
+        return Loaded(frame, lookups)
     frame = derive(frame, spec.derive, key=f"{key}.derive")
     if spec.known_at is not None:
         frame = frame.with_columns(parse(spec.known_at, key=f"{key}.known_at").cast(pl.Datetime("us")).alias(KNOWN_AT))
-    return keep_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key)
+    return Loaded(keep_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key))
 
 
 def _open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
@@ -115,11 +145,10 @@ def _join(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join) -> pl.LazyFrame
     return frame.join(lookup, left_on=list(join.by), right_on=there, how="left", maintain_order="left")
 
 
-def _look_up(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, key: str) -> pl.LazyFrame:
-    """What `_join` gives, the new columns in memory; a join would copy every column that is there already."""
+def _look_up(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, key: str) -> Lookup:
+    """What `_join` gives; a join would copy every column that is there already."""
     there = [f"__{column}" for column in join.by.values()]
-    (rows,) = collect(lookup, key=key)
-    places = rows.lazy().select(*there, pl.int_range(pl.len()).alias("__place"))
+    (values,) = collect(lookup, key=key)
+    places = values.lazy().select(*there, pl.int_range(pl.len(), dtype=pl.get_index_type()).alias("__place"))
     (found,) = collect(_join(frame.select(list(join.by)), places, join).select("__place"), key=key)
-    values = rows.drop(there).select(pl.all().gather(found.to_series()))
-    return pl.concat([frame, values.lazy()], how="horizontal")
+    return Lookup(values.drop(there), found.to_series())
