@@ -26,6 +26,9 @@ from treadle.data.sources import (
 from treadle.data.sql import MEMORY_CELLS, collect, count_rows, derive, keep, keep_derived, parse
 from treadle.experiment.spec import Data, Join, Table
 from treadle.schema import KNOWN_AT, TreadleError
+from treadle.threads import map_ahead
+
+READ_AT_ONCE = 2  # tables: more would hold more in memory
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,13 @@ def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict
         ContractError: the rows of a table break its contract.
         TreadleError: a file is missing or unreadable, or an expression does not fit.
     """
-    read = {
-        name: read_table(spec, name=name, root=root, now=now, scratch=scratch) for name, spec in data.tables.items()
-    }
-    return {
-        name: _enrich(read[name], spec, tables=read, name=name, scratch=scratch) for name, spec in data.tables.items()
-    }
+
+    def read(name: str) -> pl.LazyFrame:
+        return read_table(data.tables[name], name=name, root=root, now=now, scratch=scratch)
+
+    frames = dict(zip(data.tables, map_ahead(read, data.tables, num_threads=READ_AT_ONCE), strict=True))
+    tables = data.tables.items()
+    return {name: _enrich(frames[name], spec, tables=frames, name=name, scratch=scratch) for name, spec in tables}
 
 
 def read_table(spec: Table, *, name: str, root: Path, now: datetime, scratch: Path) -> pl.LazyFrame:
