@@ -112,7 +112,7 @@ class Featurizer(nn.Module):
         derived = self.derive(frame)
         chains = self._list_chains()
         numeric = (
-            torch.cat([torch.empty(len(part), 0), *(self._run_chain(name, part) for name in chains)], dim=1)
+            _put_beside([self._run_chain(name, part) for name in chains], torch.empty(len(part), 0))
             for part in (derived[rows] for rows in split_rows(len(frame), num_columns=derived.width))
         )
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]

@@ -18,6 +18,7 @@ from treadle.schema import Batch
 
 # Of a file, but for the last one. Small, so that a buffer mixes many; below it the overhead of a file begins to count.
 FILE_ROWS = 16_384
+FRAME_FILES = 8  # whose rows become columns at once
 NUMERIC, ID = "numeric_", "id_"  # columns of the inputs, each with its number
 
 
@@ -29,9 +30,10 @@ def write_rows(parts: Iterable[Batch], folder: Path) -> None:
         folder: made here.
     """
     folder.mkdir(parents=True)
-    files = (Batch(*tensors) for part in parts for tensors in zip(*(t.split(FILE_ROWS) for t in part), strict=True))
-    for index, batch in enumerate(files):
-        frame = _to_frame(batch)
+    step = FRAME_FILES * FILE_ROWS
+    pieces = (Batch(*some) for part in parts for some in zip(*(t.split(step) for t in part), strict=True))
+    frames = (frame for piece in pieces for frame in _to_frame(piece).iter_slices(FILE_ROWS))
+    for index, frame in enumerate(frames):
         frame.write_parquet(_name(folder, index), compression="lz4", statistics=False, row_group_size=FILE_ROWS)
 
 
