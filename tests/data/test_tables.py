@@ -143,8 +143,10 @@ def test_a_join_looks_up_by_key_and_leaves_a_null_where_there_is_none(tmp_path):
     assert tables["people"].rows.collect()["twice"].to_list() == [10, 12, None]
 
 
+@pytest.mark.parametrize("cells", [-1, MEMORY_CELLS], ids=["table in a file", "table in memory"])
 @pytest.mark.parametrize("derive", [{}, {"copied": "id"}], ids=["looked up", "copied"])
-def test_examples_hold_what_joins_found_where_it_lies(tmp_path, derive):
+def test_examples_hold_what_joins_found_where_it_lies(tmp_path, monkeypatch, derive, cells):
+    monkeypatch.setattr("treadle.data.sql.MEMORY_CELLS", cells)  # of tables; what is looked up stays in memory
     spec = people(tmp_path, examples={"table": "people", "known": ["name", "id", "twice"], "label": "y = 1"})
     table = spec.tables["people"].model_dump() | {"derive": derive}
     table["joins"]["name"] = {"table": "teams", "by": {"team": "name"}, "columns": {"name": "name", "one": "1"}}
@@ -156,6 +158,15 @@ def test_examples_hold_what_joins_found_where_it_lies(tmp_path, derive):
     taken = pl.concat([examples.take(split) for split in SPLITS]).sort("id")
     assert taken.columns == [ROW, LABEL, "name", "id", "twice"]
     assert taken.rows() == [(0, 0.0, "a", 1, 10), (1, 1.0, "b", 2, 12), (2, 1.0, None, 3, None)]
+
+
+def test_of_two_broken_tables_the_first_is_told(tmp_path):
+    spec = people(tmp_path)
+    (tmp_path / "p.csv").write_text("id,team,y\n1,a,0\n,b,1\n")
+    (tmp_path / "teams.csv").write_text("name,size\na,\n")
+
+    with pytest.raises(ContractError, match=r"data\.tables\.people\.columns\.id: must not be missing"):
+        load_tables(spec, root=tmp_path, now=NOW, scratch=tmp_path)
 
 
 @pytest.mark.parametrize("memory_cells", [-1, MEMORY_CELLS], ids=["in files", "in memory"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from treadle.experiment.spec import Features
-from treadle.features.featurizer import Featurizer
+from treadle.features.featurizer import COPIED_CELLS, Featurizer
 from treadle.features.fitted import CELLS, Chain, Transform
 from treadle.schema import TreadleError
 
@@ -39,7 +39,9 @@ def test_names_and_shapes_agree(featurizer):
     assert inputs.ids[:, 0].tolist() == [1, 2, 0, 1]
 
 
-def test_fitting_returns_what_applying_gives(featurizer):
+@pytest.mark.parametrize("copied_cells", [0, COPIED_CELLS], ids=["column by column", "at once"])
+def test_fitting_returns_what_applying_gives(featurizer, monkeypatch, copied_cells):
+    monkeypatch.setattr("treadle.features.featurizer.COPIED_CELLS", copied_cells)
     again = make(featurizer.spec.derive, **featurizer.spec.model_dump()["blocks"])
 
     fitted = again.fit(ROWS)
