@@ -150,9 +150,12 @@ def _join(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join) -> pl.LazyFrame
 
 
 def _look_up(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, key: str) -> Lookup:
-    """What `_join` gives; a join would copy every column that is there already."""
+    """What `_join` gives; a join would copy every column that is there already, and takes thrice the time in order."""
     there = [f"__{column}" for column in join.by.values()]
     (values,) = collect(lookup, key=key)
-    places = values.lazy().select(*there, pl.int_range(pl.len(), dtype=pl.get_index_type()).alias("__place"))
-    (found,) = collect(_join(frame.select(list(join.by)), places, join).select("__place"), key=key)
-    return Lookup(values.drop(there), found.to_series())
+    keys = frame.select(list(join.by)).with_row_index("__row")
+    places = values.lazy().select(there).with_row_index("__place")
+    matches = keys.join(places, left_on=list(join.by), right_on=there).select("__row", "__place")
+    (found,) = collect(matches, key=key)
+    nowhere = pl.repeat(None, count_rows(frame), dtype=pl.get_index_type(), eager=True)
+    return Lookup(values.drop(there), nowhere.scatter(found["__row"], found["__place"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -30,11 +30,11 @@ class Vocabulary(Encoder):
 
     def fit(self, frame: pl.DataFrame) -> None:
         """Count the values of each column; ties in the order of the alphabet."""
-        columns = map(frame.get_column, self.columns)
-        self.words = dict(zip(self.columns, map_ahead(self._list_words, columns), strict=True))
+        texts = frame.select(_read_text(frame, column) for column in self.columns)
+        self.words = dict(zip(self.columns, map_ahead(self._list_words, texts), strict=True))
 
-    def _list_words(self, values: pl.Series) -> list[str]:
-        counts = _as_text(values).drop_nulls().rename("word").value_counts()
+    def _list_words(self, texts: pl.Series) -> list[str]:
+        counts = texts.drop_nulls().rename("word").value_counts()
         kept = counts.filter(pl.col("count") >= self.min_count).sort("count", "word", descending=[True, False])
         words: list[str] = kept["word"].to_list()
         return words
@@ -45,11 +45,9 @@ class Vocabulary(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`; a value that training did not hold is 0."""
-        return _encode(frame, self.columns, self._encode_column)
-
-    def _encode_column(self, values: pl.Series) -> pl.Series:
-        places = _as_text(values).cast(pl.Enum(self.words[values.name]), strict=False).to_physical()
-        return (places.cast(pl.Int32) + 1).fill_null(0)
+        texts = {column: _read_text(frame, column) for column in self.columns}
+        places = (text.cast(pl.Enum(self.words[column]), strict=False).to_physical() for column, text in texts.items())
+        return _encode(frame, [(place.cast(pl.Int64) + 1).fill_null(0) for place in places])
 
     def get_state(self) -> dict[str, Any]:
         """The words of each column, in the order of their ids."""
@@ -80,34 +78,30 @@ class Hashing(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`."""
-        return _encode(frame, self.columns, self._encode_column)
+        texts = (_read_text(frame, column) for column in self.columns)
+        return _encode(frame, [text.map_batches(self._hash_words, return_dtype=pl.Int64) for text in texts])
 
-    def _encode_column(self, values: pl.Series) -> pl.Series:
-        words = _as_text(values)
-        known = words.drop_nulls().unique()
+    def _hash_words(self, texts: pl.Series) -> pl.Series:
+        known = texts.drop_nulls().unique()
         ids = pl.Series([1 + _hash(word) % self.num_buckets for word in known], dtype=pl.Int64)
-        return words.replace_strict(known, ids, default=0)
+        return texts.replace_strict(known, ids, default=0)
 
 
-def _as_text(values: pl.Series) -> pl.Series:
+def _read_text(frame: pl.DataFrame, column: str) -> pl.Expr:
     """Text of each value. A whole float reads like the integer: a column that gains a null becomes float."""
-    if not values.dtype.is_float():
-        return values.cast(pl.String)
-    value = pl.col(values.name)
+    value = pl.col(column)
+    if not frame.schema[column].is_float():
+        return value.cast(pl.String)
     finite = pl.when(value.is_finite()).then(value)
-    text = (
-        pl.when(finite == finite.floor()).then(finite.cast(pl.Int64).cast(pl.String)).otherwise(finite.cast(pl.String))
-    )
-    return values.to_frame().select(text.alias(values.name)).to_series()
+    whole = finite.cast(pl.Int64).cast(pl.String)
+    return pl.when(finite == finite.floor()).then(whole).otherwise(finite.cast(pl.String)).alias(column)
 
 
 def _hash(word: str) -> int:
     return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
 
 
-def _encode(frame: pl.DataFrame, columns: Sequence[str], encode: Callable[[pl.Series], pl.Series]) -> Tensor:
-    """Ids `[B, n]` of columns that are encoded one by one."""
-    ids = torch.empty(len(columns), len(frame), dtype=torch.int64)
-    for place, encoded in enumerate(map(encode, map(frame.get_column, columns))):
-        ids.numpy()[place] = encoded.to_numpy()
-    return ids.T
+def _encode(frame: pl.DataFrame, ids: Sequence[pl.Expr]) -> Tensor:
+    """The ids of the rows, `[B, n]`; Polars works on the columns side by side."""
+    values = frame.select(ids).to_numpy(order="fortran", writable=True)
+    return torch.from_numpy(values).reshape(len(frame), len(ids))
