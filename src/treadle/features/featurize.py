@@ -15,6 +15,7 @@ from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.features.stored import FILE_ROWS, write_rows
 from treadle.schema import LABEL, WEIGHT, Batch, Task
+from treadle.threads import map_ahead
 
 PART_ROWS = 4 * FILE_ROWS  # of a part, where the rows do not lie in memory
 READ_ROWS = 4 * PART_ROWS  # of a piece of the examples: a row group of theirs
@@ -40,8 +41,9 @@ def featurize(features: Features, *, task: Task, targets: Sequence[str], example
     else:
         featurizer.fit(draw_rows(files["train"], features.fit_rows))
         train = read_parts(files["train"])
-    write_rows(train, folder / "train")
-    write_rows(read_parts(files["valid"]), folder / "valid")
+    splits = {"train": train, "valid": read_parts(files["valid"])}
+    for _ in map_ahead(lambda split: write_rows(splits[split], folder / split), splits):
+        pass
     featurizer.save(folder)
     inputs = {
         "numeric": featurizer.numeric_names,
