@@ -30,8 +30,7 @@ class Examples:
 
     table: pl.LazyFrame  # of the examples, with their roles
     lookups: list[Lookup]  # which hold some of its columns
-    rows: pl.DataFrame  # ROW, the other roles, and the columns of the past, of the rows that are examples
-    splits: pl.Series  # of each of `rows`; null: none takes it
+    rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and the columns of the past, of each split's examples
     known: list[str]
     past: list[str]
     excluded: dict[str, int]  # rows left out, by reason
@@ -42,7 +41,7 @@ class Examples:
         Raises:
             TreadleError: a column is of a type that no example can hold.
         """
-        rows = self.rows.filter((self.splits == split).fill_null(value=False))
+        rows = self.rows[split]
         roles = [name for name in _ROLES if name in rows.columns]
         known = self._gather(rows[ROW])
         columns = [*(known[name] for name in self.known), *rows.select(self.past)]
@@ -97,9 +96,10 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     rows = _look_back(rows, tables, data)
     splits = assign_splits(rows, data.split)
     excluded["between the splits"] = splits.null_count()
+    parts: dict[Split, pl.DataFrame] = {split: rows.filter(splits == split) for split in SPLITS}
     known = list(dict.fromkeys(spec.known))
     past = [name for name in dict.fromkeys(_past_columns(data)) if name not in known]
-    return Examples(table, loaded[spec.table].lookups, rows, splits, known, past, excluded)
+    return Examples(table, loaded[spec.table].lookups, parts, known, past, excluded)
 
 
 def _look_back(rows: pl.DataFrame, tables: dict[str, pl.LazyFrame], data: Data) -> pl.DataFrame:
@@ -215,7 +215,7 @@ def _describe_schema(schema: pl.Schema) -> dict[str, str]:
 
 
 def _summarize(examples: Examples) -> dict[str, Any]:
-    rows = {split: examples.rows.filter((examples.splits == split).fill_null(value=False)) for split in SPLITS}
+    rows = examples.rows
     return {
         "rows": {name: len(frame) for name, frame in rows.items()},
         "left_out": examples.excluded,
