@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +19,7 @@ from treadle.experiment.spec import Block, Features
 from treadle.experiment.widen import to_expr
 from treadle.features.fitted import Chain, Encoder, Transform, overwrite, split_rows, stack_rows
 from treadle.schema import TreadleError
+from treadle.threads import map_ahead
 
 STATE_FILE = "featurizer.json"
 WEIGHTS_FILE = "featurizer.pt"
@@ -83,17 +85,24 @@ class Featurizer(nn.Module):
         """
         derived = self.derive(frame)
         numeric, ids = [], []
-        for name, block in self.spec.blocks.items():
-            encoder, steps = self._build_block(name, block)
-            if encoder is not None:
-                encoder.fit(derived)
-                self.encoders[name] = encoder
-                ids.append(encoder.encode(derived))
+        blocks = self.spec.blocks
+        for name, (fitted, values) in zip(blocks, map_ahead(partial(self._fit_block, derived), blocks), strict=True):
+            if isinstance(fitted, Encoder):
+                self.encoders[name] = fitted
+                ids.append(values)
             else:
-                numeric.append(self._fit_chain(name, steps, self._read_columns(name, derived)))
+                self.chains[name] = fitted
+                numeric.append(values)
         return _join(numeric, ids, len(frame))
 
-    def _fit_chain(self, name: str, steps: list[str], values: Tensor) -> Tensor:
+    def _fit_block(self, derived: pl.DataFrame, name: str) -> tuple[Encoder | Chain, Tensor]:
+        encoder, steps = self._build_block(name, self.spec.blocks[name])
+        if encoder is None:
+            return self._fit_chain(name, steps, self._read_columns(name, derived))
+        encoder.fit(derived)
+        return encoder, encoder.encode(derived)
+
+    def _fit_chain(self, name: str, steps: list[str], values: Tensor) -> tuple[Chain, Tensor]:
         chain = Chain()
         columns = self.spec.blocks[name].columns
         for step_name in steps:
@@ -103,8 +112,7 @@ class Featurizer(nn.Module):
             chain[step_name] = step
         if values.sum().isnan() and values.isnan().any():  # a sum is sooner found
             raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
-        self.chains[name] = chain
-        return values
+        return chain, values
 
     @torch.no_grad()
     def forward(self, frame: pl.DataFrame) -> Inputs:
