@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from treadle.experiment.spec import Features
-from treadle.features.featurizer import COPIED_CELLS, Featurizer
-from treadle.features.fitted import CELLS, Chain, Transform
+from treadle.features.featurizer import Featurizer
+from treadle.features.fitted import CELLS, COPIED_CELLS, Chain, Transform
 from treadle.schema import TreadleError
 
 TARGETS = ["treadle.features."]
@@ -39,14 +39,16 @@ def test_names_and_shapes_agree(featurizer):
     assert inputs.ids[:, 0].tolist() == [1, 2, 0, 1]
 
 
-@pytest.mark.parametrize("copied_cells", [0, COPIED_CELLS], ids=["column by column", "at once"])
+@pytest.mark.parametrize("copied_cells", [0, COPIED_CELLS], ids=["some at a time", "at once"])
 def test_fitting_returns_what_applying_gives(featurizer, monkeypatch, copied_cells):
-    monkeypatch.setattr("treadle.features.featurizer.COPIED_CELLS", copied_cells)
+    applied = featurizer(ROWS)
+    for module in ("featurizer", "categories"):
+        monkeypatch.setattr(f"treadle.features.{module}.COPIED_CELLS", copied_cells)
     again = make(featurizer.spec.derive, **featurizer.spec.model_dump()["blocks"])
 
     fitted = again.fit(ROWS)
 
-    assert all(torch.equal(a, b) for a, b in zip(fitted, featurizer(ROWS), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(fitted, applied, strict=True))
 
 
 def test_many_rows_give_what_each_gives_alone(featurizer):

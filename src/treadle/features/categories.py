@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.features.fitted import Encoder
+from treadle.features.fitted import COPIED_CELLS, Encoder, split_rows
 from treadle.schema import Count
 from treadle.threads import map_ahead
 
@@ -103,5 +103,8 @@ def _hash(word: str) -> int:
 
 def _encode(frame: pl.DataFrame, ids: Sequence[pl.Expr]) -> Tensor:
     """The ids of the rows, `[B, n]`; Polars works on the columns side by side."""
-    values = frame.select(ids).to_numpy(order="fortran", writable=True)
-    return torch.from_numpy(values).reshape(len(frame), len(ids))
+    encoded = torch.empty(len(ids), len(frame), dtype=torch.int64)
+    for rows in split_rows(len(frame), num_columns=len(ids), cells=COPIED_CELLS):
+        for place, values in enumerate(frame[rows].select(ids)):
+            encoded.numpy()[place, rows] = values.to_numpy()
+    return encoded.T

@@ -17,13 +17,12 @@ from treadle.experiment.build import build
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Block, Features
 from treadle.experiment.widen import to_expr
-from treadle.features.fitted import Chain, Encoder, Transform, overwrite, split_rows, stack_rows
+from treadle.features.fitted import COPIED_CELLS, Chain, Encoder, Transform, overwrite, split_rows, stack_rows
 from treadle.schema import TreadleError
 from treadle.threads import map_ahead
 
 STATE_FILE = "featurizer.json"
 WEIGHTS_FILE = "featurizer.pt"
-COPIED_CELLS = 1 << 22  # numbers that may be in memory twice while columns are read
 
 
 class Inputs(NamedTuple):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from treadle.schema import TreadleError
 
 CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
+COPIED_CELLS = 1 << 22  # numbers that may be in memory twice while columns are read
 
 
 class Transform(nn.Module):
@@ -117,9 +118,9 @@ class Encoder:
         """Take what `get_state` gave."""
 
 
-def split_rows(num_rows: int, *, num_columns: int) -> Iterator[slice]:
-    """Consecutive rows, CELLS numbers at a time; one empty slice where there are no rows."""
-    step = max(1, CELLS // max(1, num_columns))
+def split_rows(num_rows: int, *, num_columns: int, cells: int = CELLS) -> Iterator[slice]:
+    """Consecutive rows, so many numbers at a time; one empty slice where there are no rows."""
+    step = max(1, cells // max(1, num_columns))
     return (slice(start, min(start + step, num_rows)) for start in range(0, max(1, num_rows), step))
 
 
