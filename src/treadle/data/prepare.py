@@ -143,12 +143,14 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
     wanted = [name for name in dict.fromkeys([*_ROLES, *_deciding_columns(data)]) if name in present]
     (frame,) = collect(table.select(wanted), key="data.examples")
     excluded: dict[str, int] = {}
+    left = frame[ROW].is_not_null()  # all of them, as yet
     for reason, condition in data.examples.exclude.items():
         key = f"data.examples.exclude.{reason}"
         (matched,) = collect(table.select(parse(condition, key=key).fill_null(value=False)), key=key)
-        outside = matched.to_series()[frame[ROW]]
+        outside = matched.to_series() & left
         excluded[reason] = int(outside.sum())
-        frame = frame.filter(~outside)
+        left &= ~outside
+    frame = frame.filter(left)
     for role in (LABEL, PREDICT_AT, WEIGHT):
         if role in frame.columns and (missing := frame[role].null_count()):
             rows_at = frame.filter(pl.col(role).is_null())[ROW].head(3).to_list()
