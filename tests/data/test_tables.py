@@ -160,6 +160,41 @@ def test_examples_hold_what_joins_found_where_it_lies(tmp_path, monkeypatch, der
     assert taken.rows() == [(0, 0.0, "a", 1, 10), (1, 1.0, "b", 2, 12), (2, 1.0, None, 3, None)]
 
 
+def test_a_row_is_left_out_for_the_first_reason_that_holds(tmp_path):
+    exclude = {"odd": "id = 1 OR id = 3", "team a": "team = 'a'", "late": "id >= 3"}
+    spec = people(tmp_path, examples={"table": "people", "known": ["id"], "label": "y = 1", "exclude": exclude})
+    (tmp_path / "p.csv").write_text("id,team,y\n1,a,0\n2,b,1\n3,c,1\n2,a,0\n2,b,0\n4,c,1\n2,b,1\n")
+
+    examples = build_examples(spec, root=tmp_path, now=NOW, scratch=tmp_path)
+
+    assert examples.excluded == {"odd": 2, "team a": 1, "late": 1, "between the splits": 0}
+    assert sorted(pl.concat(examples.take(split) for split in SPLITS)[ROW]) == [1, 4, 6]
+
+
+def test_a_join_by_two_keys_finds_the_row_of_both(tmp_path):
+    rows = pl.DataFrame({"id": range(5000), "y": [i % 2 for i in range(5000)]}).with_columns(
+        team=pl.when(pl.col("id") % 7 > 0).then(pl.concat_str(pl.lit("t"), pl.col("id") * 31 % 50)),
+        year=pl.col("id") * 17 % 11,
+    )
+    teams = rows.select("team", "year").drop_nulls().unique().filter(pl.col("year") != 3).sort("year", "team")
+    rows.write_parquet(tmp_path / "p.parquet")
+    teams.with_columns(size=pl.int_range(pl.len())).write_parquet(tmp_path / "teams.parquet")
+    keys = {"team": {"dtype": "str", "nullable": True}, "year": {"dtype": "int"}}
+    join = {"table": "teams", "by": {"team": "team", "year": "year"}, "columns": {"size": "size"}}
+    whole = {"dtype": "int"}
+    tables = {
+        "people": {"path": "p.parquet", "columns": {"id": whole, "y": whole, **keys}, "joins": {"team": join}},
+        "teams": {"path": "teams.parquet", "columns": {**keys, "size": whole}},
+    }
+
+    loaded = load_tables(people(tmp_path, tables=tables), root=tmp_path, now=NOW, scratch=tmp_path)
+
+    places = {key: place for place, key in enumerate(teams.rows())}
+    expected = [places.get(key) for key in rows.select("team", "year").rows()]
+    assert 0 < sum(place is None for place in expected) < 5000
+    assert loaded["people"].rows.collect()["size"].to_list() == expected
+
+
 def test_of_two_broken_tables_the_first_is_told(tmp_path):
     spec = people(tmp_path)
     (tmp_path / "p.csv").write_text("id,team,y\n1,a,0\n,b,1\n")

@@ -51,6 +51,16 @@ def test_fitting_returns_what_applying_gives(featurizer, monkeypatch, copied_cel
     assert all(torch.equal(a, b) for a, b in zip(fitted, applied, strict=True))
 
 
+def test_of_two_blocks_that_do_not_fit_the_first_is_told():
+    text = {"columns": ["c"], "steps": {"scale": SCALE}}
+    gaps = {"columns": ["a"], "steps": {"scale": SCALE}}
+
+    with pytest.raises(TreadleError, match=r"features\.blocks\.text\.columns: 'c' is of type String"):
+        make(text=text, gaps=gaps).fit(ROWS)
+    with pytest.raises(TreadleError, match=r"features\.blocks\.gaps\.steps: missing values remain"):
+        make(gaps=gaps, text=text).fit(ROWS)
+
+
 def test_many_rows_give_what_each_gives_alone(featurizer):
     rows = ROWS[np.arange(CELLS) % 4]
 
