@@ -9,7 +9,7 @@ import yaml
 
 from runs import find_run, run_quick
 from treadle import load
-from treadle.rows import read_rows
+from treadle.bundle import read_rows
 
 NUMBERS = [
     "a b",

@@ -293,8 +293,7 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> None:
-    from treadle.bundle import TARGETS, load
-    from treadle.rows import read_rows, write_rows
+    from treadle.bundle import TARGETS, load, read_rows, write_rows
 
     bundle = load(options.run_folder, targets=[*TARGETS, *options.allow])
     predicted = bundle.predict(read_rows(options.rows, table=bundle.table))

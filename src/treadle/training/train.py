@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from torch import nn
 
-from treadle.bundle import Bundle, build_network
+from treadle.bundle import Bundle, build_network, save
 from treadle.experiment.build import build
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
@@ -86,7 +86,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         target_scale=scale,
         experiment=_slice(experiment),
     )
-    bundle.save(folder / "bundle")
+    save(bundle, folder / "bundle")
 
 
 def _slice(experiment: Experiment) -> dict[str, object]:

@@ -1,0 +1,88 @@
+"""From the rows that someone gives to a frame with the columns and the types of the training examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from treadle.experiment.cells import DTYPES, lost_mark, read_cells
+from treadle.experiment.problems import nearest
+from treadle.experiment.spec import Column
+from treadle.schema import ROW, TreadleError
+
+Rows = pl.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]  # a frame, one row, or a list of rows
+
+
+def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
+    """The rows as a frame with these columns in their types, and the column `row` where they have one.
+
+    Raises:
+        TreadleError: a column is missing, or cannot be read as its type.
+    """
+    if isinstance(rows, Mapping):
+        rows = [rows]
+    if not isinstance(rows, pl.DataFrame):
+        names = None if rows else list(columns)
+        rows = pl.DataFrame(list(rows), schema=names, infer_schema_length=None)
+    columns = {name: _take_name(column, name, rows.columns) for name, column in columns.items()}
+    wanted = _read_columns(rows, columns)
+    return pl.DataFrame([*([rows[ROW]] if ROW in rows.columns else []), *wanted])
+
+
+def list_columns(schema: Mapping[str, str], declared: Mapping[str, Column]) -> dict[str, Column]:
+    """How values are read: as the table says, or by the type alone where a column was made or looked up.
+
+    Args:
+        schema: the Polars type of each column, as the stage `prepare` gives it.
+        declared: the columns of the table that an example knows.
+    """
+    words = {str(dtype): word for word, dtype in DTYPES.items()}
+    made = {name: Column.model_validate({"dtype": words[dtype]}) for name, dtype in schema.items()}
+    same = {name for name, column in declared.items() if name in made and column.dtype == made[name].dtype}
+    return {name: declared[name] if name in same else column for name, column in made.items()}
+
+
+def _take_name(column: Column, name: str, present: Sequence[str]) -> Column:
+    """The column under the name that the rows give it: its own, or the one in the files."""
+    if name in present:
+        return column.model_copy(update={"source": None})
+    if column.source is not None and column.source in present:
+        return column
+    raise TreadleError(f"the rows have no column {name!r}. {nearest(name, present)}")
+
+
+def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column]) -> list[pl.Series]:
+    """The columns in their types, read as the stage `prepare` reads the table's files."""
+    schema = rows.schema
+    typed = {
+        name: rows[column.name_in_file(name)].alias(name)
+        for name, column in columns.items()
+        if schema[column.name_in_file(name)] == DTYPES[column.dtype] and column.dtype != "str" and not column.missing
+    }
+    unread = {name: column for name, column in columns.items() if name not in typed}
+    if unread:
+        cells = _read_unread(rows, unread)
+        typed |= {name: cells[name] for name in unread}
+    return [typed[name] for name in columns]
+
+
+def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
+    try:
+        cells = read_cells(rows.lazy(), columns, schema=rows.schema).collect()
+    except PolarsError as error:
+        if len(columns) > 1:
+            return pl.concat([_read_unread(rows, {name: columns[name]}) for name in columns], how="horizontal")
+        (name,) = columns
+        raise _refuse(name, columns[name], str(error).splitlines()[0]) from error
+    for name, column in columns.items():
+        lost = cells[lost_mark(name)].arg_true()
+        if len(lost):
+            raise _refuse(name, column, f"row {lost[0] + 1:,} holds {rows[column.name_in_file(name)][lost[0]]!r}")
+    return cells
+
+
+def _refuse(name: str, column: Column, reason: str) -> TreadleError:
+    return TreadleError(f"the column {name!r} must be of type {DTYPES[column.dtype]}: {reason}")

@@ -1,0 +1,48 @@
+"""The network of a bundle: built for given inputs, its output read as predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from treadle.experiment.build import build
+from treadle.schema import Task, TreadleError
+
+TARGETS = ("treadle.models.", "treadle.features.")  # what a bundle may build, unless its reader allows more
+
+
+def build_network(
+    model: dict[str, Any],
+    *,
+    targets: Sequence[str],
+    num_numeric: int,
+    cardinalities: Sequence[int],
+    num_classes: int,
+) -> nn.Module:
+    """The network of a configuration for given inputs; one output, or one a class."""
+    network = build(
+        model,
+        key="model",
+        targets=targets,
+        num_numeric=num_numeric,
+        cardinalities=list(cardinalities),
+        num_outputs=max(1, num_classes),
+    )
+    if not isinstance(network, nn.Module):
+        raise TreadleError(f"model: must be a torch.nn.Module, found {type(network).__name__}")
+    return network
+
+
+def to_prediction(output: Tensor, *, task: Task) -> Tensor:
+    """Network output `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes.
+
+    Members are averaged as probabilities, not as logits.
+    """
+    if task == "multiclass":
+        shares = output.float().softmax(dim=-1)
+        return shares.mean(dim=1) if shares.dim() == 3 else shares  # noqa: PLR2004
+    values = output.float().squeeze(-1)
+    values = values.sigmoid() if task == "binary" else values
+    return values.mean(dim=1) if values.dim() == 2 else values  # noqa: PLR2004

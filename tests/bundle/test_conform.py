@@ -1,0 +1,70 @@
+"""Raw rows are read as the tables' files are."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from treadle.bundle import read_rows
+from treadle.schema import TreadleError
+
+RAW = """\
+id;row;Größe;Kauf am;neu;Ort;y
+1;7;1.234,5;03.02.2021;ja;Köln;1
+2;8;?;;;Bonn ;0
+"""
+
+
+@pytest.fixture
+def messy(bundle):
+    """The bundle's road for rows, with another table: texts as a spreadsheet writes them."""
+    columns = {
+        "number": {"dtype": "int", "source": "row"},
+        "size": {"dtype": "float", "source": "Größe", "thousands": ".", "decimal": ",", "missing": ["?"]},
+        "bought": {"dtype": "date", "source": "Kauf am", "format": "%d.%m.%Y"},
+        "Ort": {"dtype": "str", "missing": ["Bonn"]},
+    }
+    data = {"tables": {"t": {"path": "t.csv", "separator": ";", "columns": columns}}}
+    examples = {"examples": {"table": "t", "known": list(columns)}}
+    schema = {"number": "Int64", "size": "Float64", "bought": "Date", "Ort": "String", "made": "Float64"}
+    return replace(bundle, schema=schema, experiment={"data": {**data, **examples}})
+
+
+def test_a_raw_row_is_read_as_the_tables_files_are(messy):
+    raw = {"row": "7", "Größe": "1.234,5", "Kauf am": "03.02.2021", "Ort": " Köln", "made": "1.5"}
+    typed = {"number": 7, "size": 1234.5, "bought": date(2021, 2, 3), "Ort": " Köln", "made": 1.5}
+
+    assert messy.conform(raw).drop("row").to_dicts() == [typed]
+    assert messy.conform(typed).to_dicts() == [typed]
+
+
+def test_what_is_missing_in_the_files_is_missing_in_a_raw_row(messy):
+    raw = {"row": "7", "Größe": " ? ", "Kauf am": "", "Ort": "Bonn ", "made": ""}
+
+    assert set(messy.conform(raw).drop("row", "number").row(0)) == {None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"Größe": "1.5"}, "the column 'size' must be of type Float64: row 1 holds '1.5'"),
+        ({"Kauf am": "2021-02-03"}, "the column 'bought' must be of type Date: row 1 holds '2021-02-03'"),
+        ({"made": [1]}, "the column 'made' must be of type Float64"),
+    ],
+)
+def test_a_raw_value_that_the_files_could_not_hold_is_refused(messy, changed, message):
+    raw = {"row": "7", "Größe": "1,5", "Kauf am": "03.02.2021", "Ort": "Köln", "made": 1.5, **changed}
+
+    with pytest.raises(TreadleError, match=message):
+        messy.conform(raw)
+
+
+def test_rows_of_a_text_file_are_read_as_the_table_is(messy, tmp_path):
+    (tmp_path / "rows.csv").write_text(RAW)
+
+    rows = messy.conform(read_rows(tmp_path / "rows.csv", table=messy.table).with_columns(made=0.5))
+
+    assert rows["row"].to_list() == rows["number"].to_list() == [7, 8]
+    assert rows["size"].to_list() == [1234.5, None]
+    assert rows["bought"].to_list() == [date(2021, 2, 3), None]
+    assert rows["Ort"].to_list() == ["Köln", None]
