@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from datetime import datetime
 from functools import cached_property
 
@@ -342,6 +346,25 @@ def test_two_thousand_columns(make, tmp_path):
     assert made.read("features")["blocks"]["numbers"]["steps"]["scale"]["_target_"].endswith("Quantile")
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is told by Linux")
+def test_memory_grows_by_the_columns_and_not_by_their_square(tmp_path):
+    generator = np.random.default_rng(0)
+    columns = {f"x{index}": generator.normal(size=60) for index in range(3_000)} | {"answer": ["a", "b"] * 30}
+    pl.DataFrame(columns).write_csv(tmp_path / "rows.csv")
+    code = (
+        "from pathlib import Path\n"
+        "from treadle.scaffold.profile import profile_table\n"
+        "from treadle.scaffold.source import find_source\n"
+        "profile_table(find_source(['rows.csv']), missing=[], scratch=Path('.'))\n"
+        "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
+    )
+
+    peak = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=True)
+
+    assert int(peak.stdout) < 500_000  # kB, of which the libraries take 150,000; all columns at once took 6,000,000
+
+
 # --- target and split ----------------------------------------------------------------------------------
 
 
@@ -477,6 +500,25 @@ def test_nothing_is_left_of_a_refused_project(tmp_path):
         init(tmp_path / "shop", origin=Origin([str(file)]), request=Request("nothing"))
 
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_stays_of_a_project_whose_making_was_ended(tmp_path, number):
+    file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows())
+    begin = [sys.executable, "-m", "treadle", "init", "shop", "--from", str(file), "--target", "answer"]
+    process = subprocess.Popen(begin, cwd=tmp_path)
+    while not list(tmp_path.glob(".shop.treadle-init-*/conf")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.wait()
+
+    if number == signal.SIGKILL:  # nobody can tidy up then but the next
+        init(tmp_path / "shop", origin=Origin([str(file)]), request=Request("answer"))
+        (tmp_path / "shop").rename(tmp_path / "moved")
+
+    assert {path.name for path in tmp_path.iterdir()} <= {"rows.csv", "moved"}
 
 
 def test_a_folder_that_exists_is_left_alone(tmp_path):

@@ -33,7 +33,7 @@ def _check_file(name: str, table: Table, file: Path) -> Iterator[Finding]:
     try:
         if file.suffix.lower() == ".parquet":
             schema = pl.read_parquet_schema(file)
-            yield from _check_present(key, table, list(schema), file)
+            yield from _check_present(key, table, schema, file)
             yield from _check_types(key, table, schema, file)
         elif is_text_file(file, table):
             head = read_head(file, table, num_rows=ROWS)
@@ -42,7 +42,7 @@ def _check_file(name: str, table: Table, file: Path) -> Iterator[Finding]:
                 rule = f"the header of {file.name} is one column, {head.columns[0]!r}"
                 yield Finding(f"{key}.separator", rule, f"declare `separator: {other!r}`")
                 return
-            yield from _check_present(key, table, head.columns, file)
+            yield from _check_present(key, table, head.schema, file)
             yield from _check_values(key, table, head)
         else:
             rule = f"{file.name} is neither Parquet nor a text file ({', '.join(SUFFIXES)})"
@@ -58,7 +58,7 @@ def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
     return next((mark for mark in (",", ";", "\t", "|") if mark in head.columns[0]), "")
 
 
-def _check_present(key: str, table: Table, present: list[str], file: Path) -> Iterator[Finding]:
+def _check_present(key: str, table: Table, present: Mapping[str, pl.DataType], file: Path) -> Iterator[Finding]:
     for name, column in table.columns.items():
         wanted = column.name_in_file(name)
         if wanted not in present:
@@ -76,8 +76,9 @@ def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file
 
 def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Finding]:
     """The first value of each column that the stage `prepare` would refuse, by the same reader."""
-    present = {name: column for name, column in table.columns.items() if (column.name_in_file(name)) in head.columns}
-    cells = read_cells(head.lazy(), present, schema=head.schema).collect()
+    schema = head.schema
+    present = {name: column for name, column in table.columns.items() if column.name_in_file(name) in schema}
+    cells = read_cells(head.lazy(), present, schema=schema).collect()
     for name, column in present.items():
         lost = cells[lost_mark(name)].arg_true()
         if len(lost):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import importlib.util
 import json
@@ -9,14 +10,18 @@ import keyword
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from treadle.experiment.check import check, find_warnings
 from treadle.experiment.compose import compose
@@ -32,6 +37,7 @@ SMALL = 50 << 20  # bytes of data up to which the DVC remote goes into git
 # With these in the environment, as in a git hook, git looks there and not at the folder that it runs in.
 _GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
 _MAX_NAME = 100  # characters of a folder's name
+_LOCK = ".lock"  # in a folder that is being made
 _DVC_CONFIG = """\
 [core]
     analytics = false
@@ -134,14 +140,39 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
 @contextmanager
 def _aside(folder: Path) -> Iterator[Path]:
     """A folder beside the wanted one, that takes its name when all has gone well."""
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    prefix = f".{folder.name}.treadle-init-"
+    _sweep(folder.parent, prefix)
+    made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
-        made.chmod(0o755)
-        yield made
-        made.rename(folder)
+        with _end_by_exception(), FileLock(made / _LOCK):
+            made.chmod(0o755)
+            yield made
+            (made / _LOCK).unlink()
+            made.rename(folder)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
         raise
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    """Remove what an init of this name left that was killed: nobody holds its lock."""
+    for left in parent.glob(f"{glob.escape(prefix)}*"):
+        with suppress(Timeout, OSError), FileLock(left / _LOCK, timeout=0):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def _end_by_exception() -> Iterator[None]:
+    """Let the signals that end a process raise an exception, so that what was begun is removed."""
+    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():  # Python sets handlers in the main thread alone
+        signals = []
+    before = {number: signal.signal(number, lambda got, _: sys.exit(128 + got)) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def name_package(name: str) -> str:

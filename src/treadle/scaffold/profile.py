@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,15 @@ from treadle.scaffold.texts import MAX_STRAYS, MIN_SHARE, Reading, read_texts
 from treadle.schema import TreadleError
 
 SAMPLE = 20_000  # rows, evenly from the whole table
+_CELLS = 40_000_000  # of the sample: of a table with very many columns it takes fewer rows
+_PIECE = 64  # columns that are read at a time: a plan of Polars costs memory and time by the square of its columns
 EXACT = 1_000_000  # rows up to which distinct values are counted; beyond, they are estimated
 MAX_LISTED = 100  # distinct values of a column that are listed
 _COUNT = "|rows"  # beside a column of any name but this
 _TEXTS = 2_000  # distinct texts of a column that tell its type
 _UNREADABLE = "of type "
 _AWKWARD = re.compile(r"[.${}\[\]=,~\\\"'*^\n\r\t]+|^__+")
+Rows = pl.DataFrame | pl.LazyFrame  # of texts or of the file's types
 
 
 @dataclass(frozen=True)
@@ -85,17 +89,16 @@ def _profile(source: Source, missing: Sequence[str], scratch: Path) -> Profiles:
     num_rows = int(_collect(raw.select(pl.len())).item())
     if not num_rows:
         raise TreadleError(f"{source.files[0]} holds no row: only the header {', '.join(source.header[:5])}")
-    sample = _collect(raw.gather_every(max(1, num_rows // SAMPLE)))
+    sample = _collect(raw.gather_every(max(1, num_rows // min(SAMPLE, max(1_000, _CELLS // len(names))))))
     notes = {name: _guess(sample[name], source, missing) for name in names}
     columns = {name: _make_column(name, names[name], notes[name]) for name in names}
     # What is no value here is not read: nulls stand for it.
     blank = [pl.lit(None, dtype=pl.String).alias(name) for name in names if notes[name].dtype == "other"]
-    raw, sample = raw.with_columns(blank), sample.with_columns(blank)
-    columns, notes = _settle(raw, columns, notes)
-    profiles = _measure(raw, columns, num_rows, notes)
-    # A plan for each column, over all columns of the files, would cost by the square of their number.
-    profiles = _list_values(sample if len(sample) == num_rows else raw, profiles)
-    return Profiles(profiles, num_rows, _read(sample.lazy(), columns).select(list(columns)).collect())
+    sample = sample.with_columns(blank)
+    rows = sample if len(sample) == num_rows else raw.with_columns(blank)  # nothing is read twice
+    columns, notes = _settle(rows, columns, notes)
+    profiles = _list_values(rows, _measure(rows, columns, num_rows, notes))
+    return Profiles(profiles, num_rows, _read_sample(sample, columns))
 
 
 def name_columns(header: Sequence[str]) -> dict[str, str]:
@@ -114,6 +117,19 @@ def name_columns(header: Sequence[str]) -> dict[str, str]:
 
 def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
     return frame.collect(engine="streaming")
+
+
+def _cut_in_pieces(names: Iterable[str]) -> Iterator[list[str]]:
+    """A few columns at a time."""
+    rest = iter(names)
+    while piece := list(islice(rest, _PIECE)):
+        yield piece
+
+
+def _read_sample(sample: pl.DataFrame, columns: dict[str, Column]) -> pl.DataFrame:
+    """Typed values of all columns."""
+    pieces = [_read(sample.select(piece), columns).select(piece) for piece in _cut_in_pieces(columns)]
+    return pl.concat([piece.collect() for piece in pieces], how="horizontal")
 
 
 # --- types --------------------------------------------------------------------------------------------
@@ -153,14 +169,15 @@ def _make_column(name: str, source: str, reading: Reading) -> Column:
     return Column(dtype=dtype, missing=reading.missing, **options)
 
 
-def _read(raw: pl.LazyFrame, columns: dict[str, Column]) -> pl.LazyFrame:
-    """Typed values, and marks of those that are lost; `raw` has the project's names already."""
-    own = {name: column.model_copy(update={"source": None}) for name, column in columns.items()}
-    return read_cells(raw, own, schema=raw.collect_schema())
+def _read(raw: Rows, columns: Mapping[str, Column]) -> pl.LazyFrame:
+    """Typed values, and marks of those that are lost; `raw` has some of the columns, by the project's names."""
+    schema = raw.collect_schema()
+    own = {name: columns[name].model_copy(update={"source": None}) for name in schema}
+    return read_cells(raw.lazy(), own, schema=schema)
 
 
 def _settle(
-    raw: pl.LazyFrame, columns: dict[str, Column], readings: dict[str, Reading]
+    raw: Rows, columns: dict[str, Column], readings: dict[str, Reading]
 ) -> tuple[dict[str, Column], dict[str, Reading]]:
     """Hold the types of the sample against every row; where values are lost, take them for missing, or read texts."""
     schema = raw.collect_schema()
@@ -172,11 +189,12 @@ def _settle(
     ]
     if not doubtful:
         return columns, readings
-    read = _read(raw, {name: columns[name] for name in doubtful})
-    lost = _collect(read.select(pl.col(lost_mark(name)).mean().alias(name) for name in doubtful)).row(0, named=True)
-    for name in doubtful:
-        if not lost[name]:
-            continue
+    lost: dict[str, float] = {}
+    for piece in _cut_in_pieces(doubtful):
+        read = _read(raw.select(piece), columns)
+        shares = _collect(read.select(pl.col(lost_mark(name)).mean().alias(name) for name in piece))
+        lost |= {name: share for name, share in shares.row(0, named=True).items() if share}
+    for name in lost:
         if schema[name] in wide:
             columns = {**columns, name: Column(dtype="str", source=columns[name].source)}
             readings = {**readings, name: replace(readings[name], reason="whole numbers too large to be read as such")}
@@ -186,9 +204,9 @@ def _settle(
     return columns, readings
 
 
-def _list_strays(raw: pl.LazyFrame, name: str, column: Column) -> list[str]:
+def _list_strays(raw: Rows, name: str, column: Column) -> list[str]:
     """Texts that cannot be read as the column's type: all, or one more than may be taken for missing."""
-    both = raw.select(name, pl.col(name).str.strip_chars().alias(f"{name} text"))
+    both = raw.lazy().select(name, pl.col(name).str.strip_chars().alias(f"{name} text"))
     own = {name: column.model_copy(update={"source": None})}
     read = read_cells(both, own, schema=both.collect_schema(), keep=[pl.col(f"{name} text")])
     lost = read.filter(lost_mark(name)).select(pl.col(f"{name} text").unique().head(MAX_STRAYS + 1))
@@ -211,12 +229,12 @@ def _give_way(
 # --- values -------------------------------------------------------------------------------------------
 
 
-def _measure(
-    raw: pl.LazyFrame, columns: dict[str, Column], num_rows: int, readings: dict[str, Reading]
-) -> dict[str, Profile]:
-    typed = _read(raw, columns).select(list(columns))
-    facts = _collect(typed.select(expr for name in columns for expr in _list_facts(name, columns[name], num_rows)))
-    fact = facts.row(0, named=True)
+def _measure(raw: Rows, columns: dict[str, Column], num_rows: int, readings: dict[str, Reading]) -> dict[str, Profile]:
+    fact: dict[str, Any] = {}
+    for piece in _cut_in_pieces(columns):
+        typed = _read(raw.select(piece), columns)
+        facts = _collect(typed.select(expr for name in piece for expr in _list_facts(name, columns[name], num_rows)))
+        fact |= facts.row(0, named=True)
     profiles = {}
     for name, column in columns.items():
         num_missing = fact[f"{name}|missing"]
@@ -245,15 +263,19 @@ def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
     return facts
 
 
-def _list_values(raw: pl.DataFrame | pl.LazyFrame, profiles: dict[str, Profile]) -> dict[str, Profile]:
+def _list_values(raw: Rows, profiles: dict[str, Profile]) -> dict[str, Profile]:
     """Add each value with its rows where a column has few."""
     few = {name: profile.column for name, profile in profiles.items() if profile.num_distinct <= MAX_LISTED}
-    value = pl.col("value")
-    frames = [
-        _read(raw.select(name).lazy(), {name: column}).select(pl.col(name).alias("value")).group_by("value").len("rows")
-        for name, column in few.items()
-    ]
-    for name, frame in zip(few, pl.collect_all(frames, engine="streaming"), strict=True):
-        counts = frame.filter(value.is_not_null()).sort(["rows", "value"], descending=[True, False]).rows()
-        profiles[name] = replace(profiles[name], values=tuple(counts))
+    for piece in _cut_in_pieces(few):
+        part = raw.select(piece).lazy()
+        frames = [_count_values(part.select(name), few) for name in piece]
+        for name, counts in zip(piece, pl.collect_all(frames, engine="streaming"), strict=True):
+            profiles[name] = replace(profiles[name], values=tuple(counts.rows()))
     return profiles
+
+
+def _count_values(column: pl.LazyFrame, columns: Mapping[str, Column]) -> pl.LazyFrame:
+    value = pl.col("value")
+    (name,) = column.collect_schema()
+    counts = _read(column, columns).select(pl.col(name).alias("value")).filter(value.is_not_null()).group_by("value")
+    return counts.len("rows").sort(["rows", "value"], descending=[True, False])
