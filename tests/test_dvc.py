@@ -133,7 +133,7 @@ def test_a_command_gives_the_same_numbers_to_the_last_digit(repo):
         ),
         ("src/treadle/training/schedules.py", "def _cosine", "# a comment\ndef _cosine", ["compose"]),
         ("src/treadle/data/split.py", "round(rule.test", "int(rule.test", ["compose", "prepare"]),
-        ("src/treadle/compare.py", "Configuration", "Settings", ["compose"]),
+        ("src/treadle/runs/compare.py", "Configuration", "Settings", ["compose"]),
     ],
     ids=[
         "features",

@@ -53,4 +53,4 @@ def test_a_project_adds_its_own_to_the_shipped_groups(installed, tmp_path, root)
 
 def test_templates_and_types_lie_in_the_package(installed):
     assert (installed / "treadle" / "py.typed").is_file()
-    assert (installed / "treadle" / "evaluation" / "report.html.jinja").is_file()
+    assert (installed / "treadle" / "pages" / "report.html.jinja").is_file()

@@ -228,9 +228,9 @@ def _show(current: Run, *, upto: str) -> None:
     elif upto == STAGE_NAMES[-1]:
         from rich.console import Console
 
-        from treadle.verdict import print_verdict
+        from treadle.runs.summary import print_summary
 
-        print_verdict(current.experiment, folder, console=Console(width=None if sys.stdout.isatty() else 120))
+        print_summary(current.experiment, folder, console=Console(width=None if sys.stdout.isatty() else 120))
     else:
         _say(f"{upto:<10} {folder}")
 
@@ -265,8 +265,8 @@ def _read_next(options: argparse.Namespace) -> dict[str, Any]:
 def _diff(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from treadle import diff
     from treadle.experiment.selection import FILE
+    from treadle.runs import diff
 
     root = Path.cwd()
     default = FILE if (root / FILE).is_file() else ""
@@ -279,16 +279,18 @@ def _diff(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from treadle import compare
+    from treadle.runs import comparison_views as views
+    from treadle.runs.compare import compare_runs
+    from treadle.runs.read import find_runs, read_run
     from treadle.schema import TreadleError
 
-    folders = compare.find_runs(options.runs or [Path("runs")])
+    folders = find_runs(options.runs or [Path("runs")])
     if not folders:
         raise TreadleError("no finished run found; `treadle run` makes one")
-    runs = [compare.read_run(folder) for folder in folders]
-    compare.print_comparison(runs, Console(width=None if sys.stdout.isatty() else 160))
+    comparison = compare_runs([read_run(folder) for folder in folders])
+    views.print_comparison(comparison, Console(width=None if sys.stdout.isatty() else 160))
     if options.html is not None:
-        compare.write_page(runs, options.html)
+        views.write_page(comparison, options.html)
         _say(f"page     {options.html}")
 
 

@@ -25,7 +25,7 @@ from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import STAGES, Stage, get_stage, name_run, sign_stages
 from treadle.outs import link_outs, publish_outs, remove_outs
-from treadle.provenance import write_provenance
+from treadle.provenance import describe_git, write_provenance
 from treadle.schema import TreadleError
 from treadle.tracking import Tracking, track
 
@@ -271,8 +271,12 @@ def _train(current: Run, tracking: _LazyTracking) -> None:
 
 def _evaluate(current: Run, _: _LazyTracking) -> None:
     from treadle.evaluation.evaluate import evaluate
+    from treadle.evaluation.report import Origin
 
-    evaluate(current.experiment, folder=current.folder)
+    git = describe_git(current.root)
+    moment = datetime.now(tz=UTC)
+    origin = Origin(name_run(current.values, current.signatures), git["commit"], bool(git["changed"]), moment)
+    evaluate(current.experiment, folder=current.folder, origin=origin)
 
 
 _STAGE_FUNCTIONS: dict[str, Callable[[Run, _LazyTracking], None]]
@@ -322,19 +326,19 @@ def _track_training(folder: Path, tracking: Tracking) -> None:
             tracking.log(row, step=step)
 
 
-def _track_verdict(folder: Path, tracking: Tracking) -> None:
-    """Hand over the verdict: metrics, curves, bundle."""
+def _track_evaluation(folder: Path, tracking: Tracking) -> None:
+    """Hand over the evaluation: metrics, curves, bundle."""
     from treadle.evaluation.curves import read_curves
 
     metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     values = {f"{who}/{name}": value for who, results in metrics.items() for name, value in results.items()}
     tracking.summarize({name: value for name, value in values.items() if value is not None})
     for curve in read_curves(folder / "evaluation" / "plots"):
-        tracking.log_curve(name=curve.name, x=curve.x, y=curve.y, rows=curve.rows)
+        tracking.log_curve(name=curve.name, x=curve.kind.x, y=curve.kind.y, rows=curve.rows)
     tracking.log_bundle(folder / "bundle", name=folder.name)
 
 
-_TRACKED: dict[str, Callable[[Path, Tracking], None]] = {"train": _track_training, "evaluate": _track_verdict}
+_TRACKED: dict[str, Callable[[Path, Tracking], None]] = {"train": _track_training, "evaluate": _track_evaluation}
 
 
 # --- folders ------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ _PACKAGES = (
 def describe_provenance(root: Path) -> dict[str, Any]:
     """Plain values: git commit and whether the tree differs from it, package versions, hardware."""
     return {
-        "git": _describe_git(root),
+        "git": describe_git(root),
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _find_version(name)) is not None},
         "machine": {
@@ -56,7 +56,8 @@ def write_provenance(folder: Path, *, root: Path) -> dict[str, Any]:
     return described
 
 
-def _describe_git(root: Path) -> dict[str, Any]:
+def describe_git(root: Path) -> dict[str, Any]:
+    """The commit, and whether tracked files differ from it; null outside of a repository."""
     commit = _git(root, "rev-parse", "HEAD")
     if commit is None:
         return {"commit": None, "changed": None}

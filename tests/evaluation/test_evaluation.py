@@ -12,11 +12,14 @@ import polars as pl
 import pytest
 import torch
 
-from runs import find_run, run_quick, treadle
+from runs import find_run, run_quick
 from treadle.bundle import load
 from treadle.evaluation.baselines import fit_baseline
-from treadle.evaluation.curves import draw_curves, read_curves
+from treadle.evaluation.curves import compute_curves, count_confusions, read_curves, write_confusions
 from treadle.evaluation.evaluate import check_parity
+from treadle.evaluation.report import conclude
+from treadle.experiment.check import check
+from treadle.experiment.compose import compose
 from treadle.features.featurizer import Inputs
 from treadle.schema import Batch, TreadleError
 
@@ -83,7 +86,7 @@ def test_curves_run_from_end_to_end(task, kinds, tmp_path):
     prediction = torch.rand(5000, generator=generator)
     target = torch.rand(5000, generator=generator) < prediction
 
-    curves = draw_curves(task=task, prediction=prediction, target=target, num_bins=10)
+    curves = compute_curves(task=task, prediction=prediction, target=target, num_bins=10)
     for curve in curves:
         curve.write(tmp_path)
 
@@ -102,7 +105,89 @@ def test_curves_run_from_end_to_end(task, kinds, tmp_path):
 
 
 def test_one_class_alone_has_no_curves():
-    assert draw_curves(task="binary", prediction=torch.rand(5), target=torch.zeros(5), num_bins=3) == []
+    assert compute_curves(task="binary", prediction=torch.rand(5), target=torch.zeros(5), num_bins=3) == []
+
+
+def test_the_same_prediction_for_every_row_has_no_curves():
+    assert (
+        compute_curves(task="binary", prediction=torch.full((4,), 0.5), target=torch.tensor([0, 1, 0, 1]), num_bins=3)
+        == []
+    )
+
+
+def test_several_classes_have_a_curve_over_all_and_one_each(tmp_path):
+    prediction = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.4, 0.3], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
+    target = torch.tensor([0, 1, 0, 2, -1])  # training never saw the last one's class
+
+    curves = compute_curves(
+        task="multiclass", prediction=prediction, target=target, num_bins=3, classes=["a", "b", "c"]
+    )
+    for curve in curves:
+        curve.write(tmp_path)
+
+    assert [curve.name for curve in curves] == ["roc", "precision_recall", "calibration"]
+    assert all(list(curve.by_class) == ["a", "b", "c"] for curve in curves)
+    # Class a: rows 0 (0.7) and 2 (0.3) against 1 (0.1), 3 (0.2) and 4 (0.6).
+    points = {(row["false_positive_rate"], row["true_positive_rate"]) for row in curves[0].by_class["a"]}
+    assert points == {(0.0, 0.0), (0.0, 0.5), (0.333333, 0.5), (0.333333, 1.0), (0.666667, 1.0), (1.0, 1.0)}
+    written = list(csv.DictReader((tmp_path / "roc_by_class.csv").read_text().splitlines()))
+    assert {row["class"] for row in written} == {"a", "b", "c"}
+    assert [c.rows for c in read_curves(tmp_path)] == [c.rows for c in curves]
+
+
+def test_the_curve_over_all_classes_pools_each_against_the_rest():
+    generator = torch.Generator().manual_seed(0)
+    prediction = torch.rand(300, 3, generator=generator).softmax(dim=1)
+    target = torch.randint(3, (300,), generator=generator)
+    hits = torch.nn.functional.one_hot(target, 3)
+
+    pooled = compute_curves(task="multiclass", prediction=prediction, target=target, num_bins=5)
+    binary = compute_curves(task="binary", prediction=prediction.flatten(), target=hits.flatten(), num_bins=5)
+
+    assert [curve.rows for curve in pooled] == [curve.rows for curve in binary]
+    assert all(not curve.by_class for curve in pooled)
+
+
+def test_confusions_count_rows_by_class_and_predicted_class(tmp_path):
+    prediction = torch.tensor([[0.7, 0.3], [0.4, 0.6], [0.8, 0.2], [0.9, 0.1], [0.1, 0.9]])
+
+    counts = count_confusions(prediction, torch.tensor([0, 0, 1, 1, -1]))
+    write_confusions(counts, ["no", "yes"], tmp_path / "confusion.csv")
+
+    assert counts.tolist() == [[1, 1], [2, 0]]
+    assert (tmp_path / "confusion.csv").read_text().split() == [
+        "actual,predicted,rows",
+        "no,no,1",
+        "no,yes,1",
+        "yes,no,2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ({"model": 0.5}, "RMSE 0.5000 on 1,000 test rows."),
+        (
+            {"model": 0.5, "prior": 1.0, "linear": 0.75},
+            "RMSE 0.5000 on 1,000 test rows: 0.2500 better than the best baseline, linear (0.7500).",
+        ),
+        (
+            {"model": 0.5, "prior": float("nan"), "gradient_boosting": 0.25},
+            "RMSE 0.5000 on 1,000 test rows: 0.2500 worse than the best baseline, gradient boosting (0.2500).",
+        ),
+        (
+            {"model": 0.5, "linear": 0.5},
+            "RMSE 0.5000 on 1,000 test rows: the same as the best baseline, linear (0.5000).",
+        ),
+    ],
+    ids=["alone", "better", "worse", "same"],
+)
+def test_the_result_is_one_sentence(root, results, sentence):
+    experiment = check(compose(overrides=["experiment=california"], root=root))
+
+    found = conclude({who: {"rmse": value} for who, value in results.items()}, experiment, num_rows=1000)
+
+    assert found == sentence
 
 
 # --- the stage --------------------------------------------------------------------------------------------
@@ -180,7 +265,10 @@ def test_the_report_is_one_self_contained_page(finished):
     assert page.outside == []
     assert "script" not in page.tags
     assert page.tags.count("svg") == 3
-    for word in ("RMSE", "gradient_boosting", "13,210 rows", "best epoch", "judged one by one"):
+    assert "Does a regression fit the same shapes?" in page.text
+    assert f"{finished.name} · no commit · " in page.text
+    assert "better than the best baseline, linear" in page.text or "worse than the best baseline" in page.text
+    for word in ("RMSE", "gradient boosting", "13,210 rows", "best epoch", "predicted one by one"):
         assert word in page.text
 
 
@@ -215,50 +303,10 @@ def test_a_multiclass_task_goes_the_whole_way(project):
     assert metrics["gradient_boosting"]["accuracy"] > metrics["linear"]["accuracy"] > metrics["prior"]["accuracy"]
     assert shares.width == 6
     assert np.allclose(shares.sum_horizontal(), 1, atol=1e-5)
+    page = (folder / "evaluation" / "report.html").read_text()
+    assert "Confusion matrix" in page
+    assert "ROC of the model, by class" in page
     assert set(predicted["prediction"]) <= {name.removeprefix("probability_") for name in shares.columns}
-
-
-# --- compare ----------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def two_runs(project, run_once):
-    for overrides in ((), ("model.width=64", "schedule.max_epochs=3")):
-        shutil.copytree(run_once("tracker=disabled", *overrides), project / "runs", dirs_exist_ok=True)
-    return sorted(path.parent for path in project.glob("runs/*/stages.json"))
-
-
-def test_compare_tells_configuration_apart_from_metrics(two_runs, capsys):
-    capsys.readouterr()
-
-    assert treadle("compare") == 0
-
-    config, metrics = capsys.readouterr().out.split("Test metrics")
-    assert "model.width" in config
-    assert "schedule.max_epochs" in config
-    assert "seed" not in config
-    assert "rmse" not in config.lower()
-    assert metrics.count("*") == 3
-    assert all(folder.name in metrics for folder in two_runs)
-
-
-def test_compare_marks_the_best_of_comparable_runs_only(two_runs, project, capsys):
-    run_quick("experiment=california", "tracker=disabled", "data.split.seed=1")
-    capsys.readouterr()
-
-    treadle("compare")
-
-    assert "*" not in capsys.readouterr().out
-
-
-def test_compare_writes_one_self_contained_page(two_runs, project):
-    assert treadle("compare", *map(str, two_runs), "--html", "out/page.html") == 0
-
-    page = Page((project / "out" / "page.html").read_text())
-    assert page.outside == []
-    assert page.tags.count("svg") >= 3
-    assert "model.width" in page.text
-    assert all(folder.name in page.text for folder in two_runs)
 
 
 def test_the_history_is_a_plain_table(finished):

@@ -1,10 +1,10 @@
-"""Curves of a verdict as small tables: what DVC, W&B and the report draw."""
+"""Curves of an evaluation as small tables: what DVC, W&B and the report draw."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,87 +14,151 @@ from torchmetrics.functional.classification import binary_precision_recall_curve
 
 from treadle.schema import Task
 
-Row = dict[str, float]
+Row = Mapping[str, float]
 MAX_POINTS = 200  # of a drawn curve
+MAX_CLASSES = 8  # with a curve of their own: the most frequent ones
+_CLASS = "class"  # column of a file with curves of several classes
+_BY_CLASS = "_by_class"  # end of that file's name
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a curve shows, `x` against `y`."""
+
+    title: str
+    x: str
+    y: str
+    diagonal: bool  # whether y = x means something: chance, or perfect calibration
+
+
+KINDS = {
+    "roc": Kind("ROC", "false_positive_rate", "true_positive_rate", diagonal=True),
+    "precision_recall": Kind("Precision and recall", "recall", "precision", diagonal=False),
+    "calibration": Kind("Calibration", "predicted", "observed", diagonal=True),
+}
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one picture, `x` against `y`."""
+    """The points of one kind of curve.
 
-    name: str  # of the file, without its end
-    title: str
-    x: str
-    y: str
+    A multiclass task has one over all classes, each against the rest, and one for each of its most frequent classes.
+    """
+
+    name: str  # of the kind, and of the file
     rows: Sequence[Row]
+    by_class: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> Kind:
+        """What it shows."""
+        return KINDS[self.name]
 
     def write(self, folder: Path) -> None:
-        """Write the points as CSV."""
-        with (folder / f"{self.name}.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]) if self.rows else [self.x, self.y])
-            writer.writeheader()
-            writer.writerows(self.rows)
+        """Write the points as CSV: `roc.csv`, and `roc_by_class.csv` where there are several classes."""
+        columns = list(self.rows[0]) if self.rows else [self.kind.x, self.kind.y]
+        _write_table(folder / f"{self.name}.csv", columns, self.rows)
+        if self.by_class:
+            rows = [{_CLASS: name, **row} for name, points in self.by_class.items() for row in points]
+            _write_table(folder / f"{self.name}{_BY_CLASS}.csv", [_CLASS, *columns], rows)
 
 
-# What can be drawn: name of the file, title, x, y.
-KINDS = {
-    "roc": ("ROC", "false_positive_rate", "true_positive_rate"),
-    "precision_recall": ("Precision and recall", "recall", "precision"),
-    "calibration": ("Calibration", "predicted", "observed"),
-}
+def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read_curves(folder: Path) -> list[Curve]:
     """The curves that `Curve.write` left in a folder."""
-    curves = []
-    for name, (title, x, y) in KINDS.items():
-        file = folder / f"{name}.csv"
-        if file.is_file():
-            with file.open(newline="", encoding="utf-8") as stream:
-                rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(stream)]
-            curves.append(Curve(name, title, x, y, rows))
-    return curves
+    return [
+        Curve(name, list(_read_points(folder / f"{name}.csv"))) for name in KINDS if (folder / f"{name}.csv").is_file()
+    ]
 
 
-def _make(name: str, rows: Sequence[Row]) -> Curve:
-    title, x, y = KINDS[name]
-    return Curve(name, title, x, y, rows)
+def _read_points(path: Path) -> Iterator[Row]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            yield {key: float(value) for key, value in row.items()}
 
 
-def draw_curves(*, task: Task, prediction: Tensor, target: Tensor, num_bins: int) -> list[Curve]:
-    """The curves of a task. A multiclass task is drawn for its most frequent class against the others.
+def compute_curves(
+    *, task: Task, prediction: Tensor, target: Tensor, num_bins: int, classes: Sequence[str] = ()
+) -> list[Curve]:
+    """The curves of a task; none where they are not defined: one class only, or the same prediction for every row.
+
+    A multiclass curve pools the decisions for each class against the rest (the micro-average of scikit-learn's
+    `roc_auc_score`); a row whose class training never saw is against every class.
 
     Args:
         task: of the experiment.
         prediction: `[B]`, or `[B, K]`.
         target: `[B]`.
         num_bins: of the calibration curve.
+        classes: names of the K classes, where each is to have a curve of its own.
     """
     prediction = prediction.double()
+    if task != "multiclass":
+        return _compute(task, prediction, target, num_bins)
+    hits = target[:, None] == torch.arange(prediction.shape[1])
+    pooled = _compute("binary", prediction.flatten(), hits.flatten(), num_bins)
+    frequent = hits.sum(dim=0).argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values.tolist()
+    alone = {classes[k]: _compute("binary", prediction[:, k], hits[:, k], num_bins) for k in frequent if classes}
+    return [
+        Curve(curve.name, curve.rows, {name: found[index].rows for name, found in alone.items() if found})
+        for index, curve in enumerate(pooled)
+    ]
+
+
+def _compute(task: Task, prediction: Tensor, target: Tensor, num_bins: int) -> list[Curve]:
+    """Of a regression the calibration alone; of two classes all three kinds."""
+    if prediction.numel() == 0 or (prediction == prediction[0]).all():
+        return []
+    calibration = Curve("calibration", _bin_means(prediction, target.double(), num_bins))
     if task == "regression":
-        return [_make("calibration", _bin_means(prediction, target.double(), num_bins))]
-    if task == "multiclass":
-        common = int(target[target >= 0].bincount().argmax())
-        prediction, target = prediction[:, common], (target == common)
+        return [calibration]
     target = target.long()
     if target.all() or not target.any():
         return []
     false_rate, true_rate, _ = binary_roc(prediction, target)
     precision, recall, _ = binary_precision_recall_curve(prediction, target)
     return [
-        _make("roc", _thin("roc", false_rate, true_rate)),
-        _make("precision_recall", _thin("precision_recall", recall.flip(0), precision.flip(0))),
-        _make("calibration", _bin_means(prediction, target.double(), num_bins)),
+        Curve("roc", _thin("roc", false_rate, true_rate)),
+        Curve("precision_recall", _thin("precision_recall", recall.flip(0), precision.flip(0))),
+        calibration,
     ]
 
 
+def count_confusions(prediction: Tensor, target: Tensor) -> Tensor:
+    """Rows by class and predicted class, `[K, K]`; a row whose class training never saw is left out.
+
+    Args:
+        prediction: `[B, K]` probabilities.
+        target: `[B]` position of the class, -1 for one that training never saw.
+    """
+    num_classes = prediction.shape[1]
+    known = target >= 0
+    cells = target[known] * num_classes + prediction[known].argmax(dim=1)
+    return cells.bincount(minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def write_confusions(counts: Tensor, classes: Sequence[str], path: Path) -> None:
+    """A CSV with the columns `actual`, `predicted` and `rows`; pairs without rows are left out."""
+    pairs = [(int(a), int(p)) for a, p in counts.nonzero().tolist()]
+    rows = [{"actual": classes[a], "predicted": classes[p], "rows": int(counts[a, p])} for a, p in pairs]
+    _write_table(path, ["actual", "predicted", "rows"], rows)
+
+
 def _thin(name: str, x: Tensor, y: Tensor) -> list[Row]:
-    """Points at even distances of x, ends included."""
-    _, x_name, y_name = KINDS[name]
+    """Points at even distances of x, ends included; all of them where they are few."""
+    kind = KINDS[name]
+    if len(x) <= MAX_POINTS:
+        return [{kind.x: round(float(a), 6), kind.y: round(float(b), 6)} for a, b in zip(x, y, strict=True)]
     wanted = torch.linspace(float(x[0]), float(x[-1]), MAX_POINTS, dtype=x.dtype)
     index = torch.searchsorted(x.contiguous(), wanted).clamp(max=len(x) - 1)
     index = torch.cat([torch.tensor([0]), index, torch.tensor([len(x) - 1])]).unique()
-    return [{x_name: round(float(x[i]), 6), y_name: round(float(y[i]), 6)} for i in index]
+    return [{kind.x: round(float(x[i]), 6), kind.y: round(float(y[i]), 6)} for i in index]
 
 
 def _bin_means(prediction: Tensor, target: Tensor, num_bins: int) -> list[Row]:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from treadle.bundle import CHUNK, Bundle, load
 from treadle.evaluation.baselines import fit_baseline
-from treadle.evaluation.curves import draw_curves
-from treadle.evaluation.report import write_report
+from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
+from treadle.evaluation.report import MODEL, Findings, Origin, write_report
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
@@ -26,11 +26,16 @@ PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, 
 PARITY = 1e-6  # largest difference between a row judged alone and among others, in the unit of `check_parity`
 
 
-def evaluate(experiment: Experiment, *, folder: Path) -> None:
+def evaluate(experiment: Experiment, *, folder: Path, origin: Origin) -> None:
     """Write `folder/evaluation`: metrics.json, predictions.parquet, parity.json, plots/ and report.html.
 
+    Args:
+        experiment: checked.
+        folder: of the run.
+        origin: stands on the report.
+
     Raises:
-        TreadleError: a row judged alone gets another prediction than in the batch.
+        TreadleError: a row predicted alone gets another prediction than in the batch.
     """
     torch.set_num_threads(1)
     bundle = load(folder / "bundle", targets=experiment.targets)
@@ -43,19 +48,37 @@ def evaluate(experiment: Experiment, *, folder: Path) -> None:
     parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
     (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
-    candidates = {"model": prediction, **_predict_baselines(experiment, bundle, test, folder)}
-    threshold = experiment.evaluation.threshold
-    results = {
-        name: compute_metrics(task=bundle.task, prediction=values, target=target, threshold=threshold)
-        for name, values in candidates.items()
-    }
-    (out / "metrics.json").write_text(json.dumps(_without_nan(results), indent=2) + "\n", encoding="utf-8")
-
-    num_bins = experiment.evaluation.calibration_bins
-    curves = draw_curves(task=bundle.task, prediction=prediction, target=target, num_bins=num_bins)
-    for curve in curves:
+    candidates = {MODEL: prediction, **_predict_baselines(experiment, bundle, test, folder)}
+    findings = _find(experiment, bundle, candidates, target, parity)
+    (out / "metrics.json").write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
+    for curve in findings.curves[MODEL]:
         curve.write(out / "plots")
-    write_report(experiment, results=results, curves=curves, parity=parity, folder=folder)
+    if findings.confusions is not None:
+        write_confusions(findings.confusions, bundle.classes, out / "plots" / "confusion.csv")
+    write_report(experiment, findings=findings, origin=origin, folder=folder)
+
+
+def _find(
+    experiment: Experiment, bundle: Bundle, candidates: dict[str, Tensor], target: Tensor, parity: dict[str, Any]
+) -> Findings:
+    """Metrics and curves of everyone; by class those of the model alone."""
+    settings, task = experiment.evaluation, bundle.task
+    results = {
+        who: compute_metrics(task=task, prediction=values, target=target, threshold=settings.threshold)
+        for who, values in candidates.items()
+    }
+    curves = {
+        who: compute_curves(
+            task=task,
+            prediction=values,
+            target=target,
+            num_bins=settings.calibration_bins,
+            classes=bundle.classes if who == MODEL else (),
+        )
+        for who, values in candidates.items()
+    }
+    confusions = count_confusions(candidates[MODEL], target) if task == "multiclass" else None
+    return Findings(results, curves, confusions, bundle.classes, parity)
 
 
 def _predict(bundle: Bundle, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:

@@ -1,29 +1,60 @@
-"""One self-contained HTML page that says how good the model is, and how it was judged."""
+"""One self-contained HTML page that says how good the model is, and how it was evaluated."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
+from torch import Tensor
 
-from treadle.evaluation.charts import Line, draw_chart
-from treadle.evaluation.curves import Curve
+from treadle.evaluation.curves import KINDS, Curve, Kind, Row
 from treadle.experiment.lineage import trace_experiment
 from treadle.experiment.lineage_views import draw_svg, list_ends
 from treadle.experiment.spec import Experiment
-from treadle.schema import METRICS
+from treadle.pages.charts import Line, draw_chart
+from treadle.pages.render import render_page
+from treadle.schema import METRICS, Metric, find_metric
 
 Results = dict[str, dict[str, float]]  # who: metric: value
+MODEL = "model"  # the first of those who are evaluated
 
 
-def write_report(
-    experiment: Experiment, *, results: Results, curves: Sequence[Curve], parity: dict[str, Any], folder: Path
-) -> None:
+@dataclass(frozen=True)
+class Origin:
+    """Where and when an evaluation was made."""
+
+    run: str  # `<name>-<id>`
+    commit: str | None  # of git; None outside of a repository
+    changed: bool  # files differed from the commit
+    moment: datetime  # [UTC]
+
+    def __str__(self) -> str:
+        """The run, the commit, the moment."""
+        commit = (
+            f"commit {self.commit[:10]}{' and local changes' if self.changed else ''}" if self.commit else "no commit"
+        )
+        return f"{self.run} · {commit} · {self.moment:%Y-%m-%d %H:%M} UTC"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an evaluation found."""
+
+    results: Results  # of the model and of each baseline
+    curves: Mapping[str, Sequence[Curve]]  # of the model and of each baseline
+    confusions: Tensor | None  # `[K, K]` rows by class and predicted class, of a multiclass task
+    classes: Sequence[str]  # of a multiclass task
+    parity: Mapping[str, Any]
+
+
+def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, folder: Path) -> None:
     """Write `folder/evaluation/report.html`."""
     summary = json.loads((folder / "examples" / "summary.json").read_text(encoding="utf-8"))
     training = json.loads((folder / "model" / "summary.json").read_text(encoding="utf-8"))
@@ -32,15 +63,39 @@ def write_report(
         "report.html.jinja",
         title=experiment.name,
         experiment=experiment,
-        table=tabulate(results, experiment),
-        charts=[*_draw_learning(folder / "metrics.csv"), *(_draw(curve) for curve in curves)],
+        origin=origin,
+        conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"]),
+        table=tabulate(findings.results, experiment),
+        charts=[
+            _draw_learning(folder / "metrics.csv", best_epoch=training["best_epoch"]),
+            *(_draw(name, kind, findings.curves) for name, kind in KINDS.items() if _list_lines(name, findings.curves)),
+            *(_draw_by_class(curve) for curve in findings.curves[MODEL] if curve.by_class),
+        ],
+        confusions=findings.confusions.tolist() if findings.confusions is not None else [],
+        classes=findings.classes,
         summary=summary,
         training=training,
-        parity=parity,
+        parity=findings.parity,
         lineage=draw_svg(graph, list_ends(graph)),
         config=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )
     (folder / "evaluation" / "report.html").write_text(page, encoding="utf-8")
+
+
+def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
+    """The result in one sentence: the model by the experiment's metric, beside the best baseline."""
+    metric = find_metric(task=experiment.data.task, name=experiment.evaluation.metric)
+    assert metric is not None, "the check has verified evaluation.metric"
+    own = results[MODEL][metric.name]
+    sentence = f"{metric.title} {own:.4f} on {num_rows:,} test rows"
+    others = {who: values[metric.name] for who, values in results.items() if who != MODEL}
+    best = _find_best(metric, others.values())
+    if best is None:
+        return f"{sentence}."
+    name = next(who for who, value in others.items() if value == best).replace("_", " ")
+    gain = own - best if metric.higher_is_better else best - own
+    relation = "better than" if gain > 0 else "worse than" if gain < 0 else "the same as"
+    return f"{sentence}: {f'{abs(gain):.4f} ' if gain else ''}{relation} the best baseline, {name} ({best:.4f})."
 
 
 def tabulate(results: Results, experiment: Experiment) -> dict[str, Any]:
@@ -48,33 +103,47 @@ def tabulate(results: Results, experiment: Experiment) -> dict[str, Any]:
     rows = []
     for metric in METRICS[experiment.data.task]:
         values = [results[who][metric.name] for who in results]
-        best = (max if metric.higher_is_better else min)((v for v in values if v == v), default=None)  # noqa: PLR0124 - NaN
+        best = _find_best(metric, values)
         cells = [{"text": f"{value:.4f}", "best": value == best} for value in values]
         rows.append({"title": metric.title, "up": metric.higher_is_better, "cells": cells})
-    return {"columns": list(results), "rows": rows}
+    return {"columns": [who.replace("_", " ") for who in results], "rows": rows}
 
 
-def render_page(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every value is escaped, only drawings (made here) are not."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
+def _find_best(metric: Metric, values: Iterable[float]) -> float | None:
+    present = [value for value in values if not math.isnan(value)]
+    return (max if metric.higher_is_better else min)(present, default=None)
 
 
-def _draw(curve: Curve) -> str:
-    line = Line("model", [row[curve.x] for row in curve.rows], [row[curve.y] for row in curve.rows])
-    diagonal = curve.name in {"roc", "calibration"}
-    return draw_chart(title=curve.title, x=curve.x, y=curve.y, lines=[line], diagonal=diagonal)
+def _list_lines(name: str, curves: Mapping[str, Sequence[Curve]]) -> list[Line]:
+    return [
+        _make_line(who.replace("_", " "), c.kind, c.rows)
+        for who, found in curves.items()
+        for c in found
+        if c.name == name
+    ]
 
 
-def _draw_learning(path: Path) -> list[str]:
+def _make_line(label: str, kind: Kind, rows: Sequence[Row]) -> Line:
+    return Line(label, [row[kind.x] for row in rows], [row[kind.y] for row in rows])
+
+
+def _draw(name: str, kind: Kind, curves: Mapping[str, Sequence[Curve]]) -> str:
+    of_all = ", each class against the rest" if any(c.by_class for found in curves.values() for c in found) else ""
+    lines = _list_lines(name, curves)
+    return draw_chart(title=f"{kind.title}{of_all}", x=kind.x, y=kind.y, lines=lines, diagonal=kind.diagonal)
+
+
+def _draw_by_class(curve: Curve) -> str:
+    lines = [_make_line(name, curve.kind, rows) for name, rows in curve.by_class.items()]
+    title = f"{curve.kind.title} of the model, by class"
+    return draw_chart(title=title, x=curve.kind.x, y=curve.kind.y, lines=lines, diagonal=curve.kind.diagonal)
+
+
+def _draw_learning(path: Path, *, best_epoch: int) -> str:
     with path.open(newline="", encoding="utf-8") as file:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     epochs = [row["epoch"] for row in rows]
-    lines = [Line(name, epochs, [row[f"{name}/loss"] for row in rows]) for name in ("train", "valid")]
-    return [draw_chart(title="Learning", x="epoch", y="loss", lines=lines)]
+    lines = [
+        Line(name, epochs, [row[f"{name}/loss"] for row in rows], marked=best_epoch) for name in ("train", "valid")
+    ]
+    return draw_chart(title="Learning; the epoch that was kept has a star", x="epoch", y="loss", lines=lines)

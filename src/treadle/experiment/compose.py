@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from hydra._internal.defaults_list import DefaultsList
 
 CONFIG_NAME = "config"
+_DIRECTIVE = re.compile(r"@package\b|yaml-language-server:")  # of Hydra, of an editor
 
 
 @dataclass
@@ -58,6 +60,14 @@ class Composed:
     def choices(self) -> dict[str, str | None]:
         """The option of each group that is selected."""
         return self._defaults.overrides.known_choices
+
+    @property
+    def question(self) -> str | None:
+        """What the experiment asks: the first comment of its file that is no directive."""
+        files = [source.path for source in self.sources if source.group == "experiment"]
+        lines = files[-1].read_text(encoding="utf-8").splitlines() if files else []
+        comments = (line.lstrip("# ").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
+        return next((text for text in comments if text and not _DIRECTIVE.match(text)), None)
 
     def locate(self, key: str, *, part: Literal["key", "value"] = "value") -> Place:
         """Where the value of `key` was written; where nothing sets it, the file that everything is composed from."""

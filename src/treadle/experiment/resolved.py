@@ -28,7 +28,8 @@ def resolve(
     Raises:
         ConfigError: with every problem at once.
     """
-    experiment = check(compose(overrides=overrides, root=root, places=places))
+    composed = compose(overrides=overrides, root=root, places=places)
+    experiment = check(composed).model_copy(update={"question": composed.question})
     values = experiment.model_dump(mode="json")
     return experiment, {**values, CODE: fingerprint_stages(values)}
 

@@ -380,6 +380,7 @@ class Experiment(Spec):
     tracker: Tracker  # how the run is recorded
     evaluation: Evaluation  # what the test split is asked
     model_choice: ModelChoice | None = None  # how the model was chosen, where a rule chose it
+    question: str | None = None  # what the experiment asks: the first comment of its file
 
     @property
     def network(self) -> dict[str, Any]:
@@ -388,4 +389,4 @@ class Experiment(Spec):
         return self.model
 
 
-RECORDS = ("model_choice",)  # keys that Treadle writes into resolved.yaml; no configuration may hold them
+RECORDS = ("model_choice", "question")  # keys that Treadle writes into resolved.yaml; no configuration may hold them

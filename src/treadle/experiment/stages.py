@@ -54,6 +54,7 @@ WITHOUT_EFFECT = (
     "name",
     "targets",
     "model_choice",
+    "question",
     "tracker",
     "trainer.accelerator",
     "trainer.devices",

@@ -17,6 +17,7 @@ class Line:
     label: str
     x: Sequence[float]
     y: Sequence[float]
+    marked: float | None = None  # the place on x of a point that stands out: the epoch that was kept
 
 
 def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False) -> str:
@@ -51,7 +52,11 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
                 label=line.label,
                 marker=mark,
                 markersize=3,
+                linestyle="-" if index < len(COLORS) else ":",
             )
+            if line.marked is not None and line.marked in line.x:
+                height = line.y[list(line.x).index(line.marked)]
+                axes.plot([line.marked], [height], color=COLORS[index % len(COLORS)], marker="*", markersize=11)
         if x == "epoch":
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="#cccccc", linewidth=0.4)

@@ -13,7 +13,7 @@ from treadle.experiment.spec import Experiment
 from treadle.schema import METRICS
 
 
-def print_verdict(experiment: Experiment, folder: Path, *, console: Console) -> None:
+def print_summary(experiment: Experiment, folder: Path, *, console: Console) -> None:
     """Print the metrics of `folder/evaluation` and what to type next."""
     results = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     table = Table(title=f"{experiment.name}: test split", title_justify="left")

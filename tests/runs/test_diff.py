@@ -11,7 +11,7 @@ import yaml
 
 from runs import treadle
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BASE = "experiment=california model=mlp"
 STAGES = ["prepare", "featurize", "train", "evaluate"]
 ALL_THE_SAME = {stage: [] for stage in STAGES}

@@ -1,0 +1,1 @@
+"""Finished runs: what they say, side by side, and what differs between any two."""

@@ -1,0 +1,65 @@
+"""Finished runs, read from their folders."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from treadle.experiment import resolved
+from treadle.experiment.changes import list_leaves
+from treadle.experiment.spec import Experiment
+from treadle.experiment.stages import CODE
+from treadle.schema import TreadleError, find_metric
+
+Flat = dict[str, Any]  # dotted key: value
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished run left."""
+
+    folder: Path
+    experiment: Experiment
+    values: Flat  # every leaf of the configuration; lists are leaves
+    metrics: dict[str, float | None]  # of the model, on the test split
+    history: list[dict[str, float]]  # one row an epoch
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def best_epoch(self) -> dict[str, float]:
+        """The row of the history that was kept: the best by the run's own monitor."""
+        monitor = self.experiment.schedule.monitor
+        metric = find_metric(task=self.experiment.data.task, name=monitor)
+        assert metric is not None, "the check has verified schedule.monitor"
+        sign = -1 if metric.higher_is_better else 1
+        present = [row for row in self.history if row[f"valid/{monitor}"] == row[f"valid/{monitor}"]]
+        return min(present, key=lambda row: sign * row[f"valid/{monitor}"], default={})
+
+
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """The finished runs among folders; of a folder that is none itself, those directly below it."""
+    found: list[Path] = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise TreadleError(f"no folder {folder}; `treadle run` makes runs, under runs/")
+        inside = [folder] if (folder / resolved.FILE).is_file() else sorted(p for p in folder.iterdir() if p.is_dir())
+        found += [p for p in inside if (p / "evaluation" / "metrics.json").is_file()]
+    return list(dict.fromkeys(found))
+
+
+def read_run(folder: Path) -> Finished:
+    """Read a run folder; no library of training is needed for it."""
+    experiment, values = resolved.read(folder / resolved.FILE)
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))["model"]
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    leaves = {key: value for key, value in list_leaves(values) if not key.startswith(f"{CODE}.") and key != "name"}
+    return Finished(folder.resolve(), experiment, leaves, metrics, history)
