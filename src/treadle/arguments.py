@@ -120,6 +120,7 @@ def _add_init(init: argparse.ArgumentParser) -> None:
     init.add_argument("--target", required=True, metavar="COLUMN", help="what is to be predicted")
     init.add_argument("--time", metavar="COLUMN", help="the moment of the prediction: the future is tested on")
     init.add_argument("--group", metavar="COLUMN", help="no value of it stands in two splits")
+    init.add_argument("--weight", metavar="COLUMN", help="how much each row counts in training")
     init.add_argument("--task", choices=["binary", "multiclass", "regression"], help="where the target does not tell")
     init.add_argument("--positive", metavar="VALUE", help="of two, the one that counts as true")
     many: dict[str, Any] = {"nargs": "+", "default": [], "metavar": "COLUMN"}

@@ -314,6 +314,7 @@ def _init(options: argparse.Namespace) -> None:
         target=options.target,
         time=options.time,
         group=options.group,
+        weight=options.weight,
         task=options.task,
         positive=options.positive,
         keep=tuple(options.keep),

@@ -423,6 +423,26 @@ def test_a_column_that_names_the_split_is_followed(make, tmp_path):
     assert len(made.splits["test"]) == 40
 
 
+def test_weights_and_rows_without_a_moment_reach_the_examples(make, tmp_path):
+    days = [f"202{index % 4}-0{1 + index % 9}-17" for index in range(messy.ROWS)]
+    days[5], days[9] = "", "?"
+    columns = messy.make_rows() | {"seen": days, "weight": [str(1 + index % 3) for index in range(messy.ROWS)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), time="seen", weight="weight")
+
+    assert made.excluded["undated"] == 2
+    assert made.rows.sort("row")["weight"][:3].to_list() == [1, 2, 3]
+    assert made.left_out["weight_"] == "it says how much a row counts"
+
+
+def test_what_the_user_may_know_better_stands_in_the_readme(make, tmp_path):
+    columns = messy.make_rows() | {"shop": [f"s{index % 20}" for index in range(messy.ROWS)]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    assert "- **Worth knowing**: rows may belong together: 20 different" in (made.folder / "README.md").read_text()
+
+
 # --- refusals ------------------------------------------------------------------------------------------
 
 

@@ -51,6 +51,11 @@ class Profile:
         return self.num_rows - self.num_missing
 
     @property
+    def is_estimated(self) -> bool:
+        """Whether the number of different values is an estimate, within some percent."""
+        return self.num_rows > EXACT
+
+    @property
     def is_readable(self) -> bool:
         """Whether its values are numbers, texts, truth values or moments; lists and spans of time are none of them."""
         return not self.note.startswith(_UNREADABLE)
@@ -243,7 +248,7 @@ def _measure(raw: Rows, columns: dict[str, Column], num_rows: int, readings: dic
             column.model_copy(update={"nullable": num_missing > 0}),
             num_rows,
             num_missing,
-            fact[f"{name}|distinct"] - (num_missing > 0),
+            min(fact[f"{name}|distinct"] - (num_missing > 0), num_rows - num_missing),  # an estimate may be above
             fact.get(f"{name}|low"),
             fact.get(f"{name}|high"),
             fact.get(f"{name}|length") or 0.0,

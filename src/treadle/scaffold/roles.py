@@ -9,9 +9,9 @@ from typing import Literal
 
 import polars as pl
 
-from treadle.scaffold.leaks import STRONG, TITLE, score
+from treadle.scaffold.leaks import SPIKE, score
 from treadle.scaffold.profile import Profile
-from treadle.scaffold.target import Target
+from treadle.scaffold.target import MIN_ROWS, Target
 from treadle.schema import TreadleError
 
 Role = Literal["number", "spiky", "category", "hashed", "moment", "out"]
@@ -19,9 +19,12 @@ Role = Literal["number", "spiky", "category", "hashed", "moment", "out"]
 MAX_WORDS = 1_000  # different values up to which each gets a vector of its own
 TEXT_LENGTH = 30  # characters on average, from which texts are sentences
 MANY_DIFFERENT = 0.5  # share of rows with a value of their own, from which texts are names of the rows
-MANY = 100  # different values, below which nothing is an identifier
-SPIKE = 0.5  # share of one value, from which only fine bins tell the others apart
-_ID = re.compile(r"(?i:(^|[\W_])(id|uuid|guid|code|zip|zipcode|postcode|key))$|(?<=[a-z])(Id|ID|Uuid|Code|Key)$")
+MANY = 100  # different values, up to which only what nearly each row has of its own is an identifier
+NEARLY_ALL = 0.9  # share of rows for that
+_COUNTED = 0.99  # share of rows with a value of their own, from which all have one
+_ESTIMATED = 0.95  # the same, where the number of values is an estimate
+_YEARS = (1000, 2500)
+_ID = re.compile(r"(?i:(^|[\W_])(id|uid|uuid|guid|code|zip|zipcode|postcode|key))$|(?<=[a-z])(Id|ID|Uuid|Code|Key)$")
 
 
 @dataclass(frozen=True)
@@ -90,27 +93,31 @@ def _judge(profile: Profile, values: pl.Series, label: pl.Series, target: Target
     if twin is not None:
         return Choice(profile, "out", f"the same values as {twin!r}")
     found = score(values, label, task=target.task)
-    if found.is_suspect(target.task):
-        return Choice(profile, "out", found.describe(target.task), is_suspect=True)
-    look = f"look: it alone tells much of the target, {TITLE[target.task]} {found.value:.3f}"
-    return _use(profile, values, look if found.value >= STRONG else "")
+    if suspicion := found.find_suspicion(target.task):
+        return Choice(profile, "out", suspicion, is_suspect=True)
+    return _use(profile, values, found.find_look(target.task))
 
 
 def _find_use(profile: Profile, values: pl.Series) -> str | None:
     """Why a column is no feature; None where it can be one."""
-    present, different = profile.num_present, profile.num_distinct
     if not profile.is_readable:
         return f"{profile.note}: neither a number, a text nor a moment"
-    if not present:
+    if not profile.num_present:
         return "it holds no value"
     if constant := _find_constant(profile, values):
         return constant
-    if different <= MANY or not _names_rows(profile, values):
+    return _find_name(profile, values)
+
+
+def _find_name(profile: Profile, values: pl.Series) -> str | None:
+    """Why a column tells one row from another, and no more; None where it tells something of them."""
+    if not (_names_rows(profile) or _counts_rows(profile, values)):
         return None
     if profile.column.dtype == "str" and profile.mean_length >= TEXT_LENGTH:
         return f"free text, {profile.mean_length:.0f} characters on average: no transform here reads sentences"
     kind = "names or free text" if _has_words(values) else "identifier"
-    return f"{kind}: {different:,} different values in {present:,} rows"
+    about = "about " if profile.is_estimated else ""
+    return f"{kind}: {about}{profile.num_distinct:,} different values in {profile.num_present:,} rows"
 
 
 def _has_words(values: pl.Series) -> bool:
@@ -131,16 +138,29 @@ def _find_constant(profile: Profile, values: pl.Series) -> str:
     return ""
 
 
-def _names_rows(profile: Profile, values: pl.Series) -> bool:
-    """Most rows have a text of their own; or a whole number that is called so, or counts them."""
-    share = profile.num_distinct / profile.num_present
-    if profile.column.dtype == "str":
-        return share > MANY_DIFFERENT
-    if profile.column.dtype != "int":
+def _counts_rows(profile: Profile, values: pl.Series) -> bool:
+    """A whole number that is another in each row, in their order: from 0 or 1 on, or with many values."""
+    if profile.column.dtype not in {"int", "float"} or profile.num_missing or not _is_whole(values):
         return False
-    if _ID.search(profile.name):
-        return share > MANY_DIFFERENT
-    return share > 0.99 and values.null_count() == 0 and (values.is_sorted() or values.is_sorted(descending=True))  # noqa: PLR2004 - all, but for an estimate
+    if profile.num_distinct < (_ESTIMATED if profile.is_estimated else _COUNTED) * profile.num_rows:
+        return False
+    if not (values.is_sorted() or values.is_sorted(descending=True)):
+        return False
+    if profile.low in {0, 1} and profile.high - profile.low == profile.num_rows - 1:
+        return profile.num_rows >= MIN_ROWS
+    is_year = _YEARS[0] <= profile.low and profile.high <= _YEARS[1]
+    return profile.column.dtype == "int" and profile.num_distinct > MANY and not is_year
+
+
+def _is_whole(values: pl.Series) -> bool:
+    return values.dtype.is_integer() or bool((values == values.round()).all())
+
+
+def _names_rows(profile: Profile) -> bool:
+    """Most rows have a text of their own, or a whole number that is called an identifier; of few rows nearly all."""
+    is_name = profile.column.dtype == "str" or (profile.column.dtype == "int" and bool(_ID.search(profile.name)))
+    most = MANY_DIFFERENT if profile.num_distinct > MANY else NEARLY_ALL
+    return is_name and profile.num_present >= MIN_ROWS and profile.num_distinct / profile.num_present > most
 
 
 def _use(profile: Profile, values: pl.Series, reason: str) -> Choice:

@@ -35,6 +35,8 @@ def print_summary(made: Scaffolded, console: Console) -> None:
     _print_columns("Left out as leak suspects (--keep COLUMN takes one in)", plan.suspects, console)
     _print_columns("Left out for other reasons", [choice for choice in plan.left_out if not choice.is_suspect], console)
     _print_columns("Worth a look", [choice for choice in features if choice.reason.startswith("look")], console)
+    for note in plan.notes:
+        console.print(f"Note: {note}", highlight=False, markup=False)
     console.print(f"Next: cd {shlex.quote(str(made.folder))} && make demo && make test", highlight=False, markup=False)
 
 

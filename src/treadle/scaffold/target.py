@@ -10,16 +10,18 @@ from typing import Any
 import polars as pl
 
 from treadle.experiment.widen import to_expr
+from treadle.scaffold.counts import RARE, explain_count
 from treadle.scaffold.profile import Profile
 from treadle.schema import Task, TreadleError
 
 MAX_CLASSES = 100
 MAX_INT_CLASSES = 20  # an integer of more values is a quantity
-MIN_CLASS_ROWS = 10
+MIN_CLASS_ROWS = RARE
 MIN_BINARY_ROWS = 4  # of each of two classes, so that no split is without
 MIN_ROWS = 30
 MAX_SIZE = 1e30  # of a number that is predicted: its square still fits into what evaluation computes with
 _POSITIVE = {"yes", "y", "true", "t", "1", "positive", "pos"}
+Exclusion = tuple[str, str, str]  # reason in one word, SQL, comment
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Target:
     label: str  # SQL
     reason: str  # why this task, and this value that counts as true
     balance: str  # of the classes, or the range
-    exclude: tuple[tuple[str, str, str], ...]  # reason in one word, SQL, comment
+    exclude: tuple[Exclusion, ...]
 
     def take(self, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
         """The examples of a sample, and their label."""
@@ -79,7 +81,7 @@ def choose_target(profile: Profile, *, task: Task | None, positive: str | None) 
         raise TreadleError(
             f"--target: {name!r} is a {profile.column.dtype}; a target is a number, or one of a few classes"
         )
-    exclude = []
+    exclude: list[Exclusion] = []
     if profile.num_missing:
         exclude.append(("unanswered", f"{quote(name)} IS NULL", f"{profile.num_missing:,} rows have no answer"))
     chosen, why = (task, "as --task says") if task is not None else _find_task(profile)
@@ -112,6 +114,8 @@ def _find_task(profile: Profile) -> tuple[Task, str]:
         return "regression", "a number with fractions" if not whole else f"a number with {count:,} different values"
     if dtype == "int" and count > MAX_INT_CLASSES:
         return "regression", f"a whole number with {count:,} different values"
+    if whole and (reason := explain_count(profile)):
+        return "regression", f"{reason}; for classes give --task multiclass"
     if whole:
         return "multiclass", f"a whole number with {count} different values; for a quantity give --task regression"
     return "multiclass", f"{count} different values"
@@ -120,7 +124,7 @@ def _find_task(profile: Profile) -> tuple[Task, str]:
 # --- the three tasks ----------------------------------------------------------------------------------
 
 
-def _regress(profile: Profile, why: str, exclude: list[tuple[str, str, str]]) -> Target:
+def _regress(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
     if not _is_number(profile):
         example = profile.values[0][0] if profile.values else profile.note
         raise TreadleError(
@@ -137,7 +141,7 @@ def _regress(profile: Profile, why: str, exclude: list[tuple[str, str, str]]) ->
     return Target(profile.name, "regression", quote(profile.name), why, balance, tuple(exclude))
 
 
-def _tell_true(profile: Profile, positive: str | None, why: str, exclude: list[tuple[str, str, str]]) -> Target:
+def _tell_true(profile: Profile, positive: str | None, why: str, exclude: list[Exclusion]) -> Target:
     if len(profile.values) != 2:  # noqa: PLR2004 - two
         raise TreadleError(f"--task: {profile.name!r} has {profile.num_distinct:,} different values; binary takes two")
     value, reason = _find_positive(profile.values, positive, profile.name)
@@ -169,7 +173,7 @@ def _find_positive(values: Sequence[tuple[Any, int]], positive: str | None, name
     return values[-1][0], "the rarer"
 
 
-def _tell_apart(profile: Profile, why: str, exclude: list[tuple[str, str, str]]) -> Target:
+def _tell_apart(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
     values = [(value, count) for value, count in profile.values if count >= MIN_CLASS_ROWS]
     rare = [(value, count) for value, count in profile.values if count < MIN_CLASS_ROWS]
     if len(values) < 2:  # noqa: PLR2004 - two

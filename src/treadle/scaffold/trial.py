@@ -35,19 +35,28 @@ def try_split(split: dict[str, Any], table: Profiles, target: Target, *, at: str
     Raises:
         TreadleError: no split of this kind can be learned from and judged by.
     """
+    rule, fault = _try_seeds(split, table, target, at)
+    if fault:
+        raise TreadleError(f"{_name_option(split, at)}: {fault}. {_FIXES[split['by']]}")
+    return rule
+
+
+def find_sound(split: dict[str, Any], table: Profiles, target: Target) -> dict[str, Any] | None:
+    """The same, of a split that nobody asked for: None where it cannot be learned from."""
+    rule, fault = _try_seeds(split, table, target, None)
+    return None if fault else rule
+
+
+def _try_seeds(split: dict[str, Any], table: Profiles, target: Target, at: str | None) -> tuple[dict[str, Any], str]:
+    """The rule with the first seed without a fault; else with the fault of the first."""
     faults = []
     for seed in range(SEEDS if split["by"] == "group" else 1):
         rule = {**split, "seed": seed} if "seed" in split else split
         fault = _find_fault(rule, table, target, at)
         if not fault:
-            return rule
+            return rule, ""
         faults.append(fault)
-    raise TreadleError(f"{_name_option(split, at)}: {faults[0]}. {_FIXES[split['by']]}")
-
-
-def is_sound(split: dict[str, Any], table: Profiles, target: Target) -> bool:
-    """Whether every split has rows, and more than one answer."""
-    return not _find_fault(split, table, target, None)
+    return split, faults[0]
 
 
 def _find_fault(rule: dict[str, Any], table: Profiles, target: Target, at: str | None) -> str:

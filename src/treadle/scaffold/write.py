@@ -98,6 +98,7 @@ def _make_environment() -> jinja2.Environment:
         "flow": to_flow,
         "sql": quote,
         "cell": _to_cell,
+        "line": _one_line,
         "toml": json.dumps,
         "first_upper": lambda text: text[:1].upper() + text[1:],
     }
@@ -151,12 +152,12 @@ def _ask(plan: Plan) -> str:
 
 
 def _is_read(name: str, plan: Plan) -> bool:
-    return name in {plan.target.name, plan.predict_at, plan.split.get("column")}
+    return name in {plan.target.name, plan.predict_at, plan.weight, plan.split.get("column")}
 
 
 def _list_columns(plan: Plan) -> list[_Line]:
     """The columns that are read, those that are no features first."""
-    roles = {plan.target.name: "the target", plan.predict_at: "the moment of the prediction"}
+    roles = {plan.target.name: "the target", plan.predict_at: "the moment of the prediction", plan.weight: "the weight"}
     roles.setdefault(plan.split.get("column"), "the split")
     lines = [_describe(plan.target_profile, roles[plan.target.name], is_target=True)]
     for choice in plan.choices:

@@ -1,0 +1,21 @@
+"""A plan from columns, by the same road as `treadle init`: a file, its profile, what is decided."""
+
+import polars as pl
+
+from treadle.scaffold.plan import Request, make_plan
+from treadle.scaffold.profile import profile_table
+from treadle.scaffold.source import find_source
+
+
+def plan(folder, columns, *, target="y", **asked):
+    """What `treadle init` decides of a table in CSV."""
+    file = folder / "rows.csv"
+    pl.DataFrame(columns).write_csv(file)
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
+    return make_plan(profile_table(find_source([str(file)]), missing=(), scratch=scratch), Request(target, **asked))
+
+
+def roles(made):
+    """The role of each column."""
+    return {choice.profile.name: choice.role for choice in made.choices}

@@ -1,0 +1,52 @@
+"""What each column is good for."""
+
+import numpy as np
+import polars as pl
+import pytest
+from plans import plan, roles
+
+from treadle.experiment.spec import Column
+from treadle.scaffold.profile import Profile
+from treadle.scaffold.roles import choose_roles
+from treadle.scaffold.target import Target
+
+GENERATOR = np.random.default_rng(0)
+
+
+def make(num_rows, **columns):
+    """A table with a number, a target that follows from nothing, and the given columns."""
+    x, y = GENERATOR.normal(size=num_rows).round(2), GENERATOR.choice(["a", "b"], num_rows)
+    return {**columns, "x": x, "y": y}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role"),
+    [
+        ("id", range(80), "out"),
+        ("row", range(1, 81), "out"),
+        ("index", [f"{index}.0" for index in range(80)], "out"),
+        ("name", [f"Name {index}" for index in range(80)], "out"),
+        ("code", [f"A{index % 76}" for index in range(80)], "out"),
+        ("member_id", GENERATOR.permutation(80) + 5_000, "out"),
+        ("year", range(1945, 2025), "number"),
+        ("rank", GENERATOR.permutation(80) + 1, "number"),
+        ("city", [f"city {index % 30}" for index in range(80)], "category"),
+        ("price", range(100, 900, 10), "number"),
+    ],
+)
+def test_identifiers_of_a_small_table(tmp_path, name, values, role):
+    assert roles(plan(tmp_path, make(80, **{name: list(values)})))[name.replace("row", "row_")] == role
+
+
+@pytest.mark.parametrize("estimate", [980_000, 1_000_000])
+def test_a_number_of_rows_is_one_though_its_values_are_estimated(estimate):
+    """Above a million rows different values are not counted."""
+    num_rows = 1_200_000
+    estimate = round(estimate * 1.2)
+    column = Profile("number", Column(dtype="int"), num_rows, 0, estimate, low=7, high=1_500_000)
+    target = Target("y", "regression", '"y"', "", "", ())
+    sample = pl.DataFrame({"number": range(7, 20_007), "y": GENERATOR.normal(size=20_000)})
+
+    chosen = choose_roles({"number": column}, sample, target, keep=(), aside={})
+
+    assert chosen["number"].reason.startswith("identifier: about ")
