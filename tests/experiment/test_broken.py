@@ -304,6 +304,14 @@ CASES = {
     "sql-clock": case(edits=[("features/flights", "2013 - plane_year", "EXTRACT(YEAR FROM NOW()) - plane_year")]),
     "sql-query": case(edits=[("features/flights", "2013 - plane_year", "(SELECT 1)")]),
     "sql-two-words": case(edits=[("features/flights", "2013 - plane_year", "plane_year old")]),
+    "sql-too-many-terms": case(edits=[("features/flights", "2013 - plane_year", " + ".join(["plane_year"] * 200))]),
+    "sql-too-long": case(edits=[("features/flights", "2013 - plane_year", "2013 - plane_year" + " " * 20_000 + "- 1")]),
+    "sql-that-pads-by-a-column": case(
+        edits=[("features/flights", "2013 - plane_year", "LENGTH(LPAD(carrier, plane_year))")]
+    ),
+    "sql-that-makes-long-texts": case(
+        edits=[("features/flights", "2013 - plane_year", "LENGTH(REPLACE(carrier, 'A', RPAD(carrier, 100000)))")]
+    ),
     "sql-of-the-label": case("data.examples.label='arr_delay >'"),
     "sql-of-an-exclusion": case("data.examples.exclude.cancelled=dep_time"),
     "sql-of-a-moment": case("data.examples.predict_at=carrier"),

@@ -13,7 +13,15 @@ from typing import Any
 import polars as pl
 
 from treadle.experiment.cells import DTYPES
-from treadle.experiment.expressions import ExpressionError, Fault, list_columns, parse_expression, run, split_aggregate
+from treadle.experiment.expressions import (
+    ExpressionError,
+    Fault,
+    limit_derived,
+    list_columns,
+    parse_expression,
+    run,
+    split_aggregate,
+)
 from treadle.experiment.lineage import Graph, find_leaks, trace_experiment
 from treadle.experiment.problems import NO_HINT, Hint, nearest
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
@@ -244,6 +252,7 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
     for column, text in features.derive.items():
         value = walk.run(text, rows, key=f"features.derive.{column}")
         rows = walk.add(rows, column, value, key=f"features.derive.{column}")
+    _limit_derived(walk, features)
     schema = rows.schema
     for name, block in features.blocks.items():
         for index, column in enumerate(block.columns):
@@ -259,6 +268,15 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
             else:
                 _check_step(walk, schema[column], column, block, key=key)
         _check_order(walk, name, block)
+
+
+def _limit_derived(walk: _Walk, features: Features) -> None:
+    if any(finding.key.startswith("features.derive.") for finding in walk.findings):
+        return  # of these it is said one by one
+    try:
+        limit_derived(features.derive)
+    except ExpressionError as error:
+        walk.find("features.derive", str(error))
 
 
 def _check_step(walk: _Walk, dtype: pl.DataType, column: str, block: Block, *, key: str) -> None:

@@ -6,7 +6,7 @@ sub-query, no randomness and no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,6 +16,7 @@ from polars.exceptions import PanicException, PolarsError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from treadle.experiment.expression_limits import MAX_TOTAL, LimitError, limit_length, limit_tree, measure_text
 from treadle.experiment.problems import NO_HINT, Hint, nearest
 from treadle.experiment.widen import to_expr
 
@@ -82,13 +83,37 @@ def parse_expression(text: str) -> exp.Expr:
         ExpressionError: it is not SQL, or not row-wise.
     """
     try:
+        limit_length(text)
         tree = sqlglot.parse_one(text, dialect=DIALECT)
+        limit_tree(tree)
+        measure_text(tree, cells={})
     except SqlglotError as error:
         raise ExpressionError(_describe_syntax(text, error)) from error
+    except LimitError as error:
+        raise ExpressionError(Fault(str(error))) from error
+    except RecursionError as error:
+        raise ExpressionError(Fault("an expression with parentheses in each other, deeper than can be read")) from error
     fault = next(_find_faults(tree, text), None)
     if fault is not None:
         raise ExpressionError(fault)
     return tree
+
+
+def limit_derived(derive: Mapping[str, str]) -> None:
+    """Refuse derived columns that are row-wise one by one, and too much together.
+
+    Raises:
+        ExpressionError: with the column and the rule.
+    """
+    total = sum(map(len, derive.values()))
+    if total > MAX_TOTAL:
+        raise ExpressionError(Fault(f"derived features have at most {MAX_TOTAL:,} characters in all, found {total:,}"))
+    cells: dict[str, int] = {}
+    for name, text in derive.items():
+        try:
+            cells[name] = measure_text(parse_expression(text), cells=cells)
+        except (LimitError, ExpressionError) as error:
+            raise ExpressionError(Fault(f"{name}: {error}")) from error
 
 
 def list_columns(text: str) -> list[str]:
