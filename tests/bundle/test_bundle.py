@@ -1,6 +1,7 @@
 """A bundle takes whatever rows it is given."""
 
 import math
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -41,7 +42,8 @@ def test_unseen_categories_nulls_and_infinities_get_a_probability(bundle, rows):
         occupation=pl.lit(None, dtype=pl.String),
         age=pl.Series([math.inf, -math.inf, math.nan]),
     )
-    bundle.schema["age"] = "Float64"
+    types = {**bundle.card.columns, "age": "Float64"}
+    bundle = replace(bundle, card=bundle.card.model_copy(update={"columns": types}))
 
     probability = bundle.predict(strange)["probability"]
 

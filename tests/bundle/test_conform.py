@@ -6,6 +6,7 @@ from datetime import date
 import pytest
 
 from treadle.bundle import read_rows
+from treadle.experiment.spec import Examples, Table
 from treadle.schema import TreadleError
 
 RAW = """\
@@ -24,10 +25,15 @@ def messy(bundle):
         "bought": {"dtype": "date", "source": "Kauf am", "format": "%d.%m.%Y"},
         "Ort": {"dtype": "str", "missing": ["Bonn"]},
     }
-    data = {"tables": {"t": {"path": "t.csv", "separator": ";", "columns": columns}}}
-    examples = {"examples": {"table": "t", "known": list(columns)}}
-    schema = {"number": "Int64", "size": "Float64", "bought": "Date", "Ort": "String", "made": "Float64"}
-    return replace(bundle, schema=schema, experiment={"data": {**data, **examples}})
+    table = Table.model_validate({"path": "t.csv", "separator": ";", "columns": columns})
+    examples = Examples(table="t", known=list(columns), label="y")
+    data = bundle.recipe.data.model_copy(update={"tables": {"t": table}, "examples": examples})
+    types = {"number": "Int64", "size": "Float64", "bought": "Date", "Ort": "String", "made": "Float64"}
+    return replace(
+        bundle,
+        card=bundle.card.model_copy(update={"columns": types}),
+        recipe=bundle.recipe.model_copy(update={"data": data}),
+    )
 
 
 def test_a_raw_row_is_read_as_the_tables_files_are(messy):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from runs import find_run, run_quick
-from treadle.bundle import load
+from treadle.bundle import Standard, load
 from treadle.evaluation.baselines import fit_baseline
 from treadle.evaluation.curves import compute_curves, count_confusions, read_curves, write_confusions
 from treadle.evaluation.evaluate import check_parity
@@ -232,7 +232,9 @@ def test_a_difference_between_batch_and_row_is_refused(finished):
 
 
 def test_the_rounding_of_a_wide_target_is_no_difference(finished):
-    bundle = replace(load(finished), target_mean=0.0, target_scale=4000.0)  # as if in dollars
+    bundle = load(finished)
+    dollars = bundle.card.model_copy(update={"target": Standard(mean=0.0, scale=4000.0)})
+    bundle = replace(bundle, card=dollars)
     rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)
     predicted = bundle.predict(rows)
 

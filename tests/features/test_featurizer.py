@@ -79,7 +79,7 @@ def both(featurizer):
 def test_saved_and_loaded_it_gives_the_same_bits(featurizer, tmp_path):
     featurizer.save(tmp_path)
 
-    loaded = Featurizer.load(tmp_path, targets=TARGETS)
+    loaded = Featurizer.load(tmp_path, spec=featurizer.spec, targets=TARGETS)
 
     assert all(torch.equal(a, b) for a, b in zip(loaded(ROWS), featurizer(ROWS), strict=True))
     assert loaded.numeric_names == featurizer.numeric_names
@@ -89,7 +89,7 @@ def test_loading_refuses_targets_outside_the_allow_list(featurizer, tmp_path):
     featurizer.save(tmp_path)
 
     with pytest.raises(TreadleError, match="outside the allowed"):
-        Featurizer.load(tmp_path, targets=["treadle.models."])
+        Featurizer.load(tmp_path, spec=featurizer.spec, targets=["treadle.models."])
 
 
 def test_nulls_infinities_and_unseen_values_have_their_place(featurizer):
@@ -124,6 +124,14 @@ def test_an_unknown_column_is_named_with_its_nearest_spelling():
 def test_missing_values_that_no_step_fills_are_refused():
     with pytest.raises(TreadleError, match=r"features\.blocks\.n\.steps: missing values remain"):
         make(n={"columns": ["a"], "steps": {"scale": SCALE}}).fit(ROWS)
+
+
+def test_a_derived_column_may_read_those_before_it():
+    derive = {"twice": "b * 2", "half": "b / 2.0", "both": "twice + half", "again": "both + twice"}
+
+    derived = make(derive, n={"columns": ["again", "both", "half"], "steps": {}}).derive(ROWS)
+
+    assert derived.rows() == [(4.5, 2.5, 0.5), (9.0, 5.0, 1.0), (13.5, 7.5, 1.5), (18.0, 10.0, 2.0)]
 
 
 def test_a_broken_expression_names_its_key():

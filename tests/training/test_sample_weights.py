@@ -57,7 +57,7 @@ def test_the_validation_loss_is_weighed(project):
     run = find_run(project)
     rows = pl.read_parquet(run / "examples" / "valid.parquet")
     bundle = load(run)
-    missed = ((bundle.predict(rows)["prediction"] - rows["label"]) / bundle.target_scale) ** 2
+    missed = ((bundle.predict(rows)["prediction"] - rows["label"]) / bundle.card.target.scale) ** 2
 
     best = json.loads((run / "model" / "summary.json").read_text())["best_epoch"]
     told = read_history(run / "metrics.csv")[best - 1]["valid/loss"]

@@ -1,8 +1,22 @@
 """The bundle: rows in, predictions out; with features, weights, schema and experiment, in memory and on disk."""
 
 from treadle.bundle.bundle import CHUNK, Bundle
+from treadle.bundle.card import Card, Recipe, Standard
 from treadle.bundle.network import TARGETS, build_network, to_prediction
 from treadle.bundle.rows import read_rows, write_rows
 from treadle.bundle.store import load, save
 
-__all__ = ["CHUNK", "TARGETS", "Bundle", "build_network", "load", "read_rows", "save", "to_prediction", "write_rows"]
+__all__ = [
+    "CHUNK",
+    "TARGETS",
+    "Bundle",
+    "Card",
+    "Recipe",
+    "Standard",
+    "build_network",
+    "load",
+    "read_rows",
+    "save",
+    "to_prediction",
+    "write_rows",
+]

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 
+from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns
 from treadle.bundle.network import to_prediction
 from treadle.experiment.spec import Column, Table
@@ -28,14 +28,20 @@ CHUNK = 16_384  # rows that go through the model at once; the same everywhere, s
 class Bundle:
     """A trained model with everything that it needs to judge a row."""
 
-    task: Task
-    classes: list[str]  # of a multiclass task, in the order of the outputs
-    schema: dict[str, str]  # column: Polars type, as the stage `prepare` gives them
+    card: Card
+    recipe: Recipe
     featurizer: Featurizer
     network: nn.Module
-    target_mean: float  # regression: the network predicts (target - mean) / scale
-    target_scale: float
-    experiment: dict[str, Any]  # the slices of the configuration that made it
+
+    @property
+    def task(self) -> Task:
+        """What kind of answer is given."""
+        return self.card.task
+
+    @property
+    def classes(self) -> list[str]:
+        """Of a multiclass task, in the order of the outputs; else none."""
+        return self.card.classes
 
     def predict(self, rows: Rows) -> pl.DataFrame:
         """Judge rows: a frame, one row as a mapping, or a list of such rows.
@@ -56,17 +62,17 @@ class Bundle:
         """The rows as a frame with the columns and the types of the training examples."""
         return conform_rows(rows, self._columns)
 
-    @cached_property
+    @property
     def table(self) -> Table:
         """The table of the examples, as it was declared."""
-        data = self.experiment["data"]
-        return Table.model_validate(data["tables"][data["examples"]["table"]])
+        data = self.recipe.data
+        return data.tables[data.examples.table]
 
     @cached_property
     def _columns(self) -> dict[str, Column]:
-        known = set(self.experiment["data"]["examples"]["known"])
+        known = set(self.recipe.data.examples.known)
         declared = {name: column for name, column in self.table.columns.items() if name in known}
-        return list_columns(self.schema, declared)
+        return list_columns(self.card.columns, declared)
 
     @torch.no_grad()
     def _predict_tensor(self, frame: pl.DataFrame) -> Tensor:
@@ -81,7 +87,8 @@ class Bundle:
     def read_output(self, output: Tensor) -> Tensor:
         """From what the network gives to predictions in the target's own units: `[B]`, or `[B, K]`."""
         prediction = to_prediction(output, task=self.task)
-        return prediction * self.target_scale + self.target_mean if self.task == "regression" else prediction
+        target = self.card.target
+        return prediction * target.scale + target.mean if self.task == "regression" else prediction
 
     def _name_outputs(self, outputs: Tensor) -> list[pl.Series]:
         values = outputs.numpy()

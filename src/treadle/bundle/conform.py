@@ -32,15 +32,15 @@ def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
     return pl.DataFrame([*([rows[ROW]] if ROW in rows.columns else []), *wanted])
 
 
-def list_columns(schema: Mapping[str, str], declared: Mapping[str, Column]) -> dict[str, Column]:
+def list_columns(types: Mapping[str, str], declared: Mapping[str, Column]) -> dict[str, Column]:
     """How values are read: as the table says, or by the type alone where a column was made or looked up.
 
     Args:
-        schema: the Polars type of each column, as the stage `prepare` gives it.
+        types: the Polars type of each column, as the stage `prepare` gives it.
         declared: the columns of the table that an example knows.
     """
     words = {str(dtype): word for word, dtype in DTYPES.items()}
-    made = {name: Column.model_validate({"dtype": words[dtype]}) for name, dtype in schema.items()}
+    made = {name: Column.model_validate({"dtype": words[dtype]}) for name, dtype in types.items()}
     same = {name for name, column in declared.items() if name in made and column.dtype == made[name].dtype}
     return {name: declared[name] if name in same else column for name, column in made.items()}
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from treadle.experiment.build import build
 from treadle.schema import Task, TreadleError
 
-TARGETS = ("treadle.models.", "treadle.features.")  # what a bundle may build, unless its reader allows more
+# What a bundle may build, unless its reader allows more: classes alone, no function that reads or writes.
+TARGETS = ("treadle.models.", "treadle.features.transforms.", "treadle.features.categories.")
 
 
 def build_network(

@@ -1,39 +1,45 @@
-"""The bundle on disk: features, weights, schema and the experiment that made them, in one folder."""
+"""The bundle on disk: features, weights, and the experiment that made them, in one folder.
+
+A bundle may come from somebody else. Its files are data: each is listed with its digest, read within limits, and
+held against the others before a row is predicted. What it builds are classes that its reader allows.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-import yaml
+from polars.exceptions import PanicException
 
 from treadle.bundle.bundle import Bundle
+from treadle.bundle.card import Card, Recipe, read_card, read_recipe
+from treadle.bundle.limits import limit_building
 from treadle.bundle.network import TARGETS, build_network
+from treadle.experiment.build import BuildError
+from treadle.experiment.cells import DTYPES
+from treadle.experiment.targets import find_targets, judge_target
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
+from treadle.json_files import write_json
+from treadle.printable import escape
 from treadle.schema import TreadleError
+from treadle.tensor_files import read_tensors, require_same, write_tensors
 
-_CARD, _NETWORK, _EXPERIMENT = "bundle.json", "network.pt", "experiment.yaml"
+_CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"
+MAX_TOLD = 800  # characters of an error
+_LISTED = (STATE_FILE, WEIGHTS_FILE, _NETWORK, _RECIPE)
 
 
 def save(bundle: Bundle, folder: Path) -> None:
     """Write the bundle; the card lists each file with its digest."""
     folder.mkdir(parents=True, exist_ok=True)
     bundle.featurizer.save(folder)
-    torch.save(bundle.network.state_dict(), folder / _NETWORK)
-    (folder / _EXPERIMENT).write_text(yaml.safe_dump(bundle.experiment, sort_keys=False, allow_unicode=True))
-    card = {
-        "task": bundle.task,
-        "classes": bundle.classes,
-        "schema": bundle.schema,
-        "num_numeric": len(bundle.featurizer.numeric_names),
-        "cardinalities": bundle.featurizer.cardinalities,
-        "target": {"mean": bundle.target_mean, "scale": bundle.target_scale},
-        "files": {name: _digest(folder / name) for name in (STATE_FILE, WEIGHTS_FILE, _NETWORK, _EXPERIMENT)},
-    }
-    (folder / _CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_tensors(bundle.network.state_dict(), folder / _NETWORK)
+    write_json(bundle.recipe.model_dump(mode="json"), folder / _RECIPE)
+    card = bundle.card.model_copy(update={"files": {name: _digest(folder / name) for name in _LISTED}})
+    write_json(card.model_dump(mode="json"), folder / _CARD)
 
 
 def load(path: str | Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
@@ -45,31 +51,100 @@ def load(path: str | Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
             cannot allow itself anything.
 
     Raises:
-        TreadleError: there is no bundle, a file is damaged or leads out of its folder, or a target is not allowed.
+        TreadleError: there is no bundle, a file is damaged or does not fit the others, or a target is not allowed.
     """
     folder = _find_folder(Path(path))
-    card = json.loads((folder / _CARD).read_text(encoding="utf-8"))
-    _verify_files(folder, card["files"])
-    experiment = yaml.safe_load((folder / _EXPERIMENT).read_text(encoding="utf-8"))
-    featurizer = Featurizer.load(folder, targets=targets)
-    network = build_network(
-        experiment["model"],
-        targets=targets,
-        num_numeric=card["num_numeric"],
-        cardinalities=card["cardinalities"],
-        num_classes=len(card["classes"]),
-    )
-    network.load_state_dict(torch.load(folder / _NETWORK, weights_only=True))
-    return Bundle(
-        task=card["task"],
-        classes=card["classes"],
-        schema=card["schema"],
-        featurizer=featurizer,
-        network=network.eval(),
-        target_mean=card["target"]["mean"],
-        target_scale=card["target"]["scale"],
-        experiment=experiment,
-    )
+    with _in_one_line():
+        card = read_card(folder / _CARD)
+        _verify_files(folder, card.files)
+        recipe = read_recipe(folder / _RECIPE)
+        with _naming(folder / _RECIPE):
+            _check_types(card, recipe)
+            _check_targets(recipe, targets=targets)
+            featurizer = Featurizer.load(folder, spec=recipe.features, targets=targets)
+        bundle = Bundle(card, recipe, featurizer, _load_network(folder, card, recipe, featurizer, targets=targets))
+        _try_out(bundle, folder)
+    return bundle
+
+
+def _load_network(
+    folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer, *, targets: Sequence[str]
+) -> torch.nn.Module:
+    file = folder / _NETWORK
+    weights = read_tensors(file)
+    with _naming(folder / _RECIPE), limit_building(weights):
+        network = build_network(
+            recipe.model,
+            targets=targets,
+            num_numeric=len(featurizer.numeric_names),
+            cardinalities=featurizer.cardinalities,
+            num_classes=len(card.classes),
+        )
+    require_same(weights, network.state_dict(), file=file)
+    _require_numbers(weights, parameters={name for name, _ in network.named_parameters()}, file=file)
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def _require_numbers(weights: Mapping[str, torch.Tensor], *, parameters: set[str], file: Path) -> None:
+    """Only a buffer may be infinite, such as a mask."""
+    for name, tensor in weights.items():
+        if tensor.isnan().any() or (name in parameters and tensor.isinf().any()):
+            raise TreadleError(f"{file}: {name!r} holds what is no finite number")
+
+
+def _check_types(card: Card, recipe: Recipe) -> None:
+    """A column of the examples has the type that its table declares."""
+    examples = recipe.data.examples
+    declared = recipe.data.tables[examples.table].columns
+    for name in declared.keys() & card.columns.keys() & set(examples.known):
+        dtype = declared[name].dtype
+        if str(DTYPES[dtype]) != card.columns[name]:
+            key = f"data.tables.{examples.table}.columns.{name}.dtype"
+            raise TreadleError(f"{key} is {dtype}, and {_CARD} tells {card.columns[name]}")
+
+
+def _check_targets(recipe: Recipe, *, targets: Sequence[str]) -> None:
+    """Every class that is built, with its arguments, against the signature in its source."""
+    built = {"features": recipe.features.model_dump(), "model": recipe.model}
+    for key, node in find_targets(built, ""):
+        for _, problem in judge_target(key, node, targets):
+            raise TreadleError(f"{problem.key}: {problem.rule}")
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """What fails when it is built is told with the file that asks for it, unless another one is named already."""
+    try:
+        yield
+    except BuildError as error:
+        reason = f"{type(error.error).__name__}: {error.error}"
+        raise TreadleError(f"{file}: {error.key}: {error.path!r} failed when it was built: {reason}") from error
+    except TreadleError as error:
+        told = str(error)
+        raise TreadleError(told if str(file.parent) in told else f"{file}: {told}") from error
+
+
+@contextmanager
+def _in_one_line() -> Iterator[None]:
+    """Names and values are somebody else's: whatever they hold, an error is a line that prints."""
+    try:
+        yield
+    except TreadleError as error:
+        text = str(error)
+        raise TreadleError(escape(text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}…")) from error
+
+
+def _try_out(bundle: Bundle, folder: Path) -> None:
+    """One row of nulls shows whether the parts fit together.
+
+    Raises:
+        TreadleError: they do not.
+    """
+    try:
+        bundle.predict(dict.fromkeys(bundle.card.columns))
+    except (Exception, PanicException) as error:
+        raise TreadleError(f"{folder}: the parts of the bundle do not fit together: {error}") from error
 
 
 def _find_folder(path: Path) -> Path:
@@ -80,18 +155,19 @@ def _find_folder(path: Path) -> Path:
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
-    expected = {STATE_FILE, WEIGHTS_FILE, _NETWORK, _EXPERIMENT}
-    if set(files) != expected:
-        raise TreadleError(f"{folder / _CARD}: must list the files {sorted(expected)}, found {sorted(files)}")
-    for name in (_CARD, *files):
-        file = folder / name
-        if not file.resolve().is_relative_to(folder.resolve()):
-            raise TreadleError(f"{file} leads out of its bundle, to {file.resolve()}; a bundle's files are its own")
-        if not file.is_file():
-            raise TreadleError(f"{file} is missing from the bundle")
-        if name in files and _digest(file) != files[name]:
-            raise TreadleError(f"{file} is damaged: its digest is not the one in {_CARD}")
+    """The content counts, not the place: DVC may keep a file elsewhere, behind a link."""
+    if set(files) != set(_LISTED):
+        raise TreadleError(f"{folder / _CARD}: must list the files {sorted(_LISTED)}, found {sorted(files)}")
+    for name in sorted(entry.name for entry in folder.iterdir()):
+        if name not in (_CARD, *_LISTED):
+            raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle holds its own files, and no other")
+    for name, digest in files.items():
+        if not (folder / name).is_file():
+            raise TreadleError(f"{folder / name} is missing from the bundle, or is no plain file")
+        if _digest(folder / name) != digest:
+            raise TreadleError(f"{folder / name} is damaged: its digest is not the one in {_CARD}")
 
 
 def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

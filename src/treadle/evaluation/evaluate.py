@@ -116,7 +116,7 @@ def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *,
     largest = 0.0
     for position, row in zip(positions, chosen.iter_rows(named=True), strict=True):
         alone = read_predictions(bundle.predict(row), bundle)[0]
-        unit = batch[position].abs().clamp(min=max(1.0, bundle.target_scale))
+        unit = batch[position].abs().clamp(min=max(1.0, bundle.card.target.scale))
         difference = (alone - batch[position]).abs() / unit
         largest = max(largest, float(difference.max()))
     if largest > PARITY:
@@ -128,7 +128,7 @@ def _predict_baselines(experiment: Experiment, bundle: Bundle, test: pl.LazyFram
     """Trained and judged on rows that lie in memory."""
     if not experiment.evaluation.baselines:
         return {}
-    featurizer = Featurizer.load(folder / "features", targets=experiment.targets)
+    featurizer = Featurizer.load(folder / "features", spec=experiment.features, targets=experiment.targets)
     rows = load_rows(folder / "features" / "train")
     inputs = featurizer(test.collect())
     predictions: dict[str, Tensor] = {}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from treadle.features.fitted import COPIED_CELLS, Encoder, split_rows
-from treadle.schema import Count
+from treadle.schema import Count, TreadleError
 from treadle.threads import map_ahead
 
 
@@ -54,8 +54,20 @@ class Vocabulary(Encoder):
         return {"words": self.words}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take words as `get_state` gave them."""
-        self.words = {column: list(words) for column, words in state["words"].items()}
+        """Take words as `get_state` gave them.
+
+        Raises:
+            TreadleError: they are not a list of different texts for each column.
+        """
+        words = state.get("words")
+        if set(state) != {"words"} or not isinstance(words, dict) or list(words) != self.columns:
+            raise TreadleError(f"words must be listed for {self.columns}, and nothing else")
+        for column, listed in words.items():
+            if not isinstance(listed, list) or not all(isinstance(word, str) for word in listed):
+                raise TreadleError(f"the words of {column!r} must be texts")
+            if len(set(listed)) < len(listed):
+                raise TreadleError(f"the words of {column!r} hold one twice")
+        self.words = words
 
 
 class Hashing(Encoder):

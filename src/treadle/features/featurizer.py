@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import polars as pl
+import pydantic
 import torch
 from polars.exceptions import PolarsError
 from torch import Tensor, nn
 
-from treadle.experiment.build import build
+from treadle.experiment.build import BuildError, build
+from treadle.experiment.expressions import ExpressionError, limit_derived, list_columns
+from treadle.experiment.invalid import describe_first
 from treadle.experiment.problems import nearest
-from treadle.experiment.spec import Block, Features
+from treadle.experiment.spec import Block, Features, Spec
 from treadle.experiment.widen import to_expr
 from treadle.features.fitted import COPIED_CELLS, Chain, Encoder, Transform, overwrite, split_rows, stack_rows
+from treadle.json_files import read_json, write_json
 from treadle.schema import TreadleError
+from treadle.tensor_files import read_tensors, write_tensors
 from treadle.threads import map_ahead
 
 STATE_FILE = "featurizer.json"
@@ -43,6 +48,7 @@ class Featurizer(nn.Module):
         super().__init__()
         self.spec = spec
         self.targets = list(targets)
+        self._levels = _plan(spec.derive)
         self.encoders: dict[str, Encoder] = {}
         self.chains = nn.ModuleDict()
 
@@ -162,11 +168,8 @@ class Featurizer(nn.Module):
     def derive(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The columns that the blocks take, derived ones included."""
         lazy = frame.lazy()
-        for name, text in self.spec.derive.items():
-            try:
-                lazy = lazy.with_columns(to_expr(text).alias(name))
-            except PolarsError as error:
-                raise TreadleError(f"features.derive.{name}: {text!r} is not an SQL expression: {error}") from error
+        for level in self._levels:
+            lazy = lazy.with_columns(_read_expression(name, self.spec.derive[name]) for name in level)
         try:
             present = lazy.collect_schema().names()
             for key, column in self._list_columns():
@@ -210,32 +213,101 @@ class Featurizer(nn.Module):
     def save(self, folder: Path) -> None:
         """Write what was learned: plain values to JSON, tensors beside it."""
         state = {
-            "spec": self.spec.model_dump(),
             "encoders": {name: encoder.get_state() for name, encoder in self.encoders.items()},
             "columns": {
                 name: {step: m.columns for step, m in c.steps.items()} for name, c in self._list_chains().items()
             },
         }
-        (folder / STATE_FILE).write_text(json.dumps(state, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        torch.save(self.state_dict(), folder / WEIGHTS_FILE)
+        write_json(state, folder / STATE_FILE)
+        write_tensors(self.state_dict(), folder / WEIGHTS_FILE)
 
     @classmethod
-    def load(cls, folder: Path, *, targets: Sequence[str]) -> Featurizer:
-        """Read what `save` wrote; targets outside the allow-list are refused."""
-        state: Mapping[str, Any] = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-        featurizer = cls(Features.model_validate(state["spec"]), targets=targets)
-        for name, block in featurizer.spec.blocks.items():
-            if name in state["encoders"]:
-                encoder, _ = featurizer._build_block(name, block)
-                assert encoder is not None
-                encoder.set_state(state["encoders"][name])
-                featurizer.encoders[name] = encoder
-            else:
-                steps = state["columns"][name].items()
-                chain = {step: featurizer._build_step(name, step, columns=columns) for step, columns in steps}
-                featurizer.chains[name] = Chain(chain)
-        featurizer.load_state_dict(torch.load(folder / WEIGHTS_FILE, weights_only=True))
+    def load(cls, folder: Path, *, spec: Features, targets: Sequence[str]) -> Featurizer:
+        """Read what `save` wrote, for the same specification.
+
+        Raises:
+            TreadleError: a file holds what no training could have learned, or a target is outside the allow-list.
+        """
+        try:
+            limit_derived(spec.derive)
+        except ExpressionError as error:
+            raise TreadleError(f"features.derive: {error}") from error
+        featurizer = cls(spec, targets=targets)
+        with _naming(folder / STATE_FILE):
+            state = _State.model_validate(read_json(folder / STATE_FILE))
+            if {*state.encoders, *state.columns} != set(spec.blocks) or set(state.encoders) & set(state.columns):
+                raise TreadleError(f"must tell the state of the blocks {sorted(spec.blocks)}, each once")
+            for name, block in spec.blocks.items():
+                featurizer._restore_block(name, block, state)
+        tensors = read_tensors(folder / WEIGHTS_FILE)
+        with _naming(folder / WEIGHTS_FILE):
+            if set(tensors) != set(featurizer.state_dict()):
+                raise TreadleError(f"must hold {sorted(featurizer.state_dict())}, found {sorted(tensors)}")
+            featurizer.load_state_dict(tensors)
+            for name, chain in featurizer._list_chains().items():
+                _check_chain(chain, spec.blocks[name].columns, key=f"features.blocks.{name}.steps")
         return featurizer
+
+    def _restore_block(self, name: str, block: Block, state: _State) -> None:
+        encoder, steps = self._build_block(name, block)
+        if encoder is not None:
+            if name not in state.encoders:
+                raise TreadleError(f"encoders.{name}: the state of {next(iter(block.steps))!r} is missing")
+            encoder.set_state(state.encoders[name])
+            self.encoders[name] = encoder
+            return
+        columns = state.columns.get(name)
+        if columns is None or list(columns) != steps:
+            raise TreadleError(f"columns.{name}: must tell the columns of the steps {steps}")
+        self.chains[name] = Chain({step: self._build_step(name, step, columns=columns[step]) for step in steps})
+
+
+class _State(Spec):
+    """What `featurizer.json` holds."""
+
+    encoders: dict[str, dict[str, Any]]  # of each block of ids: what its encoder knows
+    columns: dict[str, dict[str, list[str]]]  # of each other block: what goes into its steps
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """A mistake is told with the file that holds it."""
+    try:
+        yield
+    except BuildError:
+        raise
+    except pydantic.ValidationError as error:
+        raise TreadleError(f"{file}: {describe_first(error)}") from error
+    except ValueError as error:
+        told = str(error)
+        raise TreadleError(told if str(file) in told else f"{file}: {told}") from error
+
+
+def _check_chain(chain: Chain, columns: Sequence[str], *, key: str) -> None:
+    """Each step takes what the one before gives, and has learned for as many columns."""
+    for name, step in chain.steps.items():
+        if step.columns != list(columns):
+            raise TreadleError(f"{key}.{name}: its columns are not those that come in")
+        try:
+            step.check_state()
+            columns = step.outputs
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise TreadleError(f"{key}.{name}: {error}") from error
+
+
+def _plan(derive: Mapping[str, str]) -> list[list[str]]:
+    """Derived columns by what they need: none of a level reads another, so that the engine takes each level at once."""
+    levels: dict[str, int] = {}
+    for name, text in derive.items():
+        levels[name] = 1 + max((levels.get(column, -1) for column in list_columns(text)), default=-1)
+    return [[name for name in derive if levels[name] == level] for level in range(max(levels.values(), default=-1) + 1)]
+
+
+def _read_expression(name: str, text: str) -> pl.Expr:
+    try:
+        return to_expr(text).alias(name)
+    except PolarsError as error:
+        raise TreadleError(f"features.derive.{name}: {text!r} is not an SQL expression: {error}") from error
 
 
 def _join(numeric: list[Tensor], ids: list[Tensor], num_rows: int) -> Inputs:

@@ -45,6 +45,16 @@ class Transform(nn.Module):
         for name, value in state.items():
             setattr(self, name, value.clone())  # a view of the rows would change with them
 
+    def check_state(self) -> None:
+        """Hold learned tensors, which a file gave, against what `fit` could have learned.
+
+        Raises:
+            TreadleError: it could not.
+        """
+        for name, value in self.named_buffers(recurse=False):
+            if value.is_floating_point() and value.isnan().any():
+                raise TreadleError(f"{name} holds NaN")
+
     def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
         # The sizes of buffers come from the data, so they are taken from the saved state.
         for name in dict(self.named_buffers(recurse=False)):
@@ -115,7 +125,40 @@ class Encoder:
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take what `get_state` gave."""
+        """Take what `get_state` gave.
+
+        Raises:
+            TreadleError: the state is none of its own; here: it holds anything.
+        """
+        if state:
+            raise TreadleError(f"{type(self).__name__} learns nothing, found {sorted(state)}")
+
+
+def require_numbers(name: str, found: Tensor, *, shape: Sequence[int]) -> None:
+    """A learned tensor holds finite numbers, in this shape.
+
+    Raises:
+        TreadleError: it does not.
+    """
+    if list(found.shape) != list(shape) or not found.is_floating_point():
+        kind = str(found.dtype).removeprefix("torch.")
+        raise TreadleError(f"{name} must hold {list(shape)} floats, found {list(found.shape)} of {kind}")
+    if not found.isfinite().all():
+        raise TreadleError(f"{name} holds what is no finite number")
+
+
+def require_positions(name: str, found: Tensor, *, below: int) -> None:
+    """A learned tensor holds ascending positions of columns.
+
+    Raises:
+        TreadleError: it does not.
+    """
+    if found.dtype != torch.int64 or found.dim() != 1 or (found.diff() < 0).any():
+        raise TreadleError(f"{name} must hold ascending positions")
+    if len(found) and not 0 <= int(found[0]) <= int(found[-1]) < below:
+        raise TreadleError(
+            f"{name} must hold positions from 0 to {below - 1}, found {int(found[0])} to {int(found[-1])}"
+        )
 
 
 def split_rows(num_rows: int, *, num_columns: int, cells: int = CELLS) -> Iterator[slice]:

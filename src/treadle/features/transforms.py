@@ -11,8 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from treadle.features.fitted import Transform, split_rows
-from treadle.schema import Count, Positive
+from treadle.features.fitted import Transform, require_numbers, require_positions, split_rows
+from treadle.schema import Count, Positive, TreadleError
 from treadle.threads import map_ahead
 
 
@@ -58,6 +58,13 @@ class Impute(Transform):
         gaps = values.isnan().any(dim=0).nonzero()[:, 0] if self.indicator else self.gaps
         self.learn(center=center.nan_to_num(0.0), gaps=gaps)
 
+    def check_state(self) -> None:
+        """A number for each column, and each gap once."""
+        require_numbers("center", self.center, shape=[len(self.columns)])
+        require_positions("gaps", self.gaps, below=len(self.columns))
+        if len(self.gaps.unique()) < len(self.gaps) or (len(self.gaps) and not self.indicator):
+            raise TreadleError("gaps must be told once each, and only with `indicator`")
+
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, n + g]`."""
         missing = values.isnan()
@@ -89,6 +96,13 @@ class Standardize(Transform):
         deviation = (torch.stack(squares).sum(dim=0) / count).sqrt()
         constant = deviation <= 1e-9 * mean.abs().clamp(min=1e-3)
         self.learn(mean=mean.float(), scale=torch.where(constant, 1.0, deviation).float())
+
+    def check_state(self) -> None:
+        """A mean and a positive scale for each column."""
+        for name, value in (("mean", self.mean), ("scale", self.scale)):
+            require_numbers(name, value, shape=[len(self.columns)])
+        if (self.scale <= 0).any():
+            raise TreadleError("scale must be positive")
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, n]`; NaN stays NaN."""
@@ -134,6 +148,18 @@ class Quantile(Transform):
             ranks[index] = middles[-1]
             ranks[index, : len(distinct)] = middles
         self.learn(knots=knots, ranks=ranks)
+
+    def check_state(self) -> None:
+        """Ascending knots, then infinity; ranks from 0 to 1 that do not fall."""
+        shape = [len(self.columns), self.num_quantiles]
+        finite = self.knots.isfinite()
+        require_numbers("knots", self.knots.masked_fill(self.knots == torch.inf, 0.0), shape=shape)
+        require_numbers("ranks", self.ranks, shape=shape)
+        ascending = (self.knots[:, 1:] > self.knots[:, :-1]) | ~finite[:, 1:]
+        if not (ascending & (finite[:, :-1] | ~finite[:, 1:])).all() or not finite[:, 0].all():
+            raise TreadleError("knots must ascend, with infinity behind them")
+        if (self.ranks.diff(dim=1) < 0).any() or (self.ranks < 0).any() or (self.ranks > 1).any():
+            raise TreadleError("ranks must ascend from 0 to 1")
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, n]`; NaN stays NaN."""
@@ -188,6 +214,14 @@ class PiecewiseLinear(Transform):
             widths.append(bounds.diff())
             origin.append(torch.full((len(bounds) - 1,), index))
         self.learn(edges=torch.cat(edges), widths=torch.cat(widths), origin=torch.cat(origin))
+
+    def check_state(self) -> None:
+        """An edge, a positive width and a column for each bin."""
+        require_positions("origin", self.origin, below=len(self.columns))
+        for name, value in (("edges", self.edges), ("widths", self.widths)):
+            require_numbers(name, value, shape=[len(self.origin)])
+        if (self.widths <= 0).any():
+            raise TreadleError("widths must be positive")
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, m]`; NaN stays NaN."""

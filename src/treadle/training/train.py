@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
 from torch import nn
 
-from treadle.bundle import Bundle, build_network, save
+from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, save
 from treadle.experiment.build import build
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
@@ -72,26 +72,17 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     )
     if isinstance(network, FitsInputs):
         network.fit_inputs(draw_numbers(rows["train"]))
-    featurizer = Featurizer.load(features, targets=experiment.targets)
+    featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     augment = _build_augmentation(experiment, featurizer)
     best = _fit(network, rows, experiment, (mean, scale), augment, folder=folder, signature=signature, log=log)
     network.load_state_dict(best)
-    bundle = Bundle(
+    card = Card(
         task=experiment.data.task,
         classes=inputs["classes"],
-        schema=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
-        featurizer=featurizer,
-        network=network.eval(),
-        target_mean=mean,
-        target_scale=scale,
-        experiment=_slice(experiment),
+        columns=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
+        target=Standard(mean=mean, scale=scale),
     )
-    save(bundle, folder / "bundle")
-
-
-def _slice(experiment: Experiment) -> dict[str, object]:
-    values = experiment.model_dump()
-    return {key: values[key] for key in ("seed", "data", "features", "model", "schedule", "loss", "augmentation")}
+    save(Bundle(card, Recipe.take(experiment), featurizer, network.eval()), folder / "bundle")
 
 
 def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augment | None:

@@ -1,0 +1,114 @@
+"""What a bundle says of itself: a card of what training learned, and the experiment that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+
+import pydantic
+from pydantic import AfterValidator, Field
+
+from treadle.experiment.cells import DTYPES
+from treadle.experiment.invalid import describe_first
+from treadle.experiment.problems import show
+from treadle.experiment.spec import Data, Experiment, Features, Loss, Schedule, Spec, Target
+from treadle.json_files import read_json
+from treadle.schema import Task, TreadleError
+
+FORMAT = 1  # of the files; a bundle of another one is made anew
+_WORDS = {str(dtype): word for word, dtype in DTYPES.items()}
+
+
+def _check_dtype(text: str) -> str:
+    if text not in _WORDS:
+        raise ValueError(f"must be one of {', '.join(_WORDS)}")
+    return text
+
+
+Dtype = Annotated[str, AfterValidator(_check_dtype)]  # as Polars writes it, of those that examples have
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # SHA-256
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Standard(Spec):
+    """How a regression's target was standardised: the network predicts (target - mean) / scale."""
+
+    mean: Finite  # 0 for other tasks
+    scale: Annotated[Finite, Field(gt=0)]  # 1 for other tasks
+
+
+class Card(Spec):
+    """What is needed to read rows and outputs, besides features and weights. A new fact of a bundle is a key here."""
+
+    format: int = Field(default=FORMAT, ge=FORMAT, le=FORMAT)  # of the bundle's files
+    task: Task  # what kind of answer is given
+    classes: list[str]  # of a multiclass task, in the order of the outputs; else none
+    columns: dict[str, Dtype]  # of the examples, as the stage `prepare` gives them
+    target: Standard  # the unit of the outputs
+    files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
+
+    @pydantic.model_validator(mode="after")
+    def _fit_task(self) -> Self:
+        if (self.task == "multiclass") != bool(self.classes):
+            raise ValueError(f"classes are listed for a multiclass task, and for no other; found {self.task}")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("a class is listed twice")
+        if self.task != "regression" and (self.target.mean, self.target.scale) != (0, 1):
+            raise ValueError("only the target of a regression has a mean and a scale")
+        return self
+
+
+class Recipe(Spec):
+    """The slices of the experiment that made a bundle."""
+
+    seed: int
+    data: Data
+    features: Features
+    model: Target
+    schedule: Schedule
+    loss: Loss
+    augmentation: Target
+
+    @classmethod
+    def take(cls, experiment: Experiment) -> Self:
+        """From a whole experiment, whose model is chosen."""
+        values = experiment.model_dump()
+        return cls.model_validate({name: values[name] for name in cls.model_fields})
+
+    @pydantic.model_validator(mode="after")
+    def _find_table(self) -> Self:
+        if self.data.examples.table not in self.data.tables:
+            raise ValueError(f"data.examples.table: no table {self.data.examples.table!r}")
+        return self
+
+
+Model = TypeVar("Model", bound=Spec)
+
+
+def read_card(file: Path) -> Card:
+    """The card of a bundle.
+
+    Raises:
+        TreadleError: it is none, or of another format.
+    """
+    values = read_json(file)
+    found = values.get("format") if isinstance(values, dict) else None
+    if isinstance(found, int | None) and found != FORMAT:
+        raise TreadleError(f"{file}: format {FORMAT} is read, found {show(found)}; train the model anew")
+    return _validate(Card, values, file)
+
+
+def read_recipe(file: Path) -> Recipe:
+    """The experiment of a bundle.
+
+    Raises:
+        TreadleError: it is none.
+    """
+    return _validate(Recipe, read_json(file), file)
+
+
+def _validate(model: type[Model], values: Any, file: Path) -> Model:
+    try:
+        return model.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise TreadleError(f"{file}: {describe_first(error)}") from error
