@@ -5,11 +5,19 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from treadle.data.past import look_back_asof, look_back_window
+from treadle.data import past
 from treadle.experiment.spec import AsOf, History
 from treadle.schema import PREDICT_AT, ROW, TreadleError
 
 WINDOW = timedelta(hours=3)
+
+
+def look_back_asof(asked, asof, table, *, own=()):
+    return past.look_back_asof(asked, asof, table.lazy(), own=own, key="k")
+
+
+def look_back_window(asked, history, table, *, own=()):
+    return past.look_back_window(asked, history, table.lazy(), own=own, key="k")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +51,7 @@ def test_history_counts_only_flights_that_had_arrived(flights, asked, key):
         },
     )
 
-    found = look_back_window(asked.lazy(), history, flights.lazy(), key="k").collect()
+    found = look_back_window(asked, history, flights)
 
     for row, result in zip(asked.to_dicts(), found.to_dicts(), strict=True):
         seen = seen_at(flights, row, key, WINDOW)["arr_delay"]
@@ -62,7 +70,7 @@ def test_as_of_takes_the_last_arrival_known_by_then(flights, asked):
         columns={"before": "arr_delay", "when": "known_at"},
     )
 
-    found = look_back_asof(asked.lazy(), asof, flights.lazy(), key="k").collect()
+    found = look_back_asof(asked, asof, flights)
 
     compared = 0
     for row, result in zip(asked.to_dicts(), found.to_dicts(), strict=True):
@@ -82,7 +90,7 @@ def test_as_of_weather_is_the_last_observation(flights_tables, asked):
     weather = flights_tables["weather"].collect()
     asof = AsOf(table="weather", by={"origin": "origin"}, within="6h", columns={"temp": "temp", "seen": "time_hour"})
 
-    found = look_back_asof(asked.lazy(), asof, weather.lazy(), key="k").collect()
+    found = look_back_asof(asked, asof, weather)
 
     for row, result in zip(asked.to_dicts(), found.to_dicts(), strict=True):
         seen = weather.filter(
@@ -116,7 +124,7 @@ def test_a_row_without_key_sees_nothing():
     asked = asked.with_columns(pl.col(PREDICT_AT).str.to_datetime(time_unit="us"))
     history = History(table="t", by={"key": "key"}, window="3h", columns={"n": "COUNT(*)", "mean": "AVG(value)"})
 
-    found = look_back_window(asked.lazy(), history, table.lazy(), key="k").collect()
+    found = look_back_window(asked, history, table)
 
     assert found.to_dicts() == [{"n": 0.0, "mean": None}, {"n": 1.0, "mean": 1.0}]
 
@@ -125,4 +133,4 @@ def test_what_is_no_aggregate_is_refused(flights, asked):
     history = History(table="flights", by={"origin": "origin"}, window="3h", columns={"x": "MAX(arr_delay)"})
 
     with pytest.raises(TreadleError, match=r"k\.columns\.x: 'MAX\(arr_delay\)' is not an aggregate"):
-        look_back_window(asked.lazy(), history, flights.lazy(), key="k")
+        look_back_window(asked, history, flights)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
+from treadle.data.own_rows import OwnRows
 from treadle.data.past import look_back_asof, look_back_window
 from treadle.data.split import assign_splits
 from treadle.data.sql import collect, collect_columns, collect_names, parse
 from treadle.data.tables import Lookup, load_tables
+from treadle.experiment.lineage import list_label_joins
 from treadle.experiment.spec import Data
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split, TreadleError
+from treadle.threads import map_ahead
 
 _ROLES = (ROW, PREDICT_AT, LABEL, WEIGHT)
 
@@ -93,7 +97,7 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     tables = {name: table.rows for name, table in loaded.items()}
     table = _add_roles(tables[spec.table].with_row_index(ROW), data)
     rows, excluded = _exclude(table, data)
-    rows = _look_back(rows, tables, data)
+    rows = _look_back(rows, tables, data, root=root, scratch=scratch)
     splits = assign_splits(rows, data.split)
     excluded["between the splits"] = splits.null_count()
     parts: dict[Split, pl.DataFrame] = {split: rows.filter(splits == split) for split in SPLITS}
@@ -102,21 +106,27 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     return Examples(table, loaded[spec.table].lookups, parts, known, past, excluded)
 
 
-def _look_back(rows: pl.DataFrame, tables: dict[str, pl.LazyFrame], data: Data) -> pl.DataFrame:
+def _look_back(
+    rows: pl.DataFrame, tables: dict[str, pl.LazyFrame], data: Data, *, root: Path, scratch: Path
+) -> pl.DataFrame:
     """Add the columns of the past; rows come back in the order of PREDICT_AT."""
     spec = data.examples
     if spec.predict_at is None:
         return rows
     rows = rows.sort(PREDICT_AT, maintain_order=True)
-    parts = [
-        look_back_asof(rows.lazy(), asof, tables[asof.table], key=f"data.examples.asof.{name}")
+    own = OwnRows(rows, tables, data, root=root, scratch=scratch)
+
+    key = "data.examples"
+    looks = [
+        partial(look_back_asof, rows, asof, tables[asof.table], own=own.find(asof.table), key=f"{key}.asof.{name}")
         for name, asof in spec.asof.items()
     ] + [
-        look_back_window(rows.lazy(), history, tables[history.table], key=f"data.examples.history.{name}")
-        for name, history in spec.history.items()
+        partial(look_back_window, rows, look, tables[look.table], own=own.find(look.table), key=f"{key}.history.{name}")
+        for name, look in spec.history.items()
     ]
+    parts = list(map_ahead(lambda look: look(), looks))
     rows = rows.drop(_past_columns(data), strict=False)  # a key of theirs may have the same name
-    return pl.concat([rows, *collect(*parts, key="data.examples")], how="horizontal")
+    return pl.concat([rows, *parts], how="horizontal")
 
 
 def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
@@ -179,9 +189,10 @@ def _check_weights(frame: pl.DataFrame) -> None:
 
 
 def _deciding_columns(data: Data) -> list[str]:
-    """Columns of the table that decide about rows: keys of what is looked up in the past, and the split's."""
+    """Columns of the table that decide about rows: keys of the past and of the label's joins, and the split's."""
     keys = [column for asof in data.examples.asof.values() for column in asof.by]
     keys += [column for history in data.examples.history.values() for column in history.by]
+    keys += [column for join in list_label_joins(data) for column in join.by]
     split = getattr(data.split, "column", None)
     return keys if split is None else [*keys, split]
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import filecmp
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 # Inside the wheel; a checkout, which may be installed editable, has it at its root.
@@ -20,3 +23,21 @@ def list_files(path: str, *, root: Path) -> list[Path]:
     if Path(path).is_absolute():
         root, path = Path(Path(path).anchor), str(Path(path).relative_to(Path(path).anchor))
     return sorted(file for file in root.glob(path) if file.is_file())
+
+
+def match_files(ours: Iterable[Path], theirs: Iterable[Path]) -> dict[Path, Path]:
+    """For each of our files the one of theirs with the same content: itself, a link to it, or a copy."""
+    by_identity, by_size = {}, defaultdict(list)
+    for file in theirs:
+        stat = file.stat()
+        by_identity[stat.st_dev, stat.st_ino] = file
+        by_size[stat.st_size].append(file)
+    matches = {}
+    for file in ours:
+        stat = file.stat()
+        same = by_identity.get((stat.st_dev, stat.st_ino))
+        copies = (other for other in by_size[stat.st_size] if filecmp.cmp(file, other, shallow=False))
+        match = same or next(copies, None)
+        if match is not None:
+            matches[file] = match
+    return matches

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from treadle.experiment.expressions import ExpressionError, list_columns, split_aggregate
 from treadle.experiment.problems import Hint, find_nearest
-from treadle.experiment.spec import Block, Data, Experiment, Features, Table
+from treadle.experiment.spec import Block, Data, Experiment, Features, Join, Table
 from treadle.schema import LABEL, PREDICT_AT, WEIGHT, TreadleError
 
 
@@ -191,6 +191,20 @@ def find_nodes(graph: Graph, word: str) -> list[str]:
         among = [*graph.nodes, *(name.partition(".")[2] for name in graph.features)]
         raise TreadleError(f"nothing is called {word!r} here. {Hint(find_nearest(word, among), tuple(graph.features))}")
     return found
+
+
+def list_label_joins(data: Data) -> list[Join]:
+    """The joins of the examples' table that the label is computed from."""
+    table = data.tables[data.examples.table]
+    read = set(list_columns(data.examples.label))
+    for name, text in reversed(table.derive.items()):
+        read |= set(list_columns(text)) if name in read else set()
+    joins = []
+    for join in reversed(table.joins.values()):
+        if read & join.columns.keys():
+            joins.append(join)
+            read |= join.by.keys()
+    return joins
 
 
 # --- leaks --------------------------------------------------------------------------------------------

@@ -1,0 +1,86 @@
+"""The rows that an example is made of: its own row, and those that its label is looked up in. It may know none of them.
+
+A row is told by its position in its table; another table that reads the same file has the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import accumulate, pairwise
+from pathlib import Path
+
+import polars as pl
+
+from treadle.data.sources import open_sources
+from treadle.data.sql import count_rows
+from treadle.experiment.files import list_files, match_files
+from treadle.experiment.lineage import list_label_joins
+from treadle.experiment.spec import Data, Join
+from treadle.schema import ROW, TreadleError
+
+
+class OwnRows:
+    """Finds the rows, in any table, that examples may not know.
+
+    Args:
+        rows: the examples, with ROW and the keys by which their label is looked up.
+        tables: the rows of each table.
+        data: what is declared.
+        root: the project; paths of tables are relative to it.
+        scratch: a folder for copies of text files.
+    """
+
+    def __init__(
+        self, rows: pl.DataFrame, tables: Mapping[str, pl.LazyFrame], data: Data, *, root: Path, scratch: Path
+    ) -> None:
+        self._tables, self._data, self._root, self._scratch = tables, data, root, scratch
+        looked_up = [(join.table, _look_up(rows, join, tables[join.table])) for join in list_label_joins(data)]
+        self._own = [(data.examples.table, rows[ROW]), *looked_up]
+
+    def find(self, table: str) -> list[pl.Series]:
+        """Positions in a table, each series with one (or null) an example.
+
+        Raises:
+            TreadleError: the table shares a file with the examples', and reads other rows from it.
+        """
+        found = [self._translate(positions, here, table) for here, positions in self._own]
+        return [positions for positions in found if positions is not None]
+
+    def _translate(self, positions: pl.Series, here: str, there: str) -> pl.Series | None:
+        """The same rows in the other table; None where the two share no file."""
+        if here == there:
+            return positions
+        files = self._list_files(here)
+        twins = match_files(files, self._list_files(there))
+        if not twins:
+            return None
+        ours, theirs = self._measure(here), self._measure(there)
+        parts = []
+        for file in files:
+            twin = twins.get(file)
+            rows = range(len(ours[file])) if twin is None else theirs[twin]
+            if len(rows) != len(ours[file]):
+                rule = f"reads {len(rows):,} rows from {file.name}, and {here!r} {len(ours[file]):,}"
+                fix = f"read the file in both tables alike, so that an example's own row can be told in {there!r}"
+                raise TreadleError(f"data.tables.{there}: {rule}; {fix}")
+            part = pl.int_range(rows.start, rows.stop, eager=True)
+            parts.append(part.clear(len(part)) if twin is None else part)
+        return pl.concat(parts).gather(positions)
+
+    def _list_files(self, table: str) -> list[Path]:
+        return list_files(self._data.tables[table].path, root=self._root)
+
+    def _measure(self, table: str) -> dict[Path, range]:
+        """The rows of each of the table's files."""
+        spec = self._data.tables[table]
+        sources = open_sources(spec, key=f"data.tables.{table}", root=self._root, scratch=self._scratch)
+        ends = list(accumulate(count_rows(source.rows) for source in sources))
+        return {source.file: range(*bounds) for source, bounds in zip(sources, pairwise([0, *ends]), strict=True)}
+
+
+def _look_up(rows: pl.DataFrame, join: Join, other: pl.LazyFrame) -> pl.Series:
+    """The position in the other table of the row that each example is joined with."""
+    keys = other.select(join.by.values()).with_row_index("__position")
+    asked = rows.lazy().select(join.by)
+    found = asked.join(keys, left_on=list(join.by), right_on=list(join.by.values()), how="left", maintain_order="left")
+    return found.select("__position").collect().to_series()

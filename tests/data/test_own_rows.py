@@ -1,0 +1,130 @@
+"""An example never knows the rows that it is made of; what it knows of others, held against a search by hand."""
+
+import math
+from datetime import datetime, timedelta
+from random import Random
+from shutil import copyfile
+
+import polars as pl
+import pytest
+
+from treadle.data.prepare import build_examples
+from treadle.experiment.spec import Data
+from treadle.schema import ROW, SPLITS, TreadleError
+
+NOW = datetime(2026, 1, 1)  # noqa: DTZ001
+START = datetime(2024, 2, 28, 20)  # noqa: DTZ001 - before a leap day
+SPAN = timedelta(hours=6)
+ODD = [None, math.nan, math.inf, -math.inf, 1e300, 1e-300, 0.0]
+COLUMNS = {
+    "k": {"dtype": "str", "nullable": True},
+    "j": {"dtype": "int", "nullable": True},
+    "at": {"dtype": "datetime"},
+    "seen": {"dtype": "datetime", "nullable": True},
+    "v": {"dtype": "float", "nullable": True, "late": True},
+    "y": {"dtype": "float", "late": True},
+}
+LOOK = {"by": {"k": "k", "j": "j"}}
+ASKED = {"mean": "AVG(v)", "total": "SUM(v)", "values": "COUNT(v)", "rows": "COUNT(*)", "label_mean": "AVG(y)"}
+
+
+def draw(seed, count):
+    """Rows of few keys and few moments: some known when asked, some before, later or never, some twice in the file."""
+    random = Random(seed)
+
+    def moment():
+        return START + timedelta(minutes=30 * random.randrange(192))
+
+    rows = []
+    for _ in range(count):
+        at = moment()
+        seen = random.choice([at, at, moment(), at - timedelta(hours=1), None])
+        key = {"k": random.choice(["x", "y", "", None]), "j": random.choice([0, 1, None])}
+        value = random.choice(ODD) if random.random() < 0.2 else random.gauss(0, 1)
+        rows.append({**key, "at": at, "seen": seen, "v": value, "y": random.gauss(0, 1)})
+    return rows + [dict(row) for row in random.sample(rows, 3)]
+
+
+def write(rows, path):
+    path.parent.mkdir(exist_ok=True)
+    pl.DataFrame(rows, schema_overrides={"j": pl.Int64}, infer_schema_length=None).write_parquet(path)
+
+
+def declare(*, looked_at, path="data/a.parquet", other="data/a.parquet"):
+    table = {"columns": COLUMNS, "known_at": "seen"}
+    return {
+        "task": "regression",
+        "tables": {"a": {"path": path, **table}, "b": {"path": other, **table}},
+        "examples": {
+            "table": "a",
+            "predict_at": "at",
+            "known": [],
+            "label": "y",
+            "asof": {"newest": {"table": looked_at, "within": "6h", "columns": {"newest": "y"}, **LOOK}},
+            "history": {"window": {"table": looked_at, "window": "6h", "columns": ASKED, **LOOK}},
+        },
+        "split": {"by": "random", "valid": 0.2, "test": 0.2, "seed": 0},
+    }
+
+
+def build(data, folder):
+    examples = build_examples(Data.model_validate(data), root=folder, now=NOW, scratch=folder)
+    return pl.concat(map(examples.take, SPLITS)).sort(ROW).to_dicts()
+
+
+def search(example, others):
+    """The columns of the past, by looking at each row; `others` are without the example's own."""
+    key = (example["k"], example["j"])
+    same = [row for row in others if row["k"] and row["j"] is not None and (row["k"], row["j"]) == key]
+    same = [row for row in same if row["seen"] is not None and row["seen"] <= example["at"]]
+    window = [row for row in same if row["seen"] > example["at"] - SPAN]
+    values = [row["v"] for row in window if row["v"] is not None and math.isfinite(row["v"])]
+    recent = [row for row in same if row["seen"] >= example["at"] - SPAN]
+    last = max((row["seen"] for row in recent), default=None)
+    return {
+        "mean": math.fsum(values) / len(values) if values else None,
+        "total": math.fsum(values),
+        "values": len(values),
+        "rows": len(window),
+        "label_mean": math.fsum(row["y"] for row in window) / len(window) if window else None,
+        "largest": max(map(abs, values), default=0.0),
+        "newest": next((row["y"] for row in reversed(recent) if row["seen"] == last), None),
+    }
+
+
+def require_equal(found, wanted):
+    """Each of the wanted values, but for digits that its largest value costs a sum that cancels."""
+    scale = 1e-14 * max(1.0, wanted.pop("largest"))
+    for name, value in wanted.items():
+        assert found[name] == (value if value is None else pytest.approx(value, rel=1e-9, abs=scale)), name
+
+
+@pytest.mark.parametrize(
+    ("looked_at", "path", "other"),
+    [
+        ("a", "data/a.parquet", "data/a.parquet"),
+        ("b", "data/a.parquet", "data/../data/a.parquet"),
+        ("b", "data/a.parquet", "data/*.parquet"),
+        ("b", "data/*.parquet", "data/a.parquet"),
+        ("b", "data/a.parquet", "data/copy.parquet"),
+    ],
+    ids=["its own table", "a table of the same file", "a table of more files", "a table of fewer", "a copy"],
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_the_own_row_counts_in_no_window_and_no_lookup(tmp_path, seed, looked_at, path, other):
+    """`0.parquet` comes before the file that both tables read."""
+    files = {"data/0.parquet": draw(seed, 40), "data/a.parquet": draw(seed + 9, 200)}
+    for name, rows in files.items():
+        write(rows, tmp_path / name)
+    if "copy" in other:
+        copyfile(tmp_path / path, tmp_path / other)
+    every = [row for rows in files.values() for row in rows]
+    rows = every if "*" in path else files[path]
+    past = every if "*" in other else files["data/a.parquet"]
+
+    found = build(declare(looked_at=looked_at, path=path, other=other), tmp_path)
+
+    assert len(found) == len(rows)
+    for example in found:
+        row = rows[example[ROW]]
+        require_equal(example, search(row, [other for other in past if other is not row]))
