@@ -30,7 +30,7 @@ ASKED = {"mean": "AVG(v)", "total": "SUM(v)", "values": "COUNT(v)", "rows": "COU
 
 def draw(seed, count):
     """Rows of few keys and few moments: some known when asked, some before, later or never, some twice in the file."""
-    random = Random(seed)
+    random = Random(seed)  # noqa: S311 - rows, no secrets
 
     def moment():
         return START + timedelta(minutes=30 * random.randrange(192))
@@ -128,3 +128,58 @@ def test_the_own_row_counts_in_no_window_and_no_lookup(tmp_path, seed, looked_at
     for example in found:
         row = rows[example[ROW]]
         require_equal(example, search(row, [other for other in past if other is not row]))
+
+
+def test_the_row_that_tells_the_label_is_left_out_too(tmp_path):
+    """Two visits of one patient share an outcome, which is known with the first of them."""
+    at = [START + timedelta(hours=hour) for hour in range(4)]
+    visits = {"patient": ["p", "p", "q", "r"], "at": at}
+    outcomes = {"patient": ["q", "r", "p"], "ward": ["w"] * 3, "told": [at[0], at[1], at[0]], "died": [0, 1, 1]}
+    (tmp_path / "data").mkdir()
+    pl.DataFrame({**visits, "ward": ["w"] * 4}).write_parquet(tmp_path / "data" / "visits.parquet")
+    pl.DataFrame(outcomes).write_parquet(tmp_path / "data" / "outcomes.parquet")
+    text = {"dtype": "str"}
+    look = {"table": "outcomes", "by": {"ward": "ward"}}
+    data = {
+        "task": "binary",
+        "tables": {
+            "visits": {
+                "path": "data/visits.parquet",
+                "columns": {"patient": text, "ward": text, "at": {"dtype": "datetime"}},
+                "joins": {"end": {"table": "outcomes", "by": {"patient": "patient"}, "columns": {"died": "died"}}},
+                "derive": {"bad_end": "died = 1"},
+            },
+            "outcomes": {
+                "path": "data/outcomes.parquet",
+                "columns": {"patient": text, "ward": text, "told": {"dtype": "datetime"}, "died": {"dtype": "int"}},
+                "known_at": "told",
+            },
+        },
+        "examples": {
+            "table": "visits",
+            "predict_at": "at",
+            "known": [],
+            "label": "bad_end",
+            "asof": {"last": {**look, "within": "1d", "columns": {"last": "patient"}}},
+            "history": {"past": {**look, "window": "1d", "columns": {"others": "COUNT(*)", "deaths": "SUM(died)"}}},
+        },
+        "split": {"by": "random", "valid": 0.25, "test": 0.25, "seed": 0},
+    }
+
+    found = build(data, tmp_path)
+
+    assert [row["others"] for row in found] == [1, 2, 2, 2]
+    assert [row["deaths"] for row in found] == [0, 1, 2, 1]
+    assert [row["last"] for row in found] == ["q", "r", "r", "p"]
+
+
+def test_a_shared_file_that_is_read_in_two_ways_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text(
+        'k,j,at,seen,v,y\n"x,0,2024-01-01,2024-01-01,1,1\nx",0,2024-01-02,2024-01-02,1,1\n'
+    )
+    data = declare(looked_at="b", path="data/a.csv", other="data/a.csv")
+    data["tables"]["a"]["quote"] = ""
+
+    with pytest.raises(TreadleError, match=r"data\.tables\.b: reads 1 rows from a\.csv, and 'a' 2; read the file"):
+        build(data, tmp_path)

@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from runs import treadle
-from treadle.experiment.lineage import find_leaks, find_nodes, trace_experiment
+from treadle.experiment.leaks import find_leaks
+from treadle.experiment.lineage import find_nodes, trace_experiment
 from treadle.experiment.lineage_views import draw_mermaid, draw_svg, list_ends, list_sources, print_tree
 from treadle.experiment.resolved import resolve
 from treadle.schema import TreadleError
@@ -45,13 +46,14 @@ def test_what_comes_from_the_past_is_marked(graph):
     ]
 
 
-def test_the_label_is_late_and_no_feature_reaches_it(graph):
+def test_the_label_is_late_and_no_feature_reaches_it(graph, root):
+    experiment, _ = resolve(overrides=[], root=root)
     late = {name for name, node in graph.nodes.items() if node.late}
 
     assert graph.reach(["examples.label"], past=False) & late == {"flights.arr_delay"}
     assert not graph.reach(graph.features, past=False) & late
     assert graph.reach(graph.features, past=True) & late
-    assert list(find_leaks(graph)) == []
+    assert list(find_leaks(graph, experiment.data, same={})) == []
 
 
 def test_a_feature_is_found_by_its_column_or_with_its_block(graph):

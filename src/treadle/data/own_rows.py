@@ -80,7 +80,7 @@ class OwnRows:
 
 def _look_up(rows: pl.DataFrame, join: Join, other: pl.LazyFrame) -> pl.Series:
     """The position in the other table of the row that each example is joined with."""
-    keys = other.select(join.by.values()).with_row_index("__position")
-    asked = rows.lazy().select(join.by)
+    keys = other.select(list(join.by.values())).with_row_index("__position")
+    asked = rows.lazy().select(list(join.by))
     found = asked.join(keys, left_on=list(join.by), right_on=list(join.by.values()), how="left", maintain_order="left")
     return found.select("__position").collect().to_series()

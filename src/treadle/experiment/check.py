@@ -39,7 +39,6 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]]
     (check_split, ("data.tables", "data.examples", "data.split")),
     (check_trainer, ("trainer",)),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
-    (check_leaks, ("data.tables", "data.examples", "features")),
 )
 
 
@@ -54,6 +53,8 @@ def check(composed: Composed) -> Experiment:
     problems += _without(shape, problems)
     problems += _without(check_targets(composed), problems)
     findings = [f for judge, needs in _CHECKS if sound.issuperset(needs) for f in judge(experiment)]
+    if sound.issuperset(("data.tables", "data.examples", "features")):
+        findings += check_leaks(experiment, root=composed.root)
     if "data.tables" in sound:
         findings += check_files(experiment, root=composed.root)
     model = experiment.model if sound.issuperset(("model", "targets")) else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -22,7 +23,8 @@ from treadle.experiment.expressions import (
     run,
     split_aggregate,
 )
-from treadle.experiment.lineage import Graph, find_leaks, trace_experiment
+from treadle.experiment.leaks import find_leaks, find_same_tables
+from treadle.experiment.lineage import Graph, trace_experiment
 from treadle.experiment.problems import NO_HINT, Hint, nearest
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
 from treadle.schema import LABEL
@@ -321,12 +323,12 @@ def _say(dtype: pl.DataType) -> str:
 # --- lineage ------------------------------------------------------------------------------------------
 
 
-def check_leaks(experiment: Experiment) -> list[Finding]:
+def check_leaks(experiment: Experiment, *, root: Path) -> list[Finding]:
     """Features that could know the answer, each with the way on which it would."""
-    fix = "leave it out, or look back by `asof` or `history`, which take only what was known by then"
+    data = experiment.data
+    leaks = find_leaks(trace_experiment(experiment), data, same=find_same_tables(data, root=root))
     return [
-        Finding(leak.key, f"{leak.path[0].name!r} reaches what is known only later: {leak}", fix)
-        for leak in find_leaks(trace_experiment(experiment))
+        Finding(leak.key, f"{leak.path[0].name!r} reaches what is known only later: {leak}", leak.fix) for leak in leaks
     ]
 
 

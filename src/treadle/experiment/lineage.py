@@ -1,4 +1,4 @@
-"""Lineage: what every feature is computed from, back to the columns of the files; the proof that none knows the answer.
+"""Lineage: what every feature is computed from, back to the columns of the files.
 
 A path reaches an example's own row through columns, joins and derived columns. A step into the past (`asof`, `history`)
 takes rows that were known when the prediction is made, so that a path may go through it.
@@ -6,7 +6,7 @@ takes rows that were known when the prediction is made, so that a path may go th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from treadle.experiment.expressions import ExpressionError, list_columns, split_aggregate
@@ -77,18 +77,6 @@ class Graph:
         return []
 
 
-@dataclass(frozen=True)
-class Leak:
-    """A way from a feature (or the moment of the prediction) to what is known only later."""
-
-    key: str
-    path: list[Node]
-    why: str
-
-    def __str__(self) -> str:
-        return " <- ".join(node.name for node in self.path) + f" ({self.why})"
-
-
 # --- the graph ----------------------------------------------------------------------------------------
 
 
@@ -153,7 +141,8 @@ def _add_examples(graph: Graph, data: Data) -> dict[str, str]:
         for name, look in found.items():
             keys = [Edge(f"{table}.{column}") for column in look.by] + [Edge(f"examples.{PREDICT_AT}")]
             for column, text in look.columns.items():
-                past = tuple(Edge(f"{look.table}.{c}", past=True) for c in _list_past_columns(text))
+                read = dict.fromkeys([*_list_past_columns(text), *look.by.values()])
+                past = tuple(Edge(f"{look.table}.{c}", past=True) for c in read)
                 key = f"data.examples.{kind}.{name}.columns.{column}"
                 within = getattr(look, "within", None) or getattr(look, "window", "")
                 how = f"{text}, of {look.table} by {', '.join(look.by)}, known in the {within} before"
@@ -195,7 +184,9 @@ def find_nodes(graph: Graph, word: str) -> list[str]:
 
 def list_label_joins(data: Data) -> list[Join]:
     """The joins of the examples' table that the label is computed from."""
-    table = data.tables[data.examples.table]
+    table = data.tables.get(data.examples.table)
+    if table is None:
+        return []
     read = set(list_columns(data.examples.label))
     for name, text in reversed(table.derive.items()):
         read |= set(list_columns(text)) if name in read else set()
@@ -205,30 +196,3 @@ def list_label_joins(data: Data) -> list[Join]:
             joins.append(join)
             read |= join.by.keys()
     return joins
-
-
-# --- leaks --------------------------------------------------------------------------------------------
-
-
-def find_leaks(graph: Graph) -> Iterator[Leak]:
-    """Every feature that could know the answer, with the way on which it would."""
-    answers = _list_answers(graph)
-
-    def is_late(node: Node) -> bool:
-        return bool(node.late) or node.name in answers or node.name == f"examples.{LABEL}"
-
-    moment = f"examples.{PREDICT_AT}"
-    for name in (moment, *graph.features):
-        without = moment if name != moment else ""  # the moment is judged once, by itself
-        path = graph.find_path(name, ends=is_late, without=without) if name in graph.nodes else []
-        if path:
-            why = path[-1].late or "the label is computed from it"
-            yield Leak(path[0].key, path, why)
-
-
-def _list_answers(graph: Graph) -> set[str]:
-    """The columns that the label is computed from; where some of them are declared late, those alone."""
-    label = f"examples.{LABEL}"
-    sources = {name for name in graph.reach([label], past=False) if name != label and not graph.nodes[name].reads}
-    declared = {name for name in sources if graph.nodes[name].late}
-    return declared or sources
