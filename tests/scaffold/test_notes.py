@@ -22,7 +22,7 @@ def test_a_feature_that_is_called_a_weight_is_told(tmp_path, name):
     assert f"begin anew with --weight {name!r}" in note
 
 
-@pytest.mark.parametrize("name", ["height", "weighted_by", "weight_of_x_kg"])
+@pytest.mark.parametrize("name", ["height", "weighted_by", "weight_of_x_kg", "curb_weight", "BirthWeight"])
 def test_others_are_not(tmp_path, name):
     assert not plan(tmp_path, {name: WEIGHT, "x": X, "y": X + WEIGHT}).notes
 

@@ -13,14 +13,15 @@ import polars as pl
 
 from treadle.scaffold.profile import Profile
 from treadle.scaffold.target import Target
-from treadle.schema import Task
 
 MIN_GROUPS = 5  # of a column that is suggested
 MIN_TAKEN = 10  # of one that is taken unasked: three splits hold some each
 MIN_UNNAMED = 20  # of one whose name does not tell what it is
 SAME = 0.9  # agreement from which the answers of a group are one
 _MIN_SIZE = 2.0  # rows of a group, on average
-_MARKS = {"id", "uid", "uuid", "guid", "key"}  # of a name that stands for something
+_MARKS = {"id", "uid", "uuid", "guid"}  # last in a name of something
+_NUMBERS = {"no", "nr", "num", "number", "name", "code", "key", "index"}  # after what is numbered or named
+_AMOUNTS = {"n", "nb", "num", "number", "count", "total"}  # before what is counted
 # Of what there are many, each with rows of its own.
 _ENTITIES = {
     "account",
@@ -114,7 +115,7 @@ def find_entities(
     rows, label = target.take(sample)
     found = []
     for profile in _list_candidates(columns, aside={*aside, target.name}):
-        entity = Entity(profile, measure_agreement(rows[profile.name], label, task=target.task))
+        entity = Entity(profile, measure_agreement(rows[profile.name], label))
         is_named = names_entity(profile.name)
         is_told = entity.is_decisive and profile.num_distinct >= max(MIN_UNNAMED, 3 * _count_answers(label, target))
         if is_named or is_told:
@@ -136,28 +137,24 @@ def _list_candidates(columns: Mapping[str, Profile], *, aside: Collection[str]) 
 
 
 def names_entity(name: str) -> bool:
-    """Whether a name is one of something that has several rows: `patient_id`, `UserID`, `store`."""
+    """Whether a name is one of something that has several rows: `patient_id`, `UserID`, `store`; not `store_size`."""
     words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
-    return any(word in _ENTITIES or word.removesuffix("s") in _ENTITIES or word in _MARKS for word in words)
+    if not words or words[0] in _AMOUNTS:
+        return False
+    is_numbered = words[-1] in _NUMBERS and len(words) > 1
+    return words[-1] in _MARKS or words[-1 - is_numbered] in _ENTITIES
 
 
-def measure_agreement(groups: pl.Series, label: pl.Series, *, task: Task) -> float:
-    """How much more two rows of a group agree than two of any groups: 0 not at all, 1 always; below 0 less.
+def measure_agreement(groups: pl.Series, label: pl.Series) -> float:
+    """How much more often two rows of a group have the same answer than any two: 0 as often, 1 always; below 0 less.
 
-    Of classes Scott's pi over all pairs of rows, of numbers the intraclass correlation; 0 where no group has two rows.
+    It is Scott's pi over all pairs of rows; 0 where no group has two rows.
     """
-    value = label.cast(pl.Float64) if task == "regression" else label.cast(pl.String)
-    rows = pl.DataFrame({"group": groups, "value": value})
-    pairs = pl.col("len") * (pl.col("len") - 1)
-    sizes = rows.group_by("group").len()
-    num_pairs = sizes.select(pairs.sum()).item()
+    rows = pl.DataFrame({"group": groups, "value": label.cast(pl.String)})
+    pairs = (pl.col("len") * (pl.col("len") - 1)).sum()
+    num_pairs = rows.group_by("group").len().select(pairs).item()
     if not num_pairs:
         return 0.0
-    if task == "regression":
-        spread = rows.group_by("group").agg(pl.col("value").var().alias("var"), pl.len()).filter(pl.col("len") > 1)
-        within = spread.select((pl.col("var") * pl.col("len")).sum() / pl.col("len").sum()).item()
-        overall = rows["value"].var()
-        return 1 - within / overall if isinstance(overall, float) and overall > 0 else 0.0
-    same = rows.group_by("group", "value").len().select(pairs.sum()).item() / num_pairs
+    same = rows.group_by("group", "value").len().select(pairs).item() / num_pairs
     by_chance = float((rows["value"].value_counts()["count"] / len(rows)).pow(2).sum())
     return (same - by_chance) / (1 - by_chance) if by_chance < 1 else 0.0

@@ -95,18 +95,25 @@ def _is_fine(values: pl.Series) -> bool:
 def score_column(values: pl.Series, target: pl.Series, *, task: Task) -> Strength:
     """The AUC (0.5 to 1; of several classes the mean) or the R² (0 to 1) of one column alone, on unseen rows."""
     groups = _group(values)
-    odd = np.arange(len(groups)) % 2 == 1
+    half = _draw_half(len(groups))
     if task == "regression":
         truth = target.cast(pl.Float64).to_numpy()
-        return Strength(max(0.0, _r_squared(_predict(groups, truth, odd), truth[~odd])))
+        return Strength(max(0.0, _r_squared(_predict(groups, truth, half), truth[~half])))
     classes = [target.max()] if task == "binary" else target.unique().sort().to_list()
     scores = []
     for name in classes:
         truth = (target == name).cast(pl.Float64).to_numpy()
-        scores.append(ClassScore(name, _auc(_predict(groups, truth, odd), truth[~odd]), int(truth[~odd].sum())))
+        scores.append(ClassScore(name, _auc(_predict(groups, truth, half), truth[~half]), int(truth[~half].sum())))
     judged = [each for each in scores if each.num_rows >= _MIN_JUDGED] if task == "multiclass" else []
     best = max(judged, key=lambda each: each.value, default=None)
     return Strength(float(np.mean([each.value for each in scores])), best)
+
+
+def _draw_half(num_rows: int) -> NDArray[np.bool_]:
+    """Half of the rows, by chance: what comes in turns, as stores do day by day, stands in both halves."""
+    half = np.zeros(num_rows, dtype=np.bool_)
+    half[np.random.default_rng(0).permutation(num_rows)[: num_rows // 2]] = True
+    return half
 
 
 def _group(values: pl.Series) -> Groups:
@@ -122,14 +129,14 @@ def _group(values: pl.Series) -> Groups:
     return values.rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
 
 
-def _predict(groups: Groups, truth: Floats, odd: NDArray[np.bool_]) -> Floats:
-    """For the even rows, the mean of the odd rows of the same group."""
+def _predict(groups: Groups, truth: Floats, half: NDArray[np.bool_]) -> Floats:
+    """For each row of the other half, the mean of the rows of its group in this one."""
     size = int(groups.max()) + 1
-    mean = truth[odd].mean()
-    counts = np.bincount(groups[odd], minlength=size)
-    sums = np.bincount(groups[odd], weights=truth[odd], minlength=size)
+    mean = truth[half].mean()
+    counts = np.bincount(groups[half], minlength=size)
+    sums = np.bincount(groups[half], weights=truth[half], minlength=size)
     means: Floats = (sums + _PRIOR * mean) / (counts + _PRIOR)
-    return means[groups[~odd]]
+    return means[groups[~half]]
 
 
 def _r_squared(predicted: Floats, truth: Floats) -> float:

@@ -15,8 +15,10 @@ from treadle.schema import TreadleError
 
 TAIL = 0.01  # share of the rows, the farthest from the median
 HEAVY = 0.4  # of all squared distances from the median, that these rows hold from where a tail is heavy
+# Not the weight of a body or a car: these words alone, or one of them and what the rows are.
 _WEIGHT = re.compile(
-    r"(?i:(^|[\W_])((sample|instance|case|row|survey)?weights?|wgt|fnlwgt|perwt|wt)_?$)|(?<=[a-z])Weights?$"
+    r"(?i)((sample|sampling|instance|case|row|survey|design|person|observation|obs|final|freq|frequency)[\W_]*)?"
+    r"(weights?|wgt|wt)_?|fnlwgt|perwt|pweight"
 )
 
 
@@ -50,7 +52,7 @@ def _may_weigh(choice: Choice) -> bool:
     """A feature that is called a weight, and could be one."""
     profile = choice.profile
     is_number = profile.column.dtype in {"int", "float"} and profile.low is not None and profile.low >= 0
-    return choice.role != "out" and is_number and not profile.num_missing and bool(_WEIGHT.search(profile.name))
+    return choice.role != "out" and is_number and not profile.num_missing and bool(_WEIGHT.fullmatch(profile.name))
 
 
 def _suggest_weight(profile: Profile) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import polars as pl
 
+from treadle.scaffold.groups import names_entity
 from treadle.scaffold.leaks import SPIKE, score
 from treadle.scaffold.profile import Profile
 from treadle.scaffold.target import MIN_ROWS, Target
@@ -169,7 +170,7 @@ def _use(profile: Profile, values: pl.Series, reason: str) -> Choice:
         return Choice(profile, "moment", reason)
     if dtype == "bool":
         return Choice(profile, "category", reason)
-    if dtype == "str" or (dtype == "int" and _ID.search(profile.name)):
+    if dtype == "str" or (dtype == "int" and (_ID.search(profile.name) or names_entity(profile.name))):
         role: Role = "category" if different <= MAX_WORDS else "hashed"
         called = "a number that names something" if dtype == "int" else ""
         return Choice(profile, role, "; ".join(filter(None, [reason, called])))
