@@ -13,7 +13,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
-STAGES = ["prepare", "featurize", "train", "evaluate"]
+STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
 PARAMS = {
     "experiment": "california",
     "model": "mlp",
@@ -95,7 +95,7 @@ def repo(tmp_path_factory):
 def test_a_fresh_copy_pulls_its_data_and_runs_every_stage(repo):
     ran = [line for line in repo.first.splitlines() if line.startswith("Running stage")]
 
-    assert [line.split("'")[1] for line in ran] == ["compose", "prepare", "featurize", "train", "evaluate"]
+    assert [line.split("'")[1] for line in ran] == ["compose", *STAGES]
     assert (repo.folder / "data" / "california" / "california.parquet").is_file()
 
 
@@ -120,7 +120,7 @@ def test_a_command_gives_the_same_numbers_to_the_last_digit(repo):
             "conf/features/california.yaml",
             "num_bins: 48",
             "num_bins: 20",
-            ["compose", "featurize", "train", "evaluate"],
+            ["compose", *STAGES[1:]],
         ),
         ("conf/features/california.yaml", "blocks:", "# a comment\nblocks:", ["compose"]),
         ("conf/tracker/offline.yaml", "project: treadle", "project: other", ["compose"]),

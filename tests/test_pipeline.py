@@ -52,6 +52,7 @@ def test_a_run_leaves_everything_in_its_folder_and_is_unchanged_the_second_time(
         "features",
         "model",
         "bundle",
+        "baselines",
         "evaluation",
         "metrics.csv",
         "run.log",
@@ -81,6 +82,7 @@ def test_upstream_stages_are_shared_by_signature(capsys):
     assert "prepare    shared with another run" in said
     assert "featurize  shared with another run" in said
     assert "train      done" in said
+    assert "baseline   shared with another run" in said
 
 
 def test_a_stage_alone_stops_there(project):

@@ -1,5 +1,6 @@
 """`--why` says what would run and why: each line is compared with what then really runs, and nothing is written."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,10 +10,11 @@ import pytest
 import yaml
 
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
+from treadle.experiment.resolved import write_slices
 
 ROOT = Path(__file__).parents[1]
 NO_WANDB = "tracker=disabled"
-STAGES = ["prepare", "featurize", "train", "evaluate"]
+STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
 NEVER = "would run: no run has done it yet"
 
 
@@ -90,7 +92,8 @@ def test_after_a_run_each_stage_is_unchanged(ran, compare_with_reality):
             {
                 "featurize": "features.blocks.numbers.steps.bins.num_bins",
                 "train": "what featurize gives",
-                "evaluate": "what train gives",
+                "baseline": "what featurize gives",
+                "evaluate": "what train gives, what baseline gives",
             },
         ),
         (
@@ -99,7 +102,8 @@ def test_after_a_run_each_stage_is_unchanged(ran, compare_with_reality):
                 "prepare": "data.split.seed",
                 "featurize": "what prepare gives",
                 "train": "what featurize gives",
-                "evaluate": "what train gives",
+                "baseline": "what featurize gives",
+                "evaluate": "what train gives, what baseline gives",
             },
         ),
         ("name=other", {}),
@@ -231,8 +235,10 @@ def pipeline(project, capsys):
         shutil.copyfile(ROOT / name, project / name)
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
     values = yaml.safe_load((project / "resolved.yaml").read_text())
+    write_slices(values, project / "artifacts" / "slices")
     for stage in STAGES:  # the sources under test may be newer than the committed lock
-        lock[stage]["params"]["resolved.yaml"][f"code.{stage}"] = values["code"][stage]
+        (own,) = (dep for dep in lock[stage]["deps"] if dep["path"] == f"artifacts/slices/{stage}.yaml")
+        own["md5"] = hashlib.md5((project / own["path"]).read_bytes(), usedforsecurity=False).hexdigest()
         for out in lock[stage]["outs"]:
             (project / out["path"]).parent.mkdir(parents=True, exist_ok=True)
             (project / out["path"]).touch()
@@ -270,13 +276,24 @@ def test_another_value_in_resolved_yaml_is_the_reason(pipeline):
     assert pipeline("evaluate", *BY_FILE) == "would run: what train gives, unless DVC knows the result already"
 
 
-def test_a_small_number_in_dvcs_own_spelling_is_the_same_number(pipeline, project):
-    edit("resolved.yaml", lambda values: values["schedule"]["optimizer"].update(lr=1e-5))
-    lock = (project / "dvc.lock").read_text()
-    assert "lr: 0.003" in lock
-    (project / "dvc.lock").write_text(lock.replace("lr: 0.003", "lr: 1e-05"))
+def test_what_it_was_made_from_is_found_in_dvcs_cache(pipeline, project):
+    """After `treadle compose` by hand the file of the slice is another one."""
+    own = project / "artifacts" / "slices" / "train.yaml"
+    digest = hashlib.md5(own.read_bytes(), usedforsecurity=False).hexdigest()
+    kept = project / ".dvc" / "cache" / "files" / "md5" / digest[:2] / digest[2:]
+    kept.parent.mkdir(parents=True)
+    own.rename(kept)
+    edit("resolved.yaml", lambda values: values["schedule"].update(max_epochs=9))
 
-    assert pipeline("train", *BY_FILE).startswith("unchanged")
+    assert pipeline("train", *BY_FILE) == "would run: schedule.max_epochs, unless DVC knows the result already"
+
+
+def test_what_nobody_keeps_is_told_without_a_key(pipeline, project):
+    (project / "artifacts" / "slices" / "train.yaml").unlink()
+    edit("resolved.yaml", lambda values: values["schedule"].update(max_epochs=9))
+
+    assert pipeline("train", *BY_FILE) == "would run: other values or other code, unless DVC knows the result already"
+    assert pipeline("featurize", *BY_FILE).startswith("unchanged")
 
 
 def test_without_a_file_it_is_what_dvc_would_compose_from_params_yaml(pipeline):

@@ -7,7 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-STAGE_NAMES = ("prepare", "featurize", "train", "evaluate")
+STAGES = {  # what each stage does
+    "prepare": "Read the data and write the examples of each split.",
+    "featurize": "Fit the transforms, and write the features.",
+    "train": "Train the model, and write its bundle.",
+    "baseline": "Fit what the model is compared with; runs on the same features share it.",
+    "evaluate": "Evaluate the model and its baselines on the test split.",
+}
+STAGE_NAMES = tuple(STAGES)
 
 _OVERRIDES: dict[str, Any] = {
     "nargs": "*",
@@ -70,8 +77,8 @@ def _add_turn(add: _Add) -> None:
     compose = add("compose", "Compose, check and print (or write) the resolved experiment.")
     compose.add_argument("--selection", **_SELECTION)
     compose.add_argument("-o", "--output", type=Path, metavar="FILE", help="write resolved.yaml here")
-    run = add("run", "Run every stage: prepare, featurize, train, evaluate.")
-    stages = [add(name, f"Run the stages up to {name}.") for name in STAGE_NAMES]
+    run = add("run", "Run every stage: prepare, featurize, train, baseline, evaluate.")
+    stages = [add(name, f"{purpose} (After the stages that it depends on.)") for name, purpose in STAGES.items()]
     for verb in stages:
         verb.add_argument("--folder", type=Path, help="run this stage alone in that folder, by its resolved.yaml")
         verb.add_argument("--resolved", type=Path, metavar="FILE", help="another resolved.yaml for --folder")

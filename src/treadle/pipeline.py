@@ -23,7 +23,7 @@ from treadle import dvc_lock
 from treadle.experiment import resolved
 from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.spec import Experiment
-from treadle.experiment.stages import STAGES, Stage, get_stage, name_run, sign_stages
+from treadle.experiment.stages import STAGES, Stage, get_stage, list_needed, name_run, sign_stages
 from treadle.outs import link_outs, publish_outs, remove_outs
 from treadle.provenance import describe_git, write_provenance
 from treadle.schema import TreadleError
@@ -72,7 +72,7 @@ def run(experiment: Experiment, values: dict[str, Any], *, root: Path, upto: str
     with _claim(current.folder / ".lock", say=say, what=str(current.folder.relative_to(root))):
         (current.folder / resolved.FILE).write_text(resolved.dump(values), encoding="utf-8")
         with _open_tracking(current) as tracking:
-            for stage in STAGES[: STAGES.index(get_stage(upto)) + 1]:
+            for stage in list_needed(upto):
                 _bring_up(current, stage, cache, tracking, say)
     return current
 
@@ -119,7 +119,7 @@ def foresee(values: dict[str, Any], *, root: Path, upto: str) -> list[Outlook]:
     folder = root / RUNS / name_run(values, signatures)
     past = _Past(root)
     outlooks = []
-    for stage in STAGES[: STAGES.index(get_stage(upto)) + 1]:
+    for stage in list_needed(upto):
         if _is_done(folder, stage, signatures[stage.name]):
             outlooks.append(Outlook(stage.name, "unchanged", [f"{folder.relative_to(root)} has it"]))
         elif (cache / stage.name / signatures[stage.name]).is_dir():
@@ -269,6 +269,12 @@ def _train(current: Run, tracking: _LazyTracking) -> None:
     train(current.experiment, folder=current.folder, signature=current.signatures["train"], log=log)
 
 
+def _baseline(current: Run, _: _LazyTracking) -> None:
+    from treadle.evaluation.baselines import fit_baselines
+
+    fit_baselines(current.experiment, folder=current.folder)
+
+
 def _evaluate(current: Run, _: _LazyTracking) -> None:
     from treadle.evaluation.evaluate import evaluate
     from treadle.evaluation.report import Origin
@@ -280,7 +286,13 @@ def _evaluate(current: Run, _: _LazyTracking) -> None:
 
 
 _STAGE_FUNCTIONS: dict[str, Callable[[Run, _LazyTracking], None]]
-_STAGE_FUNCTIONS = {"prepare": _prepare, "featurize": _featurize, "train": _train, "evaluate": _evaluate}
+_STAGE_FUNCTIONS = {
+    "prepare": _prepare,
+    "featurize": _featurize,
+    "train": _train,
+    "baseline": _baseline,
+    "evaluate": _evaluate,
+}
 
 
 # --- tracking -----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import torch
 
 from runs import find_run, run_quick
 from treadle.bundle import Standard, load
-from treadle.evaluation.baselines import fit_baseline
+from treadle.evaluation.baselines import KINDS, Sizes
 from treadle.evaluation.curves import compute_curves, count_confusions, read_curves, write_confusions
 from treadle.evaluation.evaluate import check_parity
 from treadle.evaluation.report import conclude
@@ -42,8 +42,8 @@ def make_rows(num_rows=600, task="binary"):
 def fit(name, task):
     rows = make_rows(task=task)
     num_classes = 3 if task == "multiclass" else 0
-    predict = fit_baseline(name, rows, task=task, num_classes=num_classes, cardinalities=[3], seed=0)
-    return rows, predict(Inputs(rows.numeric, rows.ids))
+    fitted = KINDS[name].fit(rows, Sizes(task, num_numeric=3, cardinalities=[3], num_classes=num_classes))
+    return rows, fitted.predict(Inputs(rows.numeric, rows.ids))
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
@@ -102,6 +102,20 @@ def test_curves_run_from_end_to_end(task, kinds, tmp_path):
     bins = curves[-1].rows
     assert len(bins) == 10
     assert all(abs(row["predicted"] - row["observed"]) < 0.1 for row in bins)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_baseline_predicts_the_same_after_it_was_stored(name, task, tmp_path):
+    rows = make_rows(task=task)
+    sizes = Sizes(task, num_numeric=3, cardinalities=[3], num_classes=3 if task == "multiclass" else 0)
+    fitted = KINDS[name].fit(rows, sizes)
+
+    fitted.save(tmp_path / name)
+    stored = KINDS[name].load(tmp_path / name, sizes)
+
+    inputs = Inputs(rows.numeric, rows.ids)
+    assert torch.equal(stored.predict(inputs), fitted.predict(inputs))
 
 
 def test_one_class_alone_has_no_curves():

@@ -13,7 +13,7 @@ from runs import treadle
 
 ROOT = Path(__file__).parents[2]
 BASE = "experiment=california model=mlp"
-STAGES = ["prepare", "featurize", "train", "evaluate"]
+STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
 ALL_THE_SAME = {stage: [] for stage in STAGES}
 
 
@@ -82,6 +82,7 @@ def test_two_selections_differ_in_values_and_in_the_stages_that_these_reach(proj
         "prepare": [],
         "featurize": [],
         "train": ["model.width"],
+        "baseline": [],
         "evaluate": ["what train gives"],
     }
 
@@ -185,7 +186,8 @@ def test_another_version_of_the_data_runs_everything_again(repository, say):
         "prepare": ["the data files"],
         "featurize": ["what prepare gives"],
         "train": ["what featurize gives"],
-        "evaluate": ["what train gives"],
+        "baseline": ["what featurize gives"],
+        "evaluate": ["what train gives", "what baseline gives"],
     }
 
 
@@ -230,7 +232,8 @@ def test_other_code_runs_its_stage_again_and_is_no_value(project, say):
         "prepare": [],
         "featurize": ["its code"],
         "train": ["what featurize gives"],
-        "evaluate": ["what train gives"],
+        "baseline": ["what featurize gives"],
+        "evaluate": ["what train gives", "what baseline gives"],
     }
 
 

@@ -1,8 +1,16 @@
-"""What a model must beat: the prior, a linear model, gradient boosting; trained on the same rows and inputs."""
+"""The stage `baseline`: what a model must beat, fitted on the same rows and inputs.
+
+The prior, a linear model and gradient boosting depend on data and features alone, so that runs share them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import torch
@@ -10,102 +18,223 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from treadle.bundle import to_prediction
+from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Inputs
+from treadle.features.stored import load_rows
 from treadle.models.linear import Linear
 from treadle.schema import Batch, Task, TreadleError
 
-Predict = Callable[[Inputs], Tensor]  # [B] probability or value, or [B, K] probabilities
+if TYPE_CHECKING:
+    import lightgbm
+
+FOLDER = "baselines"  # of a run folder
 
 _LINEAR_STEPS = 100
 _LINEAR_PENALTY = 1e-5  # of the squared weights: keeps one-hot columns from running away
+_BOOSTING_SEED = 0  # of the rows from which LightGBM takes the bounds of its bins
 
 
-def fit_baseline(
-    name: str, rows: Batch, *, task: Task, num_classes: int, cardinalities: list[int], seed: int
-) -> Predict:
-    """Fit one baseline on the training split.
+@dataclass(frozen=True)
+class Sizes:
+    """What a baseline is fitted to."""
 
-    Args:
-        name: `prior`, `linear` or `gradient_boosting`.
-        rows: the training split as `featurize` wrote it, targets in their own units.
-        task: of the experiment.
-        num_classes: of a multiclass task, else 0.
-        cardinalities: number of ids of each id column.
-        seed: of gradient boosting; the others draw nothing.
+    task: Task
+    num_numeric: int
+    cardinalities: list[int]  # number of ids of each id column
+    num_classes: int  # of a multiclass task, else 0
+
+
+class Baseline(Protocol):
+    """Something fitted on the training split that predicts from the same inputs as the model."""
+
+    @classmethod
+    def fit(cls, rows: Batch, sizes: Sizes) -> Self:
+        """Fit on the training split as `featurize` wrote it, targets in their own units."""
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """`[B]` probabilities or values, or `[B, K]` probabilities."""
+
+    def save(self, path: Path) -> None:
+        """Write the fitted state to a file."""
+
+    @classmethod
+    def load(cls, path: Path, sizes: Sizes) -> Self:
+        """Read what `save` wrote."""
+
+
+def fit_baselines(experiment: Experiment, *, folder: Path) -> None:
+    """Fit the baselines of `evaluation.baselines` on `folder/features/train`, and write them to `folder/baselines`.
+
+    Raises:
+        TreadleError: gradient boosting is asked for, and LightGBM is not installed.
     """
-    if name == "prior":
-        return _fit_prior(rows, task=task, num_classes=num_classes)
-    if name == "linear":
-        return _fit_linear(rows, task=task, num_classes=num_classes, cardinalities=cardinalities)
-    return _fit_boosting(rows, task=task, num_classes=num_classes, seed=seed)
+    torch.set_num_threads(1)
+    out = folder / FOLDER
+    out.mkdir(parents=True, exist_ok=True)
+    if not experiment.evaluation.baselines:
+        return
+    sizes = _read_sizes(experiment, folder)
+    rows = load_rows(folder / "features" / "train")
+    for name in experiment.evaluation.baselines:
+        KINDS[name].fit(rows, sizes).save(out / name)
 
 
-def _fit_prior(rows: Batch, *, task: Task, num_classes: int) -> Predict:
+def load_baselines(experiment: Experiment, *, folder: Path) -> dict[str, Baseline]:
+    """The baselines that `fit_baselines` wrote, by name."""
+    sizes = _read_sizes(experiment, folder)
+    return {name: KINDS[name].load(folder / FOLDER / name, sizes) for name in experiment.evaluation.baselines}
+
+
+def _read_sizes(experiment: Experiment, folder: Path) -> Sizes:
+    inputs = json.loads((folder / "features" / "inputs.json").read_text(encoding="utf-8"))
+    cardinalities = list(inputs["ids"].values())
+    return Sizes(experiment.data.task, len(inputs["numeric"]), cardinalities, len(inputs["classes"]))
+
+
+@dataclass(frozen=True)
+class Prior:
     """The weighted mean of the target, or the share of each class, whatever the row."""
-    weight = rows.weight / rows.weight.sum()
-    if task == "multiclass":
-        shares = torch.zeros(num_classes).index_add(0, rows.target, weight)
-        return lambda inputs: shares.expand(len(inputs.numeric), num_classes)
-    mean = (rows.target.double() * weight).sum().float()
-    return lambda inputs: mean.expand(len(inputs.numeric))
+
+    shares: Tensor  # `[]`, or `[K]`
+
+    @classmethod
+    def fit(cls, rows: Batch, sizes: Sizes) -> Self:
+        """Average the targets by weight."""
+        weight = rows.weight / rows.weight.sum()
+        if sizes.task == "multiclass":
+            return cls(torch.zeros(sizes.num_classes).index_add(0, rows.target, weight))
+        return cls((rows.target.double() * weight).sum().float())
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """The same for every row."""
+        return self.shares.expand(len(inputs.numeric), *self.shares.shape)
+
+    def save(self, path: Path) -> None:
+        """Write the shares."""
+        torch.save(self.shares, path)
+
+    @classmethod
+    def load(cls, path: Path, sizes: Sizes) -> Self:  # noqa: ARG003 - the shares say it all
+        """Read the shares."""
+        return cls(torch.load(path, weights_only=True))
 
 
-def _fit_linear(rows: Batch, *, task: Task, num_classes: int, cardinalities: list[int]) -> Predict:
+@dataclass(frozen=True)
+class LinearFit:
     """Treadle's linear model, fitted to convergence by L-BFGS on all rows at once."""
-    mean, scale = (
-        (rows.target.mean(), rows.target.std()) if task == "regression" else (torch.tensor(0.0), torch.tensor(1.0))
-    )
-    scale = scale if scale > 0 else torch.tensor(1.0)
-    model = Linear(num_numeric=rows.numeric.shape[1], cardinalities=cardinalities, num_outputs=max(1, num_classes))
-    weight = rows.weight / rows.weight.sum()
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=_LINEAR_STEPS, line_search_fn="strong_wolfe")
 
-    def evaluate() -> Tensor:
-        optimizer.zero_grad()
-        output = model(rows.numeric, rows.ids)
-        if task == "multiclass":
-            each = nnf.cross_entropy(output, rows.target, reduction="none")
-        elif task == "binary":
-            each = nnf.binary_cross_entropy_with_logits(output[:, 0], rows.target, reduction="none")
-        else:
-            each = (output[:, 0] - (rows.target - mean) / scale).square()
-        penalty = sum((p.square().sum() for p in model.parameters()), torch.tensor(0.0))
-        loss = (each * weight).sum() + _LINEAR_PENALTY * penalty
-        loss.backward()
-        return loss
+    model: Linear
+    task: Task
+    mean: Tensor  # of the target of a regression, which is fitted in deviations
+    scale: Tensor
 
-    optimizer.step(evaluate)
+    @classmethod
+    def fit(cls, rows: Batch, sizes: Sizes) -> Self:
+        """Minimise the weighted loss of the task with a small penalty."""
+        mean, scale = torch.tensor(0.0), torch.tensor(1.0)
+        if sizes.task == "regression":
+            mean, scale = rows.target.mean(), rows.target.std()
+        fitted = cls(_make_linear(sizes), sizes.task, mean, scale if scale > 0 else torch.tensor(1.0))
+        parameters = list(fitted.model.parameters())
+        optimizer = torch.optim.LBFGS(parameters, max_iter=_LINEAR_STEPS, line_search_fn="strong_wolfe")
+        weight = rows.weight / rows.weight.sum()
+
+        def evaluate() -> Tensor:
+            optimizer.zero_grad()
+            penalty = sum((p.square().sum() for p in parameters), torch.tensor(0.0))
+            loss = (fitted.compute_losses(rows) * weight).sum() + _LINEAR_PENALTY * penalty
+            loss.backward()
+            return loss
+
+        optimizer.step(evaluate)
+        return fitted
+
+    def compute_losses(self, rows: Batch) -> Tensor:
+        """The loss of each row, `[B]`."""
+        output: Tensor = self.model(rows.numeric, rows.ids)
+        if self.task == "multiclass":
+            return nnf.cross_entropy(output, rows.target, reduction="none")
+        if self.task == "binary":
+            return nnf.binary_cross_entropy_with_logits(output[:, 0], rows.target, reduction="none")
+        errors: Tensor = output[:, 0] - (rows.target - self.mean) / self.scale
+        return errors.square()
 
     @torch.no_grad()
-    def predict(inputs: Inputs) -> Tensor:
-        return to_prediction(model(*inputs), task=task) * scale + mean
+    def predict(self, inputs: Inputs) -> Tensor:
+        """In the target's own units."""
+        return to_prediction(self.model(*inputs), task=self.task) * self.scale + self.mean
 
-    return predict
+    def save(self, path: Path) -> None:
+        """Write the weights."""
+        torch.save({"weights": self.model.state_dict(), "mean": self.mean, "scale": self.scale}, path)
+
+    @classmethod
+    def load(cls, path: Path, sizes: Sizes) -> Self:
+        """Read the weights."""
+        state = torch.load(path, weights_only=True)
+        model = _make_linear(sizes)
+        model.load_state_dict(state["weights"])
+        return cls(model, sizes.task, state["mean"], state["scale"])
 
 
-def _fit_boosting(rows: Batch, *, task: Task, num_classes: int, seed: int) -> Predict:
+def _make_linear(sizes: Sizes) -> Linear:
+    outputs = max(1, sizes.num_classes)
+    return Linear(num_numeric=sizes.num_numeric, cardinalities=sizes.cardinalities, num_outputs=outputs)
+
+
+@dataclass(frozen=True)
+class Boosting:
     """LightGBM with its default settings (100 trees of 31 leaves); id columns are categories to it."""
+
+    booster: lightgbm.Booster
+
+    @classmethod
+    def fit(cls, rows: Batch, sizes: Sizes) -> Self:
+        """Train on one thread, so that the trees are the same everywhere."""
+        lightgbm = _import_lightgbm()
+        settings = {
+            "objective": sizes.task,
+            "num_class": max(1, sizes.num_classes),
+            "seed": _BOOSTING_SEED,
+            "verbose": -1,
+            "num_threads": 1,
+            "deterministic": True,
+        }
+        first = rows.numeric.shape[1]
+        data = lightgbm.Dataset(
+            _to_matrix(Inputs(rows.numeric, rows.ids)),
+            label=rows.target.numpy(),
+            weight=rows.weight.numpy(),
+            categorical_feature=list(range(first, first + rows.ids.shape[1])),
+        )
+        return cls(lightgbm.train(settings, data))
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """Probabilities, or values."""
+        return torch.from_numpy(np.asarray(self.booster.predict(_to_matrix(inputs)), dtype=np.float32))
+
+    def save(self, path: Path) -> None:
+        """Write the trees as LightGBM's text."""
+        path.write_text(self.booster.model_to_string(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path, sizes: Sizes) -> Self:  # noqa: ARG003 - the trees say it all
+        """Read the trees."""
+        return cls(_import_lightgbm().Booster(model_str=path.read_text(encoding="utf-8")))
+
+
+def _import_lightgbm() -> ModuleType:
     try:
-        import lightgbm  # optional
+        return importlib.import_module("lightgbm")  # optional
     except ImportError as error:
         raise TreadleError(
             "evaluation.baselines: gradient_boosting needs LightGBM, which is not installed; "
             "`pip install treadle[boosting]`, or leave it out of the list"
         ) from error
-    first = rows.numeric.shape[1]
-    objective = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}[task]
-    settings = {"objective": objective, "seed": seed, "verbose": -1, "num_threads": 1, "deterministic": True}
-    if task == "multiclass":
-        settings["num_class"] = num_classes
-    data = lightgbm.Dataset(
-        _to_matrix(Inputs(rows.numeric, rows.ids)),
-        label=rows.target.numpy(),
-        weight=rows.weight.numpy(),
-        categorical_feature=list(range(first, first + rows.ids.shape[1])),
-    )
-    booster = lightgbm.train(settings, data)
-    return lambda inputs: torch.from_numpy(np.asarray(booster.predict(_to_matrix(inputs)), dtype=np.float32))
 
 
 def _to_matrix(inputs: Inputs) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return torch.cat([inputs.numeric, inputs.ids.float()], dim=1).numpy()
+
+
+KINDS: dict[str, type[Baseline]] = {"prior": Prior, "linear": LinearFit, "gradient_boosting": Boosting}

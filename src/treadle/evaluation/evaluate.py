@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from treadle.bundle import CHUNK, Bundle, load
-from treadle.evaluation.baselines import fit_baseline
+from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.report import MODEL, Findings, Origin, write_report
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
-from treadle.features.stored import load_rows
 from treadle.metrics import compute_metrics
 from treadle.schema import TreadleError
 
@@ -48,7 +47,7 @@ def evaluate(experiment: Experiment, *, folder: Path, origin: Origin) -> None:
     parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
     (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
-    candidates = {MODEL: prediction, **_predict_baselines(experiment, bundle, test, folder)}
+    candidates = {MODEL: prediction, **_predict_baselines(experiment, test, folder)}
     findings = _find(experiment, bundle, candidates, target, parity)
     (out / "metrics.json").write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
     for curve in findings.curves[MODEL]:
@@ -124,25 +123,13 @@ def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *,
     return {"rows": len(positions), "largest_difference": largest, "allowed": PARITY}
 
 
-def _predict_baselines(experiment: Experiment, bundle: Bundle, test: pl.LazyFrame, folder: Path) -> dict[str, Tensor]:
-    """Trained and judged on rows that lie in memory."""
+def _predict_baselines(experiment: Experiment, test: pl.LazyFrame, folder: Path) -> dict[str, Tensor]:
+    """Of rows that lie in memory."""
     if not experiment.evaluation.baselines:
         return {}
     featurizer = Featurizer.load(folder / "features", spec=experiment.features, targets=experiment.targets)
-    rows = load_rows(folder / "features" / "train")
     inputs = featurizer(test.collect())
-    predictions: dict[str, Tensor] = {}
-    for name in experiment.evaluation.baselines:
-        predict = fit_baseline(
-            name,
-            rows,
-            task=bundle.task,
-            num_classes=len(bundle.classes),
-            cardinalities=featurizer.cardinalities,
-            seed=experiment.seed,
-        )
-        predictions[name] = predict(inputs)
-    return predictions
+    return {name: fitted.predict(inputs) for name, fitted in load_baselines(experiment, folder=folder).items()}
 
 
 def _without_nan(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:

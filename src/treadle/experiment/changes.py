@@ -58,10 +58,9 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
         reasons = shorten([change.key for change in list_changes(_take(old, stage), _take(new, stage))])
         if old.get(f"{CODE}.{stage.name}") != new.get(f"{CODE}.{stage.name}"):
             reasons.append("its code")
-        if stage.after is None and new_data:
+        if not stage.reads and new_data:
             reasons.append("the data files")
-        if stage.after in reruns:
-            reasons.append(f"what {stage.after} gives")
+        reasons += [f"what {name} gives" for name in stage.reads if name in reruns]
         if reasons:
             reruns[stage.name] = reasons
     return reruns

@@ -20,13 +20,13 @@ class Stage:
     name: str
     module: str  # its code: this module and what it imports
     slices: tuple[str, ...]  # keys of the experiment that can change its result
-    after: str | None  # the stage whose results it reads
+    reads: tuple[str, ...]  # the stages whose results it reads; none: the data
     outs: tuple[str, ...]  # what it writes in the run folder
 
 
 STAGES = (
-    Stage("prepare", "treadle.data.prepare", ("data",), None, ("examples",)),
-    Stage("featurize", "treadle.features.featurize", ("features",), "prepare", ("features",)),
+    Stage("prepare", "treadle.data.prepare", ("data",), (), ("examples",)),
+    Stage("featurize", "treadle.features.featurize", ("features",), ("prepare",), ("features",)),
     Stage(
         "train",
         "treadle.training.train",
@@ -42,10 +42,11 @@ STAGES = (
             "trainer.limit_batches",
             "trainer.overfit_batches",
         ),
-        "featurize",
+        ("featurize",),
         ("model", "bundle", "metrics.csv"),
     ),
-    Stage("evaluate", "treadle.evaluation.evaluate", ("evaluation",), "train", ("evaluation",)),
+    Stage("baseline", "treadle.evaluation.baselines", ("evaluation.baselines",), ("featurize",), ("baselines",)),
+    Stage("evaluate", "treadle.evaluation.evaluate", ("evaluation",), ("train", "baseline"), ("evaluation",)),
 )
 
 # Keys that cannot change a result: they say where and how, and under which name. A test holds that every key of
@@ -68,6 +69,15 @@ CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 def get_stage(name: str) -> Stage:
     """The stage of that name."""
     return next(stage for stage in STAGES if stage.name == name)
+
+
+def list_needed(upto: str) -> list[Stage]:
+    """The stage of that name after all that it depends on, in the order in which they run."""
+    needed = {upto}
+    for stage in reversed(STAGES):
+        if stage.name in needed:
+            needed.update(stage.reads)
+    return [stage for stage in STAGES if stage.name in needed]
 
 
 def take_slice(values: dict[str, Any], stage: Stage) -> dict[str, Any]:
@@ -112,11 +122,9 @@ def sign_stages(values: dict[str, Any], *, root: Path, memory: Path, remember: b
     """
     signatures: dict[str, str] = {}
     for stage in STAGES:
-        reads = (
-            signatures[stage.after]
-            if stage.after is not None
-            else fingerprint_files(_list_data_files(values, root), root=root, memory=memory, remember=remember)
-        )
+        reads = [signatures[name] for name in stage.reads] or [
+            fingerprint_files(_list_data_files(values, root), root=root, memory=memory, remember=remember)
+        ]
         parts = {"slices": take_slice(values, stage), "code": values[CODE][stage.name], "reads": reads}
         signatures[stage.name] = digest(json.dumps(parts, sort_keys=True))
     return signatures
