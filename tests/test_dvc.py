@@ -180,12 +180,15 @@ def test_experiments_select_by_params_and_every_diff_shows_them(repo):
     resolved = yaml.safe_load((repo.folder / "resolved.yaml").read_text())
     assert resolved["model"]["_target_"] == "treadle.models.resnet.ResNet"
     assert resolved["schedule"]["max_epochs"] == 3
-    assert "schedule.max_epochs" in params
-    assert "model._target_" in params
+    assert "set.schedule.max_epochs" in params
+    assert "model._target_" not in params  # of what is selected alone: `treadle diff` tells the values behind it
     assert "model.rmse" in metrics
     page = Path(plots.strip().splitlines()[-1].removeprefix("file://")).read_text()
     assert all(axis in page for axis in ("train/loss", "valid/loss", "predicted", "observed"))
     assert "wider" in table
+    columns = table.splitlines()[0].split(",")
+    assert {"experiment", "model", "set.schedule.max_epochs", "model.rmse"} <= set(columns)
+    assert len(columns) < 60
 
     repo.restore()
 

@@ -77,6 +77,7 @@ def _add_turn(add: _Add) -> None:
     compose = add("compose", "Compose, check and print (or write) the resolved experiment.")
     compose.add_argument("--selection", **_SELECTION)
     compose.add_argument("-o", "--output", type=Path, metavar="FILE", help="write resolved.yaml here")
+    compose.add_argument("--slices", type=Path, metavar="FOLDER", help="write what each stage depends on here, for DVC")
     run = add("run", "Run every stage: prepare, featurize, train, baseline, evaluate.")
     stages = [add(name, f"{purpose} (After the stages that it depends on.)") for name, purpose in STAGES.items()]
     for verb in stages:

@@ -110,8 +110,10 @@ def _check(options: argparse.Namespace) -> int:
 
 def _compose(options: argparse.Namespace) -> None:
     experiment, values = _resolve(options)
-    from treadle.experiment.resolved import dump
+    from treadle.experiment.resolved import dump, write_slices
 
+    if options.slices is not None:
+        write_slices(values, options.slices)
     if options.output is None:
         _say(dump(values).rstrip())
     else:
@@ -195,7 +197,7 @@ def _run_stage(options: argparse.Namespace) -> None:
 
 def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
     if options.cfg is not None:
-        _compose(argparse.Namespace(selection=None, output=None, overrides=options.overrides))
+        _compose(argparse.Namespace(selection=None, output=None, slices=None, overrides=options.overrides))
         return
     if options.why:
         _foresee(options, upto=upto)

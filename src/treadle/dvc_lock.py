@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import re
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from treadle.experiment.changes import Values
-from treadle.experiment.resolved import FILE
-from treadle.experiment.stages import STAGES
+from treadle.experiment.resolved import dump_slice
+from treadle.experiment.stages import STAGES, get_stage
 from treadle.schema import TreadleError
 
 LOCK = "dvc.lock"
 DATA = "data.dvc"  # names the version of the data, in git
-
-
-class _Loader(yaml.CSafeLoader):
-    """DVC writes YAML 1.2, where a plain 1e-05 is a number."""
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789")
 
 
 def read_stages(root: Path) -> dict[str, Any]:
@@ -35,10 +28,29 @@ def read_stages(root: Path) -> dict[str, Any]:
     return stages
 
 
-def take_values(stages: dict[str, Any]) -> Values:
-    """The values of resolved.yaml that the stages were made from, by dotted key."""
-    taken = (stage.get("params", {}).get(FILE, {}) for stage in stages.values())
-    return {key: value for values in taken for key, value in values.items()}
+def read_slice(name: str, *, stage: dict[str, Any], values: Values, root: Path) -> Values | None:
+    """What a stage was made from, by dotted key; None where nobody keeps it any more.
+
+    The lock knows the file of its slices by digest. The text is what the stage would be made from now, the file in the
+    project, or that in DVC's cache, where one of them has that digest.
+
+    Args:
+        name: of the stage.
+        stage: what the lock holds of it.
+        values: of the resolved.yaml by which it would run now.
+        root: the project.
+    """
+    deps = [dep for dep in stage.get("deps", []) if dep["path"].endswith(f"slices/{name}.yaml")]
+    if not deps:
+        return None
+    wanted = str(deps[0].get("md5"))
+    now = dump_slice(values, get_stage(name)).encode()
+    files = (root / deps[0]["path"], root / ".dvc" / "cache" / "files" / "md5" / wanted[:2] / wanted[2:])
+    for text in (now, *(file.read_bytes() for file in files if file.is_file())):
+        if hashlib.md5(text, usedforsecurity=False).hexdigest() == wanted:
+            found: Values = yaml.load(text, Loader=yaml.CSafeLoader)
+            return found
+    return None
 
 
 def read_outs(stage: dict[str, Any]) -> list[str]:
@@ -67,7 +79,7 @@ def read_data_version(root: Path) -> str | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a safe loader
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise TreadleError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):

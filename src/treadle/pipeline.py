@@ -172,7 +172,14 @@ def foresee_stage(name: str, *, values: dict[str, Any], folder: Path, root: Path
     if not any(out.is_relative_to((root / folder).resolve()) for out in outs):
         return Outlook(name, "would run", [f"{dvc_lock.LOCK} names no result of it in {folder}"])
     new_data = dvc_lock.read_used_data(stages) != dvc_lock.read_data_version(root)
-    reasons = find_reruns(dvc_lock.take_values(stages), values, new_data=new_data).get(name, [])
+    slices = {
+        stage.name: dvc_lock.read_slice(stage.name, stage=stages.get(stage.name, {}), values=values, root=root)
+        for stage in list_needed(name)
+    }
+    before = {key: value for found in slices.values() for key, value in (found or {}).items()}
+    reasons = find_reruns(before, values, new_data=new_data).get(name, [])
+    if slices[name] is None:
+        reasons = ["other values or other code"]
     reasons += [f"{out.relative_to(root)} is missing" for out in outs if not out.exists()]
     if not reasons:
         return Outlook(name, "unchanged", [f"{dvc_lock.LOCK} has it by the same values, code and version of the data"])

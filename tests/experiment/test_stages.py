@@ -14,7 +14,7 @@ import yaml
 from runs import forget_sources
 from treadle.experiment import fingerprint
 from treadle.experiment.fingerprint import fingerprint_code, fingerprint_files, import_graph
-from treadle.experiment.resolved import dump, read, resolve
+from treadle.experiment.resolved import dump, dump_slice, read, resolve, write_slices
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, name_run, sign_stages
 from treadle.schema import TreadleError
@@ -206,10 +206,28 @@ def is_empty_package(name):
     return file.is_file() and len(file.read_text().strip().splitlines()) == 1
 
 
-def test_dvc_depends_on_the_same_slices():
+def test_dvc_depends_on_the_slices_and_on_what_a_stage_reads(project):
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    _, values = sign(project)
+    write_slices(values, project / "artifacts" / "slices")
 
     assert list(stages) == ["compose", *NAMES]
     for stage in STAGES:
-        (params,) = stages[stage.name]["params"]
-        assert params == {"resolved.yaml": [*stage.slices, f"{CODE}.{stage.name}"]}
+        deps = stages[stage.name]["deps"]
+        assert deps[0] == f"artifacts/slices/{stage.name}.yaml"
+        assert (project / deps[0]).is_file()
+        outs = {out for name in stage.reads for out in next(s for s in STAGES if s.name == name).outs}
+        assert outs <= {dep.removeprefix("artifacts/") for dep in deps}
+
+
+def test_the_file_of_a_slice_changes_when_the_stage_has_to_run_again(project):
+    _, values = sign(project)
+    train, evaluate = (next(stage for stage in STAGES if stage.name == name) for name in ("train", "evaluate"))
+
+    other = {**values, "schedule": {**values["schedule"], "max_epochs": 9}}
+    edited = {**values, CODE: {**values[CODE], "evaluate": "other"}}
+
+    assert dump_slice(values, train) != dump_slice(other, train)
+    assert dump_slice(values, evaluate) == dump_slice(other, evaluate)
+    assert dump_slice(values, train) == dump_slice(edited, train)
+    assert dump_slice(values, evaluate) != dump_slice(edited, evaluate)

@@ -13,7 +13,7 @@ from treadle.experiment.check import check
 from treadle.experiment.compose import compose
 from treadle.experiment.locations import Place
 from treadle.experiment.spec import Experiment, is_rule
-from treadle.experiment.stages import CODE, fingerprint_stages
+from treadle.experiment.stages import CODE, STAGES, Stage, fingerprint_stages, take_slice
 from treadle.schema import TreadleError
 
 FILE = "resolved.yaml"
@@ -36,7 +36,28 @@ def resolve(
 
 def dump(values: dict[str, Any]) -> str:
     """The text of a resolved.yaml."""
-    return _HEADER + yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return _HEADER + _dump(values)
+
+
+def dump_slice(values: dict[str, Any], stage: Stage) -> str:
+    """The text of a file that changes when the stage has to run again: its slices and its code, by dotted key."""
+    return _dump({**take_slice(values, stage), f"{CODE}.{stage.name}": values[CODE][stage.name]})
+
+
+def write_slices(values: dict[str, Any], folder: Path) -> None:
+    """Write `<stage>.yaml` for each stage: what DVC's stages depend on.
+
+    (If they named their keys of resolved.yaml as parameters, `dvc exp show` would have a column for each of its some
+    700 values; so it shows those of params.yaml alone.)
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for stage in STAGES:
+        (folder / f"{stage.name}.yaml").write_text(dump_slice(values, stage), encoding="utf-8")
+
+
+def _dump(values: dict[str, Any]) -> str:
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return text
 
 
 def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
