@@ -39,6 +39,16 @@ def test_names_and_shapes_agree(featurizer):
     assert inputs.ids[:, 0].tolist() == [1, 2, 0, 1]
 
 
+def test_blocks_and_steps_may_have_any_name(tmp_path):
+    made = make(keys={"columns": ["b"], "steps": {"type": IMPUTE, "training": SCALE}})
+    made.fit(ROWS)
+    made.save(tmp_path)
+
+    loaded = Featurizer.load(tmp_path, spec=made.spec, targets=TARGETS)
+
+    assert torch.equal(loaded(ROWS).numeric, made(ROWS).numeric)
+
+
 @pytest.mark.parametrize("copied_cells", [0, COPIED_CELLS], ids=["some at a time", "at once"])
 def test_fitting_returns_what_applying_gives(featurizer, monkeypatch, copied_cells):
     applied = featurizer(ROWS)

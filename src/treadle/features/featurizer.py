@@ -20,7 +20,7 @@ from treadle.experiment.invalid import describe_first
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Block, Features, Spec
 from treadle.experiment.widen import to_expr
-from treadle.features.fitted import COPIED_CELLS, Chain, Encoder, Transform, overwrite, split_rows, stack_rows
+from treadle.features.fitted import COPIED_CELLS, Chain, Encoder, Named, Transform, overwrite, split_rows, stack_rows
 from treadle.json_files import read_json, write_json
 from treadle.schema import TreadleError
 from treadle.tensor_files import read_tensors, write_tensors
@@ -50,7 +50,7 @@ class Featurizer(nn.Module):
         self.targets = list(targets)
         self._levels = _plan(spec.derive)
         self.encoders: dict[str, Encoder] = {}
-        self.chains = nn.ModuleDict()
+        self.chains = Named()
 
     # --- what comes out
 

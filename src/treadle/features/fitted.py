@@ -63,7 +63,16 @@ class Transform(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class Chain(nn.ModuleDict):
+class Named(nn.ModuleDict):
+    """Modules by names of the configuration: "type" and "keys" are as good as others, since none is an attribute."""
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Keep the module under any name without a dot."""
+        assert module is not None, "a step is a module"
+        self._modules[name] = module
+
+
+class Chain(Named):
     """Transforms by name, in order; each takes the outputs of the one before."""
 
     @property
