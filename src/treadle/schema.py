@@ -25,6 +25,7 @@ ROW = "row"  # position of the example in its source table: the key that ties ro
 
 # Limits of arguments, for the signatures of components; `treadle check` holds them.
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # what NumPy, torch and LightGBM all take
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]

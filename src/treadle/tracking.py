@@ -138,7 +138,7 @@ def _open_run(settings: Tracker, *, folder: Path, run_id: str, name: str, config
                 id=run_id,
                 resume="allow",
                 mode=settings.mode,
-                project=settings.project,
+                project=settings.project_in_wandb,
                 entity=settings.entity,
                 tags=settings.tags,
                 name=name,

@@ -85,3 +85,32 @@ def test_a_missing_value_in_the_splitting_column_is_refused():
 
     with pytest.raises(TreadleError, match=r"data\.split\.column: 'g' is missing in 1 rows"):
         assign_splits(pl.DataFrame({"g": [1, None]}), rule)
+
+
+@pytest.mark.parametrize(
+    ("values", "train", "test"),
+    [([1, 2, 3], ["1"], ["2", "3"]), ([True, False, False], ["True"], ["no"]), ([1.0, 2.5, 2.5], ["1"], ["2.50"])],
+    ids=["int", "bool", "float"],
+)
+def test_values_of_a_split_are_read_in_the_type_of_their_column(values, train, test):
+    rule = ColumnSplit(by="column", column="part", train=train, test=test, valid_share=0.5, seed=0)
+
+    splits = assign_splits(pl.DataFrame({"part": values * 4}), rule)
+
+    assert count(splits) == {"test": 8, "train": 2, "valid": 2}
+
+
+def test_a_value_of_a_split_that_its_column_cannot_hold_is_told():
+    rule = ColumnSplit(by="column", column="part", train=["train"], test=["2"], valid_share=0.5, seed=0)
+
+    with pytest.raises(TreadleError, match=r"data\.split\.train: 'train' is no int, and 'part' is int"):
+        assign_splits(pl.DataFrame({"part": [1, 2]}), rule)
+
+
+def test_time_takes_an_offset_as_moments_in_utc():
+    hours = pl.datetime_range(datetime(2013, 1, 1), datetime(2013, 1, 1, 5), "1h", eager=True)  # noqa: DTZ001
+    rule = TimeSplit(by="time", valid_from="2013-01-01T03:00+01:00", test_from="2013-01-01T04:00Z", gap="0h")
+
+    splits = assign_splits(pl.DataFrame({PREDICT_AT: hours}), rule)
+
+    assert count(splits) == {"test": 2, "train": 2, "valid": 2}

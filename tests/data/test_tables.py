@@ -55,10 +55,10 @@ def test_text_becomes_the_declared_type(tmp_path):
 @pytest.mark.parametrize(
     ("column", "rule"),
     [
-        ({"dtype": "int"}, "must be of type int; 1 rows do not, such as row 3: 'x'"),
+        ({"dtype": "int"}, "must be of type int; 1 row does not, such as row 3: 'x'"),
         ({"dtype": "str", "unique": True}, "must be unique; 2 rows do not, such as row 1: '1', row 2: '1'"),
-        ({"dtype": "str", "allowed": ["1"]}, r"must be one of \['1'\]; 1 rows do not, such as row 3: 'x'"),
-        ({"dtype": "str", "missing": ["x"]}, "must not be missing; 1 rows do not, such as row 3: None"),
+        ({"dtype": "str", "allowed": ["1"]}, r"must be one of .1.; 1 row does not, such as row 3: 'x'"),
+        ({"dtype": "str", "missing": ["x"]}, "must not be missing; 1 row does not, such as row 3: None"),
         (
             {"dtype": "float", "missing": ["x"], "nullable": True, "min": 2},
             "must be at least 2.*; 2 rows do not",
@@ -93,8 +93,61 @@ def test_all_breaches_are_told_at_once(tmp_path):
     assert [breach.column for breach in caught.value.breaches] == ["a", "b"]
 
 
+DATED = pl.DataFrame(
+    {
+        "day": pl.Series(["2013-01-01", "2013-01-02", None]).str.to_date(),
+        "at": pl.Series(["2013-01-01T01:00", "2013-01-02T02:00", None]).str.to_datetime(),
+        "b": [True, False, None],
+        "i": [2**53 + 1, 2**53, None],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("column", "rule", "broken"),
+    [
+        ("day", {"allowed": ["2013-01-01"]}, "must be one of '2013-01-01'; 1 row does not, such as row 2: 2013-01-02"),
+        ("at", {"allowed": ["2013-01-01T02:00+01:00"]}, "row 2: 2013-01-02 02:00:00"),
+        ("b", {"allowed": [True]}, "must be one of True; 1 row does not, such as row 2: False"),
+        ("day", {"min": "2013-01-02"}, "must be at least 2013-01-02; 1 row does not, such as row 1: 2013-01-01"),
+        ("at", {"max": "2013-01-02T00:00Z"}, "must be at most 2013-01-02T00:00Z; 1 row does not, such as row 2: 2013"),
+        ("i", {"max": 2**53}, "1 row does not, such as row 1: 9007199254740993"),
+        ("day", {"max_age": "4746d"}, "the newest value must be at most 4746d old at 2026-01-01 00:00; .*row 2"),
+        ("at", {"max_age": "113925h"}, "the newest value must be at most 113925h old"),
+    ],
+)
+def test_a_rule_is_held_in_the_type_of_its_column(tmp_path, column, rule, broken):
+    DATED.write_parquet(tmp_path / "t.parquet")
+    dtype = {"day": "date", "at": "datetime", "b": "bool", "i": "int"}[column]
+    spec = {"path": "t.parquet", "columns": {column: {"dtype": dtype, "nullable": True, **rule}}}
+
+    with pytest.raises(ContractError, match=rf"columns\.{column}: .*{broken}"):
+        collect(Table.model_validate(spec), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"day": {"dtype": "date", "max_age": "4747d", "min": "2013-01-01", "max": "2013-01-02"}},
+        {"at": {"dtype": "datetime", "max_age": "113926h", "allowed": ["2013-01-01T01:00", "2013-01-02T02:00Z"]}},
+        {"b": {"dtype": "bool", "allowed": [True, False], "unique": True}},
+    ],
+    ids=["date", "datetime", "bool"],
+)
+def test_rows_that_keep_every_rule_are_taken(tmp_path, columns):
+    pl.concat([DATED, DATED[2:]]).write_parquet(tmp_path / "t.parquet")  # what is missing twice is no value twice
+    columns = {name: {**column, "nullable": True} for name, column in columns.items()}
+
+    assert len(collect(Table.model_validate({"path": "t.parquet", "columns": columns}), tmp_path)) == 4
+
+
+def test_a_column_without_any_value_is_not_fresh(tmp_path):
+    with pytest.raises(ContractError, match="the newest value must be at most 1d old"):
+        read(tmp_path, "t,x\n,1\n", {"t": {"dtype": "date", "nullable": True, "max_age": "1d"}, "x": {"dtype": "int"}})
+
+
 def test_stale_data_is_refused(tmp_path):
-    with pytest.raises(ContractError, match="the newest value may be 1d old"):
+    with pytest.raises(ContractError, match="the newest value must be at most 1d old"):
         read(tmp_path, "t\n2013-01-01T00:00:00Z\n", {"t": {"dtype": "datetime", "max_age": "1d"}})
 
 
@@ -380,7 +433,7 @@ def test_a_breach_is_told_with_its_file_and_its_row_there(tmp_path):
     (tmp_path / "two.csv").write_text("a\n3\n9\n")
     spec = Table.model_validate({"path": "*.csv", "columns": {"a": {"dtype": "int", "max": 5}}})
 
-    with pytest.raises(ContractError, match=r"must be at most 5\.0; 1 rows do not, such as two\.csv row 2: 9"):
+    with pytest.raises(ContractError, match=r"must be at most 5; 1 row does not, such as two\.csv row 2: 9"):
         collect(spec, tmp_path)
 
 

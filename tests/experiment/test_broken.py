@@ -286,6 +286,37 @@ CASES = {
         edits=[(FLIGHTS, "      distance: {", "      label: {dtype: int}\n      __x: {dtype: int}\n      distance: {")]
     ),
     "column-of-a-source-that-is-a-column": case("+data.tables.flights.columns.month.source=day"),
+    # what a contract asks, against the column's type
+    "contract-bound-of-another-type": blocks(f"{COLUMNS}.MedInc.max='20'", f"+{COLUMNS}.HouseAge.allowed=['1']"),
+    "contract-bound-of-a-text": case(
+        "experiment=adult", "+data.tables.people.columns.gender.max=1", "+data.tables.people.columns.gender.min='0'"
+    ),
+    "contract-bound-of-a-moment": case(
+        edits=[(FLIGHTS, "time_hour: {dtype: datetime", "time_hour: {min: 2013, max: soon, dtype: datetime")]
+    ),
+    "contract-allowed-texts-that-yaml-reads-as-numbers": case(
+        "experiment=diamonds", edits=[("data/diamonds", "[J, I, H, G, F, E, D]", "[010, no, 12:30]")]
+    ),
+    "contract-allowed-nothing": blocks(f"+{COLUMNS}.HouseAge.allowed=[]"),
+    "contract-age-of-a-number": blocks(f"+{COLUMNS}.HouseAge.max_age=1d"),
+    "contract-against-itself": blocks(f"{COLUMNS}.MedInc.max=-1", f"+{COLUMNS}.HouseAge.allowed=[1, 200]"),
+    "contract-key-twice": case(edits=[(FLIGHTS, "key: [origin, time_hour]", "key: [origin, time_hour, origin]")]),
+    "split-value-that-is-not-allowed": case("experiment=adult", "data.split.test=[tets]"),
+    "split-value-of-another-type": case(
+        "experiment=adult", "data.split.column=age", "data.split.test=['39']", "data.split.train=[young]"
+    ),
+    # what a library would refuse
+    "name-too-long": case(f"name={'a' * 101}"),
+    "name-of-a-block": case(
+        "experiment=california",
+        edits=[("features/california", "  numbers:", "  num.bers:")],
+    ),
+    "name-that-is-reserved": case(edits=[("features/flights", "  route: ", "  label: ")]),
+    "seed-below-zero": case("seed=-1"),
+    "seed-too-large": case("experiment=california", "data.split.seed=20240101123456"),
+    "number-without-end": case("schedule.batch_size=10000000000000000000000", "schedule.optimizer.weight_decay=inf"),
+    "duration-without-end": case("data.split.gap=99999999999d"),
+    "tag-of-nothing": case("tracker.tags=['']"),
     # expressions
     "sql-syntax": case(edits=[("features/flights", "hour * 60 + minute", "hour * 60 + ")]),
     "sql-parenthesis": case(edits=[("features/flights", "2013 - plane_year", "(2013 - plane_year")]),

@@ -1,25 +1,34 @@
-"""The contract of a table: what each column promises, checked as the rows enter; pointblank finds what breaks it."""
+"""The contract of a table: what each column promises, as expressions that tell which rows break it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import date, datetime
+from typing import Any
 
 import polars as pl
-from polars.exceptions import PolarsError
 
-from treadle.data.sql import COLUMNS, collect_columns
+from treadle.data.sql import COLUMNS
+from treadle.experiment.cells import DTYPES
 from treadle.experiment.durations import parse_duration
-from treadle.experiment.spec import Column, Table
+from treadle.experiment.limits import DATED, read_bound, read_value
+from treadle.experiment.problems import SHOWN
+from treadle.experiment.spec import Column, Table, Value
 from treadle.schema import TreadleError
 
-if TYPE_CHECKING:
-    import pointblank as pb
-
 NUM_EXAMPLES = 3
+_ROW = "__row"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One promise about some columns."""
+
+    columns: tuple[str, ...]
+    words: str  # what must hold
+    holds: pl.Expr  # whether it does, over all rows: one value, which is cheap to find
+    breaks: pl.Expr  # true in each row that breaks it, else false or null
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,9 @@ class Breach:
     examples: list[str]
 
     def __str__(self) -> str:
-        return f"{self.column}: {self.rule}; {self.count:,} rows do not, such as {', '.join(self.examples)}"
+        rows = "1 row does not" if self.count == 1 else f"{self.count:,} rows do not"
+        such = f", such as {', '.join(self.examples)}" if self.examples else ""
+        return f"{self.column}: {self.rule}; {rows}{such}"
 
 
 class ContractError(TreadleError):
@@ -51,7 +62,7 @@ class ContractError(TreadleError):
 def check_contract(
     rows: pl.LazyFrame, spec: Table, *, table: str, now: datetime, name_row: Callable[[int], str]
 ) -> None:
-    """Hold every declared rule against the rows, some columns at a time.
+    """Hold every declared rule against the rows, some rules at a time.
 
     Args:
         rows: of the table, its columns in their declared types.
@@ -63,111 +74,92 @@ def check_contract(
     Raises:
         ContractError: with table, column, rule, number of rows and up to three examples for each breach.
     """
-    if _holds(rows, spec, now=now):
-        return
-    breaches: list[Breach] = []
-    for frame in collect_columns(rows, list(spec.columns)):
-        rules = [(name, *rule) for name in frame.columns for rule in _list_rules(name, spec.columns[name])]
-        breaches += _interrogate(frame, rules, name_row)
-        breaches += _check_freshness(frame, spec, now=now)
-    if spec.key:
-        rule = "must together be unique (they are the table's key)"
-        arguments = {"columns_subset": spec.key}
-        breaches += _interrogate(
-            rows.select(spec.key).collect(), [(", ".join(spec.key), "rows_distinct", arguments, rule)], name_row
-        )
+    broken = _find_broken(rows, list(_list_table_rules(spec, now=now)))
+    breaches = [_describe(rows, rule, name_row) for rule in broken]
     if breaches:
         raise ContractError(table, breaches)
 
 
-def _holds(rows: pl.LazyFrame, spec: Table, *, now: datetime) -> bool:
-    """Whether every rule holds, in one quick look; where it says no, the rules are to be looked at one by one."""
-    doubts = [doubt for name, column in spec.columns.items() for doubt in _list_doubts(name, column, now)]
+def list_row_rules(columns: Mapping[str, Column]) -> Iterator[Rule]:
+    """What each row must keep by itself, whatever the others are.
+
+    Raises:
+        TreadleError: a bound or an allowed value is of another type than its column.
+    """
+    for name, column in columns.items():
+        value = pl.col(name)
+        if not column.nullable:
+            yield _each_row(name, "must not be missing", value.is_null())
+        if column.min is not None:
+            yield _each_row(name, f"must be at least {column.min}", value < _read(read_bound, column.min, name, column))
+        if column.max is not None:
+            yield _each_row(name, f"must be at most {column.max}", value > _read(read_bound, column.max, name, column))
+        if column.allowed is not None:
+            allowed = [_read(read_value, word, name, column) for word in column.allowed]
+            known = pl.Series(allowed, dtype=DTYPES[column.dtype]).implode()
+            yield _each_row(name, f"must be one of {_list(column.allowed)}", value.is_in(known).not_())
+
+
+def _each_row(name: str, words: str, breaks: pl.Expr) -> Rule:
+    return Rule((name,), words, breaks.any().not_(), breaks)
+
+
+def _read(read: Callable[[Value, Column], Any], value: Value, name: str, column: Column) -> Any:
+    try:
+        return read(value, column)
+    except ValueError as error:
+        raise TreadleError(
+            f"the contract of {name!r} asks for {value!r}: {error}, as its type is {column.dtype}"
+        ) from None
+
+
+def _list(values: Sequence[Value]) -> str:
+    return ", ".join(map(repr, values[:SHOWN])) + (", …" if len(values) > SHOWN else "")
+
+
+def _list_table_rules(spec: Table, *, now: datetime) -> Iterator[Rule]:
+    """Every rule, in the order of the columns; then that of the key."""
+    for name, column in spec.columns.items():
+        value = pl.col(name)
+        yield from list_row_rules({name: column})
+        if column.unique:  # a value that is missing is none
+            given = value.drop_nulls()
+            repeated = value.is_duplicated() & value.is_not_null()
+            yield Rule((name,), "must be unique", given.n_unique() == given.len(), repeated)
+        if column.max_age is not None:
+            yield _stay_fresh(name, column.max_age, column, now=now)
     if spec.key:
-        doubts.append(pl.struct(spec.key).n_unique() != pl.len())
-    with suppress(PolarsError):  # a bound of another type, which pointblank may know
-        for start in range(0, len(doubts), COLUMNS):
-            some = [doubt.alias(str(index)) for index, doubt in enumerate(doubts[start : start + COLUMNS])]
-            if any(rows.select(some).collect(engine="streaming").row(0)):
-                return False
-        return True
-    return False
+        rows = pl.struct(spec.key)
+        words = "must together be unique (they are the table's key)"
+        yield Rule(tuple(spec.key), words, rows.n_unique() == pl.len(), rows.is_duplicated())
 
 
-def _list_doubts(name: str, column: Column, now: datetime) -> list[pl.Expr]:
-    """Expressions that are true where a rule of `_list_rules`, or freshness, may not hold."""
-    value = pl.col(name)
-    doubts = [] if column.nullable else [value.is_null().any()]
-    if column.unique:
-        doubts.append(value.n_unique() != pl.len())
-    if column.min is not None:
-        doubts.append((value < _bound(column, column.min)).any())
-    if column.max is not None:
-        doubts.append((value > _bound(column, column.max)).any())
-    if column.allowed is not None:
-        doubts.append(value.is_in(column.allowed).not_().any())
-    if column.max_age is not None:
-        doubts.append(value.max() < now - parse_duration(column.max_age))
-    return doubts
+def _stay_fresh(name: str, max_age: str, column: Column, *, now: datetime) -> Rule:
+    """A date is as old as the days since then; where there is no value at all none is fresh."""
+    assert column.dtype in DATED, "check() refuses others"
+    newest = pl.col(name).max()
+    oldest = (now if column.dtype == "datetime" else now.date()) - parse_duration(max_age)
+    words = f"the newest value must be at most {max_age} old at {now:%Y-%m-%d %H:%M}"
+    return Rule((name,), words, (newest >= oldest).fill_null(value=False), pl.col(name).eq_missing(newest))
 
 
-def _interrogate(
-    frame: pl.DataFrame, rules: list[tuple[str, str, dict[str, Any], str]], name_row: Callable[[int], str]
-) -> list[Breach]:
-    """Rules are: column, pointblank's method, its arguments, and the rule in words."""
-    if not rules:
-        return []
-    import pointblank as pb  # 40 MB and a third of a second, which a sound table does not need
-
-    validation = pb.Validate(frame)
-    for _, method, arguments, _ in rules:
-        validation = getattr(validation, method)(**arguments)
-    failures = validation.interrogate(get_first_n=NUM_EXAMPLES).n_failed()
-    return [
-        Breach(name, rule, failures[step], _show_examples(validation, step, arguments, name_row))
-        for step, (name, _, arguments, rule) in enumerate(rules, start=1)
-        if failures[step]
-    ]
+def _find_broken(rows: pl.LazyFrame, rules: Sequence[Rule]) -> Iterator[Rule]:
+    """The rules that do not hold, in one quick look at some of them at a time."""
+    for start in range(0, len(rules), COLUMNS):
+        some = rules[start : start + COLUMNS]
+        held = rows.select(rule.holds.alias(str(index)) for index, rule in enumerate(some))
+        for rule, holds in zip(some, held.collect(engine="streaming").row(0), strict=True):
+            if not holds:
+                yield rule
 
 
-def _list_rules(name: str, column: Column) -> list[tuple[str, dict[str, Any], str]]:
-    """Pointblank's method, its arguments, and the rule in words."""
-    rules: list[tuple[str, dict[str, Any], str]] = []
-    if not column.nullable:
-        rules.append(("col_vals_not_null", {"columns": name}, "must not be missing"))
-    if column.unique:
-        rules.append(("rows_distinct", {"columns_subset": [name]}, "must be unique"))
-    if column.min is not None:
-        arguments = {"columns": name, "value": _bound(column, column.min), "na_pass": True}
-        rules.append(("col_vals_ge", arguments, f"must be at least {column.min}"))
-    if column.max is not None:
-        arguments = {"columns": name, "value": _bound(column, column.max), "na_pass": True}
-        rules.append(("col_vals_le", arguments, f"must be at most {column.max}"))
-    if column.allowed is not None:
-        allowed = [*column.allowed, *([None] if column.nullable else [])]
-        rules.append(("col_vals_in_set", {"columns": name, "set": allowed}, f"must be one of {column.allowed}"))
-    return rules
+def _describe(rows: pl.LazyFrame, rule: Rule, name_row: Callable[[int], str]) -> Breach:
+    """How many rows break a rule, and the first of them."""
+    broken = rows.select(rule.columns).with_row_index(_ROW, offset=1).filter(rule.breaks)
+    count, first = pl.collect_all([broken.select(pl.len()), broken.head(NUM_EXAMPLES)])
+    examples = [f"{name_row(row)}: {', '.join(map(_show, values))}" for row, *values in first.iter_rows()]
+    return Breach(", ".join(rule.columns), rule.words, count.item(), examples)
 
 
-def _bound(column: Column, bound: float | str) -> Any:
-    return datetime.fromisoformat(bound) if column.dtype in {"date", "datetime"} else bound  # type: ignore[arg-type]
-
-
-def _show_examples(
-    validation: pb.Validate, step: int, arguments: dict[str, Any], name_row: Callable[[int], str]
-) -> list[str]:
-    rows = validation.get_data_extracts(i=step, frame=True).head(NUM_EXAMPLES).to_dicts()
-    names = arguments.get("columns_subset") or [arguments["columns"]]
-    return [f"{name_row(row['_row_num_'])}: " + ", ".join(repr(row[name]) for name in names) for row in rows]
-
-
-def _check_freshness(frame: pl.DataFrame, spec: Table, *, now: datetime) -> list[Breach]:
-    breaches = []
-    for name in frame.columns:
-        column, newest = spec.columns[name], frame[name].max()
-        if column.max_age is None or not isinstance(newest, datetime):
-            continue
-        if now - newest > parse_duration(column.max_age):
-            rule = f"the newest value may be {column.max_age} old at {now:%Y-%m-%d %H:%M}"
-            breaches.append(Breach(name, rule, len(frame), [str(newest)]))
-    return breaches
+def _show(value: Any) -> str:
+    return str(value) if isinstance(value, date) else repr(value)  # a moment is a date, too

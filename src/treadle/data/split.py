@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import numpy as np
 import polars as pl
 
-from treadle.experiment.durations import parse_duration
+from treadle.experiment.cells import DTYPES
+from treadle.experiment.durations import parse_duration, parse_moment
+from treadle.experiment.limits import read_texts
 from treadle.experiment.spec import (
     ColumnSplit,
     GroupSplit,
@@ -55,7 +55,7 @@ def _need(examples: pl.DataFrame, column: str) -> pl.Series:
 def _by_time(examples: pl.DataFrame, rule: TimeSplit) -> pl.Series:
     if PREDICT_AT not in examples.columns:
         raise TreadleError("data.split.by: a split by time needs data.examples.predict_at")
-    valid_from, test_from = datetime.fromisoformat(rule.valid_from), datetime.fromisoformat(rule.test_from)
+    valid_from, test_from = parse_moment(rule.valid_from), parse_moment(rule.test_from)
     if valid_from >= test_from:
         raise TreadleError(f"data.split.valid_from: {rule.valid_from} must be before test_from {rule.test_from}")
     gap = parse_duration(rule.gap)
@@ -97,9 +97,20 @@ def _by_group(groups: pl.Series, rule: GroupSplit) -> pl.Series:
     return groups.replace_strict(assigned, return_dtype=pl.String).alias("split")
 
 
+def _read_values(values: pl.Series, rule: ColumnSplit, split: Split) -> pl.Series:
+    """What the rule says of a split, in the type of its column."""
+    dtype = values.dtype
+    word = "int" if dtype.is_integer() else next((w for w, d in DTYPES.items() if type(d) is type(dtype)), "str")
+    try:
+        return read_texts(getattr(rule, split), dtype=word)
+    except ValueError as error:
+        raise TreadleError(f"data.split.{split}: {error}, and {rule.column!r} is {word}") from error
+
+
 def _by_column(values: pl.Series, rule: ColumnSplit) -> pl.Series:
-    names = {str(v): split for split in SPLITS for v in getattr(rule, split)}
-    splits = values.cast(pl.String).replace_strict(names, default=None, return_dtype=pl.String).alias("split")
+    splits = pl.repeat(None, len(values), dtype=pl.String, eager=True).alias("split")
+    for split in SPLITS:
+        splits = splits.set(values.is_in(_read_values(values, rule, split)), split)
     if rule.valid_share is None:
         return splits
     if rule.valid:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from treadle.experiment.columns import Finding, check_columns, check_leaks, find_unread
 from treadle.experiment.compose import Composed
+from treadle.experiment.contracts import check_contracts, check_split_values
 from treadle.experiment.file_heads import check_files
 from treadle.experiment.locations import Place
 from treadle.experiment.model_choice import choose_model, find_excess
@@ -22,6 +23,7 @@ from treadle.experiment.names import (
     check_tables,
     check_trainer,
     find_in_memory,
+    find_renamed,
 )
 from treadle.experiment.problems import ConfigError, Problem, unique
 from treadle.experiment.shape import check_shape
@@ -34,9 +36,11 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]]
     (check_loss, ("data.task", "loss", "targets")),
     (check_sampling, ("data.task", "loss", "schedule")),
     (check_sources, ("data.tables",)),
+    (check_contracts, ("data.tables",)),
     (check_tables, ("data.tables", "data.examples")),
     (check_moments, ("data.tables", "data.examples")),
     (check_split, ("data.tables", "data.examples", "data.split")),
+    (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_trainer, ("trainer",)),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )
@@ -51,7 +55,8 @@ def check(composed: Composed) -> Experiment:
     problems = list(composed.problems)
     experiment, sound, shape = check_shape(composed)
     problems += _without(shape, problems)
-    problems += _without(check_targets(composed), problems)
+    judged = [p for p in check_targets(composed) if not any(p.key.startswith(f"{wrong.key}.") for wrong in shape)]
+    problems += _without(judged, problems)
     findings = [f for judge, needs in _CHECKS if sound.issuperset(needs) for f in judge(experiment)]
     if sound.issuperset(("data.tables", "data.examples", "features")):
         findings += check_leaks(experiment, root=composed.root)
@@ -69,10 +74,8 @@ def check(composed: Composed) -> Experiment:
 
 def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
     """What is sound and still worth a word: nothing reads it, it takes too much, or only an import could tell."""
-    return [
-        *_locate([*find_unread(experiment), *find_excess(experiment), *find_in_memory(experiment)], composed),
-        *list_opaque(composed),
-    ]
+    found = (find(experiment) for find in (find_unread, find_excess, find_in_memory, find_renamed))
+    return [*_locate((finding for findings in found for finding in findings), composed), *list_opaque(composed)]
 
 
 def _without(found: list[Problem], reported: list[Problem]) -> list[Problem]:

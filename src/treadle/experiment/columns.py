@@ -27,8 +27,9 @@ from treadle.experiment.leaks import find_leaks, find_same_tables
 from treadle.experiment.lineage import Graph, trace_experiment
 from treadle.experiment.problems import NO_HINT, Hint, nearest
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
-from treadle.schema import LABEL
+from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT
 
+RESERVED = (ROW, LABEL, WEIGHT, PREDICT_AT, KNOWN_AT)  # columns that the stages add
 _MADE = ("data.examples.asof.", "data.examples.history.", "features.derive.")
 _ENCODERS = ("Vocabulary", "Hashing")
 _TRANSFORMS = ("Impute", "Standardize", "Quantile", "PiecewiseLinear", "Cyclic")
@@ -70,11 +71,22 @@ class _Walk:
             return _unknown()
 
     def add(self, rows: pl.DataFrame, name: str, value: pl.Series, *, key: str) -> pl.DataFrame:
-        """The row with one column more; a name that is taken already is refused."""
+        """The row with one column more; a name that is taken already, or that no column may have, is refused."""
+        fault = find_name_fault(name)
+        if fault:
+            self.find(key, fault, "give the column another one")
         if name in rows.columns:
             self.find(key, f"the column {name!r} exists already", "give the new one a name of its own")
             return rows
         return rows.with_columns(value.alias(name))
+
+
+def find_name_fault(name: str) -> str:
+    """Why no column may have this name; nothing where one may."""
+    if not name.strip():
+        return "a column needs a name"
+    pattern = name == "*" or (name.startswith("^") and name.endswith("$"))  # to Polars
+    return f"the name {name!r} is reserved here" if name in RESERVED or name.startswith("__") or pattern else ""
 
 
 def check_columns(experiment: Experiment) -> list[Finding]:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 
 from treadle.experiment.annotations import list_options
 from treadle.experiment.cells import reads_back
-from treadle.experiment.columns import Finding
+from treadle.experiment.columns import Finding, find_name_fault
+from treadle.experiment.durations import parse_moment
 from treadle.experiment.machine import count_gpus
 from treadle.experiment.problems import nearest
 from treadle.experiment.signatures import UnknownTargetError, read_signature
 from treadle.experiment.spec import Column, ColumnSplit, Experiment, Table, TimeSplit
-from treadle.schema import BINARY_CLASSES, KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT, find_metric, monitor_names
+from treadle.schema import BINARY_CLASSES, LABEL, find_metric, monitor_names
 
-RESERVED = (ROW, LABEL, WEIGHT, PREDICT_AT, KNOWN_AT)  # columns that the stages add
 STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_unused_parameters_true", "fsdp")
 
 
@@ -73,6 +73,14 @@ def find_in_memory(experiment: Experiment) -> Iterator[Finding]:
         yield Finding("evaluation.baselines", rule, "set it to [] where they do not fit")
 
 
+def find_renamed(experiment: Experiment) -> Iterator[Finding]:
+    """A word on a project whose name W&B cannot hold."""
+    tracker = experiment.tracker
+    if tracker.mode != "disabled" and tracker.project_in_wandb != tracker.project:
+        rule = f"no project of W&B is named {tracker.project!r}: it is recorded in {tracker.project_in_wandb!r}"
+        yield Finding("tracker.project", rule, r"W&B takes none of / \ # ? % : there")
+
+
 def _list_tasks(path: str) -> list[str]:
     """The tasks that the annotation of a loss's argument `task` allows; none where it says nothing."""
     try:
@@ -103,10 +111,9 @@ def check_sources(experiment: Experiment) -> Iterator[Finding]:
 
 
 def _check_name(key: str, name: str, column: Column, table: Table) -> Iterator[Finding]:
-    pattern = name == "*" or (name.startswith("^") and name.endswith("$"))  # to Polars
-    if name in RESERVED or name.startswith("__") or not name.strip() or pattern:
-        rule = f"the name {name!r} is reserved here" if name.strip() else "a column needs a name"
-        yield Finding(key, rule, f"declare it under another name, with `source: {name!r}`")
+    fault = find_name_fault(name)
+    if fault:
+        yield Finding(key, fault, f"declare it under another name, with `source: {name!r}`")
     other = table.columns.get(column.source) if column.source is not None else None
     if other is not None and other is not column:
         rule = f"{column.source!r} is declared as a column of its own: a row to predict could not tell the two apart"
@@ -148,7 +155,7 @@ def check_split(experiment: Experiment) -> Iterator[Finding]:
     if split.by == "time" and experiment.data.examples.predict_at is None:
         yield Finding("data.examples.predict_at", "must be given: the split is by time")
     yield from _check_split_column(experiment)
-    if isinstance(split, TimeSplit) and split.valid_from >= split.test_from:
+    if isinstance(split, TimeSplit) and parse_moment(split.valid_from) >= parse_moment(split.test_from):
         rule = f"{split.valid_from!r} must be before test_from, which is {split.test_from!r}"
         yield Finding("data.split.valid_from", rule)
     if isinstance(split, ColumnSplit):

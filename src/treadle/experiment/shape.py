@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import math
 import types
 import typing
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ from treadle.experiment.locations import key_of
 from treadle.experiment.problems import Problem, nearest, show
 from treadle.experiment.spec import RECORDS, Data, Experiment
 
+BITS = 63  # of a whole number, beside its sign
+
 
 def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
     """The typed experiment, which of its sections are sound, and what is wrong with the others.
@@ -26,6 +29,7 @@ def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]
     """
     data_parts = {f"data.{name}" for name in Data.model_fields}
     problems = [_refuse_record(key, composed) for key in RECORDS if key in composed.values]
+    problems += _find_endless(composed.values, "", composed)
     values = {key: value for key, value in composed.values.items() if key not in RECORDS}
     try:
         return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
@@ -45,6 +49,17 @@ def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]
 def _refuse_record(key: str, composed: Composed) -> Problem:
     place = composed.locate(key, part="key")
     return Problem(key, f"{key!r} is written by Treadle, into resolved.yaml", "remove it", place, mend=f"~{key}")
+
+
+def _find_endless(node: Any, key: str, composed: Composed) -> Iterator[Problem]:
+    """Numbers that neither a library nor JSON could take, wherever they stand."""
+    if isinstance(node, dict | list):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _find_endless(value, f"{key}.{name}".lstrip("."), composed)
+    elif isinstance(node, int) and node.bit_length() > BITS:
+        yield Problem(key, f"a whole number has {BITS} bits at most; found {show(node)}", place=composed.locate(key))
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield Problem(key, f"a number is finite; found {show(node)}", place=composed.locate(key))
 
 
 def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> dict[str, Any]:

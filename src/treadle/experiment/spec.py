@@ -6,21 +6,21 @@ sound. Structure that may be absent (no joins, no derived columns) defaults to e
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
-from treadle.experiment.durations import parse_duration
-from treadle.schema import Count, Positive, Sampling, Share, Task
+from treadle.experiment.durations import parse_duration, parse_moment
+from treadle.schema import Count, Positive, Sampling, Seed, Share, Task
 
 
 class Spec(pydantic.BaseModel):
     """A node of the configuration. Unknown keys and silent conversions are refused."""
 
     model_config = pydantic.ConfigDict(
-        extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True
+        extra="forbid", frozen=True, strict=True, protected_namespaces=(), defer_build=True, allow_inf_nan=False
     )
 
 
@@ -30,13 +30,19 @@ def _check_duration(text: str) -> str:
 
 
 def _check_moment(text: str) -> str:
-    datetime.fromisoformat(text)
+    parse_moment(text)
     return text
 
 
 def _check_separator(text: str) -> str:
     if len(text) != 1 or not text.isascii() or text in "\r\n\"'":
         raise ValueError("must be one ASCII character, and neither a quote nor the end of a line")
+    return text
+
+
+def _check_word(text: str) -> str:
+    if not text or "." in text:
+        raise ValueError("a name here is not empty and holds no dot, which parts the names of a key")
     return text
 
 
@@ -78,7 +84,10 @@ ClassWeights = Annotated[
 ]
 Separator = Annotated[str, AfterValidator(_check_separator)]  # ",", ";", "|", a tab
 Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the last three: no-break, thin, narrow no-break
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Value = bool | int | float | str  # of a column; `limits.py` holds it against the column's type
+WandbTag = Annotated[str, Field(min_length=1, max_length=64)]
+Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # it becomes that of a file
 
 
 # --- data ---------------------------------------------------------------------------------------------
@@ -94,11 +103,11 @@ class Column(Spec):
     decimal: Literal[".", ","] = "."  # of a number in text: "," of 1.234,5
     nullable: bool = False  # whether a value may be absent
     unique: bool = False  # whether each value stands once
-    min: float | str | None = None  # the smallest value that is sound, itself included
-    max: float | str | None = None  # the largest value that is sound, itself included
-    allowed: list[str | int] | None = None  # the only values that are sound
+    min: Value | None = None  # the smallest value that is sound, itself included: a number, a date or a moment
+    max: Value | None = None  # the largest value that is sound, itself included: a number, a date or a moment
+    allowed: list[Value] | None = None  # the only values that are sound, of the column's type
     missing: list[str] = []  # texts that mean "no value", such as "?"; blanks around them do not matter
-    max_age: Duration | None = None  # freshness: the newest value may be this old when rows are read [duration]
+    max_age: Duration | None = None  # of a date or a moment: the newest may be this old when rows are read [duration]
     late: bool = False  # known only after the prediction: no feature of its own row may reach it
 
     def name_in_file(self, name: str) -> str:
@@ -174,7 +183,7 @@ class RandomSplit(Spec):
     by: Literal["random"]  # the kind of split
     valid: Share  # validation's share of the rows
     test: Share  # the test's share of the rows
-    seed: int  # of the draw
+    seed: Seed  # of the draw
 
 
 class StratifiedSplit(Spec):
@@ -184,7 +193,7 @@ class StratifiedSplit(Spec):
     column: str  # each of its values has the same share in every split
     valid: Share  # validation's share of the rows
     test: Share  # the test's share of the rows
-    seed: int  # of the draw
+    seed: Seed  # of the draw
 
 
 class GroupSplit(Spec):
@@ -194,7 +203,7 @@ class GroupSplit(Spec):
     column: str  # its values name the groups
     valid: Share  # validation's share of the groups
     test: Share  # the test's share of the groups
-    seed: int  # of the draw
+    seed: Seed  # of the draw
 
 
 class ColumnSplit(Spec):
@@ -206,7 +215,7 @@ class ColumnSplit(Spec):
     test: list[str]  # values of the column that mean test
     valid: list[str] = []  # values of the column that mean validation
     valid_share: Share | None = None  # of the training rows, when `valid` is empty
-    seed: int  # of the draw
+    seed: Seed  # of the draw
 
 
 SplitRule = Annotated[TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit, Discriminator("by")]
@@ -228,14 +237,14 @@ class Block(Spec):
     """Columns that go through the same fitted steps, in order."""
 
     columns: list[str] = Field(min_length=1)  # of the examples, or derived
-    steps: dict[str, Target]  # transforms in order, by name; a `_target_` each
+    steps: dict[Word, Target]  # transforms in order, by name; a `_target_` each
 
 
 class Features(Spec):
     """Numbers: row-wise expressions, then transforms that learn from the training split."""
 
     derive: dict[str, Sql] = {}  # new column: expression over one example
-    blocks: dict[str, Block] = Field(min_length=1)  # groups of columns with the same steps, by name
+    blocks: dict[Word, Block] = Field(min_length=1)  # groups of columns with the same steps, by name
     fit_rows: Count | None = None  # steps learn from so many training rows, drawn evenly; None: all, in memory [rows]
 
 
@@ -338,7 +347,7 @@ class Trainer(Spec):
     num_nodes: int = Field(ge=1)  # machines
     precision: Precision  # of numbers in training; auto: bf16-mixed where the device and the sizes suit it [bits]
     compile: Switch = "off"  # steps into one graph; auto: where the steps ahead repay compiling
-    threads: int = Field(ge=1)  # of torch in each process
+    threads: int = Field(ge=1, le=4096)  # of torch in each process
     limit_batches: int | None = Field(ge=1)  # of each split and epoch; None: all [batches]
     overfit_batches: int | None = Field(ge=1)  # train and validate on these first ones only; None: on all [batches]
 
@@ -347,10 +356,15 @@ class Tracker(Spec):
     """How the run is recorded in W&B. The plain files in the run folder are written in any case."""
 
     mode: Literal["offline", "online", "disabled"]  # offline: to upload later; online: live; disabled: not in W&B
-    project: str  # name of the project in W&B
+    project: str = Field(max_length=128)  # name of the project in W&B
     entity: str | None  # user or team in W&B; None: the account's own
-    tags: list[str]  # labels of the run in W&B
+    tags: list[WandbTag]  # labels of the run in W&B
     upload_bundle: bool  # store the bundle as an artifact, when online
+
+    @property
+    def project_in_wandb(self) -> str:
+        """The project's name, with a hyphen in place of each character that W&B takes in none."""
+        return re.sub(r"[/\\#?%:]", "-", self.project)
 
 
 class Evaluation(Spec):
@@ -359,7 +373,7 @@ class Evaluation(Spec):
     baselines: list[Literal["prior", "linear", "gradient_boosting"]]  # trained and judged beside the model
     metric: str  # the one that the summary puts first
     threshold: float = Field(gt=0, lt=1)  # of the positive class, for the metrics that decide [probability]
-    calibration_bins: int = Field(ge=2)  # of the calibration curve
+    calibration_bins: int = Field(ge=2, le=10_000)  # of the calibration curve
     parity_rows: int = Field(ge=0)  # predicted again one by one, to prove serving equal to evaluation [rows]
 
 
@@ -367,7 +381,7 @@ class Experiment(Spec):
     """A whole turn of the loop. The keys of `resolved.yaml` are these."""
 
     name: Name  # names the run folder; each experiment gives its own
-    seed: int  # of initial weights and the order of batches
+    seed: Seed  # of initial weights and the order of batches
     targets: list[str]  # where a `_target_` may come from, as prefixes of dotted paths
     data: Data  # rows
     features: Features  # numbers

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from treadle.experiment.cells import lost_mark, read_cells
-from treadle.experiment.names import RESERVED
+from treadle.experiment.columns import RESERVED
 from treadle.experiment.spec import Column
 from treadle.scaffold.source import Source
 from treadle.scaffold.texts import MAX_STRAYS, MIN_SHARE, Reading, read_texts
