@@ -117,6 +117,8 @@ def _add_results(add: _Add) -> None:
     predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or a bundle")
     predict.add_argument("rows", type=Path, metavar="ROWS", help="Parquet or CSV")
     predict.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="Parquet or CSV")
+    breach = "rows that break the contract (default: as the experiment says): rejected and listed, told, or taken"
+    predict.add_argument("--on-breach", choices=["refuse", "warn", "allow"], help=breach)
     allow: dict[str, Any] = {"action": "append", "default": [], "metavar": "PREFIX"}
     predict.add_argument("--allow", **allow, help="your own package, where the bundle uses it")
 

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from treadle.pipeline import Run
 
 
+REJECTED = 3  # exit code: done, but for rows that break the contract
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 is success, 1 a failure at work, 2 a mistake in the configuration or the command."""
+    """Run one verb: 0 is success, 1 a failure, 2 a mistake in the configuration or the command, 3 rejected rows."""
     options = read_arguments(sys.argv[1:] if arguments is None else arguments)
     _find_own_packages()
     try:
@@ -192,7 +195,7 @@ def _run_stage(options: argparse.Namespace) -> None:
     resolved_file = options.resolved if options.resolved is not None else options.folder / FILE
     with _naming_places(lambda key: find_place(resolved_file, key)):
         current = run_stage(options.verb, resolved_file=resolved_file, folder=options.folder, root=Path.cwd(), say=_say)
-    _show(current, upto=options.verb, overrides=options.overrides)
+    _show(current, upto=options.verb)
 
 
 def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
@@ -209,7 +212,7 @@ def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
 
     with _naming_places(lambda key: compose(overrides=options.overrides, root=Path.cwd()).locate(key)):
         current = run(experiment, values, root=Path.cwd(), upto=upto, say=_say)
-    _show(current, upto=upto, overrides=options.overrides)
+    _show(current, upto=upto)
 
 
 @contextmanager
@@ -223,7 +226,7 @@ def _naming_places(locate: Callable[[str], Place]) -> Iterator[None]:
         raise error.at(str(locate(f"{error.key}._target_"))) from error
 
 
-def _show(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
+def _show(current: Run, *, upto: str) -> None:
     folder = current.folder.relative_to(Path.cwd()) if current.folder.is_relative_to(Path.cwd()) else current.folder
     if set(current.states.values()) == {"unchanged"}:
         _say(f"unchanged  {folder}")
@@ -232,8 +235,7 @@ def _show(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
 
         from treadle.runs.summary import print_summary
 
-        console = Console(width=None if sys.stdout.isatty() else 120)
-        print_summary(current.experiment, folder, overrides=overrides, console=console)
+        print_summary(current.experiment, folder, console=Console(width=None if sys.stdout.isatty() else 120))
     else:
         _say(f"{upto:<10} {folder}")
 
@@ -297,13 +299,15 @@ def _compare(options: argparse.Namespace) -> None:
         _say(f"page     {options.html}")
 
 
-def _predict(options: argparse.Namespace) -> None:
-    from treadle.bundle import TARGETS, load, read_rows, write_rows
+def _predict(options: argparse.Namespace) -> int:
+    from treadle.bundle import TARGETS, load, predict_file
 
-    bundle = load(options.run_folder, targets=[*TARGETS, *options.allow])
-    predicted = bundle.predict(read_rows(options.rows, table=bundle.table))
-    write_rows(predicted, options.output)
-    _say(f"{len(predicted):,} rows  {options.output}")
+    bundle = load(options.run_folder, targets=[*TARGETS, *options.allow], on_breach=options.on_breach)
+    predicted = predict_file(bundle, options.rows, output=options.output)
+    if predicted.told:
+        sys.stderr.write(f"treadle predict: {predicted.told}\n")
+    _say(f"{predicted.num_rows:,} rows  {options.output}")
+    return REJECTED if predicted.num_rejected else 0
 
 
 def _init(options: argparse.Namespace) -> None:

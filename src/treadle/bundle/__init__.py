@@ -1,5 +1,7 @@
 """The bundle: rows in, predictions out; with features, weights, schema and experiment, in memory and on disk."""
 
+from treadle.bundle.batch import Batch, predict_file
+from treadle.bundle.breaches import BreachError, BreachWarning
 from treadle.bundle.bundle import CHUNK, Bundle
 from treadle.bundle.card import Card, Recipe, Standard
 from treadle.bundle.network import TARGETS, build_network, to_prediction
@@ -9,12 +11,16 @@ from treadle.bundle.store import load, save
 __all__ = [
     "CHUNK",
     "TARGETS",
+    "Batch",
+    "BreachError",
+    "BreachWarning",
     "Bundle",
     "Card",
     "Recipe",
     "Standard",
     "build_network",
     "load",
+    "predict_file",
     "read_rows",
     "save",
     "to_prediction",

@@ -5,6 +5,7 @@ Evaluation, batch and online prediction run this same code.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
+from treadle.bundle.breaches import BreachError, BreachWarning, describe_breaches, find_breaches
 from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns
 from treadle.bundle.network import to_prediction
-from treadle.experiment.spec import Column, Table
+from treadle.data.contract import Rule, list_row_rules
+from treadle.experiment.spec import Column, OnBreach, Table
 from treadle.features.featurizer import Featurizer
 from treadle.schema import ROW, Task
 
@@ -32,6 +35,12 @@ class Bundle:
     recipe: Recipe
     featurizer: Featurizer
     network: nn.Module
+    override: OnBreach | None = None  # of the experiment's `data.on_breach`
+
+    @property
+    def on_breach(self) -> OnBreach:
+        """What happens to rows that break the contract."""
+        return self.override or self.recipe.data.on_breach
 
     @property
     def task(self) -> Task:
@@ -43,8 +52,13 @@ class Bundle:
         """Of a multiclass task, in the order of the outputs; else none."""
         return self.card.classes
 
-    def predict(self, rows: Rows) -> pl.DataFrame:
+    def predict(self, rows: Rows, *, on_breach: OnBreach | None = None) -> pl.DataFrame:
         """Judge rows: a frame, one row as a mapping, or a list of such rows.
+
+        Args:
+            rows: to predict.
+            on_breach: what happens to rows that break the contract; None: as the bundle says. Each of them is told by
+                `find_breaches`.
 
         Returns:
             One row per input row, in its order: `probability` (binary), `prediction` (regression), or `prediction`
@@ -52,11 +66,28 @@ class Bundle:
 
         Raises:
             TreadleError: a column is missing, or cannot be read as its type.
+            BreachError: rows break the contract, and are to be refused.
         """
         frame = self.conform(rows)
+        self._hold(frame, on_breach or self.on_breach)
         outputs = self._predict_tensor(frame)
         columns = [frame[ROW]] if ROW in frame.columns else []
         return pl.DataFrame([*columns, *self._name_outputs(outputs)])
+
+    def find_breaches(self, rows: Rows) -> pl.DataFrame:
+        """Each breach of the contract: `position` of the row from 0, `column`, `rule` and `value`.
+
+        What the contract says of a row by itself is held: bounds, allowed values, and that a value is there. Values
+        that training never saw are sound where the contract allows them.
+        """
+        return find_breaches(self.conform(rows), self._rules)
+
+    def _hold(self, frame: pl.DataFrame, on_breach: OnBreach) -> None:
+        breaches = pl.DataFrame() if on_breach == "allow" else find_breaches(frame, self._rules)
+        if len(breaches) and on_breach == "refuse":
+            raise BreachError(breaches, num_rows=len(frame))
+        if len(breaches):
+            warnings.warn(describe_breaches(breaches, num_rows=len(frame)), BreachWarning, stacklevel=3)
 
     def conform(self, rows: Rows) -> pl.DataFrame:
         """The rows as a frame with the columns and the types of the training examples."""
@@ -74,6 +105,10 @@ class Bundle:
         declared = {name: column for name, column in self.table.columns.items() if name in known}
         return list_columns(self.card.columns, declared)
 
+    @cached_property
+    def _rules(self) -> list[Rule]:
+        return list(list_row_rules(self._columns))
+
     @torch.no_grad()
     def _predict_tensor(self, frame: pl.DataFrame) -> Tensor:
         self.network.eval()
@@ -86,7 +121,7 @@ class Bundle:
 
     def read_output(self, output: Tensor) -> Tensor:
         """From what the network gives to predictions in the target's own units: `[B]`, or `[B, K]`."""
-        prediction = to_prediction(output, task=self.task, link=self.card.target.link)
+        prediction = to_prediction(output, task=self.task)
         target = self.card.target
         return prediction * target.scale + target.mean if self.task == "regression" else prediction
 

@@ -33,14 +33,14 @@ def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
 
 
 def list_columns(types: Mapping[str, str], declared: Mapping[str, Column]) -> dict[str, Column]:
-    """How values are read: as the table says, or by the type alone where a column was made or looked up.
+    """How values are read, and what holds of them: as the table says, or by the type alone where a column was made.
 
     Args:
         types: the Polars type of each column, as the stage `prepare` gives it.
         declared: the columns of the table that an example knows.
     """
     words = {str(dtype): word for word, dtype in DTYPES.items()}
-    made = {name: Column.model_validate({"dtype": words[dtype]}) for name, dtype in types.items()}
+    made = {name: Column.model_validate({"dtype": words[dtype], "nullable": True}) for name, dtype in types.items()}
     same = {name for name, column in declared.items() if name in made and column.dtype == made[name].dtype}
     return {name: declared[name] if name in same else column for name, column in made.items()}
 

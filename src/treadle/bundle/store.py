@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import torch
 from polars.exceptions import PanicException
@@ -20,6 +21,7 @@ from treadle.bundle.limits import limit_building
 from treadle.bundle.network import TARGETS, build_network
 from treadle.experiment.build import BuildError
 from treadle.experiment.cells import DTYPES
+from treadle.experiment.spec import OnBreach
 from treadle.experiment.targets import find_targets, judge_target
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
@@ -42,17 +44,21 @@ def save(bundle: Bundle, folder: Path) -> None:
     write_json(card.model_dump(mode="json"), folder / _CARD)
 
 
-def load(path: str | Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
+def load(path: str | Path, *, targets: Sequence[str] = TARGETS, on_breach: OnBreach | None = None) -> Bundle:
     """Load the bundle of a run: `treadle.load("runs/flights-1a2b3c4d").predict(frame)`.
 
     Args:
         path: the run's folder, or the bundle's own.
         targets: prefixes of the classes that may be built. Classes of your own need their package here: a bundle
             cannot allow itself anything.
+        on_breach: what happens to rows that break the contract: "refuse", "warn" or "allow"; None: what the
+            experiment says at `data.on_breach`.
 
     Raises:
         TreadleError: there is no bundle, a file is damaged or does not fit the others, or a target is not allowed.
     """
+    if on_breach not in (None, *get_args(OnBreach)):
+        raise TreadleError(f"on_breach is one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
     folder = _find_folder(Path(path))
     with _in_one_line():
         card = read_card(folder / _CARD)
@@ -62,7 +68,8 @@ def load(path: str | Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
             _check_types(card, recipe)
             _check_targets(recipe, targets=targets)
             featurizer = Featurizer.load(folder, spec=recipe.features, targets=targets)
-        bundle = Bundle(card, recipe, featurizer, _load_network(folder, card, recipe, featurizer, targets=targets))
+        network = _load_network(folder, card, recipe, featurizer, targets=targets)
+        bundle = Bundle(card, recipe, featurizer, network, override=on_breach)
         _try_out(bundle, folder)
     return bundle
 
@@ -142,7 +149,7 @@ def _try_out(bundle: Bundle, folder: Path) -> None:
         TreadleError: they do not.
     """
     try:
-        bundle.predict(dict.fromkeys(bundle.card.columns))
+        bundle.predict(dict.fromkeys(bundle.card.columns), on_breach="allow")
     except (Exception, PanicException) as error:
         raise TreadleError(f"{folder}: the parts of the bundle do not fit together: {error}") from error
 

@@ -85,6 +85,7 @@ ClassWeights = Annotated[
 Separator = Annotated[str, AfterValidator(_check_separator)]  # ",", ";", "|", a tab
 Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the last three: no-break, thin, narrow no-break
 Value = bool | int | float | str  # of a column; `limits.py` holds it against the column's type
+OnBreach = Literal["refuse", "warn", "allow"]
 WandbTag = Annotated[str, Field(min_length=1, max_length=64)]
 Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # it becomes that of a file
@@ -228,6 +229,7 @@ class Data(Spec):
     tables: dict[Name, Table]  # sources of rows, by name
     examples: Examples  # one row per prediction
     split: SplitRule  # which rows train, choose and judge
+    on_breach: OnBreach = "refuse"  # rows to predict that break the contract: refuse, warn and predict, or allow
 
 
 # --- features, model, schedule ------------------------------------------------------------------------

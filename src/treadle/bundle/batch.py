@@ -1,0 +1,55 @@
+"""A file of rows to a file of predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from treadle.bundle.breaches import describe_breaches
+from treadle.bundle.bundle import Bundle
+from treadle.bundle.rows import read_rows, write_rows
+from treadle.schema import ROW
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of the rows of a file."""
+
+    num_rows: int
+    num_rejected: int
+    told: str  # on rows that break the contract; empty where there is nothing to tell
+
+
+def predict_file(bundle: Bundle, rows: Path, *, output: Path) -> Batch:
+    """Predict each row of a file, in its order.
+
+    Where rows that break the contract are refused, their predictions are null, and a file beside the output, such as
+    `out.rejected.csv`, lists them: position of the row from 0, column, rule and value.
+
+    Raises:
+        TreadleError: the file cannot be read, or a column of it.
+    """
+    frame = bundle.conform(read_rows(rows, table=bundle.table))
+    predicted = bundle.predict(frame, on_breach="allow")
+    beside = output.with_suffix(f".rejected{output.suffix}")
+    beside.unlink(missing_ok=True)  # of another batch
+    breaches = bundle.find_breaches(frame) if bundle.on_breach != "allow" else pl.DataFrame()
+    if breaches.is_empty():
+        write_rows(predicted, output)
+        return Batch(len(frame), 0, "")
+    told = describe_breaches(breaches, num_rows=len(frame))
+    if bundle.on_breach == "warn":
+        write_rows(predicted, output)
+        return Batch(len(frame), 0, f"{told}\n  they were predicted nevertheless")
+    positions = breaches["position"].unique()
+    write_rows(_blank(predicted, positions), output)
+    write_rows(breaches, beside)
+    return Batch(len(frame), len(positions), f"{told}\n  they have no prediction; each is listed in {beside}")
+
+
+def _blank(predicted: pl.DataFrame, positions: pl.Series) -> pl.DataFrame:
+    """The predictions without those at some positions."""
+    kept = pl.int_range(pl.len()).is_in(positions.implode()).not_()
+    return predicted.with_columns(pl.when(kept).then(pl.all().exclude(ROW)))

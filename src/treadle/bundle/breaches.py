@@ -1,0 +1,69 @@
+"""Rows to predict that the contract of the examples' table calls impossible."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from treadle.data.contract import NUM_EXAMPLES, Breach, Rule
+from treadle.schema import TreadleError
+
+SCHEMA = {"position": pl.Int64(), "column": pl.String(), "rule": pl.String(), "value": pl.String()}
+
+
+class BreachError(TreadleError):
+    """Rows that break the contract, each breach with its position, column, rule and value."""
+
+    def __init__(self, breaches: pl.DataFrame, *, num_rows: int) -> None:
+        self.breaches = breaches
+        way_out = "mend them, or take them as they are with on_breach: warn or allow"
+        super().__init__(f"{describe_breaches(breaches, num_rows=num_rows)}\n{way_out}")
+
+
+class BreachWarning(UserWarning):
+    """Rows that break the contract, and were predicted nevertheless."""
+
+
+def find_breaches(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
+    """Every breach of every row.
+
+    Args:
+        rows: in the types of the training examples.
+        rules: which each row must keep by itself.
+
+    Returns:
+        One line a breach, by row: `position` of the row from 0, `column`, `rule`, and `value` as text, null where it
+        is missing.
+    """
+    holds = rows.select(rule.holds.alias(str(index)) for index, rule in enumerate(rules)).row(0) if rules else ()
+    broken = [rule for rule, held in zip(rules, holds, strict=True) if not held]
+    if not broken:
+        return pl.DataFrame(schema=SCHEMA)
+    return pl.concat([_list_rows(rows, rule) for rule in broken]).sort("position", maintain_order=True)
+
+
+def _list_rows(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
+    (name,) = rule.columns
+    broken = rows.select(name).with_row_index("position").filter(rule.breaks)
+    told = [pl.lit(name).alias("column"), pl.lit(rule.words).alias("rule"), pl.col(name).cast(pl.String).alias("value")]
+    return broken.select(pl.col("position").cast(pl.Int64), *told)
+
+
+def describe_breaches(breaches: pl.DataFrame, *, num_rows: int) -> str:
+    """How many rows break which rule, and the first of them."""
+    count = breaches["position"].n_unique()
+    lines = [_describe(part) for part in breaches.partition_by("column", "rule", maintain_order=True)]
+    return "\n  ".join([f"{count:,} of {num_rows:,} rows break the contract", *lines])
+
+
+def _describe(breaches: pl.DataFrame) -> str:
+    _, column, rule, _ = breaches.row(0)
+    first = breaches.head(NUM_EXAMPLES).iter_rows()
+    examples = [f"row {position + 1:,}: {_show(value)}" for position, *_, value in first]
+    return str(Breach(column, rule, len(breaches), examples))
+
+
+def _show(value: Any) -> str:
+    return "missing" if value is None else repr(value)
