@@ -29,6 +29,7 @@ def spread(*values):
         ("is_train", [1, 0, 1], (["1"], None, ["0"])),
         ("isTest", ["true", "false", "false"], (["false"], None, ["true"])),
         ("fold", [0, 1, 2, 3, 4], (["0", "1", "2"], ["3"], ["4"])),
+        ("cv_fold", ["fold 2", "fold 1", "fold 3"], (["fold 1"], ["fold 2"], ["fold 3"])),
     ],
 )
 def test_the_split_that_the_data_says_is_followed(tmp_path, name, values, expected):

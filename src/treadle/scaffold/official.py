@@ -110,9 +110,13 @@ def _read_flag(name: str, texts: list[str]) -> dict[Split, list[str]] | None:
 
 
 def _read_folds(profile: Profile, texts: list[str]) -> dict[Split, list[str]] | None:
-    if profile.column.dtype != "int" or not _list_words(profile.name) & _FOLDS:
+    """Numbers from 0 or 1 on, alone or after one word: `3`, `fold_3`."""
+    matches = [re.fullmatch(r"(\D*)(\d{1,2})", text) for text in texts]
+    if profile.column.dtype not in {"int", "str"} or not _list_words(profile.name) & _FOLDS or not all(matches):
         return None
-    folds = sorted(texts, key=int)
-    if not 3 <= len(folds) <= MAX_FOLDS or int(folds[0]) not in {0, 1} or int(folds[-1]) - int(folds[0]) >= len(folds):  # noqa: PLR2004 - one for each split
+    numbers = {int(match[2]): text for match, text in zip(matches, texts, strict=True) if match}
+    folds = [numbers[number] for number in sorted(numbers)]
+    is_row = set(numbers) in ({*range(len(texts))}, {*range(1, len(texts) + 1)})
+    if not is_row or not 3 <= len(folds) <= MAX_FOLDS or len({match[1] for match in matches if match}) > 1:  # noqa: PLR2004 - one for each split
         return None
     return {"train": folds[:-2], "valid": folds[-2:-1], "test": folds[-1:]}
