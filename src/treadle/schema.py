@@ -70,6 +70,9 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
 }
 
 
+Link = Literal["identity", "log"]  # from a regression's prediction to the output of its network
+
+
 def find_metric(*, task: Task, name: str) -> Metric | None:
     """The metric of that name for the task (`loss` fits every task), or None."""
     return next((m for m in (_LOSS, *METRICS[task]) if m.name == name), None)

@@ -10,12 +10,12 @@ import torch
 import yaml
 
 from runs import find_run, forget_sources, run_quick
-from treadle.bundle import load
+from treadle.bundle import load, to_prediction
 from treadle.experiment.spec import Loss
 from treadle.schema import Batch
 from treadle.training.history import read_history
 from treadle.training.learner import compute_loss
-from treadle.training.losses import FocalLoss, HuberLoss, QuantileLoss, SmoothedLogLoss, TaskLoss
+from treadle.training.losses import FocalLoss, HuberLoss, PoissonLoss, QuantileLoss, SmoothedLogLoss, TaskLoss
 
 LOSSES = {
     "binary": TaskLoss(task="binary"),
@@ -27,6 +27,7 @@ LOSSES = {
     "regression": TaskLoss(task="regression"),
     "regression-quantile": QuantileLoss(task="regression", quantile=0.9),
     "regression-huber": HuberLoss(task="regression", delta=1.0),
+    "regression-poisson": PoissonLoss(task="regression"),
 }
 ADULT = ("experiment=adult", "model=mlp", "model.width=16", "tracker=disabled")
 
@@ -111,6 +112,22 @@ def test_the_huber_loss_bends_into_a_line_at_delta(error, cost):
     assert judge(loss, torch.tensor([[1.0]]), 1.0 + error) == pytest.approx(cost)
 
 
+@pytest.mark.parametrize(("target", "mean"), [(0.0, 0.5), (1.0, 0.5), (3.0, 3.0), (7.0, 2.0)])
+def test_the_poisson_loss_is_half_the_deviance(target, mean):
+    """Against the difference of log-likelihoods, from the probabilities themselves."""
+    likelihood, best = (rate**target * math.exp(-rate) for rate in (mean, target))
+
+    cost = judge(PoissonLoss(task="regression"), torch.tensor([[mean]]).log(), target)
+
+    assert cost == pytest.approx(math.log(best / likelihood), abs=1e-6)
+
+
+def test_of_an_output_that_is_a_logarithm_members_are_averaged_as_predictions():
+    output = torch.tensor([[[1.0], [4.0]]]).log()
+
+    assert to_prediction(output, task="regression", link="log").tolist() == pytest.approx([2.5])
+
+
 @pytest.mark.parametrize("name", [name for name in LOSSES if name.startswith("multiclass")])
 def test_a_class_that_is_not_known_costs_nothing(name):
     assert judge(LOSSES[name], torch.randn(1, 3), -1) == 0
@@ -182,6 +199,31 @@ def test_a_huber_loss_of_a_large_delta_is_half_the_squared_error(project):
     run, last = train(project, "tracker=disabled", "loss=huber", "loss.function.delta=1000.0")
 
     assert last["valid/loss"] == pytest.approx(0.5 * (last["valid/rmse"] / read_scale(run)) ** 2, rel=1e-4)
+
+
+def test_a_poisson_loss_predicts_what_is_above_0_and_its_mean(project):
+    """The validation loss is that of the predictions, in units of the mean."""
+    overrides = ("loss=poisson", "schedule.max_epochs=6", "schedule.batch_size=256")
+    run, last = train(project, "tracker=disabled", *overrides)
+    rows = pl.read_parquet(run / "examples" / "valid.parquet")
+    mean = pl.read_parquet(run / "examples" / "train.parquet")["label"].mean()
+
+    predicted = load(run).predict(rows)["prediction"].cast(pl.Float64)
+
+    assert read_scale(run) == pytest.approx(mean)
+    assert predicted.min() > 0
+    assert predicted.mean() == pytest.approx(rows["label"].mean(), rel=0.05)
+    deviance = (rows["label"] * (rows["label"] / predicted).log() - rows["label"] + predicted).mean() / mean
+    assert last["valid/loss"] == pytest.approx(deviance, rel=1e-3)
+
+
+@pytest.mark.parametrize("more", [(), ("schedule.shuffle_buffer=256",)], ids=["in memory", "streamed"])
+def test_a_poisson_loss_refuses_what_is_no_count(project, capsys, more):
+    assert (
+        run_quick("tracker=disabled", "loss=poisson", "data.examples.label='MedHouseVal - 1'", *more, verb="train") == 2
+    )
+
+    assert "loss.function: PoissonLoss predicts amounts from 0 on" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from treadle.training import stream, train
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import History, read_history
 from treadle.training.loader import BatchLoader
+from treadle.training.losses import TaskLoss
 from treadle.training.stream import StreamedRows, StreamLoader, draw_numbers, has_weights, open_streams
 
 NUM_ROWS = 100  # 15 files, the last one of 2 rows
@@ -132,7 +133,7 @@ def test_weights_of_classes_are_those_of_rows_in_memory(tmp_path, monkeypatch):
     rows = make_rows(target=(torch.arange(NUM_ROWS) % 5 == 0).float())
     for split in ("train", "valid"):
         write_rows([rows], tmp_path / split)
-    streams = open_streams(tmp_path, "balanced", classes=[], standardize=False)
+    streams = open_streams(tmp_path, "balanced", classes=[], loss=None)
     wanted = weigh_classes({"train": rows, "valid": rows}, "balanced", classes=[])
 
     for split in ("train", "valid"):
@@ -145,7 +146,7 @@ def test_a_target_is_standardised_by_the_training_split(tmp_path, monkeypatch):
     monkeypatch.setattr(stored, "FILE_ROWS", 7)
     for split, offset in (("train", 1e6), ("valid", 2e6)):
         write_rows([make_rows(target=torch.arange(NUM_ROWS).float() + offset)], tmp_path / split)
-    streams = open_streams(tmp_path, None, classes=[], standardize=True)
+    streams = open_streams(tmp_path, None, classes=[], loss=TaskLoss(task="regression"))
     batches = {
         split: next(iter(StreamLoader(rows, buffer_rows=7, cut=make_cut(batch_size=NUM_ROWS))))
         for split, rows in streams.items()

@@ -121,7 +121,7 @@ class Bundle:
 
     def read_output(self, output: Tensor) -> Tensor:
         """From what the network gives to predictions in the target's own units: `[B]`, or `[B, K]`."""
-        prediction = to_prediction(output, task=self.task)
+        prediction = to_prediction(output, task=self.task, link=self.card.target.link)
         target = self.card.target
         return prediction * target.scale + target.mean if self.task == "regression" else prediction
 

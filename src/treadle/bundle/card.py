@@ -13,7 +13,7 @@ from treadle.experiment.invalid import describe_first
 from treadle.experiment.problems import show
 from treadle.experiment.spec import Data, Experiment, Features, Loss, Schedule, Spec, Target
 from treadle.json_files import read_json
-from treadle.schema import Task, TreadleError
+from treadle.schema import Link, Task, TreadleError
 
 FORMAT = 1  # of the files; a bundle of another one is made anew
 _WORDS = {str(dtype): word for word, dtype in DTYPES.items()}
@@ -31,10 +31,11 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Standard(Spec):
-    """How a regression's target was standardised: the network predicts (target - mean) / scale."""
+    """How a regression's target was standardised: the network predicts (target - mean) / scale, or its logarithm."""
 
     mean: Finite  # 0 for other tasks
     scale: Annotated[Finite, Field(gt=0)]  # 1 for other tasks
+    link: Link = "identity"  # whether outputs are predictions or, of a mean of 0, their logarithms
 
 
 class Card(Spec):
@@ -53,8 +54,10 @@ class Card(Spec):
             raise ValueError(f"classes are listed for a multiclass task, and for no other; found {self.task}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
-        if self.task != "regression" and (self.target.mean, self.target.scale) != (0, 1):
+        if self.task != "regression" and self.target != Standard(mean=0, scale=1):
             raise ValueError("only the target of a regression has a mean and a scale")
+        if self.target.link == "log" and self.target.mean != 0:
+            raise ValueError("a target whose logarithm is predicted has a mean of 0")
         return self
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from treadle.experiment.build import build
-from treadle.schema import Task, TreadleError
+from treadle.schema import Link, Task, TreadleError
 
 # What a bundle may build, unless its reader allows more: classes alone, no function that reads or writes.
 TARGETS = ("treadle.models.", "treadle.features.transforms.", "treadle.features.categories.")
@@ -36,14 +36,22 @@ def build_network(
     return network
 
 
-def to_prediction(output: Tensor, *, task: Task) -> Tensor:
+def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
     """Network output `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes.
 
-    Members are averaged as probabilities, not as logits.
+    Members are averaged as probabilities, not as logits; of a regression as predictions, not as their logarithms.
+
+    Args:
+        output: of the network.
+        task: of the experiment.
+        link: of a regression, whether the output is the prediction or its logarithm.
     """
     if task == "multiclass":
         shares = output.float().softmax(dim=-1)
         return shares.mean(dim=1) if shares.dim() == 3 else shares  # noqa: PLR2004
     values = output.float().squeeze(-1)
-    values = values.sigmoid() if task == "binary" else values
+    if task == "binary":
+        values = values.sigmoid()
+    elif link == "log":
+        values = values.exp()
     return values.mean(dim=1) if values.dim() == 2 else values  # noqa: PLR2004

@@ -162,7 +162,7 @@ class LinearFit:
     @torch.no_grad()
     def predict(self, inputs: Inputs) -> Tensor:
         """In the target's own units."""
-        return to_prediction(self.model(*inputs), task=self.task) * self.scale + self.mean
+        return to_prediction(self.model(*inputs), task=self.task, link="identity") * self.scale + self.mean
 
     def save(self, path: Path) -> None:
         """Write the weights."""

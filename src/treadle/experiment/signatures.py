@@ -247,11 +247,13 @@ def _find_base(base: str | griffe.Expr) -> griffe.Class | None:
 
 
 def _fields_signature(cls: griffe.Class) -> Signature:
-    """Of a dataclass or a named tuple: its annotated attributes, those of its bases first."""
+    """Of a dataclass or a named tuple: its annotated attributes but for a `ClassVar`, those of its bases first."""
     parameters: dict[str, Parameter] = {}
     for owner in (*reversed(list(list_bases(cls))), cls):
         for name, member in owner.members.items():
-            if isinstance(member, griffe.Attribute) and member.annotation is not None:
+            if not isinstance(member, griffe.Attribute) or "instance-attribute" not in member.labels:
+                continue
+            if member.annotation is not None:
                 kind = _read_type(str(member.annotation), owner)
                 default = "" if member.value is None else str(member.value)
                 parameters[name] = Parameter(name, member.value is None, kind, default)

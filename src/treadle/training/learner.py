@@ -16,10 +16,11 @@ from treadle.bundle import to_prediction
 from treadle.experiment.build import build
 from treadle.experiment.spec import Experiment
 from treadle.metrics import EPSILON, compute_metrics
-from treadle.schema import Batch, Task
+from treadle.schema import Batch, Link, Task
 from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.choices import EAGER
 from treadle.training.compiled import CompiledSteps
+from treadle.training.links import find_link
 from treadle.training.loader import ChunkLoader
 from treadle.training.losses import Loss, TaskLoss
 from treadle.training.steps import Steps, set_rates
@@ -46,7 +47,7 @@ class Learner(lightning.LightningModule):
         self.network = network
         self.experiment = experiment
         self.task = experiment.data.task
-        self.loss = build(experiment.loss.function, key="loss.function", targets=experiment.targets, task=self.task)
+        self.loss = build_loss(experiment)
         self.num_steps = num_steps
         self.weighted = weighted
         self.target_mean = target_mean
@@ -138,7 +139,7 @@ class Learner(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the predictions; they are judged together at the end of the epoch."""
-        prediction = to_prediction(self.network(batch.numeric, batch.ids), task=self.task)
+        prediction = to_prediction(self.network(batch.numeric, batch.ids), task=self.task, link=find_link(self.loss))
         self.gathered.append((prediction, batch.target, batch.weight))
 
     def on_validation_epoch_end(self) -> None:
@@ -156,6 +157,13 @@ class Learner(lightning.LightningModule):
         self.epoch_metrics = {"loss": loss, **metrics}
         monitor = self.experiment.schedule.monitor
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
+
+
+def build_loss(experiment: Experiment) -> Loss:
+    """The loss that is configured."""
+    node, targets = experiment.loss.function, experiment.targets
+    loss: Loss = build(node, key="loss.function", targets=targets, task=experiment.data.task)
+    return loss
 
 
 def _mix(batches: Iterator[Batch], augment: Augment) -> Iterator[Batch]:
@@ -203,13 +211,16 @@ def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss
     if isinstance(loss, TaskLoss):
         each = loss.judge_prediction(prediction, target)
     else:
-        each = loss(_to_output(prediction, task=task), target)
+        each = loss(_to_output(prediction, task=task, link=find_link(loss)), target)
     return (each * weight).sum() / weight.sum().clamp(min=EPSILON)
 
 
-def _to_output(prediction: Tensor, *, task: Task) -> Tensor:
+def _to_output(prediction: Tensor, *, task: Task, link: Link) -> Tensor:
     """An output `[B, out]` of which a network would give this prediction."""
     if task == "multiclass":
         return prediction.clamp(EPSILON, 1).log()
-    values = prediction.clamp(EPSILON, 1 - EPSILON).logit() if task == "binary" else prediction
-    return values[:, None]
+    if task == "binary":
+        prediction = prediction.clamp(EPSILON, 1 - EPSILON).logit()
+    elif link == "log":
+        prediction = prediction.clamp(min=EPSILON).log()
+    return prediction[:, None]

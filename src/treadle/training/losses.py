@@ -5,7 +5,8 @@ A loss is built with the `task`, whose annotation says which tasks it is for, an
 Shape:
     output: `[M, num_outputs]`, what the network gives: a logit, a logit for each class, or a value.
     target: `[M]`; 0 or 1, the position of a class (-1: of none that is known, which costs nothing), or a value in
-        standard deviations of the training split.
+        standard deviations of the training split. A loss whose `link` is "log" takes the output for the logarithm of
+        the prediction, and the target in units of its mean.
     result: `[M]`.
 """
 
@@ -13,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
 from treadle.metrics import EPSILON
-from treadle.schema import Fraction, Positive, Share, Task
+from treadle.schema import Fraction, Link, Positive, Share, Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (output, target) -> result
 NO_CLASS = -1  # target of a class that training has not seen
@@ -134,6 +135,28 @@ class HuberLoss:
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each row."""
         return nnf.huber_loss(output[:, 0].to(target.dtype), target, reduction="none", delta=self.delta)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoissonLoss:
+    """Half the Poisson deviance: an error counts by its share of what is expected, and no prediction is below 0.
+
+    The target is a count, or another amount from 0 on; the output is the logarithm of its mean, which is what is
+    predicted. Targets are in units of their mean, and not in standard deviations.
+
+    Args:
+        task: of the experiment.
+
+    Source: McCullagh and Nelder, "Generalized Linear Models", 2nd edition (1989), chapter 6.
+    """
+
+    task: Literal["regression"]
+    link: ClassVar[Link] = "log"
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each row."""
+        logarithm = output[:, 0].to(target.dtype)
+        return torch.xlogy(target, target) - target - target * logarithm + logarithm.exp()
 
 
 def _log_loss(output: Tensor, target: Tensor, *, task: Task, label_smoothing: float) -> Tensor:

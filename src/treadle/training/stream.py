@@ -23,7 +23,9 @@ from treadle.features.stored import Room, StoredRows
 from treadle.schema import Batch
 from treadle.threads import map_ahead
 from treadle.training.class_weights import ClassWeights, find_factors, weigh
+from treadle.training.links import find_link, measure_amount
 from treadle.training.loader import BatchLoader, Cut, Loader
+from treadle.training.losses import Loss
 
 TRIM_S = 0.25  # between two times that free memory is given back: it takes some milliseconds
 DRAWN_ROWS = 1 << 18  # of a split on disk, at most, that a network fits its inputs to
@@ -54,7 +56,7 @@ class StreamedRows:
 
 
 def open_streams(
-    features: Path, class_weights: ClassWeights, *, classes: list[str], standardize: bool
+    features: Path, class_weights: ClassWeights, *, classes: list[str], loss: Loss | None
 ) -> dict[str, StreamedRows]:
     """The splits `train` and `valid`. What is taken of the training split is taken in a pass over its targets.
 
@@ -62,16 +64,19 @@ def open_streams(
         features: what the stage `featurize` wrote.
         class_weights: as for `weigh_classes`.
         classes: of a multiclass task.
-        standardize: whether the target is brought to mean 0 and deviation 1: that of a regression.
+        loss: of a regression, whose target is brought to mean 0 and deviation 1, or to mean 1 where its logarithm is
+            predicted; None: of another task.
     """
     train, valid = (StoredRows.find(features / split) for split in ("train", "valid"))
     factors = find_factors(train.read_targets(), class_weights, classes=classes)
-    mean, scale = _measure_target(train) if standardize else (0.0, 1.0)
+    mean, scale = (0.0, 1.0) if loss is None else _measure_target(train, loss)
     return {name: StreamedRows(rows, factors, mean, scale) for name, rows in (("train", train), ("valid", valid))}
 
 
-def _measure_target(rows: StoredRows) -> tuple[float, float]:
-    """Mean and deviation; a constant target is not scaled."""
+def _measure_target(rows: StoredRows, loss: Loss) -> tuple[float, float]:
+    """Mean and deviation, or 0 and the mean of an amount; a constant target is not scaled."""
+    if find_link(loss) == "log":
+        return measure_amount((target for target, _ in rows.read_targets()), loss=loss)
     mean = sum(float(target.double().sum()) for target, _ in rows.read_targets()) / rows.num_rows
     squares = sum(float((target.double() - mean).square().sum()) for target, _ in rows.read_targets())
     deviation = (squares / rows.num_rows) ** 0.5

@@ -27,7 +27,8 @@ from treadle.training.augmentation import Augment
 from treadle.training.choices import Choices, Work, choose, count_work
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
-from treadle.training.learner import Learner
+from treadle.training.learner import Learner, build_loss
+from treadle.training.links import find_link, measure_amount
 from treadle.training.loader import ChunkLoader, Cut, Loader, count_batches
 from treadle.training.progress import make_progress
 from treadle.training.resume import LAST, EpochCheckpoint, find_state, name_within_epoch
@@ -80,7 +81,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         task=experiment.data.task,
         classes=inputs["classes"],
         columns=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
-        target=Standard(mean=mean, scale=scale),
+        target=Standard(mean=mean, scale=scale, link=find_link(build_loss(experiment))),
     )
     save(Bundle(card, Recipe.take(experiment), featurizer, network.eval()), folder / "bundle")
 
@@ -94,11 +95,11 @@ def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augme
 
 
 def _load(features: Path, experiment: Experiment, *, classes: list[str]) -> tuple[Rows, tuple[float, float]]:
-    """The rows with weights and targets as training wants them; mean and deviation that targets were brought to."""
+    """The rows with weights and targets as training wants them; what targets were centred and divided by."""
     weights = experiment.loss.class_weights
     if experiment.schedule.shuffle_buffer is not None and experiment.trainer.overfit_batches is None:
-        regression = experiment.data.task == "regression"
-        streams = open_streams(features, weights, classes=classes, standardize=regression)
+        loss = build_loss(experiment) if experiment.data.task == "regression" else None
+        streams = open_streams(features, weights, classes=classes, loss=loss)
         return streams, (streams["train"].mean, streams["train"].scale)
     rows = weigh_classes(_read_rows(features, experiment), weights, classes=classes)
     mean, scale = _measure_target(rows["train"], experiment)
@@ -122,9 +123,12 @@ def _read_rows(features: Path, experiment: Experiment) -> dict[str, Batch]:
 
 
 def _measure_target(rows: Batch, experiment: Experiment) -> tuple[float, float]:
-    """Mean and deviation of a regression's target; (0, 1) for other tasks."""
+    """Mean and deviation of a regression's target, or 0 and the mean of an amount; (0, 1) for other tasks."""
     if experiment.data.task != "regression":
         return 0.0, 1.0
+    loss = build_loss(experiment)
+    if find_link(loss) == "log":
+        return measure_amount([rows.target], loss=loss)
     deviation = float(rows.target.double().std(correction=0))
     return float(rows.target.double().mean()), deviation if deviation > 0 else 1.0
 
