@@ -7,8 +7,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # `data` is a folder too, and dvc knows best whether it is current.
 .PHONY: demo data test test-fast lint clean
 
-demo: $(VENV)/.installed  ## the whole turn on real flights, as a pipeline
-	dvc repro --pull
+demo: data  ## the whole pipeline on real flights
+	dvc repro
 
 data: $(VENV)/.installed  ## the versioned data, from the remote inside the repository
 	dvc pull --quiet data.dvc

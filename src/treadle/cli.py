@@ -195,7 +195,7 @@ def _run_stage(options: argparse.Namespace) -> None:
     resolved_file = options.resolved if options.resolved is not None else options.folder / FILE
     with _naming_places(lambda key: find_place(resolved_file, key)):
         current = run_stage(options.verb, resolved_file=resolved_file, folder=options.folder, root=Path.cwd(), say=_say)
-    _show(current, upto=options.verb)
+    _show(current, upto=options.verb, overrides=options.overrides)
 
 
 def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
@@ -212,7 +212,7 @@ def _bring_up(options: argparse.Namespace, *, upto: str) -> None:
 
     with _naming_places(lambda key: compose(overrides=options.overrides, root=Path.cwd()).locate(key)):
         current = run(experiment, values, root=Path.cwd(), upto=upto, say=_say)
-    _show(current, upto=upto)
+    _show(current, upto=upto, overrides=options.overrides)
 
 
 @contextmanager
@@ -226,7 +226,7 @@ def _naming_places(locate: Callable[[str], Place]) -> Iterator[None]:
         raise error.at(str(locate(f"{error.key}._target_"))) from error
 
 
-def _show(current: Run, *, upto: str) -> None:
+def _show(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
     folder = current.folder.relative_to(Path.cwd()) if current.folder.is_relative_to(Path.cwd()) else current.folder
     if set(current.states.values()) == {"unchanged"}:
         _say(f"unchanged  {folder}")
@@ -235,7 +235,8 @@ def _show(current: Run, *, upto: str) -> None:
 
         from treadle.runs.summary import print_summary
 
-        print_summary(current.experiment, folder, console=Console(width=None if sys.stdout.isatty() else 120))
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        print_summary(current.experiment, folder, overrides=overrides, console=console)
     else:
         _say(f"{upto:<10} {folder}")
 

@@ -34,8 +34,7 @@ def test_auto_compiles_where_the_steps_ahead_repay_it(decide, steps, work, value
     assert found.compile.value == value
     assert f"{steps:,} steps" in found.compile.reason
     (line,) = found.list_lines(experiment)
-    assert line.startswith("steps are compiled: " if value == "on" else "steps are not compiled: ")
-    assert line.endswith(found.compile.reason)
+    assert line == f"compile    {value} ({found.compile.reason})"
 
 
 def test_few_steps_are_not_even_counted(decide):
@@ -56,7 +55,7 @@ def test_what_cannot_be_compiled_is_told(decide, switch, override, situation, sa
 
     assert found.compile.value == "off"
     assert says in found.compile.reason
-    assert found.list_lines(experiment) == [f"steps are not compiled: {found.compile.reason}"]
+    assert found.list_lines(experiment) == [f"compile    off ({found.compile.reason})"]
 
 
 def test_what_is_off_is_not_told(decide):
@@ -93,7 +92,7 @@ def test_auto_precision_is_low_for_large_operations_on_a_device_that_has_it(deci
     found, experiment = decide("trainer.compile=off", "trainer.precision=auto", work=work)
 
     assert found.precision.value == value
-    assert found.list_lines(experiment) == [f"precision {value}: {found.precision.reason}"]
+    assert found.list_lines(experiment) == [f"precision  {value} ({found.precision.reason})"]
 
 
 def test_counting_leaves_no_trace():

@@ -1,5 +1,6 @@
 import os
 import pty
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -212,5 +213,8 @@ def test_the_bar_in_a_terminal_counts_steps_and_shows_the_loss(project):
     os.close(master)
 
     assert process.wait() == 0
-    assert "13/13" in seen
-    assert "train/loss: 0." in seen
+    seen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
+    assert "step 13/13" in seen
+    assert "epoch 2/2" in seen
+    assert re.search(r"epoch   1  step     13  valid loss 0\.\d{5}  best so far", seen)  # stays above the bar
+    assert "epoch   2  step     26  valid loss 0." in seen

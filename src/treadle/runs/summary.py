@@ -1,20 +1,32 @@
-"""The short table at the end of a turn: the model beside its baselines, and where everything lies."""
+"""The short table at the end of an evaluation: the model beside its baselines, and where everything lies."""
 
 from __future__ import annotations
 
 import json
 import math
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from treadle.experiment.spec import Experiment
-from treadle.schema import METRICS
+from treadle.schema import METRICS, Metric
+
+RUNS = "runs"
+_MODEL = "model="  # beginning of the override that selects a network
 
 
-def print_summary(experiment: Experiment, folder: Path, *, console: Console) -> None:
-    """Print the metrics of `folder/evaluation` and what to type next."""
+def print_summary(experiment: Experiment, folder: Path, *, overrides: Sequence[str], console: Console) -> None:
+    """Print the metrics of `folder/evaluation` with the best of each marked, and what to type next.
+
+    Args:
+        experiment: that was evaluated.
+        folder: of the run, or of the pipeline.
+        overrides: that were typed for it.
+        console: takes the text.
+    """
     results = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
     table = Table(title=f"{experiment.name}: test split", title_justify="left")
     table.add_column("metric", no_wrap=True)
@@ -22,7 +34,9 @@ def print_summary(experiment: Experiment, folder: Path, *, console: Console) -> 
         table.add_column(who.replace("_", " "), justify="right", style="bold" if who == "model" else "")
     for metric in METRICS[experiment.data.task]:
         arrow = "↑" if metric.higher_is_better else "↓"
-        table.add_row(f"{metric.title} {arrow}", *(_show(values[metric.name]) for values in results.values()))
+        values = [results[who][metric.name] for who in results]
+        best = _find_best(metric, values)
+        table.add_row(f"{metric.title} {arrow}", *(_show(value, best) for value in values))
     console.print(table)
     records = sorted((folder / "wandb").glob("offline-run-*"))
     for what, where in (
@@ -30,15 +44,37 @@ def print_summary(experiment: Experiment, folder: Path, *, console: Console) -> 
         ("bundle", folder / "bundle"),
         ("W&B run", records[-1] if records else "not recorded offline"),
     ):
-        console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False)
-    for line in (
-        "",
-        "next     treadle run model=mlp            another model, on the same prepared rows",
-        "         treadle compare                  runs side by side",
-        f"         treadle predict {folder} rows.parquet -o out.parquet",
-    ):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False, markup=False)
+    steps = list_next_steps(experiment, folder, overrides=overrides)
+    width = max(len(command) for command, _ in steps)
+    for index, (command, purpose) in enumerate(steps):
+        line = f"{'' if index else 'next':<8} {command:<{width}}   {purpose}"
+        console.print(line if index else f"\n{line}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _show(value: float | None) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"
+def list_next_steps(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Commands that make sense now, each with its purpose; none of them is what was just typed."""
+    other = "linear" if not str(experiment.network["_target_"]).endswith(".Linear") else "mlp"
+    if folder.parent.name == RUNS:
+        kept = [word for word in overrides if not word.startswith((_MODEL, _MODEL.replace("=", ".")))]
+        again = shlex.join(["treadle", "run", *kept, f"{_MODEL}{other}"])
+        steps = [(again, "another model, on the same prepared rows")]
+        if sum(1 for _ in folder.parent.glob("*/evaluation/metrics.json")) > 1:
+            steps.append(("treadle compare", "runs side by side"))
+    else:
+        steps = [
+            (f"dvc exp run -S {_MODEL}{other}", "another model, as an experiment of DVC, on the same prepared rows")
+        ]
+        steps.append(("dvc exp show", "experiments side by side"))
+    return [*steps, (f"treadle predict {folder} rows.parquet -o out.parquet", "predictions for the rows of a file")]
+
+
+def _find_best(metric: Metric, values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None and math.isfinite(value)]
+    return (max if metric.higher_is_better else min)(present, default=None)
+
+
+def _show(value: float | None, best: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "-"
+    return f"[green]{value:.4f}[/]" if value == best else f"{value:.4f}"

@@ -78,10 +78,9 @@ class Choices:
         """What the log says of what the configuration left open, or asked for in vain."""
         lines = []
         if experiment.trainer.precision == "auto":
-            lines.append(f"precision {self.precision.value}: {self.precision.reason}")
+            lines.append(f"{'precision':<10} {self.precision.value} ({self.precision.reason})")
         if experiment.trainer.compile != "off":
-            steps = "steps are compiled" if self.compile.value == "on" else "steps are not compiled"
-            lines.append(f"{steps}: {self.compile.reason}")
+            lines.append(f"{'compile':<10} {self.compile.value} ({self.compile.reason})")
         return lines
 
     def describe(self) -> dict[str, Any]:
@@ -133,12 +132,12 @@ def _find_obstacle(precision: str, *, num_processes: int, planned_steps: int) ->
 
 def _weigh_compile(*, device: str, planned_steps: int, count: Callable[[], Work]) -> Choice:
     if device != "cpu":
-        return Choice("off", f"auto has not been measured on {device}; trainer.compile=on compiles")
+        return Choice("off", f"auto: compiling has not been measured on {device}; trainer.compile=on compiles")
     if planned_steps < FEW_STEPS:
-        return Choice("off", f"auto: {planned_steps:,} steps are too few to repay compiling")
+        return Choice("off", f"auto: compiling takes longer than it saves in {planned_steps:,} steps")
     work = count()
     saved = planned_steps * work.saved_s
-    says = f"auto: {planned_steps:,} steps save about {saved:,.0f} s, and compiling costs about {work.cost_s:,.0f} s"
+    says = f"auto: it takes about {work.cost_s:,.0f} s and saves about {saved:,.0f} s in {planned_steps:,} steps"
     return Choice("on" if saved >= work.cost_s else "off", says)
 
 
@@ -146,14 +145,13 @@ def _choose_precision(asked: str, *, device: str, count: Callable[[], Work]) -> 
     if asked != "auto":
         return Choice(asked, f"trainer.precision={asked}")
     if not _multiplies_bfloat16(device):
-        return Choice("32-true", f"auto: this {device} does not multiply in bfloat16")
+        return Choice("32-true", f"auto: this {device} has no bfloat16 arithmetic")
     work = count()
     if device == "cpu" and work.attends:
-        return Choice("32-true", "auto: attention is slow in bfloat16 on a cpu")
+        return Choice("32-true", "auto: attention in bfloat16 is slow on a cpu")
     pays = work.mean_size >= LARGE_OPERATION
-    says = (
-        f"auto: an operation gives {work.mean_size:,.0f} numbers on average; {LARGE_OPERATION:,} repay bfloat16's casts"
-    )
+    size = f"{work.mean_size:,.0f} numbers an operation on average, from {LARGE_OPERATION:,} on it pays"
+    says = f"auto: the layers are {'large enough' if pays else 'too small'} for bfloat16: {size}"
     return Choice("bf16-mixed" if pays else "32-true", says)
 
 

@@ -1,68 +1,116 @@
-"""What a person sees while training runs: a bar in a terminal, a line an epoch elsewhere."""
+"""What a person sees while training runs: a line an epoch, and in a terminal a bar below them."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import Any, cast
+from typing import cast
 
 import pytorch_lightning as lightning
-from pytorch_lightning.callbacks import RichProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
 
+REFRESH_S = 0.05  # between two moves of the bar
+
 
 def make_progress() -> lightning.Callback:
     """The fitting one for where the output goes."""
-    return StepBar(refresh_rate=20) if sys.stdout.isatty() else EpochLines()
-
-
-class StepBar(RichProgressBar):
-    """Counts the steps of training, not Lightning's own, each of which is a chunk of them."""
-
-    shown_at = 0.0  # moment of the last move, by the monotonic clock [s]
-
-    @property
-    def total_train_batches(self) -> int:
-        """Steps in this epoch."""
-        return len(cast("ChunkLoader", self.trainer.train_dataloader).batches)
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Listen to the steps."""
-        super().on_train_start(trainer, pl_module)
-        cast("Learner", pl_module).tell_step = self.show_step
-
-    def show_step(self, step: int) -> None:
-        """Move on, twenty times a second at most."""
-        now = time.monotonic()
-        if now - self.shown_at > 1 / self.refresh_rate:
-            self.shown_at = now
-            self._update(self.train_progress_bar_id, step)
-
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,  # noqa: ARG002 - of the chunk
-    ) -> None:
-        """Show the steps and the loss of the chunk that ends."""
-        assert isinstance(pl_module, Learner)
-        last = len(pl_module.train_losses) - 1
-        super().on_train_batch_end(trainer, pl_module, outputs, batch, last)
+    return StepBar() if sys.stdout.isatty() else EpochLines()
 
 
 class EpochLines(lightning.Callback):
-    """One plain line an epoch."""
+    """A line an epoch, with the losses and the monitored value; the best so far is marked."""
+
+    console: Console  # made in the process that trains: its lock does not follow into spawned ones
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Say where an interrupted training goes on."""
+        self.console = Console(soft_wrap=True, highlight=False)
+        if trainer.is_global_zero and trainer.global_step:
+            self.console.print(
+                f"{'resumed':<10} in epoch {trainer.current_epoch + 1}, after step {trainer.global_step:,}"
+            )
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Print the losses and the monitored value."""
+        """Print the line of the epoch. Lightning asks checkpoints last, so that they hold the best of before."""
         assert isinstance(pl_module, Learner)
+        if not trainer.is_global_zero:
+            return
         monitor = pl_module.experiment.schedule.monitor
-        values = {"loss": pl_module.epoch_metrics["loss"], monitor: pl_module.epoch_metrics[monitor]}
+        values = {name: float(pl_module.epoch_metrics[name]) for name in ("loss", monitor)}
         shown = "  ".join(f"valid {name} {value:.5f}" for name, value in values.items())
+        best = "  [bold green]best so far[/]" if _improves(trainer, values[monitor]) else ""
+        self.console.print(f"epoch {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  {shown}{best}")
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Say why a training ended before its last epoch."""
+        assert isinstance(pl_module, Learner)
+        stopping = trainer.early_stopping_callback
+        if trainer.is_global_zero and isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
+            monitor, waited = pl_module.experiment.schedule.monitor, stopping.wait_count
+            self.console.print(f"{'stopped':<10} valid {monitor} has not improved for {waited} epochs")
+
+
+def _improves(trainer: lightning.Trainer, value: float) -> bool:
+    keeper = trainer.checkpoint_callback
+    assert isinstance(keeper, ModelCheckpoint)
+    assert keeper.monitor is not None, "the first checkpoint callback keeps the best epoch"
+    before = keeper.best_model_score
+    return before is None or (value > float(before) if keeper.mode == "max" else value < float(before))
+
+
+class StepBar(EpochLines):
+    """The lines stay, and below them a bar counts the steps of the epoch."""
+
+    bar: Progress | None = None
+    task: TaskID | None = None  # of the epoch
+    shown_at = 0.0  # moment of the last move, by the monotonic clock [s]
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Show the bar, and listen to the steps."""
+        super().on_train_start(trainer, pl_module)
         if trainer.is_global_zero:
-            sys.stdout.write(f"epoch {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  {shown}\n")
-            sys.stdout.flush()
+            cast("Learner", pl_module).tell_step = self.show_step
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("step {task.completed}/{task.total}"))
+            self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True)
+            self.bar.start()
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Begin again at the first step."""
+        if self.bar is None:
+            return
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+        steps = len(cast("ChunkLoader", trainer.train_dataloader).batches)
+        self.task = self.bar.add_task(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", total=steps)
+
+    def show_step(self, step: int) -> None:
+        """Move on, twenty times a second at most, and to the end."""
+        if self.bar is None or self.task is None:
+            return
+        now = time.monotonic()
+        if now - self.shown_at > REFRESH_S or step == self.bar.tasks[-1].total:
+            self.shown_at = now
+            self.bar.update(self.task, completed=step, refresh=True)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take the bar away."""
+        self._stop()
+        super().on_train_end(trainer, pl_module)
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """Give the terminal back as it was."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()

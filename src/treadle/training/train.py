@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 
 from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, save
@@ -313,7 +313,6 @@ def _make_trainer(
     experiment: Experiment, callbacks: list[lightning.Callback], *, num_epochs: int, precision: str
 ) -> lightning.Trainer:
     trainer = experiment.trainer
-    progress = make_progress()
     _quiet_lightning()
     return lightning.Trainer(
         accelerator=trainer.accelerator,
@@ -325,9 +324,9 @@ def _make_trainer(
         use_distributed_sampler=False,  # the loader knows its own share
         num_sanity_val_steps=0,
         logger=False,  # `History` is the record; W&B listens to it
-        callbacks=[*callbacks, progress],
+        callbacks=[*callbacks, make_progress()],
         enable_model_summary=False,
-        enable_progress_bar=isinstance(progress, ProgressBar),
+        enable_progress_bar=False,
     )
 
 

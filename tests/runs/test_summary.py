@@ -1,0 +1,72 @@
+"""What stands at the end of a run: the metrics beside the baselines, and commands that make sense now."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from treadle.experiment.check import check
+from treadle.experiment.compose import compose
+from treadle.runs.summary import list_next_steps, print_summary
+
+
+@pytest.fixture
+def choose(root):
+    return lambda *overrides: check(compose(overrides=["experiment=california", *overrides], root=root))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "command"),
+    [
+        ([], "treadle run model=linear"),
+        (["experiment=california", "model=mlp"], "treadle run experiment=california model=linear"),
+        (["model=mlp", "model.width=16", "name='a b'"], """treadle run 'name='"'"'a b'"'"'' model=linear"""),
+    ],
+)
+def test_another_model_is_offered_with_the_overrides_that_were_typed(choose, overrides, command):
+    steps = list_next_steps(choose("model=mlp"), Path("runs/california-1"), overrides=overrides)
+
+    assert steps[0] == (command, "another model, on the same prepared rows")
+
+
+def test_what_was_just_typed_is_not_offered(choose):
+    typed = ["experiment=california", "model=linear"]
+
+    commands = [command for command, _ in list_next_steps(choose("model=linear"), Path("runs/x"), overrides=typed)]
+
+    assert commands[0] == "treadle run experiment=california model=mlp"
+
+
+def test_runs_are_compared_where_there_are_several(choose, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / "runs" / name / "evaluation").mkdir(parents=True)
+        (tmp_path / "runs" / name / "evaluation" / "metrics.json").touch()
+
+    commands = [command for command, _ in list_next_steps(choose(), tmp_path / "runs" / "a", overrides=[])]
+
+    assert "treadle compare" in commands
+
+
+def test_after_the_pipeline_dvcs_experiments_are_offered(choose):
+    steps = dict(list_next_steps(choose("model=mlp"), Path("artifacts"), overrides=[]))
+
+    assert "dvc exp run -S model=linear" in steps
+    assert "treadle predict artifacts rows.parquet -o out.parquet" in steps
+
+
+def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choose, tmp_path):
+    (tmp_path / "evaluation").mkdir()
+    results = {"model": {"rmse": 0.5, "mae": 2.0, "r2": None}, "prior": {"rmse": 1.0, "mae": 1.0, "r2": None}}
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(results))
+    text = io.StringIO()
+
+    print_summary(choose(), tmp_path, overrides=[], console=Console(file=text, width=120, force_terminal=True))
+
+    rmse, mae, r2 = (
+        next(line for line in text.getvalue().splitlines() if name in line) for name in ("RMSE", "MAE", "R sq")
+    )
+    assert ["32m" in cell for cell in rmse.split("│")[2:4]] == [True, False]
+    assert ["32m" in cell for cell in mae.split("│")[2:4]] == [False, True]
+    assert r2.count("-") >= 2
