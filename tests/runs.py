@@ -27,10 +27,10 @@ def run_quick(*overrides: str, verb: str = "run") -> int:
 
 def forget_sources() -> None:
     """As in a new process: an edited source is read anew."""
-    from treadle.experiment import fingerprint, signatures
+    from treadle.experiment import fingerprint, imports, modules, signatures
 
     importlib.invalidate_caches()
-    for module in (fingerprint, signatures):
+    for module in (fingerprint, imports, modules, signatures):
         for value in vars(module).values():
             if hasattr(value, "cache_clear"):
                 value.cache_clear()

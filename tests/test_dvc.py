@@ -230,6 +230,41 @@ def test_experiments_select_by_params_and_every_diff_shows_them(repo):
     repo.restore()
 
 
+WIDE = """\
+from torch import nn
+
+
+class Wide(nn.Module):
+    def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(num_numeric, width), nn.ReLU(), nn.Linear(width, num_outputs))
+
+    def forward(self, numeric, ids):
+        return self.net(numeric)
+"""
+
+
+def test_own_code_beside_src_is_watched_or_refused(repo):
+    """A package without `__init__.py`; its edit trains anew, and nothing before that."""
+    (repo.folder / "my_package").mkdir()
+    (repo.folder / "my_package" / "wide.py").write_text(WIDE)
+    (repo.folder / "conf" / "model" / "wide.yaml").write_text("_target_: my_package.wide.Wide\nwidth: 8\n")
+    repo.edit("conf/config.yaml", "targets:\n", "targets:\n  - my_package.\n")
+    chosen = {**PARAMS["set"], "model": {}}
+    (repo.folder / "params.yaml").write_text(yaml.safe_dump({**PARAMS, "model": "wide", "set": chosen}))
+    with pytest.raises(AssertionError, match="add my_package to the deps of compose"):
+        repo.repro()
+    repo.edit("dvc.yaml", "conf, src", "conf, my_package, src")
+    repo.repro()
+
+    repo.edit("my_package/wide.py", "nn.ReLU", "nn.SiLU")
+    assert repo.repro() == ["compose", "train", "evaluate"]
+    assert repo.repro() == []
+
+    shutil.rmtree(repo.folder / "my_package")
+    repo.restore()
+
+
 LADDER = """\
 budget: 10m
 ladder:

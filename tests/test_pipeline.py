@@ -322,24 +322,25 @@ class Wide(nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["own_a", "src/own_b"])
-def test_a_package_of_the_project_can_be_a_target_and_belongs_to_its_identity(project, place, capsys):
-    package_name = place.rpartition("/")[2]
-    (project / place).mkdir(parents=True)
-    (project / place / "__init__.py").write_text("")
-    (project / place / "wide.py").write_text(WIDE)
-    (project / "conf/model/wide.yaml").write_text(f"_target_: {package_name}.wide.Wide\nwidth: 8\n")
+@pytest.mark.parametrize("file", ["own_a/wide.py", "src/own_b/wide.py", "own_c.py"])
+def test_code_of_the_project_can_be_a_target_and_belongs_to_its_identity(project, file):
+    """Packages without an `__init__.py`, and a module by itself."""
+    module = file.removeprefix("src/").removesuffix(".py").replace("/", ".")
+    package_name = module.partition(".")[0]
+    (project / file).parent.mkdir(parents=True, exist_ok=True)
+    (project / file).write_text(WIDE)
+    (project / "conf/model/wide.yaml").write_text(f"_target_: {module}.Wide\nwidth: 8\n")
     config = project / "conf/config.yaml"
     own = ["experiment=california", "model=wide", "schedule.max_epochs=1", "evaluation.baselines=[]", NO_WANDB]
     command = [os.path.join(os.path.dirname(sys.executable), "treadle"), "run", *own]  # noqa: PTH118, PTH120
 
     refused = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert f"'{package_name}.wide.Wide' is outside the allowed targets" in refused.stderr
+    assert f"'{module}.Wide' is outside the allowed targets" in refused.stderr
 
     config.write_text(config.read_text().replace("targets:\n", f"targets:\n  - {package_name}.\n"))
     for _ in range(2):
         subprocess.run(command, check=True, capture_output=True)
-        (project / place / "wide.py").write_text(WIDE.replace("nn.ReLU", "nn.SiLU"))
+        (project / file).write_text(WIDE.replace("nn.ReLU", "nn.SiLU"))
 
     folders = list(project.glob("runs/*/stages.json"))
     assert len(folders) == 2

@@ -85,6 +85,14 @@ def _select(options: argparse.Namespace) -> dict[str, Place]:
     return read_selection(options.selection, root=Path.cwd())
 
 
+def _require_seen(options: argparse.Namespace, values: dict[str, Any]) -> None:
+    """Where it is DVC's selection that is composed, DVC must see every edit."""
+    if getattr(options, "selection", None) is not None:
+        from treadle.dvc_stages import require_seen
+
+        require_seen(values, root=Path.cwd())
+
+
 def _check(options: argparse.Namespace) -> int:
     with _without_collector():
         from treadle.experiment.check import check, find_warnings
@@ -96,6 +104,7 @@ def _check(options: argparse.Namespace) -> int:
             selected = _select(options)
             composed = compose(overrides=[*selected, *options.overrides], root=Path.cwd(), places=selected)
             experiment = check(composed)
+            _require_seen(options, experiment.model_dump(mode="json"))
         except ConfigError as error:
             if style == "text":
                 raise
@@ -115,8 +124,10 @@ def _compose(options: argparse.Namespace) -> None:
     experiment, values = _resolve(options)
     from treadle.experiment.resolved import dump, write_slices
 
+    _require_seen(options, values)
     if options.slices is not None:
         write_slices(values, options.slices)
+
     if options.output is None:
         _say(dump(values).rstrip())
     else:

@@ -11,13 +11,12 @@ import pydantic
 import pytest
 import yaml
 
-from runs import forget_sources
 from treadle.experiment import fingerprint
-from treadle.experiment.fingerprint import fingerprint_code, fingerprint_files, import_graph
+from treadle.experiment.fingerprint import fingerprint_files
+from treadle.experiment.imports import import_graph
 from treadle.experiment.resolved import dump, dump_slice, read, resolve, write_slices
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, name_run, sign_stages
-from treadle.schema import TreadleError
 
 ROOT = Path(__file__).parents[2]
 NAMES = [stage.name for stage in STAGES]
@@ -112,52 +111,6 @@ def test_a_resolved_file_that_is_older_than_a_key_has_its_default(project):
 
 
 # --- code ------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A package of the user's: stage imports model imports layer; other stands aside."""
-    folder = tmp_path / "mine"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("")
-    (folder / "stage.py").write_text("from mine import model\n")
-    (folder / "model.py").write_text("from .layer import width\n\n\ndef f():\n    return width\n")
-    (folder / "layer.py").write_text("import json\n\nwidth = 3\n")
-    (folder / "other.py").write_text("x = 1\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    forget_sources()
-    yield folder
-    forget_sources()
-
-
-def test_the_import_graph_follows_imports_at_any_depth(package):
-    assert import_graph(["mine.stage"]) == {"mine", "mine.stage", "mine.model", "mine.layer"}
-
-
-@pytest.mark.parametrize(
-    ("file", "text", "counts"),
-    [
-        ("layer.py", "import json\n\nwidth = 4\n", True),
-        ("layer.py", "import json\n\n# three is enough\nwidth = 3\n", False),
-        ("layer.py", '"""Layers."""\n\nimport json\n\nwidth = 3\n', False),
-        ("other.py", "x = 2\n", False),
-    ],
-    ids=["an edit below", "a comment", "a docstring", "a file that nobody imports"],
-)
-def test_an_edit_counts_where_it_is_imported(package, file, text, counts):
-    """T15."""
-    before = fingerprint_code(["mine.stage"])
-    (package / file).write_text(text)
-    forget_sources()
-
-    assert (fingerprint_code(["mine.stage"]) != before) == counts
-
-
-def test_a_source_that_is_no_python_is_named_with_its_line(package):
-    (package / "layer.py").write_text("import json\nwidth = = 3\n")
-
-    with pytest.raises(TreadleError, match=r"layer\.py:2: invalid syntax"):
-        fingerprint_code(["mine.stage"])
 
 
 def test_the_code_of_a_target_belongs_to_the_stage_that_builds_it(project):

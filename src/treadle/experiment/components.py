@@ -10,7 +10,8 @@ from pathlib import Path
 import griffe
 
 from treadle.experiment.context import list_context
-from treadle.experiment.signatures import Signature, find_file, list_members, read_signature
+from treadle.experiment.modules import find_file, is_installed
+from treadle.experiment.signatures import Signature, list_members, read_signature
 
 OWN = "treadle."
 
@@ -55,8 +56,8 @@ def _list_paths(prefix: str, root: Path) -> tuple[str, ...]:
     file = find_file(package) if package else None
     if file is None:
         return ()
-    installed = "site-packages" in file.parts  # where a virtual environment lies in the project, too
-    own = package.startswith(OWN) or (file.is_relative_to(root) and not installed)
+    # A virtual environment may lie in the project, too.
+    own = package.startswith(OWN) or (file.is_relative_to(root) and not is_installed(file))
     modules = _list_modules(package, file) if own else (package,)
     return tuple(path for module in modules for path in _list_public(module, own=own))
 

@@ -6,11 +6,15 @@ import ast
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
+from treadle.experiment.imports import import_graph, parse, walk_statements
+from treadle.experiment.modules import TREADLE, find_module, is_own
 from treadle.schema import TreadleError
 
 LENGTH = 16  # hexadecimal digits: 64 bits
@@ -25,63 +29,34 @@ def digest(text: str) -> str:
 
 
 def fingerprint_code(modules: Iterable[str]) -> str:
-    """Hash of the sources of these modules and of all that they import, comments and docstrings aside.
+    """Hash of the sources of these modules and of all that they import: see `fingerprint_modules`."""
+    return digest(json.dumps(fingerprint_modules(modules), sort_keys=True))
 
-    Only Treadle's own package and those of the given modules are followed; an installed library is part of the
-    environment, which a run records.
+
+def fingerprint_modules(modules: Iterable[str]) -> dict[str, str]:
+    """A hash for each of these modules and of all that they import, comments and docstrings aside.
+
+    The project's own code and Treadle's are followed by their sources, wherever they lie. An installed library among
+    the given modules counts by its version. What Treadle itself requires, and libraries that own code imports, are
+    the environment, which a run records.
+
+    Raises:
+        TreadleError: one of the given modules has no file, or a source cannot be read.
     """
-    return digest(json.dumps({name: _hash_source(name) for name in sorted(import_graph(modules))}))
-
-
-def import_graph(modules: Iterable[str]) -> set[str]:
-    """The modules themselves and every module of their packages that they import, at any depth."""
-    found: set[str] = set()
-    open_modules = [name for name in modules if _find_source(name) is not None]
-    packages = {"treadle", *(name.split(".", 1)[0] for name in open_modules)}
-    while open_modules:
-        name = open_modules.pop()
-        if name not in found:
-            found.add(name)
-            own = (m for m in _imports(name) if m.split(".", 1)[0] in packages and m not in found)
-            open_modules += [m for m in own if _find_source(m) is not None]
-    return found
+    named = set(modules)
+    libraries = {name.partition(".")[0] for name in named if not is_own(name)}
+    own = {name: _hash_module(name) for name in import_graph(named)}
+    return own | {name: found for name in libraries if (found := _identify_library(name)) is not None}
 
 
 @cache
-def _find_source(module: str) -> Path | None:
-    """The file of a module, outside of installed libraries (Treadle itself may be installed)."""
-    package, *rest = module.split(".")
-    folder = _find_package(package)
-    if folder is None:
-        return None
-    for file in (os.path.join(folder, *rest, "__init__.py"), os.path.join(folder, *rest) + ".py"):  # noqa: PTH118
-        if os.path.isfile(file):  # noqa: PTH113 - many names are asked for, and pathlib is slow
-            return Path(file)
-    return None
-
-
-@cache
-def _find_package(name: str) -> str | None:
-    for place in sys.path:
-        folder = Path(place) / name
-        if (folder / "__init__.py").is_file() and ("site-packages" not in place or name == "treadle"):
-            return str(folder)
-    return None
-
-
-@cache
-def _parse(module: str) -> ast.Module:
-    file = _find_source(module)
-    assert file is not None
-    try:
-        return ast.parse(file.read_text(encoding="utf-8"))
-    except SyntaxError as error:
-        raise TreadleError(f"{file}:{error.lineno}: {error.msg}; the stages' code cannot be read") from error
-
-
-@cache
-def _hash_source(module: str) -> str:
-    tree = _parse(module)
+def _hash_module(module: str) -> str:
+    tree = parse(module)
+    if tree is None:
+        found = find_module(module)
+        assert found is not None
+        assert found.file is not None, "only what has a file is own code"
+        return _hash_content(found.file)
     for block in _list_blocks(tree):
         if _begins_with_docstring(block):
             del block[0]
@@ -89,11 +64,11 @@ def _hash_source(module: str) -> str:
     return digest(ast.dump(tree, **options).replace(", type_params=[]", ""))  # a field that Python 3.12 added
 
 
-def _list_blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
+def _list_blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
     """The body of the module, of each class and of each function."""
-    for statement in _walk_statements(node):
-        if isinstance(statement, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            yield statement.body
+    for node in walk_statements(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.body
 
 
 def _begins_with_docstring(block: list[ast.stmt]) -> bool:
@@ -102,34 +77,37 @@ def _begins_with_docstring(block: list[ast.stmt]) -> bool:
 
 
 @cache
-def _imports(module: str) -> frozenset[str]:
-    file = _find_source(module)
-    assert file is not None
-    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    return frozenset(name for node in _walk_statements(_parse(module)) for name in _imported_names(node, package))
+def _identify_library(package: str) -> str | None:
+    """Name and version of an installed package; None where it belongs to the environment.
+
+    Raises:
+        TreadleError: the package is not installed either, so that nothing names its content.
+    """
+    required = {_simplify(requirement) for requirement in metadata.requires(TREADLE) or ()}
+    if _simplify(package) in required:  # asked first: which distribution a package belongs to takes long to find
+        return None
+    name = next(iter(metadata.packages_distributions().get(package, ())), None)
+    if name is None:
+        raise TreadleError(
+            f"the code of {package!r} cannot be part of a run's identity: it has no source file, and belongs to no "
+            "installed library; keep it in the project as Python files, or install it"
+        )
+    if _simplify(name) in required:
+        return None
+    found = metadata.distribution(name)
+    version = f"{name} {found.version.partition('+')[0]}"
+    return f"{version} {_hash_record(found)}" if found.read_text("direct_url.json") else version
 
 
-def _walk_statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and every statement below it (expressions hold no imports), outside of `if TYPE_CHECKING:`."""
-    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-        return
-    yield node
-    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-        block = getattr(node, name, None)
-        for statement in list(block) if isinstance(block, list) else ():
-            yield from _walk_statements(statement)
+def _hash_record(distribution: metadata.Distribution) -> str:
+    """The sources of a package that came from a folder or a repository, where the version says little."""
+    hashes = {str(f): f.hash.value for f in distribution.files or () if f.suffix == ".py" and f.hash is not None}
+    return digest(json.dumps(hashes, sort_keys=True))
 
 
-def _imported_names(node: ast.AST, package: str) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        base = node.module or ""
-        if node.level:
-            parents = package.split(".")[: len(package.split(".")) - node.level + 1]
-            base = ".".join([*parents, *([base] if base else [])])
-        yield base
-        yield from (f"{base}.{alias.name}" for alias in node.names)
+def _simplify(requirement: str) -> str:
+    """The name of a distribution, in the spelling in which names are compared."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
 
 
 # --- data ---------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -14,6 +13,7 @@ import griffe
 
 from treadle.experiment.annotations import ANY, Kind, Type, narrow, parse_annotation
 from treadle.experiment.costs import Cost, parse_cost
+from treadle.experiment.modules import find_file, is_compiled
 from treadle.experiment.rules import FOREIGN, Rule, parse_rules
 
 _ENUMS = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"}
@@ -128,7 +128,7 @@ def _follow(path: str, trail: tuple[str, ...]) -> griffe.Object:
         file = find_file(module)
         if file is not None:
             return _descend(_visit(module, file), parts[size:], (*trail, path))
-        if _is_compiled(module):
+        if is_compiled(module):
             raise OpaqueError(path)
     raise UnknownTargetError(path, parts[0], [])
 
@@ -187,28 +187,6 @@ def _make_package(path: str) -> griffe.Module | None:
         return None
     parent, _, name = path.rpartition(".")
     return griffe.Module(name, filepath=find_file(path), parent=_make_package(parent))
-
-
-@cache
-def find_file(module: str) -> Path | None:
-    """The source of a module; of a package, its `__init__.py`."""
-    relative = Path(*module.split("."))
-    for folder in sys.path:
-        base = Path(folder) / relative
-        for file in (base / "__init__.py", base.with_suffix(".py")):
-            if file.is_file():
-                return file
-    return None
-
-
-@cache
-def _is_compiled(module: str) -> bool:
-    if module.split(".", maxsplit=1)[0] in sys.builtin_module_names:
-        return True
-    relative = Path(*module.split("."))
-    return any(
-        next((Path(folder) / relative.parent).glob(f"{relative.name}.*.so"), None) is not None for folder in sys.path
-    )
 
 
 # --- signatures ---------------------------------------------------------------------------------------

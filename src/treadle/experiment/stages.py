@@ -93,11 +93,12 @@ def _get(values: Any, key: str) -> Any:
 
 def fingerprint_stages(values: dict[str, Any]) -> dict[str, str]:
     """The code of each stage: its module, the classes that its slices name, and what they import."""
-    fingerprints = {}
-    for stage in STAGES:
-        named = {target.rpartition(".")[0] for target in _list_targets(take_slice(values, stage))}
-        fingerprints[stage.name] = fingerprint_code([stage.module, *sorted(named)])
-    return fingerprints
+    return {stage.name: fingerprint_code([stage.module, *list_target_modules(values, stage)]) for stage in STAGES}
+
+
+def list_target_modules(values: dict[str, Any], stage: Stage) -> list[str]:
+    """The modules of the classes and functions that a stage's slices name."""
+    return sorted({target.rpartition(".")[0] for target in _list_targets(take_slice(values, stage))})
 
 
 def _list_targets(node: Any) -> Iterator[str]:
@@ -123,14 +124,19 @@ def sign_stages(values: dict[str, Any], *, root: Path, memory: Path, remember: b
     signatures: dict[str, str] = {}
     for stage in STAGES:
         reads = [signatures[name] for name in stage.reads] or [
-            fingerprint_files(_list_data_files(values, root), root=root, memory=memory, remember=remember)
+            fingerprint_files(list_data_files(values, root), root=root, memory=memory, remember=remember)
         ]
         parts = {"slices": take_slice(values, stage), "code": values[CODE][stage.name], "reads": reads}
         signatures[stage.name] = digest(json.dumps(parts, sort_keys=True))
     return signatures
 
 
-def _list_data_files(values: dict[str, Any], root: Path) -> Iterator[Path]:
+def list_data_files(values: dict[str, Any], root: Path) -> Iterator[Path]:
+    """The files of every table.
+
+    Raises:
+        TreadleError: a table has none.
+    """
     for name, table in values["data"]["tables"].items():
         files = list_files(table["path"], root=root)
         if not files:

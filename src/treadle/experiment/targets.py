@@ -9,8 +9,11 @@ from typing import Any, Literal
 from treadle.experiment.annotations import find_fault, list_options
 from treadle.experiment.compose import Composed
 from treadle.experiment.context import list_context
+from treadle.experiment.fingerprint import fingerprint_modules
+from treadle.experiment.modules import TREADLE
 from treadle.experiment.problems import Hint, Problem, nearest
 from treadle.experiment.signatures import Signature, UnknownTargetError, read_signature
+from treadle.schema import TreadleError
 
 RESERVED = ("_target_", "_partial_")
 _HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate` knows
@@ -84,6 +87,16 @@ def _judge_path(key: str, path: str, allowed: Sequence[str]) -> Problem | None:
         return Problem(key, str(error), fix, hint=hint, mend=mend)
     except SyntaxError as error:
         return Problem(key, f"the source of {path!r} is not Python: line {error.lineno}: {error.msg}")
+    return _judge_code(key, path.rpartition(".")[0])
+
+
+def _judge_code(key: str, module: str) -> Problem | None:
+    """Whether all code of the project that a target imports can be part of a run's identity."""
+    if module.partition(".")[0] != TREADLE:
+        try:
+            fingerprint_modules([module])
+        except TreadleError as error:
+            return Problem(key, str(error))
     return None
 
 
