@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import torch
 import treadle as package
 from runs import QUICK, find_run, run_quick, treadle
 from treadle.bundle import load
+from treadle.experiment.stages import WITHOUT_EFFECT
 from wandb_record import find_ended, read_config, read_history, read_summary
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -64,12 +66,43 @@ def test_a_run_leaves_everything_in_its_folder_and_is_unchanged_the_second_time(
     assert capsys.readouterr().out == f"unchanged  runs/{folder.name}\n"
 
 
-def test_what_cannot_change_the_result_does_not_change_the_folder(project):
-    run_quick(NO_WANDB)
+# Values of the keys that cannot change a result, other than those of the quick run.
+OTHER_VALUES = {
+    "name": ["name=other"],
+    "targets": ["targets=[treadle.,torch.]"],
+    "model_choice": ["model=auto", "model.ladder=[{option: mlp, set: {width: 16}}]"],
+    "tracker": ["tracker.mode=offline", "tracker.tags=[other]"],
+    "question": [],  # which stands in the experiment's file
+}
 
-    run_quick(NO_WANDB, "trainer.accelerator=auto")
 
-    find_run(project)
+@pytest.mark.fast_cases(2)
+@pytest.mark.parametrize("key", WITHOUT_EFFECT)
+def test_what_is_no_part_of_the_identity_changes_no_number(project, run_once, key):
+    """Each trains by itself: nothing is shared with the run that it is compared with."""
+    (before,) = (path.parent for path in run_once(NO_WANDB).glob("*/stages.json"))
+    given = OTHER_VALUES[key]
+    if key == "question":
+        file = project / "conf" / "experiment" / "california.yaml"
+        file.write_text(re.sub(r"^# \w+", "# Other", file.read_text(), count=1, flags=re.MULTILINE))
+    quick = [override for override in QUICK if key != "model_choice" or not override.startswith("model")]
+    assert treadle("run", *quick, *([] if key == "tracker" else [NO_WANDB]), *given) == 0
+
+    after = find_run(project)
+    assert after.name.rpartition("-")[2] == before.name.rpartition("-")[2]
+    assert (after / "metrics.csv").read_text() == (before / "metrics.csv").read_text()
+    assert read_metrics(after) == read_metrics(before)
+
+
+@pytest.mark.slow
+def test_two_processes_have_an_identity_of_their_own(project):
+    """They share the rows of a step, and round in another way."""
+    run_quick(NO_WANDB, "name=one")
+    run_quick(NO_WANDB, "name=two", "trainer=ddp")
+
+    (one,), (two,) = (project.glob(f"runs/{name}-*") for name in ("one", "two"))
+    assert one.name.rpartition("-")[2] != two.name.rpartition("-")[2]
+    assert (one / "metrics.csv").read_text() != (two / "metrics.csv").read_text()
 
 
 def test_upstream_stages_are_shared_by_signature(capsys):

@@ -263,7 +263,7 @@ def test_a_section_lists_its_keys_with_their_meanings(project):
         ("seed", ["train"], "train"),
         ("trainer.threads", ["train"], "train"),
         ("trainer", ["train"], "train"),
-        ("trainer.devices", [], "no stage: it cannot change a result"),
+        ("trainer.devices", ["train"], "train"),
         ("tracker.mode", [], "no stage: it cannot change a result"),
     ],
 )

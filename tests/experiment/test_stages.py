@@ -47,7 +47,11 @@ def changed(before, after):
         ("trainer.compile=on", ["train", "evaluate"]),
         ("evaluation.threshold=0.4", ["evaluate"]),
         ("evaluation.baselines=[prior]", ["baseline", "evaluate"]),
-        ("trainer.devices=2", []),
+        ("trainer=ddp", ["train", "evaluate"]),
+        ("trainer.num_nodes=2", ["train", "evaluate"]),
+        ("trainer.strategy=ddp_spawn", ["train", "evaluate"]),
+        ("trainer.devices=auto", []),  # which is one, without a GPU
+        ("trainer.accelerator=auto", []),
         ("tracker=disabled", []),
         ("name=other", []),
     ],

@@ -11,6 +11,7 @@ from treadle.experiment.compose import Composed
 from treadle.experiment.contracts import check_contracts, check_split_values
 from treadle.experiment.file_heads import check_files
 from treadle.experiment.locations import Place
+from treadle.experiment.machine import settle_trainer
 from treadle.experiment.model_choice import choose_model, find_excess
 from treadle.experiment.model_ladder import Ladder, check_ladder
 from treadle.experiment.names import (
@@ -47,7 +48,7 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]]
 
 
 def check(composed: Composed) -> Experiment:
-    """The typed experiment, its model chosen where a rule chooses it; or every problem of the configuration.
+    """The typed experiment, with its model chosen and its devices counted where the configuration leaves that open.
 
     Raises:
         ConfigError: with all problems, each with key, place and fix.
@@ -69,6 +70,7 @@ def check(composed: Composed) -> Experiment:
     problems += _locate(findings, composed)
     if problems:
         raise ConfigError(list(unique(problems)))
+    experiment = experiment.model_copy(update={"trainer": settle_trainer(experiment.trainer)})
     return experiment if ladder is None else choose_model(experiment, ladder)
 
 

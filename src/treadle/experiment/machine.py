@@ -10,7 +10,18 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from treadle.experiment.spec import Trainer
+
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll")
+
+
+def settle_trainer(trainer: Trainer) -> Trainer:
+    """What `auto` comes to here: the kind of device and their number change numbers, and belong to a run's identity."""
+    on_gpu = trainer.accelerator == "gpu" or (trainer.accelerator == "auto" and count_gpus()[0] > 0)
+    devices = trainer.devices
+    if devices == "auto":
+        devices = max(1, count_gpus()[0]) if on_gpu else 1
+    return trainer.model_copy(update={"accelerator": "gpu" if on_gpu else "cpu", "devices": devices})
 
 
 @cache

@@ -15,11 +15,10 @@ from polars.exceptions import PolarsError
 
 from treadle.experiment.columns import Finding
 from treadle.experiment.durations import parse_duration
-from treadle.experiment.machine import count_gpus
 from treadle.experiment.model_ladder import GROUP, Ladder, complete, find_cost
 from treadle.experiment.problems import ConfigError, Problem
 from treadle.experiment.sizes import Inputs, Rows, count_inputs, count_rows
-from treadle.experiment.spec import Experiment, ModelChoice, Rung, Speed, Trainer
+from treadle.experiment.spec import Experiment, ModelChoice, Rung, Speed
 from treadle.schema import TreadleError
 
 BACKWARD = 2  # the way back, in ways forward
@@ -54,7 +53,7 @@ def choose_model(experiment: Experiment, ladder: Ladder) -> Experiment:
         fix = "`dvc pull` fetches versioned data; or name a model, such as model=tabm"
         raise ConfigError([Problem(GROUP, said, fix, composed.locate(GROUP))]) from error
     nodes = [(rung, ladder.make(rung)) for rung in rule.ladder]
-    device = find_device(experiment.trainer)
+    device: Literal["cpu", "gpu"] = "gpu" if experiment.trainer.accelerator == "gpu" else "cpu"
     speed = rule.speeds.gpu if device == "gpu" else rule.speeds.cpu
     candidates = [Candidate(rung, node, predict(node, experiment, rows, inputs, speed)) for rung, node in nodes]
     chosen, why = take(candidates, num_rows=rows.train, budget=rule.budget)
@@ -71,13 +70,6 @@ def choose_model(experiment: Experiment, ladder: Ladder) -> Experiment:
         categories=inputs.categories,
     )
     return experiment.model_copy(update={"model": chosen.node, "model_choice": record})
-
-
-def find_device(trainer: Trainer) -> Literal["cpu", "gpu"]:
-    """The kind of nominal device; `auto` is what this machine has."""
-    if trainer.accelerator == "auto":
-        return "gpu" if count_gpus()[0] else "cpu"
-    return trainer.accelerator
 
 
 def find_excess(experiment: Experiment) -> Iterator[Finding]:
@@ -107,7 +99,7 @@ def predict(node: dict[str, Any], experiment: Experiment, rows: Rows, inputs: In
     work = cost.measure({**complete(node), **sizes})
     forward = work.products / speed.products + work.values / speed.values
     num_steps, rows_trained, rows_judged = count_work(experiment, rows)
-    share = 1 / _count_devices(experiment.trainer)
+    share = 1 / experiment.trainer.num_processes
     return num_steps * speed.step + share * forward * ((1 + BACKWARD) * rows_trained + rows_judged)
 
 
@@ -121,12 +113,6 @@ def count_work(experiment: Experiment, rows: Rows) -> tuple[int, int, int]:
     num_epochs = math.ceil(num_steps / per_epoch)
     rows_trained = min(num_steps * schedule.batch_size, num_epochs * train)
     return int(num_steps), int(rows_trained), num_epochs * valid
-
-
-def _count_devices(trainer: Trainer) -> int:
-    if trainer.devices == "auto":
-        return trainer.num_nodes * (max(1, count_gpus()[0]) if find_device(trainer) == "gpu" else 1)
-    return trainer.num_nodes * max(1, trainer.devices)
 
 
 # --- verdict ------------------------------------------------------------------------------------------

@@ -75,6 +75,8 @@ def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
         ) from error
     if is_rule(experiment.model):
         raise TreadleError(f"{path} holds a rule in place of a network; write it anew with `treadle compose`")
+    if "auto" in {experiment.trainer.accelerator, experiment.trainer.devices}:
+        raise TreadleError(f"{path}: trainer is not settled; write it anew with `treadle compose`")
     # A file that is older than one of the keys has that key's default.
     return experiment, {**experiment.model_dump(mode="json"), CODE: values[CODE]}
 

@@ -341,10 +341,10 @@ class Loss(Spec):
 
 
 class Trainer(Spec):
-    """Where training runs. `precision`, `compile`, `threads` and the limits change the result; the rest does not."""
+    """Where training runs. All of it can change the result, if only by rounding."""
 
-    accelerator: Literal["cpu", "gpu", "auto"]  # kind of device
-    devices: int | Literal["auto"]  # how many on each node
+    accelerator: Literal["cpu", "gpu", "auto"]  # kind of device; auto: a GPU where this machine has one
+    devices: int | Literal["auto"]  # how many on each node; auto: all GPUs of this machine, or one CPU
     strategy: str  # how several devices share the work, by Lightning's name
     num_nodes: int = Field(ge=1)  # machines
     precision: Precision  # of numbers in training; auto: bf16-mixed where the device and the sizes suit it [bits]
@@ -352,6 +352,12 @@ class Trainer(Spec):
     threads: int = Field(ge=1, le=4096)  # of torch in each process
     limit_batches: int | None = Field(ge=1)  # of each split and epoch; None: all [batches]
     overfit_batches: int | None = Field(ge=1)  # train and validate on these first ones only; None: on all [batches]
+
+    @property
+    def num_processes(self) -> int:
+        """They share the rows of each step."""
+        assert isinstance(self.devices, int), "check() settles it"
+        return self.devices * self.num_nodes
 
 
 class Tracker(Spec):

@@ -36,11 +36,7 @@ STAGES = (
             "schedule",
             "loss",
             "augmentation",
-            "trainer.precision",
-            "trainer.compile",
-            "trainer.threads",
-            "trainer.limit_batches",
-            "trainer.overfit_batches",
+            "trainer",
         ),
         ("featurize",),
         ("model", "bundle", "metrics.csv"),
@@ -49,19 +45,14 @@ STAGES = (
     Stage("evaluate", "treadle.evaluation.evaluate", ("evaluation",), ("train", "baseline"), ("evaluation",)),
 )
 
-# Keys that cannot change a result: they say where and how, and under which name. A test holds that every key of
-# an experiment is either in a stage's slices or here.
-WITHOUT_EFFECT = (
-    "name",
-    "targets",
-    "model_choice",
-    "question",
-    "tracker",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.strategy",
-    "trainer.num_nodes",
-)
+# Keys that cannot change a result: under which name, what is allowed, what is recorded. Tests hold that every key of an
+# experiment is either in a stage's slices or here, and that those here change no number.
+#
+# Where training runs is in the slice of `train`: processes share the rows of a step and draw their own dropout, and a
+# GPU rounds in another way than a CPU. The kind and the number of devices count (`auto` is settled when the experiment
+# is composed), their make does not: two processors, or two GPUs, may differ in the last digits under one identity, as
+# may two versions of torch; `environment.json` records them.
+WITHOUT_EFFECT = ("name", "targets", "model_choice", "question", "tracker")
 
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 

@@ -108,10 +108,10 @@ def _load(features: Path, experiment: Experiment, *, classes: list[str]) -> tupl
 
 
 def _require_machine(experiment: Experiment) -> None:
-    if experiment.trainer.accelerator == "gpu" and not torch.cuda.is_available():
+    if experiment.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise TreadleError(
             "trainer.accelerator: 'gpu' is asked for, and torch sees no GPU on this machine; "
-            "add the override trainer=cpu, or trainer.accelerator=auto"
+            "add the override trainer=cpu or, under DVC, compose anew: `dvc repro --force compose`"
         )
 
 
@@ -192,7 +192,7 @@ def fit(
     per_epoch = count_batches(
         count_rows(rows["train"]),
         batch_size=schedule.batch_size,
-        fewest=_count_processes(experiment),
+        fewest=experiment.trainer.num_processes,
         limit=experiment.trainer.limit_batches,
     )
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
@@ -209,7 +209,7 @@ def fit(
     callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints)]
     num_epochs = math.ceil(num_steps / per_epoch)
     trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.choices.precision.value)
-    state = find_state(checkpoints, num_processes=_count_processes(experiment))
+    state = find_state(checkpoints, num_processes=experiment.trainer.num_processes)
     trainer.fit(
         learner,
         train_dataloaders=_make_train_loader(rows["train"], experiment, learner),
@@ -222,11 +222,10 @@ def fit(
 def _choose(learner: Learner, rows: Batch | StreamedRows, experiment: Experiment, *, per_epoch: int) -> Choices:
     """What `auto` comes to for this network, these rows and this device."""
     size = experiment.schedule.batch_size
-    on_gpu = experiment.trainer.accelerator != "cpu" and torch.cuda.is_available()
     return choose(
         experiment,
-        device="cuda" if on_gpu else "cpu",
-        num_processes=_count_processes(experiment),
+        device="cuda" if experiment.trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu",
+        num_processes=experiment.trainer.num_processes,
         planned_steps=learner.num_steps * min(count_rows(rows) // size, per_epoch) // per_epoch,
         count=cache(lambda: _count_work(learner, take_first(rows, size))),
     )
@@ -254,7 +253,7 @@ def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning
     )
     # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
     newest = ModelCheckpoint(dirpath=checkpoints, filename=LAST.partition(".")[0], enable_version_counter=False)
-    within = checkpoints / name_within_epoch(_count_processes(experiment))
+    within = checkpoints / name_within_epoch(experiment.trainer.num_processes)
     callbacks = [best, newest, EpochCheckpoint(within, seconds=CHECKPOINT_S, ask_steps=CHUNK_STEPS)]
     if (stop := schedule.early_stopping) is None:
         return callbacks
@@ -273,7 +272,7 @@ def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
 
 
 def _make_train_loader(rows: Batch | StreamedRows, experiment: Experiment, learner: Learner) -> ChunkLoader:
-    num_processes = _count_processes(experiment)
+    num_processes = experiment.trainer.num_processes
     cut = Cut(
         batch_size=experiment.schedule.batch_size,
         shuffle_seed=experiment.seed,
@@ -296,17 +295,10 @@ def _make_valid_loader(rows: Batch | StreamedRows, experiment: Experiment, learn
         sampling="shuffle",
         max_batches=experiment.trainer.limit_batches,
         max_steps=None,
-        num_processes=_count_processes(experiment),
+        num_processes=experiment.trainer.num_processes,
         clock=learner,
     )
     return make_loader(rows, cut, buffer_rows=VALID_ROWS)
-
-
-def _count_processes(experiment: Experiment) -> int:
-    devices = experiment.trainer.devices
-    if devices == "auto":
-        devices = torch.cuda.device_count() if experiment.trainer.accelerator != "cpu" else 1
-    return max(1, devices) * experiment.trainer.num_nodes
 
 
 def _make_trainer(
