@@ -13,6 +13,8 @@ import polars as pl
 import pytest
 import yaml
 
+from wandb_record import read_history
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
@@ -262,6 +264,21 @@ def test_own_code_beside_src_is_watched_or_refused(repo):
     assert repo.repro() == []
 
     shutil.rmtree(repo.folder / "my_package")
+    repo.restore()
+
+
+def test_a_queued_experiment_keeps_its_record(repo):
+    """DVC runs it in a copy of the project, and deletes that."""
+    before = set(repo.folder.glob("runs/*/wandb"))
+    repo("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "++set.seed=7", "-S", "tracker=offline")
+    repo("dvc", "exp", "run", "--run-all")
+
+    said = repo("dvc", "queue", "logs", "queued")
+    (printed,) = (line.split()[-1] for line in said.splitlines() if line.startswith("W&B run"))
+    (kept,) = set(repo.folder.glob("runs/*/wandb")) - before
+    assert Path(printed).parent == kept
+    assert [row["epoch"] for row in read_history(Path(printed)) if "epoch" in row] == [1, 2]
+
     repo.restore()
 
 

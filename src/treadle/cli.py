@@ -247,7 +247,8 @@ def _show(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
         from treadle.runs.summary import print_summary
 
         console = Console(width=None if sys.stdout.isatty() else 120)
-        print_summary(current.experiment, folder, overrides=overrides, console=console)
+        records = folder if current.record_folder == current.folder else current.record_folder
+        print_summary(current.experiment, folder, records=records / "wandb", overrides=overrides, console=console)
     else:
         _say(f"{upto:<10} {folder}")
 

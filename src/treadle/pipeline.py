@@ -20,6 +20,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from treadle import dvc_lock
+from treadle.dvc_workspace import find_origin
 from treadle.experiment import resolved
 from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.spec import Experiment
@@ -48,6 +49,12 @@ class Run:
     folder: Path
     root: Path
     states: dict[str, State] = field(default_factory=dict)
+
+    @property
+    def record_folder(self) -> Path:
+        """Where W&B's record lies, below `wandb/`: in the run's folder, or in the project that DVC made a copy of."""
+        origin = find_origin(self.root)
+        return self.folder if origin is None else origin / RUNS / name_run(self.values, self.signatures)
 
 
 # --- a command's road ---------------------------------------------------------------------------------
@@ -319,7 +326,7 @@ class _LazyTracking:
             about = write_provenance(current.folder, root=current.root)
             context = track(
                 settings=current.experiment.tracker,
-                folder=current.folder,
+                folder=current.record_folder,
                 name=current.folder.name if current.folder.parent.name == RUNS else current.experiment.name,
                 signature=current.signatures["train"],
                 config=current.values,

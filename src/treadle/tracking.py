@@ -10,7 +10,7 @@ import string
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from treadle.experiment.spec import Tracker
 from treadle.schema import TreadleError
@@ -18,19 +18,37 @@ from treadle.schema import TreadleError
 if TYPE_CHECKING:
     from wandb import Run
 
+Mode = Literal["online", "offline", "disabled"]
+
 FLUSH_INTERVAL = 0.1  # seconds; the default of 15 loses what a killed run logged last
 _FILE = "run-id.json"
-# Set by an agent or by hand, and stronger than what wandb.init() is given: they would put a sweep's values
-# over the configuration that we record, move the run to another project, or graft it onto another run.
-_FOREIGN = ("WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_RESUME_FROM", "WANDB_FORK_FROM")
+# Set by an agent or by hand, and stronger than what wandb.init() is given: they would put other values over the
+# configuration that we record, or graft the run onto another one.
+_FOREIGN = (
+    "WANDB_SWEEP_ID",
+    "WANDB_SWEEP_PARAM_PATH",
+    "WANDB_CONFIG_PATHS",
+    "WANDB_RUN_ID",
+    "WANDB_RESUME",
+    "WANDB_RESUME_FROM",
+    "WANDB_FORK_FROM",
+)
+_MODES: dict[str, Mode] = {
+    "online": "online",
+    "offline": "offline",
+    "disabled": "disabled",
+    "run": "online",  # two older words, which W&B still takes
+    "dryrun": "offline",
+}
+_SECRETS = ("KEY", "TOKEN", "PASSWORD", "HEADERS")  # in the names of variables whose values are not shown
 
 
 class Tracking:
-    """An open record; with `mode: disabled` it takes everything and keeps nothing."""
+    """An open record; without a run it takes everything and keeps nothing."""
 
-    def __init__(self, run: Run | None, *, settings: Tracker, state: Path, last_step: int, resumed: bool) -> None:
+    def __init__(self, run: Run | None, *, takes_bundle: bool, state: Path, last_step: int, resumed: bool) -> None:
         self._run = run
-        self._settings = settings
+        self._takes_bundle = takes_bundle
         self._state = state
         self.last_step = last_step  # of what the record holds
         self.resumed = resumed
@@ -74,7 +92,7 @@ class Tracking:
 
     def log_bundle(self, folder: Path, *, name: str) -> None:
         """Upload the bundle as an artifact, where the record is online and the configuration wants it."""
-        if self._run is None or self._settings.mode != "online" or not self._settings.upload_bundle:
+        if self._run is None or not self._takes_bundle:
             return
         import wandb
 
@@ -99,8 +117,9 @@ def track(
     case, with exit code 1 if the body fails. W&B's own process writes the end of the record a moment later,
     at the latest when this process exits.
 
-    The configuration wins over `WANDB_…` variables. What it leaves open they may say: the entity where it is null,
-    the server, the account, group and notes.
+    `WANDB_…` variables hold as W&B's documentation says: mode, project, entity, group, job type, name and notes over
+    the configuration, tags beside its own; with `mode: disabled` nothing is recorded, whatever they say. Those that
+    would change the recorded configuration, or graft the run onto another one, are left out.
 
     Args:
         settings: how to record.
@@ -109,39 +128,48 @@ def track(
         signature: of what is being trained.
         config: the resolved experiment, plain values.
         about: provenance, recorded in the configuration under `treadle`.
+
+    Raises:
+        TreadleError: the record cannot be opened, or a variable holds what W&B cannot take.
     """
     state = folder / "wandb" / _FILE
-    if settings.mode == "disabled":
-        yield Tracking(None, settings=settings, state=state, last_step=-1, resumed=False)
+    mode = _choose_mode(settings)
+    if mode == "disabled":
+        yield Tracking(None, takes_bundle=False, state=state, last_step=-1, resumed=False)
         return
+    _require_sound_variables()
     known = _read_state(state)
     resumed = known.get("signature") == signature
     if not resumed:
         known = {"id": _draw_id(), "signature": signature, "last_step": -1, "curves": {}}
         _write_state(state, **known)
-    run = _open_run(settings, folder=folder, run_id=known["id"], name=name, config={**config, "treadle": about})
+    config = {**config, "treadle": about}
+    run = _open_run(settings, mode=mode, folder=folder, run_id=known["id"], name=name, config=config)
+    takes_bundle = mode == "online" and settings.upload_bundle
     exit_code = 1
     try:
-        yield Tracking(run, settings=settings, state=state, last_step=known["last_step"], resumed=resumed)
+        yield Tracking(run, takes_bundle=takes_bundle, state=state, last_step=known["last_step"], resumed=resumed)
         exit_code = 0
     finally:
         run.finish(exit_code=exit_code)
 
 
-def _open_run(settings: Tracker, *, folder: Path, run_id: str, name: str, config: dict[str, Any]) -> Run:
+def _open_run(settings: Tracker, *, mode: Mode, folder: Path, run_id: str, name: str, config: dict[str, Any]) -> Run:
     import wandb
 
     try:
-        with _without_foreign_settings():
+        with _without(_FOREIGN):
             return wandb.init(
                 dir=folder,
                 id=run_id,
                 resume="allow",
-                mode=settings.mode,
-                project=settings.project_in_wandb,
-                entity=settings.entity,
-                tags=settings.tags,
-                name=name,
+                mode=mode,
+                project=_unless_set("WANDB_PROJECT", settings.project),
+                entity=_unless_set("WANDB_ENTITY", settings.entity),
+                tags=_join_tags(settings.tags),
+                group=_unless_set("WANDB_RUN_GROUP", settings.group),
+                job_type=_unless_set("WANDB_JOB_TYPE", settings.job_type),
+                name=_unless_set("WANDB_NAME", name),
                 config=config,
                 reinit="create_new",
                 settings=wandb.Settings(
@@ -150,24 +178,83 @@ def _open_run(settings: Tracker, *, folder: Path, run_id: str, name: str, config
                     console="off",
                     disable_git=True,
                     save_code=False,
-                    x_disable_stats=True,
+                    x_disable_stats=not settings.system_metrics,
                 ),
             )
     except wandb.errors.Error as error:
         raise TreadleError(
-            f"tracker.mode: {settings.mode!r} cannot open a record: {error}\n"
+            f"tracker.mode: {mode!r} cannot open a record: {error}\n"
             "`wandb login` gives this machine an account; the override tracker=offline needs none, and "
             "`wandb sync` uploads later"
         ) from error
 
 
+# --- environment --------------------------------------------------------------------------------------
+
+
+def _choose_mode(settings: Tracker) -> Mode:
+    """That of WANDB_MODE where it is set; a configuration that wants no record has none.
+
+    Raises:
+        TreadleError: WANDB_MODE is no mode.
+    """
+    word = os.environ.get("WANDB_MODE")
+    if settings.mode == "disabled" or not word:
+        return settings.mode
+    if word not in _MODES:
+        raise TreadleError(f"WANDB_MODE: must be online, offline or disabled, found {word!r}; correct or unset it")
+    return _MODES[word]
+
+
+def _unless_set(variable: str, value: str | None) -> str | None:
+    """Nothing where W&B reads the variable itself."""
+    return None if os.environ.get(variable) else value
+
+
+def _join_tags(tags: Sequence[str]) -> list[str]:
+    """Those of the configuration and those of WANDB_TAGS, each once."""
+    words = (word.strip() for word in os.environ.get("WANDB_TAGS", "").split(","))
+    return list(dict.fromkeys([*tags, *filter(None, words)]))
+
+
+def _require_sound_variables() -> None:
+    """Let W&B read each variable by itself: what it cannot take is named, and all at once.
+
+    Raises:
+        TreadleError: with every such variable.
+    """
+    import wandb
+
+    faults = []
+    for name, value in sorted(os.environ.items()):
+        if name.startswith("WANDB_") and name not in _FOREIGN and value:
+            try:
+                wandb.Settings().update_from_env_vars({name: value})
+            except (ValueError, TypeError, wandb.errors.Error) as error:
+                shown = "its value" if any(word in name for word in _SECRETS) else repr(value)
+                faults.append(f"{name}: W&B cannot take {shown}: {_describe(error)}; correct or unset it")
+    if faults:
+        raise TreadleError("\n".join(faults))
+
+
+def _describe(error: Exception) -> str:
+    """The reason alone; a validation error of pydantic repeats the value, which may be a secret."""
+    listed = getattr(error, "errors", None)
+    return "; ".join(str(fault["msg"]) for fault in listed()) if callable(listed) else str(error)
+
+
 @contextmanager
-def _without_foreign_settings() -> Iterator[None]:
-    foreign = {name: os.environ.pop(name) for name in _FOREIGN if name in os.environ}
+def _without(variables: Sequence[str]) -> Iterator[None]:
+    """Without these variables, and without empty ones, which W&B would take for values."""
+    empty = [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]
+    hidden = {name: os.environ.pop(name) for name in {*variables, *empty} if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(foreign)
+        os.environ.update(hidden)
+
+
+# --- state --------------------------------------------------------------------------------------------
 
 
 def _draw_id() -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from treadle.experiment.spec import Tracker
+from treadle.schema import TreadleError
 from treadle.tracking import track
 from wandb_record import (
     find_ended,
@@ -27,8 +28,8 @@ PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # where a
 ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages": {"torch": "2"}}
 
 
-def open_record(folder, *, signature="s", config=None, mode="offline"):
-    settings = Tracker(mode=mode, project="treadle", entity=None, tags=["test"], upload_bundle=True)
+def open_record(folder, *, signature="s", config=None, mode="offline", **keys):
+    settings = Tracker(mode=mode, project="treadle", entity=None, tags=["test"], upload_bundle=True, **keys)
     return track(settings=settings, folder=folder, name="n", signature=signature, config=config or CONFIG, about=ABOUT)
 
 
@@ -86,7 +87,8 @@ def assert_two_records(place):
     "variables",
     [
         {"WANDB_RUN_ID": "samesame", "WANDB_RESUME": "must", "WANDB_REINIT": "return_previous"},
-        {"WANDB_MODE": "disabled", "WANDB_PROJECT": "other", "WANDB_NAME": "other", "WANDB_DIR": "other"},
+        {"WANDB_RUN_ID": "a/b", "WANDB_RESUME": "bogus", "WANDB_DIR": "other", "WANDB_CONFIG_PATHS": "none.yaml"},
+        {"WANDB_RUN_ID": "", "WANDB_MODE": "", "WANDB_PROJECT": "", "WANDB_TAGS": "", "WANDB_INIT_TIMEOUT": ""},
         {"WANDB_RESUME_FROM": "other?_step=3"},
         {"WANDB_FORK_FROM": "other?_step=3"},
         {"WANDB_SWEEP_ID": "other", "WANDB_SWEEP_PARAM_PATH": "sweep.yaml"},
@@ -110,6 +112,93 @@ def test_the_environment_neither_merges_records_nor_changes_them(tmp_path, varia
     for name in ("a", "b"):
         (run,) = [r.run for r in read_records(find_ended(tmp_path / name)[0]) if r.WhichOneof("record_type") == "run"]
         assert (run.project, run.display_name, run.sweep_id) == ("treadle", "n", "")
+
+
+HELD = {
+    "WANDB_PROJECT": "theirs",
+    "WANDB_ENTITY": "team",
+    "WANDB_TAGS": "ci, test,nightly",
+    "WANDB_RUN_GROUP": "folds",
+    "WANDB_JOB_TYPE": "train",
+    "WANDB_NAME": "my run",
+    "WANDB_NOTES": "why",
+}
+
+
+def read_run(folder):
+    (run,) = [r.run for r in read_records(find_ended(folder)[0]) if r.WhichOneof("record_type") == "run"]
+    return run
+
+
+def test_variables_of_w_and_b_hold_as_its_documentation_says(tmp_path):
+    code = (
+        "import sys; sys.path[:0] = sys.argv[2:]\n"
+        "from pathlib import Path; from test_tracking import *\n"
+        "for mode in ('online', 'disabled'):\n"
+        "    with open_record(Path(sys.argv[1]) / mode, mode=mode, group='own', job_type='own') as record:\n"
+        "        record.log({'x': 1.0}, step=1)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), *PLACES]
+    environment = {**os.environ, **HELD, "WANDB_MODE": "offline"}
+    subprocess.run(command, env=environment, cwd=tmp_path, check=True, timeout=60)
+
+    run = read_run(tmp_path / "online")  # which WANDB_MODE keeps offline
+    assert (run.project, run.entity, run.run_group, run.job_type) == ("theirs", "team", "folds", "train")
+    assert (run.display_name, run.notes, list(run.tags)) == ("my run", "why", ["test", "ci", "nightly"])
+    assert not (tmp_path / "disabled").exists()
+
+
+def test_the_configuration_names_group_job_type_and_tags(tmp_path):
+    with open_record(tmp_path, group="folds", job_type="train") as record:
+        record.log({"x": 1.0}, step=1)
+
+    run = read_run(tmp_path)
+    assert (run.project, run.run_group, run.job_type, list(run.tags)) == ("treadle", "folds", "train", ["test"])
+
+
+def test_wandb_mode_disabled_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    with open_record(tmp_path, mode="online") as record:
+        log_epochs(record, [1])
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (
+            {"WANDB_MODE": "bogus"},
+            "^WANDB_MODE: must be online, offline or disabled, found 'bogus'; correct or unset it$",
+        ),
+        ({"WANDB_INIT_TIMEOUT": "abc"}, "^WANDB_INIT_TIMEOUT: W&B cannot take 'abc': .*number"),
+        ({"WANDB_BASE_URL": "localhost:8080"}, "^WANDB_BASE_URL: W&B cannot take 'localhost:8080'"),
+        ({"WANDB_PROJECT": "a/b"}, "^WANDB_PROJECT: W&B cannot take 'a/b'"),
+        ({"WANDB_TAGS": "t" * 80}, "^WANDB_TAGS: W&B cannot take 'ttt"),
+        ({"WANDB_API_KEY": " secret "}, "^WANDB_API_KEY: W&B cannot take its value: [^\n]*whitespace"),
+        ({"WANDB_PROJECT": "a/b", "WANDB_QUIET": "perhaps"}, "^WANDB_PROJECT: .*\nWANDB_QUIET: "),
+    ],
+    ids=lambda given: "+".join(given) if isinstance(given, dict) else "",
+)
+def test_a_variable_that_w_and_b_cannot_take_is_named(tmp_path, monkeypatch, variables, told):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(TreadleError, match=told) as caught, open_record(tmp_path):
+        pass
+    assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [True, False])
+def test_system_metrics_are_measured_where_they_are_wanted(tmp_path, wanted):
+    with open_record(tmp_path, system_metrics=wanted) as record:
+        record.log({"x": 1.0}, step=1)
+        time.sleep(3)
+
+    kinds = {r.WhichOneof("record_type") for r in read_records(find_ended(tmp_path)[0])}
+    assert ("stats" in kinds) == wanted
 
 
 def test_the_same_signature_goes_on_and_another_begins_anew(tmp_path):

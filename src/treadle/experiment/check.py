@@ -24,7 +24,6 @@ from treadle.experiment.names import (
     check_tables,
     check_trainer,
     find_in_memory,
-    find_renamed,
 )
 from treadle.experiment.problems import ConfigError, Problem, unique
 from treadle.experiment.shape import check_shape
@@ -76,7 +75,7 @@ def check(composed: Composed) -> Experiment:
 
 def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
     """What is sound and still worth a word: nothing reads it, it takes too much, or only an import could tell."""
-    found = (find(experiment) for find in (find_unread, find_excess, find_in_memory, find_renamed))
+    found = (find(experiment) for find in (find_unread, find_excess, find_in_memory))
     return [*_locate((finding for findings in found for finding in findings), composed), *list_opaque(composed)]
 
 

@@ -73,14 +73,6 @@ def find_in_memory(experiment: Experiment) -> Iterator[Finding]:
         yield Finding("evaluation.baselines", rule, "set it to [] where they do not fit")
 
 
-def find_renamed(experiment: Experiment) -> Iterator[Finding]:
-    """A word on a project whose name W&B cannot hold."""
-    tracker = experiment.tracker
-    if tracker.mode != "disabled" and tracker.project_in_wandb != tracker.project:
-        rule = f"no project of W&B is named {tracker.project!r}: it is recorded in {tracker.project_in_wandb!r}"
-        yield Finding("tracker.project", rule, r"W&B takes none of / \ # ? % : there")
-
-
 def _list_tasks(path: str) -> list[str]:
     """The tasks that the annotation of a loss's argument `task` allows; none where it says nothing."""
     try:

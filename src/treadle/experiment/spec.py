@@ -6,7 +6,6 @@ sound. Structure that may be absent (no joins, no derived columns) defaults to e
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -43,6 +42,12 @@ def _check_separator(text: str) -> str:
 def _check_word(text: str) -> str:
     if not text or "." in text:
         raise ValueError("a name here is not empty and holds no dot, which parts the names of a key")
+    return text
+
+
+def _check_project(text: str) -> str:
+    if not set(text).isdisjoint("/\\#?%:"):
+        raise ValueError("must hold none of / \\ # ? % :, which W&B refuses")
     return text
 
 
@@ -86,9 +91,12 @@ Separator = Annotated[str, AfterValidator(_check_separator)]  # ",", ";", "|", a
 Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the last three: no-break, thin, narrow no-break
 Value = bool | int | float | str  # of a column; `limits.py` holds it against the column's type
 OnBreach = Literal["refuse", "warn", "allow"]
-WandbTag = Annotated[str, Field(min_length=1, max_length=64)]
 Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # it becomes that of a file
+# What W&B refuses elsewhere.
+RecordProject = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_project)]
+RecordTag = Annotated[str, Field(min_length=1, max_length=64)]
+RecordName = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 # --- data ---------------------------------------------------------------------------------------------
@@ -361,18 +369,21 @@ class Trainer(Spec):
 
 
 class Tracker(Spec):
-    """How the run is recorded in W&B. The plain files in the run folder are written in any case."""
+    """How the run is recorded in W&B. The plain files in the run folder are written in any case.
+
+    W&B's environment variables hold over it: WANDB_MODE, WANDB_PROJECT, WANDB_ENTITY, WANDB_RUN_GROUP, WANDB_JOB_TYPE,
+    WANDB_NAME and WANDB_NOTES; the tags of WANDB_TAGS are added. `mode: disabled` holds over all.
+    """
 
     mode: Literal["offline", "online", "disabled"]  # offline: to upload later; online: live; disabled: not in W&B
-    project: str = Field(max_length=128)  # name of the project in W&B
-    entity: str | None  # user or team in W&B; None: the account's own
-    tags: list[WandbTag]  # labels of the run in W&B
+    project: RecordProject  # name of the project in W&B
+    entity: RecordName | None  # user or team in W&B; None: the account's own
+    tags: list[RecordTag]  # labels of the run in W&B
+    # The defaults are for a tracker of a project's own that is older than the keys.
+    group: RecordName | None = None  # what W&B shows the run under, such as the folds of one experiment
+    job_type: RecordName | None = None  # kind of the run in W&B, such as train
+    system_metrics: bool = False  # use of CPU, memory, disk and GPU, measured while the run lasts
     upload_bundle: bool  # store the bundle as an artifact, when online
-
-    @property
-    def project_in_wandb(self) -> str:
-        """The project's name, with a hyphen in place of each character that W&B takes in none."""
-        return re.sub(r"[/\\#?%:]", "-", self.project)
 
 
 class Evaluation(Spec):

@@ -18,12 +18,15 @@ RUNS = "runs"
 _MODEL = "model="  # beginning of the override that selects a network
 
 
-def print_summary(experiment: Experiment, folder: Path, *, overrides: Sequence[str], console: Console) -> None:
+def print_summary(
+    experiment: Experiment, folder: Path, *, records: Path, overrides: Sequence[str], console: Console
+) -> None:
     """Print the metrics of `folder/evaluation` with the best of each marked, and what to type next.
 
     Args:
         experiment: that was evaluated.
         folder: of the run, or of the pipeline.
+        records: where W&B's lie.
         overrides: that were typed for it.
         console: takes the text.
     """
@@ -38,11 +41,11 @@ def print_summary(experiment: Experiment, folder: Path, *, overrides: Sequence[s
         best = _find_best(metric, values)
         table.add_row(f"{metric.title} {arrow}", *(_show(value, best) for value in values))
     console.print(table)
-    records = sorted((folder / "wandb").glob("offline-run-*"))
+    kept = sorted(records.glob("offline-run-*"))
     for what, where in (
         ("report", folder / "evaluation" / "report.html"),
         ("bundle", folder / "bundle"),
-        ("W&B run", records[-1] if records else "not recorded offline"),
+        ("W&B run", kept[-1] if kept else "not recorded offline"),
     ):
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False, markup=False)
     steps = list_next_steps(experiment, folder, overrides=overrides)
