@@ -270,7 +270,7 @@ def test_own_code_beside_src_is_watched_or_refused(repo):
 def test_a_queued_experiment_keeps_its_record(repo):
     """DVC runs it in a copy of the project, and deletes that."""
     before = set(repo.folder.glob("runs/*/wandb"))
-    repo("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "++set.seed=7", "-S", "tracker=offline")
+    repo("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "++set.seed=7")
     repo("dvc", "exp", "run", "--run-all")
 
     said = repo("dvc", "queue", "logs", "queued")
