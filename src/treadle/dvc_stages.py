@@ -15,8 +15,7 @@ from treadle.experiment.imports import import_graph
 from treadle.experiment.locations import Place, read_marks
 from treadle.experiment.modules import TREADLE, find_module
 from treadle.experiment.problems import ConfigError, Problem
-from treadle.experiment.resolved import FILE as RESOLVED
-from treadle.experiment.stages import CODE, STAGES, list_data_files, list_target_modules
+from treadle.experiment.stages import STAGES, list_data_files, list_target_modules
 
 FILE = "dvc.yaml"
 
@@ -26,12 +25,13 @@ class _DvcStage:
     """A stage of dvc.yaml that runs a verb of Treadle."""
 
     name: str
+    verb: str
     deps: tuple[Path, ...]  # absolute
-    params: tuple[str, ...]  # keys of resolved.yaml
+    slices: Path | None  # of `treadle compose`: the folder of --slices
 
 
 def require_seen(values: dict[str, Any], *, root: Path) -> None:
-    """Refuse what an experiment reads and DVC would not see change: own code, data files, keys of resolved.yaml.
+    """Refuse what an experiment reads and DVC would not see change: own code, data files, values of the configuration.
 
     Args:
         values: of a resolved.yaml.
@@ -41,8 +41,7 @@ def require_seen(values: dict[str, Any], *, root: Path) -> None:
         ConfigError: with every dependency that dvc.yaml lacks.
     """
     stages = _read_stages(root)
-    problems = [*_find_code(values, stages, root), *_find_data(values, stages, root)]
-    problems += [problem for stage in STAGES for problem in _find_keys(stages, stage.name, root)]
+    problems = [*_find_code(values, stages, root), *_find_data(values, stages, root), *_find_slices(stages, root)]
     if problems:
         raise ConfigError(problems)
 
@@ -82,19 +81,25 @@ def _complain(stage: _DvcStage, path: Path, what: str, root: Path) -> Problem:
     return Problem("", rule, f"add {name} to the deps of {stage.name}", _locate(stage, "deps", root))
 
 
-def _find_keys(stages: dict[str, _DvcStage], verb: str, root: Path) -> Iterator[Problem]:
-    if verb not in stages:
+def _find_slices(stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+    """A stage depends on the file that changes when it has to run again."""
+    if "compose" not in stages:
         return
-    stage, wanted = stages[verb], next(stage for stage in STAGES if stage.name == verb)
-    for key in (*wanted.slices, f"{CODE}.{verb}"):
-        if not any(key == given or key.startswith(f"{given}.") for given in stage.params):
-            rule = f"{RESOLVED}'s {key!r} changes what stage {verb!r} gives, and is none of its params"
-            yield Problem("", rule, f"add {key} to the params of {stage.name}", _locate(stage, "params", root))
+    compose = stages["compose"]
+    if compose.slices is None:
+        rule = f"stage {compose.name!r} does not write what the other stages depend on"
+        fix = "add --slices FOLDER to its command, and FOLDER/<stage>.yaml to the deps of each stage"
+        yield Problem("", rule, fix, _locate(compose, "cmd", root))
+        return
+    for stage in (stages[stage.name] for stage in STAGES if stage.name in stages):
+        file = compose.slices / f"{stage.verb}.yaml"
+        if not _is_below(file, stage.deps):
+            yield _complain(stage, file, "the configuration and the code of the stage", root)
 
 
 def _is_below(file: Path, folders: Iterable[Path]) -> bool:
     """By the paths as they are written, and by what links lead to."""
-    written = Path(os.path.abspath(file))  # noqa: PTH100 - `resolve` follows links, which DVC makes
+    written = _place(Path.cwd(), str(file))
     return any(written.is_relative_to(folder) or file.resolve().is_relative_to(folder.resolve()) for folder in folders)
 
 
@@ -117,26 +122,23 @@ def _read_stages(root: Path) -> dict[str, _DvcStage]:
     found = {}
     for name, stage in (stages if isinstance(stages, dict) else {}).items():
         if isinstance(stage, dict) and "${" not in str(stage):  # DVC fills it in
-            for verb in re.findall(r"\btreadle\s+([a-z]+)", str(stage.get("cmd"))):
-                found[verb] = _read_stage(str(name), stage, root)
+            for verb, options in re.findall(r"\btreadle\s+([a-z]+)([^&|;]*)", str(stage.get("cmd"))):
+                found[verb] = _read_stage(str(name), verb, options, stage, root)
     return found
 
 
-def _read_stage(name: str, stage: dict[str, Any], root: Path) -> _DvcStage:
+def _read_stage(name: str, verb: str, options: str, stage: dict[str, Any], root: Path) -> _DvcStage:
     base = root / str(stage.get("wdir", "."))
-    deps = [os.path.abspath(base / str(dep)) for dep in _list_names(stage.get("deps"))]  # noqa: PTH100 - as above
-    return _DvcStage(name, tuple(map(Path, deps)), tuple(_list_params(stage.get("params"))))
+    folder = re.search(r"--slices[ =](\S+)", options)
+    slices = _place(base, folder[1]) if folder is not None else None
+    return _DvcStage(name, verb, tuple(_place(base, dep) for dep in _list_names(stage.get("deps"))), slices)
+
+
+def _place(base: Path, path: str) -> Path:
+    return Path(os.path.abspath(base / path))  # noqa: PTH100 - `resolve` follows links, which DVC makes
 
 
 def _list_names(node: Any) -> Iterator[str]:
     """The entries of a list: a name, or a mapping of it to details."""
     for entry in node if isinstance(node, list) else ():
-        yield from entry if isinstance(entry, dict) else [str(entry)]
-
-
-def _list_params(node: Any) -> Iterator[str]:
-    """The keys of resolved.yaml; all of them where the file alone is named."""
-    every = [key for stage in STAGES for key in (*stage.slices, f"{CODE}.{stage.name}")]
-    for entry in node if isinstance(node, list) else ():
-        if isinstance(entry, dict) and RESOLVED in entry:
-            yield from map(str, entry[RESOLVED] or every)
+        yield from map(str, entry) if isinstance(entry, dict) else [str(entry)]
