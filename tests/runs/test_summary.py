@@ -62,7 +62,13 @@ def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choos
     (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(results))
     text = io.StringIO()
 
-    print_summary(choose(), tmp_path, overrides=[], console=Console(file=text, width=120, force_terminal=True))
+    print_summary(
+        choose(),
+        tmp_path,
+        records=tmp_path / "wandb",
+        overrides=[],
+        console=Console(file=text, width=120, force_terminal=True),
+    )
 
     rmse, mae, r2 = (
         next(line for line in text.getvalue().splitlines() if name in line) for name in ("RMSE", "MAE", "R sq")
