@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from treadle.data.ranges import Places, Ranges, cut_out
-from treadle.data.sql import collect, parse
+from treadle.data.sql import collect, parse, settle
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import AsOf, History
 from treadle.schema import KNOWN_AT, PREDICT_AT, TreadleError
@@ -43,7 +43,7 @@ def look_back_asof(
     Returns:
         The new columns alone, one row per example, in the order of `asked`.
     """
-    columns = {name: parse(text, key=f"{key}.columns.{name}") for name, text in asof.columns.items()}
+    columns = {name: parse(text, table, key=f"{key}.columns.{name}") for name, text in asof.columns.items()}
     values = _read_values(table, columns, key=key)
     known = _Known.read(table, asof.by, key=key)
     first, end = known.find(asked, asof.by, key=key)
@@ -62,7 +62,9 @@ def look_back_window(
     are then 0. An aggregate too large for a number is null. The cost is two sorted joins, and for each example some
     steps that grow with the logarithm of the rows in its window. Arguments and order as in `look_back_asof`.
     """
-    parsed = {name: _parse_aggregate(text, key=f"{key}.columns.{name}") for name, text in history.columns.items()}
+    parsed = {
+        name: _parse_aggregate(text, table, key=f"{key}.columns.{name}") for name, text in history.columns.items()
+    }
     columns = {name: value.cast(pl.Float64) for name, (_, value) in parsed.items()}
     known = _Known.read(table, history.by, key=key)
     values = _read_values(table, columns, key=key)[known.positions]
@@ -150,18 +152,17 @@ def _step_over(newest: Places, own: Places) -> Places:
 
 def _read_values(table: pl.LazyFrame, columns: Mapping[str, pl.Expr], *, key: str) -> pl.DataFrame:
     """The columns, for each row of the table; a constant has as many rows as it."""
-    (values,) = collect(
-        table.select(KNOWN_AT, *(value.alias(f"new {name}") for name, value in columns.items())), key=key
-    )
+    named = (value.alias(f"new {name}") for name, value in columns.items())
+    (values,) = collect(settle(table.select(KNOWN_AT, *named)), key=key)
     return values.drop(KNOWN_AT).rename({f"new {name}": name for name in columns})
 
 
-def _parse_aggregate(text: str, *, key: str) -> tuple[str, pl.Expr]:
+def _parse_aggregate(text: str, table: pl.LazyFrame, *, key: str) -> tuple[str, pl.Expr]:
     match = _AGGREGATE.fullmatch(text)
     if match is None:
         raise TreadleError(f"{key}: {text!r} is not an aggregate; write AVG(…), SUM(…) or COUNT(…)")
     inner = match[2].strip()
-    return match[1].upper(), pl.lit(1) if inner == "*" else parse(inner, key=key)
+    return match[1].upper(), pl.lit(1) if inner == "*" else parse(inner, table, key=key)
 
 
 def _aggregate(values: pl.Series, function: str, pieces: Sequence[Ranges]) -> pl.Series:

@@ -131,13 +131,13 @@ def _look_back(
 
 def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
     spec = data.examples
-    label = parse(spec.label, key="data.examples.label")
+    label = parse(spec.label, rows, key="data.examples.label")
     roles = [_cast_label(label, data).alias(LABEL)]
     if spec.predict_at is not None:
-        moment = parse(spec.predict_at, key="data.examples.predict_at")
+        moment = parse(spec.predict_at, rows, key="data.examples.predict_at")
         roles.append(moment.cast(pl.Datetime("us")).alias(PREDICT_AT))
     if spec.weight is not None:
-        roles.append(parse(spec.weight, key="data.examples.weight").cast(pl.Float32).alias(WEIGHT))
+        roles.append(parse(spec.weight, rows, key="data.examples.weight").cast(pl.Float32).alias(WEIGHT))
     return rows.with_columns(roles)
 
 
@@ -156,7 +156,7 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
     left = frame[ROW].is_not_null()  # all of them, as yet
     for reason, condition in data.examples.exclude.items():
         key = f"data.examples.exclude.{reason}"
-        (matched,) = collect(table.select(parse(condition, key=key).fill_null(value=False)), key=key)
+        (matched,) = collect(table.select(parse(condition, table, key=key).fill_null(value=False)), key=key)
         outside = matched.to_series() & left
         excluded[reason] = int(outside.sum())
         left &= ~outside

@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.experiment.widen import to_expr
+from treadle.experiment.translation.dialect import Bounds, TranslationError
+from treadle.experiment.translation.translate import to_expr, translate
 from treadle.schema import TreadleError
 
 COLUMNS, CELLS = 64, 1 << 22  # that are in memory at once, where not all columns are needed together
 MEMORY_CELLS = 1 << 26  # of a table that stays in memory: 0.5 GB of numbers, 1 GB of texts
 
 
-def parse(text: str, *, key: str) -> pl.Expr:
-    """One row-wise SQL expression.
+def parse(text: str, rows: pl.LazyFrame, *, key: str) -> pl.Expr:
+    """One row-wise SQL expression over the columns of `rows`.
 
     Raises:
         TreadleError: the text is not an expression that Polars knows.
     """
-    try:
-        return to_expr(text)
-    except PolarsError as error:
-        raise TreadleError(f"{key}: {text!r} is not an SQL expression: {error}") from error
+    with _naming(text, key):
+        return to_expr(text, rows.collect_schema)
 
 
 def derive(frame: pl.LazyFrame, expressions: Mapping[str, str], *, key: str) -> pl.LazyFrame:
-    """Add columns in order; each may use the ones before it."""
+    """Add columns in order; each may use the ones before it. Errors as in `parse`."""
+    bounds: dict[str, Bounds] = {}
     for name, text in expressions.items():
-        frame = frame.with_columns(parse(text, key=f"{key}.{name}").alias(name))
+        with _naming(text, f"{key}.{name}"):
+            found = translate(text, frame.collect_schema, bounds)
+            frame = frame.with_columns(found.expr.alias(name))
+        if found.bounds is not None:
+            bounds[name] = found.bounds
     return frame
+
+
+@contextmanager
+def _naming(text: str, key: str) -> Iterator[None]:
+    try:
+        yield
+    except (PolarsError, TranslationError) as error:
+        raise TreadleError(f"{key}: {text!r} is not an SQL expression: {error}") from error
 
 
 def collect(*frames: pl.LazyFrame, key: str) -> list[pl.DataFrame]:
@@ -66,9 +79,22 @@ def keep(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFrame:
 def keep_derived(frame: pl.LazyFrame, path: Path, *, num_rows: int, key: str) -> pl.LazyFrame:
     """`keep` for a plan with expressions of the configuration; errors as in `collect`."""
     try:
-        return keep(frame, path, num_cells=num_rows * len(frame.collect_schema()))
+        return settle(keep(frame, path, num_cells=num_rows * len(frame.collect_schema())))
     except PolarsError as error:
         raise _refuse(error, key) from error
+
+
+def settle(frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Integers of 128 bits, which arithmetic needs, as those of 64 where all of a column fit, else as floats."""
+    wide = [name for name, dtype in frame.collect_schema().items() if dtype == pl.Int128()]
+    if not wide:
+        return frame
+    least, most = pl.Int64.min(), pl.Int64.max()
+    fit = frame.select((pl.col(name) >= least) & (pl.col(name) <= most) for name in wide)
+    fits = fit.select(pl.all().all()).collect().row(0)
+    return frame.with_columns(
+        pl.col(name).cast(pl.Int64 if is_small else pl.Float64) for name, is_small in zip(wide, fits, strict=True)
+    )
 
 
 def collect_columns(frame: pl.LazyFrame, columns: Sequence[str]) -> Iterator[pl.DataFrame]:

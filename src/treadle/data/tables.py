@@ -23,7 +23,7 @@ from treadle.data.sources import (
     open_sources,
     refuse_ragged,
 )
-from treadle.data.sql import MEMORY_CELLS, collect, count_rows, derive, keep, keep_derived, parse
+from treadle.data.sql import MEMORY_CELLS, collect, count_rows, derive, keep, keep_derived, parse, settle
 from treadle.experiment.spec import Data, Join, Table
 from treadle.schema import KNOWN_AT, TreadleError
 from treadle.threads import map_ahead
@@ -129,14 +129,16 @@ def _enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame]
         return Loaded(frame, lookups)
     frame = derive(frame, spec.derive, key=f"{key}.derive")
     if spec.known_at is not None:
-        frame = frame.with_columns(parse(spec.known_at, key=f"{key}.known_at").cast(pl.Datetime("us")).alias(KNOWN_AT))
+        frame = frame.with_columns(
+            parse(spec.known_at, frame, key=f"{key}.known_at").cast(pl.Datetime("us")).alias(KNOWN_AT)
+        )
     return Loaded(keep_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key))
 
 
 def _open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
     """The other table's keys, under names that no column has, and the columns that are looked up."""
     there = list(join.by.values())
-    columns = [parse(text, key=f"{key}.columns.{name}").alias(name) for name, text in join.columns.items()]
+    columns = [parse(text, other, key=f"{key}.columns.{name}").alias(name) for name, text in join.columns.items()]
     repeated = other.group_by(there).len().filter(pl.col("len") > 1).head(NUM_EXAMPLES).collect()
     if len(repeated):
         examples = ", ".join(str(row[:-1]) for row in repeated.rows())
@@ -152,7 +154,7 @@ def _join(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join) -> pl.LazyFrame
 def _look_up(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, key: str) -> Lookup:
     """What `_join` gives; a join would copy every column that is there already, and takes thrice the time in order."""
     there = [f"__{column}" for column in join.by.values()]
-    (values,) = collect(lookup, key=key)
+    (values,) = collect(settle(lookup), key=key)
     keys = frame.select(list(join.by)).with_row_index("__row")
     places = values.lazy().select(there).with_row_index("__place")
     matches = keys.join(places, left_on=list(join.by), right_on=there).select("__row", "__place")

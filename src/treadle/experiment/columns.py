@@ -64,7 +64,8 @@ class _Walk:
             parse_expression(asked)
             if any(rows.schema.get(column) == pl.Null() for column in list_columns(asked)):
                 return _unknown()
-            return run(asked, rows)
+            value = run(asked, rows)
+            return value.cast(pl.Int64) if value.dtype == pl.Int128() else value  # as the stages will, where it fits
         except ExpressionError as error:
             fault: Fault = error.fault
             self.findings.append(Finding(key, fault.rule, "", fault.hint, text, fault.offset + shift))

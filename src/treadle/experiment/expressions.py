@@ -18,19 +18,19 @@ from sqlglot.errors import SqlglotError
 
 from treadle.experiment.expression_limits import MAX_TOTAL, LimitError, limit_length, limit_tree, measure_text
 from treadle.experiment.problems import NO_HINT, Hint, nearest
-from treadle.experiment.widen import to_expr
+from treadle.experiment.translation.dialect import Dialect, TranslationError
+from treadle.experiment.translation.translate import to_expr
 
-DIALECT = "duckdb"  # of those that SQLGlot reads, the nearest to what Polars runs
 AGGREGATES = ("AVG", "SUM", "COUNT")  # of a history
 
 # What Polars 2 runs row by row; a test holds that it knows each of them.
 _NAMES = """
-    ABS ACOS ACOSD ARRAY_CONTAINS ARRAY_GET ARRAY_LENGTH ASIN ASIND ATAN ATAN2 ATAN2D ATAND BIT_AND BIT_COUNT
-    BIT_LENGTH BIT_NOT BIT_OR BIT_XOR CBRT CEIL CEILING CHARACTER_LENGTH CHAR_LENGTH COALESCE CONCAT CONCAT_WS COS
+    ABS ACOS ACOSD ARRAY_CONTAINS ARRAY_GET ARRAY_LENGTH ASIN ASIND ATAN ATAN2 ATAN2D ATAND BIT_COUNT
+    BIT_LENGTH BIT_NOT CBRT CEIL CEILING CHARACTER_LENGTH CHAR_LENGTH COALESCE CONCAT CONCAT_WS COS
     COSD COT COTD DATE DATE_PART DATETIME DEGREES DIV ENDS_WITH EXP FLOOR GREATEST IF IFNULL INITCAP LEAST LEFT LENGTH
     LN LOG LOG10 LOG1P LOG2 LOWER LPAD LTRIM MOD NORMALIZE NULLIF OCTET_LENGTH PI POW POWER RADIANS REGEXP_LIKE
     REPLACE REVERSE RIGHT ROUND RPAD RTRIM SIGN SIN SIND SPLIT_PART SQRT STARTS_WITH STRFTIME STRING_TO_ARRAY STRPOS
-    STRPTIME SUBSTR TAN TAND TIMESTAMP TRUNC UPPER
+    STRPTIME SUBSTR TAN TAND TIMESTAMP TRUNC UPPER XOR
 """
 ROW_WISE = tuple(_NAMES.split())
 _OVER_NAMES = """
@@ -70,9 +70,11 @@ def run(text: str, rows: pl.DataFrame) -> pl.Series:
     """
     parse_expression(text)
     try:
-        return rows.select(to_expr(text).alias("value")).to_series()
+        return rows.select(to_expr(text, lambda: rows.schema).alias("value")).to_series()
     except (PolarsError, PanicException) as error:
         raise ExpressionError(_describe(text, error, rows)) from error
+    except TranslationError as error:
+        raise ExpressionError(Fault(str(error))) from error
 
 
 @cache
@@ -84,7 +86,7 @@ def parse_expression(text: str) -> exp.Expr:
     """
     try:
         limit_length(text)
-        tree = sqlglot.parse_one(text, dialect=DIALECT)
+        tree = sqlglot.parse_one(text, dialect=Dialect)
         limit_tree(tree)
         measure_text(tree, cells={})
     except SqlglotError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -19,7 +19,8 @@ from treadle.experiment.expressions import ExpressionError, limit_derived, list_
 from treadle.experiment.invalid import describe_first
 from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Block, Features, Spec
-from treadle.experiment.widen import to_expr
+from treadle.experiment.translation.dialect import TranslationError
+from treadle.experiment.translation.translate import Schema, to_expr
 from treadle.features.fitted import COPIED_CELLS, Chain, Encoder, Named, Transform, overwrite, split_rows, stack_rows
 from treadle.json_files import read_json, write_json
 from treadle.schema import TreadleError
@@ -169,7 +170,8 @@ class Featurizer(nn.Module):
         """The columns that the blocks take, derived ones included."""
         lazy = frame.lazy()
         for level in self._levels:
-            lazy = lazy.with_columns(_read_expression(name, self.spec.derive[name]) for name in level)
+            schema = cache(lazy.collect_schema)
+            lazy = lazy.with_columns(_read_expression(name, self.spec.derive[name], schema) for name in level)
         try:
             present = lazy.collect_schema().names()
             for key, column in self._list_columns():
@@ -303,10 +305,10 @@ def _plan(derive: Mapping[str, str]) -> list[list[str]]:
     return [[name for name in derive if levels[name] == level] for level in range(max(levels.values(), default=-1) + 1)]
 
 
-def _read_expression(name: str, text: str) -> pl.Expr:
+def _read_expression(name: str, text: str, read_schema: Callable[[], Schema]) -> pl.Expr:
     try:
-        return to_expr(text).alias(name)
-    except PolarsError as error:
+        return to_expr(text, read_schema).alias(name)
+    except (PolarsError, TranslationError) as error:
         raise TreadleError(f"features.derive.{name}: {text!r} is not an SQL expression: {error}") from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from treadle.experiment.widen import to_expr
+from treadle.experiment.translation.translate import to_expr
 from treadle.scaffold.counts import RARE, explain_count
 from treadle.scaffold.profile import Profile
 from treadle.schema import Task, TreadleError
@@ -38,8 +38,8 @@ class Target:
     def take(self, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
         """The examples of a sample, and their label."""
         for _, condition, _ in self.exclude:
-            sample = sample.filter(~to_expr(condition).fill_null(value=False))
-        return sample, sample.select(to_expr(self.label).alias("label")).to_series()
+            sample = sample.filter(~to_expr(condition, sample.collect_schema).fill_null(value=False))
+        return sample, sample.select(to_expr(self.label, sample.collect_schema).alias("label")).to_series()
 
 
 def quote(name: str) -> str:

@@ -1,0 +1,1 @@
+"""From SQL, as DuckDB and PostgreSQL mean it, to Polars."""
