@@ -113,6 +113,8 @@ def _add_results(add: _Add) -> None:
     compare = add("compare", "Compare finished runs: configuration apart from metrics.")
     compare.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders (default: all under runs/)")
     compare.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with curves")
+    verify = add("verify", "Read every stored result again, and say which are damaged; 1 where one is.")
+    verify.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders (default: all, and the cache)")
     predict = add("predict", "Judge the rows of a file by the bundle of a run.")
     predict.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or a bundle")
     predict.add_argument("rows", type=Path, metavar="ROWS", help="Parquet or CSV")

@@ -122,6 +122,7 @@ def _check(options: argparse.Namespace) -> int:
 
 def _compose(options: argparse.Namespace) -> None:
     experiment, values = _resolve(options)
+    from treadle.disk import write_text
     from treadle.experiment.resolved import dump, write_slices
 
     _require_seen(options, values)
@@ -132,7 +133,7 @@ def _compose(options: argparse.Namespace) -> None:
         _say(dump(values).rstrip())
     else:
         _say_choice(experiment)
-        options.output.write_text(dump(values), encoding="utf-8")
+        write_text(options.output, dump(values))
 
 
 def _say_choice(experiment: Experiment) -> None:
@@ -165,6 +166,7 @@ def _schema(options: argparse.Namespace) -> None:
 
 
 def _lineage(options: argparse.Namespace) -> None:
+    from treadle.disk import write_text
     from treadle.experiment import lineage_views as views
     from treadle.experiment.lineage import find_nodes, trace_experiment
 
@@ -181,7 +183,7 @@ def _lineage(options: argparse.Namespace) -> None:
     if options.output is None:
         _say(text)
     else:
-        options.output.write_text(f"{text}\n", encoding="utf-8")
+        write_text(options.output, f"{text}\n")
 
 
 # --- the turn -----------------------------------------------------------------------------------------
@@ -312,6 +314,15 @@ def _compare(options: argparse.Namespace) -> None:
         _say(f"page     {options.html}")
 
 
+def _verify(options: argparse.Namespace) -> int:
+    from treadle.pipeline import verify
+
+    findings = list(verify(options.runs, root=Path.cwd()))
+    for finding in findings:
+        _say("\n".join([f"{finding.state:<10} {finding.where}", *(f"  {detail}" for detail in finding.details)]))
+    return int(any(finding.state == "damaged" for finding in findings))
+
+
 def _predict(options: argparse.Namespace) -> int:
     from treadle.bundle import TARGETS, load, predict_file
 
@@ -367,6 +378,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "lineage": _lineage,
     "diff": _diff,
     "compare": _compare,
+    "verify": _verify,
     "predict": _predict,
     "init": _init,
     "completion": _completion,

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from treadle.disk import read_text
 from treadle.experiment.changes import Values
 from treadle.experiment.resolved import dump_slice
 from treadle.experiment.stages import STAGES, get_stage
@@ -74,12 +75,12 @@ def read_version(text: str | None) -> str | None:
 def read_data_version(root: Path) -> str | None:
     """The version of the data that the working tree names."""
     file = root / DATA
-    return read_version(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return read_version(read_text(file)) if file.is_file() else None
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+        values = yaml.load(read_text(path), Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise TreadleError(f"{path} is not YAML: {error}") from error
     if not isinstance(values, dict):

@@ -14,7 +14,8 @@ from treadle.schema import TreadleError
 
 def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     """Write them, each in one piece."""
-    torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+    with file.open("wb") as stream:  # an open file, whose errors say what the system says
+        torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, stream)
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

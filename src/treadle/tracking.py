@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from treadle.disk import read_record, write_json
 from treadle.experiment.spec import Tracker
 from treadle.schema import TreadleError
 
@@ -262,12 +263,10 @@ def _draw_id() -> str:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return known
+    """What is known of the record; nothing where the file is damaged, which begins a new one."""
+    return read_record(path) or {}
 
 
 def _write_state(path: Path, **values: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    partial.write_text(json.dumps({**_read_state(path), **values}), encoding="utf-8")
-    partial.replace(path)
+    write_json(path, {**_read_state(path), **values})

@@ -101,7 +101,7 @@ def test_an_unchanged_file_is_hashed_once(tmp_path, monkeypatch):
     file = tmp_path / "a"
     file.write_text("x")
     first = fingerprint_files([file], root=tmp_path, memory=tmp_path / "memory.json")
-    monkeypatch.setattr(fingerprint, "_hash_content", lambda _: pytest.fail("hashed again"))
+    monkeypatch.setattr(fingerprint, "hash_content", lambda _: pytest.fail("hashed again"))
 
     assert fingerprint_files([file], root=tmp_path, memory=tmp_path / "memory.json") == first
 

@@ -1,4 +1,5 @@
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -147,20 +148,108 @@ def test_early_stopping_counts_the_same_epochs(root, tmp_path):
     assert rows == other_rows
 
 
-def test_a_checkpoint_within_an_epoch_is_for_as_many_processes(tmp_path):
-    def touch(name, moment):
-        (tmp_path / name).write_bytes(b"")
-        os.utime(tmp_path / name, (moment, moment))
-        return tmp_path / name
+def write_checkpoint(file, moment):
+    torch.save({"moment": moment}, file)
+    os.utime(file, (moment, moment))
+    return file
 
+
+def test_a_checkpoint_within_an_epoch_is_for_as_many_processes(tmp_path):
     assert find_state(tmp_path, num_processes=1) is None
 
-    last, within = touch("last.ckpt", 100), touch("within-epoch-2.ckpt", 200)
+    write_checkpoint(tmp_path / "best.ckpt", 50)
+    last = write_checkpoint(tmp_path / "last.ckpt", 100)
+    within = write_checkpoint(tmp_path / "within-epoch-2.ckpt", 200)
     assert find_state(tmp_path, num_processes=1) == last
     assert find_state(tmp_path, num_processes=2) == within
 
-    touch("last.ckpt", 300)
+    write_checkpoint(last, 300)
     assert find_state(tmp_path, num_processes=2) == last
+
+
+def cut_short(file):
+    file.write_bytes(file.read_bytes()[:200])
+
+
+def flip_a_byte(file):
+    content = bytearray(file.read_bytes())
+    content[content.index(b"moment") + 3] ^= 1
+    file.write_bytes(content)
+
+
+def empty(file):
+    file.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [cut_short, flip_a_byte, empty])
+@pytest.mark.parametrize(
+    ("damaged", "kept"),  # the first that is kept is taken
+    [
+        (["last.ckpt"], ["within-epoch-1.ckpt", "best.ckpt"]),
+        (["last.ckpt", "within-epoch-1.ckpt"], ["best.ckpt"]),
+        (["best.ckpt"], []),  # the result could come of it
+    ],
+    ids=["newest", "both", "best"],
+)
+def test_a_damaged_checkpoint_is_told_and_an_older_one_taken(tmp_path, capsys, damage, damaged, kept):
+    for name in ["best.ckpt", "within-epoch-1.ckpt", "last.ckpt"]:
+        write_checkpoint(tmp_path / name, 100)
+    for name in damaged:
+        damage(tmp_path / name)
+
+    state = find_state(tmp_path, num_processes=1)
+
+    assert state == (tmp_path / kept[0] if kept else None)
+    assert {file.name for file in tmp_path.iterdir()} == set(kept)
+    (told,) = capsys.readouterr().out.splitlines()
+    assert all(name in told for name in damaged)
+    assert told.endswith(f"goes on from {kept[0]}, an older state" if kept else "begins anew")
+
+
+def test_the_best_epochs_state_gives_the_same_numbers(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "CHECKPOINT_S", 300.0)
+    network, rows, _ = fit(root, tmp_path / "whole", "schedule.max_epochs=6")
+    with suppress(KeyboardInterrupt, SystemExit):
+        fit(root, tmp_path / "parts", "schedule.max_epochs=6", steps=Steps(stop_at=4 * 13 + 4))
+    best = torch.load(tmp_path / "parts" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"]
+    cut_short(tmp_path / "parts" / "checkpoints" / "last.ckpt")
+
+    other, other_rows, resumed = fit(root, tmp_path / "parts", "schedule.max_epochs=6")
+
+    assert resumed[0] == (best + 1) * 13 + 4
+    assert same(network, other)
+    assert rows == other_rows
+
+
+@pytest.mark.parametrize("stopping", ["null", "{patience: 1, min_delta: 10.0}"], ids=["all epochs", "stopped early"])
+def test_a_training_that_is_over_is_over(root, tmp_path, stopping):
+    """Killed before its result was kept: no epoch is added."""
+    network, rows, _ = fit(root, tmp_path, f"schedule.early_stopping={stopping}")
+
+    other, other_rows, resumed = fit(root, tmp_path, f"schedule.early_stopping={stopping}")
+
+    assert resumed == []
+    assert same(network, other)
+    assert rows == other_rows
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(root, tmp_path, monkeypatch):
+    """The system refuses more than so many bytes of a file, as a full disk does."""
+    monkeypatch.setattr(train, "CHECKPOINT_S", 300.0)
+    fit(root, tmp_path, "schedule.max_epochs=1")
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    before, limits = last.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as raised:
+            fit(root, tmp_path, "schedule.max_epochs=4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert raised.value.filename == str(tmp_path / "checkpoints" / "best.ckpt")
+    assert last.read_bytes() == before
+    assert {file.name for file in last.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
 def test_nothing_is_written_within_an_epoch_that_is_short(root, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from polars.exceptions import PolarsError
 
+from treadle.disk import replacing
 from treadle.experiment.spec import Table
 from treadle.experiment.text_files import explain, is_text_file, scan_text
 from treadle.schema import ROW, TreadleError
@@ -42,9 +43,8 @@ def _read_text(path: Path, table: Table) -> pl.DataFrame:
 def write_rows(rows: pl.DataFrame, path: Path) -> None:
     """Write Parquet, CSV or TSV, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.tmp")
-    if path.suffix.lower() in {".csv", ".tsv"}:
-        rows.write_csv(partial, separator="\t" if path.suffix.lower() == ".tsv" else ",")
-    else:
-        rows.write_parquet(partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        if path.suffix.lower() in {".csv", ".tsv"}:
+            rows.write_csv(partial, separator="\t" if path.suffix.lower() == ".tsv" else ",")
+        else:
+            rows.write_parquet(partial)

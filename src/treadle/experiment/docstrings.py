@@ -11,6 +11,7 @@ from pathlib import Path
 
 import griffe
 
+from treadle.disk import read_text
 from treadle.experiment.signatures import find_target
 
 
@@ -64,7 +65,7 @@ def _read(found: griffe.Object) -> griffe.Docstring | None:
 @cache
 def _find_assigned(file: Path) -> dict[str, ast.expr]:
     """The expressions that are assigned to `__doc__`, by the name of the class."""
-    assigned = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if isinstance(node, ast.Assign)]
+    assigned = [node for node in ast.parse(read_text(file)).body if isinstance(node, ast.Assign)]
     return {
         target.value.id: node.value
         for node in assigned

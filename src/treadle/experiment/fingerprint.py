@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,7 +12,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from treadle.experiment.imports import import_graph, parse, walk_statements
+from treadle.disk import read_record, write_json
+from treadle.experiment.file_states import read_state
+from treadle.experiment.imports import Source, forget_imports, import_graph, parse, read_source, walk_statements
 from treadle.experiment.modules import TREADLE, find_module, is_own
 from treadle.schema import TreadleError
 
@@ -49,6 +50,17 @@ def fingerprint_modules(modules: Iterable[str]) -> dict[str, str]:
     return own | {name: found for name in libraries if (found := _identify_library(name)) is not None}
 
 
+def list_sources(modules: Iterable[str]) -> dict[str, Source]:
+    """Each module that `fingerprint_code` reads, as it was just before."""
+    return {name: source for name in import_graph(set(modules)) if (source := read_source(name)) is not None}
+
+
+def forget_code() -> None:
+    """Read sources anew from now on."""
+    _hash_module.cache_clear()
+    forget_imports()
+
+
 @cache
 def _hash_module(module: str) -> str:
     tree = parse(module)
@@ -56,7 +68,7 @@ def _hash_module(module: str) -> str:
         found = find_module(module)
         assert found is not None
         assert found.file is not None, "only what has a file is own code"
-        return _hash_content(found.file)
+        return hash_content(found.file)
     for block in _list_blocks(tree):
         if _begins_with_docstring(block):
             del block[0]
@@ -116,26 +128,32 @@ def _simplify(requirement: str) -> str:
 def fingerprint_files(files: Iterable[Path], *, root: Path, memory: Path, remember: bool = True) -> str:
     """Hash of the contents of files.
 
-    A content is hashed once: `memory`, a JSON file, keeps the hash with size and time of change. It is not written
-    unless `remember`.
+    A content is hashed once: `memory`, a JSON file, keeps the hash with the state of the file. It is not written
+    unless `remember`; a damaged one is made anew.
     """
-    known: dict[str, list[object]] = json.loads(memory.read_text()) if memory.is_file() else {}
+    known = _recall(memory)
     result, seen = {}, {}
     for file in files:
         name = file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file)
-        stat = file.stat()
-        state = [stat.st_size, stat.st_mtime_ns, stat.st_ino]
+        state = list(read_state(file) or ())  # before the content: what changes in between is hashed again
         entry = known.get(name, [])
-        result[name] = str(entry[-1]) if entry[:-1] == state else _hash_content(file)
+        result[name] = str(entry[-1]) if entry[:-1] == state else hash_content(file)
         seen[name] = [*state, result[name]]
     if remember and {**known, **seen} != known:
         memory.parent.mkdir(parents=True, exist_ok=True)
-        replacement = memory.with_suffix(f".{os.getpid()}.tmp")  # another process may be at the same work
-        replacement.write_text(json.dumps({**known, **seen}, indent=1))
-        replacement.replace(memory)
+        kept = {**known, **seen}
+        write_json(memory, {"files": kept, "digest": digest(json.dumps(kept))})
     return digest(json.dumps(result, sort_keys=True))
 
 
-def _hash_content(file: Path) -> str:
+def _recall(memory: Path) -> dict[str, list[object]]:
+    """The hashes that are remembered: all of them, or none if a byte of the file is not as it was written."""
+    record = read_record(memory) or {}
+    files: dict[str, list[object]] = record.get("files", {})
+    return files if record.get("digest") == digest(json.dumps(files)) else {}
+
+
+def hash_content(file: Path) -> str:
+    """Hash of what a file holds."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:LENGTH]

@@ -6,8 +6,10 @@ import ast
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
-from treadle.experiment.modules import TREADLE, find_file, find_module, is_own, list_below
+from treadle.experiment.file_states import FileState, read_state
+from treadle.experiment.modules import TREADLE, find_file, find_module, forget_modules, is_own, list_below
 from treadle.schema import TreadleError
 
 # Calls that load code by a name or a path that only a running program knows.
@@ -40,6 +42,30 @@ def _with_parents(name: str) -> Iterator[str]:
     yield from (".".join(parts[:size]) for size in range(first, len(parts) + 1))
 
 
+class Source(NamedTuple):
+    """A module's file, and its state just before it was read."""
+
+    file: Path
+    state: FileState | None
+    content: bytes
+
+
+@cache
+def read_source(module: str) -> Source | None:
+    """The file of a module; None where it has none."""
+    found = find_module(module)
+    if found is None or found.file is None:
+        return None
+    return Source(found.file, read_state(found.file), found.file.read_bytes())
+
+
+def forget_imports() -> None:
+    """Read sources anew from now on, and find modules anew."""
+    for cached in (read_source, parse, _list_imports):
+        cached.cache_clear()
+    forget_modules()
+
+
 @cache
 def parse(module: str) -> ast.Module | None:
     """The syntax of a module; None where it is compiled.
@@ -47,14 +73,16 @@ def parse(module: str) -> ast.Module | None:
     Raises:
         TreadleError: it is not Python.
     """
-    file = find_file(module)
-    if file is None:
+    source = read_source(module)
+    if source is None or source.file.suffix != ".py":
         return None
     try:
-        return ast.parse(file.read_bytes())  # which heeds a declared encoding
+        return ast.parse(source.content)  # which heeds a declared encoding
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
-        raise TreadleError(f"{file}:{line}: {getattr(error, 'msg', error)}; the stages' code cannot be read") from error
+        raise TreadleError(
+            f"{source.file}:{line}: {getattr(error, 'msg', error)}; the stages' code cannot be read"
+        ) from error
 
 
 @cache

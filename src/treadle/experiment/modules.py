@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -83,6 +84,13 @@ def _lies_outside(top: Module | None) -> bool:
         return False
     places = [*map(Path, top.folders), *([top.file] if top.file is not None else [])]
     return not all(is_installed(place) for place in places)
+
+
+def forget_modules() -> None:
+    """Find modules anew from now on."""
+    importlib.invalidate_caches()
+    for cached in (find_module, is_own):
+        cached.cache_clear()
 
 
 def list_below(name: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import pydantic
 import yaml
 
+from treadle.disk import read_text
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
 from treadle.experiment.locations import Place
@@ -89,7 +90,7 @@ def read_values(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise TreadleError(f"no {path}; `treadle compose` writes it")
-    return parse(path.read_text(encoding="utf-8"), name=str(path))
+    return parse(read_text(path), name=str(path))
 
 
 def parse(text: str, *, name: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from treadle.disk import read_text
 from treadle.experiment.compose import list_options
 from treadle.experiment.locations import Place, read_marks, show_path
 from treadle.experiment.problems import ConfigError, Problem, nearest
@@ -28,7 +29,7 @@ def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
     if not path.is_file():
         raise TreadleError(f"no {path}; it holds the selection, such as `experiment: flights`")
     try:
-        selection = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader) or {}
+        selection = yaml.load(read_text(path), Loader=yaml.CSafeLoader) or {}
     except yaml.YAMLError as error:
         raise TreadleError(f"{path} is not YAML: {error}") from error
     if not isinstance(selection, dict):

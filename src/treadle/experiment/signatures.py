@@ -11,6 +11,7 @@ from typing import Any
 
 import griffe
 
+from treadle.disk import read_text
 from treadle.experiment.annotations import ANY, Kind, Type, narrow, parse_annotation
 from treadle.experiment.costs import Cost, parse_cost
 from treadle.experiment.modules import find_file, is_compiled
@@ -168,7 +169,7 @@ def _is_callable(member: griffe.Object | griffe.Alias) -> bool:
 @cache
 def _visit(module: str, file: Path) -> griffe.Module:
     package, _, name = module.rpartition(".")
-    source = file.read_text(encoding="utf-8")
+    source = read_text(file)
     return griffe.visit(name, filepath=file, code=source, parent=_make_package(package), docstring_parser="google")
 
 

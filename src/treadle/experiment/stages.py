@@ -22,6 +22,7 @@ class Stage:
     slices: tuple[str, ...]  # keys of the experiment that can change its result
     reads: tuple[str, ...]  # the stages whose results it reads; none: the data
     outs: tuple[str, ...]  # what it writes in the run folder
+    scratch: tuple[str, ...] = ()  # what it keeps there until its outputs are safe
 
 
 STAGES = (
@@ -40,6 +41,7 @@ STAGES = (
         ),
         ("featurize",),
         ("model", "bundle", "metrics.csv"),
+        ("checkpoints",),
     ),
     Stage("baseline", "treadle.evaluation.baselines", ("evaluation.baselines",), ("featurize",), ("baselines",)),
     Stage("evaluate", "treadle.evaluation.evaluate", ("evaluation",), ("train", "baseline"), ("evaluation",)),
@@ -84,7 +86,12 @@ def _get(values: Any, key: str) -> Any:
 
 def fingerprint_stages(values: dict[str, Any]) -> dict[str, str]:
     """The code of each stage: its module, the classes that its slices name, and what they import."""
-    return {stage.name: fingerprint_code([stage.module, *list_target_modules(values, stage)]) for stage in STAGES}
+    return {stage.name: fingerprint_code(list_modules(values, stage)) for stage in STAGES}
+
+
+def list_modules(values: dict[str, Any], stage: Stage) -> list[str]:
+    """Where the code of a stage begins: its own module, and those of the classes that its slices name."""
+    return [stage.module, *list_target_modules(values, stage)]
 
 
 def list_target_modules(values: dict[str, Any], stage: Stage) -> list[str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from treadle.disk import write_text
 from treadle.runs.compare import Comparison, Ranked, write_value
 from treadle.schema import Metric
 
@@ -90,7 +91,7 @@ def write_page(comparison: Comparison, path: Path) -> None:
         charts=[*_draw_learning(comparison.runs), *_draw_curves(comparison.runs)],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _make_cell(value: float | None, best: float | None) -> dict[str, Any]:

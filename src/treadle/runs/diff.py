@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from treadle.disk import read_record
 from treadle.dvc_lock import DATA, read_data_version, read_version
 from treadle.experiment.changes import ABSENT, Change, Values, find_reruns, list_changes
 from treadle.experiment.resolved import FILE, parse, read_values, resolve
@@ -83,7 +84,7 @@ def _select(title: str, overrides: dict[str, Any], root: Path, memory: Path) -> 
 
 def _read_run(title: str, file: Path) -> Side:
     record = file.parent / RECORD
-    signatures = json.loads(record.read_text(encoding="utf-8")) if record.is_file() and file.name == FILE else {}
+    signatures = (read_record(record) or {}) if file.name == FILE else {}
     return Side(title, read_values(file), signatures.get(FIRST))
 
 

@@ -56,10 +56,20 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 
 
 def read_run(folder: Path) -> Finished:
-    """Read a run folder; no library of training is needed for it."""
+    """Read a run folder; no library of training is needed for it.
+
+    Raises:
+        TreadleError: what it holds is damaged.
+    """
     experiment, values = resolved.read(folder / resolved.FILE)
-    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))["model"]
-    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-        history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        metrics = dict(json.loads((folder / "evaluation" / "metrics.json").read_bytes())["model"])
+        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise TreadleError(
+            f"{folder} is damaged: {type(error).__name__}: {error}; `treadle verify {folder}` names the file, and the "
+            "run's own command makes it anew"
+        ) from error
     leaves = {key: value for key, value in list_leaves(values) if not key.startswith(f"{CODE}.") and key != "name"}
     return Finished(folder.resolve(), experiment, leaves, metrics, history)

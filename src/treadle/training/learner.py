@@ -78,7 +78,7 @@ class Learner(lightning.LightningModule):
         self.steps = self._make_steps()
         if self.global_rank == 0:
             for line in self.choices.list_lines(self.experiment):
-                _write(line)
+                write_line(line)
 
     def _make_steps(self) -> Steps | CompiledSteps:
         eager = Steps(
@@ -101,7 +101,7 @@ class Learner(lightning.LightningModule):
 
     def _go_on_without_graph(self, reason: str) -> None:
         self.choices = self.choices.without_graph(reason)
-        _write(f"compiling failed, and training goes on without it: {reason}")
+        write_line(f"compiling failed, and training goes on without it: {reason}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say with the weights how they were trained."""
@@ -175,7 +175,8 @@ def _ignore(_: int) -> None:
     pass
 
 
-def _write(line: str) -> None:
+def write_line(line: str) -> None:
+    """Tell a person something about the training."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+import zipfile
 from pathlib import Path
 from typing import Any, cast
 
 import pytorch_lightning as lightning
 import torch
+from pytorch_lightning.callbacks import EarlyStopping
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from treadle.training.learner import Learner
+from treadle.disk import replacing
+from treadle.training.learner import Learner, write_line
 from treadle.training.loader import ChunkLoader
 
 LAST = "last.ckpt"  # of the newest epoch that is over
+BEST = "best.ckpt"  # of the best epoch, in the end the result; written just before the newest
 _KEY = "within_epoch"  # of a checkpoint
 
 
@@ -89,10 +94,56 @@ class EpochCheckpoint(lightning.Callback):
         return trainer.global_step % self.ask_steps == 0 and trainer.strategy.broadcast(due)
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint whole or not at all: a full disk, or a kill, leaves the one before."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ARG002 - Lightning's interface
+    ) -> None:
+        """Write beside, then replace."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        with replacing(Path(path)) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)  # into an open file, whose errors say what the system says
+
+
+class StopEarly(EarlyStopping):
+    """Lightning's, for a training that is resumed after it was stopped: it is over."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """Stop where the checkpoint says so."""
+        trainer.should_stop = trainer.should_stop or self.wait_count >= max(1, self.patience)
+
+
 def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:
-    """The newest checkpoint to go on from; one within an epoch is for as many processes as wrote it."""
+    """The newest checkpoint to go on from; one within an epoch is for as many processes as wrote it.
+
+    In place of a damaged one it is an older one, else none, which begins anew; what is damaged is told and removed.
+    """
     files = [checkpoints / LAST, checkpoints / name_within_epoch(num_processes)]
-    return max((file for file in files if file.is_file()), key=lambda file: file.stat().st_mtime_ns, default=None)
+    newest = sorted((file for file in files if file.is_file()), key=lambda file: -file.stat().st_mtime_ns)
+    best = checkpoints / BEST
+    needed = [*newest, best] if best.is_file() or files[0] in newest else newest
+    damaged = [file for file in needed if not is_whole(file)]
+    if not damaged:
+        return newest[0] if newest else None
+    state = None if best in damaged else next((file for file in needed if file not in damaged), None)
+    where = f"goes on from {state.name}, an older state" if state is not None else "begins anew"
+    write_line(f"{'train':<10} {', '.join(file.name for file in damaged)} in {checkpoints} is damaged; it {where}")
+    for file in damaged if state is not None else needed:
+        file.unlink(missing_ok=True)
+    return state
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether the file is a checkpoint in which every byte is as it was written: it holds a sum of each part."""
+    try:
+        with zipfile.ZipFile(checkpoint) as parts:
+            return parts.testzip() is None
+    except Exception:  # noqa: BLE001 - a broken archive fails in a dozen ways
+        return False
 
 
 def name_within_epoch(num_processes: int) -> str:

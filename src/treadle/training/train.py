@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
 from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, save
+from treadle.disk import write_text
 from treadle.experiment.build import build
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
@@ -31,7 +32,15 @@ from treadle.training.learner import Learner, build_loss
 from treadle.training.links import find_link, measure_amount
 from treadle.training.loader import ChunkLoader, Cut, Loader, count_batches
 from treadle.training.progress import make_progress
-from treadle.training.resume import LAST, EpochCheckpoint, find_state, name_within_epoch
+from treadle.training.resume import (
+    BEST,
+    LAST,
+    EpochCheckpoint,
+    StopEarly,
+    WholeCheckpoints,
+    find_state,
+    name_within_epoch,
+)
 from treadle.training.stream import (
     Rows,
     StreamedRows,
@@ -53,7 +62,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     """Train on `folder/features`, and write `folder/model`, `folder/bundle` and `folder/metrics.csv`.
 
     An interrupted training of the same signature goes on from its last epoch, or from within a long one: its
-    state stands in `folder/checkpoints`, outside of the stage's outputs.
+    state stands in `folder/checkpoints`, outside of the stage's outputs, and is for the caller to remove.
 
     Raises:
         TreadleError: the machine lacks what `trainer` asks for, or the loss is not a number.
@@ -246,28 +255,28 @@ def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning
     mode = "max" if metric.higher_is_better else "min"
     best = ModelCheckpoint(
         dirpath=checkpoints,
-        filename="best",
+        filename=Path(BEST).stem,
         monitor=schedule.monitor,
         mode=mode,
         enable_version_counter=False,
     )
     # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
-    newest = ModelCheckpoint(dirpath=checkpoints, filename=LAST.partition(".")[0], enable_version_counter=False)
+    newest = ModelCheckpoint(dirpath=checkpoints, filename=Path(LAST).stem, enable_version_counter=False)
     within = checkpoints / name_within_epoch(experiment.trainer.num_processes)
     callbacks = [best, newest, EpochCheckpoint(within, seconds=CHECKPOINT_S, ask_steps=CHUNK_STEPS)]
     if (stop := schedule.early_stopping) is None:
         return callbacks
-    stopping = EarlyStopping(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)
+    stopping = StopEarly(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)
     return [*callbacks, stopping]
 
 
 def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
     """The folder of the resume state; what another experiment left there is removed."""
     marker = checkpoints / "signature"
-    if checkpoints.exists() and (not marker.is_file() or marker.read_text(encoding="utf-8") != signature):
+    if checkpoints.exists() and (not marker.is_file() or marker.read_bytes() != signature.encode()):
         shutil.rmtree(checkpoints)
     checkpoints.mkdir(parents=True, exist_ok=True)
-    marker.write_text(signature, encoding="utf-8")
+    write_text(marker, signature)
     return checkpoints
 
 
@@ -319,6 +328,7 @@ def _make_trainer(
         callbacks=[*callbacks, make_progress()],
         enable_model_summary=False,
         enable_progress_bar=False,
+        plugins=[WholeCheckpoints()],
     )
 
 
@@ -332,8 +342,8 @@ def _quiet_lightning() -> None:
 
 
 def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, monitor: str) -> dict[str, torch.Tensor]:
-    """Move the best epoch into the stage's output, beside a summary of the training; return its weights."""
-    saved = torch.load(checkpoints / "best.ckpt", weights_only=True)
+    """Put the best epoch into the stage's output, beside a summary of the training; return its weights."""
+    saved = torch.load(checkpoints / BEST, weights_only=True)
     score = rows[saved["epoch"]][f"valid/{monitor}"]
     if not math.isfinite(score):
         raise TreadleError(f"schedule: the validation {monitor} is {score} in every epoch; lower schedule.optimizer.lr")
@@ -342,7 +352,8 @@ def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, mo
     weights = {name.removeprefix("network."): value for name, value in own.items()}
     model.mkdir(parents=True, exist_ok=True)
     # Without what the callbacks remember: paths of this machine, which would make two equal trainings differ.
-    torch.save({**saved, "callbacks": {}}, model / "best.ckpt")
+    with (model / BEST).open("wb") as file:
+        torch.save({**saved, "callbacks": {}}, file)
     summary = {
         "best_epoch": saved["epoch"] + 1,
         "num_epochs": len(rows),
@@ -353,5 +364,4 @@ def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, mo
         **saved["choices"],
     }
     (model / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    shutil.rmtree(checkpoints)
     return weights

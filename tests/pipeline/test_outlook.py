@@ -12,7 +12,7 @@ import yaml
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
 from treadle.experiment.resolved import write_slices
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NO_WANDB = "tracker=disabled"
 STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
 NEVER = "would run: no run has done it yet"

@@ -1,0 +1,135 @@
+"""Files on disk: written whole or not at all, and read as UTF-8."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from errno import EACCES
+from pathlib import Path
+from typing import Any
+
+from treadle.schema import TreadleError
+
+_PARTIAL = ".treadle-{}.tmp"  # a file that is being written
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which then takes the place of `path`: after a crash there is the old one or the new one.
+
+    What is no plain file, such as a device or a pipe, is written to as it is.
+
+    Raises:
+        OSError: it cannot be written; its `filename` is `path`.
+    """
+    target = Path(os.path.realpath(path))  # a link stays one
+    with _naming(path):
+        if not _is_plain(target):
+            yield path
+            return
+        partial = target.with_name(_PARTIAL.format(os.urandom(4).hex()))
+        try:
+            partial.touch(exist_ok=False)
+            yield partial
+            _flush(partial)
+            if target.exists():
+                shutil.copymode(target, partial)
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write plain values, whole or not at all."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def read_text(path: Path) -> str:
+    """The text of a file of the user's.
+
+    Raises:
+        OSError: it cannot be read.
+        TreadleError: it is not in UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        byte = error.object[error.start]
+        raise TreadleError(f"{path}:{line}: not UTF-8: the byte 0x{byte:02x}; save the file in UTF-8") from error
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """The JSON mapping in a file of our own; empty where there is none, None where it is damaged."""
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half written in a folder that nobody else writes to."""
+    for partial in folder.glob(_PARTIAL.format("*")):
+        partial.unlink(missing_ok=True)
+
+
+def find_errno(error: BaseException) -> int | None:
+    """The number of the system's error, also where a library tells it in its message alone."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return int(told.group(1)) if told else None
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether the path is, or is to be, a plain file.
+
+    Raises:
+        PermissionError: it is one that may not be written.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return True
+    if stat.S_ISREG(mode) and not os.access(path, os.W_OK):
+        raise PermissionError(EACCES, os.strerror(EACCES), str(path))
+    return stat.S_ISREG(mode)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """An error that names no file, or one with a name for the time of writing, names the wanted file."""
+    try:
+        yield
+    except Exception as error:
+        number = find_errno(error)
+        named = getattr(error, "filename", None)
+        if number is None or (
+            named is not None and Path(os.fsdecode(named)).parent != Path(os.path.realpath(path)).parent
+        ):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def _flush(path: Path) -> None:
+    """Let the content reach the disk before its name does."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

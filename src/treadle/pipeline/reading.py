@@ -1,0 +1,104 @@
+"""What a stage reads while it works: still what its signature was taken of?
+
+A result made of an edited source, or of a file that was swapped, must not be kept under the signature of what stood
+there before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from treadle.experiment.file_states import FileState, read_state
+from treadle.experiment.fingerprint import fingerprint_code, forget_code, list_sources
+from treadle.experiment.locations import show_path
+from treadle.experiment.stages import CODE, STAGES, Stage, list_data_files, list_modules
+from treadle.schema import TreadleError
+
+
+class ChangedError(TreadleError):
+    """Something that a stage reads is not what its signature was taken of."""
+
+
+class Reading:
+    """The sources and the data files that signatures are taken of; made just before they are."""
+
+    def __init__(self, values: dict[str, Any], *, root: Path) -> None:
+        self.values = values
+        self.root = root
+        self.data = self._read_data()
+        self.sources = {stage.name: list_sources(list_modules(values, stage)) for stage in STAGES}
+        self.loaded = set(sys.modules)
+
+    def begin(self, stage: Stage) -> None:
+        """Load the stage's code.
+
+        Raises:
+            ChangedError: an edit came first.
+        """
+        for module in list_modules(self.values, stage):
+            with suppress(Exception):  # told with its place where the class is built
+                importlib.import_module(module)
+        self.require_read(stage)
+
+    def require_read(self, stage: Stage) -> None:
+        """Hold what has been read since the last time: it is as it was.
+
+        Raises:
+            ChangedError: it was written to, be it with the same content in the end.
+        """
+        new = set(sys.modules) - self.loaded
+        self.loaded |= new
+        sources = {name: source for name, source in self.sources[stage.name].items() if name in new}
+        changed = [source.file for source in sources.values() if read_state(source.file) != source.state]
+        if not stage.reads:
+            data = self._read_data()
+            changed += [file for file in {**data, **self.data} if data.get(file) != self.data.get(file)]
+        if changed:
+            raise ChangedError(
+                f"{stage.name}: {self._name(changed)} was written to while the stage read it, so that its result is "
+                "not kept; run the same command again"
+            )
+
+    def require_code(self, stage: Stage) -> None:
+        """Hold the code as it stands now: the same, comments and docstrings aside.
+
+        Raises:
+            ChangedError: it was edited while the stage ran.
+        """
+        sources = self.sources[stage.name].values()
+        changed = [source.file for source in sources if read_state(source.file) != source.state]
+        if changed and self._is_other_code(stage):
+            back = ", or go on from the last epoch with the old source put back" if stage.name == "train" else ""
+            raise ChangedError(
+                f"{stage.name}: {self._name(changed)} was edited while the stage ran, so that its result is not kept; "
+                f"run the same command again with the new source{back}"
+            )
+
+    def require_composed_code(self, stage: Stage) -> None:
+        """Hold the code against a resolved.yaml that was written before.
+
+        Raises:
+            ChangedError: it was composed from other code.
+        """
+        if self._is_other_code(stage):
+            raise ChangedError(
+                f"{stage.name}: its code is not the one that resolved.yaml was composed from, and the result would "
+                "bear the wrong name; `dvc repro` composes first, or `treadle compose -o FILE` does"
+            )
+
+    def _is_other_code(self, stage: Stage) -> bool:
+        forget_code()
+        composed: str = self.values[CODE][stage.name]
+        return fingerprint_code(list_modules(self.values, stage)) != composed
+
+    def _read_data(self) -> dict[Path, FileState | None]:
+        return {file: read_state(file) for file in list_data_files(self.values, self.root)}
+
+    def _name(self, files: Sequence[Path]) -> str:
+        others = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        return f"{show_path(files[0], self.root)}{others}"

@@ -1,0 +1,70 @@
+"""What a run's record in W&B is given by the stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from treadle.pipeline.cache import RUNS
+from treadle.pipeline.record import Run
+from treadle.provenance import write_provenance
+from treadle.tracking import Tracking, track
+
+
+class LazyTracking:
+    """The run's record in W&B, opened when the first stage has something to say."""
+
+    def __init__(self, stack: ExitStack, current: Run) -> None:
+        self.stack = stack
+        self.current = current
+        self.opened: Tracking | None = None
+
+    def get(self) -> Tracking:
+        """The open record."""
+        if self.opened is None:
+            current = self.current
+            about = write_provenance(current.folder, root=current.root)
+            context = track(
+                settings=current.experiment.tracker,
+                folder=current.record_folder,
+                name=current.folder.name if current.folder.parent.name == RUNS else current.experiment.name,
+                signature=current.signatures["train"],
+                config=current.values,
+                about={**about, "changes": (current.folder / "changes.diff").read_text(encoding="utf-8")},
+            )
+            self.opened = self.stack.enter_context(context)
+        return self.opened
+
+
+@contextmanager
+def open_tracking(current: Run) -> Iterator[LazyTracking]:
+    """The run's record, which is finished in the end if it was opened."""
+    with ExitStack() as stack:
+        yield LazyTracking(stack, current)
+
+
+def _track_training(folder: Path, tracking: Tracking) -> None:
+    """Hand over the epochs that the record lacks: those of a shared stage, or of spawned processes."""
+    from treadle.training.history import read_history
+
+    for row in read_history(folder / "metrics.csv"):
+        step = int(row.pop("step"))
+        if step > tracking.last_step:
+            tracking.log(row, step=step)
+
+
+def _track_evaluation(folder: Path, tracking: Tracking) -> None:
+    """Hand over the evaluation: metrics, curves, bundle."""
+    from treadle.evaluation.curves import read_curves
+
+    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    values = {f"{who}/{name}": value for who, results in metrics.items() for name, value in results.items()}
+    tracking.summarize({name: value for name, value in values.items() if value is not None})
+    for curve in read_curves(folder / "evaluation" / "plots"):
+        tracking.log_curve(name=curve.name, x=curve.kind.x, y=curve.kind.y, rows=curve.rows)
+    tracking.log_bundle(folder / "bundle", name=folder.name)
+
+
+TRACKED: dict[str, Callable[[Path, Tracking], None]] = {"train": _track_training, "evaluate": _track_evaluation}

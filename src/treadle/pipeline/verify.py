@@ -1,0 +1,69 @@
+"""`treadle verify`: every stored output read again, and held against its digest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import inf
+from pathlib import Path
+
+from treadle.experiment.locations import show_path
+from treadle.experiment.stages import STAGES
+from treadle.pipeline.cache import RUNS, Entry, drop_if_damaged, find_entry, list_entries
+from treadle.pipeline.locks import try_claim
+from treadle.pipeline.record import STAGES_FILE, find_run_damage, read_digests, read_signatures, record_damaged
+from treadle.schema import TreadleError
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is said of one run, or of one entry of the cache."""
+
+    where: str
+    state: str  # sound, damaged, in use, nothing recorded
+    details: list[str]
+
+
+def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Finding]:
+    """Read every output of runs, and without folders of the cache too; a damaged one is made anew by the next run.
+
+    Raises:
+        TreadleError: a folder is no run, or there is none.
+    """
+    runs = folders or sorted(file.parent for file in (root / RUNS).glob(f"*/{STAGES_FILE}"))
+    if not runs:
+        raise TreadleError("no run found; `treadle run` makes one")
+    for folder in runs:
+        if not (folder / STAGES_FILE).is_file():
+            raise TreadleError(f"{folder} is no run: it has no {STAGES_FILE}; `treadle run` makes runs, under {RUNS}/")
+        yield _verify_run(folder, root)
+    if not folders:
+        for stage in STAGES:
+            for entry in list_entries(root, stage):
+                yield _verify_entry(entry, root)
+
+
+def _verify_entry(entry: Entry, root: Path) -> Finding:
+    said: list[str] = []
+    with try_claim(entry.lock) as is_free:
+        if is_free:
+            drop_if_damaged(entry, root=root, say=said.append, max_hashed=inf)
+    state = "damaged" if said else "sound" if is_free else "in use"
+    return Finding(show_path(entry.folder, root), state, said)
+
+
+def _verify_run(folder: Path, root: Path) -> Finding:
+    with try_claim(folder / ".lock") as is_free:
+        if not is_free:
+            return Finding(show_path(folder, root), "in use", [])
+        signatures, digests = read_signatures(folder), read_digests(folder)
+        recorded = [stage for stage in STAGES if stage.name in signatures and stage.name in digests]
+        details = []
+        for stage in recorded:
+            damage = find_run_damage(folder, stage, max_hashed=inf)
+            if damage is not None:
+                record_damaged(folder, stage)
+                shared = _verify_entry(find_entry(root, stage, signatures[stage.name]), root)
+                details += [f"{stage.name:<10} {damage}; the next `treadle run` makes it anew", *shared.details]
+    state = "damaged" if details else "sound" if recorded else "nothing recorded"
+    return Finding(show_path(folder, root), state, details)
