@@ -206,16 +206,17 @@ def _check_condition(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) ->
 
 
 def _take_known(walk: _Walk, rows: pl.DataFrame, data: Data) -> pl.DataFrame:
-    examples: list[pl.Series] = []
+    present = {values.name: values for values in rows.get_columns()}
+    examples: dict[str, pl.Series] = {}
     for index, column in enumerate(data.examples.known):
         key = f"data.examples.known.{index}"
-        if column not in rows.columns:
-            walk.find(key, f"no column {column!r} in {data.examples.table!r}", hint=nearest(column, rows.columns))
-        elif column in data.examples.known[:index]:
+        if column not in present:
+            walk.find(key, f"no column {column!r} in {data.examples.table!r}", hint=nearest(column, present))
+        elif column in examples:
             walk.find(key, f"{column!r} is listed twice", "remove one of them")
         else:
-            examples.append(_unify(rows[column]))
-    return pl.DataFrame(examples)
+            examples[column] = _unify(present[column])
+    return pl.DataFrame(list(examples.values()))
 
 
 def _walk_past(
@@ -270,6 +271,7 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
     _limit_derived(walk, features)
     schema = rows.schema
     for name, block in features.blocks.items():
+        seen: set[str] = set()
         for index, column in enumerate(block.columns):
             key = f"features.blocks.{name}.columns.{index}"
             if column not in schema:
@@ -278,10 +280,11 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
                     f"no column {column!r} among the examples' and the derived ones",
                     hint=nearest(column, rows.columns),
                 )
-            elif column in block.columns[:index]:
+            elif column in seen:
                 walk.find(key, f"{column!r} is listed twice in one block", "remove one of them")
             else:
                 _check_step(walk, schema[column], column, block, key=key)
+            seen.add(column)
         _check_order(walk, name, block)
 
 

@@ -79,11 +79,12 @@ def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Findin
     schema = head.schema
     present = {name: column for name, column in table.columns.items() if column.name_in_file(name) in schema}
     cells = read_cells(head.lazy(), present, schema=schema).collect()
+    lost = {values.name: values for values in cells.get_columns() if values.dtype == pl.Boolean() and values.any()}
     for name, column in present.items():
-        lost = cells[lost_mark(name)].arg_true()
-        if len(lost):
-            found = head[column.name_in_file(name)][lost[0]]
-            rule = f"row {lost[0] + 1:,} holds {found!r}, which is no {column.dtype}"
+        if lost_mark(name) in lost:
+            row = lost[lost_mark(name)].arg_true()[0]
+            found = head[column.name_in_file(name)][row]
+            rule = f"row {row + 1:,} holds {found!r}, which is no {column.dtype}"
             yield Finding(f"{key}.columns.{name}", rule, _say_how(column))
 
 

@@ -110,17 +110,22 @@ def _list_answers(graph: Graph, data: Data) -> set[str]:
 def _list_twins(data: Data, same: Names) -> Names:
     """For each column its others: the same column of the same file, in this table or another."""
     twins = {}
+    readers = {name: _list_readers(table) for name, table in data.tables.items()}
     for name, table in data.tables.items():
-        others = [(other, data.tables[other]) for other in (name, *same.get(name, ()))]
+        others = (name, *same.get(name, ()))
         for column, spec in table.columns.items():
             source = spec.name_in_file(column)
-            found = {f"{other}.{twin}" for other, theirs in others for twin in _find_columns(theirs, source)}
+            found = {f"{other}.{twin}" for other in others for twin in readers[other].get(source, ())}
             twins[f"{name}.{column}"] = found - {f"{name}.{column}"}
     return twins
 
 
-def _find_columns(table: Table, source: str) -> list[str]:
-    return [name for name, column in table.columns.items() if column.name_in_file(name) == source]
+def _list_readers(table: Table) -> dict[str, list[str]]:
+    """For each column of the file those of the table that read it."""
+    readers: dict[str, list[str]] = {}
+    for name, column in table.columns.items():
+        readers.setdefault(column.name_in_file(name), []).append(name)
+    return readers
 
 
 # --- the past -----------------------------------------------------------------------------------------

@@ -117,7 +117,8 @@ def _read_sample(features: Features, data: Data, root: Path) -> Mapping[str, pl.
     """The first values of those columns that stand in the examples' table as they are."""
     table = data.tables[data.examples.table]
     asked = {column for block in features.blocks.values() for column in block.columns}
-    raw = {name: column for name, column in table.columns.items() if name in asked and name in data.examples.known}
+    asked &= set(data.examples.known)
+    raw = {name: column for name, column in table.columns.items() if name in asked}
     frame = _read_first(_require_files(data, root)[0], table, raw)
     found = {values.name: values.rename("values") for values in frame.get_columns()}  # Polars reads patterns in names
     return {name: found[column.name_in_file(name)] for name, column in raw.items()}
