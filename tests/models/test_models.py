@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from treadle.bundle import build_network
+from treadle.bundle.limits import limit_building
 from treadle.schema import TreadleError
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
@@ -101,6 +102,16 @@ class TestEveryModel:
 
         idle = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         assert idle == []
+
+    @pytest.mark.parametrize(("num_numeric", "cardinalities"), [(300, [2] * 40), (0, [3]), (1, [])])
+    def test_is_built_within_the_allowance_of_its_weights(self, name, num_numeric, cardinalities):
+        sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities}
+        model = build(name, **sizes)
+
+        with limit_building(model.state_dict()):
+            again = build(name, **sizes)
+
+        assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
     def test_travels_as_plain_values(self, name):
         model, other = build(name), build(name)
