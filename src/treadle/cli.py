@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from treadle.arguments import STAGE_NAMES, build_parser, read_arguments
+from treadle.printable import escape_lines
 
 if TYPE_CHECKING:
     from treadle.experiment.locations import Place
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if not isinstance(error, TreadleError):
             raise
-        sys.stderr.write(f"treadle {options.verb}: {error}\n")
+        sys.stderr.write(f"treadle {options.verb}: {escape_lines(str(error))}\n")
         return 2
 
 
@@ -50,7 +51,8 @@ def _find_own_packages() -> None:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    """The door to the terminal for plain lines."""
+    sys.stdout.write(f"{escape_lines(text)}\n")
     sys.stdout.flush()
 
 
@@ -244,11 +246,10 @@ def _show(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
     if set(current.states.values()) == {"unchanged"}:
         _say(f"unchanged  {folder}")
     elif upto == STAGE_NAMES[-1]:
-        from rich.console import Console
-
+        from treadle.console import Console
         from treadle.runs.summary import print_summary
 
-        console = Console(width=None if sys.stdout.isatty() else 120)
+        console = Console(width=120)
         records = folder if current.record_folder == current.folder else current.record_folder
         print_summary(current.experiment, folder, records=records / "wandb", overrides=overrides, console=console)
     else:
@@ -283,8 +284,7 @@ def _read_next(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _diff(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
+    from treadle.console import Console
     from treadle.experiment.selection import FILE
     from treadle.runs import diff
 
@@ -293,12 +293,11 @@ def _diff(options: argparse.Namespace) -> None:
     memory = root / "runs" / ".stages" / "files.json"
     sides = (options.before, default if options.after is None else options.after)
     before, after = (diff.read_side(text, root=root, memory=memory) for text in sides)
-    diff.print_difference(before, after, Console(width=None if sys.stdout.isatty() else 120))
+    diff.print_difference(before, after, Console(width=120))
 
 
 def _compare(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
+    from treadle.console import Console
     from treadle.runs import comparison_views as views
     from treadle.runs.compare import compare_runs
     from treadle.runs.read import find_runs, read_run
@@ -308,7 +307,7 @@ def _compare(options: argparse.Namespace) -> None:
     if not folders:
         raise TreadleError("no finished run found; `treadle run` makes one")
     comparison = compare_runs([read_run(folder) for folder in folders])
-    views.print_comparison(comparison, Console(width=None if sys.stdout.isatty() else 160))
+    views.print_comparison(comparison, Console(width=160))
     if options.html is not None:
         views.write_page(comparison, options.html)
         _say(f"page     {options.html}")
@@ -329,14 +328,13 @@ def _predict(options: argparse.Namespace) -> int:
     bundle = load(options.run_folder, targets=[*TARGETS, *options.allow], on_breach=options.on_breach)
     predicted = predict_file(bundle, options.rows, output=options.output)
     if predicted.told:
-        sys.stderr.write(f"treadle predict: {predicted.told}\n")
+        sys.stderr.write(f"treadle predict: {escape_lines(predicted.told)}\n")
     _say(f"{predicted.num_rows:,} rows  {options.output}")
     return REJECTED if predicted.num_rejected else 0
 
 
 def _init(options: argparse.Namespace) -> None:
-    from rich.console import Console
-
+    from treadle.console import Console
     from treadle.scaffold.init import Origin, init
     from treadle.scaffold.plan import Request
     from treadle.scaffold.summary import print_summary
@@ -353,7 +351,7 @@ def _init(options: argparse.Namespace) -> None:
     )
     origin = Origin(options.sources, table=options.table, missing=options.missing)
     made = init(options.folder, origin=origin, request=request)
-    print_summary(made, Console(width=None if sys.stdout.isatty() else 120))
+    print_summary(made, Console(width=120))
 
 
 def _completion(options: argparse.Namespace) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from treadle.experiment.lineage import Edge, Graph
+from treadle.printable import escape
 from treadle.schema import LABEL
 
 SHOWN = 60  # characters of an expression in a tree
@@ -24,8 +25,9 @@ def list_sources(graph: Graph, name: str) -> list[str]:
 
 def print_list(graph: Graph) -> str:
     """One line a feature: its sources."""
-    width = max(map(len, graph.features))
-    lines = [f"{name:<{width}}  {', '.join(list_sources(graph, name)) or '-'}" for name in graph.features]
+    shown = {name: escape(name) for name in graph.features}
+    width = max(map(len, shown.values()))
+    lines = [f"{shown[name]:<{width}}  {escape(', '.join(list_sources(graph, name))) or '-'}" for name in shown]
     return "\n".join([*lines, "", "… from rows that were known when the prediction is made"])
 
 
@@ -40,7 +42,7 @@ def _print_node(graph: Graph, edge: Edge, *, head: str, body: str, shown: set[st
     how = how if len(how) <= SHOWN else f"{how[: SHOWN - 1]}…"
     again = edge.source in shown and bool(node.reads)
     notes = [how, "from the past" if edge.past else "", node.late, "as above" if again else ""]
-    yield f"{head}{node.name}  ({'; '.join(note for note in notes if note)})"
+    yield f"{head}{escape(node.name)}  ({'; '.join(note for note in notes if note)})"
     shown.add(edge.source)
     reads = [] if again else [read for read in node.reads if read.source in graph.nodes]
     for index, read in enumerate(reads):
@@ -49,12 +51,16 @@ def _print_node(graph: Graph, edge: Edge, *, head: str, body: str, shown: set[st
         yield from _print_node(graph, read, head=f"{body}{branch}", body=f"{body}{below}", shown=shown)
 
 
+def _to_html(text: str) -> str:
+    return html.escape(escape(text), quote=True)
+
+
 def draw_mermaid(graph: Graph, names: Sequence[str]) -> str:
     """A Mermaid flowchart of these nodes and what they read; dotted lines come from the past."""
     shown = _take(graph, names)
     ids = {name: f"n{index}" for index, name in enumerate(shown)}
     lines = ["flowchart LR"]
-    lines += [f'  {ids[name]}["{escape(name, quote=True)}"]' for name in shown]
+    lines += [f'  {ids[name]}["{_to_html(name)}"]' for name in shown]
     for name in shown:
         reads = [edge for edge in graph.nodes[name].reads if edge.source in ids]
         lines += [f"  {ids[edge.source]} {'-.->' if edge.past else '-->'} {ids[name]}" for edge in reads]
@@ -146,6 +152,6 @@ def _draw_nodes(graph: Graph, places: dict[str, tuple[float, float, float]], end
         node = graph.nodes[name]
         color = _COLORS["end" if name in ends else "step" if node.reads else "source"]
         box = f'x="{left:.0f}" y="{middle - ROW / 2 + 2:.0f}" width="{width:.0f}" height="{ROW - 4}" rx="4"'
-        title = f"<title>{escape(node.how)}{f'; {node.late}' if node.late else ''}</title>"
-        text = f'<text x="{left + MARGIN / 2:.0f}" y="{middle + 4:.0f}" fill="{_INK}">{escape(name)}</text>'
+        title = f"<title>{_to_html(node.how)}{f'; {node.late}' if node.late else ''}</title>"
+        text = f'<text x="{left + MARGIN / 2:.0f}" y="{middle + 4:.0f}" fill="{_INK}">{_to_html(name)}</text>'
         yield f'<g><rect {box} fill="{color}" stroke="{_SOFT}"/>{title}{text}</g>'

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from treadle.experiment.locations import NOWHERE, Place
+from treadle.printable import escape
 from treadle.schema import TreadleError
 
 SHOWN = 12  # options in a message
@@ -45,7 +46,7 @@ class Problem:
     mend: str = ""  # the override that would mend it, where one can
 
     def __str__(self) -> str:
-        head = "  ".join(part for part in (self.key, str(self.place)) if part)
+        head = escape("  ".join(part for part in (self.key, str(self.place)) if part))
         mend = f"to mend it: {self.mend}" if self.mend else ""
         lines = "\n".join(part for part in (self.rule, str(self.hint), self.fix, mend) if part)
         return "\n".join(f"  {line}" for line in (head, *(f"  {line}" for line in lines.splitlines())) if line.strip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from treadle.experiment.compose import compose
 from treadle.experiment.locations import Place
 from treadle.experiment.spec import Experiment, is_rule
 from treadle.experiment.stages import CODE, STAGES, Stage, fingerprint_stages, take_slice
+from treadle.printable import escape_lines
 from treadle.schema import TreadleError
 
 FILE = "resolved.yaml"
@@ -57,8 +59,10 @@ def write_slices(values: dict[str, Any], folder: Path) -> None:
 
 
 def _dump(values: dict[str, Any]) -> str:
-    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return text
+    """As YAML; it is ASCII where a character of it would not print."""
+    dump_as = partial(yaml.dump, values, Dumper=_Dumper, sort_keys=False, width=110)
+    text: Any = dump_as(allow_unicode=True)
+    return str(text if escape_lines(text) == text else dump_as(allow_unicode=False))
 
 
 def read(path: Path) -> tuple[Experiment, dict[str, Any]]:

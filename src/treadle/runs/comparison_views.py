@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from treadle.console import Console
 from treadle.disk import write_text
 from treadle.runs.compare import Comparison, Ranked, write_value
 from treadle.schema import Metric

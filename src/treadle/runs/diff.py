@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from treadle.console import Console
 from treadle.disk import read_record
 from treadle.dvc_lock import DATA, read_data_version, read_version
 from treadle.experiment.changes import ABSENT, Change, Values, find_reruns, list_changes

@@ -8,9 +8,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from treadle.console import Console
 from treadle.experiment.spec import Experiment
 from treadle.schema import METRICS, Metric
 

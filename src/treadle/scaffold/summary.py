@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from treadle.console import Console
 from treadle.scaffold.init import Scaffolded
 from treadle.scaffold.roles import Choice
 
@@ -46,7 +47,7 @@ def _print_columns(title: str, choices: Iterable[Choice], console: Console) -> N
         return
     table = Table(title=title, title_justify="left", show_header=False)
     for choice in found[:MAX_SHOWN]:
-        table.add_row(choice.profile.name.replace("[", r"\["), choice.reason.replace("[", r"\["))
+        table.add_row(escape(choice.profile.name), escape(choice.reason))
     console.print(table)
     if len(found) > MAX_SHOWN:
         console.print(f"… and {len(found) - MAX_SHOWN} more, in the README of the project", highlight=False)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import yaml
 
 from treadle.experiment.files import find_shipped
 from treadle.experiment.spec import Column
+from treadle.printable import escape
 from treadle.scaffold.plan import Plan, describe_span
 from treadle.scaffold.profile import Profile
 from treadle.scaffold.roles import MAX_WORDS, Choice
@@ -91,15 +93,17 @@ def _make_environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_finish,
         autoescape=False,  # noqa: S701 - YAML, Python and Markdown, not HTML
     )
     environment.filters |= {
         "yaml": to_yaml,
         "flow": to_flow,
         "sql": quote,
-        "cell": _to_cell,
-        "line": _one_line,
-        "toml": json.dumps,
+        "cell": lambda text: text.replace("|", r"\|"),
+        "code": _to_code,
+        "prose": _to_prose,
+        "toml": partial(json.dumps, ensure_ascii=False),
         "first_upper": lambda text: text[:1].upper() + text[1:],
     }
     return environment
@@ -117,8 +121,8 @@ def _list_facts(plan: Plan, project: Project) -> dict[str, Any]:
         "plan": plan,
         "task": plan.target.task,
         "target": plan.target,
-        "question": _one_line(_ask(plan)),
-        "origin": _one_line(project.origin),
+        "question": escape(_ask(plan)),
+        "origin": escape(project.origin),
         "distribution": project.package.replace("_", "-"),
         "python": f"python{project.python}",
         "python_title": f"Python {project.python}",
@@ -174,7 +178,7 @@ def _describe(profile: Profile, remark: str, *, is_target: bool) -> _Line:
     comment = "; ".join(filter(None, [remark, profile.note, missing, span]))
     text = to_yaml(contract)
     room = WIDTH - len(f"      {to_yaml(profile.name)}: {text}  # ")
-    return _Line(profile.name, text, f"  # {_shorten(_one_line(comment), max(40, room))}" if comment else "")
+    return _Line(profile.name, text, f"  # {_shorten(escape(comment), max(40, room))}" if comment else "")
 
 
 def _describe_left_out(choice: Choice) -> _Line:
@@ -182,7 +186,7 @@ def _describe_left_out(choice: Choice) -> _Line:
     contract = _list_contract(Profile(choice.profile.name, column, 0, 0, 0), most=0)
     text = to_yaml(contract)
     room = WIDTH - len(f"      #   {to_yaml(choice.profile.name)}: {text}  # ")
-    return _Line(choice.profile.name, text, "", _shorten(_one_line(choice.reason), max(40, room)))
+    return _Line(choice.profile.name, text, "", _shorten(escape(choice.reason), max(40, room)))
 
 
 def _list_contract(profile: Profile, *, most: int | None) -> dict[str, Any]:
@@ -208,14 +212,28 @@ def _shorten(text: str, room: int) -> str:
     return text if len(text) <= room else f"{text[: room - 1].rstrip(' ;,')}…"
 
 
-def _one_line(text: str) -> str:
-    """Without line ends and control characters, which YAML has no place for in a comment."""
-    return "".join(mark if mark.isprintable() else "\ufffd" for mark in " ".join(text.split()))
+class _Lines(str):
+    """Text of ours that may have several lines."""
+
+    __slots__ = ()
 
 
-def _to_cell(text: str) -> str:
-    """For a table of Markdown."""
-    return _one_line(text).replace("|", r"\|")
+def _finish(value: Any) -> Any:
+    """The door into a file: a name or a class stays on the line that our template gives it."""
+    return value if isinstance(value, _Lines) else escape(str(value))
+
+
+def _to_prose(text: str) -> str:
+    """For Markdown: no link, image, HTML, code or cell of a table begins in a name."""
+    return re.sub(r"([\\`*\[\]<|~]|:(?=//))", r"\\\1", escape(text))
+
+
+def _to_code(text: str) -> str:
+    """As code in Markdown, between more backticks than the text holds in a row."""
+    text = escape(text)
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    room = " " if "`" in text else ""
+    return f"{'`' * (longest + 1)}{room}{text}{room}{'`' * (longest + 1)}"
 
 
 # --- YAML ---------------------------------------------------------------------------------------------
@@ -223,8 +241,18 @@ def _to_cell(text: str) -> str:
 
 def to_yaml(value: Any) -> str:
     """A value on one line. `${` is what OmegaConf resolves: a text that holds it is escaped."""
+    text = _dump(value, allow_unicode=True)
+    return text if escape(text) == text else _dump(value, allow_unicode=False)
+
+
+def _dump(value: Any, *, allow_unicode: bool) -> str:
     text: str = yaml.dump(
-        _escape(value), Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False
+        _escape(value),
+        Dumper=_Dumper,
+        default_flow_style=True,
+        allow_unicode=allow_unicode,
+        width=float("inf"),
+        sort_keys=False,
     )
     return text.removesuffix("\n").removesuffix("\n...")
 
@@ -263,4 +291,4 @@ def to_flow(values: list[str], start: int, indent: int) -> str:
         if len(lines[-1]) + len(item) + max(start, indent) > WIDTH - 2:
             lines.append("")
         lines[-1] += f"{item}, "
-    return f"[{pad.join(line.rstrip() for line in lines).rstrip(',')}]"
+    return _Lines(f"[{pad.join(line.rstrip() for line in lines).rstrip(',')}]")
