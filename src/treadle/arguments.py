@@ -123,6 +123,8 @@ def _add_results(add: _Add) -> None:
     predict.add_argument("--on-breach", choices=["refuse", "warn", "allow"], help=breach)
     allow: dict[str, Any] = {"action": "append", "default": [], "metavar": "PREFIX"}
     predict.add_argument("--allow", **allow, help="your own package, where the bundle uses it")
+    told = "take the code that is here, where the bundle was trained with other code"
+    predict.add_argument("--any-code", action="store_true", help=told)
 
 
 def _add_init(init: argparse.ArgumentParser) -> None:

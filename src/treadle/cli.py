@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from treadle.arguments import STAGE_NAMES, build_parser, read_arguments
 from treadle.printable import escape_lines
@@ -325,7 +325,9 @@ def _verify(options: argparse.Namespace) -> int:
 def _predict(options: argparse.Namespace) -> int:
     from treadle.bundle import TARGETS, load, predict_file
 
-    bundle = load(options.run_folder, targets=[*TARGETS, *options.allow], on_breach=options.on_breach)
+    targets = [*TARGETS, *options.allow]
+    code: Literal["same", "any"] = "any" if options.any_code else "same"
+    bundle = load(options.run_folder, targets=targets, on_breach=options.on_breach, code=code)
     predicted = predict_file(bundle, options.rows, output=options.output)
     if predicted.told:
         sys.stderr.write(f"treadle predict: {escape_lines(predicted.told)}\n")

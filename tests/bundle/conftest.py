@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from runs import find_run, run_quick
-from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, build_network, load, save
+from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, build_network, fingerprint_code, load, save
 from treadle.experiment.resolved import resolve
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer
@@ -82,8 +82,9 @@ def tiny(tmp_path_factory, root):
         num_classes=0,
     )
     types = {name: str(dtype) for name, dtype in ROWS.schema.items()}
-    card = Card(task="binary", classes=[], columns=types, target=Standard(mean=0.0, scale=1.0))
     recipe = Recipe.take(experiment).model_copy(update={"features": features})
+    target = Standard(mean=0.0, scale=1.0)
+    card = Card(task="binary", classes=[], columns=types, target=target, code=fingerprint_code(recipe))
     folder = tmp_path_factory.mktemp("tiny") / "bundle"
     save(Bundle(card, recipe, featurizer, network), folder)
     return folder

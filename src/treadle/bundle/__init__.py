@@ -4,6 +4,7 @@ from treadle.bundle.batch import Batch, predict_file
 from treadle.bundle.breaches import BreachError, BreachWarning
 from treadle.bundle.bundle import CHUNK, Bundle
 from treadle.bundle.card import Card, Recipe, Standard
+from treadle.bundle.code import fingerprint_code
 from treadle.bundle.network import TARGETS, build_network, to_prediction
 from treadle.bundle.rows import read_rows, write_rows
 from treadle.bundle.store import load, save
@@ -19,6 +20,7 @@ __all__ = [
     "Recipe",
     "Standard",
     "build_network",
+    "fingerprint_code",
     "load",
     "predict_file",
     "read_rows",

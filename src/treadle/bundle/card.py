@@ -46,6 +46,7 @@ class Card(Spec):
     classes: list[str]  # of a multiclass task, in the order of the outputs; else none
     columns: dict[str, Dtype]  # of the examples, as the stage `prepare` gives them
     target: Standard  # the unit of the outputs
+    code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
 
     @pydantic.model_validator(mode="after")

@@ -10,13 +10,14 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import torch
 from polars.exceptions import PanicException
 
 from treadle.bundle.bundle import Bundle
 from treadle.bundle.card import Card, Recipe, read_card, read_recipe
+from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.network import TARGETS, build_network
 from treadle.experiment.build import BuildError
@@ -44,7 +45,13 @@ def save(bundle: Bundle, folder: Path) -> None:
     write_json(card.model_dump(mode="json"), folder / _CARD)
 
 
-def load(path: str | Path, *, targets: Sequence[str] = TARGETS, on_breach: OnBreach | None = None) -> Bundle:
+def load(
+    path: str | Path,
+    *,
+    targets: Sequence[str] = TARGETS,
+    on_breach: OnBreach | None = None,
+    code: Literal["same", "any"] = "same",
+) -> Bundle:
     """Load the bundle of a run: `treadle.load("runs/flights-1a2b3c4d").predict(frame)`.
 
     Args:
@@ -53,10 +60,15 @@ def load(path: str | Path, *, targets: Sequence[str] = TARGETS, on_breach: OnBre
             cannot allow itself anything.
         on_breach: what happens to rows that break the contract: "refuse", "warn" or "allow"; None: what the
             experiment says at `data.on_breach`.
+        code: "same" refuses other code of network and features than the bundle was trained with, which might give
+            other predictions; "any" takes what is here.
 
     Raises:
-        TreadleError: there is no bundle, a file is damaged or does not fit the others, or a target is not allowed.
+        TreadleError: there is no bundle, a file is damaged or does not fit the others, a target is not allowed, or the
+            code differs.
     """
+    if code not in ("same", "any"):
+        raise TreadleError(f"code is one of same, any; found {code!r}")
     if on_breach not in (None, *get_args(OnBreach)):
         raise TreadleError(f"on_breach is one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
     folder = _find_folder(Path(path))
@@ -67,6 +79,10 @@ def load(path: str | Path, *, targets: Sequence[str] = TARGETS, on_breach: OnBre
         with _naming(folder / _RECIPE):
             _check_types(card, recipe)
             _check_targets(recipe, targets=targets)
+        if code == "same":
+            with _naming(folder):
+                require_same_code(card.code, recipe)
+        with _naming(folder / _RECIPE):
             featurizer = Featurizer.load(folder, spec=recipe.features, targets=targets)
         network = _load_network(folder, card, recipe, featurizer, targets=targets)
         bundle = Bundle(card, recipe, featurizer, network, override=on_breach)

@@ -61,6 +61,19 @@ def forget_code() -> None:
     forget_imports()
 
 
+def fingerprint_again(name: str, known: str) -> str | None:
+    """What `fingerprint_modules` says of a module today, wherever it lies now; None where it is not found.
+
+    Args:
+        name: of a module, or of an installed package.
+        known: what was said before.
+    """
+    if " " in known:  # of a package: its name and version
+        return _identify_library(name) if find_module(name) is not None else None
+    found = find_module(name)
+    return None if found is None or found.file is None else _hash_module(name)
+
+
 @cache
 def _hash_module(module: str) -> str:
     tree = parse(module)

@@ -54,7 +54,10 @@ def find_targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _check_target(key: str, node: dict[str, Any], allowed: Sequence[str], composed: Composed) -> Iterator[Problem]:
     """Places are looked up for what is wrong alone: that costs more than the check itself."""
-    for part, problem in judge_target(key, node, allowed):
+    problems = list(judge_target(key, node, allowed))
+    if not any(problem.key == f"{key}._target_" for _, problem in problems):
+        problems += [("value", problem) for problem in filter(None, [_judge_code(key, node["_target_"])])]
+    for part, problem in problems:
         yield replace(problem, place=composed.locate(problem.key, part=part))
 
 
@@ -87,16 +90,16 @@ def _judge_path(key: str, path: str, allowed: Sequence[str]) -> Problem | None:
         return Problem(key, str(error), fix, hint=hint, mend=mend)
     except SyntaxError as error:
         return Problem(key, f"the source of {path!r} is not Python: line {error.lineno}: {error.msg}")
-    return _judge_code(key, path.rpartition(".")[0])
+    return None
 
 
-def _judge_code(key: str, module: str) -> Problem | None:
-    """Whether all code of the project that a target imports can be part of a run's identity."""
-    if module.partition(".")[0] != TREADLE:
+def _judge_code(key: str, path: str) -> Problem | None:
+    """Whether all code of the project that a sound target imports can be part of a run's identity."""
+    if path.partition(".")[0] != TREADLE:
         try:
-            fingerprint_modules([module])
+            fingerprint_modules([path.rpartition(".")[0]])
         except TreadleError as error:
-            return Problem(key, str(error))
+            return Problem(f"{key}._target_", str(error))
     return None
 
 

@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
-from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, save
+from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, fingerprint_code, save
 from treadle.disk import write_text
 from treadle.experiment.build import build
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
@@ -86,13 +86,15 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     augment = _build_augmentation(experiment, featurizer)
     best = _fit(network, rows, experiment, (mean, scale), augment, folder=folder, signature=signature, log=log)
     network.load_state_dict(best)
+    recipe = Recipe.take(experiment)
     card = Card(
         task=experiment.data.task,
         classes=inputs["classes"],
         columns=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
         target=Standard(mean=mean, scale=scale, link=find_link(build_loss(experiment))),
+        code=fingerprint_code(recipe),
     )
-    save(Bundle(card, Recipe.take(experiment), featurizer, network.eval()), folder / "bundle")
+    save(Bundle(card, recipe, featurizer, network.eval()), folder / "bundle")
 
 
 def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augment | None:

@@ -1,0 +1,50 @@
+"""The code that a prediction needs: recorded in training, and held against what is here when a bundle is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from treadle.bundle.card import Recipe
+from treadle.experiment.fingerprint import fingerprint_again, fingerprint_modules
+from treadle.experiment.modules import TREADLE, find_module
+from treadle.experiment.targets import find_targets
+from treadle.schema import TreadleError
+
+_FEATURIZER = "treadle.features.featurizer"
+# Of Treadle's own code what computes numbers; an edit elsewhere leaves a prediction as it is.
+_COMPUTING = ("treadle.models.", "treadle.features.", "treadle.experiment.expressions", "treadle.experiment.widen")
+
+
+def fingerprint_code(recipe: Recipe) -> dict[str, str]:
+    """The project's own code that network and features need, and Treadle's that computes: a hash for each module.
+
+    Of an installed library that is a target, its name and version.
+    """
+    found = fingerprint_modules([*_list_modules(recipe), _FEATURIZER])
+    return {name: known for name, known in sorted(found.items()) if _decides(name)}
+
+
+def require_same_code(code: Mapping[str, str], recipe: Recipe) -> None:
+    """Refuse other code than what a bundle was trained with: it might give other predictions.
+
+    Raises:
+        TreadleError: it differs, is not here, or the bundle does not tell.
+    """
+    told = {*code, *(name for name in _list_modules(recipe) if name.partition(".")[0] in code)}
+    untold = [name for name in _list_modules(recipe) if name not in told and find_module(name) is not None]
+    differing = [name for name, known in code.items() if fingerprint_again(name, known) != known]
+    for names, what in ((differing, "was trained with other code than is here"), (untold, "does not tell the code of")):
+        if names:
+            raise TreadleError(
+                f"the bundle {what}: {', '.join(names)}; its predictions may differ from those of the training. "
+                'Train it anew, or take the code that is here: --any-code, or load(…, code="any")'
+            )
+
+
+def _list_modules(recipe: Recipe) -> Iterator[str]:
+    nodes = find_targets({"features": recipe.features.model_dump(), "model": recipe.model}, "")
+    yield from dict.fromkeys(node["_target_"].rpartition(".")[0] for _, node in nodes)
+
+
+def _decides(module: str) -> bool:
+    return module.partition(".")[0] != TREADLE or module.startswith(_COMPUTING)
