@@ -14,6 +14,7 @@ import polars as pl
 
 from treadle.data.own_rows import OwnRows
 from treadle.data.past import look_back_asof, look_back_window
+from treadle.data.roles import check_roles, check_splits
 from treadle.data.split import assign_splits
 from treadle.data.sql import collect, collect_columns, collect_names, parse
 from treadle.data.tables import Lookup, load_tables
@@ -101,6 +102,7 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     splits = assign_splits(rows, data.split)
     excluded["between the splits"] = splits.null_count()
     parts: dict[Split, pl.DataFrame] = {split: rows.filter(splits == split) for split in SPLITS}
+    check_splits(parts, data)
     known = list(dict.fromkeys(spec.known))
     past = [name for name in dict.fromkeys(_past_columns(data)) if name not in known]
     return Examples(table, loaded[spec.table].lookups, parts, known, past, excluded)
@@ -132,19 +134,13 @@ def _look_back(
 def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
     spec = data.examples
     label = parse(spec.label, rows, key="data.examples.label")
-    roles = [_cast_label(label, data).alias(LABEL)]
+    roles = [(label if data.task == "multiclass" else label.cast(pl.Float64)).alias(LABEL)]
     if spec.predict_at is not None:
         moment = parse(spec.predict_at, rows, key="data.examples.predict_at")
         roles.append(moment.cast(pl.Datetime("us")).alias(PREDICT_AT))
     if spec.weight is not None:
-        roles.append(parse(spec.weight, rows, key="data.examples.weight").cast(pl.Float32).alias(WEIGHT))
+        roles.append(parse(spec.weight, rows, key="data.examples.weight").cast(pl.Float64).alias(WEIGHT))
     return rows.with_columns(roles)
-
-
-def _cast_label(label: pl.Expr, data: Data) -> pl.Expr:
-    if data.task == "multiclass":
-        return label.cast(pl.String)
-    return label.cast(pl.Float64)
 
 
 def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -161,31 +157,9 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
         excluded[reason] = int(outside.sum())
         left &= ~outside
     frame = frame.filter(left)
-    for role in (LABEL, PREDICT_AT, WEIGHT):
-        if role in frame.columns and (missing := frame[role].null_count()):
-            rows_at = frame.filter(pl.col(role).is_null())[ROW].head(3).to_list()
-            raise TreadleError(
-                f"data.examples.{role}: missing in {missing:,} rows, such as {rows_at}; "
-                "say in data.examples.exclude which rows are no examples"
-            )
-    _check_weights(frame)
-    if data.task == "binary" and not frame[LABEL].is_in([0.0, 1.0]).all():
-        found = frame[LABEL].unique().sort().head(5).to_list()
-        raise TreadleError(f"data.examples.label: a binary label is true or false, found {found}")
-    return frame, excluded
-
-
-def _check_weights(frame: pl.DataFrame) -> None:
-    """A weight is how often a row counts: no less than not at all."""
-    if WEIGHT not in frame.columns:
-        return
-    wrong = frame.filter(~pl.col(WEIGHT).is_finite() | (pl.col(WEIGHT) < 0))
-    if len(wrong):
-        row = wrong.row(0, named=True)
-        raise TreadleError(
-            f"data.examples.weight: must be a number from 0 on; it is not in {len(wrong):,} rows, "
-            f"such as row {row[ROW]} with {row[WEIGHT]}"
-        )
+    check_roles(frame, data)
+    kept = {LABEL: pl.String() if data.task == "multiclass" else pl.Float64(), WEIGHT: pl.Float32()}
+    return frame.cast({role: dtype for role, dtype in kept.items() if role in frame.columns}), excluded
 
 
 def _deciding_columns(data: Data) -> list[str]:

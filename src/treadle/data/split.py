@@ -46,7 +46,7 @@ def assign_splits(examples: pl.DataFrame, rule: SplitRule) -> pl.Series:
 
 
 def _need(examples: pl.DataFrame, column: str) -> pl.Series:
-    values = examples[column]
+    values = examples[column].fill_nan(None) if examples.schema[column].is_float() else examples[column]
     if values.null_count():
         raise TreadleError(f"data.split.column: {column!r} is missing in {values.null_count():,} rows")
     return values

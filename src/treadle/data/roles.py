@@ -1,0 +1,82 @@
+"""What label, moment and weight of an example may be: one place for the rules of all tasks and splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from treadle.experiment.spec import Data
+from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, Split, TreadleError
+
+LARGEST = 3e38  # of a label's size: beyond it, nothing that a network computes is a number
+WEIGHTS = (1e-30, 1e30)  # of a weight that is not 0: float32 multiplies and sums them without a loss
+NUM_EXAMPLES = 3
+_EXCLUDE = "say in data.examples.exclude which rows are no examples"
+
+
+def check_roles(frame: pl.DataFrame, data: Data) -> None:
+    """Hold what each example must have.
+
+    Args:
+        frame: ROW and the roles of all examples, the label of a multiclass task in its own type.
+        data: what is declared.
+
+    Raises:
+        TreadleError: with role, rule, number of rows and the first ones that break it.
+    """
+    for role in (LABEL, PREDICT_AT, WEIGHT):
+        if role in frame.columns and (missing := frame[role].null_count()):
+            rows_at = frame.filter(pl.col(role).is_null())[ROW].head(NUM_EXAMPLES).to_list()
+            raise TreadleError(f"data.examples.{role}: missing in {missing:,} rows, such as {rows_at}; {_EXCLUDE}")
+    label, weight = pl.col(LABEL), pl.col(WEIGHT)
+    if frame.schema[LABEL].is_float():
+        _hold(frame, LABEL, label.abs() <= LARGEST, rule="must be a finite number", fix=f"; {_EXCLUDE}")
+    if data.task == "binary":
+        _hold(frame, LABEL, label.is_in([0.0, 1.0]), rule="a binary label is true or false, 1 or 0", fix="")
+    if WEIGHT in frame.columns:
+        _hold(frame, WEIGHT, weight.is_finite() & (weight >= 0), rule="must be a number from 0 on", fix="")
+        within = (weight == 0) | weight.is_between(*WEIGHTS)
+        _hold(frame, WEIGHT, within, rule="must be 0 or from {:g} to {:g}".format(*WEIGHTS), fix="; divide all by one")
+
+
+def _hold(frame: pl.DataFrame, role: str, holds: pl.Expr, *, rule: str, fix: str) -> None:
+    wrong = frame.filter(~holds)
+    if len(wrong):
+        rows = ", ".join(f"row {row} ({value})" for row, value in wrong.select(ROW, role).head(NUM_EXAMPLES).rows())
+        verb = "row" if len(wrong) == 1 else "rows"
+        raise TreadleError(f"data.examples.{role}: {rule}; it is not in {len(wrong):,} {verb}, such as {rows}{fix}")
+
+
+def check_splits(rows: Mapping[Split, pl.DataFrame], data: Data) -> None:
+    """Hold what the splits must have to train, and to be judged.
+
+    Args:
+        rows: roles of the examples of each split.
+        data: what is declared.
+
+    Raises:
+        TreadleError: the weights of a split are all 0, or it holds none of training's classes.
+    """
+    trained: tuple[Split, ...] = ("train", "valid")  # the metrics of the test split count each row alike
+    judged: tuple[Split, ...] = ("valid", "test")
+    for split in trained:
+        if WEIGHT in rows[split].columns and not (rows[split][WEIGHT] > 0).any():
+            raise TreadleError(
+                f"data.examples.weight: the weights of all {len(rows[split]):,} rows of {split} are 0; "
+                "give some of them a weight, or split otherwise in data.split"
+            )
+    if data.task != "multiclass":
+        return
+    classes = {split: frame[LABEL].unique().sort() for split, frame in rows.items()}
+    for split in judged:
+        if not classes[split].is_in(classes["train"].implode()).any():
+            raise TreadleError(
+                f"data.split: no row of {split} is of a class that training has; its classes are "
+                f"{_tell(classes[split])}, those of train {_tell(classes['train'])}"
+            )
+
+
+def _tell(classes: pl.Series) -> str:
+    shown = ", ".join(map(repr, classes.head(5)))
+    return shown if len(classes) <= 5 else f"{shown} and {len(classes) - 5:,} more"  # noqa: PLR2004 - as above
