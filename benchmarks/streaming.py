@@ -81,7 +81,7 @@ experiment = Experiment.model_validate(compose(overrides=overrides, root=root).v
 inputs = json.loads((folder / "features" / "inputs.json").read_text())
 rows, target = train._load(folder / "features", experiment, classes=[])
 network = build_network(experiment.model, targets=experiment.targets, num_numeric=len(inputs["numeric"]),
-                        cardinalities=list(inputs["ids"].values()), num_classes=0)
+                        cardinalities=inputs["cardinalities"], num_classes=0)
 watch = Watch()
 with tempfile.TemporaryDirectory() as scratch:
     history = History(Path(scratch) / "metrics.csv", log=lambda *_: None)

@@ -10,6 +10,7 @@ from treadle.features import featurize as stage
 from treadle.features import stored
 from treadle.features.featurize import featurize
 from treadle.features.stored import load_rows
+from treadle.schema import TreadleError
 
 NUM_ROWS = 300
 PLACE = "treadle.features"
@@ -109,3 +110,25 @@ def test_a_sample_is_spread_evenly_over_the_rows(examples, small_parts, count):
     assert len(drawn) == drawn.n_unique() == wanted
     stretches = (drawn.to_numpy() * wanted) // NUM_ROWS
     assert np.abs(stretches - np.arange(wanted)).max() <= 1
+
+
+@pytest.mark.parametrize("weight", [None, "label = 'class 7'"], ids=["all rows", "the rows that count"])
+def test_a_training_split_of_one_class_is_refused(examples, tmp_path, weight):
+    frame = pl.read_parquet(examples / "train.parquet")
+    count = pl.sql_expr(weight).cast(pl.Float32) if weight else 1.0
+    label = pl.col("label") if weight else pl.lit("class 7")
+    frame.with_columns(weight=count, label=label).write_parquet(examples / "train.parquet")
+
+    with pytest.raises(TreadleError, match=r"data\.split: all rows of train that count are of one class, 'class 7'"):
+        run(examples, tmp_path / "features", fit_rows=None)
+
+
+def test_a_target_is_stored_as_exactly_as_the_label_is(examples, tmp_path):
+    for split in ("train", "valid"):
+        frame = pl.read_parquet(examples / f"{split}.parquet")
+        large = pl.int_range(pl.len()) / 8 + 1_700_000_000.0
+        frame.with_columns(label=large).write_parquet(examples / f"{split}.parquet")
+
+    rows = run(examples, tmp_path / "features", fit_rows=None, task="regression")
+
+    assert rows["train"].target.tolist() == [1_700_000_000 + n / 8 for n in range(NUM_ROWS)]

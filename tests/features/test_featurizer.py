@@ -190,3 +190,88 @@ def test_a_transform_that_does_not_say_where_its_outputs_come_from_is_refused_wh
         TreadleError, match=r"twice: Twice\.origins must hold a position for each of 2 outputs; found 1"
     ):
         chain.origins  # noqa: B018 - it is computed
+
+
+# --- large numbers, and numbers that do not vary ------------------------------------------------------
+
+QUANTILE = {"_target_": "treadle.features.transforms.Quantile", "num_quantiles": 9, "output": "normal"}
+BINS = {"_target_": "treadle.features.transforms.PiecewiseLinear", "num_bins": 4}
+
+
+@pytest.mark.parametrize("step", [SCALE, QUANTILE, BINS], ids=["scale", "quantile", "bins"])
+def test_a_large_number_keeps_what_tells_rows_apart_in_training_and_serving(step, tmp_path):
+    small = pl.DataFrame({"x": np.linspace(0, 30, 50)})
+    large = small.with_columns(pl.col("x") + 1_700_000_000)
+    block = {"columns": ["x"], "steps": {"impute": IMPUTE, "step": step}}
+    (wanted, _), featurizer = make(n=block).fit(small), make(n=block)
+
+    fitted = featurizer.fit(large).numeric
+    featurizer.save(tmp_path)
+    loaded = Featurizer.load(tmp_path, targets=TARGETS)
+
+    assert fitted.dtype == torch.float32
+    assert torch.allclose(fitted, wanted, atol=1e-5)
+    assert torch.equal(torch.cat([loaded(large[row]).numeric for row in range(50)]), fitted)
+
+
+def test_a_number_that_float32_would_not_tell_apart_must_be_scaled():
+    rows = pl.DataFrame({"id": [1_700_000_000 + 3 * n for n in range(50)]})
+
+    with pytest.raises(
+        TreadleError, match=r"features\.blocks\.n\.steps: the values of 'id' are large beside what they"
+    ):
+        make(n={"columns": ["id"], "steps": {}}).fit(rows)
+    assert make(n={"columns": ["id"], "steps": {"scale": SCALE}}).fit(rows).numeric.unique().numel() == 50
+    assert make(n={"columns": ["id"], "steps": {}}).fit(rows - 1_699_000_000).numeric.unique().numel() == 50
+
+
+def test_a_number_beyond_float32_is_missing_as_an_infinite_one_is(featurizer):
+    rows = pl.DataFrame({"a": [1e39, None, -1e300], "b": [1, 1, 1], "c": ["x", "x", "x"]})
+
+    numeric = featurizer(rows).numeric
+
+    assert torch.equal(numeric[0], numeric[1])
+    assert torch.equal(numeric[2], numeric[1])
+
+
+VARYING = {"x": [0.0, 1.0, 2.0, 3.0], "year": [2024] * 4, "sensor": [None] * 4, "kind": ["a"] * 4, "word": [None] * 4}
+CHAINS = {
+    "scaled": {"impute": IMPUTE, "scale": SCALE},
+    "by quantiles": {"impute": IMPUTE, "scale": QUANTILE},
+    "in bins": {"impute": IMPUTE, "bins": BINS},
+    "as they are": {"impute": IMPUTE},
+    "on a circle": {"cycle": {"_target_": "treadle.features.transforms.Cyclic", "period": 7}},
+}
+
+
+@pytest.mark.parametrize("steps", CHAINS.values(), ids=CHAINS)
+def test_what_never_varied_in_training_tells_nothing_afterwards(steps, tmp_path):
+    """Not a year that was always the same, nor a sensor that was silent, nor a word that stood in every row."""
+    hashes = {"_target_": "treadle.features.categories.Hashing", "num_buckets": 1000}
+    made = make(
+        numbers={"columns": ["x", "year", "sensor"], "steps": steps},
+        words={"columns": ["kind", "word"], "steps": {"ids": WORDS}},
+        hashes={"columns": ["kind", "word"], "steps": {"ids": hashes}},
+    )
+    rows = pl.DataFrame(VARYING, schema_overrides={"sensor": pl.Float64, "word": pl.String})
+    made.fit(rows)
+    made.save(tmp_path)
+    others = rows.with_columns(year=pl.lit(2025), sensor=pl.lit(1000.0), kind=pl.lit("new"), word=pl.lit("new"))
+    moved = rows.with_columns(pl.col("x") + 0.5)
+
+    for featurizer in (made, Featurizer.load(tmp_path, targets=TARGETS)):
+        assert all(torch.equal(a, b) for a, b in zip(featurizer(rows), featurizer(others), strict=True))
+        assert not torch.equal(featurizer(rows).numeric, featurizer(moved).numeric)
+
+
+def test_a_column_may_stand_in_several_blocks_of_ids():
+    hashes = {"_target_": "treadle.features.categories.Hashing", "num_buckets": 16}
+    words = {"columns": ["c"], "steps": {"ids": WORDS}}
+    made = make(words=words, again=words, hashes={"columns": ["c"], "steps": {"ids": hashes}})
+
+    ids = made.fit(ROWS).ids
+
+    assert ids.shape == (4, 3)
+    assert made.cardinalities == [3, 3, 17]
+    assert made.id_names == ["c (words)", "c (again)", "c (hashes)"]
+    assert made.id_columns == ["c"] * 3

@@ -15,7 +15,7 @@ NAN = math.nan
 
 
 def column(*values):
-    return torch.tensor(values, dtype=torch.float32)[:, None]
+    return torch.tensor(values, dtype=torch.float64)[:, None]
 
 
 TRANSFORMS = {
@@ -88,7 +88,7 @@ def test_impute_fills_and_tells_where():
 
 @pytest.mark.parametrize("indicator", [True, False])
 def test_many_rows_are_overwritten_by_what_a_step_makes_of_them(indicator):
-    rows = torch.randn(CELLS, 2, generator=torch.Generator().manual_seed(0))
+    rows = torch.randn(CELLS, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rows[::7, 1] = NAN
     impute = Impute(columns=["a", "b"], strategy="mean", indicator=indicator)
     impute.fit(rows)
@@ -149,8 +149,48 @@ def test_standardize_learns_from_many_rows_in_double_precision():
     standardize.fit(rows)
 
     exact = rows.double()
-    assert torch.equal(standardize.mean, exact.nanmean(dim=0).float())
-    assert standardize.scale[1].item() == pytest.approx(exact[5:, 1].std(correction=0).item(), rel=1e-6)
+    assert torch.allclose(standardize.mean, exact.nanmean(dim=0), rtol=1e-12)
+    assert standardize.scale[1].item() == pytest.approx(exact[5:, 1].std(correction=0).item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 2024.0, -1e30])
+def test_a_constant_column_says_nothing_of_another_value(value):
+    standardize = Standardize(columns=["year"])
+
+    standardize.fit(column(*[value] * 999))
+
+    assert standardize(column(value, 2025.0, -1e6)).tolist() == [[0.0]] * 3
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e20])
+def test_standardize_knows_no_unit(unit):
+    standardize = Standardize(columns=["a"])
+
+    standardize.fit(column(1.0, 3.0) * unit)
+
+    assert standardize(column(1.0, 3.0, 5.0) * unit)[:, 0].tolist() == pytest.approx([-1.0, 1.0, 3.0])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda columns: Standardize(columns=columns),
+        lambda columns: Quantile(columns=columns, num_quantiles=50, output="normal"),
+        lambda columns: PiecewiseLinear(columns=columns, num_bins=8),
+        lambda columns: Cyclic(columns=columns, period=86_400),
+    ],
+    ids=["standardize", "quantile", "bins", "cyclic"],
+)
+def test_seconds_since_1970_are_told_apart_like_seconds_since_yesterday(make):
+    seconds = torch.arange(0, 7_200, 60, dtype=torch.float64)[:, None]
+    small, large = make(["seconds"]), make(["seconds"])
+    days = 19_675 * 86_400
+
+    small.fit(seconds)
+    large.fit(seconds + days)
+
+    assert torch.allclose(small(seconds), large(seconds + days), atol=1e-6)
+    assert len(set(large.outputs)) == len(large.outputs)
 
 
 def test_quantile_makes_a_skewed_column_normal():

@@ -51,6 +51,14 @@ def test_a_batch_of_weight_0_has_no_loss_and_changes_nothing(task):
     assert not differentiate(task, [0, 1], [0.0, 0.0]).any()
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e-9, 1e30])
+@pytest.mark.parametrize("task", TASKS)
+def test_weights_have_no_unit(task, unit):
+    weighted = differentiate(task, [0, 1, 2, 3], [unit, 2 * unit, unit, unit])
+
+    assert torch.allclose(weighted, differentiate(task, [0, 1, 2, 3], [1.0, 2.0, 1.0, 1.0]), atol=1e-6)
+
+
 def test_the_validation_loss_is_weighed(project):
     """It is the weighted mean of what the bundle's predictions miss, in standard deviations."""
     assert run_quick("tracker=disabled", "data.examples.weight=Population", verb="train") == 0

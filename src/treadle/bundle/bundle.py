@@ -121,9 +121,11 @@ class Bundle:
 
     def read_output(self, output: Tensor) -> Tensor:
         """From what the network gives to predictions in the target's own units: `[B]`, or `[B, K]`."""
-        prediction = to_prediction(output, task=self.task, link=self.card.target.link)
         target = self.card.target
-        return prediction * target.scale + target.mean if self.task == "regression" else prediction
+        prediction = to_prediction(output, task=self.task, link=target.link)
+        if self.task != "regression":
+            return prediction
+        return prediction.double() * target.scale + target.mean  # float32 tells few values near 1.7e9 apart
 
     def _name_outputs(self, outputs: Tensor) -> list[pl.Series]:
         values = outputs.numpy()

@@ -21,6 +21,8 @@ from treadle.bundle import to_prediction
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Inputs
 from treadle.features.stored import load_rows
+from treadle.features.target import measure_target, scale_target
+from treadle.json_files import read_json, write_json
 from treadle.models.linear import Linear
 from treadle.schema import Batch, Task, TreadleError
 
@@ -87,8 +89,7 @@ def load_baselines(experiment: Experiment, *, folder: Path) -> dict[str, Baselin
 
 def _read_sizes(experiment: Experiment, folder: Path) -> Sizes:
     inputs = json.loads((folder / "features" / "inputs.json").read_text(encoding="utf-8"))
-    cardinalities = list(inputs["ids"].values())
-    return Sizes(experiment.data.task, len(inputs["numeric"]), cardinalities, len(inputs["classes"]))
+    return Sizes(experiment.data.task, len(inputs["numeric"]), inputs["cardinalities"], len(inputs["classes"]))
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,12 @@ class Prior:
     @classmethod
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
         """Average the targets by weight."""
-        weight = rows.weight / rows.weight.sum()
+        weight = rows.weight.double()
         if sizes.task == "multiclass":
-            return cls(torch.zeros(sizes.num_classes).index_add(0, rows.target, weight))
-        return cls((rows.target.double() * weight).sum().float())
+            sums = torch.zeros(sizes.num_classes, dtype=torch.float64).index_add(0, rows.target, weight)
+            return cls((sums / weight.sum()).float())
+        mean = (rows.target.double() * weight).sum() / weight.sum()
+        return cls(mean if sizes.task == "regression" else mean.float())
 
     def predict(self, inputs: Inputs) -> Tensor:
         """The same for every row."""
@@ -125,16 +128,14 @@ class LinearFit:
 
     model: Linear
     task: Task
-    mean: Tensor  # of the target of a regression, which is fitted in deviations
-    scale: Tensor
+    mean: float  # of the target of a regression, which is fitted in deviations
+    scale: float
 
     @classmethod
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
         """Minimise the weighted loss of the task with a small penalty."""
-        mean, scale = torch.tensor(0.0), torch.tensor(1.0)
-        if sizes.task == "regression":
-            mean, scale = rows.target.mean(), rows.target.std()
-        fitted = cls(_make_linear(sizes), sizes.task, mean, scale if scale > 0 else torch.tensor(1.0))
+        rows, mean, scale = _scale(rows, task=sizes.task)
+        fitted = cls(_make_linear(sizes), sizes.task, mean, scale)
         parameters = list(fitted.model.parameters())
         optimizer = torch.optim.LBFGS(parameters, max_iter=_LINEAR_STEPS, line_search_fn="strong_wolfe")
         weight = rows.weight / rows.weight.sum()
@@ -150,19 +151,20 @@ class LinearFit:
         return fitted
 
     def compute_losses(self, rows: Batch) -> Tensor:
-        """The loss of each row, `[B]`."""
+        """The loss of each row, `[B]`, whose target is scaled."""
         output: Tensor = self.model(rows.numeric, rows.ids)
         if self.task == "multiclass":
             return nnf.cross_entropy(output, rows.target, reduction="none")
         if self.task == "binary":
             return nnf.binary_cross_entropy_with_logits(output[:, 0], rows.target, reduction="none")
-        errors: Tensor = output[:, 0] - (rows.target - self.mean) / self.scale
+        errors: Tensor = output[:, 0] - rows.target
         return errors.square()
 
     @torch.no_grad()
     def predict(self, inputs: Inputs) -> Tensor:
         """In the target's own units."""
-        return to_prediction(self.model(*inputs), task=self.task, link="identity") * self.scale + self.mean
+        output = to_prediction(self.model(*inputs), task=self.task, link="identity")
+        return _unscale(output, task=self.task, mean=self.mean, scale=self.scale)
 
     def save(self, path: Path) -> None:
         """Write the weights."""
@@ -187,6 +189,9 @@ class Boosting:
     """LightGBM with its default settings (100 trees of 31 leaves); id columns are categories to it."""
 
     booster: lightgbm.Booster
+    task: Task
+    mean: float  # as of the linear model: LightGBM keeps labels in float32
+    scale: float
 
     @classmethod
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
@@ -200,6 +205,7 @@ class Boosting:
             "num_threads": 1,
             "deterministic": True,
         }
+        rows, mean, scale = _scale(rows, task=sizes.task)
         first = rows.numeric.shape[1]
         data = lightgbm.Dataset(
             _to_matrix(Inputs(rows.numeric, rows.ids)),
@@ -207,20 +213,34 @@ class Boosting:
             weight=rows.weight.numpy(),
             categorical_feature=list(range(first, first + rows.ids.shape[1])),
         )
-        return cls(lightgbm.train(settings, data))
+        return cls(lightgbm.train(settings, data), sizes.task, mean, scale)
 
     def predict(self, inputs: Inputs) -> Tensor:
         """Probabilities, or values."""
-        return torch.from_numpy(np.asarray(self.booster.predict(_to_matrix(inputs)), dtype=np.float32))
+        output = torch.from_numpy(np.asarray(self.booster.predict(_to_matrix(inputs)), dtype=np.float32))
+        return _unscale(output, task=self.task, mean=self.mean, scale=self.scale)
 
     def save(self, path: Path) -> None:
         """Write the trees as LightGBM's text."""
-        path.write_text(self.booster.model_to_string(), encoding="utf-8")
+        write_json({"trees": self.booster.model_to_string(), "mean": self.mean, "scale": self.scale}, path)
 
     @classmethod
-    def load(cls, path: Path, sizes: Sizes) -> Self:  # noqa: ARG003 - the trees say it all
+    def load(cls, path: Path, sizes: Sizes) -> Self:
         """Read the trees."""
-        return cls(_import_lightgbm().Booster(model_str=path.read_text(encoding="utf-8")))
+        state = read_json(path)
+        return cls(_import_lightgbm().Booster(model_str=state["trees"]), sizes.task, state["mean"], state["scale"])
+
+
+def _scale(rows: Batch, *, task: Task) -> tuple[Batch, float, float]:
+    """Targets of a regression around 0 with deviation 1, weights around 1, and the targets' mean and deviation."""
+    mean, scale = measure_target(lambda: [rows.target]) if task == "regression" else (0.0, 1.0)
+    target = scale_target(rows.target, mean=mean, scale=scale)
+    return rows._replace(target=target, weight=rows.weight / rows.weight.mean()), mean, scale
+
+
+def _unscale(output: Tensor, *, task: Task, mean: float, scale: float) -> Tensor:
+    """Predictions in the target's own units, in float64."""
+    return output.double() * scale + mean if task == "regression" else output
 
 
 def _import_lightgbm() -> ModuleType:

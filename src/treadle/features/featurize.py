@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,7 @@ import torch
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.features.stored import FILE_ROWS, write_rows
-from treadle.schema import LABEL, WEIGHT, Batch, Task
+from treadle.schema import LABEL, WEIGHT, Batch, Task, TreadleError
 from treadle.threads import map_ahead
 
 PART_ROWS = 4 * FILE_ROWS  # of a part, where the rows do not lie in memory
@@ -32,7 +33,8 @@ def featurize(features: Features, *, task: Task, targets: Sequence[str], example
     """
     torch.set_num_threads(1)  # more gain nothing here, and cost much where the machine is busy
     files = {split: examples / f"{split}.parquet" for split in ("train", "valid")}
-    classes = _list_classes(files["train"]) if task == "multiclass" else []
+    labels = [] if task == "regression" else _list_labels(files["train"])
+    classes = labels if task == "multiclass" else []
     featurizer = Featurizer(features, targets=targets)
     read_parts = partial(_read_parts, featurizer=featurizer, classes=classes)
     if features.fit_rows is None:
@@ -47,15 +49,29 @@ def featurize(features: Features, *, task: Task, targets: Sequence[str], example
     featurizer.save(folder)
     inputs = {
         "numeric": featurizer.numeric_names,
-        "ids": dict(zip(featurizer.id_names, featurizer.cardinalities, strict=True)),
+        "ids": featurizer.id_names,
+        "cardinalities": featurizer.cardinalities,
         "classes": classes,
     }
     (folder / "inputs.json").write_text(json.dumps(inputs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _list_classes(file: Path) -> list[str]:
-    labels = pl.scan_parquet(file).select(pl.col(LABEL).unique()).collect(engine="streaming")
-    return sorted(labels[LABEL].to_list())
+def _list_labels(file: Path) -> list[Any]:
+    """The labels of a classification, in order.
+
+    Raises:
+        TreadleError: all rows that count have the same.
+    """
+    rows = pl.scan_parquet(file)
+    weight = pl.col(WEIGHT) if WEIGHT in rows.collect_schema().names() else pl.lit(1.0)
+    labels = rows.group_by(LABEL).agg((weight > 0).any().alias("counts")).collect(engine="streaming").sort(LABEL)
+    if labels["counts"].sum() == 1:
+        raise TreadleError(
+            f"data.split: all rows of train that count are of one class, {labels.filter('counts')[LABEL][0]!r}; "
+            "a classification learns from two. See data.examples.label, data.examples.weight and data.split"
+        )
+    found: list[Any] = labels[LABEL].to_list()
+    return found
 
 
 def _read_parts(file: Path, *, featurizer: Featurizer, classes: Sequence[str]) -> Iterator[Batch]:
@@ -90,12 +106,12 @@ def _to_batch(inputs: Inputs, frame: pl.DataFrame, *, classes: Sequence[str]) ->
 
 
 def read_target(frame: pl.DataFrame, *, classes: Sequence[str]) -> torch.Tensor:
-    """Targets `[B]`: float32, or the position among `classes`; a class that training never saw is -1."""
+    """Targets `[B]`: float64, or the position among `classes`; a class that training never saw is -1."""
     if classes:
         positions = pl.Series(range(len(classes)), dtype=pl.Int64)
         ids = frame[LABEL].replace_strict(pl.Series(classes), positions, default=-1)
         return torch.from_numpy(ids.to_numpy(writable=True))
-    return torch.from_numpy(frame[LABEL].cast(pl.Float32).to_numpy(writable=True))
+    return torch.from_numpy(frame[LABEL].to_numpy(writable=True))
 
 
 def read_weight(frame: pl.DataFrame) -> torch.Tensor:

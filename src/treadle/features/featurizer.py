@@ -21,7 +21,18 @@ from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Block, Features, Spec
 from treadle.experiment.translation.dialect import TranslationError
 from treadle.experiment.translation.translate import Schema, to_expr
-from treadle.features.fitted import COPIED_CELLS, Chain, Encoder, Named, Transform, overwrite, split_rows, stack_rows
+from treadle.features.fitted import (
+    COPIED_CELLS,
+    Chain,
+    Constants,
+    Encoder,
+    Named,
+    Transform,
+    narrow,
+    overwrite,
+    split_rows,
+    stack_rows,
+)
 from treadle.json_files import read_json, write_json
 from treadle.schema import TreadleError
 from treadle.tensor_files import read_tensors, write_tensors
@@ -29,6 +40,9 @@ from treadle.threads import map_ahead
 
 STATE_FILE = "featurizer.json"
 WEIGHTS_FILE = "featurizer.pt"
+
+LARGEST = torch.finfo(torch.float32).max  # a number beyond it is missing, as an infinite one is
+LOST_SHARE = 1e-3  # of a column's range, which the network's float32 may lose
 
 
 class Inputs(NamedTuple):
@@ -52,6 +66,8 @@ class Featurizer(nn.Module):
         self._levels = _plan(spec.derive)
         self.encoders: dict[str, Encoder] = {}
         self.chains = Named()
+        self.constant_numbers = Constants()
+        self.constant_ids = Constants()
 
     # --- what comes out
 
@@ -73,7 +89,14 @@ class Featurizer(nn.Module):
 
     @property
     def id_names(self) -> list[str]:
-        """Name of each input of ids, C in all."""
+        """Name of each input of ids, C in all: its column, with its block where the column has several."""
+        columns = self.id_columns
+        pairs = [(block, column) for block, encoder in self.encoders.items() for column in encoder.columns]
+        return [f"{column} ({block})" if columns.count(column) > 1 else column for block, column in pairs]
+
+    @property
+    def id_columns(self) -> list[str]:
+        """The column, of the examples or derived, that each input of ids comes from."""
         return [column for encoder in self.encoders.values() for column in encoder.columns]
 
     @property
@@ -99,7 +122,10 @@ class Featurizer(nn.Module):
             else:
                 self.chains[name] = fitted
                 numeric.append(values)
-        return _join(numeric, ids, len(frame))
+        inputs = _join(numeric, ids, len(frame))
+        self.constant_numbers.fit(inputs.numeric)
+        self.constant_ids.fit(inputs.ids)
+        return inputs
 
     def _fit_block(self, derived: pl.DataFrame, name: str) -> tuple[Encoder | Chain, Tensor]:
         encoder, steps = self._build_block(name, self.spec.blocks[name])
@@ -118,7 +144,13 @@ class Featurizer(nn.Module):
             chain[step_name] = step
         if values.sum().isnan() and values.isnan().any():  # a sum is sooner found
             raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
-        return chain, values
+        narrowed = narrow(values)
+        if lost := _find_lost(values, narrowed, columns):
+            raise TreadleError(
+                f"features.blocks.{name}.steps: the values of {lost!r} are large beside what they differ by, and the "
+                "network's float32 does not tell them apart; end with a step that scales, such as Standardize"
+            )
+        return chain, narrowed
 
     @torch.no_grad()
     def forward(self, frame: pl.DataFrame) -> Inputs:
@@ -130,13 +162,14 @@ class Featurizer(nn.Module):
             for part in (derived[rows] for rows in split_rows(len(frame), num_columns=derived.width))
         )
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]
-        return _join([stack_rows(numeric, num_rows=len(frame))], ids, len(frame))
+        inputs = _join([stack_rows(numeric, num_rows=len(frame))], ids, len(frame))
+        return Inputs(self.constant_numbers(inputs.numeric), self.constant_ids(inputs.ids))
 
     def _run_chain(self, name: str, derived: pl.DataFrame) -> Tensor:
-        return cast("Tensor", self.chains[name](self._read_block(name, derived)))
+        return narrow(self.chains[name](self._read_block(name, derived)))
 
     def _read_block(self, name: str, derived: pl.DataFrame) -> Tensor:
-        """`[B, n]` float32; null and infinite become NaN."""
+        """`[B, n]` float64; null and infinite become NaN."""
         numbers = derived.select(self._list_numbers(name, derived.schema)).to_numpy(order="c", writable=True)
         return torch.from_numpy(numbers).reshape(len(derived), len(self.spec.blocks[name].columns))
 
@@ -145,7 +178,7 @@ class Featurizer(nn.Module):
         numbers = self._list_numbers(name, derived.schema)
         if len(numbers) * len(derived) <= COPIED_CELLS:
             return torch.from_numpy(derived.select(numbers).to_numpy(order="fortran", writable=True))
-        values = torch.empty(len(numbers), len(derived))
+        values = torch.empty(len(numbers), len(derived), dtype=torch.float64)
         for place, number in enumerate(numbers):
             values[place] = torch.from_numpy(derived.select(number).to_series().to_numpy(writable=True))
         return values.T
@@ -246,6 +279,8 @@ class Featurizer(nn.Module):
             if set(tensors) != set(featurizer.state_dict()):
                 raise TreadleError(f"must hold {sorted(featurizer.state_dict())}, found {sorted(tensors)}")
             featurizer.load_state_dict(tensors)
+            featurizer.constant_numbers.check_state(num_inputs=len(featurizer.numeric_names))
+            featurizer.constant_ids.check_state(num_inputs=len(featurizer.id_names))
             for name, chain in featurizer._list_chains().items():
                 _check_chain(chain, spec.blocks[name].columns, key=f"features.blocks.{name}.steps")
         return featurizer
@@ -322,7 +357,18 @@ def _put_beside(blocks: list[Tensor], none: Tensor) -> Tensor:
 
 
 def _to_float(column: str, dtype: pl.DataType) -> pl.Expr:
-    value = pl.col(column).cast(pl.Float32)
+    value = pl.col(column).cast(pl.Float64)
     if not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null()}):  # the others are always finite
-        value = pl.when(value.is_finite()).then(value)
+        value = pl.when(value.abs() <= LARGEST).then(value)  # not so NaN, which Polars takes for the largest of all
     return value.fill_null(float("nan"))
+
+
+def _find_lost(values: Tensor, narrowed: Tensor, columns: Sequence[str]) -> str | None:
+    """A column of which float32 loses more than a thousandth of its range; None where none does."""
+    low, high = values.aminmax(dim=0)
+    spread = (high - low) * LOST_SHARE
+    doubtful = torch.maximum(low.abs(), high.abs()) * torch.finfo(torch.float32).eps > spread
+    for place in (doubtful & (spread > 0)).nonzero()[:, 0].tolist():
+        if (values[:, place] - narrowed[:, place]).abs().max() > spread[place]:
+            return str(columns[place])
+    return None

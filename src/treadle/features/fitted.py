@@ -1,4 +1,8 @@
-"""What every fitted transform is: columns in, columns out, state in buffers."""
+"""What every fitted transform is: columns in, columns out, state in buffers.
+
+Numbers are float64 until the last transform has run: beside a large one (a moment in seconds, an identifier) float32
+would lose what tells rows apart. What the network takes is float32.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +17,30 @@ from torch import Tensor, nn
 from treadle.schema import TreadleError
 
 CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
+ROUNDING = 2.0**-46  # a deviation that is so small a share of the mean is what float64 rounds, not what varies
 COPIED_CELLS = 1 << 22  # numbers that may be in memory twice while columns are read
 
 
-class Transform(nn.Module):
-    """A step over numbers: `[B, n] -> [B, m]`, n = number of `columns`, m = number of `outputs`.
+class _Learned(nn.Module):
+    """Keeps what it learned of the training split in buffers, so that it travels with the weights."""
 
-    NaN means "missing". What `fit` learns stands in buffers, so that it travels with the weights; until then they
-    are empty.
+    def learn(self, **state: Tensor) -> None:
+        """Keep copies of learned tensors under their names."""
+        for name, value in state.items():
+            setattr(self, name, value.clone())  # a view of the rows would change with them
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        # The sizes of buffers come from the data, so they are taken from the saved state.
+        for name in dict(self.named_buffers(recurse=False)):
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Transform(_Learned):
+    """A step over numbers: `[B, n] -> [B, m]` float64, n = number of `columns`, m = number of `outputs`.
+
+    NaN means "missing". The buffers of what `fit` learns are empty until then.
     """
 
     def __init__(self, *, columns: Sequence[str]) -> None:
@@ -38,12 +58,7 @@ class Transform(nn.Module):
         return list(range(len(self.columns)))
 
     def fit(self, values: Tensor) -> None:
-        """Learn from the training split, `[B, n]`."""
-
-    def learn(self, **state: Tensor) -> None:
-        """Keep copies of learned tensors under their names."""
-        for name, value in state.items():
-            setattr(self, name, value.clone())  # a view of the rows would change with them
+        """Learn from the training split, `[B, n]` float64."""
 
     def check_state(self) -> None:
         """Hold learned tensors, which a file gave, against what `fit` could have learned.
@@ -55,12 +70,36 @@ class Transform(nn.Module):
             if value.is_floating_point() and value.isnan().any():
                 raise TreadleError(f"{name} holds NaN")
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
-        # The sizes of buffers come from the data, so they are taken from the saved state.
-        for name in dict(self.named_buffers(recurse=False)):
-            if prefix + name in state_dict:
-                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
-        super()._load_from_state_dict(state_dict, prefix, *args)
+
+class Constants(_Learned):
+    """Inputs that have one value in all training rows keep it, whatever a row says.
+
+    The weights that such an input meets were never told what another value means.
+    """
+
+    places: Tensor  # [h] positions of these inputs
+    values: Tensor  # [h]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("values", torch.empty(0))
+
+    def fit(self, inputs: Tensor) -> None:
+        """Find them among the inputs `[B, n]` of the training rows."""
+        first = inputs[0]
+        places = (inputs.amin(dim=0) == inputs.amax(dim=0)).nonzero()[:, 0]
+        self.learn(places=places, values=first[places])
+
+    def check_state(self, *, num_inputs: int) -> None:
+        """A number for each position, as `Transform.check_state`."""
+        require_positions("places", self.places, below=num_inputs)
+        if self.values.shape != self.places.shape or not self.values.isfinite().all():
+            raise TreadleError(f"values must hold {len(self.places)} finite numbers")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`[B, n] -> [B, n]`, in place."""
+        return inputs.index_copy_(1, self.places, self.values.expand(len(inputs), -1)) if len(self.places) else inputs
 
 
 class Named(nn.ModuleDict):
@@ -195,6 +234,12 @@ def stack_rows(parts: Iterable[Tensor], *, num_rows: int, into: Tensor | None = 
         stacked[start : start + len(part)] = part
         start += len(part)
     return stacked
+
+
+def narrow(values: Tensor) -> Tensor:
+    """The numbers as the network takes them: float32, and no infinity where one is beyond its range."""
+    largest = torch.finfo(torch.float32).max
+    return values.clamp(-largest, largest).float()
 
 
 @torch.no_grad()

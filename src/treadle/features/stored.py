@@ -20,6 +20,8 @@ from treadle.schema import Batch
 FILE_ROWS = 16_384
 FRAME_FILES = 8  # whose rows become columns at once
 NUMERIC, ID = "numeric_", "id_"  # columns of the inputs, each with its number
+_TARGETS: dict[pl.DataType, torch.dtype]
+_TARGETS = {pl.Float64(): torch.float64, pl.Float32(): torch.float32, pl.Int64(): torch.int64}
 
 
 def write_rows(parts: Iterable[Batch], folder: Path) -> None:
@@ -123,7 +125,7 @@ def _widen(rows: Batch | None, frame: pl.DataFrame, num_rows: int) -> Batch:
     return Batch(
         torch.empty(num_rows, len(_list_names(frame, NUMERIC))),
         torch.empty(num_rows, len(_list_names(frame, ID)), dtype=torch.int64),
-        torch.empty(num_rows, dtype=torch.float32 if frame.schema["target"].is_float() else torch.int64),
+        torch.empty(num_rows, dtype=_TARGETS[frame.schema["target"]]),
         torch.empty(num_rows),
     )
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from treadle.features.fitted import Transform, require_numbers, require_positions, split_rows
+from treadle.features.fitted import ROUNDING, Transform, require_numbers, require_positions, split_rows
 from treadle.schema import Count, Positive, TreadleError
 from treadle.threads import map_ahead
 
@@ -50,9 +50,9 @@ class Impute(Transform):
     def fit(self, values: Tensor) -> None:
         """Take the statistic of the values that are there."""
         if self.strategy == "zero":
-            center = torch.zeros(values.shape[1])
+            center = values.new_zeros(values.shape[1])
         elif self.strategy == "mean":
-            center = _take_mean(values)[0].float()
+            center, _ = _take_mean(values)
         else:
             center = torch.stack(list(map_ahead(_take_median, values.T)))
         gaps = values.isnan().any(dim=0).nonzero()[:, 0] if self.indicator else self.gaps
@@ -77,6 +77,8 @@ class Impute(Transform):
 class Standardize(Transform):
     """Subtract the mean and divide by the standard deviation of the training split; a constant column becomes 0.
 
+    So it does where a row has another value: how far off that is, a constant cannot say.
+
     Args:
         columns: names of the columns that come in.
     """
@@ -90,16 +92,16 @@ class Standardize(Transform):
         self.register_buffer("scale", torch.empty(0))
 
     def fit(self, values: Tensor) -> None:
-        """Mean and deviation of the values that are there, in double precision."""
+        """Mean and deviation of the values that are there."""
         mean, count = _take_mean(values)
-        squares = [_sum_columns(torch.sub(part, mean, out=exact).square_())[0] for part, exact in _split_exact(values)]
+        squares = [_sum_columns((part - mean).square_())[0] for part in _split(values)]
         deviation = (torch.stack(squares).sum(dim=0) / count).sqrt()
-        constant = deviation <= 1e-9 * mean.abs().clamp(min=1e-3)
-        self.learn(mean=mean.float(), scale=torch.where(constant, 1.0, deviation).float())
+        self.learn(mean=mean, scale=torch.where(deviation <= ROUNDING * mean.abs(), torch.inf, deviation))
 
     def check_state(self) -> None:
-        """A mean and a positive scale for each column."""
-        for name, value in (("mean", self.mean), ("scale", self.scale)):
+        """A mean and a positive scale for each column, infinite for a constant one."""
+        scale = self.scale.masked_fill(self.scale == torch.inf, 1.0)  # of a constant column
+        for name, value in (("mean", self.mean), ("scale", scale)):
             require_numbers(name, value, shape=[len(self.columns)])
         if (self.scale <= 0).any():
             raise TreadleError("scale must be positive")
@@ -139,11 +141,11 @@ class Quantile(Transform):
 
     def fit(self, values: Tensor) -> None:
         """Take the quantiles of each column; a column of one value, or of none, maps to the middle."""
-        knots = torch.full((values.shape[1], self.num_quantiles), torch.inf)
-        ranks = torch.zeros(values.shape[1], self.num_quantiles)
+        knots = torch.full((values.shape[1], self.num_quantiles), torch.inf, dtype=torch.float64)
+        ranks = torch.zeros_like(knots)
         for index, column in enumerate(values.T):
             distinct, counts = _take_quantiles(column, self.num_quantiles).unique_consecutive(return_counts=True)
-            middles = (counts.cumsum(0) - (counts + 1) / 2) / (self.num_quantiles - 1)
+            middles = (counts.cumsum(0).double() - (counts + 1).double() / 2) / (self.num_quantiles - 1)
             knots[index, : len(distinct)] = distinct
             ranks[index] = middles[-1]
             ranks[index, : len(distinct)] = middles
@@ -163,7 +165,7 @@ class Quantile(Transform):
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, n]`; NaN stays NaN."""
-        rank = _interpolate(values.T.contiguous(), self.knots, self.ranks).T
+        rank = _interpolate(values.double().T.contiguous(), self.knots, self.ranks).T
         if self.output == "normal":
             edge = 1e-4  # keeps the tails within 3.72 standard deviations
             rank = math.sqrt(2.0) * torch.erfinv(2.0 * rank.clamp(edge, 1.0 - edge) - 1.0)
@@ -194,9 +196,10 @@ class PiecewiseLinear(Transform):
 
     @property
     def outputs(self) -> list[str]:
-        """`column ≥ edge` for each bin."""
-        origins = self.origin.tolist()
-        return [f"{self.columns[i]} ≥ {edge:.6g}" for i, edge in zip(origins, self.edges.tolist(), strict=True)]
+        """`column ≥ edge` for each bin, with as many digits as tell the edges apart."""
+        pairs = list(zip(self.origin.tolist(), self.edges.tolist(), strict=True))
+        short = [f"{self.columns[i]} ≥ {edge:.6g}" for i, edge in pairs]
+        return short if len(set(short)) == len(pairs) else [f"{self.columns[i]} ≥ {edge!r}" for i, edge in pairs]
 
     @property
     def origins(self) -> list[int]:
@@ -257,21 +260,15 @@ class Cyclic(Transform):
 
 
 def _take_mean(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean `[n]` of the values that are there, in double precision, and their number; 0 and 1 where there are none."""
-    sums, counts = [], []
-    for part, exact in _split_exact(values):
-        total, count = _sum_columns(exact.copy_(part))
-        sums.append(total)
-        counts.append(count)
+    """Mean `[n]` of the values that are there, and their number; 0 and 1 where there are none."""
+    sums, counts = zip(*map(_sum_columns, _split(values)), strict=True)
     count = torch.stack(counts).sum(dim=0).clamp(min=1)
     return torch.stack(sums).sum(dim=0) / count, count
 
 
-def _split_exact(values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Consecutive parts of the rows, each with memory for as many numbers in double precision: the same for all."""
-    parts = [values[rows] for rows in split_rows(len(values), num_columns=values.shape[1])]
-    exact = torch.empty_like(parts[0], dtype=torch.float64)
-    return ((part, exact[: len(part)]) for part in parts)
+def _split(values: Tensor) -> Iterator[Tensor]:
+    """Consecutive parts of the rows."""
+    return (values[rows].double() for rows in split_rows(len(values), num_columns=values.shape[1]))
 
 
 def _sum_columns(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -300,10 +297,10 @@ def _take_quantiles(column: Tensor, num: int) -> Tensor:
     """`num` quantiles of the values that are there, 0 to 1, with linear interpolation; zeros where there are none."""
     ordered = _sort(column)
     if not len(ordered):
-        return torch.zeros(num)
+        return column.new_zeros(num)
     position = torch.linspace(0, len(ordered) - 1, num, dtype=torch.float64)
     low, high = ordered[position.floor().long()].double(), ordered[position.ceil().long()].double()
-    return torch.lerp(low, high, position.frac()).float()
+    return torch.lerp(low, high, position.frac())
 
 
 def _interpolate(columns: Tensor, knots: Tensor, ranks: Tensor) -> Tensor:

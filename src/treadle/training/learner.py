@@ -151,8 +151,9 @@ class Learner(lightning.LightningModule):
         prediction, target, weight = parts
         loss = float(_prediction_loss(prediction, target, weight, loss=self.loss, task=self.task))
         if self.task == "regression":
-            prediction = prediction * self.target_scale + self.target_mean
-            target = target * self.target_scale + self.target_mean
+            prediction, target = (
+                values.cpu().double() * self.target_scale + self.target_mean for values in (prediction, target)
+            )
         metrics = compute_metrics(task=self.task, prediction=prediction, target=target, threshold=DECISION)
         self.epoch_metrics = {"loss": loss, **metrics}
         monitor = self.experiment.schedule.monitor
@@ -182,7 +183,7 @@ def write_line(line: str) -> None:
 
 
 def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) -> Tensor:
-    """Mean over rows (by weight) and over the members of an ensemble.
+    """Mean over rows (by weight) and over the members of an ensemble; 0 for a batch that weighs nothing.
 
     Args:
         output: `[B, out]` or `[B, k, out]`.
@@ -195,7 +196,10 @@ def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) ->
     else:
         targets = batch.target[:, None].expand(-1, output.shape[1])
         each = loss(output.flatten(0, 1), targets.flatten()).view_as(targets).mean(dim=1)
-    return (each * batch.weight).sum() / batch.weight.sum().clamp(min=EPSILON) if weighted else each.mean()
+    if not weighted:
+        return each.mean()
+    total = batch.weight.sum()
+    return (each * batch.weight).sum() / torch.where(total > 0, total, 1.0)
 
 
 def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss, weighted: bool) -> Tensor:
@@ -213,7 +217,7 @@ def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss
         each = loss.judge_prediction(prediction, target)
     else:
         each = loss(_to_output(prediction, task=task, link=find_link(loss)), target)
-    return (each * weight).sum() / weight.sum().clamp(min=EPSILON)
+    return (each * weight).sum() / weight.sum()
 
 
 def _to_output(prediction: Tensor, *, task: Task, link: Link) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
+from treadle.features.target import measure_target
 from treadle.schema import Link, TreadleError
 from treadle.training.losses import Loss
 
@@ -16,7 +17,22 @@ def find_link(loss: Loss) -> Link:
     return link
 
 
-def measure_amount(targets: Iterable[Tensor], *, loss: Loss) -> tuple[float, float]:
+def measure(read: Callable[[], Iterable[Tensor]], *, loss: Loss | None) -> tuple[float, float]:
+    """What targets are centred and divided by.
+
+    Args:
+        read: gives the targets of the training rows, some at a time; it may be called twice.
+        loss: of a regression, which may predict amounts by their logarithm; None: the targets stay as they are.
+
+    Raises:
+        TreadleError: the loss is for amounts, and some targets are below 0.
+    """
+    if loss is None:
+        return 0.0, 1.0
+    return _measure_amount(read(), loss=loss) if find_link(loss) == "log" else measure_target(read)
+
+
+def _measure_amount(targets: Iterable[Tensor], *, loss: Loss) -> tuple[float, float]:
     """What targets whose logarithm is predicted are centred and divided by: 0, and their mean.
 
     Raises:

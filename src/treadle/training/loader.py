@@ -45,10 +45,11 @@ class Cut:
     max_steps: int | None  # over all epochs; None: as many as there are
     num_processes: int
     clock: Clock
+    fewest: int = 1  # rows that a process needs of a last batch, where rows are shuffled; others are left out
 
     def count(self, num_rows: int) -> int:
         """Number of batches in this epoch; the last one ends where `max_steps` does."""
-        fewest = 1 if self.shuffle_seed is None else self.num_processes
+        fewest = 1 if self.shuffle_seed is None else self.num_processes * self.fewest
         whole = count_batches(num_rows, batch_size=self.batch_size, fewest=fewest, limit=self.max_batches)
         if self.max_steps is None:
             return whole
@@ -67,7 +68,8 @@ def count_batches(num_rows: int, *, batch_size: int, fewest: int, limit: int | N
     Args:
         num_rows: of the split.
         batch_size: of all processes together.
-        fewest: rows of a last batch that counts: a process without a row would have no gradient to share.
+        fewest: rows of a last batch that counts, of all processes together: one without a row would have no gradient
+            to share, and a network may need two.
         limit: of batches; None: all.
     """
     full, rest = divmod(num_rows, batch_size)

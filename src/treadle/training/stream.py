@@ -20,10 +20,11 @@ import torch
 from torch import Tensor
 
 from treadle.features.stored import Room, StoredRows
+from treadle.features.target import scale_target
 from treadle.schema import Batch
 from treadle.threads import map_ahead
 from treadle.training.class_weights import ClassWeights, find_factors, weigh
-from treadle.training.links import find_link, measure_amount
+from treadle.training.links import measure
 from treadle.training.loader import BatchLoader, Cut, Loader
 from treadle.training.losses import Loss
 
@@ -41,12 +42,16 @@ class StreamedRows:
     scale: float = 1.0
 
     def adjust(self, rows: Batch) -> Batch:
-        """Weights and targets as training wants them, in place."""
+        """Weights and targets as training wants them; the weights in place."""
         if self.factors is not None:
             rows.weight.copy_(weigh(rows, self.factors).weight)
-        if (self.mean, self.scale) != (0.0, 1.0):
-            rows.target.sub_(self.mean).div_(self.scale)
-        return rows
+        return rows._replace(target=scale_target(rows.target, mean=self.mean, scale=self.scale))
+
+    def read_targets(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Targets and weights of some rows after another, as training wants them."""
+        for target, weight in self.stored.read_targets():
+            factors = 1.0 if self.factors is None else self.factors[target.long()]
+            yield scale_target(target, mean=self.mean, scale=self.scale), weight * factors
 
     def has_weights(self) -> bool:
         """Whether some row counts more or less than another."""
@@ -69,18 +74,8 @@ def open_streams(
     """
     train, valid = (StoredRows.find(features / split) for split in ("train", "valid"))
     factors = find_factors(train.read_targets(), class_weights, classes=classes)
-    mean, scale = (0.0, 1.0) if loss is None else _measure_target(train, loss)
+    mean, scale = measure(lambda: (target for target, _ in train.read_targets()), loss=loss)
     return {name: StreamedRows(rows, factors, mean, scale) for name, rows in (("train", train), ("valid", valid))}
-
-
-def _measure_target(rows: StoredRows, loss: Loss) -> tuple[float, float]:
-    """Mean and deviation, or 0 and the mean of an amount; a constant target is not scaled."""
-    if find_link(loss) == "log":
-        return measure_amount((target for target, _ in rows.read_targets()), loss=loss)
-    mean = sum(float(target.double().sum()) for target, _ in rows.read_targets()) / rows.num_rows
-    squares = sum(float((target.double() - mean).square().sum()) for target, _ in rows.read_targets())
-    deviation = (squares / rows.num_rows) ** 0.5
-    return mean, deviation if deviation > 0 else 1.0
 
 
 Rows = Mapping[str, Batch] | Mapping[str, StreamedRows]  # of the splits `train` and `valid`
@@ -89,6 +84,11 @@ Rows = Mapping[str, Batch] | Mapping[str, StreamedRows]  # of the splits `train`
 def count_rows(rows: Batch | StreamedRows) -> int:
     """How many there are."""
     return len(rows.target) if isinstance(rows, Batch) else rows.stored.num_rows
+
+
+def read_targets(rows: Batch | StreamedRows) -> Iterable[tuple[Tensor, Tensor]]:
+    """Targets and weights, some rows at a time."""
+    return [(rows.target, rows.weight)] if isinstance(rows, Batch) else rows.read_targets()
 
 
 def take_first(rows: Batch | StreamedRows, count: int) -> Batch:

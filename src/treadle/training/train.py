@@ -23,15 +23,17 @@ from treadle.experiment.build import build
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
+from treadle.features.target import scale_target
 from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
 from treadle.training.augmentation import Augment
 from treadle.training.choices import Choices, Work, choose, count_work
 from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
 from treadle.training.learner import Learner, build_loss
-from treadle.training.links import find_link, measure_amount
+from treadle.training.links import find_link, measure
 from treadle.training.loader import ChunkLoader, Cut, Loader, count_batches
 from treadle.training.progress import make_progress
+from treadle.training.requirements import count_fewest, explain_failure, require_rows
 from treadle.training.resume import (
     BEST,
     LAST,
@@ -77,14 +79,16 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         experiment.network,
         targets=experiment.targets,
         num_numeric=len(inputs["numeric"]),
-        cardinalities=list(inputs["ids"].values()),
+        cardinalities=inputs["cardinalities"],
         num_classes=len(inputs["classes"]),
     )
     if isinstance(network, FitsInputs):
         network.fit_inputs(draw_numbers(rows["train"]))
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     augment = _build_augmentation(experiment, featurizer)
-    best = _fit(network, rows, experiment, (mean, scale), augment, folder=folder, signature=signature, log=log)
+    require_rows(rows, task=experiment.data.task, monitor=experiment.schedule.monitor)
+    _fit(network, rows, experiment, (mean, scale), augment, folder=folder, signature=signature, log=log)
+    best = _publish(folder, rows, monitor=experiment.schedule.monitor, numeric=inputs["numeric"])
     network.load_state_dict(best)
     recipe = Recipe.take(experiment)
     card = Card(
@@ -100,7 +104,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
 def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augment | None:
     if experiment.augmentation["_target_"] == NO_AUGMENTATION:
         return None
-    columns = {"numeric_columns": featurizer.numeric_columns, "id_columns": featurizer.id_names}
+    columns = {"numeric_columns": featurizer.numeric_columns, "id_columns": featurizer.id_columns}
     augment: Augment = build(experiment.augmentation, key="augmentation", targets=experiment.targets, **columns)
     return augment
 
@@ -108,14 +112,14 @@ def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augme
 def _load(features: Path, experiment: Experiment, *, classes: list[str]) -> tuple[Rows, tuple[float, float]]:
     """The rows with weights and targets as training wants them; what targets were centred and divided by."""
     weights = experiment.loss.class_weights
+    loss = build_loss(experiment) if experiment.data.task == "regression" else None
     if experiment.schedule.shuffle_buffer is not None and experiment.trainer.overfit_batches is None:
-        loss = build_loss(experiment) if experiment.data.task == "regression" else None
         streams = open_streams(features, weights, classes=classes, loss=loss)
         return streams, (streams["train"].mean, streams["train"].scale)
     rows = weigh_classes(_read_rows(features, experiment), weights, classes=classes)
-    mean, scale = _measure_target(rows["train"], experiment)
-    rows = {split: batch._replace(target=_standardize(batch.target, mean, scale)) for split, batch in rows.items()}
-    return rows, (mean, scale)
+    mean, scale = measure(lambda: [rows["train"].target], loss=loss)
+    scaled = {split: scale_target(batch.target, mean=mean, scale=scale) for split, batch in rows.items()}
+    return {split: batch._replace(target=scaled[split]) for split, batch in rows.items()}, (mean, scale)
 
 
 def _require_machine(experiment: Experiment) -> None:
@@ -133,21 +137,6 @@ def _read_rows(features: Path, experiment: Experiment) -> dict[str, Batch]:
     return {"train": few, "valid": few}
 
 
-def _measure_target(rows: Batch, experiment: Experiment) -> tuple[float, float]:
-    """Mean and deviation of a regression's target, or 0 and the mean of an amount; (0, 1) for other tasks."""
-    if experiment.data.task != "regression":
-        return 0.0, 1.0
-    loss = build_loss(experiment)
-    if find_link(loss) == "log":
-        return measure_amount([rows.target], loss=loss)
-    deviation = float(rows.target.double().std(correction=0))
-    return float(rows.target.double().mean()), deviation if deviation > 0 else 1.0
-
-
-def _standardize(target: torch.Tensor, mean: float, scale: float) -> torch.Tensor:
-    return target if (mean, scale) == (0.0, 1.0) else (target - mean) / scale
-
-
 def _fit(
     network: nn.Module,
     rows: Rows,
@@ -158,8 +147,8 @@ def _fit(
     folder: Path,
     signature: str,
     log: EpochLog,
-) -> dict[str, torch.Tensor]:
-    """Run Lightning, and return the weights of the best epoch."""
+) -> None:
+    """Run Lightning; the best epoch is left among the checkpoints."""
     checkpoints = _claim_checkpoints(folder / "checkpoints", signature)
     history = History(folder / "metrics.csv", log=log)
     try:
@@ -174,8 +163,6 @@ def _fit(
         )
     except SystemExit as error:  # Lightning's way to end on Ctrl-C
         raise KeyboardInterrupt from error
-    monitor = experiment.schedule.monitor
-    return _publish(checkpoints, folder / "model", read_history(folder / "metrics.csv"), monitor=monitor)
 
 
 def fit(
@@ -199,11 +186,12 @@ def fit(
         callbacks: stand before those of the schedule.
         augment: mixes each batch; None: batches stay as they are.
     """
-    schedule = experiment.schedule
+    schedule, num_processes = experiment.schedule, experiment.trainer.num_processes
+    fewest = count_fewest(network, rows, batch_size=schedule.batch_size, num_processes=num_processes)
     per_epoch = count_batches(
         count_rows(rows["train"]),
         batch_size=schedule.batch_size,
-        fewest=experiment.trainer.num_processes,
+        fewest=fewest * num_processes,
         limit=experiment.trainer.limit_batches,
     )
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
@@ -220,10 +208,10 @@ def fit(
     callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints)]
     num_epochs = math.ceil(num_steps / per_epoch)
     trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.choices.precision.value)
-    state = find_state(checkpoints, num_processes=experiment.trainer.num_processes)
+    state = find_state(checkpoints, num_processes=num_processes)
     trainer.fit(
         learner,
-        train_dataloaders=_make_train_loader(rows["train"], experiment, learner),
+        train_dataloaders=_make_train_loader(rows["train"], experiment, learner, fewest=fewest),
         val_dataloaders=_make_valid_loader(rows["valid"], experiment, learner),
         ckpt_path=state,
         weights_only=True,
@@ -282,7 +270,9 @@ def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
     return checkpoints
 
 
-def _make_train_loader(rows: Batch | StreamedRows, experiment: Experiment, learner: Learner) -> ChunkLoader:
+def _make_train_loader(
+    rows: Batch | StreamedRows, experiment: Experiment, learner: Learner, *, fewest: int
+) -> ChunkLoader:
     num_processes = experiment.trainer.num_processes
     cut = Cut(
         batch_size=experiment.schedule.batch_size,
@@ -292,6 +282,7 @@ def _make_train_loader(rows: Batch | StreamedRows, experiment: Experiment, learn
         max_steps=experiment.schedule.max_steps,
         num_processes=num_processes,
         clock=learner,
+        fewest=fewest,
     )
     buffer_rows = experiment.schedule.shuffle_buffer
     # Several processes agree on the network's buffers once a step of Lightning's.
@@ -343,12 +334,17 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
-def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, monitor: str) -> dict[str, torch.Tensor]:
-    """Put the best epoch into the stage's output, beside a summary of the training; return its weights."""
+def _publish(folder: Path, rows: Rows, *, monitor: str, numeric: Sequence[str]) -> dict[str, torch.Tensor]:
+    """Put the best epoch into the stage's output, beside a summary of the training; return its weights.
+
+    Raises:
+        TreadleError: no epoch's score is a number.
+    """
+    checkpoints, model, history = folder / "checkpoints", folder / "model", read_history(folder / "metrics.csv")
     saved = torch.load(checkpoints / BEST, weights_only=True)
-    score = rows[saved["epoch"]][f"valid/{monitor}"]
+    score = history[saved["epoch"]][f"valid/{monitor}"]
     if not math.isfinite(score):
-        raise TreadleError(f"schedule: the validation {monitor} is {score} in every epoch; lower schedule.optimizer.lr")
+        raise TreadleError(explain_failure(rows, history=history, monitor=monitor, numeric=numeric))
     # A loss of the user's may have state of its own.
     own = {name: value for name, value in saved["state_dict"].items() if name.startswith("network.")}
     weights = {name.removeprefix("network."): value for name, value in own.items()}
@@ -358,8 +354,8 @@ def _publish(checkpoints: Path, model: Path, rows: list[dict[str, float]], *, mo
         torch.save({**saved, "callbacks": {}}, file)
     summary = {
         "best_epoch": saved["epoch"] + 1,
-        "num_epochs": len(rows),
-        "num_steps": int(rows[-1]["step"]),
+        "num_epochs": len(history),
+        "num_steps": int(history[-1]["step"]),
         "num_parameters": sum(value.numel() for value in weights.values()),
         "monitor": monitor,
         "score": score,

@@ -1,0 +1,102 @@
+"""What training needs of its rows, looked at before the first step, and why it failed where they were not enough."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from treadle.metrics import compute_metrics
+from treadle.schema import Batch, Task, TreadleError
+from treadle.training.snapshot import Snapshot
+from treadle.training.stream import Rows, count_rows, draw_numbers, read_targets, take_first
+
+LARGE = 1e4  # input that no step has scaled
+
+
+def require_rows(rows: Rows, *, task: Task, monitor: str) -> None:
+    """Hold what the splits must have, weights of classes included.
+
+    Raises:
+        TreadleError: no row of a split counts, or the monitored metric is not defined on the validation split.
+    """
+    for split in ("train", "valid"):
+        if not sum(float(weight.double().sum()) for _, weight in read_targets(rows[split])) > 0:
+            raise TreadleError(
+                f"loss.class_weights: no row of {split} counts: its weights sum to 0; give a weight above 0 to a class "
+                "that it holds"
+            )
+    if task == "multiclass" or monitor == "loss":
+        return
+    target = torch.cat([target for target, _ in read_targets(rows["valid"])])
+    guess = torch.full_like(target, 0.5)
+    if math.isnan(compute_metrics(task=task, prediction=guess, target=target, threshold=0.5)[monitor]):
+        raise TreadleError(
+            f"schedule.monitor: {monitor} is not defined on the validation split: the label of its {len(target):,} "
+            f"{'row is' if len(target) == 1 else 'rows is always'} {float(target[0]):g}; monitor the loss, or split "
+            "otherwise in data.split"
+        )
+
+
+def count_fewest(network: nn.Module, rows: Rows, *, batch_size: int, num_processes: int) -> int:
+    """Rows of a batch that a process needs at least: 2 where the network learns from their spread, as BatchNorm does.
+
+    The network is asked only where it matters: where a batch would leave a process with a single row.
+
+    Raises:
+        TreadleError: it would in every batch.
+    """
+    num_rows, pair = count_rows(rows["train"]), 2 * num_processes
+    every, last = min(num_rows, batch_size) < pair, 0 < num_rows % batch_size < pair
+    if not (every or last) or _takes_one_row(network, take_first(rows["train"], 1)):
+        return 1
+    if every:
+        raise TreadleError(
+            "schedule.batch_size: the network trains on no batch of a single row, as one with BatchNorm does not; "
+            f"found batches of {batch_size} for {num_rows:,} rows and {num_processes} processes"
+        )
+    return 2
+
+
+def _takes_one_row(network: nn.Module, rows: Batch) -> bool:
+    """Whether what comes out of training on one row is a number; the network is left as it was."""
+    state = [*network.parameters(), *network.buffers()]
+    before, training = Snapshot(state or [rows.numeric]), network.training
+    try:
+        with warnings.catch_warnings(action="ignore"):  # that one row has no deviation
+            return bool(network.train()(rows.numeric, rows.ids).isfinite().all())
+    except (ValueError, RuntimeError):  # torch's "Expected more than 1 value per channel when training"
+        return False
+    finally:
+        before.restore()
+        network.train(training)
+
+
+def explain_failure(rows: Rows, *, history: Sequence[dict[str, float]], monitor: str, numeric: Sequence[str]) -> str:
+    """Why the monitored metric is a number in no epoch.
+
+    Args:
+        rows: as training had them.
+        history: of its epochs.
+        monitor: the metric.
+        numeric: name of each numeric input.
+    """
+    score = history[-1][f"valid/{monitor}"]
+    told = f"schedule: the validation {monitor} is {score} in every epoch"
+    if math.isfinite(history[-1]["train/loss"]) and math.isfinite(history[-1]["valid/loss"]):
+        return f"{told}, though the losses are numbers: monitor another metric in schedule.monitor"
+    largest = _find_largest(draw_numbers(rows["train"]))
+    if largest is not None and largest[1] > LARGE:
+        place, size = largest
+        return f"{told}; the input {numeric[place]!r} is as large as {size:.3g}: scale it by a step of its block"
+    return f"{told}; lower schedule.optimizer.lr"
+
+
+def _find_largest(numeric: Tensor) -> tuple[int, float] | None:
+    if not numeric.numel():
+        return None
+    sizes = numeric.abs().amax(dim=0)
+    return int(sizes.argmax()), float(sizes.max())

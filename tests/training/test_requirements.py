@@ -1,0 +1,116 @@
+"""What training refuses before its first step, and what it says where it failed."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from cuts import make_cut
+from runs import run_quick
+from treadle.features.stored import StoredRows, write_rows
+from treadle.schema import Batch, TreadleError
+from treadle.training.loader import BatchLoader
+from treadle.training.requirements import count_fewest, explain_failure, require_rows
+from treadle.training.stream import StreamedRows
+
+
+def make_rows(target, weight=None):
+    target = torch.tensor(target)
+    numeric = torch.randn(len(target), 1, generator=torch.Generator().manual_seed(0))
+    weight = torch.ones(len(target)) if weight is None else torch.tensor(weight)
+    return Batch(numeric, torch.empty(len(target), 0, dtype=torch.int64), target, weight)
+
+
+def on_disk(rows, folder):
+    write_rows([rows], folder)
+    return StreamedRows(StoredRows.find(folder), factors=torch.tensor([1.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_a_split_that_weights_of_classes_leave_nothing_of_is_refused(split, tmp_path):
+    sound, empty = make_rows([0.0, 1.0]), make_rows([1.0, 1.0], [0.0, 0.0])
+
+    with pytest.raises(TreadleError, match=rf"loss\.class_weights: no row of {split} counts"):
+        require_rows({"train": sound, "valid": sound, split: empty}, task="binary", monitor="loss")
+    streams = {name: on_disk(sound, tmp_path / name) for name in ("train", "valid")}
+    streams[split] = on_disk(make_rows([1.0, 1.0]), tmp_path / "empty")
+    with pytest.raises(TreadleError, match=rf"loss\.class_weights: no row of {split} counts"):
+        require_rows(streams, task="binary", monitor="loss")
+
+
+@pytest.mark.parametrize(
+    ("task", "monitor", "target", "told"),
+    [
+        ("binary", "auroc", [1.0, 1.0], "its 2 rows is always 1"),
+        ("binary", "average_precision", [0.0, 0.0], "its 2 rows is always 0"),
+        ("regression", "r2", [0.5], "its 1 row is 0.5"),
+    ],
+)
+def test_a_metric_that_the_validation_rows_do_not_define_is_refused(task, monitor, target, told):
+    train, valid = make_rows([0.0, 1.0]), make_rows(target)
+
+    with pytest.raises(TreadleError, match=rf"schedule\.monitor: {monitor} is not defined on .*{told}"):
+        require_rows({"train": train, "valid": valid}, task=task, monitor=monitor)
+    require_rows({"train": train, "valid": valid}, task=task, monitor="loss")
+
+
+class OfNumbers(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, numeric, ids):  # noqa: ARG002 - as every network
+        return self.network(numeric)
+
+
+class Spread(nn.Module):
+    """Divides by the deviation of the batch: of a single row that is no number."""
+
+    def forward(self, numeric):
+        return numeric / numeric.std(dim=0)
+
+
+@pytest.mark.parametrize("network", [nn.BatchNorm1d(1), Spread()], ids=["fails", "gives no number"])
+def test_a_network_that_learns_from_the_spread_of_a_batch_sees_no_single_row(network):
+    rows = make_rows([0.0] * 65)
+    network = OfNumbers(network)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+
+    fewest = count_fewest(network, {"train": rows}, batch_size=64, num_processes=1)
+    batches = list(BatchLoader(rows, cut=make_cut(batch_size=64, fewest=fewest)))
+
+    assert [len(batch.target) for batch in batches] == [64]
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert count_fewest(network, {"train": rows}, batch_size=63, num_processes=1) == 1
+    with pytest.raises(TreadleError, match=r"schedule\.batch_size: the network trains on no batch of a single row"):
+        count_fewest(network, {"train": rows}, batch_size=1, num_processes=1)
+    with pytest.raises(TreadleError, match=r"found batches of 64 for 1 rows and 1 processes"):
+        count_fewest(network, {"train": make_rows([0.0])}, batch_size=64, num_processes=1)
+
+
+def test_any_other_network_sees_every_row():
+    rows = {"train": make_rows([0.0] * 65)}
+
+    assert count_fewest(OfNumbers(nn.Identity()), rows, batch_size=64, num_processes=1) == 1
+
+
+def fail(rows, *, loss):
+    history = [{"train/loss": loss, "valid/loss": loss, "valid/auroc": math.nan}]
+    return explain_failure({"train": rows}, history=history, monitor="auroc", numeric=["x"])
+
+
+def test_a_failure_is_blamed_on_what_caused_it():
+    rows = make_rows([0.0, 1.0])
+
+    assert "lower schedule.optimizer.lr" in fail(rows, loss=math.nan)
+    assert "the input 'x' is as large as 1e+20" in fail(rows._replace(numeric=torch.tensor([[1e20]])), loss=math.nan)
+    assert "monitor another metric" in fail(rows, loss=0.5)
+
+
+def test_weights_of_classes_that_are_all_0_end_before_the_first_epoch(project, capsys):
+    weights = "loss.class_weights={positive: 0, negative: 0}"
+
+    assert run_quick("experiment=adult", "tracker=disabled", weights, "evaluation.metric=auroc", verb="train") == 2
+
+    assert "loss.class_weights" in capsys.readouterr().err
