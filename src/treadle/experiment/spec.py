@@ -391,7 +391,7 @@ class Evaluation(Spec):
 
     baselines: list[Literal["prior", "linear", "gradient_boosting"]]  # trained and judged beside the model
     metric: str  # the one that the summary puts first
-    threshold: float = Field(gt=0, lt=1)  # of the positive class, for the metrics that decide [probability]
+    threshold: float = Field(gt=0, lt=1)  # from it on a row is positive, for the metrics that decide [probability]
     calibration_bins: int = Field(ge=2, le=10_000)  # of the calibration curve
     parity_rows: int = Field(ge=0)  # predicted again one by one, to prove serving equal to evaluation [rows]
 
