@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,15 +14,18 @@ import pytest
 import torch
 
 from runs import find_run, run_quick
-from treadle.bundle import Standard, load
+from treadle.bundle import Standard, load, save
 from treadle.evaluation.baselines import KINDS, Sizes
 from treadle.evaluation.curves import compute_curves, count_confusions, read_curves, write_confusions
-from treadle.evaluation.evaluate import check_parity
-from treadle.evaluation.report import conclude
+from treadle.evaluation.evaluate import evaluate
+from treadle.evaluation.parity import check_parity
+from treadle.evaluation.report import Origin, conclude
+from treadle.experiment import resolved
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
 from treadle.features.featurizer import Inputs
 from treadle.schema import Batch, TreadleError
+from treadle.training.history import read_history
 
 BASELINES = "evaluation.baselines=[prior,linear,gradient_boosting]"
 
@@ -67,6 +71,19 @@ def test_a_baseline_learns(name, task):
     else:
         decided = predicted.argmax(dim=1) if task == "multiclass" else predicted > 0.5
         assert (decided == rows.target).float().mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["prior", "linear", "gradient_boosting"])
+def test_a_baseline_knows_neither_offset_nor_unit(name):
+    """Of the target; nor of the weights."""
+    rows = make_rows(task="regression")
+    moved = rows._replace(target=rows.target.double() * 60 + 1.7e9, weight=rows.weight * 1e-12)
+    inputs = Inputs(rows.numeric, rows.ids)
+
+    sizes = Sizes("regression", num_numeric=3, cardinalities=[3], num_classes=0)
+    plain, large = (KINDS[name].fit(some, sizes).predict(inputs) for some in (rows, moved))
+
+    assert torch.allclose((large - 1.7e9) / 60, plain, atol=1e-4)
 
 
 def test_the_linear_baseline_of_a_regression_is_least_squares():
@@ -204,6 +221,10 @@ def test_the_result_is_one_sentence(root, results, sentence):
     assert found == sentence
 
 
+def test_rows_of_new_classes_alone_have_no_curves():
+    assert compute_curves(task="multiclass", prediction=torch.rand(5, 2), target=torch.full((5,), -1), num_bins=3) == []
+
+
 # --- the stage --------------------------------------------------------------------------------------------
 
 
@@ -257,6 +278,59 @@ def test_the_rounding_of_a_wide_target_is_no_difference(finished):
     assert check_parity(bundle, rows.lazy(), rounded, num_rows=10)["rows"] == 10
     with pytest.raises(TreadleError, match="parity"):
         check_parity(bundle, rows.lazy(), shifted, num_rows=10)
+
+
+def test_the_rounding_of_a_row_far_outside_of_training_is_no_difference(finished):
+    """Terms of a million, which nearly cancel: float32 rounds their sum by more than the prediction's own digits."""
+    bundle = load(finished)
+    first = bundle.network.layers[0]
+    with torch.no_grad():
+        first.weight.mul_(1e6)
+        first.bias.mul_(1e6)
+        bundle.network.head.weight.mul_(1e-4)
+    rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)
+    predicted = bundle.predict(rows)
+
+    rounded, shifted = (predicted.with_columns(pl.col("prediction") + by) for by in (1e-5, 1e-2))
+
+    assert check_parity(bundle, rows.lazy(), rounded, num_rows=10)["largest_difference"] < 1e-6
+    with pytest.raises(TreadleError, match="parity"):
+        check_parity(bundle, rows.lazy(), shifted, num_rows=10)
+
+
+@pytest.mark.parametrize("streamed", [pytest.param(True, marks=pytest.mark.slow), False], ids=["streamed", "in memory"])
+def test_a_target_of_moments_is_predicted_like_one_of_minutes(finished, project, streamed):
+    """1.7e9 seconds and some: float32 holds multiples of 128 there."""
+    plain = json.loads((finished / "evaluation" / "metrics.json").read_text())
+    buffer = ["schedule.shuffle_buffer=100000"] if streamed else []
+    wide = "data.examples.label='MedHouseVal * 60 + 1700000000'"
+
+    assert run_quick("tracker=disabled", BASELINES, "name=moments", wide, *buffer) == 0
+
+    (run,) = project.glob("runs/moments-*")
+    metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
+    history = [{row["epoch"]: row["valid/rmse"] for row in read_history(f / "metrics.csv")} for f in (finished, run)]
+    for name in plain:
+        assert metrics[name]["rmse"] == pytest.approx(plain[name]["rmse"] * 60, rel=0.02)
+    assert history[1] == pytest.approx({epoch: 60 * value for epoch, value in history[0].items()}, rel=0.02)
+    predicted = pl.read_parquet(run / "evaluation" / "predictions.parquet")["prediction"]
+    assert predicted.dtype == pl.Float64
+    assert predicted.n_unique() > 0.95 * len(predicted)
+
+
+def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
+    bundle = load(finished)
+    with torch.no_grad():
+        bundle.network.head.weight.fill_(3e38)
+    shutil.rmtree(finished / "bundle")
+    save(bundle, finished / "bundle")
+    experiment, _ = resolved.read(finished / "resolved.yaml")
+    origin = Origin("a run", None, changed=False, moment=datetime.now(tz=UTC))
+
+    with pytest.raises(
+        TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+ \(inf\)"
+    ):
+        evaluate(experiment, folder=finished, origin=origin)
 
 
 class Page(HTMLParser):

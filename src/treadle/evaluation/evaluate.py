@@ -14,15 +14,15 @@ from torch import Tensor
 from treadle.bundle import CHUNK, Bundle, load
 from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
+from treadle.evaluation.parity import check_parity, read_predictions
 from treadle.evaluation.report import MODEL, Findings, Origin, write_report
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
 from treadle.metrics import compute_metrics
-from treadle.schema import TreadleError
+from treadle.schema import ROW, TreadleError
 
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
-PARITY = 1e-6  # largest difference between a row judged alone and among others, in the unit of `check_parity`
 
 
 def evaluate(experiment: Experiment, *, folder: Path, origin: Origin) -> None:
@@ -34,7 +34,7 @@ def evaluate(experiment: Experiment, *, folder: Path, origin: Origin) -> None:
         origin: stands on the report.
 
     Raises:
-        TreadleError: a row predicted alone gets another prediction than in the batch.
+        TreadleError: a row predicted alone gets another prediction than in the batch, or one that is no number.
     """
     torch.set_num_threads(1)
     bundle = load(folder / "bundle", targets=experiment.targets)
@@ -44,10 +44,12 @@ def evaluate(experiment: Experiment, *, folder: Path, origin: Origin) -> None:
     out = folder / "evaluation"
     (out / "plots").mkdir(parents=True, exist_ok=True)
     predicted.write_parquet(out / "predictions.parquet")
+    _require_numbers({MODEL: prediction}, predicted)
     parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
     (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
     candidates = {MODEL: prediction, **_predict_baselines(experiment, test, folder)}
+    _require_numbers(candidates, predicted)
     findings = _find(experiment, bundle, candidates, target, parity)
     (out / "metrics.json").write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
     for curve in findings.curves[MODEL]:
@@ -91,36 +93,17 @@ def _predict(bundle: Bundle, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
     return pl.concat(predicted), torch.cat(targets)
 
 
-def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
-    """`[B]` probability or value, or `[B, K]` probabilities, from the frame that `Bundle.predict` gives."""
-    if bundle.task == "multiclass":
-        return torch.from_numpy(
-            predicted.select(f"probability_{name}" for name in bundle.classes).to_numpy(writable=True)
-        )
-    name = "probability" if bundle.task == "binary" else "prediction"
-    return torch.from_numpy(predicted[name].to_numpy(writable=True))
-
-
-def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *, num_rows: int) -> dict[str, Any]:
-    """Judge rows one by one, as a server would, and compare with the batch.
-
-    Raises:
-        TreadleError: they differ by more than `PARITY`, as a share of the value or of the target's deviation, whichever
-            is larger, and at least of 1: the network rounds what it gives, which is in deviations.
-    """
-    step = max(1, len(predicted) // num_rows) if num_rows else 1
-    positions = range(0, len(predicted), step)[:num_rows]
-    chosen = rows.gather_every(step).head(num_rows).collect(engine="streaming")
-    batch = read_predictions(predicted, bundle)
-    largest = 0.0
-    for position, row in zip(positions, chosen.iter_rows(named=True), strict=True):
-        alone = read_predictions(bundle.predict(row, on_breach="allow"), bundle)[0]
-        unit = batch[position].abs().clamp(min=max(1.0, bundle.card.target.scale))
-        difference = (alone - batch[position]).abs() / unit
-        largest = max(largest, float(difference.max()))
-    if largest > PARITY:
-        raise TreadleError(f"parity: a row alone and in a batch differ by {largest:.3g}, more than {PARITY:g}")
-    return {"rows": len(positions), "largest_difference": largest, "allowed": PARITY}
+def _require_numbers(candidates: dict[str, Tensor], predicted: pl.DataFrame) -> None:
+    """Metrics of what is no number would be no numbers, and would not say why."""
+    for name, values in candidates.items():
+        wrong = ~values.isfinite().reshape(len(values), -1).all(dim=1)
+        if wrong.any():
+            place = int(wrong.nonzero()[0])
+            told = f"for {int(wrong.sum()):,} test rows, such as row {predicted[ROW][place]} ({values[place].tolist()})"
+            raise TreadleError(
+                f"evaluation: what {name} predicts is no number {told}; does the row lie far outside of the training "
+                "rows? Bounds in the contract (min, max) keep such rows out"
+            )
 
 
 def _predict_baselines(experiment: Experiment, test: pl.LazyFrame, folder: Path) -> dict[str, Tensor]:
