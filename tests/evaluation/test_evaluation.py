@@ -328,7 +328,7 @@ def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
     origin = Origin("a run", None, changed=False, moment=datetime.now(tz=UTC))
 
     with pytest.raises(
-        TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+ \(inf\)"
+        TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+"
     ):
         evaluate(experiment, folder=finished, origin=origin)
 

@@ -207,7 +207,7 @@ def test_a_large_number_keeps_what_tells_rows_apart_in_training_and_serving(step
 
     fitted = featurizer.fit(large).numeric
     featurizer.save(tmp_path)
-    loaded = Featurizer.load(tmp_path, targets=TARGETS)
+    loaded = Featurizer.load(tmp_path, spec=featurizer.spec, targets=TARGETS)
 
     assert fitted.dtype == torch.float32
     assert torch.allclose(fitted, wanted, atol=1e-5)
@@ -259,7 +259,7 @@ def test_what_never_varied_in_training_tells_nothing_afterwards(steps, tmp_path)
     others = rows.with_columns(year=pl.lit(2025), sensor=pl.lit(1000.0), kind=pl.lit("new"), word=pl.lit("new"))
     moved = rows.with_columns(pl.col("x") + 0.5)
 
-    for featurizer in (made, Featurizer.load(tmp_path, targets=TARGETS)):
+    for featurizer in (made, Featurizer.load(tmp_path, spec=made.spec, targets=TARGETS)):
         assert all(torch.equal(a, b) for a, b in zip(featurizer(rows), featurizer(others), strict=True))
         assert not torch.equal(featurizer(rows).numeric, featurizer(moved).numeric)
 
