@@ -327,9 +327,7 @@ def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
     experiment, _ = resolved.read(finished / "resolved.yaml")
     origin = Origin("a run", None, changed=False, moment=datetime.now(tz=UTC))
 
-    with pytest.raises(
-        TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+"
-    ):
+    with pytest.raises(TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+"):
         evaluate(experiment, folder=finished, origin=origin)
 
 
