@@ -50,6 +50,9 @@ class Sql(Dialect):
         }
 
 
+TYPES = {word: exp.DataType.build(word, dialect=Sql) for word in ("BIGINT", "INT128", "DOUBLE", "TIMESTAMP")}
+
+
 def write(node: exp.Expr) -> str:
     """The text of a node."""
     return str(node.sql(dialect=Sql))

@@ -14,6 +14,8 @@ from treadle.experiment.translation.types import RANGES, WIDTHS, Types
 
 HALF = "0.49999999999999994e0"  # the largest number below a half: with it no number is rounded up too soon
 
+WHOLE_PARTS = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY", "ISOYEAR", "HOUR", "MINUTE", "SECOND"}
+COUNTS = ("LENGTH", "CHAR_LENGTH", "CHARACTER_LENGTH", "OCTET_LENGTH", "BIT_LENGTH", "BIT_COUNT", "ARRAY_LENGTH")
 DIGITS = 15  # that a float has
 
 Rule = Callable[[Types, exp.Expr], exp.Expr]
@@ -31,6 +33,8 @@ def combine(types: Types, node: exp.Expr) -> exp.Expr:
 def _mix(types: Types, node: exp.Expr) -> exp.Expr:
     """Arithmetic of what are not two integers."""
     found = {name: types.find_type(node.args[name]) for name in ("this", "expression")}
+    if isinstance(node, exp.Add) and pl.String() in found.values():
+        raise TranslationError("texts are joined by `||`, not by `+`")
     is_inexact = any(dtype.is_decimal() for dtype in found.values()) and not _is_exact(node, found)
     with_duration = any(isinstance(dtype, pl.Duration) for dtype in found.values())
     for name, dtype in found.items():
@@ -76,15 +80,23 @@ def _read_pair(node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
 
 
 def call(types: Types, node: exp.Expr) -> exp.Expr:
-    """A function: in other words, or with a result that is not narrow."""
+    """A function, in other words where Polars means another thing."""
     rule, counts = _FUNCTIONS.get(str(node.name).upper(), (None, ()))
-    return types.broaden(node) if rule is None or len(node.expressions) not in counts else rule(types, node)
+    return node if rule is None or len(node.expressions) not in counts else rule(types, node)
+
+
+def call_count(types: Types, node: exp.Expr) -> exp.Expr:
+    """A number of characters, bits or items, which Polars counts in 32 bits without a sign."""
+    return types.broaden(node, pl.UInt32())
 
 
 def read_part(types: Types, node: exp.Expr) -> exp.Expr:
-    """EXTRACT: a part of a moment, whole but for EPOCH and SECOND's own."""
-    part = str(node.this.name).upper()
-    return read(f"FLOOR({write(node)})") if part.startswith("MILLISECOND") else types.broaden(node)
+    """EXTRACT and DATE_PART: a part of a moment, for which 8 bits suffice to Polars."""
+    part = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
+    name = str(part.name).upper()
+    if name.startswith("MILLISECOND"):
+        return read(f"FLOOR({write(node)})")
+    return types.broaden(node, pl.Int32() if name in WHOLE_PARTS else None)
 
 
 def change_type(types: Types, node: exp.Expr) -> exp.Expr:
@@ -114,6 +126,8 @@ def call_absolute(types: Types, node: exp.Expr) -> exp.Expr:
 
 def call_power(types: Types, node: exp.Expr) -> exp.Expr:
     """POWER in floats, as in every database."""
+    if pl.String() in map(types.find_type, node.expressions):
+        return node  # which Polars refuses
     base, exponent = (embed(types.cast(value, "DOUBLE", pl.Float64())) for value in node.expressions)
     return read(f"POWER({base}, {exponent})")
 
@@ -160,9 +174,10 @@ def call_part(_: Types, node: exp.Expr) -> exp.Expr:
     """SUBSTR, where a negative start counts from the end."""
     is_node = isinstance(node, exp.Substring)
     parts = [node.this, node.args.get("start"), node.args.get("length")] if is_node else node.expressions
-    text, start, *length = (embed(part) for part in parts if part is not None)
-    if start.isdecimal():
+    text, *rest = (embed(part) for part in parts if part is not None)
+    if not rest or rest[0].isdecimal():
         return node
+    start, *length = rest
     begin = f"CAST(LENGTH({text}) AS BIGINT) + {start} + 1"
     begin = f"CASE WHEN {start} < 0 THEN {begin} ELSE {start} END"
     call = f"SUBSTR({text}, {begin}, {length[0]})" if length else f"SUBSTR({text}, GREATEST({begin}, 1))"
@@ -209,6 +224,8 @@ RULES: dict[type[exp.Expr], Rule] = {
     exp.Anonymous: call,
 }
 _FUNCTIONS: dict[str, tuple[Rule, tuple[int, ...]]] = {  # and how many arguments they take
+    **dict.fromkeys(COUNTS, (call_count, (1,))),
+    "DATE_PART": (read_part, (2,)),
     "ABS": (call_absolute, (1,)),
     "DIV": (divide, (2,)),
     "MOD": (take_rest, (2,)),
@@ -223,3 +240,8 @@ _FUNCTIONS: dict[str, tuple[Rule, tuple[int, ...]]] = {  # and how many argument
     "REPLACE": (call_replace, (3,)),
 }
 _COMBINED: dict[type[exp.Expr], Callable[[int, int], int]] = {exp.Add: add, exp.Sub: sub, exp.Mul: mul}
+
+
+def is_translated(node: exp.Expr) -> bool:
+    """Whether there is a rule for a node."""
+    return type(node) in RULES and (not isinstance(node, exp.Anonymous) or str(node.name).upper() in _FUNCTIONS)

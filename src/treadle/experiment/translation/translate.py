@@ -20,7 +20,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from treadle.experiment.translation.dialect import Bounds, Sql, write
-from treadle.experiment.translation.rules import RULES
+from treadle.experiment.translation.rules import RULES, is_translated
 from treadle.experiment.translation.types import Types
 
 Schema = Mapping[str, pl.DataType]
@@ -79,7 +79,7 @@ def _list_columns(text: str) -> tuple[str, ...] | None:
         tree = sqlglot.parse_one(text, dialect=Sql)
     except SqlglotError:
         return None  # Polars says what is wrong
-    if not any(type(node) in RULES for node in tree.walk()):
+    if not any(is_translated(node) for node in tree.walk()):
         return None
     return tuple(sorted({column.name for column in tree.find_all(exp.Column)}))
 
