@@ -107,8 +107,16 @@ def require_equal(found, wanted):
         ("b", "data/a.parquet", "data/*.parquet"),
         ("b", "data/*.parquet", "data/a.parquet"),
         ("b", "data/a.parquet", "data/copy.parquet"),
+        ("b", "data/a.parquet", "data/others.parquet"),
     ],
-    ids=["its own table", "a table of the same file", "a table of more files", "a table of fewer", "a copy"],
+    ids=[
+        "its own table",
+        "a table of the same file",
+        "a table of more files",
+        "a table of fewer",
+        "a copy",
+        "other rows",
+    ],
 )
 @pytest.mark.parametrize("seed", range(2))
 def test_the_own_row_counts_in_no_window_and_no_lookup(tmp_path, seed, looked_at, path, other):
@@ -118,9 +126,12 @@ def test_the_own_row_counts_in_no_window_and_no_lookup(tmp_path, seed, looked_at
         write(rows, tmp_path / name)
     if "copy" in other:
         copyfile(tmp_path / path, tmp_path / other)
+    if "others" in other:
+        files[other] = draw(seed + 5, 200)
+        write(files[other], tmp_path / other)
     every = [row for rows in files.values() for row in rows]
     rows = every if "*" in path else files[path]
-    past = every if "*" in other else files["data/a.parquet"]
+    past = every if "*" in other else files.get(other, files["data/a.parquet"])
 
     found = build(declare(looked_at=looked_at, path=path, other=other), tmp_path)
 

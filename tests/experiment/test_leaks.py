@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from treadle.experiment.leaks import find_leaks, find_same_tables
+from treadle.experiment.leaks import find_doubts, find_leaks, find_same_tables
 from treadle.experiment.lineage import trace
 from treadle.experiment.spec import Data, Features
 
@@ -169,3 +169,24 @@ def test_a_file_is_the_same_by_any_path(tmp_path, how):
     (told,) = find(data, features, tmp_path)
 
     assert "in the file it is tx.fraud" in told
+
+
+@pytest.mark.parametrize(
+    ("path", "column", "doubted"),
+    [
+        ("data/log.csv", "fraud", ["log.fraud"]),
+        ("data/log.csv", "amount", []),
+        ("data/tx.parquet", "fraud", []),
+    ],
+    ids=["the label's column of another file", "another column", "the label's column of the same file"],
+)
+def test_what_cannot_be_told_from_the_own_row_is_doubted(tmp_path, path, column, doubted):
+    columns = {"card": TEXT, "at": MOMENT, "fraud": LATE, "amount": {"dtype": "int"}}
+    data, features = declare(
+        look={"table": "log", "columns": {"rate": f"AVG({column})"}}, log=table(path, columns, known_at="at")
+    )
+
+    doubts = list(find_doubts(trace(data, features), data, same=find_same_tables(data, root=tmp_path)))
+
+    assert [source for _, source in doubts] == doubted
+    assert all(node.name == "examples.rate" for node, _ in doubts)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from treadle.experiment.columns import Finding, check_columns, check_leaks, find_unread
+from treadle.experiment.columns import Finding, check_columns, check_leaks, find_doubtful, find_unread
 from treadle.experiment.compose import Composed
 from treadle.experiment.contracts import check_contracts, check_split_values
 from treadle.experiment.file_heads import check_files
@@ -75,8 +75,9 @@ def check(composed: Composed) -> Experiment:
 
 def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
     """What is sound and still worth a word: nothing reads it, it takes too much, or only an import could tell."""
-    found = (find(experiment) for find in (find_unread, find_excess, find_in_memory))
-    return [*_locate((finding for findings in found for finding in findings), composed), *list_opaque(composed)]
+    found = [finding for find in (find_unread, find_excess, find_in_memory) for finding in find(experiment)]
+    found += find_doubtful(experiment, root=composed.root)
+    return [*_locate(found, composed), *list_opaque(composed)]
 
 
 def _without(found: list[Problem], reported: list[Problem]) -> list[Problem]:

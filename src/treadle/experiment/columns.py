@@ -23,7 +23,7 @@ from treadle.experiment.expressions import (
     run,
     split_aggregate,
 )
-from treadle.experiment.leaks import find_leaks, find_same_tables
+from treadle.experiment.leaks import find_doubts, find_leaks, find_same_tables
 from treadle.experiment.lineage import Graph, trace_experiment
 from treadle.experiment.problems import NO_HINT, Hint, nearest
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
@@ -346,6 +346,15 @@ def check_leaks(experiment: Experiment, *, root: Path) -> list[Finding]:
     return [
         Finding(leak.key, f"{leak.path[0].name!r} reaches what is known only later: {leak}", leak.fix) for leak in leaks
     ]
+
+
+def find_doubtful(experiment: Experiment, *, root: Path) -> Iterator[Finding]:
+    """Columns of the past that may hold the example's own label, though nothing proves it."""
+    data = experiment.data
+    for node, source in find_doubts(trace_experiment(experiment), data, same=find_same_tables(data, root=root)):
+        rule = f"{source!r} has the name of a column that tells the label"
+        fix = "make sure that its table does not hold the examples' own rows: from another file they cannot be left out"
+        yield Finding(node.key, rule, fix)
 
 
 def find_unread(experiment: Experiment) -> Iterator[Finding]:

@@ -62,6 +62,27 @@ def find_leaks(graph: Graph, data: Data, *, same: Names) -> Iterator[Leak]:
             yield from islice(_walk_past(graph, name, joins), 1)
 
 
+def find_doubts(graph: Graph, data: Data, *, same: Names) -> Iterator[tuple[Node, str]]:
+    """Columns of the past that read what is called as a column that tells the label, and that column.
+
+    It is of another file: if that holds the examples' own rows once more, nothing tells them from others.
+    """
+    columns = {
+        f"{name}.{column}": (name, spec.name_in_file(column))
+        for name, table in data.tables.items()
+        for column, spec in table.columns.items()
+    }
+    answers = [columns[name] for name in _list_answers(graph, data) if name in columns]
+    sources = {source for _, source in answers}
+    holders = {name for name, _ in answers}
+    known = holders.union(*(same.get(name, set()) for name in holders))
+    for node in graph.nodes.values():
+        for edge in node.reads:
+            table_name, source = columns.get(edge.source, ("", ""))
+            if edge.past and source in sources and table_name not in known:
+                yield node, edge.source
+
+
 def find_same_tables(data: Data, *, root: Path) -> Names:
     """For each table the others that read a file of its own, or a copy of one; by their paths alone without files."""
     same = defaultdict(set)
