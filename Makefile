@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # `data` is a folder too, and dvc knows best whether it is current.
-.PHONY: demo data test test-fast lint clean
+.PHONY: demo data test test-fast test-all lint clean
 
 demo: data  ## the whole pipeline on real flights
 	dvc repro
@@ -13,11 +13,14 @@ demo: data  ## the whole pipeline on real flights
 data: $(VENV)/.installed  ## the versioned data, from the remote inside the repository
 	dvc pull --quiet data.dvc
 
-test: data  ## everything, the slow tests included
-	pytest -n 2 --dist loadscope
+test: data  ## all but what takes long and rarely tells
+	pytest -n 2 --dist loadgroup -m "not exhaustive"
 
-test-fast: data
-	pytest -n 2 --dist loadscope -m "not slow"
+test-fast: data  ## within a minute
+	pytest -n 2 --dist loadgroup -m "not slow and not exhaustive"
+
+test-all: data  ## everything, as a release needs it
+	pytest -n 2 --dist loadgroup
 
 lint: $(VENV)/.installed
 	ruff check .

@@ -33,6 +33,7 @@ def test_the_recorded_mean_over_seeds_reaches_what_was_published(root, table, me
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("experiment", "metric", "holds"),
     [("adult", "accuracy", lambda v: v >= 0.866), ("california", "rmse", lambda v: v <= 0.45)],

@@ -126,6 +126,20 @@ def test_a_model_and_a_transform_of_ones_own(shop, monkeypatch):
     assert "report" in done
 
 
+def test_make_demo_and_make_test_pass(shop):
+    """In this environment: `make` finds one, and installs nothing."""
+    (shop / ".venv").mkdir()
+    (shop / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (shop / ".venv" / ".installed").touch()
+
+    run(shop, "make", "demo")
+    run(shop, "make", "test")
+
+    metrics = json.loads((shop / "artifacts/evaluation/metrics.json").read_text())
+    assert list(metrics) == ["model", "prior", "linear", "gradient_boosting"]
+
+
+@pytest.mark.exhaustive
 def test_make_demo_and_make_test_pass_at_once(tmp_path, monkeypatch):
     """With the 20,640 rows of california, and nothing edited."""
     monkeypatch.chdir(tmp_path)

@@ -299,6 +299,7 @@ def test_a_killed_process_loses_one_chunk(root, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_go_on_within_an_epoch_with_the_same_numbers(root, tmp_path):
     """Their shares of a batch differ in size, and so do the random numbers that dropout has drawn."""
     two = ("trainer=ddp", "schedule.batch_size=63")

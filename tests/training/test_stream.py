@@ -247,6 +247,7 @@ def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_number
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_train_what_one_trains(project, small_files):
     """Data-parallel over gloo with the same global batch: the same losses, but for rounding."""
     same = (*STREAM, "trainer.precision=32-true")
