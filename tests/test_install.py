@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -54,3 +55,38 @@ def test_a_project_adds_its_own_to_the_shipped_groups(installed, tmp_path, root)
 def test_templates_and_types_lie_in_the_package(installed):
     assert (installed / "treadle" / "py.typed").is_file()
     assert (installed / "treadle" / "pages" / "report.html.jinja").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["a folder", pytest.param("git", marks=pytest.mark.exhaustive)])
+def test_pip_installs_it_from_a_checkout_and_from_git(tmp_path, root, way):
+    """Into an environment of its own, outside of the repository; the libraries are those that this one has."""
+    import pydantic
+
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    python = tmp_path / "env" / "bin" / "python"
+    (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
+    source = f"git+{root.as_uri()}" if way == "git" else str(root)
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", source]
+    subprocess.run(pip, check=True, cwd=tmp_path)
+    (site / "libraries.pth").write_text(f"{Path(pydantic.__file__).parents[1]}\n")
+    (tmp_path / "project").mkdir()
+    table = "x,y\n" + "".join(f"{i % 17},{'yes' if i % 17 + i * 7919 % 31 > 23 else 'no'}\n" for i in range(400))
+    (tmp_path / "project" / "table.csv").write_text(table)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+    def call(*arguments, folder=tmp_path / "project"):
+        command = [str(python), "-m", "treadle", *arguments]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert (
+        str(site)
+        in subprocess.run(
+            [str(python), "-c", "import treadle; print(treadle.__file__)"], capture_output=True, text=True, check=True
+        ).stdout
+    )
+    call("init", "shop", "--from", "table.csv", "--target", "y")
+    quick = ["model=linear", "schedule.max_epochs=1", "evaluation.baselines=[prior]", "tracker=disabled"]
+    assert "report" in call("run", *quick, folder=tmp_path / "project" / "shop")

@@ -46,6 +46,19 @@ def test_git_and_dvc_hold_what_they_should(shop):
     assert not any(name.startswith(("data/", ".dvc/cache", ".dvc/tmp")) for name in files)
 
 
+def test_no_file_in_git_names_a_path_of_this_machine(shop):
+    """Where this machine has Treadle from stands in a file that git ignores, and `make` reads."""
+    run(shop, "git", "add", ".")
+
+    texts = {name: (shop / name).read_bytes() for name in run(shop, "git", "ls-files").split()}
+
+    local = (shop / ".treadle-source").read_text().strip()
+    assert local.startswith("treadle[boosting] @ file://")
+    assert [name for name, text in texts.items() if str(ROOT).encode() in text or b"file://" in text] == []
+    assert b'"treadle[boosting]>=0.1.0,<0.2"' in texts["pyproject.toml"]
+    assert f"'{local}'" in run(shop, "make", "--dry-run", "--always-make", ".venv/.installed")
+
+
 def test_its_model_is_chosen_by_its_rows(shop, monkeypatch, capsys):
     monkeypatch.chdir(shop)
 

@@ -118,7 +118,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
     plan = make_plan(profiles, request)
     data = folder / "data" / package
     path = _place_files(source, data)
-    requirement, comment = find_requirement()
+    requirement, local = find_requirement()
     project = Project(
         title=title,
         package=package,
@@ -126,7 +126,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
         origin=words,
         dialect=source.dialect,
         treadle=requirement,
-        treadle_comment=comment,
+        local_treadle=local,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         is_small=sum(file.stat().st_size for file in data.iterdir()) <= SMALL,
     )
@@ -190,17 +190,21 @@ def _is_installed(package: str) -> bool:
     return found is not None and found.origin is not None  # a folder of that name alone is no package
 
 
-def find_requirement() -> tuple[str, str]:
-    """How the project asks for Treadle: this very source where it was installed from one, else its version."""
+def find_requirement() -> tuple[str, str | None]:
+    """How the project asks for Treadle: by its commit where it came from git, else by its version.
+
+    Returns:
+        The requirement, and where this machine alone has Treadle from: a folder or a wheel, which no file of the
+        project may name.
+    """
     distribution = importlib.metadata.distribution("treadle")
     origin: dict[str, Any] = json.loads(distribution.read_text("direct_url.json") or "{}")
     if "vcs_info" in origin:
         revision = origin["vcs_info"]["commit_id"]
-        return f"treadle[boosting] @ {origin['vcs_info']['vcs']}+{origin['url']}@{revision}", ""
-    if "url" in origin:
-        return f"treadle[boosting] @ {origin['url']}", "  # where it was installed from"
+        return f"treadle[boosting] @ {origin['vcs_info']['vcs']}+{origin['url']}@{revision}", None
     major, minor, *_ = distribution.version.split(".")
-    return f"treadle[boosting]>={distribution.version},<{major}.{int(minor) + 1}", ""
+    requirement = f"treadle[boosting]>={distribution.version},<{major}.{int(minor) + 1}"
+    return requirement, f"treadle[boosting] @ {origin['url']}" if "url" in origin else None
 
 
 # --- data ---------------------------------------------------------------------------------------------

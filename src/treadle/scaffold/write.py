@@ -39,7 +39,7 @@ class Project:
     origin: str  # where the table came from, in words
     dialect: Mapping[str, Any]
     treadle: str  # requirement
-    treadle_comment: str
+    local_treadle: str | None  # requirement by which this machine alone finds it
     python: str  # 3.11
     is_small: bool  # the data fits into git
 
@@ -80,6 +80,8 @@ def write_files(plan: Plan, project: Project, folder: Path) -> None:
         file.write_text(f"{text.rstrip()}\n", encoding="utf-8")
     for name in _SHIPPED:
         (folder / name).write_bytes(find_shipped(name).read_bytes())
+    if project.local_treadle is not None:
+        (folder / ".treadle-source").write_text(f"{project.local_treadle}\n", encoding="utf-8")
 
 
 def render(name: str, facts: Mapping[str, Any]) -> str:
