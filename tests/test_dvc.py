@@ -292,6 +292,27 @@ def test_a_queued_experiment_keeps_its_record(repo):
     repo.restore()
 
 
+@pytest.mark.parametrize("kind", ["symlink", "hardlink"])
+def test_a_cache_that_is_linked_is_read_and_never_written(repo, kind):
+    repo("dvc", "config", "cache.type", kind)
+    repo("dvc", "checkout", "--relink")
+    assert (repo.folder / "artifacts/bundle/network.pt").is_symlink() == (kind == "symlink")
+    cache = {file: file.read_bytes() for file in (repo.folder / ".dvc" / "cache").rglob("*") if file.is_file()}
+
+    rows = "artifacts/examples/test.parquet"
+    repo("treadle", "predict", "artifacts", rows, "-o", "artifacts/evaluation/predictions.parquet")
+    select = ["--selection", "params.yaml", "--output", "resolved.yaml", "--slices", "artifacts/slices"]
+    repo("treadle", "compose", *select, "evaluation.threshold=0.4")
+    repo("treadle", "evaluate", "--folder", "artifacts", "--resolved", "resolved.yaml")
+    repo.edit("conf/evaluation/default.yaml", "calibration_bins: 15", "calibration_bins: 9")
+    assert repo.repro() == ["compose", "evaluate"]
+    assert all(file.read_bytes() == content for file, content in cache.items())
+
+    repo("dvc", "config", "cache.type", "--unset")
+    repo.restore()
+    repo("dvc", "checkout", "--relink")
+
+
 LADDER = """\
 budget: 10m
 ladder:

@@ -22,14 +22,16 @@ _PARTIAL = ".treadle-{}.tmp"  # a file that is being written
 def replacing(path: Path) -> Iterator[Path]:
     """A file to write, which then takes the place of `path`: after a crash there is the old one or the new one.
 
-    What is no plain file, such as a device or a pipe, is written to as it is.
+    What is no plain file, such as a device or a pipe, is written to as it is. A link stays one, but for a link to a
+    file that nobody may write: DVC makes those into its cache, whose content must not change under its name.
 
     Raises:
         OSError: it cannot be written; its `filename` is `path`.
     """
-    target = Path(os.path.realpath(path))  # a link stays one
     with _naming(path):
-        if not _is_plain(target):
+        shared = path.is_symlink() and _is_write_protected(path)
+        target = Path(os.path.realpath(path.parent), path.name) if shared else Path(os.path.realpath(path))
+        if not shared and not _is_plain(target):
             yield path
             return
         partial = target.with_name(_PARTIAL.format(os.urandom(4).hex()))
@@ -37,7 +39,7 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.touch(exist_ok=False)
             yield partial
             _flush(partial)
-            if target.exists():
+            if target.exists() and not shared:
                 shutil.copymode(target, partial)
             partial.replace(target)
         except BaseException:
@@ -109,6 +111,11 @@ def _is_plain(path: Path) -> bool:
     if stat.S_ISREG(mode) and not os.access(path, os.W_OK):
         raise PermissionError(EACCES, os.strerror(EACCES), str(path))
     return stat.S_ISREG(mode)
+
+
+def _is_write_protected(path: Path) -> bool:
+    """By its mode, which stands for root as well; a link that leads nowhere is none."""
+    return path.is_file() and not path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
 
 
 @contextmanager

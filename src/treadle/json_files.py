@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, NoReturn
 
+from treadle.disk import replacing
 from treadle.schema import TreadleError
 
 # A vocabulary of five million words fits; a file beyond is refused before it takes the memory.
@@ -43,7 +44,8 @@ def write_json(values: Any, file: Path) -> None:
     data = text.encode("utf-8")
     if len(data) > MAX_BYTES or sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
         raise TreadleError(f"{file} would hold more than {MAX_BYTES >> 20} MiB or {MAX_VALUES:,} values")
-    file.write_bytes(data)
+    with replacing(file) as partial:
+        partial.write_bytes(data)
 
 
 def read_limited(file: Path, *, max_bytes: int) -> bytes:

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from treadle.disk import replacing
 from treadle.schema import TreadleError
 
 
 def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     """Write them, each in one piece."""
-    with file.open("wb") as stream:  # an open file, whose errors say what the system says
+    with replacing(file) as partial, partial.open("wb") as stream:  # an open file's errors say what the system says
         torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, stream)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pydantic
 import yaml
 
-from treadle.disk import read_text
+from treadle.disk import read_text, write_text
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
 from treadle.experiment.locations import Place
@@ -55,7 +55,7 @@ def write_slices(values: dict[str, Any], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for stage in STAGES:
-        (folder / f"{stage.name}.yaml").write_text(dump_slice(values, stage), encoding="utf-8")
+        write_text(folder / f"{stage.name}.yaml", dump_slice(values, stage))
 
 
 def _dump(values: dict[str, Any]) -> str:
