@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
+from treadle.experiment.files import list_files
 from treadle.experiment.imports import import_graph
 from treadle.experiment.locations import Place, read_marks
 from treadle.experiment.modules import TREADLE, find_module
 from treadle.experiment.problems import ConfigError, Problem
-from treadle.experiment.stages import STAGES, list_data_files, list_target_modules
+from treadle.experiment.stages import STAGES, list_target_modules
 
 FILE = "dvc.yaml"
 
@@ -69,10 +70,11 @@ def _outermost(name: str, file: Path) -> Path:
 def _find_data(values: dict[str, Any], stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
     first = STAGES[0].name
     if first in stages:
-        unseen = {file for file in list_data_files(values, root) if not _is_below(file, stages[first].deps)}
+        files = (file for table in values["data"]["tables"].values() for file in list_files(table["path"], root=root))
+        unseen = {file for file in files if not _is_below(file, stages[first].deps)}
         for folder in sorted({file.parent for file in unseen}):
-            files = [file for file in unseen if file.parent == folder]
-            yield _complain(stages[first], files[0] if len(files) == 1 else folder, "data of this experiment", root)
+            inside = [file for file in unseen if file.parent == folder]
+            yield _complain(stages[first], inside[0] if len(inside) == 1 else folder, "data of this experiment", root)
 
 
 def _complain(stage: _DvcStage, path: Path, what: str, root: Path) -> Problem:

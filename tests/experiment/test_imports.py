@@ -142,14 +142,22 @@ def test_types_alone_are_no_code(place):
     [
         ("import sys\nsys.path.append('x')\nimport elsewhere\n", r"stage\.py:3: imports 'elsewhere', which is found"),
         ("from .gone import x\n", r"stage\.py:1: imports 'mine\.gone'"),
+        ("import plain.there\nimport plain.gone\n", r"stage\.py:2: imports 'plain\.gone'"),
         ("try:\n    import elsewhere\nexcept ImportError:\n    pass\n", None),
         ("def f():\n    import elsewhere\n", None),
         ("import numpy.made_up.as_it_runs\n", None),
     ],
-    ids=["a folder that joins the path later", "a module that is gone", "optional", "in a function", "a library's"],
+    ids=[
+        "a folder that joins the path later",
+        "a module that is gone",
+        "also of no __init__",
+        "optional",
+        "in a function",
+        "a library's",
+    ],
 )
 def test_code_that_is_found_nowhere_is_refused(place, text, told):
-    write(place, {"mine/stage.py": text})
+    write(place, {"mine/stage.py": text, "plain/there.py": ""})
 
     if told is None:
         fingerprint_code(["mine.stage"])

@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from treadle.experiment.file_states import FileState, read_state
-from treadle.experiment.modules import TREADLE, find_file, find_module, forget_modules, is_own, list_below
+from treadle.experiment.modules import (
+    TREADLE,
+    find_file,
+    find_module,
+    forget_modules,
+    is_own,
+    is_own_package,
+    list_below,
+)
 from treadle.schema import TreadleError
 
 # Calls that load code by a name or a path that only a running program knows.
@@ -180,4 +188,4 @@ def _find_lost(name: str) -> str | None:
     top = name.partition(".")[0]
     if find_module(top) is None:
         return top
-    return next((part for part in _with_parents(name) if is_own(top) and find_module(part) is None), None)
+    return next((part for part in _with_parents(name) if is_own_package(top) and find_module(part) is None), None)

@@ -73,23 +73,26 @@ def is_installed(path: Path) -> bool:
 def is_own(name: str) -> bool:
     """Whether a module is the project's own, or Treadle's: code that has a file, and that no version names."""
     top = name.partition(".")[0]
-    if top != TREADLE and not _lies_outside(find_module(top)):
+    if top != TREADLE and not is_own_package(top):
         return False
     module = find_module(name)
     return module is not None and module.file is not None and (top == TREADLE or not is_installed(module.file))
 
 
-def _lies_outside(top: Module | None) -> bool:
-    if top is None:
+@cache
+def is_own_package(top: str) -> bool:
+    """Whether an outermost package, or a module by itself, lies outside of what is installed, at least in part."""
+    module = find_module(top)
+    if module is None:
         return False
-    places = [*map(Path, top.folders), *([top.file] if top.file is not None else [])]
+    places = [*map(Path, module.folders), *([module.file] if module.file is not None else [])]
     return not all(is_installed(place) for place in places)
 
 
 def forget_modules() -> None:
     """Find modules anew from now on."""
     importlib.invalidate_caches()
-    for cached in (find_module, is_own):
+    for cached in (find_module, is_own, is_own_package):
         cached.cache_clear()
 
 
