@@ -758,3 +758,4 @@ def test_the_reason_for_the_epochs_is_true_of_a_small_table(make, tmp_path):
 
     text = (made.folder / "conf/experiment/shop.yaml").read_text()
     assert "max_epochs: 60  # the most for few rows; the best epoch is kept" in text
+    assert "early_stopping: {patience: 24, min_delta: 0.0}" in text

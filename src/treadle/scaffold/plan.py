@@ -18,6 +18,8 @@ from treadle.schema import Task, TreadleError
 MAX_BINNED = 64  # columns of numbers up to which each gets bins of its own
 MIN_EPOCHS, MAX_EPOCHS = 2, 60
 _SEEN = 600_000  # examples that training sees in all, about
+_MIN_PATIENCE = 5  # epochs
+_PATIENCE = 0.4  # of all epochs
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ class Plan:
     def list_columns(self, *roles: str) -> list[str]:
         """The columns of some roles."""
         return [choice.profile.name for choice in self.choices if choice.role in roles]
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a better validation loss: more than the first 30 %, in which the rate of `one_cycle` rises."""
+        return max(_MIN_PATIENCE, round(_PATIENCE * self.max_epochs))
 
     @property
     def epochs_reason(self) -> str:
