@@ -161,7 +161,7 @@ class History(Spec):
     table: str  # the table that is looked back at
     by: dict[str, str]  # column here: column there
     window: Duration  # how far to look back from the prediction [duration]
-    columns: dict[str, Sql]  # new column: AVG(expression), SUM(expression) or COUNT(*), of values that are there and finite
+    columns: dict[str, Sql]  # new column: AVG(expression), SUM(expression), COUNT(*); finite values count
 
 
 class Examples(Spec):
