@@ -14,6 +14,7 @@ from treadle.arguments import STAGE_NAMES, build_parser, read_arguments
 from treadle.printable import escape_lines
 
 if TYPE_CHECKING:
+    from treadle.experiment.file_heads import Absent
     from treadle.experiment.locations import Place
     from treadle.experiment.spec import Experiment
     from treadle.pipeline import Run
@@ -70,13 +71,13 @@ def _without_collector() -> Iterator[None]:
         gc.enable()
 
 
-def _resolve(options: argparse.Namespace) -> tuple[Experiment, dict[str, Any]]:
-    """Compose and check what the command line selects."""
+def _resolve(options: argparse.Namespace, *, absent: Absent = "refuse") -> tuple[Experiment, dict[str, Any]]:
+    """Compose and check what the command line selects; `absent`: what becomes of a table without files."""
     with _without_collector():
         from treadle.experiment.resolved import resolve
 
         selected = _select(options)
-        return resolve(overrides=[*selected, *options.overrides], root=Path.cwd(), places=selected)
+        return resolve(overrides=[*selected, *options.overrides], root=Path.cwd(), places=selected, absent=absent)
 
 
 def _select(options: argparse.Namespace) -> dict[str, Place]:
@@ -174,7 +175,7 @@ def _lineage(options: argparse.Namespace) -> None:
 
     features = [word for word in options.overrides if "=" not in word and not word.startswith("~")]
     options.overrides = [word for word in options.overrides if word not in features]
-    experiment, _ = _resolve(options)
+    experiment, _ = _resolve(options, absent="pass")
     graph = trace_experiment(experiment)
     names = [name for word in features for name in find_nodes(graph, word)]
     if options.format == "text":

@@ -77,6 +77,14 @@ CASES = {
     "key-that-yaml-reads-as-a-truth-value": case(
         edits=[(FLIGHTS, "        by: {dest: faa}", "        on: {dest: faa}")]
     ),
+    "key-of-another-tool": case(
+        "lr=1", "+epochs=3", "trainer.max_epochs=3", "++batch_size=4", "tags=[a]", "target=[b]"
+    ),
+    "key-of-another-tool-in-a-file": case(edits=[("trainer/cpu", "devices: 1\n", "devices: 1\nmax_epochs: 3\n")]),
+    "key-that-hydra-would-read": case("hydra.run.dir=elsewhere", "hydra/launcher=joblib", "+hydra.nonsense=1"),
+    "key-that-hydra-would-read-in-a-file": case(
+        edits=[("config", "name: ???", "hydra: {run: {dir: elsewhere}}\nname: ???")]
+    ),
     # groups
     "group-option": case("model=tabn"),
     "group-option-of-an-experiment": case("experiment=flight"),
@@ -247,6 +255,9 @@ CASES = {
     "past-without-a-moment": case("data.examples.predict_at=null"),
     "past-of-a-table-that-is-never-known": case("data.tables.weather.known_at=null"),
     # the files
+    "file-absent": case("data.tables.flights.path=data/flights/fligths.parquet"),
+    "file-far-away": case("data.tables.flights.path=s3://bucket/flights.parquet"),
+    "file-that-is-a-folder": case("data.tables.flights.path=data", "data.tables.planes.path=''"),
     "file-lacks-a-column": case(edits=[(FLIGHTS, "      distance: {", "      distanze: {")]),
     "file-holds-another-type": case(
         "experiment=california",

@@ -7,6 +7,8 @@ import pytest
 
 from runs import QUICK, forget_sources, treadle
 from treadle.experiment.build import BuildError, build
+from treadle.experiment.problems import ConfigError
+from treadle.experiment.resolved import resolve
 from treadle.schema import TreadleError
 
 TARGETS = ["treadle.models.", "treadle.training.", "mine."]
@@ -22,6 +24,10 @@ class Net(nn.Module):
     def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):
         super().__init__()
         self.half = halve(width)
+
+
+def make_cost(power: int):
+    return lambda output, target: (output.squeeze(-1) - target).abs() ** power
 """
 
 
@@ -118,3 +124,20 @@ def test_an_error_keeps_its_cause():
         build({"_target_": "treadle.models.linear.Linear"}, key="model", targets=TARGETS, num_numeric="x")
 
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_a_target_is_handed_what_it_takes_of_what_treadle_knows(mine):
+    loss = build({"_target_": "mine.net.make_cost", "power": 1}, key="loss.function", targets=TARGETS, task="binary")
+    task = build({"_target_": "treadle.training.losses.TaskLoss"}, key="loss.function", targets=TARGETS, task="binary")
+
+    assert callable(loss)
+    assert task.task == "binary"
+
+
+def test_a_target_that_does_not_take_what_it_must_is_refused(mine):
+    with pytest.raises(ConfigError, match=r"must take the argument 'params', which Treadle hands to it"):
+        resolve(overrides=["schedule.optimizer._target_=mine.net.make_cost"], root=mine)
+
+
+def test_an_own_loss_need_not_take_the_task(mine):
+    resolve(overrides=["loss.function._target_=mine.net.make_cost", "+loss.function.power=1"], root=mine)

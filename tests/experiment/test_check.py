@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from runs import treadle
+from treadle.experiment.check import check, find_warnings
+from treadle.experiment.compose import compose
 from treadle.experiment.problems import ConfigError
 from treadle.experiment.resolved import dump, resolve
 from treadle.experiment.selection import read_selection
@@ -179,3 +181,19 @@ def test_a_switch_may_be_written_as_yaml_reads_it(project):
     assert in_file["trainer"]["compile"] == typed["trainer"]["compile"] == "off"
     assert selected["trainer"]["compile"] == "on"
     assert yaml.safe_load(dump(in_file))["trainer"]["compile"] == "off"
+
+
+def test_a_column_that_a_lookup_goes_by_is_read(project):
+    history = "{table: flights, by: {hour_of: hour}, window: 3h, columns: {extra: 'COUNT(*)'}}"
+    overrides = ["++data.tables.flights.derive.hour_of=hour", f"++data.examples.history.extra={history}"]
+    composed = compose(overrides=overrides, root=project)
+
+    warnings = find_warnings(check(composed), composed)
+
+    assert [warning.key for warning in warnings] == ["data.examples.history.extra.columns.extra"]
+
+
+def test_lineage_and_diff_need_no_data(project):
+    assert treadle("check", "data.tables.planes.path=none.parquet") == 2
+    assert treadle("lineage", "data.tables.planes.path=none.parquet") == 0
+    assert treadle("diff", "data.tables.planes.path=none.parquet", "model=mlp") == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import traceback
 from collections.abc import Sequence
 from typing import Any
 
-from treadle.experiment.context import list_context
+from treadle.experiment.context import list_context, list_required
 from treadle.schema import TreadleError
 
 
@@ -36,7 +37,7 @@ def _format_frames(error: BaseException) -> str:
 
 
 def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> Any:
-    """Call the target of `node` with its keys and with what Treadle adds (`context`).
+    """Call the target of `node` with its keys and with what Treadle adds (`context`), as far as it takes that.
 
     Nested targets are built first, or left open for the target that holds them where Treadle has arguments for them:
     it calls them with its own. With `_partial_: true` the call is left open, too.
@@ -51,14 +52,24 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
         for name, value in node.items()
         if name not in {"_target_", "_partial_"}
     }
+    taken = {name: value for name, value in context.items() if _takes(target, name) or name in list_required(key)}
     if node.get("_partial_", False):
-        return functools.partial(target, **arguments, **context)
+        return functools.partial(target, **arguments, **taken)
     try:
-        return target(**arguments, **context)
+        return target(**arguments, **taken)
     except TreadleError:
         raise
     except Exception as error:
         raise BuildError(key, node["_target_"], error) from error
+
+
+def _takes(target: Any, name: str) -> bool:
+    """Whether a class or function takes an argument of that name, as far as Python can tell."""
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):  # compiled
+        return True
+    return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _build_value(value: Any, *, key: str, targets: Sequence[str]) -> Any:

@@ -9,7 +9,8 @@ from pathlib import Path
 from treadle.experiment.columns import Finding, check_columns, check_leaks, find_doubtful, find_unread
 from treadle.experiment.compose import Composed
 from treadle.experiment.contracts import check_contracts, check_split_values
-from treadle.experiment.file_heads import check_files
+from treadle.experiment.file_heads import Absent, check_files
+from treadle.experiment.hydra_keys import find_hydra_keys
 from treadle.experiment.locations import Place
 from treadle.experiment.machine import settle_trainer
 from treadle.experiment.model_choice import choose_model, find_excess
@@ -46,13 +47,17 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Finding]], tuple[str, ...]]
 )
 
 
-def check(composed: Composed) -> Experiment:
+def check(composed: Composed, *, absent: Absent = "refuse") -> Experiment:
     """The typed experiment, with its model chosen and its devices counted where the configuration leaves that open.
+
+    Args:
+        composed: what is checked.
+        absent: whether a table without files is refused.
 
     Raises:
         ConfigError: with all problems, each with key, place and fix.
     """
-    problems = list(composed.problems)
+    problems = [*composed.problems, *find_hydra_keys(composed.sources, root=composed.root)]
     experiment, sound, shape = check_shape(composed)
     problems += _without(shape, problems)
     judged = [p for p in check_targets(composed) if not any(p.key.startswith(f"{wrong.key}.") for wrong in shape)]
@@ -61,7 +66,7 @@ def check(composed: Composed) -> Experiment:
     if sound.issuperset(("data.tables", "data.examples", "features")):
         findings += check_leaks(experiment, root=composed.root)
     if "data.tables" in sound:
-        findings += check_files(experiment, root=composed.root)
+        findings += check_files(experiment, root=composed.root, absent=absent)
     model = experiment.model if sound.issuperset(("model", "targets")) else None
     ladder = Ladder(model, composed) if isinstance(model, ModelRule) else None
     if ladder is not None:

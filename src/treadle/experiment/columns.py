@@ -358,21 +358,38 @@ def find_doubtful(experiment: Experiment, *, root: Path) -> Iterator[Finding]:
 
 
 def find_unread(experiment: Experiment) -> Iterator[Finding]:
-    """Tables and columns that nothing reads: sound, and worth a word."""
-    graph = trace_experiment(experiment)
-    used = graph.used()
-    for name, table in experiment.data.tables.items():
-        read = any(column.startswith(f"{name}.") for column in used)
-        if not read and name != experiment.data.examples.table:
+    """Tables and columns that nothing names: sound, and worth a word."""
+    graph, data = trace_experiment(experiment), experiment.data
+    read = _list_read(graph, data)
+    looked_up = {join.table for table in data.tables.values() for join in table.joins.values()}
+    looked_up |= {look.table for look in _list_lookups(data)}
+    for name, table in data.tables.items():
+        if name not in looked_up and name != data.examples.table:
             yield Finding(f"data.tables.{name}", "nothing reads this table", "remove it")
-        elif read:
+        else:
             made = [*table.derive, *(column for join in table.joins.values() for column in join.columns)]
-            yield from _list_unread(graph, used, [f"{name}.{column}" for column in made])
+            yield from _list_unread(graph, read, [f"{name}.{column}" for column in made])
     made = [name for name, node in graph.nodes.items() if node.key.startswith(_MADE)]
-    yield from _list_unread(graph, used, made)
+    yield from _list_unread(graph, read, made)
 
 
-def _list_unread(graph: Graph, used: set[str], names: list[str]) -> Iterator[Finding]:
+def _list_lookups(data: Data) -> list[AsOf | History]:
+    return [*data.examples.asof.values(), *data.examples.history.values()]
+
+
+def _list_read(graph: Graph, data: Data) -> set[str]:
+    """Every column that another one, a key of a lookup or the split names."""
+    own = data.examples.table
+    read = {edge.source for node in graph.nodes.values() for edge in node.reads}
+    read |= {f"{own}.{getattr(data.split, 'column', '')}"}
+    for here, join in ((name, join) for name, table in data.tables.items() for join in table.joins.values()):
+        read |= {f"{here}.{column}" for column in join.by} | {f"{join.table}.{column}" for column in join.by.values()}
+    for look in _list_lookups(data):
+        read |= {f"{own}.{column}" for column in look.by} | {f"{look.table}.{column}" for column in look.by.values()}
+    return read
+
+
+def _list_unread(graph: Graph, read: set[str], names: list[str]) -> Iterator[Finding]:
     for name in names:
-        if name not in used and name in graph.nodes:
+        if name not in read and name in graph.nodes:
             yield Finding(graph.nodes[name].key, f"nothing reads the column {name.partition('.')[2]!r}", "remove it")

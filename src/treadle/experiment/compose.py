@@ -21,7 +21,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from treadle.experiment.files import SHIPPED_CONF
 from treadle.experiment.history import Origins
+from treadle.experiment.hydra_keys import find_hydra_overrides
 from treadle.experiment.locations import NOWHERE, Place, Source, key_of, locate, show_path
+from treadle.experiment.namesakes import SECURITY, find_namesake
 from treadle.experiment.problems import NO_HINT, ConfigError, Hint, Problem, find_nearest, nearest, nearest_key
 from treadle.experiment.yaml_files import lint
 
@@ -106,7 +108,9 @@ def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place]
     """
     places = places or {}
     written = {o: places.get(o, Place(override=o, position=i)) for i, o in enumerate(overrides, start=1)}
-    written, problems = _drop_repeated(root, written)
+    of_hydra = find_hydra_overrides(written)
+    written, problems = _drop_repeated(root, {text: place for text, place in written.items() if text not in of_hydra})
+    problems += of_hydra.values()
     try:
         config = _merge(root, list(written))
     except Exception:  # noqa: BLE001 - Hydra raises a ValueError here and an assertion there
@@ -260,7 +264,9 @@ def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem
         section = section.rpartition(".")[0]
     names = known if section else {*known, *list_options(root)}
     siblings = sorted(name for name in names if name.rpartition(".")[0] == section)
-    hint = nearest_key(key, siblings) if section == own else Hint(find_nearest(key, known), tuple(siblings))
+    sound = [name for name in siblings if name != SECURITY]
+    close = nearest_key(key, sound).nearest if section == own else find_nearest(key, {*known} - {SECURITY})
+    hint = Hint(find_namesake(key, known) or close, tuple(siblings))
     return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), hint=hint)
 
 

@@ -15,6 +15,15 @@ CONTEXT: dict[str, tuple[str, ...]] = {
 }
 
 
+# Places whose target may do without what it is handed: an own loss need not take the task.
+_OPTIONAL = r"model|loss\.function|augmentation|schedule\.lr_schedule"
+
+
+def list_required(key: str) -> set[str]:
+    """Those arguments that the target at a place must take."""
+    return set() if re.fullmatch(_OPTIONAL, key) else list_context(key)
+
+
 def list_context(key: str) -> set[str]:
     """The arguments that Treadle hands to the target at a place."""
     return {name for form, names in CONTEXT.items() if re.fullmatch(form, key) for name in names}

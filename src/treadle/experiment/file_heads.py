@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -18,14 +19,28 @@ from treadle.schema import TreadleError
 ROWS = 100  # of a text file
 
 
-def check_files(experiment: Experiment, *, root: Path) -> list[Finding]:
-    """Columns that a file lacks, or holds in a type that its contract excludes. A file that is absent says nothing."""
+Absent = Literal["refuse", "pass"]  # what becomes of a table without files
+
+
+def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[Finding]:
+    """Tables without files, columns that a file lacks, or holds in a type that its contract excludes."""
     found = []
     for name, table in experiment.data.tables.items():
         files = list_files(table.path, root=root)
+        if not files and absent == "refuse":
+            found.append(_refuse_absent(f"data.tables.{name}.path", table.path, root))
         for file in files[:1]:
             found += list(_check_file(name, table, file))
     return found
+
+
+def _refuse_absent(key: str, path: str, root: Path) -> Finding:
+    if "://" in path:
+        fix = "fetch it into the project, such as by `dvc import-url`, and give the path of the copy"
+        return Finding(key, f"{path!r} is no path: tables are read from files", fix)
+    if path.strip() and (root / path).is_dir():
+        return Finding(key, f"{path!r} is a folder", f"name its files, such as '{path.rstrip('/')}/*.parquet'")
+    return Finding(key, f"no file at {path!r}", "`dvc pull` fetches versioned data; else mend the path")
 
 
 def _check_file(name: str, table: Table, file: Path) -> Iterator[Finding]:

@@ -22,7 +22,10 @@ def list_files(path: str, *, root: Path) -> list[Path]:
     """One file, or all that a glob matches, relative to the project; in the order of their names."""
     if Path(path).is_absolute():
         root, path = Path(Path(path).anchor), str(Path(path).relative_to(Path(path).anchor))
-    return sorted(file for file in root.glob(path) if file.is_file())
+    try:
+        return sorted(file for file in root.glob(path) if file.is_file())
+    except ValueError:  # no pattern, such as an empty text
+        return []
 
 
 def match_files(ours: Iterable[Path], theirs: Iterable[Path]) -> dict[Path, Path]:

@@ -56,12 +56,6 @@ class Graph:
                 open_names += [edge.source for edge in self.nodes[current].reads if past or not edge.past]
         return found
 
-    def used(self) -> set[str]:
-        """All that the features, the label and the moments read."""
-        ends = [name for name in self.nodes if name.rpartition(".")[2] in {LABEL, PREDICT_AT, WEIGHT, "known_at"}]
-        excluded = [name for name in self.nodes if name.startswith("exclude.")]
-        return self.reach([*self.features, *ends, *excluded], past=True)
-
     def find_path(self, name: str, *, ends: Callable[[Node], bool], without: str = "") -> list[Node]:
         """The shortest way on its own row from a node to one of `ends`, past `without`; empty where there is none."""
         paths = [[name]]

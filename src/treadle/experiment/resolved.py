@@ -13,6 +13,7 @@ import yaml
 from treadle.disk import read_text, write_text
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
+from treadle.experiment.file_heads import Absent
 from treadle.experiment.locations import Place
 from treadle.experiment.spec import Experiment, is_rule
 from treadle.experiment.stages import CODE, STAGES, Stage, fingerprint_stages, take_slice
@@ -24,7 +25,7 @@ _HEADER = "# Written by `treadle compose`: every value of the experiment, and th
 
 
 def resolve(
-    *, overrides: Sequence[str], root: Path, places: Mapping[str, Place] | None = None
+    *, overrides: Sequence[str], root: Path, places: Mapping[str, Place] | None = None, absent: Absent = "refuse"
 ) -> tuple[Experiment, dict[str, Any]]:
     """Compose, check, and add the code: the typed experiment and the values of resolved.yaml.
 
@@ -32,7 +33,7 @@ def resolve(
         ConfigError: with every problem at once.
     """
     composed = compose(overrides=overrides, root=root, places=places)
-    experiment = check(composed).model_copy(update={"question": composed.question})
+    experiment = check(composed, absent=absent).model_copy(update={"question": composed.question})
     values = experiment.model_dump(mode="json")
     return experiment, {**values, CODE: fingerprint_stages(values)}
 

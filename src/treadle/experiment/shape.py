@@ -15,7 +15,8 @@ from pydantic import Field, Tag
 
 from treadle.experiment.compose import Composed, tell_of_a_rule
 from treadle.experiment.locations import key_of
-from treadle.experiment.problems import Problem, nearest, show
+from treadle.experiment.namesakes import SECURITY, find_namesake
+from treadle.experiment.problems import Hint, Problem, nearest, show
 from treadle.experiment.spec import RECORDS, Data, Experiment
 
 BITS = 63  # of a whole number, beside its sign
@@ -79,10 +80,13 @@ def _describe(error: Any, composed: Composed) -> Problem:
     found = error["input"]
     if error["type"] == "extra_forbidden":
         name = str(error["loc"][-1])
-        hint = nearest(name, _keys_at(error["loc"][:-1]))
-        place = composed.locate(key, part="key")
+        siblings = _keys_at(error["loc"][:-1])
+        close = nearest(name, [sibling for sibling in siblings if sibling != SECURITY]).nearest
         parent = key.rpartition(".")[0]
-        better = f"{parent}.{hint.nearest}={place.override.partition('=')[2]}".lstrip(".")
+        meant = find_namesake(key, composed.keys) or (f"{parent}.{close}".lstrip(".") if close else "")
+        hint = Hint(close if meant.rpartition(".")[0] == parent else meant, tuple(siblings))
+        place = composed.locate(key, part="key")
+        better = f"{meant}={place.override.partition('=')[2]}"
         mend = better if key_of(place.override) == key and hint.nearest else f"~{key}"
         fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
         return Problem(key, f"unknown key {name!r}", fix, place, hint, mend)

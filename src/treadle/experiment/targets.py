@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from treadle.experiment.annotations import find_fault, list_options
 from treadle.experiment.compose import Composed
-from treadle.experiment.context import list_context
+from treadle.experiment.context import list_context, list_required
 from treadle.experiment.fingerprint import fingerprint_modules
 from treadle.experiment.modules import TREADLE
 from treadle.experiment.problems import Hint, Problem, nearest
@@ -106,6 +106,9 @@ def _judge_code(key: str, path: str) -> Problem | None:
 def _check_names(key: str, node: dict[str, Any], signature: Signature) -> Iterator[Problem]:
     path, takes, context = node["_target_"], signature.parameters, list_context(key)
     given = [str(name) for name in node if name not in RESERVED]
+    for name in sorted(list_required(key) - takes.keys()) if signature.known and not signature.open else ():
+        rule = f"{path} must take the argument {name!r}, which Treadle hands to it here"
+        yield Problem(f"{key}._target_", rule, f"give it a parameter {name}, or choose another target")
     for name in given:
         dotted = f"{key}.{name}"
         if name in _HYDRA:

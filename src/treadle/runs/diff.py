@@ -74,7 +74,7 @@ def _split(text: str) -> list[str]:
 
 def _select(title: str, overrides: dict[str, Any], root: Path, memory: Path) -> Side:
     places = {override: place for override, place in overrides.items() if place is not None}
-    _, values = resolve(overrides=list(overrides), root=root, places=places)
+    _, values = resolve(overrides=list(overrides), root=root, places=places, absent="pass")
     try:
         signature = sign_stages(values, root=root, memory=memory, remember=False)[FIRST]
     except TreadleError:  # the data is not here

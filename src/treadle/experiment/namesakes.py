@@ -1,0 +1,52 @@
+"""What other tools call a key of ours: a word that is unknown where it stands may be meant for another place."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+SECURITY = "targets"  # says whose code may run: no misspelt word is mended to it
+
+# Keys whose own last word differs from the one that users of other tools type.
+_WORDS = {
+    "epochs": "schedule.max_epochs",
+    "num_epochs": "schedule.max_epochs",
+    "n_epochs": "schedule.max_epochs",
+    "num_train_epochs": "schedule.max_epochs",
+    "learning_rate": "schedule.optimizer.lr",
+    "train_batch_size": "schedule.batch_size",
+    "bs": "schedule.batch_size",
+    "gradient_clip_val": "schedule.gradient_clip",
+    "max_grad_norm": "schedule.gradient_clip",
+    "early_stopping_patience": "schedule.early_stopping.patience",
+    "scheduler": "schedule.lr_schedule",
+    "lr_scheduler": "schedule.lr_schedule",
+    "criterion": "loss",
+    "limit_train_batches": "trainer.limit_batches",
+    "gpus": "trainer.devices",
+    "num_threads": "trainer.threads",
+    "random_state": "seed",
+    "random_seed": "seed",
+}
+
+
+def find_namesake(key: str, known: Collection[str]) -> str:
+    """The key that a word stands for elsewhere: of the same last name, or as other tools call it; else nothing.
+
+    Args:
+        key: dotted, and unknown where it stands.
+        known: every dotted key that there is.
+    """
+    word = key.rpartition(".")[2]
+    places = [other for other in known if other.rpartition(".")[2] == word and other != key and _is_plain(other)]
+    fewest = min((other.count(".") for other in places), default=0)
+    nearest = [other for other in places if other.count(".") == fewest]
+    if len(nearest) == 1:
+        return nearest[0]
+    meant = _WORDS.get(word.lower(), "")
+    return meant if meant in known else ""
+
+
+def _is_plain(key: str) -> bool:
+    """A key of the experiment: no name that a project gave to a column or a step, nothing in a list, no security."""
+    named = key.startswith(("data.tables.", "data.examples.", "features.", SECURITY))
+    return not named and not any(map(str.isdigit, key.split(".")))
