@@ -107,6 +107,7 @@ CARDS = [
     *(with_value(CARD, "classes", value) for value in ("text", None, {}, [1], [None], ["a"], ["a", "b"], ["\ud800"])),
     *(with_value(CARD, "columns", value, "") for value in (None, [], {}, {"age": "Int64"}, ["age"], "age")),
     *(with_value(CARD, "columns/age", value) for value in ("Int7", 5, None, "Object", "Datetime", "int")),
+    with_value(CARD, "columns", {f"c{i}": "Int64" for i in range(100_000)}),
     with_value(CARD, "columns/age", "String", ""),
     with_value(CARD, "columns/workclass", "Date", ""),
     *(with_value(CARD, "target", value) for value in (None, [], {}, 1.0)),
@@ -215,11 +216,25 @@ RECIPES = [
     with_value(
         RECIPE,
         "features/derive",
-        {"older": "age", **{f"d{i}": f"CONCAT({f'd{i - 1}' if i else 'race'}, race, race)" for i in range(400)}}
+        {"older": "age", **{f"d{i}": f"CONCAT({f'd{i - 1}' if i else 'race'}, race, race)" for i in range(100)}}
         | {f"t{i}": f"CONCAT(t{i - 1}, t{i - 1})" if i else "race" for i in range(40)},
         "characters",
     ),
+    with_value(
+        RECIPE,
+        "features/derive",
+        {"older": "age"} | {f"d{i}": f"d{i - 1} + age" if i else "age" for i in range(5_000)},
+        "deep",
+    ),
     with_value(RECIPE, "features/derive", {}, ""),
+    with_value(
+        RECIPE,
+        "features/blocks",
+        {f"b{i}": {"columns": ["age"], "steps": {}} for i in range(20_000)},
+        "blocks and steps",
+    ),
+    with_value(RECIPE, "data/tables/people/columns", {f"c{i}": {"dtype": "int"} for i in range(100_000)}, "columns"),
+    with_value(RECIPE, "data/tables/people/columns/workclass/format", "%d", "format"),
     with_value(RECIPE, "features/blocks", {}),
     with_value(RECIPE, "features/blocks/round", ..., "blocks"),
     with_value(RECIPE, "features/blocks/more", {"columns": ["age"], "steps": {}}, ""),
@@ -334,6 +349,26 @@ TENSORS = [
             ("binned.bins.widths", "zero", torch.zeros_like),
             ("binned.bins.edges", "NaN", lambda t: t * torch.nan),
             ("binned.bins.edges", "short", lambda t: t[1:].clone()),
+        ]
+    ),
+    *(
+        with_tensors("featurizer.pt", f"constants {label}", lambda tensors, new=new: {**tensors, **new}, told)
+        for label, new, told in [
+            (
+                "out of range",
+                {"constant_numbers.places": torch.tensor([99]), "constant_numbers.values": torch.zeros(1)},
+                "places",
+            ),
+            (
+                "NaN",
+                {"constant_numbers.places": torch.tensor([0]), "constant_numbers.values": torch.ones(1) / 0},
+                "values",
+            ),
+            (
+                "too few",
+                {"constant_ids.places": torch.tensor([0]), "constant_ids.values": torch.zeros(0).long()},
+                "values",
+            ),
         ]
     ),
     with_tensors("featurizer.pt", "one missing", lambda tensors: dict(list(tensors.items())[1:])),

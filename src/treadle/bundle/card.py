@@ -16,6 +16,8 @@ from treadle.json_files import read_json
 from treadle.schema import Link, Task, TreadleError
 
 FORMAT = 1  # of the files; a bundle of another one is made anew
+MAX_COLUMNS = 50_000  # of the examples, or of all tables
+MAX_STEPS = 4_000  # of the features, their blocks included
 _WORDS = {str(dtype): word for word, dtype in DTYPES.items()}
 
 
@@ -44,7 +46,7 @@ class Card(Spec):
     format: int = Field(default=FORMAT, ge=FORMAT, le=FORMAT)  # of the bundle's files
     task: Task  # what kind of answer is given
     classes: list[str]  # of a multiclass task, in the order of the outputs; else none
-    columns: dict[str, Dtype]  # of the examples, as the stage `prepare` gives them
+    columns: dict[str, Dtype] = Field(max_length=MAX_COLUMNS)  # of the examples, as the stage `prepare` gives them
     target: Standard  # the unit of the outputs
     code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
@@ -83,6 +85,15 @@ class Recipe(Spec):
     def _find_table(self) -> Self:
         if self.data.examples.table not in self.data.tables:
             raise ValueError(f"data.examples.table: no table {self.data.examples.table!r}")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _limit_size(self) -> Self:
+        """What takes seconds to read or to build is no bundle's: a table of such a size could not be trained on."""
+        if sum(len(table.columns) for table in self.data.tables.values()) > MAX_COLUMNS:
+            raise ValueError(f"data.tables: more than {MAX_COLUMNS:,} columns")
+        if sum(1 + len(block.steps) for block in self.features.blocks.values()) > MAX_STEPS:
+            raise ValueError(f"features.blocks: more than {MAX_STEPS:,} blocks and steps")
         return self
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import polars as pl
@@ -27,7 +28,8 @@ def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
     if not isinstance(rows, pl.DataFrame):
         names = None if rows else list(columns)
         rows = pl.DataFrame(list(rows), schema=names, infer_schema_length=None)
-    columns = {name: _take_name(column, name, rows.columns) for name, column in columns.items()}
+    present = set(rows.columns)
+    columns = {name: _take_name(column, name, present) for name, column in columns.items()}
     wanted = _read_columns(rows, columns)
     return pl.DataFrame([*([rows[ROW]] if ROW in rows.columns else []), *wanted])
 
@@ -45,7 +47,7 @@ def list_columns(types: Mapping[str, str], declared: Mapping[str, Column]) -> di
     return {name: declared[name] if name in same else column for name, column in made.items()}
 
 
-def _take_name(column: Column, name: str, present: Sequence[str]) -> Column:
+def _take_name(column: Column, name: str, present: AbstractSet[str]) -> Column:
     """The column under the name that the rows give it: its own, or the one in the files."""
     if name in present:
         return column.model_copy(update={"source": None})

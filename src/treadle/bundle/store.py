@@ -21,7 +21,7 @@ from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.network import TARGETS, build_network
 from treadle.experiment.build import BuildError
-from treadle.experiment.cells import DTYPES
+from treadle.experiment.cells import DTYPES, reads_back
 from treadle.experiment.spec import OnBreach
 from treadle.experiment.targets import find_targets, judge_target
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
@@ -117,14 +117,15 @@ def _require_numbers(weights: Mapping[str, torch.Tensor], *, parameters: set[str
 
 
 def _check_types(card: Card, recipe: Recipe) -> None:
-    """A column of the examples has the type that its table declares."""
+    """A column of the examples has the type that its table declares, in a format that can be read."""
     examples = recipe.data.examples
     declared = recipe.data.tables[examples.table].columns
     for name in declared.keys() & card.columns.keys() & set(examples.known):
-        dtype = declared[name].dtype
-        if str(DTYPES[dtype]) != card.columns[name]:
-            key = f"data.tables.{examples.table}.columns.{name}.dtype"
-            raise TreadleError(f"{key} is {dtype}, and {_CARD} tells {card.columns[name]}")
+        column, key = declared[name], f"data.tables.{examples.table}.columns.{name}"
+        if str(DTYPES[column.dtype]) != card.columns[name]:
+            raise TreadleError(f"{key}.dtype is {column.dtype}, and {_CARD} tells {card.columns[name]}")
+        if column.format is not None and not (column.dtype in {"date", "datetime"} and reads_back(column)):
+            raise TreadleError(f"{key}.format: {column.format!r} is none by which a {column.dtype} can be read")
 
 
 def _check_targets(recipe: Recipe, *, targets: Sequence[str]) -> None:

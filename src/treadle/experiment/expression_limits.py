@@ -13,6 +13,7 @@ from sqlglot import exp
 MAX_LENGTH = 16_384  # of one expression [characters]
 MAX_NODES = 4_096  # of its tree: columns, values, operators, functions
 MAX_DEPTH = 128  # of its tree; a sum is as deep as it has terms
+MAX_LEVELS = 200  # of derived features that read each other
 MAX_TOTAL = 200_000  # of all derived features together [characters]
 MAX_TEXT = 10_000_000  # that a row may get, from texts of `CELL` characters
 CELL = 1_000

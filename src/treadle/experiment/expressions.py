@@ -16,7 +16,14 @@ from polars.exceptions import PanicException, PolarsError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from treadle.experiment.expression_limits import MAX_TOTAL, LimitError, limit_length, limit_tree, measure_text
+from treadle.experiment.expression_limits import (
+    MAX_LEVELS,
+    MAX_TOTAL,
+    LimitError,
+    limit_length,
+    limit_tree,
+    measure_text,
+)
 from treadle.experiment.problems import NO_HINT, Hint, nearest
 from treadle.experiment.translation.dialect import Dialect, TranslationError
 from treadle.experiment.translation.translate import to_expr
@@ -111,7 +118,11 @@ def limit_derived(derive: Mapping[str, str]) -> None:
     if total > MAX_TOTAL:
         raise ExpressionError(Fault(f"derived features have at most {MAX_TOTAL:,} characters in all, found {total:,}"))
     cells: dict[str, int] = {}
+    levels: dict[str, int] = {}
     for name, text in derive.items():
+        levels[name] = 1 + max((levels.get(column, 0) for column in list_columns(text)), default=0)
+        if levels[name] > MAX_LEVELS:
+            raise ExpressionError(Fault(f"{name}: derived features read each other {MAX_LEVELS} deep at most"))
         try:
             cells[name] = measure_text(parse_expression(text), cells=cells)
         except (LimitError, ExpressionError) as error:

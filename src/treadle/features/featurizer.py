@@ -279,10 +279,10 @@ class Featurizer(nn.Module):
             if set(tensors) != set(featurizer.state_dict()):
                 raise TreadleError(f"must hold {sorted(featurizer.state_dict())}, found {sorted(tensors)}")
             featurizer.load_state_dict(tensors)
-            featurizer.constant_numbers.check_state(num_inputs=len(featurizer.numeric_names))
-            featurizer.constant_ids.check_state(num_inputs=len(featurizer.id_names))
             for name, chain in featurizer._list_chains().items():
                 _check_chain(chain, spec.blocks[name].columns, key=f"features.blocks.{name}.steps")
+            featurizer.constant_numbers.check_state(num_inputs=len(featurizer.numeric_names))
+            featurizer.constant_ids.check_state(num_inputs=len(featurizer.id_names))
         return featurizer
 
     def _restore_block(self, name: str, block: Block, state: _State) -> None:
