@@ -58,7 +58,9 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
-        return verbs.add_parser(name, help=text, description=text)
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument("--traceback", action="store_true", help="show where in the code an error comes from")
+        return verb
 
     _add_turn(add)
     _add_questions(add)

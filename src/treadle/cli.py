@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,23 +27,64 @@ REJECTED = 3  # exit code: done, but for rows that break the contract
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb: 0 is success, 1 a failure, 2 a mistake in the configuration or the command, 3 rejected rows."""
-    options = read_arguments(sys.argv[1:] if arguments is None else arguments)
-    _find_own_packages()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return int(VERBS[options.verb](options) or 0)
+        return _run_verb(words)
     except KeyboardInterrupt:
-        left = "nothing was made" if options.verb == "init" else "the same command goes on from the last epoch"
-        sys.stderr.write(f"treadle {options.verb}: interrupted; {left}\n")
+        left = "nothing was made" if "init" in words else "the same command goes on from the last epoch"
+        sys.stderr.write(f"treadle {_find_verb(words)}: interrupted; {left}\n")
         return 130
-    except BrokenPipeError:
-        return 1
     except Exception as error:
-        from treadle.schema import TreadleError  # not before: it imports pydantic, and a TAB should not wait for that
-
-        if not isinstance(error, TreadleError):
+        if "--traceback" in words:
             raise
-        sys.stderr.write(f"treadle {options.verb}: {escape_lines(str(error))}\n")
-        return 2
+        from treadle import faults  # not before: it imports pydantic, and a TAB should not wait for that
+
+        return faults.tell(error, verb=_find_verb(words))
+
+
+def _run_verb(words: list[str]) -> int:
+    _open_output()
+    _require_text(words)
+    try:
+        options = read_arguments(words)
+        _find_own_packages()
+        return int(VERBS[options.verb](options) or 0)
+    finally:
+        sys.stdout.flush()  # what cannot be written is an error here, and no remark of Python's as it ends
+
+
+def _find_verb(words: Sequence[str]) -> str:
+    return next((word for word in words if word in VERBS), "")
+
+
+def _open_output() -> None:
+    """Let what the terminal cannot show be escaped, and what a closed output would get be lost."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _require_text(words: Sequence[str]) -> None:
+    """Bytes that are not UTF-8 name nothing that the libraries could open or write down.
+
+    Raises:
+        TreadleError: a word holds such bytes.
+    """
+    wrong = [word for word in words if not word.isascii() and not _is_text(word)]
+    if wrong and words[0] != "completion":
+        from treadle.schema import TreadleError
+
+        raise TreadleError(f"{os.fsencode(wrong[0])!r} is not in UTF-8; give names and values in UTF-8")
+
+
+def _is_text(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _find_own_packages() -> None:
@@ -199,6 +242,11 @@ def _run(options: argparse.Namespace) -> None:
 def _run_stage(options: argparse.Namespace) -> None:
     from treadle.schema import TreadleError
 
+    if options.folder is None and options.resolved is not None:
+        raise TreadleError(
+            f"--resolved names the configuration of a folder: add --folder, such as --folder artifacts; without both, "
+            f"`treadle {options.verb}` composes its own configuration, and runs in a folder under runs/"
+        )
     if options.folder is not None and options.overrides:
         raise TreadleError("overrides and --folder exclude each other: a folder's resolved.yaml is already composed")
     if options.folder is None or options.why:

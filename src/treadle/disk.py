@@ -9,7 +9,7 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from errno import EACCES
+from errno import EACCES, EISDIR
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +102,15 @@ def _is_plain(path: Path) -> bool:
     """Whether the path is, or is to be, a plain file.
 
     Raises:
-        PermissionError: it is one that may not be written.
+        IsADirectoryError: it is a folder.
+        PermissionError: it may not be written.
     """
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
         return True
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
     if stat.S_ISREG(mode) and not os.access(path, os.W_OK):
         raise PermissionError(EACCES, os.strerror(EACCES), str(path))
     return stat.S_ISREG(mode)

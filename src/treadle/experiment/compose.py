@@ -214,6 +214,8 @@ def _read_override(text: str, place: Place) -> Override | Problem:
         parsed = OverridesParser.create().parse_override(text)
     except HydraException:
         return Problem("", f"{text!r} is not an override", "write key=value, +key=value or ~key", place)
+    except ValueError:  # Python reads no longer ones
+        return Problem(key_of(text), "a number of thousands of digits", "give one that a computer can hold", place)
     if parsed.is_sweep_override():
         rule = f"{text!r} asks for several runs; this command makes one"
         return Problem(

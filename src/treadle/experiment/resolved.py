@@ -106,7 +106,7 @@ def parse(text: str, *, name: str) -> dict[str, Any]:
     """
     try:
         values = yaml.load(text, Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a number of thousands of digits
         raise TreadleError(f"{name} is not YAML: {error}") from error
     if not isinstance(values, dict) or not isinstance(values.get(CODE), dict):
         raise TreadleError(f"{name} is not a resolved experiment; write it anew with `treadle compose`")

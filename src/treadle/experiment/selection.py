@@ -28,9 +28,10 @@ def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
     """
     if not path.is_file():
         raise TreadleError(f"no {path}; it holds the selection, such as `experiment: flights`")
+    text = read_text(path)
     try:
-        selection = yaml.load(read_text(path), Loader=yaml.CSafeLoader) or {}
-    except yaml.YAMLError as error:
+        selection = yaml.load(text, Loader=yaml.CSafeLoader) or {}
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a number of thousands of digits
         raise TreadleError(f"{path} is not YAML: {error}") from error
     if not isinstance(selection, dict):
         raise TreadleError(f"{path} must hold one line a group, such as `experiment: flights`; found {selection!r}")

@@ -83,6 +83,7 @@ def log(folder: Path, text: str) -> None:
 
 def log_failure(folder: Path, stage: Stage, error: BaseException) -> None:
     """Add what failed, with its traceback; a disk that is full keeps the error from being told there, not here."""
+    error.add_note(f"{folder / 'run.log'} has the traceback")
     told = "".join(traceback.format_exception(error)).rstrip()
     with suppress(OSError):
         log(folder, f"{stage.name} failed: {type(error).__name__}: {error}\n{told}")
