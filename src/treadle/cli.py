@@ -50,7 +50,7 @@ def _run_verb(words: list[str]) -> int:
         _find_own_packages()
         return int(VERBS[options.verb](options) or 0)
     finally:
-        sys.stdout.flush()  # what cannot be written is an error here, and no remark of Python's as it ends
+        _say()  # what cannot be written is an error here, and no remark of Python's as it ends
 
 
 def _find_verb(words: Sequence[str]) -> str:
@@ -94,10 +94,18 @@ def _find_own_packages() -> None:
             sys.path.append(str(folder))
 
 
-def _say(text: str) -> None:
-    """The door to the terminal for plain lines."""
-    sys.stdout.write(f"{escape_lines(text)}\n")
-    sys.stdout.flush()
+def _say(*lines: str) -> None:
+    """The door to the terminal for plain lines; all that was printed reaches its reader.
+
+    Raises:
+        OSError: it cannot; the error names the output.
+    """
+    try:
+        sys.stdout.writelines(f"{escape_lines(line)}\n" for line in lines)
+        sys.stdout.flush()
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 # --- configuration ------------------------------------------------------------------------------------

@@ -68,16 +68,10 @@ def describe(error: Exception) -> Fault:
 def _describe_system(error: Exception, number: int) -> str:
     given = (getattr(error, "filename", None), getattr(error, "filename2", None))
     names = [os.fsdecode(name) for name in given if isinstance(name, str | bytes | os.PathLike)]
-    where = " and ".join(dict.fromkeys(names)) or _find_place()
-    what = f"{where}: {os.strerror(number)}" if where else f"{os.strerror(number)}: {str(error).splitlines()[0]}"
-    return f"{what}; {_FIXES[number]}" if number in _FIXES else what
-
-
-def _find_place() -> str:
-    """What the system means where its error names no file."""
-    if not _is_output_open():
-        return "standard output"
-    return "" if Path().exists() else "the current folder"
+    if not names and number == errno.ENOENT and not Path().exists():
+        names = ["the current folder"]
+    what = os.strerror(number) if isinstance(error, OSError) else str(error).splitlines()[0]
+    return ": ".join([*dict.fromkeys(names), what]) + (f"; {_FIXES[number]}" if number in _FIXES else "")
 
 
 def _is_output_open() -> bool:
