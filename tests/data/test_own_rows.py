@@ -194,3 +194,11 @@ def test_a_shared_file_that_is_read_in_two_ways_is_refused(tmp_path):
 
     with pytest.raises(TreadleError, match=r"data\.tables\.b: reads 1 rows from a\.csv, and 'a' 2; read the file"):
         build(data, tmp_path)
+
+
+def test_a_copy_in_another_format_is_refused(tmp_path):
+    write(draw(0, 100), tmp_path / "data" / "a.parquet")
+    pl.read_parquet(tmp_path / "data" / "a.parquet").write_csv(tmp_path / "data" / "log.csv")
+
+    with pytest.raises(TreadleError, match=r"'b' holds \d+ of the 103 rows of 'a' once more, in another file"):
+        build(declare(looked_at="b", other="data/log.csv"), tmp_path)

@@ -13,10 +13,13 @@ import polars as pl
 
 from treadle.data.sources import open_sources
 from treadle.data.sql import count_rows
+from treadle.experiment.expressions import list_columns
 from treadle.experiment.files import list_files, match_files
 from treadle.experiment.lineage import list_label_joins
 from treadle.experiment.spec import Data, Join
 from treadle.schema import ROW, TreadleError
+
+ROWS_TOLD = 0.9  # share of rows that differ from all others, from which an equal row is the same one
 
 
 class OwnRows:
@@ -41,10 +44,30 @@ class OwnRows:
         """Positions in a table, each series with one (or null) an example.
 
         Raises:
-            TreadleError: the table shares a file with the examples', and reads other rows from it.
+            TreadleError: the table shares a file with the examples', and reads other rows from it, or holds the
+                examples once more in another file.
         """
         found = [self._translate(positions, here, table) for here, positions in self._own]
+        if found[0] is None:
+            self._refuse_copies(table)
         return [positions for positions in found if positions is not None]
+
+    def _refuse_copies(self, table: str) -> None:
+        """Raise where a table of another file holds most examples once more, label and all."""
+        here = self._data.examples.table
+        ours, theirs = self._data.tables[here].columns, self._data.tables[table].columns
+        shared = [name for name in ours if name in theirs and ours[name].dtype == theirs[name].dtype]
+        if not set(shared).intersection(list_columns(self._data.examples.label)):
+            return
+        rows = self._tables[here].select(shared).collect()
+        if rows.n_unique() < ROWS_TOLD * len(rows):
+            return  # rows are alike by chance
+        others = self._tables[table].select(shared)
+        num_copies = count_rows(rows.lazy().join(others, on=shared, how="semi", nulls_equal=True))
+        if num_copies > len(rows) / 2:
+            rule = f"{table!r} holds {num_copies:,} of the {len(rows):,} rows of {here!r} once more, in another file"
+            fix = f"look back at {here!r} itself, where an example's own row is left out"
+            raise TreadleError(f"data.tables.{table}: {rule}, so that an example would know its own label; {fix}")
 
     def _translate(self, positions: pl.Series, here: str, there: str) -> pl.Series | None:
         """The same rows in the other table; None where the two share no file."""
