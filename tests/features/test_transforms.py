@@ -204,6 +204,23 @@ def test_quantile_makes_a_skewed_column_normal():
     assert scaled.std() == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Quantile(columns=["a"], num_quantiles=50, output="uniform"),
+        lambda: PiecewiseLinear(columns=["a"], num_bins=8),
+    ],
+    ids=["quantile", "bins"],
+)
+def test_what_rounding_alone_tells_apart_is_one_value(make):
+    rows = torch.cat([column(*[0.1 + 0.2, 0.3] * 50), column(0.0, 1.0)])
+    transform = make()
+
+    transform.fit(rows)
+
+    assert (transform(column(0.1 + 0.2)) - transform(column(0.3))).abs().max() < 1e-9
+
+
 def test_quantile_puts_ties_in_the_middle_of_their_ranks():
     quantile = Quantile(columns=["a"], num_quantiles=101, output="uniform")
 

@@ -15,6 +15,8 @@ from treadle.features.fitted import ROUNDING, Transform, require_numbers, requir
 from treadle.schema import Count, Positive, TreadleError
 from treadle.threads import map_ahead
 
+CLOSE = 2.0**-40  # of a value's size: less is no difference to a quantile; of a moment of today, two milliseconds
+
 
 class Impute(Transform):
     """Fill what is missing with a statistic of the training split, 0 where a column has no value at all.
@@ -144,7 +146,7 @@ class Quantile(Transform):
         knots = torch.full((values.shape[1], self.num_quantiles), torch.inf, dtype=torch.float64)
         ranks = torch.zeros_like(knots)
         for index, column in enumerate(values.T):
-            distinct, counts = _take_quantiles(column, self.num_quantiles).unique_consecutive(return_counts=True)
+            distinct, counts = _merge_close(_take_quantiles(column, self.num_quantiles))
             middles = (counts.cumsum(0).double() - (counts + 1).double() / 2) / (self.num_quantiles - 1)
             knots[index, : len(distinct)] = distinct
             ranks[index] = middles[-1]
@@ -210,7 +212,7 @@ class PiecewiseLinear(Transform):
         """Place the bins; a constant column gets a single step."""
         edges, widths, origin = [], [], []
         for index, column in enumerate(values.T):
-            bounds = _take_quantiles(column, self.num_bins + 1).unique()
+            bounds, _ = _merge_close(_take_quantiles(column, self.num_bins + 1))
             if len(bounds) == 1:
                 bounds = torch.cat([bounds, bounds + bounds.abs().clamp(min=1.0)])  # 1 is lost beside a large one
             edges.append(bounds[:-1])
@@ -301,6 +303,18 @@ def _take_quantiles(column: Tensor, num: int) -> Tensor:
     position = torch.linspace(0, len(ordered) - 1, num, dtype=torch.float64)
     low, high = ordered[position.floor().long()].double(), ordered[position.ceil().long()].double()
     return torch.lerp(low, high, position.frac())
+
+
+def _merge_close(ordered: Tensor) -> tuple[Tensor, Tensor]:
+    """Ascending values, and how many each stands for: those that rounding alone tells apart are one.
+
+    10 * sin(30°) and 5 * sin(90°) differ in the last digit. As two quantiles they would be a step between them, which
+    a served row takes or not, by chance.
+    """
+    starts = (ordered.diff() > CLOSE * ordered[1:].abs()).nonzero()[:, 0] + 1
+    starts = torch.cat([starts.new_zeros(1), starts])
+    counts = torch.cat([starts, starts.new_tensor([len(ordered)])]).diff()
+    return ordered[starts], counts
 
 
 def _interpolate(columns: Tensor, knots: Tensor, ranks: Tensor) -> Tensor:
