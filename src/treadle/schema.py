@@ -88,7 +88,9 @@ class Batch(NamedTuple):
 
     numeric: Tensor  # [B, N] float32, finite
     ids: Tensor  # [B, C] int64; 0 is "unknown"
-    target: Tensor  # [B] float32 (binary, regression) or int64 (multiclass)
+    target: (
+        Tensor  # [B] float32 (binary, regression; float64 as it is stored, before it is scaled) or int64 (multiclass)
+    )
     weight: Tensor  # [B] float32
 
 
