@@ -8,6 +8,8 @@ from torch import nn
 
 from cuts import make_cut
 from runs import run_quick
+from treadle.experiment.check import check
+from treadle.experiment.compose import compose
 from treadle.features.stored import StoredRows, write_rows
 from treadle.schema import Batch, TreadleError
 from treadle.training.loader import BatchLoader
@@ -22,21 +24,26 @@ def make_rows(target, weight=None):
     return Batch(numeric, torch.empty(len(target), 0, dtype=torch.int64), target, weight)
 
 
+def read(root, task="binary", monitor="loss"):
+    name = {"binary": "flights", "regression": "california"}[task]
+    return check(compose(overrides=[f"experiment={name}", f"schedule.monitor={monitor}"], root=root))
+
+
 def on_disk(rows, folder):
     write_rows([rows], folder)
     return StreamedRows(StoredRows.find(folder), factors=torch.tensor([1.0, 0.0, 1.0]))
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
-def test_a_split_that_weights_of_classes_leave_nothing_of_is_refused(split, tmp_path):
+def test_a_split_that_weights_of_classes_leave_nothing_of_is_refused(root, split, tmp_path):
     sound, empty = make_rows([0.0, 1.0]), make_rows([1.0, 1.0], [0.0, 0.0])
 
     with pytest.raises(TreadleError, match=rf"loss\.class_weights: no row of {split} counts"):
-        require_rows({"train": sound, "valid": sound, split: empty}, task="binary", monitor="loss")
+        require_rows({"train": sound, "valid": sound, split: empty}, experiment=read(root))
     streams = {name: on_disk(sound, tmp_path / name) for name in ("train", "valid")}
     streams[split] = on_disk(make_rows([1.0, 1.0]), tmp_path / "empty")
     with pytest.raises(TreadleError, match=rf"loss\.class_weights: no row of {split} counts"):
-        require_rows(streams, task="binary", monitor="loss")
+        require_rows(streams, experiment=read(root))
 
 
 @pytest.mark.parametrize(
@@ -47,12 +54,12 @@ def test_a_split_that_weights_of_classes_leave_nothing_of_is_refused(split, tmp_
         ("regression", "r2", [0.5], "its 1 row is 0.5"),
     ],
 )
-def test_a_metric_that_the_validation_rows_do_not_define_is_refused(task, monitor, target, told):
+def test_a_metric_that_the_validation_rows_do_not_define_is_refused(root, task, monitor, target, told):
     train, valid = make_rows([0.0, 1.0]), make_rows(target)
 
     with pytest.raises(TreadleError, match=rf"schedule\.monitor: {monitor} is not defined on .*{told}"):
-        require_rows({"train": train, "valid": valid}, task=task, monitor=monitor)
-    require_rows({"train": train, "valid": valid}, task=task, monitor="loss")
+        require_rows({"train": train, "valid": valid}, experiment=read(root, task, monitor))
+    require_rows({"train": train, "valid": valid}, experiment=read(root, task))
 
 
 class OfNumbers(nn.Module):

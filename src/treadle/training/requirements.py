@@ -9,15 +9,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from treadle.experiment.spec import Experiment
 from treadle.metrics import compute_metrics
-from treadle.schema import Batch, Task, TreadleError
+from treadle.schema import Batch, TreadleError
 from treadle.training.snapshot import Snapshot
 from treadle.training.stream import Rows, count_rows, draw_numbers, read_targets, take_first
 
 LARGE = 1e4  # input that no step has scaled
 
 
-def require_rows(rows: Rows, *, task: Task, monitor: str) -> None:
+def require_rows(rows: Rows, *, experiment: Experiment) -> None:
     """Hold what the splits must have, weights of classes included.
 
     Raises:
@@ -29,6 +30,7 @@ def require_rows(rows: Rows, *, task: Task, monitor: str) -> None:
                 f"loss.class_weights: no row of {split} counts: its weights sum to 0; give a weight above 0 to a class "
                 "that it holds"
             )
+    task, monitor = experiment.data.task, experiment.schedule.monitor
     if task == "multiclass" or monitor == "loss":
         return
     target = torch.cat([target for target, _ in read_targets(rows["valid"])])

@@ -86,7 +86,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         network.fit_inputs(draw_numbers(rows["train"]))
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     augment = _build_augmentation(experiment, featurizer)
-    require_rows(rows, task=experiment.data.task, monitor=experiment.schedule.monitor)
+    require_rows(rows, experiment=experiment)
     _fit(network, rows, experiment, (mean, scale), augment, folder=folder, signature=signature, log=log)
     best = _publish(folder, rows, monitor=experiment.schedule.monitor, numeric=inputs["numeric"])
     network.load_state_dict(best)
