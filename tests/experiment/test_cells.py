@@ -154,3 +154,16 @@ def test_a_format_that_says_the_date_is_sound(text):
 @pytest.mark.parametrize("text", ["", "%", "day", "%H:%M", "%d/%m", "%d/%q", "%Y-%m-%d %Z", "%I:%M"])
 def test_a_format_that_does_not_is_refused(text):
     assert not reads_back(Column(dtype="datetime", format=text))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        ([3, None], pl.Int32, ["3", None]),
+        ([3.0, None, 2.5, float("inf"), 1e300], pl.Float64, ["3", None, LOST, LOST, LOST]),
+        ([True, None], pl.Boolean, [LOST, None]),
+        ([date(2020, 1, 1)], pl.Date, [LOST]),
+    ],
+)
+def test_a_text_is_a_whole_number_or_nothing_where_it_comes_as_another_type(values, dtype, expected):
+    assert read(values, {"dtype": "str"}, dtype) == expected

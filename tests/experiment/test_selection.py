@@ -36,3 +36,13 @@ def test_a_value_survives_hydras_grammar(project, value):
     composed = compose(overrides=[f"+extra={quote(value)}"], root=project)
 
     assert composed.values["extra"] == value
+
+
+@pytest.mark.parametrize(
+    ("written", "override"),
+    [("1e-05", "seed=1e-05"), ("no", "seed='no'"), ("12:30", "seed='12:30'"), ("010", "seed=10"), ("on", "seed='on'")],
+)
+def test_values_are_read_as_dvc_writes_them(project, written, override):
+    (project / "params.yaml").write_text(f"set:\n  seed: {written}\n")
+
+    assert list(read_selection(project / "params.yaml", root=project)) == [override]

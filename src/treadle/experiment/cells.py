@@ -40,6 +40,7 @@ _MOMENTS = {
     for separator in "T "
     for shape, form in _SHAPES.items()
 } | {_DATE: "%Y-%m-%d"}
+WHOLE = 1 << 53  # below it a float holds each whole number
 HEAD = 1 << 10  # first texts of a column, which tell whether they come again
 _SAMPLE = datetime(2021, 1, 1, 13, 45, 56, tzinfo=UTC)
 
@@ -150,7 +151,22 @@ def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
         return _read_text(value, column)
     if dtype.is_float() and column.dtype == "int":
         value = pl.when(value == value.floor()).then(value)
+    if column.dtype == "str" and not is_text(dtype):
+        return _spell(value, dtype)
     return value.cast(DTYPES[column.dtype], strict=False)
+
+
+def _spell(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A whole number as its digits, whatever its width: a column that gains a null becomes float. Else null.
+
+    No other value has one spelling: "True" or "true", "2.5" or "2.50" would be two categories.
+    """
+    if not (dtype.is_numeric() or dtype == pl.Null()):
+        return pl.lit(None, dtype=pl.String())
+    if not (dtype.is_float() or dtype.is_decimal()):
+        return value.cast(pl.String)
+    whole = (value == value.floor()) & (value.abs() < WHOLE)
+    return pl.when(whole).then(value).cast(pl.Int64, strict=False).cast(pl.String)
 
 
 def _read_text(text: pl.Expr, column: Column) -> pl.Expr:

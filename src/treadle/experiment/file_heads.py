@@ -119,7 +119,7 @@ def _can_hold(dtype: pl.DataType, spec: Column) -> bool:
         case "bool":
             return is_text or is_number or dtype == pl.Boolean()
         case "str":
-            return is_text or is_number or dtype == pl.Boolean()
+            return is_text or is_number
         case "date":
             return is_text or isinstance(dtype, pl.Date | pl.Datetime)
         case "datetime":

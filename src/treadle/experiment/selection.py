@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from treadle.disk import read_text
 from treadle.experiment.compose import list_options
@@ -30,8 +31,8 @@ def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
         raise TreadleError(f"no {path}; it holds the selection, such as `experiment: flights`")
     text = read_text(path)
     try:
-        selection = yaml.load(text, Loader=yaml.CSafeLoader) or {}
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # such as a number of thousands of digits
+        selection = YAML(typ="safe", pure=True).load(text) or {}  # YAML 1.2, which DVC writes
+    except (YAMLError, ValueError, RecursionError) as error:  # such as a number of thousands of digits
         raise TreadleError(f"{path} is not YAML: {error}") from error
     if not isinstance(selection, dict):
         raise TreadleError(f"{path} must hold one line a group, such as `experiment: flights`; found {selection!r}")
