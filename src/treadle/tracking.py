@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import secrets
 import string
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ Mode = Literal["online", "offline", "disabled"]
 
 FLUSH_INTERVAL = 0.1  # seconds; the default of 15 loses what a killed run logged last
 _FILE = "run-id.json"
+SCRATCH = ".scratch"  # folder for W&B's own use; the next holder of the run's lock removes what a kill left there
 # Set by an agent or by hand, and stronger than what wandb.init() is given: they would put other values over the
 # configuration that we record, or graft the run onto another one.
 _FOREIGN = (
@@ -138,6 +141,7 @@ def track(
     if mode == "disabled":
         yield Tracking(None, takes_bundle=False, state=state, last_step=-1, resumed=False)
         return
+    _load_wandb(folder / "wandb" / SCRATCH)
     _require_sound_variables()
     known = _read_state(state)
     resumed = known.get("signature") == signature
@@ -153,6 +157,16 @@ def track(
         exit_code = 0
     finally:
         run.finish(exit_code=exit_code)
+
+
+def _load_wandb(scratch: Path) -> None:
+    """Let W&B make the folders of its own that it makes as it is loaded in the run's: a kill leaves none elsewhere."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    usual, tempfile.tempdir = tempfile.tempdir, str(scratch)
+    try:
+        importlib.import_module("wandb")
+    finally:
+        tempfile.tempdir = usual
 
 
 def _open_run(settings: Tracker, *, mode: Mode, folder: Path, run_id: str, name: str, config: dict[str, Any]) -> Run:

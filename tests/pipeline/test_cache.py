@@ -208,9 +208,9 @@ def test_a_stage_in_a_damaged_run_is_refused(ran, capsys):
 
 def test_what_killed_processes_left_is_swept(ran, project):
     prepare = project / "runs/.stages/prepare"
-    left = [ran / ".tables-x", prepare / "0123.tmp", prepare / "4567.99.tmp"]
+    left = [ran / ".tables-x", ran / "wandb/.scratch", prepare / "0123.tmp", prepare / "4567.99.tmp"]
     for folder in left:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         (folder / "a.parquet").write_bytes(b"a")
     written = [ran / ".treadle-1.tmp", project / "runs/.stages/.treadle-2.tmp"]
     for file in written:

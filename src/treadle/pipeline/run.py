@@ -37,6 +37,7 @@ from treadle.pipeline.record import (
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import STAGE_FUNCTIONS
 from treadle.schema import TreadleError
+from treadle.tracking import SCRATCH
 
 # --- a command's road ---------------------------------------------------------------------------------
 
@@ -214,5 +215,5 @@ def _sweep(folder: Path) -> None:
     """Remove what a killed process left in a run's folder, whose lock is held."""
     for written in (folder, folder / "checkpoints", folder / "wandb"):
         sweep(written)
-    for tables in folder.glob(".tables-*"):
-        shutil.rmtree(tables, ignore_errors=True)
+    for left in (*folder.glob(".tables-*"), folder / "wandb" / SCRATCH):
+        shutil.rmtree(left, ignore_errors=True)
