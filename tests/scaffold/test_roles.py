@@ -9,6 +9,7 @@ from treadle.experiment.spec import Column
 from treadle.scaffold.profile import Profile
 from treadle.scaffold.roles import choose_roles
 from treadle.scaffold.target import Target
+from treadle.schema import TreadleError
 
 GENERATOR = np.random.default_rng(0)
 
@@ -38,6 +39,25 @@ def make(num_rows, **columns):
 )
 def test_identifiers_of_a_small_table(tmp_path, name, values, role):
     assert roles(plan(tmp_path, make(80, **{name: list(values)})))[name.replace("row", "row_")] == role
+
+
+def test_a_strong_column_is_taken_where_it_is_the_only_one(tmp_path):
+    rooms = GENERATOR.integers(1, 9, 120)
+    price = rooms * 100_000 + GENERATOR.normal(0, 20_000, 120).round()
+
+    alone = plan(tmp_path, {"rooms": rooms, "y": price})
+    beside = plan(tmp_path, {"rooms": rooms, "x": GENERATOR.normal(size=120).round(2), "y": price})
+
+    assert roles(alone) == {"rooms": "number"}
+    assert alone.choices[0].reason.startswith("look: it alone tells the target: R² 0.9")
+    assert roles(beside) == {"rooms": "out", "x": "number"}
+
+
+def test_a_copy_of_the_target_is_never_taken_unasked(tmp_path):
+    rooms = GENERATOR.integers(1, 90, 120)
+
+    with pytest.raises(TreadleError, match=r"no column is left to predict 'y' from \(rooms: it alone tells the target"):
+        plan(tmp_path, {"rooms": rooms, "y": rooms * 100_000})
 
 
 @pytest.mark.parametrize("share", [0.9, 1.0])

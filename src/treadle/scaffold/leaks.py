@@ -1,7 +1,8 @@
 """How well one column alone tells the target: a column that tells nearly all of it was written with the answer.
 
 A column's values are grouped (numbers into bins of equal size, missing into one of their own), each group predicts the
-mean of the target in one half of the rows, and the other half judges it.
+mean of the target in one half of the rows, and the other half judges it. Of two numbers a straight line may tell more
+than bins, where rows are few.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ SUSPECT = {"binary": 0.9, "multiclass": 0.95, "regression": 0.95}  # AUC, mean A
 # AUC of one of several classes, from which on a column is left out. A measurement that sets one class apart, as the
 # length of a petal does, comes near the first, but seldom near the second.
 TOLD = {"few": 0.98, "many": 0.999}  # by the number of different values
+COPY = 0.9995  # AUC or R², from which a column is the target under another name
 FEW = 20  # different values
 SPIKE = 0.5  # share of rows with one value, from which what matters most is whether a row has it
 TOLD_GAPS = 0.9  # the same of where the value is missing
@@ -59,6 +61,11 @@ class Score:
     gaps: Strength  # by the mere fact that the value is missing
     is_fine: bool  # of many different values, none of which holds most rows
 
+    @property
+    def is_copy(self) -> bool:
+        """Nothing but the target."""
+        return self.own.value >= COPY
+
     def find_suspicion(self, task: Task) -> str:
         """In words, why this is more than what is known beforehand usually tells; empty where it is not."""
         if self.own.value >= SUSPECT[task]:
@@ -86,6 +93,14 @@ def score(values: pl.Series, target: pl.Series, *, task: Task) -> Score:
     return Score(score_column(values, target, task=task), gaps, _is_fine(values))
 
 
+def _correlate(values: pl.Series, target: pl.Series) -> float:
+    """The share of the variance that a straight line explains, where both are known; 0 of what is no number."""
+    if not values.dtype.is_numeric():
+        return 0.0
+    found = pl.select(pl.corr(values.cast(pl.Float64), target.cast(pl.Float64))).item()
+    return float(found**2) if found is not None and np.isfinite(found) else 0.0
+
+
 def _is_fine(values: pl.Series) -> bool:
     """Many different values, none of which holds most rows."""
     rows = values.rename("value").value_counts(name="rows")["rows"].to_numpy()
@@ -98,7 +113,8 @@ def score_column(values: pl.Series, target: pl.Series, *, task: Task) -> Strengt
     half = _draw_half(len(groups))
     if task == "regression":
         truth = target.cast(pl.Float64).to_numpy()
-        return Strength(max(0.0, _r_squared(_predict(groups, truth, half), truth[~half])))
+        by_groups = _r_squared(_predict(groups, truth, half), truth[~half])
+        return Strength(max(0.0, by_groups, _correlate(values, target)))
     classes = [target.max()] if task == "binary" else target.unique().sort().to_list()
     scores = []
     for name in classes:

@@ -39,6 +39,7 @@ class Choice:
     role: Role
     reason: str
     is_suspect: bool = False  # left out because it tells the target
+    is_copy: bool = False  # and nothing but the target
 
 
 def choose_roles(
@@ -71,7 +72,18 @@ def choose_roles(
             choices[name] = _keep(profile, rows[name])
         else:
             choices[name] = _judge(profile, rows[name], label, target, twin)
+    if all(choice.role == "out" for choice in choices.values()):
+        choices |= _take_suspects(choices, rows)
     return choices
+
+
+def _take_suspects(choices: Mapping[str, Choice], rows: pl.DataFrame) -> dict[str, Choice]:
+    """Where no other column is left, those that tell much of the target may be what the table is about."""
+    return {
+        name: _use(choice.profile, rows[name], f"look: {choice.reason}, and no other column is left")
+        for name, choice in choices.items()
+        if choice.is_suspect and not choice.is_copy
+    }
 
 
 def _find_twins(sample: pl.DataFrame) -> dict[str, list[str]]:
@@ -98,7 +110,7 @@ def _judge(profile: Profile, values: pl.Series, label: pl.Series, target: Target
         return Choice(profile, "out", f"the same values as {twin!r}")
     found = score(values, label, task=target.task)
     if suspicion := found.find_suspicion(target.task):
-        return Choice(profile, "out", suspicion, is_suspect=True)
+        return Choice(profile, "out", suspicion, is_suspect=True, is_copy=found.is_copy)
     return _use(profile, values, found.find_look(target.task))
 
 
