@@ -80,3 +80,9 @@ def test_classes_are_taken_where_they_are_asked_for(tmp_path):
     made = plan(tmp_path, {"x": NOISE, "y": repeat(COUNTS["poisson"])}, task="multiclass")
 
     assert [reason for reason, _, _ in made.target.exclude] == ["rare"]
+
+
+def test_amounts_with_marks_between_their_digits_are_no_classes(tmp_path):
+    made = plan(tmp_path, {"x": NOISE, "y": [f"{100_000 * (1 + index % 5):,}" for index in range(400)]})
+
+    assert made.target.task == "regression"

@@ -106,19 +106,27 @@ def _is_number(profile: Profile) -> bool:
 
 
 def _find_task(profile: Profile) -> tuple[Task, str]:
-    dtype, count = profile.column.dtype, profile.num_distinct
+    count = profile.num_distinct
     if count == 2:  # noqa: PLR2004 - two
         return "binary", "two different values"
-    whole = dtype == "int" or (dtype == "float" and all(value.is_integer() for value, _ in profile.values))
-    if dtype == "float" and not (whole and count <= MAX_INT_CLASSES):
-        return "regression", "a number with fractions" if not whole else f"a number with {count:,} different values"
-    if dtype == "int" and count > MAX_INT_CLASSES:
-        return "regression", f"a whole number with {count:,} different values"
-    if whole and (reason := explain_count(profile)):
-        return "regression", f"{reason}; for classes give --task multiclass"
-    if whole:
-        return "multiclass", f"a whole number with {count} different values; for a quantity give --task regression"
-    return "multiclass", f"{count} different values"
+    if not _is_number(profile):
+        return "multiclass", f"{count} different values"
+    if reason := _explain_amount(profile):
+        return "regression", reason
+    return "multiclass", f"a whole number with {count} different values; for a quantity give --task regression"
+
+
+def _explain_amount(profile: Profile) -> str:
+    """Why numbers are amounts; empty where they are names of classes."""
+    kind = "a whole number" if profile.column.dtype == "int" else "a number"
+    if not all(float(value).is_integer() for value, _ in profile.values):
+        return "a number with fractions"
+    if profile.num_distinct > MAX_INT_CLASSES:
+        return f"{kind} with {profile.num_distinct:,} different values"
+    if profile.column.thousands is not None:
+        return "amounts, for how they are written; for classes give --task multiclass"
+    count = explain_count(profile)
+    return f"{count}; for classes give --task multiclass" if count else ""
 
 
 # --- the three tasks ----------------------------------------------------------------------------------
