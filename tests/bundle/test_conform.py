@@ -38,7 +38,7 @@ def messy(bundle):
 
 def test_a_raw_row_is_read_as_the_tables_files_are(messy):
     raw = {"row": "7", "Größe": "1.234,5", "Kauf am": "03.02.2021", "Ort": " Köln", "made": "1.5"}
-    typed = {"number": 7, "size": 1234.5, "bought": date(2021, 2, 3), "Ort": " Köln", "made": 1.5}
+    typed = {"number": 7, "size": 1234.5, "bought": date(2021, 2, 3), "Ort": "Köln", "made": 1.5}
 
     assert messy.conform(raw).drop("row").to_dicts() == [typed]
     assert messy.conform(typed).to_dicts() == [typed]

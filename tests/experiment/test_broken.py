@@ -293,6 +293,15 @@ CASES = {
     "marks-that-are-one": blocks(f"+{COLUMNS}.MedInc.thousands=."),
     "format-of-a-number": blocks(f"+{COLUMNS}.MedInc.format='%d/%m/%Y'"),
     "format-without-a-day": case("+data.tables.flights.columns.time_hour.format='%H:%M'"),
+    "marks-of-an-amount": case(
+        "+data.tables.flights.columns.carrier.prefix=[$]",
+        "+data.tables.flights.columns.distance.epoch=s",
+        "+data.tables.flights.columns.dest.spellings=[JFK,jfk]",
+    ),
+    "suffix-of-digits": case("+data.tables.flights.columns.month.suffix=['5']"),
+    "format-and-epoch": case(
+        "+data.tables.flights.columns.time_hour.epoch=s", "+data.tables.flights.columns.time_hour.format='%d/%m/%Y'"
+    ),
     "column-of-a-reserved-name": case(
         edits=[(FLIGHTS, "      distance: {", "      label: {dtype: int}\n      __x: {dtype: int}\n      distance: {")]
     ),

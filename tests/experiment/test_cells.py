@@ -2,14 +2,15 @@
 
 # ruff: noqa: DTZ001 - moments are in UTC, without a zone
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.experiment.cells import HEAD, lost_mark, read_cells, reads_back
+from treadle.experiment.cells import lost_mark, read_cells
+from treadle.experiment.moments import HEAD, reads_back
 from treadle.experiment.spec import Column
 
 LOST = object()
@@ -36,11 +37,47 @@ def read(values, column, dtype=pl.String):
         ({"dtype": "float", "thousands": "'"}, {"1'234.5": 1234.5, "1\u2019234": 1234.0}),
         ({"dtype": "int", "thousands": " "}, {"1 234": 1234, "1\u00a0234": 1234, "1\u2009234": 1234}),
         ({"dtype": "int", "thousands": "\u202f"}, {"1 234 567": 1234567, "1 2": LOST}),
+        ({"dtype": "float", "prefix": ["$", "US$"]}, {"$1.5": 1.5, "-$ 2": -2.0, "$-2": -2.0, "US$3": 3.0, "4": 4.0}),
+        ({"dtype": "float", "prefix": ["$"]}, {"€5": LOST, "5$": LOST, "-$-5": LOST, "$": LOST}),
+        ({"dtype": "float", "suffix": ["%"]}, {"12 %": 12.0, "12%": 12.0, "-3\u00a0%": -3.0, "12": 12.0, "%": LOST}),
+        ({"dtype": "int", "suffix": ["m", "m²"]}, {"5 m²": 5, "5m": 5, "5 mm": LOST}),
+        (
+            {"dtype": "float", "prefix": ["$"], "thousands": ",", "negative": "parentheses"},
+            {"($1,234.50)": -1234.5, "$(5)": -5.0, "(5)": -5.0, "$5": 5.0, "-(5)": LOST, "(-5)": LOST, "(5": LOST},
+        ),
+        ({"dtype": "int", "suffix": ["%"], "negative": "parentheses"}, {"(12%)": -12, "(12)%": -12, "( 12 )": -12}),
+        ({"dtype": "float", "negative": "trailing"}, {"5-": -5.0, "5 -": -5.0, "-5": -5.0, "-5-": LOST, "5": 5.0}),
+        ({"dtype": "int", "negative": "dash"}, {"\u22125": -5, "\u20135": -5, "-5": -5}),
+        (
+            {"dtype": "float", "prefix": ["€"], "powers": {"K": 3, "M": 6, "Mn": 6}},
+            {"€110.5M": 110_500_000.0, "€565K": 565_000.0, "€0": 0.0, "2 Mn": 2e6, "1.001K": 1001.0},
+        ),
+        ({"dtype": "int", "powers": {"k": 3}}, {"1.5k": 1500, "2": 2, "1.2345k": LOST}),
+        (
+            {"dtype": "float", "suffix": ["€"], "thousands": " ", "decimal": ","},
+            {"1 234,50 €": 1234.5, "5\u00a0€": 5.0},
+        ),
+        ({"dtype": "float", "prefix": ["CHF"], "thousands": "'"}, {"CHF 1'234.50": 1234.5}),
+        ({"dtype": "float"}, {"inf": None, "-Infinity": None}),
+        ({"dtype": "float", "missing": ["-999"]}, {"-999.0": None, "-999": None, "-9.99e2": None, "-998": -998.0}),
+        ({"dtype": "int", "missing": ["-999.0", "?"]}, {"-999": None, "?": None, "5": 5}),
+        ({"dtype": "str", "spellings": ["Yes"]}, {"YES": "Yes", " yes ": "Yes", "no": "no", "NO": "NO"}),
         ({"dtype": "bool"}, {"TRUE": True, "f": False, "Yes": True, "n": False, "0": False, "": None, "2": LOST}),
-        ({"dtype": "str", "missing": ["?"]}, {"a": "a", " a ": " a ", "?": None, " ? ": None, "": None, "-": "-"}),
+        ({"dtype": "str", "missing": ["?"]}, {"a": "a", " a ": "a", "?": None, " ? ": None, "": None, "-": "-"}),
         ({"dtype": "date"}, {"2021-02-03": date(2021, 2, 3), "3/2/2021": LOST, "21-02-03": LOST, "2021-02-30": LOST}),
         ({"dtype": "date", "format": "%d.%m.%y"}, {"3.2.21": date(2021, 2, 3), "2021": LOST}),
         ({"dtype": "date", "format": "%d/%m/%Y %H:%M"}, {"03/02/2021 10:30": date(2021, 2, 3)}),
+        ({"dtype": "date", "format": "%Y Q%q"}, {"2021 Q2": date(2021, 4, 1), "2021 Q5": LOST, "2021Q2": LOST}),
+        ({"dtype": "date", "format": "Q%q/%Y"}, {"Q4/2021": date(2021, 10, 1)}),
+        ({"dtype": "date", "format": "%Y"}, {"2021": date(2021, 1, 1), "x": LOST}),
+        ({"dtype": "date", "format": "%B %Y"}, {"april 2021": date(2021, 4, 1), "Apr 2021": date(2021, 4, 1)}),
+        ({"dtype": "date", "format": "%Y-%m"}, {"2021-04": date(2021, 4, 1)}),
+        ({"dtype": "datetime", "format": "%Y"}, {"2021": datetime(2021, 1, 1)}),
+        ({"dtype": "datetime", "epoch": "s"}, {"1617742860": datetime(2021, 4, 6, 21, 1), "1e30": LOST, "x": LOST}),
+        ({"dtype": "datetime", "epoch": "ms"}, {"1617742860500": datetime(2021, 4, 6, 21, 1, 0, 500_000)}),
+        ({"dtype": "time"}, {"21:01:00": time(21, 1), "9:05": time(9, 5), "21:01:00.5": time(21, 1, 0, 500_000)}),
+        ({"dtype": "time"}, {"24:00": LOST, "9": LOST, "9:60": LOST, "": None}),
+        ({"dtype": "time", "format": "%I:%M %p"}, {"9:05 PM": time(21, 5), "09:05am": time(9, 5), "21:05": LOST}),
     ],
 )  # fmt: skip
 def test_a_text_becomes_its_type_or_is_lost(column, expected):
@@ -98,6 +135,9 @@ def test_a_column_may_mix_the_shapes_of_moments():
         "2021-02-03 04:05:06+02:00": datetime(2021, 2, 3, 2, 5, 6),
         "2021-02-03T04:05-0130": datetime(2021, 2, 3, 5, 35),
         "2021-02-03T04:05:06+02": datetime(2021, 2, 3, 2, 5, 6),
+        "2021-02-03 04:05:06 UTC": datetime(2021, 2, 3, 4, 5, 6),
+        "2021-02-03 04:05 GMT": datetime(2021, 2, 3, 4, 5),
+        "2021-02-03 04:05:06.5 +0200": datetime(2021, 2, 3, 2, 5, 6, 500_000),
         "2021-02-03T25:00": LOST,
         "3 Feb 2021": LOST,
     }.items(),
@@ -117,6 +157,11 @@ def test_values_that_have_a_type_keep_their_meaning():
     assert read([1, None], {"dtype": "str"}, pl.Int64) == ["1", None]
     assert read([0, 1], {"dtype": "bool"}, pl.Int8) == [False, True]
     assert read(["a", "?"], {"dtype": "str", "missing": ["?"]}, pl.Categorical) == ["a", None]
+    assert read([float("inf"), 1.5], {"dtype": "float"}, pl.Float64) == [None, 1.5]
+    assert read([1617742860], {"dtype": "datetime", "epoch": "s"}, pl.Int64) == [datetime(2021, 4, 6, 21, 1)]
+    assert read([20210406.0, 0.5], {"dtype": "date", "format": "%Y%m%d"}, pl.Float64) == [date(2021, 4, 6), LOST]
+    assert read([1617742860], {"dtype": "datetime"}, pl.Int64) == [LOST]
+    assert read([5883.43], {"dtype": "float", "prefix": ["$"], "powers": {"k": 3}}, pl.Float64) == [5883.43]
 
 
 def test_a_mark_of_a_missing_number_holds_for_texts_and_numbers_alike():

@@ -13,7 +13,9 @@ def plan(folder, columns, *, target="y", **asked):
     pl.DataFrame(columns).write_csv(file)
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
-    return make_plan(profile_table(find_source([str(file)]), missing=(), scratch=scratch), Request(target, **asked))
+    request = Request(target, **asked)
+    profiles = profile_table(find_source([str(file)]), missing=(), uses=request.uses, scratch=scratch)
+    return make_plan(profiles, request)
 
 
 def roles(made):

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 
 import messy
@@ -40,6 +40,9 @@ class Made:
     @property
     def columns(self):
         return self.read("data")["tables"]["shop"]["columns"]
+
+    def plan_of(self, name):
+        return next(choice.profile.column for choice in self.plan.choices if choice.profile.name == name)
 
     @property
     def left_out(self):
@@ -157,7 +160,7 @@ def test_a_text_among_numbers_is_missing_and_is_told(make, tmp_path):
     made = make(messy.write_csv(tmp_path / "rows.csv", columns))
 
     assert made.columns["size"]["missing"] == ["not measured"]
-    assert "numbers, but for 'not measured'" in (made.folder / "conf/data/shop.yaml").read_text()
+    assert "missing where no number: row 8: 'not measured'" in (made.folder / "conf/data/shop.yaml").read_text()
 
 
 def test_a_text_far_down_a_long_column_is_found(make, tmp_path):
@@ -201,6 +204,86 @@ def test_numbers_in_groups_and_with_a_comma(make, tmp_path, form, declared):
         key: made.columns["size"][key] for key in made.columns["size"] if key in {"thousands", "decimal"}
     } == declared
     assert made.rows["size"].to_list() == pytest.approx(values)
+
+
+def test_cells_as_people_write_them(make, tmp_path):
+    start = datetime(2021, 4, 6, 21, 1)  # noqa: DTZ001 - as tables have it
+    moments = [start + timedelta(days=7 * i, minutes=i) for i in range(messy.ROWS)]
+    columns = messy.make_rows() | {
+        "price": [f"${i * 1000 + 0.5:,.2f}" if i % 9 else f"(${i + 0.5:,.2f})" for i in range(messy.ROWS)],
+        "share": [f"{i % 40} %" for i in range(messy.ROWS)],
+        "value": [f"\u20ac{i % 7}.5M" if i % 2 else f"\u20ac{i}K" for i in range(messy.ROWS)],
+        "clock": [f"{moment:%H:%M:%S}" for moment in moments],
+        "stamp": [str(int(moment.replace(tzinfo=UTC).timestamp()) + 11) for moment in moments],
+        "quarter": [f"{moment.year} Q{(moment.month + 2) // 3}" for moment in moments],
+        "continent": [("NA", "EU", "AS")[i % 3] for i in range(messy.ROWS)],
+        "state": [(" open", "Open ", "closed", "open")[i % 4] for i in range(messy.ROWS)],
+        "height": [f"5' {i}\"" if i % 15 == 1 else str(60 + i * 7 % 20) for i in range(messy.ROWS)],
+    }
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns))
+
+    rows, keys = made.rows, {name: dict(column) for name, column in made.columns.items()}
+    assert rows["price"].head(3).to_list() == [-0.5, 1000.5, 2000.5]
+    assert rows["share"].head(3).to_list() == [0, 1, 2]
+    assert rows["value"].head(3).to_list() == [0.0, 1_500_000.0, 2_000.0]
+    assert rows["clock"].to_list() == [moment.time() for moment in moments]
+    assert rows["stamp"].to_list() == [moment + timedelta(seconds=11) for moment in moments]
+    assert rows["quarter"][0] == date(2021, 4, 1)
+    assert rows["continent"].head(3).to_list() == ["NA", "EU", "AS"]
+    assert rows["state"].head(4).to_list() == ["open", "open", "closed", "open"]
+    assert rows["height"].head(3).to_list() == [60, None, 74]
+    assert keys["state"]["spellings"] == ["open"]
+    assert {"clock_minute", "quarter_month"} <= made.read("features")["derive"].keys()
+
+
+@pytest.mark.parametrize("form", ["%Y", "%Y%m%d", "%s", "%Y Q1"], ids=["years", "yyyymmdd", "epoch", "quarters"])
+def test_time_takes_digits_and_quarters(make, tmp_path, form):
+    start = datetime(2001, 1, 1, tzinfo=UTC)
+    moments = [start + timedelta(days=30 * i) for i in range(messy.ROWS)]
+    columns = messy.make_rows() | {"when": [f"{moment:{form}}" for moment in moments]}
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), time="when")
+
+    assert made.read("data")["split"]["by"] == "time"
+    assert made.splits["train"]["predict_at"].max() < made.splits["test"]["predict_at"].min()
+
+
+def test_infinity_is_missing_in_every_kind_of_file(make, tmp_path):
+    columns = messy.make_rows()
+    columns["size"][:2] = ["inf", "-inf"]
+    frame = pl.DataFrame(columns).with_columns(pl.col("size").cast(float))
+    frame.write_parquet(tmp_path / "rows.parquet")
+
+    made = make(tmp_path / "rows.parquet")
+
+    assert made.rows["size"].head(3).null_count() == 2
+    assert "infinite in 2 rows, which are read as missing" in (made.folder / "conf/data/shop.yaml").read_text()
+
+
+def test_a_number_that_means_missing_does_so_however_it_is_written(make, tmp_path):
+    columns = messy.make_rows()
+    columns["size"][:2] = ["-999.0", "-999"]
+
+    made = make(messy.write_csv(tmp_path / "rows.csv", columns), missing=("-999",))
+
+    assert made.rows["size"].head(3).null_count() == 2
+    assert made.columns["size"]["min"] == 0
+
+
+def test_texts_of_a_typed_file_are_numbers_where_they_had_to_be_texts(make, tmp_path):
+    columns = messy.make_rows()
+    columns["cost"] = [f"${value}" for value in columns["size"]]
+    columns["mixed"] = [*columns["size"][:-1], "n/a"]
+    pl.DataFrame(columns).write_parquet(tmp_path / "rows.parquet")
+
+    made = make(tmp_path / "rows.parquet")
+
+    assert {name: made.plan_of(name).dtype for name in ("size", "cost", "mixed")} == {
+        "size": "str",
+        "cost": "float",
+        "mixed": "float",
+    }
 
 
 def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
@@ -356,7 +439,7 @@ def test_memory_grows_by_the_columns_and_not_by_their_square(tmp_path):
         "from pathlib import Path\n"
         "from treadle.scaffold.profile import profile_table\n"
         "from treadle.scaffold.source import find_source\n"
-        "profile_table(find_source(['rows.csv']), missing=[], scratch=Path('.'))\n"
+        "profile_table(find_source(['rows.csv']), missing=[], uses={}, scratch=Path('.'))\n"
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
     )
 
@@ -642,7 +725,7 @@ def test_a_number_beyond_all_bounds_is_no_number(make, tmp_path):
 
 
 def test_values_that_are_one_number_in_32_bits_are_left_out(make, tmp_path):
-    rows = messy.make_rows() | {"moment": [str(2**40 + index % 60) for index in range(200)]}
+    rows = messy.make_rows() | {"moment": [str(2**43 + index % 60) for index in range(200)]}
 
     made = make(messy.write_csv(tmp_path / "rows.csv", rows))
 

@@ -14,7 +14,7 @@ def plan(tmp_path):
     def plan(more, target="answer", **asked):
         file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows() | more)
         return make_plan(
-            profile_table(find_source([str(file)]), missing=(), scratch=tmp_path), Request(target, **asked)
+            profile_table(find_source([str(file)]), missing=(), uses={}, scratch=tmp_path), Request(target, **asked)
         )
 
     return plan

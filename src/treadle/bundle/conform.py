@@ -58,17 +58,23 @@ def _take_name(column: Column, name: str, present: AbstractSet[str]) -> Column:
 
 def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column]) -> list[pl.Series]:
     """The columns in their types, read as the stage `prepare` reads the table's files."""
-    schema = rows.schema
     typed = {
         name: rows[column.name_in_file(name)].alias(name)
         for name, column in columns.items()
-        if schema[column.name_in_file(name)] == DTYPES[column.dtype] and column.dtype != "str" and not column.missing
+        if _is_read(rows[column.name_in_file(name)], column)
     }
     unread = {name: column for name, column in columns.items() if name not in typed}
     if unread:
         cells = _read_unread(rows, unread)
         typed |= {name: cells[name] for name in unread}
     return [typed[name] for name in columns]
+
+
+def _is_read(values: pl.Series, column: Column) -> bool:
+    """Whether the values are what reading would make of them: of the type, and none that is to be missing."""
+    if values.dtype != DTYPES[column.dtype] or column.dtype == "str" or column.missing:
+        return False
+    return column.dtype != "float" or bool(values.is_finite().all())
 
 
 def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:

@@ -21,7 +21,8 @@ from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.network import TARGETS, build_network
 from treadle.experiment.build import BuildError
-from treadle.experiment.cells import DTYPES, reads_back
+from treadle.experiment.cells import DTYPES
+from treadle.experiment.moments import reads_back
 from treadle.experiment.spec import OnBreach
 from treadle.experiment.targets import find_targets, judge_target
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
@@ -124,7 +125,7 @@ def _check_types(card: Card, recipe: Recipe) -> None:
         column, key = declared[name], f"data.tables.{examples.table}.columns.{name}"
         if str(DTYPES[column.dtype]) != card.columns[name]:
             raise TreadleError(f"{key}.dtype is {column.dtype}, and {_CARD} tells {card.columns[name]}")
-        if column.format is not None and not (column.dtype in {"date", "datetime"} and reads_back(column)):
+        if column.format is not None and not (column.dtype in {"date", "datetime", "time"} and reads_back(column)):
             raise TreadleError(f"{key}.format: {column.format!r} is none by which a {column.dtype} can be read")
 
 

@@ -332,7 +332,8 @@ def _say(dtype: pl.DataType) -> str:
         return "int"
     if dtype.is_float() or dtype.is_decimal():
         return "float"
-    names = {pl.Boolean: "bool", pl.String: "str", pl.Date: "date", pl.Datetime: "datetime", pl.Null: "null"}
+    names = {pl.Boolean: "bool", pl.String: "str", pl.Null: "null"}
+    names |= {pl.Date: "date", pl.Datetime: "datetime", pl.Time: "time"}
     return next((word for kind, word in names.items() if isinstance(dtype, kind)), str(dtype).lower())
 
 

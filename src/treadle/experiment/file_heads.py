@@ -105,22 +105,24 @@ def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Findin
 
 def _say_how(column: Column) -> str:
     marks = {"int": ", its `thousands` mark", "float": ", its `decimal` and `thousands` marks"}
-    written = marks.get(column.dtype, ", its `format`" if column.dtype in {"date", "datetime"} else "")
-    return f"declare the type that the file has{written}, or the text among `missing`"
+    marks |= dict.fromkeys(("date", "datetime", "time"), ", its `format`")
+    return f"declare the type that the file has{marks.get(column.dtype, '')}, or the text among `missing`"
 
 
 def _can_hold(dtype: pl.DataType, spec: Column) -> bool:
     """Whether values of a file's type can be read as the declared one without a change of meaning."""
-    is_text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null)
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
+        return True
     is_number = dtype.is_numeric()
     match spec.dtype:
         case "int" | "float":
-            return is_text or is_number
-        case "bool":
-            return is_text or is_number or dtype == pl.Boolean()
+            return is_number
         case "str":
-            return is_text or is_number
-        case "date":
-            return is_text or isinstance(dtype, pl.Date | pl.Datetime)
-        case "datetime":
-            return is_text or isinstance(dtype, pl.Date | pl.Datetime)
+            return is_number
+        case "bool":
+            return is_number or dtype == pl.Boolean()
+        case "time":
+            return dtype == pl.Time() or (is_number and spec.format is not None)
+        case "date" | "datetime":
+            by_digits = spec.format is not None or spec.epoch is not None
+            return isinstance(dtype, pl.Date | pl.Datetime) or (is_number and by_digits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 import polars as pl
@@ -13,7 +13,7 @@ from treadle.experiment.cells import read_cells
 from treadle.experiment.durations import parse_moment
 from treadle.experiment.spec import Column, Value
 
-ORDERED = ("int", "float", "date", "datetime")  # types whose values have a smallest and a largest one
+ORDERED = ("int", "float", "date", "datetime", "time")  # types whose values have a smallest and a largest one
 DATED = ("date", "datetime")  # types whose values have an age
 _INT64 = range(-(2**63), 2**63)
 
@@ -95,6 +95,13 @@ def _read_moment(value: Value) -> datetime:
         raise ValueError('must be a moment in quotes, such as "2013-09-01" or "2013-09-01T13:45"') from None
 
 
+def _read_time(value: Value) -> time:
+    try:
+        return time.fromisoformat(_read_text(value))
+    except ValueError:
+        raise ValueError('must be a time of day in quotes, such as "13:45"') from None
+
+
 _READERS: dict[str, Callable[[Value], Any]] = {
     "int": _read_int,
     "float": _read_float,
@@ -102,4 +109,5 @@ _READERS: dict[str, Callable[[Value], Any]] = {
     "str": _read_text,
     "date": _read_date,
     "datetime": _read_moment,
+    "time": _read_time,
 }

@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from treadle.experiment.annotations import list_options
-from treadle.experiment.cells import reads_back
 from treadle.experiment.columns import Finding, find_name_fault
 from treadle.experiment.durations import parse_moment
 from treadle.experiment.machine import count_gpus
+from treadle.experiment.moments import reads_back
 from treadle.experiment.problems import nearest
 from treadle.experiment.signatures import UnknownTargetError, read_signature
 from treadle.experiment.spec import Column, ColumnSplit, Experiment, Table, TimeSplit
 from treadle.schema import BINARY_CLASSES, LABEL, find_metric, monitor_names
 
+_NUMBERS, _MOMENTS = ("int", "float"), ("date", "datetime", "time")
+_MARKS: dict[str, tuple[tuple[str, ...], str]] = {  # of a column: the types that have it, and what they are called
+    **dict.fromkeys(("thousands", "decimal", "prefix", "suffix", "powers", "negative"), (_NUMBERS, "numbers")),
+    "format": (_MOMENTS, "dates and moments"),
+    "epoch": (("datetime",), "moments"),
+    "spellings": (("str",), "texts"),
+}
+_DATE_FORMAT = 'write year, month and day, such as "%d/%m/%Y %H:%M"; an offset is %z'
+_TIME_FORMAT = 'write hour and minute, such as "%H:%M" or "%I:%M %p"'
 STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_unused_parameters_true", "fsdp")
 
 
@@ -113,19 +122,19 @@ def _check_name(key: str, name: str, column: Column, table: Table) -> Iterator[F
 
 
 def _check_marks(key: str, column: Column) -> Iterator[Finding]:
-    number = column.dtype in {"int", "float"}
-    if column.thousands is not None and not number:
-        yield Finding(f"{key}.thousands", f"is a mark of numbers, and the column is {column.dtype}", "remove it")
-    if column.decimal != "." and not number:
-        yield Finding(f"{key}.decimal", f"is a mark of numbers, and the column is {column.dtype}", "remove it")
-    if number and column.thousands == column.decimal:
+    for mark, (dtypes, kind) in _MARKS.items():
+        if getattr(column, mark) != Column.model_fields[mark].default and column.dtype not in dtypes:
+            yield Finding(f"{key}.{mark}", f"is a mark of {kind}, and the column is {column.dtype}", "remove it")
+    if column.dtype in _NUMBERS and column.thousands == column.decimal:
         yield Finding(f"{key}.thousands", f"{column.thousands!r} is the mark of the fraction already: see `decimal`")
-    if column.format is not None and column.dtype not in {"date", "datetime"}:
-        yield Finding(f"{key}.format", f"is of dates and moments, and the column is {column.dtype}", "remove it")
-    elif column.format is not None and not reads_back(column):
+    if column.epoch is not None and column.format is not None:
+        yield Finding(f"{key}.format", "`format` and `epoch` exclude each other", "remove one of them")
+    elif column.format is not None and column.dtype in _MOMENTS and not reads_back(column):
         rule = f"{column.format!r} is no format: a {column.dtype} that is written by it cannot be read by it"
-        fix = 'write year, month and day, such as "%d/%m/%Y %H:%M"; an offset is %z'
-        yield Finding(f"{key}.format", rule, fix)
+        yield Finding(f"{key}.format", rule, _TIME_FORMAT if column.dtype == "time" else _DATE_FORMAT)
+    folded = [spelling.lower() for spelling in column.spellings]
+    if len(set(folded)) < len(folded):
+        yield Finding(f"{key}.spellings", "two of them differ in the case of their letters alone", "remove one of them")
 
 
 def check_moments(experiment: Experiment) -> Iterator[Finding]:

@@ -51,6 +51,14 @@ def _check_project(text: str) -> str:
     return text
 
 
+def _check_affix(text: str) -> str:
+    if not text.strip() or any(mark.isdecimal() for mark in text) or text.strip()[0] in "+-.,":
+        raise ValueError(
+            "must be a text beside a number: no digit, no blank alone, no sign, point or comma at its start"
+        )
+    return text
+
+
 def _check_target(node: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(node.get("_target_"), str):
         raise ValueError("needs a `_target_`: the dotted path of a class or function")  # noqa: TRY004 - pydantic's way
@@ -92,6 +100,11 @@ Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the las
 Value = bool | int | float | str  # of a column; `limits.py` holds it against the column's type
 OnBreach = Literal["refuse", "warn", "allow"]
 Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
+Affix = Annotated[str, AfterValidator(_check_affix)]  # beside a number: "$", "kg", "%"
+Power = Annotated[int, Field(ge=-30, le=30)]  # of ten
+Epoch = Literal["s", "ms", "us", "ns"]  # seconds, or a thousandth, millionth or billionth of one
+Unreadable = Literal["refuse", "missing"]
+Negative = Literal["parentheses", "trailing", "dash"]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # it becomes that of a file
 # What W&B refuses elsewhere.
 RecordProject = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_project)]
@@ -105,17 +118,24 @@ RecordName = Annotated[str, Field(min_length=1, max_length=128)]
 class Column(Spec):
     """The contract of one column of a table, checked as its rows enter."""
 
-    dtype: Literal["int", "float", "bool", "str", "date", "datetime"]  # the type that values are read as
+    dtype: Literal["int", "float", "bool", "str", "date", "datetime", "time"]  # the type that values are read as
     source: str | None = None  # the column's name in the file, where it differs: one that is reserved here, or awkward
-    format: str | None = None  # of a date or a moment in text: "%d/%m/%Y %H:%M"; None: ISO 8601
+    format: str | None = None  # of a date, a moment or a time of day in text: "%d/%m/%Y %H:%M"; None: ISO 8601
+    epoch: Epoch | None = None  # of a moment that is a number: the unit of what has passed since 1970 in UTC
     thousands: Thousands | None = None  # between groups of digits in text: "," of 1,234.5; a space stands for any space
     decimal: Literal[".", ","] = "."  # of a number in text: "," of 1.234,5
+    prefix: list[Affix] = []  # texts that may stand before a number, such as "$"; blanks beside them do not matter
+    suffix: list[Affix] = []  # texts that may stand after a number, such as "%" or "kg"
+    powers: dict[Affix, Power] = {}  # texts after a number that stand for a power of ten: {k: 3} reads 1.5k as 1500
+    negative: Negative | None = None  # a minus otherwise: parentheses (5), trailing 5-, dash: a longer one before it
+    spellings: list[str] = []  # texts as they are meant: one that differs in the case of its letters alone is this one
     nullable: bool = False  # whether a value may be absent
     unique: bool = False  # whether each value stands once
     min: Value | None = None  # the smallest value that is sound, itself included: a number, a date or a moment
     max: Value | None = None  # the largest value that is sound, itself included: a number, a date or a moment
     allowed: list[Value] | None = None  # the only values that are sound, of the column's type
     missing: list[str] = []  # texts that mean "no value", such as "?"; blanks around them do not matter
+    unreadable: Unreadable = "refuse"  # a value that the type cannot hold: refuse the table, or read it as missing
     max_age: Duration | None = None  # of a date or a moment: the newest may be this old when rows are read [duration]
     late: bool = False  # known only after the prediction: no feature of its own row may reach it
 

@@ -15,7 +15,8 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.experiment.cells import DTYPES, is_plain
+from treadle.experiment.cells import DTYPES
+from treadle.experiment.numbers import is_plain
 from treadle.experiment.spec import Table
 from treadle.schema import TreadleError
 

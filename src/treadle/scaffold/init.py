@@ -114,7 +114,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
     """
     source, words = _fetch(origin, folder)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        profiles = profile_table(source, missing=origin.missing, scratch=Path(scratch))
+        profiles = profile_table(source, missing=origin.missing, uses=request.uses, scratch=Path(scratch))
     plan = make_plan(profiles, request)
     data = folder / "data" / package
     path = _place_files(source, data)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from treadle.experiment.moments import is_coarse
 from treadle.experiment.problems import nearest
 from treadle.scaffold.notes import list_notes, require_weight
-from treadle.scaffold.profile import Profile, Profiles
+from treadle.scaffold.profile import Profile, Profiles, Use
 from treadle.scaffold.roles import Choice, choose_roles
 from treadle.scaffold.split import divide
 from treadle.scaffold.target import Target, choose_target, quote
@@ -34,6 +35,12 @@ class Request:
     weight: str | None = None
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+
+    @property
+    def uses(self) -> dict[str, Use]:
+        """What it says of single columns, as far as it matters to how they are read."""
+        moment: dict[str, Use] = {} if self.time is None else {self.time: "moment"}
+        return {**moment, self.target: "target"}
 
 
 @dataclass(frozen=True)
@@ -190,17 +197,11 @@ def _derive(choices: Mapping[str, Choice], at: Profile | None, *, taken: set[str
 
 
 def _derive_moment(profile: Profile, at: Profile | None, taken: set[str]) -> list[Derived]:
-    name, column = profile.name, quote(profile.name)
+    name = profile.name
     is_at = at is not None and at.name == name
-    parts: list[Derived] = []
-    if profile.column.dtype == "datetime":
-        minute = f"EXTRACT(HOUR FROM {column}) * 60 + EXTRACT(MINUTE FROM {column})"
-        parts.append(Derived(_free(f"{name}_minute", taken), minute, "of the day", 1440))
-    weekday = f"EXTRACT(DOW FROM {column})"
-    parts.append(Derived(_free(f"{name}_weekday", taken), weekday, "0 is Sunday", 7))
-    if is_at and profile.high - profile.low > timedelta(days=730):
-        month = f"EXTRACT(MONTH FROM {column})"
-        parts.append(Derived(_free(f"{name}_month", taken), month, "the table spans more than two years", 12))
+    parts = [Derived(_free(f"{name}_{part}", taken), *how) for part, how in _list_parts(profile, is_at=is_at)]
+    if profile.column.dtype == "time":
+        return parts
     if is_at:
         return parts
     days = f"EXTRACT(EPOCH FROM {_as_moment(profile)}) / 86400"
@@ -208,6 +209,23 @@ def _derive_moment(profile: Profile, at: Profile | None, taken: set[str]) -> lis
     if at is not None:
         days, comment = f"EXTRACT(EPOCH FROM {_as_moment(at)}) / 86400 - {days}", f"days before {at.name}"
     return [*parts, Derived(_free(f"{name}_days", taken), days, comment)]
+
+
+def _list_parts(profile: Profile, *, is_at: bool) -> Iterator[tuple[str, tuple[str, str, int]]]:
+    """What comes again, by name: its expression, a comment, and after how much it repeats."""
+    column, form = quote(profile.name), profile.column.format
+    month = f"EXTRACT(MONTH FROM {column})"
+    if profile.column.dtype in {"datetime", "time"} and not is_coarse(form):
+        yield "minute", (f"EXTRACT(HOUR FROM {column}) * 60 + EXTRACT(MINUTE FROM {column})", "of the day", 1440)
+    if profile.column.dtype == "time":
+        return
+    if is_coarse(form):
+        if profile.num_distinct > 1 and form != "%Y":
+            yield "month", (month, "of the year", 12)
+        return
+    yield "weekday", (f"EXTRACT(DOW FROM {column})", "0 is Sunday", 7)
+    if is_at and profile.high - profile.low > timedelta(days=730):
+        yield "month", (month, "the table spans more than two years", 12)
 
 
 def _as_moment(profile: Profile) -> str:

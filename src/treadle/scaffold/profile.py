@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
-from treadle.experiment.cells import lost_mark, read_cells
 from treadle.experiment.columns import RESERVED
 from treadle.experiment.spec import Column
+from treadle.scaffold.readings import (
+    UNREADABLE,
+    Rows,
+    collect,
+    cut_in_pieces,
+    guess_all,
+    make_column,
+    read_columns,
+    settle,
+    tell_strays,
+)
 from treadle.scaffold.source import Source
-from treadle.scaffold.texts import MAX_STRAYS, MIN_SHARE, Reading, read_texts
+from treadle.scaffold.texts import Around, Reading
 from treadle.schema import TreadleError
 
 SAMPLE = 20_000  # rows, evenly from the whole table
 _CELLS = 40_000_000  # of the sample: of a table with very many columns it takes fewer rows
-_PIECE = 64  # columns that are read at a time: a plan of Polars costs memory and time by the square of its columns
 EXACT = 1_000_000  # rows up to which distinct values are counted; beyond, they are estimated
 MAX_LISTED = 100  # distinct values of a column that are listed
-_COUNT = "|rows"  # beside a column of any name but this
-_TEXTS = 2_000  # distinct texts of a column that tell its type
-_UNREADABLE = "of type "
 _AWKWARD = re.compile(r"[.${}\[\]=,~\\\"'*^\n\r\t]+|^__+")
-Rows = pl.DataFrame | pl.LazyFrame  # of texts or of the file's types
+Use = Literal["moment", "target"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Profile:
     @property
     def is_readable(self) -> bool:
         """Whether its values are numbers, texts, truth values or moments; lists and spans of time are none of them."""
-        return not self.note.startswith(_UNREADABLE)
+        return not self.note.startswith(UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -70,40 +76,44 @@ class Profiles:
     sample: pl.DataFrame  # typed values of up to SAMPLE rows, in the order of the table
 
 
-def profile_table(source: Source, *, missing: Sequence[str], scratch: Path) -> Profiles:
+def profile_table(source: Source, *, missing: Sequence[str], uses: Mapping[str, Use], scratch: Path) -> Profiles:
     """Read every row of a table, in pieces, and tell what its columns hold.
 
     Args:
         source: its files.
         missing: further texts that mean "no value".
+        uses: what the user says of a column, by its name here or in the files.
         scratch: a folder for files that are in the way of being read.
 
     Raises:
         TreadleError: the files cannot be read, or hold no row.
     """
     try:
-        return _profile(source, missing, scratch)
+        return _profile(source, missing, uses, scratch)
     except pl.exceptions.PolarsError as error:
         raise source.explain(error) from error
 
 
-def _profile(source: Source, missing: Sequence[str], scratch: Path) -> Profiles:
+def _profile(source: Source, missing: Sequence[str], uses: Mapping[str, Use], scratch: Path) -> Profiles:
     names = name_columns(source.header)
     # By position: a name such as `*` is a pattern to Polars.
     raw = source.scan(scratch=scratch).select(pl.nth(index).alias(name) for index, name in enumerate(names))
-    num_rows = int(_collect(raw.select(pl.len())).item())
+    num_rows = int(collect(raw.select(pl.len())).item())
     if not num_rows:
         raise TreadleError(f"{source.files[0]} holds no row: only the header {', '.join(source.header[:5])}")
-    sample = _collect(raw.gather_every(max(1, num_rows // min(SAMPLE, max(1_000, _CELLS // len(names))))))
-    notes = {name: _guess(sample[name], source, missing) for name in names}
-    columns = {name: _make_column(name, names[name], notes[name]) for name in names}
+    sample = collect(raw.gather_every(max(1, num_rows // min(SAMPLE, max(1_000, _CELLS // len(names))))))
+    arounds = {name: _look_around(name, old, source, uses) for name, old in names.items()}
+    notes = guess_all(sample, arounds, missing, has_types=not source.is_text)
+    columns = {name: make_column(name, names[name], notes[name]) for name in names}
     # What is no value here is not read: nulls stand for it.
     blank = [pl.lit(None, dtype=pl.String).alias(name) for name in names if notes[name].dtype == "other"]
     sample = sample.with_columns(blank)
     rows = sample if len(sample) == num_rows else raw.with_columns(blank)  # nothing is read twice
-    columns, notes = _settle(rows, columns, notes)
+    columns, notes = settle(rows, columns, notes)
+    notes = tell_strays(rows, columns, notes)
     profiles = _list_values(rows, _measure(rows, columns, num_rows, notes))
-    return Profiles(profiles, num_rows, _read_sample(sample, columns))
+    profiles = {name: _join_spellings(profile) for name, profile in profiles.items()}
+    return Profiles(profiles, num_rows, _read_sample(sample, {name: profiles[name].column for name in names}))
 
 
 def name_columns(header: Sequence[str]) -> dict[str, str]:
@@ -120,115 +130,15 @@ def name_columns(header: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _collect(frame: pl.LazyFrame) -> pl.DataFrame:
-    return frame.collect(engine="streaming")
-
-
-def _cut_in_pieces(names: Iterable[str]) -> Iterator[list[str]]:
-    """A few columns at a time."""
-    rest = iter(names)
-    while piece := list(islice(rest, _PIECE)):
-        yield piece
+def _look_around(name: str, old: str, source: Source, uses: Mapping[str, Use]) -> Around:
+    use: Use | Literal[""] = uses.get(name) or uses.get(old) or ""
+    return Around(name, has_semicolons=source.dialect.get("separator") == ";", use=use)
 
 
 def _read_sample(sample: pl.DataFrame, columns: dict[str, Column]) -> pl.DataFrame:
     """Typed values of all columns."""
-    pieces = [_read(sample.select(piece), columns).select(piece) for piece in _cut_in_pieces(columns)]
+    pieces = [read_columns(sample.select(piece), columns).select(piece) for piece in cut_in_pieces(columns)]
     return pl.concat([piece.collect() for piece in pieces], how="horizontal")
-
-
-# --- types --------------------------------------------------------------------------------------------
-
-
-def _guess(values: pl.Series, source: Source, missing: Sequence[str]) -> Reading:
-    dtype = values.dtype
-    if dtype == pl.String():
-        counts = values.drop_nulls().str.strip_chars().value_counts(sort=True, name=_COUNT).head(_TEXTS)
-        texts = {text: count for text, count in counts.iter_rows() if text not in missing}
-        reading = read_texts(texts, decimal_comma=source.dialect.get("separator") == ";")
-        if not source.is_text and reading.dtype in {"int", "float", "bool"}:
-            reading = Reading("str")  # a file with types says text and means it: these are codes
-        return replace(reading, missing=sorted({*reading.missing, *missing}))
-    return Reading(
-        _name_type(dtype), reason=f"{_UNREADABLE}{dtype} in the file" if _name_type(dtype) == "other" else ""
-    )
-
-
-def _name_type(dtype: pl.DataType) -> str:
-    if dtype.is_integer():
-        return "int"
-    if dtype.is_float() or dtype.is_decimal():
-        return "float"
-    if isinstance(dtype, pl.Datetime):
-        return "datetime"
-    if dtype == pl.Date():
-        return "date"
-    if dtype == pl.Boolean():
-        return "bool"
-    return "str" if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null) else "other"
-
-
-def _make_column(name: str, source: str, reading: Reading) -> Column:
-    dtype: Any = "str" if reading.dtype == "other" else reading.dtype
-    options: dict[str, Any] = reading.options | ({"source": source} if name != source else {})
-    return Column(dtype=dtype, missing=reading.missing, **options)
-
-
-def _read(raw: Rows, columns: Mapping[str, Column]) -> pl.LazyFrame:
-    """Typed values, and marks of those that are lost; `raw` has some of the columns, by the project's names."""
-    schema = raw.collect_schema()
-    own = {name: columns[name].model_copy(update={"source": None}) for name in schema}
-    return read_cells(raw.lazy(), own, schema=schema)
-
-
-def _settle(
-    raw: Rows, columns: dict[str, Column], readings: dict[str, Reading]
-) -> tuple[dict[str, Column], dict[str, Reading]]:
-    """Hold the types of the sample against every row; where values are lost, take them for missing, or read texts."""
-    schema = raw.collect_schema()
-    wide = {pl.UInt64(), pl.Int128(), pl.UInt128()}
-    doubtful = [
-        name
-        for name, dtype in schema.items()
-        if dtype in wide or (dtype == pl.String() and columns[name].dtype != "str")
-    ]
-    if not doubtful:
-        return columns, readings
-    lost: dict[str, float] = {}
-    for piece in _cut_in_pieces(doubtful):
-        read = _read(raw.select(piece), columns)
-        shares = _collect(read.select(pl.col(lost_mark(name)).mean().alias(name) for name in piece))
-        lost |= {name: share for name, share in shares.row(0, named=True).items() if share}
-    for name in lost:
-        if schema[name] in wide:
-            columns = {**columns, name: Column(dtype="str", source=columns[name].source)}
-            readings = {**readings, name: replace(readings[name], reason="whole numbers too large to be read as such")}
-        else:
-            strays = _list_strays(raw, name, columns[name])
-            columns, readings = _give_way(name, strays, columns, readings, few=1 - lost[name] >= MIN_SHARE)
-    return columns, readings
-
-
-def _list_strays(raw: Rows, name: str, column: Column) -> list[str]:
-    """Texts that cannot be read as the column's type: all, or one more than may be taken for missing."""
-    both = raw.lazy().select(name, pl.col(name).str.strip_chars().alias(f"{name} text"))
-    own = {name: column.model_copy(update={"source": None})}
-    read = read_cells(both, own, schema=both.collect_schema(), keep=[pl.col(f"{name} text")])
-    lost = read.filter(lost_mark(name)).select(pl.col(f"{name} text").unique().head(MAX_STRAYS + 1))
-    return _collect(lost).to_series().sort().to_list()
-
-
-def _give_way(
-    name: str, strays: list[str], columns: dict[str, Column], readings: dict[str, Reading], *, few: bool
-) -> tuple[dict[str, Column], dict[str, Reading]]:
-    old = columns[name]
-    if few and len(strays) <= MAX_STRAYS:
-        column = old.model_copy(update={"missing": sorted({*old.missing, *strays})})
-        reason = f"numbers or dates, but for {', '.join(map(repr, strays))}"
-    else:
-        column = Column(dtype="str", source=old.source)
-        reason = f"values of several types, such as {strays[0]!r} among those of type {old.dtype}"
-    return {**columns, name: column}, {**readings, name: replace(readings[name], reason=reason)}
 
 
 # --- values -------------------------------------------------------------------------------------------
@@ -236,10 +146,15 @@ def _give_way(
 
 def _measure(raw: Rows, columns: dict[str, Column], num_rows: int, readings: dict[str, Reading]) -> dict[str, Profile]:
     fact: dict[str, Any] = {}
-    for piece in _cut_in_pieces(columns):
-        typed = _read(raw.select(piece), columns)
-        facts = _collect(typed.select(expr for name in piece for expr in _list_facts(name, columns[name], num_rows)))
+    schema = raw.collect_schema()
+    for piece in cut_in_pieces(columns):
+        typed = read_columns(raw.select(piece), columns)
+        facts = collect(typed.select(expr for name in piece for expr in _list_facts(name, columns[name], num_rows)))
         fact |= facts.row(0, named=True)
+        endless = [
+            pl.col(name).is_infinite().sum().alias(f"{name}|endless") for name in piece if schema[name].is_float()
+        ]
+        fact |= collect(raw.lazy().select(endless)).row(0, named=True) if endless else {}
     profiles = {}
     for name, column in columns.items():
         num_missing = fact[f"{name}|missing"]
@@ -252,9 +167,13 @@ def _measure(raw: Rows, columns: dict[str, Column], num_rows: int, readings: dic
             fact.get(f"{name}|low"),
             fact.get(f"{name}|high"),
             fact.get(f"{name}|length") or 0.0,
-            note=readings[name].reason,
+            note="; ".join(filter(None, (readings[name].reason, _tell_endless(fact.get(f"{name}|endless"))))),
         )
     return profiles
+
+
+def _tell_endless(count: int | None) -> str:
+    return f"infinite in {count:,} rows, which are read as missing" if count else ""
 
 
 def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
@@ -271,7 +190,7 @@ def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
 def _list_values(raw: Rows, profiles: dict[str, Profile]) -> dict[str, Profile]:
     """Add each value with its rows where a column has few."""
     few = {name: profile.column for name, profile in profiles.items() if profile.num_distinct <= MAX_LISTED}
-    for piece in _cut_in_pieces(few):
+    for piece in cut_in_pieces(few):
         part = raw.select(piece).lazy()
         frames = [_count_values(part.select(name), few) for name in piece]
         for name, counts in zip(piece, pl.collect_all(frames, engine="streaming"), strict=True):
@@ -282,5 +201,28 @@ def _list_values(raw: Rows, profiles: dict[str, Profile]) -> dict[str, Profile]:
 def _count_values(column: pl.LazyFrame, columns: Mapping[str, Column]) -> pl.LazyFrame:
     value = pl.col("value")
     (name,) = column.collect_schema()
-    counts = _read(column, columns).select(pl.col(name).alias("value")).filter(value.is_not_null()).group_by("value")
+    counts = (
+        read_columns(column, columns).select(pl.col(name).alias("value")).filter(value.is_not_null()).group_by("value")
+    )
     return counts.len("rows").sort(["rows", "value"], descending=[True, False])
+
+
+def _join_spellings(profile: Profile) -> Profile:
+    """Names that differ in the case of their letters alone as one, unless there is no other."""
+    if profile.column.dtype != "str" or not profile.values:
+        return profile
+    counts: Counter[str] = Counter()
+    spellings: dict[str, str] = {}
+    for value, count in profile.values:  # the most frequent first
+        counts[spellings.setdefault(value.lower(), value)] += count
+    if len(counts) in {1, len(profile.values)}:
+        return profile
+    several = [name for name in counts if counts[name] != dict(profile.values)[name]]
+    note = f"{', '.join(map(repr, several[:3]))} stand for all that differ from them in the case of letters alone"
+    return replace(
+        profile,
+        column=profile.column.model_copy(update={"spellings": sorted(several)}),
+        values=tuple(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))),
+        num_distinct=len(counts),
+        note="; ".join(filter(None, (profile.note, note))),
+    )

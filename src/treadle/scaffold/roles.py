@@ -186,7 +186,7 @@ def _is_called_name(profile: Profile) -> bool:
 
 def _use(profile: Profile, values: pl.Series, reason: str) -> Choice:
     dtype, different = profile.column.dtype, profile.num_distinct
-    if dtype in {"date", "datetime"}:
+    if dtype in {"date", "datetime", "time"}:
         return Choice(profile, "moment", reason)
     if dtype == "bool":
         return Choice(profile, "category", reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.markup import escape
 from rich.table import Table
@@ -35,6 +35,8 @@ def print_summary(made: Scaffolded, console: Console) -> None:
         console.print(f"  {title:<10} {text}", highlight=False, markup=False)
     _print_columns("Left out as leak suspects (--keep COLUMN takes one in)", plan.suspects, console)
     _print_columns("Left out for other reasons", [choice for choice in plan.left_out if not choice.is_suspect], console)
+    read = [plan.target_profile, *(choice.profile for choice in features)]
+    _print_reasons("How values are read", [(profile.name, profile.note) for profile in read if profile.note], console)
     _print_columns("Worth a look", [choice for choice in features if choice.reason.startswith("look")], console)
     for note in plan.notes:
         console.print(f"Note: {note}", highlight=False, markup=False)
@@ -42,12 +44,16 @@ def print_summary(made: Scaffolded, console: Console) -> None:
 
 
 def _print_columns(title: str, choices: Iterable[Choice], console: Console) -> None:
-    found = list(choices)
-    if not found:
+    _print_reasons(title, [(choice.profile.name, choice.reason) for choice in choices], console)
+
+
+def _print_reasons(title: str, reasons: Sequence[tuple[str, str]], console: Console) -> None:
+    """Columns by name, each with a reason."""
+    if not reasons:
         return
     table = Table(title=title, title_justify="left", show_header=False)
-    for choice in found[:MAX_SHOWN]:
-        table.add_row(escape(choice.profile.name), escape(choice.reason))
+    for name, reason in reasons[:MAX_SHOWN]:
+        table.add_row(escape(name), escape(reason))
     console.print(table)
-    if len(found) > MAX_SHOWN:
-        console.print(f"… and {len(found) - MAX_SHOWN} more, in the README of the project", highlight=False)
+    if len(reasons) > MAX_SHOWN:
+        console.print(f"… and {len(reasons) - MAX_SHOWN} more, in the README of the project", highlight=False)

@@ -50,6 +50,7 @@ class _Line:
     contract: str
     comment: str
     reason: str = ""
+    above: str = ""  # what to know of how it is read, where that does not fit beside it
 
 
 def write_files(plan: Plan, project: Project, folder: Path) -> None:
@@ -177,10 +178,14 @@ def _describe(profile: Profile, remark: str, *, is_target: bool) -> _Line:
     contract = _list_contract(profile, most=None if is_target else MAX_ALLOWED)
     span = "" if "allowed" in contract else describe_span(profile)
     missing = f"missing in {profile.num_missing / profile.num_rows:.1%}" if profile.num_missing else ""
-    comment = "; ".join(filter(None, [remark, profile.note, missing, span]))
     text = to_yaml(contract)
     room = WIDTH - len(f"      {to_yaml(profile.name)}: {text}  # ")
-    return _Line(profile.name, text, f"  # {_shorten(escape(comment), max(40, room))}" if comment else "")
+    comment = escape("; ".join(filter(None, [remark, profile.note, missing, span])))
+    note = escape(profile.note) if len(comment) > room else ""
+    if note:
+        comment = escape("; ".join(filter(None, [remark, missing, span])))
+    above = f"      # {_shorten(note, WIDTH - len('      # '))}\n" if note else ""
+    return _Line(profile.name, text, f"  # {_shorten(comment, max(40, room))}" if comment else "", above=above)
 
 
 def _describe_left_out(choice: Choice) -> _Line:
