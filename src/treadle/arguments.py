@@ -143,4 +143,5 @@ def _add_init(init: argparse.ArgumentParser) -> None:
     init.add_argument("--keep", **many, help="take these in, though they look like a leak or an identifier")
     init.add_argument("--drop", **many, help="leave these out")
     init.add_argument("--missing", **{**many, "metavar": "TEXT"}, help="further texts that mean no value")
+    init.add_argument("--encoding", metavar="NAME", help="of text files, where it cannot be told")
     init.add_argument("--table", metavar="NAME", help="of a database")

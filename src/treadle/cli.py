@@ -408,7 +408,7 @@ def _init(options: argparse.Namespace) -> None:
         keep=tuple(options.keep),
         drop=tuple(options.drop),
     )
-    origin = Origin(options.sources, table=options.table, missing=options.missing)
+    origin = Origin(options.sources, table=options.table, missing=options.missing, encoding=options.encoding)
     made = init(options.folder, origin=origin, request=request)
     print_summary(made, Console(width=120))
 

@@ -94,3 +94,15 @@ def test_no_value_is_made_up_or_lost_in_between(tmp_path):
     frame.write_csv(tmp_path / "t.csv")
 
     assert scan_text(tmp_path / "t.csv", table_of(), scratch=tmp_path).collect().equals(frame)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1251"])
+@pytest.mark.parametrize("said", ["sep=;", "SEP=;", '"sep=;"'])
+def test_a_first_line_that_says_the_separator_is_no_header(tmp_path, encoding, said):
+    file = tmp_path / "t.csv"
+    file.write_bytes(f"{said}\r\na;b\r\n1;2\r\n3;4\r\n".encode(encoding))
+    table = table_of(encoding=encoding.removesuffix("-sig"))
+
+    assert read_head(file, table, num_rows=5).rows() == [("1", "2"), ("3", "4")]
+    assert scan_text(file, table, scratch=tmp_path).collect().rows() == [("1", "2"), ("3", "4")]
+    assert find_ragged(file, table) == ""

@@ -60,6 +60,20 @@ def test_a_table_that_is_not_there(database, tmp_path, table, told):
         export_table(database, table, folder=tmp_path)
 
 
+def test_a_cell_of_another_type_far_down_loses_nothing(tmp_path):
+    rows = [(index, index / 2, index if index % 2 else index + 0.5) for index in range(2_000)]
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        connection.execute('CREATE TABLE t (whole INTEGER, part REAL, "a ""b" INTEGER)')
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [*rows, ("n/a", 0.5, 3)])
+    connection.close()
+
+    frame = pl.read_parquet(export_table(f"sqlite:///{tmp_path / 't.db'}", "t", folder=tmp_path))
+
+    assert frame["whole"].tail(2).to_list() == ["1999", "n/a"]
+    assert frame['a "b'].head(2).to_list() == [0.5, 1.0]
+    assert len(frame) == 2_001
+
+
 def test_a_database_that_is_not_there(tmp_path):
     with pytest.raises(TreadleError, match=r"no file 'nothing\.db'; write sqlite:///path\.db"):
         export_table("sqlite:///nothing.db", "x", folder=tmp_path)

@@ -16,9 +16,11 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from treadle.bundle import read_rows
 from treadle.data.prepare import prepare
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
+from treadle.experiment.spec import Table
 from treadle.scaffold.init import Origin, fill, init, name_package
 from treadle.scaffold.plan import Request
 from treadle.scaffold.write import to_yaml
@@ -102,6 +104,23 @@ def test_separators_and_encodings(make, tmp_path, separator, encoding):
 
     assert made.rows["color"].to_list() == columns["color"]
     assert made.rows["size"].to_list() == pytest.approx([float(value) for value in columns["size"]])
+
+
+def test_a_file_of_excel_in_the_east_is_read_and_told(make, tmp_path):
+    columns = messy.make_rows()
+    columns["цвет"] = [{"red": "красный", "green": "зелёный", "blue": "синий"}[c] for c in columns.pop("color")]
+    columns["size"] = [value.replace(".", ",") for value in columns["size"]]
+    file = messy.write_csv(tmp_path / "rows.csv", columns, separator=";", encoding="windows-1251", end="\r\n")
+    file.write_bytes(b"sep=;\r\n" + file.read_bytes())
+
+    made = make(file)
+
+    assert made.rows["цвет"].to_list() == columns["цвет"]
+    assert (
+        "encoding: windows-1251  # by its letters, such as 'цвет'" in (made.folder / "conf/data/shop.yaml").read_text()
+    )
+    table = Table.model_validate(made.read("data")["tables"]["shop"])
+    assert read_rows(file, table=table)["цвет"].to_list() == columns["цвет"]
 
 
 @pytest.mark.parametrize("name", ["rows.tsv", "rows.txt"])

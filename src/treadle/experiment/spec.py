@@ -52,9 +52,9 @@ def _check_project(text: str) -> str:
 
 
 def _check_affix(text: str) -> str:
-    if not text.strip() or any(mark.isdecimal() for mark in text) or text.strip()[0] in "+-.,":
+    if not text.strip() or any(mark.isdecimal() for mark in text) or text.strip()[0] in "-.,":
         raise ValueError(
-            "must be a text beside a number: no digit, no blank alone, no sign, point or comma at its start"
+            "must be a text beside a number: no digit, no blank alone, no minus, point or comma at its start"
         )
     return text
 
@@ -101,6 +101,37 @@ Value = bool | int | float | str  # of a column; `limits.py` holds it against th
 OnBreach = Literal["refuse", "warn", "allow"]
 Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
 Affix = Annotated[str, AfterValidator(_check_affix)]  # beside a number: "$", "kg", "%"
+Encoding = Literal[
+    "utf-8",
+    "utf-16",
+    "latin-1",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "windows-1253",
+    "windows-1254",
+    "windows-1255",
+    "windows-1256",
+    "windows-1257",
+    "iso-8859-2",
+    "iso-8859-5",
+    "iso-8859-7",
+    "iso-8859-15",
+    "koi8-r",
+    "koi8-u",
+    "cp437",
+    "cp850",
+    "cp852",
+    "cp866",
+    "cp874",
+    "mac-roman",
+    "mac-cyrillic",
+    "cp932",
+    "euc-jp",
+    "gb18030",
+    "big5",
+    "cp949",
+]
 Power = Annotated[int, Field(ge=-30, le=30)]  # of ten
 Epoch = Literal["s", "ms", "us", "ns"]  # seconds, or a thousandth, millionth or billionth of one
 Unreadable = Literal["refuse", "missing"]
@@ -158,7 +189,7 @@ class Table(Spec):
     path: str  # relative to the project; a glob reads several files as one table
     separator: Separator | None = None  # between the fields of a text file; None: "," of .csv, a tab of .tsv
     quote: Literal['"', "'", ""] = '"'  # around a field of a text file that holds separators or line ends; "": none is
-    encoding: Literal["utf-8", "latin-1", "windows-1252", "utf-16"] = "utf-8"  # of a text file
+    encoding: Encoding = "utf-8"  # of a text file
     key: list[str] = []  # columns that together name a row: no two rows agree in all of them
     columns: dict[str, Column] = Field(min_length=1)  # the contract of each column that is read
     joins: dict[str, Join] = {}  # columns of other tables, looked up by key, by name of the join

@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,16 @@ from polars.exceptions import PolarsError
 
 from treadle.experiment.cells import DTYPES
 from treadle.experiment.numbers import is_plain
-from treadle.experiment.spec import Table
+from treadle.experiment.spec import Encoding, Table
 from treadle.schema import TreadleError
 
 SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 HEAD_BYTES = 4 * 1024 * 1024  # that a head is taken from
 
 _SEPARATORS = {".tsv": "\t", ".tab": "\t"}
-_PYTHON_NAMES = {"utf-8": "utf-8-sig", "latin-1": "latin-1", "windows-1252": "cp1252", "utf-16": "utf-16"}
+_USUAL = ("utf-8", "latin-1", "windows-1252", "windows-1251", "windows-1250", "utf-16")  # of all encodings
+_SAYS = re.compile(r"""\ufeff?"?sep=([^\r\n"])"?\r?\n""", re.IGNORECASE)
+_SAYS_BYTES = 32  # of a file, in which such a line ends
 
 
 def is_text_file(file: Path, table: Table) -> bool:
@@ -34,8 +37,15 @@ def is_text_file(file: Path, table: Table) -> bool:
 
 
 def find_separator(file: Path, table: Table) -> str:
-    """The table's own, or the one that the suffix stands for."""
-    return table.separator or _SEPARATORS.get(file.suffix.lower(), ",")
+    """The one that the file says, the table's own, or the one that the suffix stands for."""
+    return find_said(file, encoding=table.encoding) or table.separator or _SEPARATORS.get(file.suffix.lower(), ",")
+
+
+def find_said(file: Path, *, encoding: Encoding) -> str:
+    """The separator of a first line `sep=;`, as Excel writes and reads it; the header comes after it. Else empty."""
+    with file.open("rb") as stream:
+        found = _SAYS.match(stream.read(_SAYS_BYTES).decode(encoding, errors="ignore"))
+    return found[1] if found is not None else ""
 
 
 def scan_text(file: Path, table: Table, *, scratch: Path) -> pl.LazyFrame:
@@ -72,7 +82,7 @@ def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
     """
     with file.open("rb") as stream:
         raw = stream.read(HEAD_BYTES)
-    decoder = codecs.getincrementaldecoder(_PYTHON_NAMES[table.encoding])()
+    decoder = codecs.getincrementaldecoder(_name_codec(table.encoding))()
     try:
         text = decoder.decode(raw, final=len(raw) < HEAD_BYTES)
     except UnicodeError as error:
@@ -103,6 +113,7 @@ def find_ragged(file: Path, table: Table) -> str:
     if table.encoding != "utf-8":
         return _read_strictly(file, table)
     options: dict[str, Any] = {"has_header": False, "new_columns": ["line"], "truncate_ragged_lines": True}
+    options["skip_lines"] = int(bool(find_said(file, encoding=table.encoding)))
     lines = pl.scan_csv(file, separator="\x1f", quote_char=None, infer_schema=False, **options)
     line = pl.col("line")
     if table.quote:
@@ -118,6 +129,7 @@ def _options(file: Path, table: Table) -> dict[str, Any]:
     quote = table.quote
     return {
         "separator": find_separator(file, table),
+        "skip_lines": int(bool(find_said(file, encoding=table.encoding))),
         "quote_char": quote or None,
         "infer_schema": False,
         "with_column_names": lambda names: [name.replace(quote * 2, quote) if quote else name for name in names],
@@ -155,11 +167,16 @@ def _rewrite(file: Path, table: Table, scratch: Path) -> Path:
 
 
 def _open(file: Path, table: Table) -> io.TextIOWrapper:
-    return file.open(encoding=_PYTHON_NAMES[table.encoding], newline="")
+    return file.open(encoding=_name_codec(table.encoding), newline="")
+
+
+def _name_codec(encoding: Encoding) -> str:
+    """Python's name, which leaves the mark at the start of a file away."""
+    return "utf-8-sig" if encoding == "utf-8" else encoding
 
 
 def _refuse_encoding(file: Path, table: Table) -> TreadleError:
-    name = _PYTHON_NAMES[table.encoding]
+    name = _name_codec(table.encoding)
     place, found = "", b""
     if table.encoding != "utf-16":  # whose lines do not end in one byte
         with file.open("rb") as stream:
@@ -169,7 +186,7 @@ def _refuse_encoding(file: Path, table: Table) -> TreadleError:
                 except UnicodeDecodeError as error:
                     place, found = f"line {number:,}: ", line[max(0, error.start - 20) : error.end + 20]
                     break
-    others = f"declare the table's `encoding`: {', '.join(e for e in _PYTHON_NAMES if e != table.encoding)}"
+    others = f"declare the table's `encoding`: {', '.join(name for name in _USUAL if name != table.encoding)}, …"
     return TreadleError(f"{place}not {table.encoding.upper()}{f', found {found!r}' if found else ''}; {others}")
 
 
@@ -178,6 +195,8 @@ def _read_strictly(file: Path, table: Table) -> str:
     quoting: Any = csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE
     number = 0
     with _open(file, table) as stream:
+        if find_said(file, encoding=table.encoding):
+            stream.readline()
         reader = csv.reader(
             stream, delimiter=find_separator(file, table), quotechar=table.quote or None, quoting=quoting, strict=True
         )

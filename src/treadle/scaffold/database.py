@@ -10,6 +10,7 @@ from treadle.experiment.problems import nearest
 from treadle.schema import TreadleError
 
 SCHEMES = ("sqlite://", "postgresql://", "postgres://")
+_AT_ONCE = 500  # columns of a query
 _LIST = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') ORDER BY name",
     "postgresql": "SELECT table_schema || '.' || table_name AS name FROM information_schema.tables "
@@ -43,11 +44,42 @@ def export_table(uri: str, table: str | None, *, folder: Path) -> Path:
         raise TreadleError(f"--table: say which; the database has {', '.join(sorted(names)[:20]) or 'none'}")
     if table not in names:
         raise TreadleError(f"--table: the database has no table {table!r}. {nearest(table, sorted(names))}")
-    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in _split(names[table], kind))
-    frame = _read(uri, f"SELECT * FROM {quoted}")  # noqa: S608 - a name that the database itself gave, quoted
+    quoted = ".".join(map(_quote, _split(names[table], kind)))
+    what = _list_sqlite_columns(uri, quoted) if kind == "sqlite" else "*"
+    frame = _read(uri, f"SELECT {what} FROM {quoted}")  # noqa: S608 - names that the database itself gave, quoted
     file = folder / f"{table}.parquet"
     frame.write_parquet(file)
     return file
+
+
+def _list_sqlite_columns(uri: str, table: str) -> str:
+    """What to select: a cell of SQLite has a type of its own, and the driver takes that of the first ones for all.
+
+    Whole numbers among fractions are read as such; numbers among texts as texts, which `treadle init` looks at.
+    """
+    names = _read(uri, f"SELECT name FROM pragma_table_info({_literal(table)})")["name"].to_list()  # noqa: S608 - as above
+    kinds: dict[str, set[str]] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        some = names[start : start + _AT_ONCE]
+        asked = ", ".join(f"group_concat(DISTINCT typeof({_quote(name)})) AS {_quote(name)}" for name in some)
+        found = _read(uri, f"SELECT {asked} FROM {table}").row(0, named=True)  # noqa: S608 - as above
+        kinds |= {name: set((text or "").split(",")) - {"null", ""} for name, text in found.items()}
+    return ", ".join(_cast(name, kinds[name]) for name in names)
+
+
+def _cast(name: str, kinds: set[str]) -> str:
+    wanted = "REAL" if kinds == {"integer", "real"} else "TEXT" if len(kinds) > 1 else ""
+    return f"CAST({_quote(name)} AS {wanted}) AS {_quote(name)}" if wanted else _quote(name)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(quoted: str) -> str:
+    """A quoted name as a text."""
+    name = quoted[1:-1].replace('""', '"')
+    return "'" + name.replace("'", "''") + "'"
 
 
 def _split(name: str, kind: str) -> list[str]:

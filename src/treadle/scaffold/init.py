@@ -66,6 +66,7 @@ class Origin:
     sources: Sequence[str]  # files, patterns of files, or one database
     table: str | None = None  # of a database
     missing: Sequence[str] = ()  # texts that mean "no value", besides the usual ones
+    encoding: str | None = None  # of text files; None: found out
 
 
 def init(folder: Path, *, origin: Origin, request: Request) -> Scaffolded:
@@ -125,6 +126,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
         path=path,
         origin=words,
         dialect=source.dialect,
+        remarks=source.remarks,
         treadle=requirement,
         local_treadle=local,
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
@@ -221,7 +223,7 @@ def _fetch(origin: Origin, made: Path) -> tuple[Source, str]:
         return find_source([str(exported)]), f"the table {table} of a database"
     if table is not None:
         raise TreadleError("--table: names a table of a database; --from gives files")
-    source = find_source(sources)
+    source = find_source(sources, encoding=origin.encoding)
     first = f"`{source.files[0].name}`"
     return source, first if len(source.files) == 1 else f"{len(source.files)} files, the first of them {first}"
 

@@ -6,6 +6,7 @@ import codecs
 import csv
 import glob
 import io
+import typing
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,15 +17,16 @@ from typing import Any
 import polars as pl
 
 from treadle.experiment.cells import column_of
-from treadle.experiment.spec import Column, Table
-from treadle.experiment.text_files import explain, find_ragged, read_head, scan_text
+from treadle.experiment.problems import nearest
+from treadle.experiment.spec import Column, Encoding, Table
+from treadle.experiment.text_files import explain, find_ragged, find_said, read_head, scan_text
+from treadle.scaffold.encodings import LIKELY, guess_encoding
 from treadle.schema import TreadleError
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 _SEPARATORS = (",", ";", "\t", "|")
 _HEAD = 1 << 20  # bytes that tell the separator
 _LINES = 200
-_UNUSED = {0x81, 0x8D, 0x8F, 0x90, 0x9D}  # no letters of Windows-1252
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Source:
     files: tuple[Path, ...]
     header: tuple[str, ...]  # the names of the columns, as the files have them
     dialect: dict[str, Any] = field(default_factory=dict)  # keys of a table, where they are not the default
+    remarks: dict[str, str] = field(default_factory=dict)  # how a key of the dialect was found, where that is a guess
 
     @property
     def is_text(self) -> bool:
@@ -86,8 +89,8 @@ def _link(file: Path, link: Path) -> Path:
     return link
 
 
-def find_source(patterns: Sequence[str]) -> Source:
-    """The files that the patterns name, and how they are written.
+def find_source(patterns: Sequence[str], *, encoding: str | None = None) -> Source:
+    """The files that the patterns name, and how they are written; the encoding as the user says it, if at all.
 
     Raises:
         TreadleError: no file, files of several kinds or with different headers, an empty file, no header.
@@ -100,7 +103,7 @@ def find_source(patterns: Sequence[str]) -> Source:
             f"--from: the files of one table are all CSV, all TSV, or all Parquet; found {found}; write other kinds "
             "anew as one of these"
         )
-    sources = [_look_at(file) for file in files]
+    sources = [_look_at(file, _require_encoding(encoding)) for file in files]
     for source in sources[1:]:
         if set(source.header) != set(sources[0].header):
             differing = sorted(set(source.header) ^ set(sources[0].header))[:5]
@@ -113,7 +116,14 @@ def find_source(patterns: Sequence[str]) -> Source:
                 f"{source.files[0]} is written otherwise than {files[0]}: {source.dialect or 'the default'} against "
                 f"{sources[0].dialect or 'the default'}"
             )
-    return Source(files, sources[0].header, sources[0].dialect)
+    return Source(files, sources[0].header, sources[0].dialect, sources[0].remarks)
+
+
+def _require_encoding(name: str | None) -> Encoding | None:
+    known: dict[str, Encoding] = {known: known for known in typing.get_args(Encoding)}
+    if name is not None and name not in known:
+        raise TreadleError(f"--encoding: {name!r} is none that is known here. {nearest(name, known)}")
+    return None if name is None else known[name]
 
 
 def _expand(pattern: str) -> list[str]:
@@ -125,7 +135,7 @@ def _expand(pattern: str) -> list[str]:
     return names
 
 
-def _look_at(file: Path) -> Source:
+def _look_at(file: Path, encoding: Encoding | None) -> Source:
     if file.stat().st_size == 0:
         raise TreadleError(f"{file} is empty: it has not even a header")
     if file.suffix.lower() == ".parquet":
@@ -134,16 +144,9 @@ def _look_at(file: Path) -> Source:
                 return Source((file,), tuple(pl.read_parquet_schema(stream)))
         except pl.exceptions.PolarsError as error:
             raise TreadleError(f"{file} is not Parquet: {str(error).splitlines()[0]}") from error
-    encoding = _find_encoding(file)
-    with file.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as stream:
-        head = stream.read(_HEAD)
-    if not head.strip():
-        raise TreadleError(f"{file} holds nothing but blanks")
-    if not head.splitlines()[0].strip():
-        raise TreadleError(f"{file}: the first line is blank; it must name the columns. Remove the blank lines")
-    if "\0" in head:
-        raise TreadleError(f"{file} is no text: it holds a zero byte")
-    separator = _find_separator(head, file)
+    encoding, remark = (encoding, "") if encoding else _find_encoding(file)
+    head, said = _read_start(file, encoding)
+    separator = said or _find_separator(head, file)
     try:
         header = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator))
     except csv.Error as error:
@@ -158,16 +161,35 @@ def _look_at(file: Path) -> Source:
     dialect |= {"encoding": encoding} if encoding != "utf-8" else {}
     draft = Source((file,), ("",), dialect)
     try:
-        return Source((file,), tuple(read_head(file, draft.table, num_rows=1).columns), dialect)
+        header = read_head(file, draft.table, num_rows=1).columns
     except TreadleError as error:
         raise TreadleError(f"{file}: {error}") from error
+    return Source((file,), tuple(header), dialect, {"encoding": remark} if remark else {})
 
 
-def _find_encoding(file: Path) -> str:
-    """UTF-8 where the whole file is, else UTF-16 by its mark, else one byte a character."""
+def _read_start(file: Path, encoding: Encoding) -> tuple[str, str]:
+    """The first characters from the header on, and the separator that a line before it says."""
+    with file.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as stream:
+        try:
+            head = stream.read(_HEAD)
+        except UnicodeError as error:
+            raise TreadleError(f"{file} is not in {encoding}: {error}") from error
+    said = find_said(file, encoding=encoding)
+    head = head.split("\n", 1)[1] if said else head
+    if not head.strip():
+        raise TreadleError(f"{file} holds nothing but blanks")
+    if not head.splitlines()[0].strip():
+        raise TreadleError(f"{file}: the first line is blank; it must name the columns. Remove the blank lines")
+    if "\0" in head:
+        raise TreadleError(f"{file} is no text: it holds a zero byte")
+    return head, said
+
+
+def _find_encoding(file: Path) -> tuple[Encoding, str]:
+    """UTF-8 where the whole file is, else UTF-16 by its mark, else by its letters; and how sure that is."""
     with file.open("rb") as stream:
         if stream.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
-            return "utf-16"
+            return "utf-16", ""
         stream.seek(0)
         decoder = codecs.getincrementaldecoder("utf-8")()
         try:
@@ -176,21 +198,23 @@ def _find_encoding(file: Path) -> str:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             stream.seek(0)
-            return _find_single_byte(iter(lambda: stream.read(_HEAD), b""), file)
-    return "utf-8"
+            return _guess_encoding(iter(lambda: stream.read(_HEAD), b""), file)
+    return "utf-8", ""
 
 
-def _find_single_byte(chunks: Iterable[bytes], file: Path) -> str:
-    """Bytes from 0x80 to 0x9f are letters in Windows-1252, but for five of them, and control characters in Latin-1."""
-    found: set[int] = set()
-    for chunk in chunks:
-        found.update(chunk)
-    if 0 in found or found & _UNUSED:
+def _guess_encoding(chunks: Iterable[bytes], file: Path) -> tuple[Encoding, str]:
+    guess = guess_encoding(chunks)
+    if guess is None:
         raise TreadleError(
-            f"{file} is no text in UTF-8, UTF-16, Windows-1252 or Latin-1. Unpack it if it is packed; a text "
-            "in another encoding is written anew by `iconv -f SHIFT_JIS -t UTF-8`"
+            f"{file} is no text in an encoding that is known here. Unpack it if it is packed; a text in another "
+            "encoding is written anew by `iconv -f NAME -t UTF-8`"
         )
-    return "windows-1252" if found & set(range(0x80, 0xA0)) else "latin-1"
+    if guess.confidence < LIKELY:
+        read = "; ".join((f"{guess.name} {guess.sample}", *guess.others))
+        raise TreadleError(
+            f"{file} is not in UTF-8, and no other encoding is likely: its words would be {read}. Give --encoding NAME"
+        )
+    return guess.name, f"by its letters, such as {guess.sample}; confidence {guess.confidence:.0%}"
 
 
 def _find_separator(head: str, file: Path) -> str:

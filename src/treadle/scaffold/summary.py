@@ -24,6 +24,7 @@ def print_summary(made: Scaffolded, console: Console) -> None:
         "target": f"{target.name}: {target.task} ({target.reason}); {target.balance}",
         **{f"not used: {reason}": comment for reason, _, comment in target.exclude},
         "split": f"{plan.split['by']}: {plan.split_reason}",
+        **{key: f"{made.project.dialect[key]}, {remark}" for key, remark in made.project.remarks.items()},
         "features": f"{len(features)} of {len(plan.choices)} columns",
     }
     console.print(

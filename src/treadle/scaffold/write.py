@@ -38,6 +38,7 @@ class Project:
     path: str  # of the table's files, relative to the project
     origin: str  # where the table came from, in words
     dialect: Mapping[str, Any]
+    remarks: Mapping[str, str]  # how keys of the dialect were guessed
     treadle: str  # requirement
     local_treadle: str | None  # requirement by which this machine alone finds it
     python: str  # 3.11
