@@ -20,6 +20,7 @@ from treadle.experiment.problems import Hint, Problem, nearest, show
 from treadle.experiment.spec import RECORDS, Data, Experiment
 
 BITS = 63  # of a whole number, beside its sign
+_MAX_LITERALS = 10  # words that a rule lists; the nearest of more are told beside it
 
 
 def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
@@ -107,6 +108,8 @@ def _say(error: Any) -> str:
     text: str = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     if error["type"] == "union_tag_invalid":
         return f"must be one of {error['ctx']['expected_tags']}"
+    if error["type"] == "literal_error" and len(_list_literals(error)) > _MAX_LITERALS:
+        return f"must be one of {len(_list_literals(error))} words"
     if error["type"] == "model_type":
         return "this key holds further keys"
     return text[0].lower() + text[1:]

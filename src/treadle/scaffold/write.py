@@ -185,7 +185,7 @@ def _describe(profile: Profile, remark: str, *, is_target: bool) -> _Line:
     note = escape(profile.note) if len(comment) > room else ""
     if note:
         comment = escape("; ".join(filter(None, [remark, missing, span])))
-    above = f"      # {_shorten(note, WIDTH - len('      # '))}\n" if note else ""
+    above = _shorten(note, WIDTH - len("      # "))
     return _Line(profile.name, text, f"  # {_shorten(comment, max(40, room))}" if comment else "", above=above)
 
 
