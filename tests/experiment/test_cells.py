@@ -170,6 +170,7 @@ def test_a_mark_of_a_missing_number_holds_for_texts_and_numbers_alike():
     assert read(["-999", "?", "5"], column) == [None, None, 5]
     assert read([-999, 5], column, pl.Int64) == [None, 5]
     assert read([-999.0, 5.0], column, pl.Float64) == [None, 5]
+    assert read([-999.0, 5.0], {**column, "dtype": "str"}, pl.Float64) == [None, "5"]
 
 
 @given(st.integers(-(2**53), 2**53), st.sampled_from([",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]))

@@ -64,7 +64,7 @@ def read_cells(
     # In steps, each of which uses the last one's columns: as one expression each part would run several times.
     staged = rows.select(*present, *(expression.alias(f"__{index}") for index, expression in enumerate(keep)))
     return staged.with_columns(values).select(
-        *(_finish(name, column) for name, column in columns.items()),
+        *(_finish(name, dtype, column) for name, column, dtype in sources),
         *lost,
         *(pl.col(f"__{index}").alias(name) for index, name in enumerate(kept)),
     )
@@ -97,20 +97,20 @@ def _strip(text: pl.Expr) -> pl.Expr:
     return pl.when(doubtful).then(pl.when(doubtful).then(text).str.strip_chars()).otherwise(text)
 
 
-def _finish(name: str, column: Column) -> pl.Expr:
+def _finish(name: str, dtype: pl.DataType, column: Column) -> pl.Expr:
     """Null for a value that equals a mark of the missing ones, however it is written; nor is infinity a value."""
     value = pl.col(name)
     if column.dtype == "float":
         value = pl.when(value.is_finite()).then(value)
-    marks = _read_marks(column)
+    marks = _read_marks(dtype, column)
     return (pl.when(value.is_in(marks).not_()).then(value) if len(marks) else value).alias(name)
 
 
-def _read_marks(column: Column) -> pl.Series:
+def _read_marks(dtype: pl.DataType, column: Column) -> pl.Series:
     """The marks of missing values that are values of the column's type: -999 is -999.0."""
-    if not column.missing or column.dtype in {"str", "bool"}:
-        return pl.Series([], dtype=pl.Null)
     text = pl.Series([mark.strip() for mark in column.missing], dtype=pl.String)
+    if column.dtype in {"str", "bool"}:
+        return text.clear() if is_text(dtype) or column.dtype == "bool" else text
     read = pl.select(_convert(pl.lit(text), pl.String(), column)).to_series()
     whole = text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False) if column.dtype == "int" else read
     return read.zip_with(read.is_not_null(), whole).drop_nulls()
