@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pty
 import resource
 import subprocess
 import sys
@@ -220,3 +221,18 @@ def test_an_error_is_told_with_place_rule_and_fix(error, text, code):
 
     assert fault.text.startswith(text)
     assert fault.code == code
+
+
+@pytest.mark.parametrize(("changes", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_an_error_is_red_in_a_terminal_that_shows_colours(project, changes, colored):
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", **changes}
+    command = [sys.executable, "-m", "treadle", "check", "sed=1"]
+
+    done = subprocess.run(command, stderr=slave, stdout=subprocess.DEVNULL, env=environment, check=False)
+    os.close(slave)
+
+    told = os.read(master, 4096).decode()
+    os.close(master)
+    assert done.returncode == 2
+    assert told.startswith("\x1b[1;31mtreadle check:\x1b[0m " if colored else "treadle check: ")

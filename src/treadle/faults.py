@@ -38,10 +38,16 @@ def tell(error: Exception, *, verb: str) -> int:
     fault = describe(error)
     if not isinstance(error, BrokenPipeError):
         with suppress(OSError):
-            sys.stderr.write(f"treadle {verb}".rstrip() + f": {escape_lines(fault.text)}\n")
+            sys.stderr.write(f"{_mark(f'treadle {verb}'.rstrip() + ':')} {escape_lines(fault.text)}\n")
     if not _is_output_open():
         _abandon_output()
     return fault.code
+
+
+def _mark(text: str) -> str:
+    """Red in a terminal that shows colours; see no-color.org."""
+    colored = sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return f"\x1b[1;31m{text}\x1b[0m" if colored else text
 
 
 @dataclass(frozen=True)
