@@ -42,6 +42,8 @@ class Ranges:
 
     def sum(self, values: Floats) -> Floats:
         """The sums `[Q]` of finite values `[N]`; 0 for an empty range, not finite where a sum is too large."""
+        if not len(self.asked):
+            return np.zeros(self.num_ranges)
         largest = 1 << max(len(self.bounds) - 3, 0)
         upto = np.zeros(-(-len(values) // largest) * largest)  # from the beginning of a row's block up to it
         upto[: len(values)] = values
@@ -57,6 +59,8 @@ class Ranges:
 
     def count(self, marks: NDArray[np.bool_]) -> Floats:
         """How many of the marks `[N]` are true in each range, `[Q]`; whole numbers have exact differences."""
+        if marks.all():
+            return self._spread(self.last + 1 - self.first)
         running = np.concatenate([[0], np.cumsum(marks)])
         return self._spread(running[self.last + 1] - running[self.first])
 

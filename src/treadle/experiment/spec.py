@@ -198,7 +198,7 @@ class Table(Spec):
 
 
 class AsOf(Spec):
-    """Columns of the newest row of another table that was known at the moment of the prediction."""
+    """Columns of the newest row of a table that was known at the moment of the prediction, never the example's own."""
 
     table: str  # the table that is looked back at
     by: dict[str, str]  # column here: column there
@@ -207,12 +207,12 @@ class AsOf(Spec):
 
 
 class History(Spec):
-    """Aggregates over the rows of a table that became known in the window before the prediction."""
+    """Aggregates over the rows of a table that became known in the window before the prediction, without its own."""
 
     table: str  # the table that is looked back at
     by: dict[str, str]  # column here: column there
     window: Duration  # how far to look back from the prediction [duration]
-    columns: dict[str, Sql]  # new column: AVG(expression), SUM(expression) or COUNT(*)
+    columns: dict[str, Sql]  # new column: AVG(expression), SUM(expression), COUNT(*); finite values count
 
 
 class Examples(Spec):

@@ -50,9 +50,10 @@ def print_summary(
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False, markup=False)
     steps = list_next_steps(experiment, folder, overrides=overrides)
     width = max(len(command) for command, _ in steps)
+    console.print()
     for index, (command, purpose) in enumerate(steps):
         line = f"{'' if index else 'next':<8} {command:<{width}}   {purpose}"
-        console.print(line if index else f"\n{line}", soft_wrap=True, highlight=False, markup=False)
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def list_next_steps(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
