@@ -774,14 +774,14 @@ def test_marks_in_the_name_of_a_file(make, tmp_path, name):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"\x1f\x8b\x08\x00\x90\x81" * 50, "is no text in UTF-8"),
-        ("色,answer\n赤い,yes\n".encode("shift_jis") * 50, "is no text in UTF-8"),
+        (b"\x1f\x8b\x08\x00\x90\x81" * 50, "is no text in an encoding that is known here. Unpack it"),
+        ("a,answer\nüé,yes\n".encode("utf-7").replace(b"+", b"\xff\x81") * 50, "no other encoding is likely"),
         (b"\n\na,answer\n1,yes\n", "the first line is blank"),
         (b"a,answer\r1,yes\r2,no\r", "its lines end in a carriage return alone"),
         (b"a b answer\n1 2 yes\n", "fields are separated by a comma"),
         (b"a,answer\n" + b"1,yes\n" * 40 + b"2\n", "row 41 has 1 fields, the header has 2"),
     ],
-    ids=["packed", "Shift JIS", "blank first line", "carriage returns", "spaces", "short row"],
+    ids=["packed", "no words", "blank first line", "carriage returns", "spaces", "short row"],
 )
 def test_a_file_that_is_no_table_is_refused(refuse, tmp_path, content, told):
     (tmp_path / "rows.csv").write_bytes(content)

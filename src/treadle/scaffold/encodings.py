@@ -107,12 +107,14 @@ class Guess:
 
 
 def guess_encoding(chunks: Iterable[bytes]) -> Guess | None:
-    """The most likely of the encodings; None where no one of them can read the bytes.
+    """The most likely of the encodings; None where no one of them can read the bytes, or they are no text.
 
     Args:
         chunks: of the file, one after another.
     """
     lines, used = _collect(chunks)
+    if 0 in used:
+        return None
     readings: dict[str, _Reading] = {}  # by the words that it gives
     for name, (prior, languages) in ENCODINGS.items():
         if (text := _decode(name, lines, used)) is None:
@@ -186,9 +188,17 @@ def _judge_word(word: str, letters: frozenset[str]) -> tuple[float, bool]:
             mixed = before.isascii() != after.isascii() and _is_far(before + after)
             if mixed or (before.islower() and after.isupper()):
                 score, odd = score + _MIXED, True
-    if _SIGN_INSIDE.search(word):
+    if _SIGN_INSIDE.search(word) or _has_odd_capitals(word):
         score, odd = score + _MIXED, True
     return score, odd
+
+
+def _has_odd_capitals(word: str) -> bool:
+    """Two capitals and a small letter, one of them beyond ASCII."""
+    triples = (word[index : index + 3] for index in range(len(word) - 2))
+    return any(
+        not part.isascii() and part[:2].isupper() and part[:2].isalpha() and part[2].islower() for part in triples
+    )
 
 
 def _is_far(pair: str) -> bool:
