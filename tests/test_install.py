@@ -32,7 +32,9 @@ def run(installed, project, *arguments):
     )
 
 
-def test_a_folder_without_conf_has_the_shipped_experiments(installed, tmp_path):
+def test_a_folder_without_conf_has_the_shipped_experiments(installed, tmp_path, root):
+    (tmp_path / "data").symlink_to(root / "data")
+
     done = run(installed, tmp_path, "check", "experiment=adult")
 
     assert done.stdout == "adult: sound\n", done.stderr
@@ -40,6 +42,7 @@ def test_a_folder_without_conf_has_the_shipped_experiments(installed, tmp_path):
 
 @pytest.mark.slow
 def test_a_project_adds_its_own_to_the_shipped_groups(installed, tmp_path, root):
+    (tmp_path / "data").symlink_to(root / "data")
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     shutil.copyfile(root / "conf" / "config.yaml", tmp_path / "conf" / "config.yaml")
     (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(

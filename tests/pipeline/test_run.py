@@ -198,7 +198,7 @@ def test_a_killed_training_goes_on_where_it_was_with_the_same_numbers(project, c
     assert [int(line.split(",")[1]) for line in after[1:]] == [13 * epoch for epoch in range(1, 13)]
     assert json.loads((folder / "wandb" / "run-id.json").read_text())["id"] == wandb_id
     assert len(list(folder.glob(f"wandb/offline-run-*-{wandb_id}"))) == 2
-    resumed_at = int(capsys.readouterr().out.split("epoch ")[1].split()[0])
+    resumed_at = int(capsys.readouterr().out.split("resumed    in epoch ")[1].split(",")[0])
     assert resumed_at >= len(before.splitlines()) - 1, "whole epochs were trained again"
 
     whole = project / "whole"
@@ -230,7 +230,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
     assert "Traceback" not in said
     (folder,) = [path.parent for path in project.glob("runs/*/checkpoints")]
     treadle("train", *QUICK, NO_WANDB, "schedule.max_epochs=100")
-    assert int(capsys.readouterr().out.split("epoch ")[1].split()[0]) >= 5
+    assert int(capsys.readouterr().out.split("resumed    in epoch ")[1].split(",")[0]) >= 5
     assert len((folder / "metrics.csv").read_text().splitlines()) == 101
 
 
@@ -355,7 +355,10 @@ class Wide(nn.Module):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["own_a/wide.py", "src/own_b/wide.py", "own_c.py"])
+@pytest.mark.parametrize(
+    "file",
+    ["own_a/wide.py", *(pytest.param(f, marks=pytest.mark.exhaustive) for f in ("src/own_b/wide.py", "own_c.py"))],
+)
 def test_code_of_the_project_can_be_a_target_and_belongs_to_its_identity(project, file):
     """Packages without an `__init__.py`, and a module by itself."""
     module = file.removeprefix("src/").removesuffix(".py").replace("/", ".")

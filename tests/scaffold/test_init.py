@@ -437,6 +437,7 @@ def test_a_name_twice(make, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_thousand_columns(make, tmp_path):
     generator = np.random.default_rng(0)
     columns = messy.make_rows()

@@ -235,7 +235,7 @@ def test_a_quantile_is_what_is_predicted(project):
     below = (rows["label"] < load(run).predict(rows)["prediction"]).mean()
 
     assert 0.87 < below < 0.93
-    assert load(run).experiment["loss"]["function"]["quantile"] == 0.9
+    assert load(run).recipe.loss.function["quantile"] == 0.9
 
 
 @pytest.mark.fast_cases(2)

@@ -188,7 +188,8 @@ def test_a_buffer_for_the_whole_split_trains_what_rows_in_memory_train(project, 
     other, other_rows = train_quick(project, *quick, weights, "schedule.shuffle_buffer=1000000", name="stream")
 
     assert same(network, other)
-    assert rows == other_rows
+    for row, other_row in zip(rows, other_rows, strict=True):
+        assert other_row == pytest.approx(row, rel=1e-12)  # metrics of 64 bits are added up in another order
 
 
 @pytest.mark.slow
