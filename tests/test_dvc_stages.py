@@ -72,6 +72,9 @@ def test_a_source_that_is_found_nowhere_is_a_mistake_of_the_selection(piped, cap
     assert "wide.py:4: imports 'shared_layers', which is found neither in the project nor installed" in said
 
 
+COMPOSE = " treadle compose --selection params.yaml --output resolved.yaml --slices artifacts/slices"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
@@ -80,8 +83,20 @@ def test_a_source_that_is_found_nowhere_is_a_mistake_of_the_selection(piped, cap
         (" --slices artifacts/slices", "", "stage 'compose' does not write what the other stages depend on"),
         ("artifacts/slices/train.yaml, ", "artifacts/slices, ", None),
         ("[params.yaml, conf, src, data]", "[params.yaml, conf]", None),
+        (COMPOSE, f"\n      - echo begin\n      -{COMPOSE}", None),
+        (COMPOSE, f" |\n     {COMPOSE}\n      treadle check", None),
+        (" --slices artifacts/slices", " --slices 'artifacts/slices'", None),
     ],
-    ids=["data", "a slice", "no slices", "a folder that holds the file", "code that is not there"],
+    ids=[
+        "data",
+        "a slice",
+        "no slices",
+        "a folder that holds the file",
+        "code that is not there",
+        "several commands",
+        "several lines",
+        "quotes",
+    ],
 )
 def test_every_stage_of_dvc_reads_what_ours_do(piped, capsys, old, new, told):
     (piped / "params.yaml").write_text("experiment: california\n")

@@ -41,7 +41,7 @@ def read_slice(name: str, *, stage: dict[str, Any], values: Values, root: Path) 
         values: of the resolved.yaml by which it would run now.
         root: the project.
     """
-    deps = [dep for dep in stage.get("deps", []) if dep["path"].endswith(f"slices/{name}.yaml")]
+    deps = [dep for dep in stage.get("deps", []) if dep["path"].endswith(f"/{name}.yaml")]
     if not deps:
         return None
     wanted = str(deps[0].get("md5"))

@@ -124,15 +124,21 @@ def _read_stages(root: Path) -> dict[str, _DvcStage]:
     found = {}
     for name, stage in (stages if isinstance(stages, dict) else {}).items():
         if isinstance(stage, dict) and "${" not in str(stage):  # DVC fills it in
-            for verb, options in re.findall(r"\btreadle\s+([a-z]+)([^&|;]*)", str(stage.get("cmd"))):
+            for verb, options in re.findall(r"\btreadle\s+([a-z]+)([^&|;\n]*)", _join_commands(stage.get("cmd"))):
                 found[verb] = _read_stage(str(name), verb, options, stage, root)
     return found
 
 
+def _join_commands(commands: Any) -> str:
+    """One command, or several in a list, a line each; a line that ends in a backslash goes on."""
+    lines = commands if isinstance(commands, list) else [commands]
+    return "\n".join(map(str, lines)).replace("\\\n", " ")
+
+
 def _read_stage(name: str, verb: str, options: str, stage: dict[str, Any], root: Path) -> _DvcStage:
     base = root / str(stage.get("wdir", "."))
-    folder = re.search(r"--slices[ =](\S+)", options)
-    slices = _place(base, folder[1]) if folder is not None else None
+    folder = re.search(r"--slices[ =]+(?:'([^']+)'|\"([^\"]+)\"|(\S+))", options)
+    slices = _place(base, next(filter(None, folder.groups()))) if folder is not None else None
     return _DvcStage(name, verb, tuple(_place(base, dep) for dep in _list_names(stage.get("deps"))), slices)
 
 

@@ -10,6 +10,7 @@ from mutants import edit
 
 from runs import forget_sources, treadle
 from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, fingerprint_code, load, save
+from treadle.bundle.code import require_same_code
 from treadle.features.featurizer import Featurizer
 from treadle.schema import TreadleError
 
@@ -79,6 +80,7 @@ def test_the_card_names_own_code_and_what_computes(own):
     code = json.loads((own / "bundle" / "bundle.json").read_text())["code"]
 
     assert {"served_model.wide", "served_model.act", "treadle.features.transforms"} <= code.keys()
+    assert {"treadle.experiment.cells", "treadle.experiment.translation.rules"} <= code.keys()  # how a row is read
     assert not any(name.startswith(("treadle.training", "treadle.schema", "torch")) for name in code)
 
 
@@ -115,6 +117,21 @@ def test_a_bundle_that_does_not_tell_its_code_is_refused(copy):
 
     with pytest.raises(TreadleError, match=r"does not tell the code of: .*treadle\.models\.mlp; "):
         load(copy)
+
+
+def test_a_layer_of_a_library_that_treadle_requires_needs_no_word(tiny):
+    """Its version is the environment's, which a run records."""
+    made = load(tiny)
+    node = {**made.recipe.model, "activation": {"_target_": "torch.nn.ReLU"}}
+    recipe = Recipe.model_validate({**made.recipe.model_dump(), "model": node})
+
+    require_same_code(fingerprint_code(recipe), recipe)
+
+
+def test_a_hidden_file_of_the_system_is_no_part_of_a_bundle(copy):
+    (copy / ".DS_Store").write_bytes(b"x")
+
+    load(copy)
 
 
 def test_the_command_takes_other_code_when_it_is_told_to(copy, tmp_path, capsys):

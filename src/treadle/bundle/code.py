@@ -10,9 +10,13 @@ from treadle.experiment.modules import TREADLE, find_module
 from treadle.experiment.targets import find_targets
 from treadle.schema import TreadleError
 
-_FEATURIZER = "treadle.features.featurizer"
+_PREDICTING = ("treadle.bundle.conform", "treadle.features.featurizer")  # what a row goes through before the network
 # Of Treadle's own code what computes numbers; an edit elsewhere leaves a prediction as it is.
-_COMPUTING = ("treadle.models.", "treadle.features.", "treadle.experiment.expressions", "treadle.experiment.widen")
+_COMPUTING = (
+    "treadle.models.",
+    "treadle.features.",
+    *(f"treadle.experiment.{name}" for name in ("cells", "expressions", "moments", "numbers", "translation.")),
+)
 
 
 def fingerprint_code(recipe: Recipe) -> dict[str, str]:
@@ -20,7 +24,7 @@ def fingerprint_code(recipe: Recipe) -> dict[str, str]:
 
     Of an installed library that is a target, its name and version.
     """
-    found = fingerprint_modules([*_list_modules(recipe), _FEATURIZER])
+    found = fingerprint_modules([*_list_modules(recipe), *_PREDICTING])
     return {name: known for name, known in sorted(found.items()) if _decides(name)}
 
 
@@ -31,7 +35,7 @@ def require_same_code(code: Mapping[str, str], recipe: Recipe) -> None:
         TreadleError: it differs, is not here, or the bundle does not tell.
     """
     told = {*code, *(name for name in _list_modules(recipe) if name.partition(".")[0] in code)}
-    untold = [name for name in _list_modules(recipe) if name not in told and find_module(name) is not None]
+    untold = [name for name in _list_modules(recipe) if name not in told and _has_identity(name)]
     differing = [name for name, known in code.items() if fingerprint_again(name, known) != known]
     for names, what in ((differing, "was trained with other code than is here"), (untold, "does not tell the code of")):
         if names:
@@ -39,6 +43,11 @@ def require_same_code(code: Mapping[str, str], recipe: Recipe) -> None:
                 f"the bundle {what}: {', '.join(names)}; its predictions may differ from those of the training. "
                 'Train it anew, or take the code that is here: --any-code, or load(…, code="any")'
             )
+
+
+def _has_identity(module: str) -> bool:
+    """Whether a hash or a version tells its code; libraries that Treadle itself requires are the environment."""
+    return find_module(module) is not None and any(map(_decides, fingerprint_modules([module])))
 
 
 def _list_modules(recipe: Recipe) -> Iterator[str]:

@@ -183,7 +183,7 @@ def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
     """The content counts, not the place: DVC may keep a file elsewhere, behind a link."""
     if set(files) != set(_LISTED):
         raise TreadleError(f"{folder / _CARD}: must list the files {sorted(_LISTED)}, found {sorted(files)}")
-    for name in sorted(entry.name for entry in folder.iterdir()):
+    for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")):  # the system's
         if name not in (_CARD, *_LISTED):
             raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle holds its own files, and no other")
     for name, digest in files.items():

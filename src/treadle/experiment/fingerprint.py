@@ -109,6 +109,8 @@ def _identify_library(package: str) -> str | None:
         TreadleError: the package is not installed either, so that nothing names its content.
     """
     required = {_simplify(requirement) for requirement in metadata.requires(TREADLE) or ()}
+    if package in sys.stdlib_module_names:
+        return None
     if _simplify(package) in required:  # asked first: which distribution a package belongs to takes long to find
         return None
     name = next(iter(metadata.packages_distributions().get(package, ())), None)

@@ -152,7 +152,7 @@ def run_stage(name: str, *, resolved_file: Path, folder: Path, root: Path, say: 
 
 def _require_own(folder: Path, values: dict[str, Any]) -> None:
     """A run says in one file what all of its outputs came from."""
-    if (folder / STAGES_FILE).is_file() and resolved.read_values(folder / resolved.FILE) != values:
+    if (folder / STAGES_FILE).is_file() and resolved.read(folder / resolved.FILE)[1] != values:
         raise TreadleError(
             f"--resolved: {folder} is a run with a configuration of its own; "
             "name another --folder, or run the other configuration by `treadle run`"
@@ -208,7 +208,9 @@ def _require_untouched_inputs(current: Run, stage: Stage) -> None:
     for earlier in (earlier for earlier in list_needed(stage.name)[:-1] if earlier.name in recorded):
         damage = find_damage(current.folder, earlier.outs, recorded[earlier.name], max_hashed=0)
         if damage is not None:
-            raise ChangedError(f"{stage.name}: {damage} any more; its result is not kept; run the same command again")
+            raise ChangedError(
+                f"{stage.name}: its input changed: {damage}; nothing is kept; run the same command again"
+            )
 
 
 def _sweep(folder: Path) -> None:
