@@ -3,6 +3,7 @@ import pytest
 from treadle.experiment.compose import compose
 from treadle.experiment.problems import ConfigError
 from treadle.experiment.selection import quote, read_selection
+from treadle.schema import TreadleError
 
 
 def test_groups_and_single_values_become_plain_overrides(project):
@@ -46,3 +47,29 @@ def test_values_are_read_as_dvc_writes_them(project, written, override):
     (project / "params.yaml").write_text(f"set:\n  seed: {written}\n")
 
     assert list(read_selection(project / "params.yaml", root=project)) == [override]
+
+
+@pytest.mark.parametrize(
+    ("values", "override"),
+    [
+        ("loss: {class_weights: {negative: 1, positive: 2}}", "loss.class_weights={negative:1,positive:2}"),
+        (
+            "schedule: {early_stopping: {patience: 4, min_delta: 0.0}}",
+            "schedule.early_stopping={patience:4,min_delta:0.0}",
+        ),
+        ("model: {width: 16}", "model.width=16"),
+        ("modle: {width: 16}", "modle.width=16"),
+    ],
+    ids=["a null", "a section that is null", "a section", "a misspelt section"],
+)
+def test_keys_in_place_of_a_null_are_one_value(project, values, override):
+    (project / "params.yaml").write_text(f"experiment: flights\nset:\n  {values}\n")
+
+    assert list(read_selection(project / "params.yaml", root=project)) == ["experiment=flights", override]
+
+
+def test_single_values_that_are_no_keys_are_refused(project):
+    (project / "params.yaml").write_text("set: 5\n")
+
+    with pytest.raises(TreadleError, match="'set' must hold keys"):
+        read_selection(project / "params.yaml", root=project)

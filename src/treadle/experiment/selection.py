@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from treadle.disk import read_text
-from treadle.experiment.compose import list_options
+from treadle.experiment.compose import compose, list_options
 from treadle.experiment.locations import Place, read_marks, show_path
 from treadle.experiment.problems import ConfigError, Problem, nearest
 from treadle.schema import TreadleError
@@ -45,7 +45,11 @@ def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
     if problems:
         raise ConfigError(problems)
     chosen = {group: (group, value) for group, value in selection.items() if group != SET and value is not None}
-    single = {f"{SET}.{key}": (key, value) for key, value in _flatten(selection.get(SET) or {}, "")}
+    values = selection.get(SET) or {}
+    if not isinstance(values, dict):
+        raise TreadleError(f"{path}: {SET!r} must hold keys, such as `{SET}: {{seed: 1}}`; found {values!r}")
+    base = _compose_choices([f"{group}={value}" for group, value in chosen.values()], root) if values else {}
+    single = {f"{SET}.{key}": (key, value) for key, value in _flatten(values, "", base)}
     pairs = {**chosen, **single}.items()
     return {
         f"{key}={quote(value) if place in single else value}": _place(path, place, root)
@@ -58,10 +62,20 @@ def _place(path: Path, key: str, root: Path) -> Place:
     return Place(show_path(path.resolve(), root.resolve()), *(marks.value if marks is not None else ()))
 
 
-def _flatten(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _compose_choices(overrides: list[str], root: Path) -> dict[str, Any]:
+    """What the groups alone give; nothing where they do not compose, which is told when all is composed."""
+    try:
+        return compose(overrides=overrides, root=root).written
+    except ConfigError:
+        return {}
+
+
+def _flatten(values: dict[str, Any], prefix: str, base: Any) -> Iterator[tuple[str, Any]]:
+    """Single values by dotted key. Keys in place of a null are one value: there is nothing to merge with."""
     for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
+        known = isinstance(base, dict) and key in base
+        if isinstance(value, dict) and value and (not known or isinstance(base[key], dict)):
+            yield from _flatten(value, f"{prefix}{key}.", base[key] if known else None)
         else:
             yield f"{prefix}{key}", value
 
