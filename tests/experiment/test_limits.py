@@ -2,7 +2,7 @@
 
 # ruff: noqa: DTZ001 - moments are in UTC, without a zone
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 import pytest
 
@@ -19,6 +19,7 @@ SOUND = [
     ("str", "", ""),
     ("date", "2013-09-01", date(2013, 9, 1)),
     ("datetime", "2013-09-01", datetime(2013, 9, 1)),
+    ("time", "13:45", time(13, 45)),
     ("datetime", "2013-09-01T02:00+02:00", datetime(2013, 9, 1)),
     ("datetime", "2013-09-01 13:45:00Z", datetime(2013, 9, 1, 13, 45)),
 ]
@@ -28,6 +29,7 @@ BROKEN = [
     *(("bool", value) for value in (1, 0, "true", 1.0)),
     *(("str", value) for value in (8, 750, False, 1.5)),
     *(("date", value) for value in (2013, 20130901, "soon", "2013-02-30", "2013-09-01T00:00", True)),
+    *(("time", value) for value in ("soon", "25:00", "13:45+02:00", "13:45Z", 13)),
     *(("datetime", value) for value in (2013, "soon", "2013-13-01", "0001-01-01T00:00+23:00", 1.5)),
 ]
 

@@ -97,9 +97,12 @@ def _read_moment(value: Value) -> datetime:
 
 def _read_time(value: Value) -> time:
     try:
-        return time.fromisoformat(_read_text(value))
+        read = time.fromisoformat(_read_text(value))
     except ValueError:
         raise ValueError('must be a time of day in quotes, such as "13:45"') from None
+    if read.tzinfo is not None:
+        raise ValueError('must be a time of day without an offset, such as "13:45", as those of the column are')
+    return read
 
 
 _READERS: dict[str, Callable[[Value], Any]] = {
