@@ -55,6 +55,11 @@ def read(values, column, dtype=pl.String):
         ({"dtype": "int", "powers": {"k": 3}}, {"1.5k": 1500, "2": 2, "1.2345k": LOST}),
         (
             {"dtype": "float", "suffix": ["€"], "thousands": " ", "decimal": ","},
+        (
+            {"dtype": "int", "powers": {"k": 3}},
+            {"9007199254740993": 2**53 + 1, "9007199254740.993k": 2**53 + 1, "9007199254740993k": 1000 * (2**53 + 1)},
+        ),
+        ({"dtype": "int", "powers": {"k": 3, "n": -9}}, {"-5k": -5000, "5.k": 5000, "2000000000n": 2, "2n": LOST}),
             {"1 234,50 €": 1234.5, "5\u00a0€": 5.0},
         ),
         ({"dtype": "float", "prefix": ["CHF"], "thousands": "'"}, {"CHF 1'234.50": 1234.5}),

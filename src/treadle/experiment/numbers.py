@@ -13,6 +13,7 @@ BLANKS = " \u00a0\u2009\u202f"  # space, no-break, thin, narrow no-break
 DASHES = "\u2212\u2013"  # the typographic minus, the dash that stands for it
 _APOSTROPHES = "'\u2019"
 _GAP = f"[{BLANKS}]*"
+_EXACT = pl.Decimal(38, 19)  # all whole numbers of 64 bits, and as many digits after the point
 _MARKS = ("thousands", "decimal", "prefix", "suffix", "powers", "negative")
 
 
@@ -36,10 +37,16 @@ def read_number(text: pl.Expr, column: Column) -> pl.Expr:
     for letters in sorted(column.powers, key=len, reverse=True):
         text = text.str.replace(rf"{_GAP}{re.escape(letters)}$", f"e{column.powers[letters]}")
     digits = _plain_digits(text, column)
+    whole = digits.cast(dtype, strict=False)
     if column.powers and column.dtype == "int":  # 1.5e3 is whole, and no integer to Polars
-        value = digits.cast(pl.Float64, strict=False)
-        return pl.when(value == value.floor()).then(value).cast(dtype, strict=False)
-    return digits.cast(dtype, strict=False)
+        return pl.coalesce(whole, _read_whole(digits).cast(dtype, strict=False))
+    return whole
+
+
+def _read_whole(digits: pl.Expr) -> pl.Expr:
+    """The numbers without a fraction, exactly: a float would round those of more than 53 bits."""
+    exact, rough = digits.cast(_EXACT, strict=False), digits.cast(pl.Float64, strict=False)  # each rounds elsewhere
+    return pl.when((exact == exact.floor()) & (rough == rough.floor())).then(exact)
 
 
 def _take_sign(text: pl.Expr, column: Column) -> pl.Expr:
