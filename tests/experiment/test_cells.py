@@ -79,6 +79,11 @@ def read(values, column, dtype=pl.String):
         ({"dtype": "date", "format": "%Y-%m"}, {"2021-04": date(2021, 4, 1)}),
         ({"dtype": "datetime", "format": "%Y"}, {"2021": datetime(2021, 1, 1)}),
         ({"dtype": "datetime", "epoch": "s"}, {"1617742860": datetime(2021, 4, 6, 21, 1), "1e30": LOST, "x": LOST}),
+        ({"dtype": "date", "format": "%-m/%Y"}, {"4/2021": date(2021, 4, 1), "12/2021": date(2021, 12, 1)}),
+        ({"dtype": "date", "format": "%-d.%-m.%Y"}, {"3.2.2021": date(2021, 2, 3), "2.2021": LOST}),
+        ({"dtype": "date", "format": "%G-W%V-%u"}, {"2021-W10-3": date(2021, 3, 10), "2021-W10": LOST}),
+        ({"dtype": "date", "format": "%Y-%U-%w"}, {"2021-10-3": date(2021, 3, 10)}),
+        ({"dtype": "datetime", "format": "%a %d %b %Y %H:%M"}, {"Wed 10 Mar 2021 09:05": datetime(2021, 3, 10, 9, 5)}),
         ({"dtype": "datetime", "epoch": "ms"}, {"1617742860500": datetime(2021, 4, 6, 21, 1, 0, 500_000)}),
         ({"dtype": "time"}, {"21:01:00": time(21, 1), "9:05": time(9, 5), "21:01:00.5": time(21, 1, 0, 500_000)}),
         ({"dtype": "time"}, {"24:00": LOST, "9": LOST, "9:60": LOST, "": None}),
@@ -196,13 +201,50 @@ def test_every_moment_that_python_writes_comes_back(moment):
 
 
 @pytest.mark.parametrize(
-    "text", ["%Y-%m-%d", "%d.%m.%y", "%Y%m%d", "%d %B %Y", "%Y", "%m/%Y", "%d/%m/%y %I:%M %p", "%+"]
+    "text",
+    [
+        "%Y-%m-%d",
+        "%d.%m.%y",
+        "%Y%m%d",
+        "%d %B %Y",
+        "%Y",
+        "%m/%Y",
+        "%d/%m/%y %I:%M %p",
+        "%+",
+        "%-d.%-m.%Y",
+        "%-m/%Y",
+        "%G-W%V-%u",
+        "%Y-%U-%w",
+        "%Y-%W-%a",
+        "%A, %e %B %Y",
+        "%Y %j",
+        "%d%%%m%%%Y",
+    ],
 )
 def test_a_format_that_says_the_date_is_sound(text):
     assert reads_back(Column(dtype="datetime", format=text))
 
 
-@pytest.mark.parametrize("text", ["", "%", "day", "%H:%M", "%d/%m", "%d/%q", "%Y-%m-%d %Z", "%I:%M"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "%",
+        "day",
+        "%H:%M",
+        "%d/%m",
+        "%d/%q",
+        "%Y-%m-%d %Z",
+        "%I:%M",
+        "%G-W%V",
+        "%Y-%U",
+        "%Y-%W",
+        "%Y-W%V-%u",
+        "%a %m/%Y",
+        "%Y-%m %H:%M",
+        "%-d/%Y",
+    ],
+)
 def test_a_format_that_does_not_is_refused(text):
     assert not reads_back(Column(dtype="datetime", format=text))
 

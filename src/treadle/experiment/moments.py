@@ -31,10 +31,12 @@ _MOMENTS = {
     for shape, form in _SHAPES.items()
 } | {_DATE: "%Y-%m-%d"}
 _TIME = r"^\d{1,2}:\d\d(:\d\d(\.\d{1,9})?)?$"
-_DAY, _MONTH = ("%d", "%e", "%j", "%F", "%D", "%x", "%v", "%s", "%c", "%+"), ("%m", "%b", "%B", "%h", "%q")
+_FIELD = re.compile(r"%[-_0]?(.)")  # of a format: "%d", and "%-d" with another padding
+_MONTH = frozenset("mbBhq")  # fields that name a month, or a quarter by its first one
+_COARSE = _MONTH | frozenset("YyC%nt")  # those of a date that names no day; %%, %n, %t are literal
 _QUARTER = {"%Y": r"(?P<year>\d{4})", "%q": "(?P<quarter>[1-4])"}
 _MAX_YEARS = 8_000  # around 1970, in which a moment since then lies
-_SAMPLE = datetime(2021, 1, 1, 13, 45, 56, tzinfo=UTC)
+_SAMPLE = datetime(2021, 3, 17, 13, 45, 56, tzinfo=UTC)  # no two of its parts are alike, nor the first of anything
 
 
 def read_moment(text: pl.Expr, column: Column) -> pl.Expr:
@@ -63,24 +65,25 @@ def reads_back(column: Column) -> bool:
 
     The name of a time zone ("%Z") does not: which offset it means differs from place to place.
     """
-    sample, text = pl.Series([_SAMPLE], dtype=pl.Datetime("us", "UTC")), column.format or ""
+    text = column.format or ""
     if "%Z" in text:
         return False
+    sample = _SAMPLE.replace(month=1, day=1) if is_coarse(text) else _SAMPLE
     try:
-        written = sample.dt.to_string(text)
+        written = pl.Series([sample], dtype=pl.Datetime("us", "UTC")).dt.to_string(text)
         read = pl.select(read_moment(pl.lit(written), column)).item()
     except (PolarsError, PanicException):
         return False
     if read is None:
         return False
     if column.dtype == "time":
-        return bool((read.hour, read.minute) == (_SAMPLE.hour, _SAMPLE.minute))
-    return bool((read.year, read.month, read.day) == (_SAMPLE.year, _SAMPLE.month, _SAMPLE.day))
+        return bool((read.hour, read.minute) == (sample.hour, sample.minute))
+    return bool((read.year, read.month, read.day) == (sample.year, sample.month, sample.day))
 
 
 def is_coarse(form: str | None) -> bool:
     """Whether a date of this format names no day: a month, a quarter or a year, which stands for its first day."""
-    return form is not None and not any(mark in form for mark in (*_DAY, "%H", "%I"))
+    return form is not None and _COARSE.issuperset(_FIELD.findall(form))
 
 
 # --- by a format --------------------------------------------------------------------------------------
@@ -100,7 +103,7 @@ def _read_first_day(text: pl.Expr, form: str) -> pl.Expr:
         found = text.str.extract_groups(f"^{''.join(parts)}$")
         month = found.struct.field("quarter").cast(pl.Int8) * 3 - 2
         return pl.date(found.struct.field("year").cast(pl.Int32), month, 1)
-    rest, asked = (" 01", " %d") if any(mark in form for mark in _MONTH) else (" 01 01", " %m %d")
+    rest, asked = (" 01 01", " %m %d") if _MONTH.isdisjoint(_FIELD.findall(form)) else (" 01", " %d")
     return (text + rest).str.to_date(form + asked, strict=False)
 
 
