@@ -6,7 +6,8 @@ from datetime import date
 import pytest
 
 from treadle.bundle import read_rows
-from treadle.experiment.spec import Examples, Table
+from treadle.bundle.conform import conform_rows
+from treadle.experiment.spec import Column, Examples, Table
 from treadle.schema import TreadleError
 
 RAW = """\
@@ -48,6 +49,14 @@ def test_what_is_missing_in_the_files_is_missing_in_a_raw_row(messy):
     raw = {"row": "7", "Größe": " ? ", "Kauf am": "", "Ort": "Bonn ", "made": ""}
 
     assert set(messy.conform(raw).drop("row", "number").row(0)) == {None}
+
+
+def test_a_number_for_true_or_false_is_served_as_the_files_are_read():
+    columns = {"new": Column.model_validate({"dtype": "bool", "missing": ["-1"]})}
+
+    assert conform_rows([{"new": 0}, {"new": 1}, {"new": -1}], columns)["new"].to_list() == [False, True, None]
+    with pytest.raises(TreadleError, match="must be of type Boolean: row 2 holds 2"):
+        conform_rows([{"new": 1}, {"new": 2}], columns)
 
 
 @pytest.mark.parametrize(

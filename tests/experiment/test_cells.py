@@ -2,7 +2,9 @@
 
 # ruff: noqa: DTZ001 - moments are in UTC, without a zone
 
+import warnings
 from datetime import date, datetime, time
+from decimal import Decimal
 
 import polars as pl
 import pytest
@@ -54,12 +56,12 @@ def read(values, column, dtype=pl.String):
         ),
         ({"dtype": "int", "powers": {"k": 3}}, {"1.5k": 1500, "2": 2, "1.2345k": LOST}),
         (
-            {"dtype": "float", "suffix": ["€"], "thousands": " ", "decimal": ","},
-        (
             {"dtype": "int", "powers": {"k": 3}},
             {"9007199254740993": 2**53 + 1, "9007199254740.993k": 2**53 + 1, "9007199254740993k": 1000 * (2**53 + 1)},
         ),
         ({"dtype": "int", "powers": {"k": 3, "n": -9}}, {"-5k": -5000, "5.k": 5000, "2000000000n": 2, "2n": LOST}),
+        (
+            {"dtype": "float", "suffix": ["€"], "thousands": " ", "decimal": ","},
             {"1 234,50 €": 1234.5, "5\u00a0€": 5.0},
         ),
         ({"dtype": "float", "prefix": ["CHF"], "thousands": "'"}, {"CHF 1'234.50": 1234.5}),
@@ -77,13 +79,13 @@ def read(values, column, dtype=pl.String):
         ({"dtype": "date", "format": "%Y"}, {"2021": date(2021, 1, 1), "x": LOST}),
         ({"dtype": "date", "format": "%B %Y"}, {"april 2021": date(2021, 4, 1), "Apr 2021": date(2021, 4, 1)}),
         ({"dtype": "date", "format": "%Y-%m"}, {"2021-04": date(2021, 4, 1)}),
-        ({"dtype": "datetime", "format": "%Y"}, {"2021": datetime(2021, 1, 1)}),
-        ({"dtype": "datetime", "epoch": "s"}, {"1617742860": datetime(2021, 4, 6, 21, 1), "1e30": LOST, "x": LOST}),
         ({"dtype": "date", "format": "%-m/%Y"}, {"4/2021": date(2021, 4, 1), "12/2021": date(2021, 12, 1)}),
         ({"dtype": "date", "format": "%-d.%-m.%Y"}, {"3.2.2021": date(2021, 2, 3), "2.2021": LOST}),
         ({"dtype": "date", "format": "%G-W%V-%u"}, {"2021-W10-3": date(2021, 3, 10), "2021-W10": LOST}),
         ({"dtype": "date", "format": "%Y-%U-%w"}, {"2021-10-3": date(2021, 3, 10)}),
         ({"dtype": "datetime", "format": "%a %d %b %Y %H:%M"}, {"Wed 10 Mar 2021 09:05": datetime(2021, 3, 10, 9, 5)}),
+        ({"dtype": "datetime", "format": "%Y"}, {"2021": datetime(2021, 1, 1)}),
+        ({"dtype": "datetime", "epoch": "s"}, {"1617742860": datetime(2021, 4, 6, 21, 1), "1e30": LOST, "x": LOST}),
         ({"dtype": "datetime", "epoch": "ms"}, {"1617742860500": datetime(2021, 4, 6, 21, 1, 0, 500_000)}),
         ({"dtype": "time"}, {"21:01:00": time(21, 1), "9:05": time(9, 5), "21:01:00.5": time(21, 1, 0, 500_000)}),
         ({"dtype": "time"}, {"24:00": LOST, "9": LOST, "9:60": LOST, "": None}),
@@ -165,7 +167,10 @@ def test_a_moment_of_a_format_may_carry_its_offset():
 def test_values_that_have_a_type_keep_their_meaning():
     assert read([1.0, 2.5, float("nan"), None], {"dtype": "int"}, pl.Float64) == [1, LOST, None, None]
     assert read([1, None], {"dtype": "str"}, pl.Int64) == ["1", None]
-    assert read([0, 1], {"dtype": "bool"}, pl.Int8) == [False, True]
+    assert read([0, 1, 2, None], {"dtype": "bool"}, pl.Int8) == [False, True, LOST, None]
+    assert read([0.0, 1.0, 0.5, float("nan")], {"dtype": "bool"}, pl.Float64) == [False, True, LOST, None]
+    assert read([True, None], {"dtype": "bool", "missing": ["-1"]}, pl.Boolean) == [True, None]
+    assert read([Decimal("2.5"), Decimal(2)], {"dtype": "int"}, pl.Decimal(10, 2)) == [LOST, 2]
     assert read(["a", "?"], {"dtype": "str", "missing": ["?"]}, pl.Categorical) == ["a", None]
     assert read([float("inf"), 1.5], {"dtype": "float"}, pl.Float64) == [None, 1.5]
     assert read([1617742860], {"dtype": "datetime", "epoch": "s"}, pl.Int64) == [datetime(2021, 4, 6, 21, 1)]
@@ -181,6 +186,36 @@ def test_a_mark_of_a_missing_number_holds_for_texts_and_numbers_alike():
     assert read([-999, 5], column, pl.Int64) == [None, 5]
     assert read([-999.0, 5.0], column, pl.Float64) == [None, 5]
     assert read([-999.0, 5.0], {**column, "dtype": "str"}, pl.Float64) == [None, "5"]
+
+
+@pytest.mark.parametrize("mark", ["-1", "-1.0", "-1e0"])
+@pytest.mark.parametrize("dtype", [pl.Int8, pl.Int64, pl.Int128, pl.Float32, pl.Float64, pl.Decimal(10, 2)])
+def test_a_mark_is_the_number_of_a_typed_file_whatever_both_are_written_as(dtype, mark):
+    missing = {"missing": [mark, "?", "0.001"]}
+
+    assert read([0, 1, -1, 2], {"dtype": "bool", **missing}, dtype) == [False, True, None, LOST]
+    assert read([0, 1, -1, 2], {"dtype": "str", **missing}, dtype) == ["0", "1", None, "2"]
+    assert read([0, 1, -1, 2], {"dtype": "int", **missing}, dtype) == [0, 1, None, 2]
+    assert read([0, 1, -1, 2], {"dtype": "float", **missing}, dtype) == [0.0, 1.0, None, 2.0]
+    assert read([1, -1], {"dtype": "datetime", "epoch": "s", **missing}, dtype) == [datetime(1970, 1, 1, 0, 0, 1), None]
+    assert read([-1], {"dtype": "date", "format": "%Y", **missing}, dtype) == [None]
+
+
+def test_a_mark_stands_for_itself_alone():
+    assert read([2, 3], {"dtype": "int", "missing": ["2.5", "300"]}, pl.Int8) == [2, 3]
+    assert read([200, 2**64 - 1], {"dtype": "float", "missing": ["-1", "200"]}, pl.UInt64) == [None, 2.0**64]
+    assert read([0.1], {"dtype": "float", "missing": ["0.1"]}, pl.Float32) == [None]
+    assert read(["2"], {"dtype": "int", "missing": ["2.5"]}) == [2]
+    assert read([-1000], {"dtype": "int", "thousands": ",", "missing": ["-1,000"]}, pl.Int64) == [None]
+
+
+def test_a_mark_of_a_missing_number_costs_no_warning():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        read(["-999", "5"], {"dtype": "int", "missing": ["-999"]})
+        read([-999, 5], {"dtype": "int", "missing": ["-999"]}, pl.Int64)
+
+    assert caught == []
 
 
 @given(st.integers(-(2**53), 2**53), st.sampled_from([",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]))

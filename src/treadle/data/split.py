@@ -110,7 +110,7 @@ def _read_values(values: pl.Series, rule: ColumnSplit, split: Split) -> pl.Serie
 def _by_column(values: pl.Series, rule: ColumnSplit) -> pl.Series:
     splits = pl.repeat(None, len(values), dtype=pl.String, eager=True).alias("split")
     for split in SPLITS:
-        splits = splits.set(values.is_in(_read_values(values, rule, split)), split)
+        splits = splits.set(values.is_in(_read_values(values, rule, split).implode()), split)
     if rule.valid_share is None:
         return splits
     if rule.valid:

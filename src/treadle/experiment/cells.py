@@ -64,7 +64,7 @@ def read_cells(
     # In steps, each of which uses the last one's columns: as one expression each part would run several times.
     staged = rows.select(*present, *(expression.alias(f"__{index}") for index, expression in enumerate(keep)))
     return staged.with_columns(values).select(
-        *(_finish(name, dtype, column) for name, column, dtype in sources),
+        *(_finish(name, column) for name, column in columns.items()),
         *lost,
         *(pl.col(f"__{index}").alias(name) for index, name in enumerate(kept)),
     )
@@ -84,7 +84,8 @@ def lost_mark(name: str) -> str:
 def _mark_missing(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
     """Null for blanks and the column's own marks. Blanks around a text do not count; nor is NaN a value."""
     if not is_text(dtype):
-        return value.fill_nan(None) if dtype.is_float() else value
+        value = value.fill_nan(None) if dtype.is_float() else value
+        return _drop(value, _read_number_marks(dtype, column)) if dtype.is_numeric() else value
     text = _strip(value.cast(pl.String))
     marks = ["", *(mark.strip() for mark in column.missing)]
     return pl.when(text.is_in(marks).not_() if column.missing else text != "").then(text)
@@ -97,23 +98,37 @@ def _strip(text: pl.Expr) -> pl.Expr:
     return pl.when(doubtful).then(pl.when(doubtful).then(text).str.strip_chars()).otherwise(text)
 
 
-def _finish(name: str, dtype: pl.DataType, column: Column) -> pl.Expr:
+def _finish(name: str, column: Column) -> pl.Expr:
     """Null for a value that equals a mark of the missing ones, however it is written; nor is infinity a value."""
     value = pl.col(name)
     if column.dtype == "float":
         value = pl.when(value.is_finite()).then(value)
-    marks = _read_marks(dtype, column)
-    return (pl.when(value.is_in(marks).not_()).then(value) if len(marks) else value).alias(name)
+    return (value if column.dtype in {"str", "bool"} else _drop(value, _read_marks(column))).alias(name)
 
 
-def _read_marks(dtype: pl.DataType, column: Column) -> pl.Series:
-    """The marks of missing values that are values of the column's type: -999 is -999.0."""
-    text = pl.Series([mark.strip() for mark in column.missing], dtype=pl.String)
-    if column.dtype in {"str", "bool"}:
-        return text.clear() if is_text(dtype) or column.dtype == "bool" else text
-    read = pl.select(_convert(pl.lit(text), pl.String(), column)).to_series()
-    whole = text.cast(pl.Float64, strict=False).cast(pl.Int64, strict=False) if column.dtype == "int" else read
-    return read.zip_with(read.is_not_null(), whole).drop_nulls()
+def _drop(value: pl.Expr, marks: pl.Series) -> pl.Expr:
+    """Null for each of the marks."""
+    return pl.when(value.is_in(marks.implode()).not_()).then(value) if len(marks) else value
+
+
+def _read_marks(column: Column) -> pl.Series:
+    """The marks of missing values that are values of the column's type, written as its contract says."""
+    read = pl.select(_convert(pl.lit(_list_marks(column)), pl.String(), column)).to_series().drop_nulls()
+    return read if column.dtype != "int" else pl.concat([read, _read_number_marks(DTYPES["int"], column)])
+
+
+def _read_number_marks(dtype: pl.DataType, column: Column) -> pl.Series:
+    """The marks of missing values that are numbers of a type, however they are written: -999.0 is -999."""
+    text = _list_marks(column)
+    number, read = text.cast(pl.Float64, strict=False), text.cast(dtype, strict=False)
+    if dtype.is_float():
+        return read.drop_nulls()
+    read = read.zip_with(read.is_not_null(), number.cast(dtype, strict=False))
+    return read.filter(read.cast(pl.Float64) == number)  # not where the type has rounded it
+
+
+def _list_marks(column: Column) -> pl.Series:
+    return pl.Series([mark.strip() for mark in column.missing], dtype=pl.String)
 
 
 def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
@@ -122,11 +137,17 @@ def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
         return _read_text(value, column)
     if column.dtype in _MOMENTS and dtype.is_numeric():
         return _read_digits(value, dtype, column)
-    if dtype.is_float() and column.dtype == "int":
-        value = pl.when(value == value.floor()).then(value)
-    if column.dtype == "str" and not is_text(dtype):
+    if column.dtype == "str":
         return _spell(value, dtype)
+    if column.dtype == "bool" and dtype.is_numeric():
+        return pl.when(value == 1).then(statement=True).when(value == 0).then(statement=False)
+    if column.dtype == "int" and _has_fractions(dtype):
+        value = pl.when(value == value.floor()).then(value)
     return value.cast(DTYPES[column.dtype], strict=False)
+
+
+def _has_fractions(dtype: pl.DataType) -> bool:
+    return dtype.is_float() or dtype.is_decimal()
 
 
 def _spell(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
@@ -136,7 +157,7 @@ def _spell(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """
     if not (dtype.is_numeric() or dtype == pl.Null()):
         return pl.lit(None, dtype=pl.String())
-    if not (dtype.is_float() or dtype.is_decimal()):
+    if not _has_fractions(dtype):
         return value.cast(pl.String)
     whole = (value == value.floor()) & (value.abs() < WHOLE)
     return pl.when(whole).then(value).cast(pl.Int64, strict=False).cast(pl.String)
@@ -170,5 +191,5 @@ def _read_digits(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
         return read_epoch(value, unit=column.epoch)
     if column.format is None:
         return pl.lit(None, dtype=DTYPES[column.dtype])
-    whole = pl.when(value == value.floor()).then(value) if dtype.is_float() else value
+    whole = pl.when(value == value.floor()).then(value) if _has_fractions(dtype) else value
     return read_moment(whole.cast(pl.Int64, strict=False).cast(pl.String), column)
