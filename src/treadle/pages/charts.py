@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 COLORS = ("#2f6fdb", "#d9622b", "#2a9d6f", "#8e5bd0", "#c2931d", "#c13f6c", "#3d8f9e", "#7a7a7a")
 
@@ -30,6 +33,7 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
         "svg.fonttype": "none",
         "svg.hashsalt": "treadle",
         "font.family": "sans-serif",
+        "text.parse_math": False,  # a name with two dollars is no formula
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
@@ -42,14 +46,14 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
                 max(max(line.x, default=1.0) for line in lines),
             ]
             axes.plot(ends, ends, color="#999999", linewidth=1, linestyle="--")
+        handles: list[Line2D] = []
         for index, line in enumerate(lines):
             mark = "o" if len(line.x) < 30 else None  # noqa: PLR2004 - few points want to be seen
-            axes.plot(
+            handles += axes.plot(
                 line.x,
                 line.y,
                 color=COLORS[index % len(COLORS)],
                 linewidth=1.6,
-                label=line.label,
                 marker=mark,
                 markersize=3,
                 linestyle="-" if index < len(COLORS) else ":",
@@ -61,8 +65,10 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color="#cccccc", linewidth=0.4)
         if len(lines) > 1:
-            axes.legend(frameon=False, fontsize=8)
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-    svg = text.getvalue()
+            legend = axes.legend(handles, map(str, range(len(handles))), frameon=False, fontsize=8)
+            for text, line in zip(legend.get_texts(), lines, strict=True):
+                text.set_text(line.label)  # afterwards: as a label, one that begins with an underscore is left out
+        page = io.StringIO()
+        figure.savefig(page, format="svg", metadata={"Date": None}, transparent=True)
+    svg = page.getvalue()
     return svg[svg.index("<svg") :]
