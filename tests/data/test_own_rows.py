@@ -200,5 +200,43 @@ def test_a_copy_in_another_format_is_refused(tmp_path):
     write(draw(0, 100), tmp_path / "data" / "a.parquet")
     pl.read_parquet(tmp_path / "data" / "a.parquet").write_csv(tmp_path / "data" / "log.csv")
 
-    with pytest.raises(TreadleError, match=r"'b' holds \d+ of the 103 rows of 'a' once more, in another file"):
+    with pytest.raises(TreadleError, match=r"'b' holds \d+ of the 103 examples of 'a' once more, in another file"):
         build(declare(looked_at="b", other="data/log.csv"), tmp_path)
+
+
+def test_outcomes_of_another_file_that_are_told_after_the_prediction_are_no_copies(tmp_path):
+    """All that the two files share, the label too, is the same; customer a's first outcome is known to the second."""
+    opened = [START + timedelta(days=day) for day in range(4)]
+    closed = [moment + timedelta(days=1) for moment in opened]
+    loans = pl.DataFrame({"id": [1, 2, 3, 4], "customer": ["a", "b", "a", "b"], "defaulted": [1, 0, 0, 1]})
+    (tmp_path / "data").mkdir()
+    loans.with_columns(opened_at=pl.Series(opened)).write_parquet(tmp_path / "data" / "loans.parquet")
+    loans.with_columns(closed_at=pl.Series(closed)).write_parquet(tmp_path / "data" / "outcomes.parquet")
+    shared = {"id": {"dtype": "int"}, "customer": {"dtype": "str"}, "defaulted": {"dtype": "int"}}
+    moment = {"dtype": "datetime"}
+    past = {"table": "outcomes", "by": {"customer": "customer"}, "window": "9d", "columns": {"bad": "SUM(defaulted)"}}
+    data = {
+        "task": "binary",
+        "tables": {
+            "loans": {"path": "data/loans.parquet", "columns": {**shared, "opened_at": moment}},
+            "outcomes": {
+                "path": "data/outcomes.parquet",
+                "columns": {**shared, "closed_at": moment},
+                "known_at": "closed_at",
+            },
+        },
+        "examples": {
+            "table": "loans",
+            "predict_at": "opened_at",
+            "known": [],
+            "label": "defaulted",
+            "history": {"past": past},
+        },
+        "split": {"by": "random", "valid": 0.25, "test": 0.25, "seed": 0},
+    }
+
+    assert [row["bad"] for row in build(data, tmp_path)] == [0, 0, 1, 0]
+
+    data["tables"]["outcomes"]["known_at"] = "closed_at - INTERVAL '1 day'"
+    with pytest.raises(TreadleError, match="holds 4 of the 4 examples of 'loans' once more"):
+        build(data, tmp_path)

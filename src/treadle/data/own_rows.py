@@ -17,7 +17,7 @@ from treadle.experiment.expressions import list_columns
 from treadle.experiment.files import list_files, match_files
 from treadle.experiment.lineage import list_label_joins
 from treadle.experiment.spec import Data, Join
-from treadle.schema import ROW, TreadleError
+from treadle.schema import KNOWN_AT, PREDICT_AT, ROW, TreadleError
 
 ROWS_TOLD = 0.9  # share of rows that differ from all others, from which an equal row is the same one
 
@@ -26,8 +26,8 @@ class OwnRows:
     """Finds the rows, in any table, that examples may not know.
 
     Args:
-        rows: the examples, with ROW and the keys by which their label is looked up.
-        tables: the rows of each table.
+        rows: the examples, with ROW, PREDICT_AT and the keys by which their label is looked up.
+        tables: the rows of each table; KNOWN_AT stands in those that are looked back at.
         data: what is declared.
         root: the project; paths of tables are relative to it.
         scratch: a folder for copies of text files.
@@ -39,33 +39,44 @@ class OwnRows:
         self._tables, self._data, self._root, self._scratch = tables, data, root, scratch
         looked_up = [(join.table, _look_up(rows, join, tables[join.table])) for join in list_label_joins(data)]
         self._own = [(data.examples.table, rows[ROW]), *looked_up]
+        self._rows = rows.select(ROW, PREDICT_AT)
+        self._found: dict[str, list[pl.Series]] = {}
 
     def find(self, table: str) -> list[pl.Series]:
         """Positions in a table, each series with one (or null) an example.
 
         Raises:
             TreadleError: the table shares a file with the examples', and reads other rows from it, or holds the
-                examples once more in another file.
+                examples once more in another file, where they are known by the time of the prediction.
         """
+        if table not in self._found:
+            self._found[table] = self._find(table)
+        return self._found[table]
+
+    def _find(self, table: str) -> list[pl.Series]:
         found = [self._translate(positions, here, table) for here, positions in self._own]
         if found[0] is None:
             self._refuse_copies(table)
         return [positions for positions in found if positions is not None]
 
     def _refuse_copies(self, table: str) -> None:
-        """Raise where a table of another file holds most examples once more, label and all."""
+        """Raise where a table of another file tells most examples, label and all, by the time they are asked for."""
         here = self._data.examples.table
         ours, theirs = self._data.tables[here].columns, self._data.tables[table].columns
         shared = [name for name in ours if name in theirs and ours[name].dtype == theirs[name].dtype]
         if not set(shared).intersection(list_columns(self._data.examples.label)):
             return
-        rows = self._tables[here].select(shared).collect()
+        rows = self._tables[here].select(shared).collect()[self._rows[ROW]]
         if rows.n_unique() < ROWS_TOLD * len(rows):
             return  # rows are alike by chance
-        others = self._tables[table].select(shared)
-        num_copies = count_rows(rows.lazy().join(others, on=shared, how="semi", nulls_equal=True))
+        told = self._tables[table].group_by(shared).agg(pl.col(KNOWN_AT).min().alias("__told"))
+        asked = rows.lazy().with_columns(self._rows[PREDICT_AT].alias("__asked"))
+        copies = asked.join(told, on=shared, nulls_equal=True).filter(pl.col("__told") <= pl.col("__asked"))
+        num_copies = count_rows(copies)
         if num_copies > len(rows) / 2:
-            rule = f"{table!r} holds {num_copies:,} of the {len(rows):,} rows of {here!r} once more, in another file"
+            rule = (
+                f"{table!r} holds {num_copies:,} of the {len(rows):,} examples of {here!r} once more, in another file"
+            )
             fix = f"look back at {here!r} itself, where an example's own row is left out"
             raise TreadleError(f"data.tables.{table}: {rule}, so that an example would know its own label; {fix}")
 
