@@ -1,5 +1,6 @@
 """Point-in-time correctness, held against a slow and obvious computation on real flights."""
 
+import math
 from datetime import timedelta
 
 import polars as pl
@@ -134,3 +135,27 @@ def test_what_is_no_aggregate_is_refused(flights, asked):
 
     with pytest.raises(TreadleError, match=r"k\.columns\.x: 'MAX\(arr_delay\)' is not an aggregate"):
         look_back_window(asked, history, flights)
+
+
+def test_a_count_takes_values_of_any_type():
+    moments = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 4), "1d", eager=True)
+    table = pl.DataFrame(
+        {"known_at": moments, "name": ["a", None, "c", "d"], "when": moments, "v": [1.0, None, math.nan, math.inf]}
+    )
+    columns = {"names": "COUNT(name)", "moments": "COUNT(when)", "true": "COUNT(name = 'a')", "values": "COUNT(v)"}
+    history = History(table="t", by={}, window="9d", columns={**columns, "rows": "COUNT(*)"})
+
+    found = look_back_window(pl.DataFrame({PREDICT_AT: moments[-1:]}), history, table)
+
+    assert found.to_dicts() == [{"names": 3, "moments": 4, "true": 3, "values": 1, "rows": 4}]
+
+
+def test_a_sum_of_pieces_that_is_too_large_is_null():
+    """The own row in the middle cuts the range in two, of which each has a sum."""
+    moments = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 1, 3), "1d", eager=True)
+    table = pl.DataFrame({"known_at": moments, "v": [1.7e308, 0.0, 1.7e308]})
+    history = History(table="t", by={}, window="9d", columns={"total": "SUM(v)", "mean": "AVG(v)"})
+
+    found = look_back_window(pl.DataFrame({PREDICT_AT: moments[-1:]}), history, table, own=[pl.Series([1])])
+
+    assert found.to_dicts() == [{"total": None, "mean": None}]

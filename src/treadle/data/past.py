@@ -58,16 +58,16 @@ def look_back_window(
 ) -> pl.DataFrame:
     """Aggregates over the rows of `table`, of the same keys, that became known within `window` before `predict_at`.
 
-    A value that is missing or not finite (0 / 0, for one) does not count. AVG over no value is null; SUM and COUNT
-    are then 0. An aggregate too large for a number is null. The cost is two sorted joins, and for each example some
-    steps that grow with the logarithm of the rows in its window. Arguments and order as in `look_back_asof`.
+    A value that is missing or not finite (0 / 0, for one) does not count; COUNT takes values of any type. AVG over no
+    value is null; SUM and COUNT are then 0. An aggregate too large for a number is null. The cost is two sorted joins,
+    and for each example some steps that grow with the logarithm of the rows in its window. Arguments and order as in
+    `look_back_asof`.
     """
     parsed = {
         name: _parse_aggregate(text, table, key=f"{key}.columns.{name}") for name, text in history.columns.items()
     }
-    columns = {name: value.cast(pl.Float64) for name, (_, value) in parsed.items()}
     known = _Known.read(table, history.by, key=key)
-    values = _read_values(table, columns, key=key)[known.positions]
+    values = _read_values(table, {name: value for name, (_, value) in parsed.items()}, key=key)[known.positions]
     first, end = known.find(asked, history.by, key=key)
     _, start = known.find(asked, history.by, key=key, before=parse_duration(history.window))
     starts, ends = cut_out(np.maximum(start, first), end, known.place(own))
@@ -161,8 +161,15 @@ def _parse_aggregate(text: str, table: pl.LazyFrame, *, key: str) -> tuple[str, 
     match = _AGGREGATE.fullmatch(text)
     if match is None:
         raise TreadleError(f"{key}: {text!r} is not an aggregate; write AVG(…), SUM(…) or COUNT(…)")
-    inner = match[2].strip()
-    return match[1].upper(), pl.lit(1) if inner == "*" else parse(inner, table, key=key)
+    function, inner = match[1].upper(), match[2].strip()
+    value = pl.lit(1) if inner == "*" else parse(inner, table, key=key)
+    return function, _mark_present(value, table) if function == "COUNT" else value.cast(pl.Float64)
+
+
+def _mark_present(value: pl.Expr, table: pl.LazyFrame) -> pl.Expr:
+    """1 for each value that counts, else null."""
+    is_float = table.select(value.alias("value")).collect_schema()["value"].is_float()
+    return pl.when(value.is_finite() if is_float else value.is_not_null()).then(1.0)
 
 
 def _aggregate(values: pl.Series, function: str, pieces: Sequence[Ranges]) -> pl.Series:
@@ -172,6 +179,7 @@ def _aggregate(values: pl.Series, function: str, pieces: Sequence[Ranges]) -> pl
     count = pl.Series(np.sum([ranges.count(marks) for ranges in pieces], axis=0))
     if function == "COUNT":
         return count
-    total = pl.Series(np.sum([ranges.sum(numbers) for ranges in pieces], axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes null below
+        total = pl.Series(np.sum([ranges.sum(numbers) for ranges in pieces], axis=0))
     found = total if function == "SUM" else (total / count).set(count == 0, None)
     return found.set(~found.is_finite(), None)
