@@ -330,3 +330,14 @@ def test_an_encoder_takes_no_rows(encoder):
     encoder.fit(pl.DataFrame({"c": ["a"]}))
 
     assert encoder.encode(pl.DataFrame({"c": []}, schema={"c": pl.String})).shape == (0, 1)
+
+
+def test_a_float_beyond_every_integer_is_a_word_of_its_own():
+    frame = pl.DataFrame({"c": [1e300, -1e300, 2.0**63, 3.0, 3.0, math.inf, None]})
+    vocabulary = Vocabulary(columns=["c"], min_count=1)
+
+    vocabulary.fit(frame)
+
+    assert set(vocabulary.words["c"]) == {"1e+300", "-1e+300", "9.223372036854776e+18", "3"}
+    assert vocabulary.encode(frame)[:, 0].bincount().tolist() == [2, 2, 1, 1, 1]
+    assert len(Hashing(columns=["c"], num_buckets=10**6).encode(frame).unique()) == 5

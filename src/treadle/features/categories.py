@@ -105,8 +105,8 @@ def _read_text(frame: pl.DataFrame, column: str) -> pl.Expr:
     if not frame.schema[column].is_float():
         return value.cast(pl.String)
     finite = pl.when(value.is_finite()).then(value)
-    whole = finite.cast(pl.Int64).cast(pl.String)
-    return pl.when(finite == finite.floor()).then(whole).otherwise(finite.cast(pl.String)).alias(column)
+    whole = pl.when(finite == finite.floor()).then(finite.cast(pl.Int64, strict=False))  # null beyond its range
+    return whole.cast(pl.String).fill_null(finite.cast(pl.String)).alias(column)
 
 
 def _hash(word: str) -> int:

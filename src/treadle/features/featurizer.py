@@ -23,6 +23,7 @@ from treadle.experiment.translation.dialect import TranslationError
 from treadle.experiment.translation.translate import Schema, to_expr
 from treadle.features.fitted import (
     COPIED_CELLS,
+    LARGEST,
     Chain,
     Constants,
     Encoder,
@@ -41,7 +42,6 @@ from treadle.threads import map_ahead
 STATE_FILE = "featurizer.json"
 WEIGHTS_FILE = "featurizer.pt"
 
-LARGEST = torch.finfo(torch.float32).max  # a number beyond it is missing, as an infinite one is
 LOST_SHARE = 1e-3  # of a column's range, which the network's float32 may lose
 
 
@@ -359,7 +359,8 @@ def _put_beside(blocks: list[Tensor], none: Tensor) -> Tensor:
 def _to_float(column: str, dtype: pl.DataType) -> pl.Expr:
     value = pl.col(column).cast(pl.Float64)
     if not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null()}):  # the others are always finite
-        value = pl.when(value.abs() <= LARGEST).then(value)  # not so NaN, which Polars takes for the largest of all
+        # Beyond the largest a number is missing, as an infinite one is; so is NaN, which Polars takes for larger still.
+        value = pl.when(value.abs() <= LARGEST).then(value)
     return value.fill_null(float("nan"))
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from treadle.schema import TreadleError
 
 CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
+LARGEST = torch.finfo(torch.float32).max  # what the network's float32 holds
 ROUNDING = 2.0**-46  # a deviation that is so small a share of the mean is what float64 rounds, not what varies
 COPIED_CELLS = 1 << 22  # numbers that may be in memory twice while columns are read
 
@@ -238,8 +239,7 @@ def stack_rows(parts: Iterable[Tensor], *, num_rows: int, into: Tensor | None = 
 
 def narrow(values: Tensor) -> Tensor:
     """The numbers as the network takes them: float32, and no infinity where one is beyond its range."""
-    largest = torch.finfo(torch.float32).max
-    return values.clamp(-largest, largest).float()
+    return values.clamp(-LARGEST, LARGEST).float()
 
 
 @torch.no_grad()
