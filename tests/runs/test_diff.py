@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from runs import treadle
+from treadle.runs.diff import read_side
+from treadle.schema import TreadleError
 
 ROOT = Path(__file__).parents[2]
 BASE = "experiment=california model=mlp"
@@ -317,3 +319,11 @@ def test_a_diff_writes_nothing(repository, say):
     say("HEAD", f"{BASE} seed=5")
 
     assert sorted(path for path in repository.rglob("*") if ".git" not in path.parts) == before
+
+
+def test_a_selection_may_be_longer_than_a_name_of_a_file(project):
+    text = " ".join([BASE, *(f"model.width={width}" for width in range(1, 30))])
+
+    assert read_side(text, root=project, memory=project / "memory.json").title == text
+    with pytest.raises(TreadleError, match="is nothing to compare"):
+        read_side("a/" * 5000, root=project, memory=project / "memory.json")

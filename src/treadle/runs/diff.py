@@ -50,15 +50,22 @@ def read_side(text: str, *, root: Path, memory: Path) -> Side:
     path = root / text
     if not text.strip():
         return _select("the defaults", {}, root, memory)
-    if path.is_file() and path.name != FILE and not _is_resolved(path):
+    if _is_file(path) and path.name != FILE and not _is_resolved(path):
         return _select(text, read_selection(path, root=root), root, memory)
-    if path.is_file():
+    if _is_file(path):
         return _read_run(text, path)
-    if (path / FILE).is_file():
+    if _is_file(path / FILE):
         return _read_run(text, path / FILE)
     if "=" in text or text.startswith("~"):
         return _select(text, dict.fromkeys(_split(text)), root, memory)
     return _read_revision(text, root)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a selection that is longer than a file's name may be
+        return False
 
 
 def _is_resolved(file: Path) -> bool:
