@@ -51,7 +51,8 @@ def test_a_split_that_weights_of_classes_leave_nothing_of_is_refused(root, split
     [
         ("binary", "auroc", [1.0, 1.0], "its 2 rows is always 1"),
         ("binary", "average_precision", [0.0, 0.0], "its 2 rows is always 0"),
-        ("regression", "r2", [0.5], "its 1 row is 0.5"),
+        ("binary", "auroc", [1.0], "its 1 row is 1"),
+        ("regression", "r2", [0.5], "it holds 1 row; "),
     ],
 )
 def test_a_metric_that_the_validation_rows_do_not_define_is_refused(root, task, monitor, target, told):

@@ -36,10 +36,13 @@ def require_rows(rows: Rows, *, experiment: Experiment) -> None:
     target = torch.cat([target for target, _ in read_targets(rows["valid"])])
     guess = torch.full_like(target, 0.5)
     if math.isnan(compute_metrics(task=task, prediction=guess, target=target, threshold=0.5)[monitor]):
+        state = "row is" if len(target) == 1 else "rows is always"
+        reason = f"the label of its {len(target):,} {state} {float(target[0]):g}"
+        if task == "regression":  # the label is scaled here, and its value nothing that the user knows
+            reason = "it holds 1 row"
         raise TreadleError(
-            f"schedule.monitor: {monitor} is not defined on the validation split: the label of its {len(target):,} "
-            f"{'row is' if len(target) == 1 else 'rows is always'} {float(target[0]):g}; monitor the loss, or split "
-            "otherwise in data.split"
+            f"schedule.monitor: {monitor} is not defined on the validation split: {reason}; monitor the loss, or "
+            "split otherwise in data.split"
         )
 
 
