@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -23,6 +25,8 @@ KNOWN_AT = "known_at"  # column of a table with a known time; null: the row neve
 ROW = "row"  # position of the example in its source table: the key that ties rows to predictions
 
 
+SMALL, LARGE = 1e-3, 9999  # between them a metric's value is written with four decimals
+
 # Limits of arguments, for the signatures of components; `treadle check` holds them.
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # what NumPy, torch and LightGBM all take
@@ -42,6 +46,24 @@ class Metric:
     name: str
     title: str
     higher_is_better: bool
+
+    def find_best(self, values: Iterable[float | None]) -> float | None:
+        """The best of the values that are numbers; None where there is none."""
+        present = [value for value in values if value is not None and math.isfinite(value)]
+        return (max if self.higher_is_better else min)(present, default=None)
+
+
+def write_score(value: float | None) -> str:
+    """A metric's value in few characters; `-` where it is not defined.
+
+    >>> [write_score(value) for value in (0.25, 0.0, 1.23456e-7, 48012.345, None)]
+    ['0.2500', '0.0000', '1.235e-07', '48012.3', '-']
+    """
+    if value is None or not math.isfinite(value):
+        return "-"
+    if 0 < abs(value) < SMALL:
+        return f"{value:.4g}"
+    return f"{value:.6g}" if abs(value) > LARGE else f"{value:.4f}"
 
 
 # `loss` is what training minimises: the mean of `loss.function`, by weight and class; its unit is standardised.

@@ -135,6 +135,16 @@ def test_a_baseline_predicts_the_same_after_it_was_stored(name, task, tmp_path):
     assert torch.equal(stored.predict(inputs), fitted.predict(inputs))
 
 
+@pytest.mark.parametrize("offset", [0.0, 1.0], ids=["near the origin", "far from it"])
+def test_the_calibration_of_a_tiny_unit_keeps_its_digits(offset):
+    target = torch.linspace(1e-7, 2e-7, 100, dtype=torch.float64) + offset
+
+    (curve,) = compute_curves(task="regression", prediction=target, target=target, num_bins=4)
+
+    found = [row["observed"] - offset for row in curve.rows]
+    assert found == pytest.approx([1.1212e-7, 1.3737e-7, 1.6263e-7, 1.8788e-7], rel=1e-4)
+
+
 def test_one_class_alone_has_no_curves():
     assert compute_curves(task="binary", prediction=torch.rand(5), target=torch.zeros(5), num_bins=3) == []
 
@@ -210,8 +220,13 @@ def test_confusions_count_rows_by_class_and_predicted_class(tmp_path):
             {"model": 0.5, "linear": 0.5},
             "RMSE 0.5000 on 1,000 test rows: the same as the best baseline, linear (0.5000).",
         ),
+        (
+            {"model": 1e-7, "linear": 3e-7},
+            "RMSE 1e-07 on 1,000 test rows: 2e-07 better than the best baseline, linear (3e-07).",
+        ),
+        ({"model": float("nan"), "linear": 0.5}, "RMSE is not defined on the 1,000 test rows."),
     ],
-    ids=["alone", "better", "worse", "same"],
+    ids=["alone", "better", "worse", "same", "tiny", "undefined"],
 )
 def test_the_result_is_one_sentence(root, results, sentence):
     experiment = check(compose(overrides=["experiment=california"], root=root))

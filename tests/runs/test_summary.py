@@ -10,6 +10,7 @@ from rich.console import Console
 from treadle.experiment.check import check
 from treadle.experiment.compose import compose
 from treadle.runs.summary import list_next_steps, print_summary
+from treadle.schema import write_score
 
 
 @pytest.fixture
@@ -76,3 +77,20 @@ def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choos
     assert ["32m" in cell for cell in rmse.split("│")[2:4]] == [True, False]
     assert ["32m" in cell for cell in mae.split("│")[2:4]] == [False, True]
     assert r2.count("-") >= 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.25, "0.2500"),
+        (-0.5, "-0.5000"),
+        (0.0, "0.0000"),
+        (1.23456e-7, "1.235e-07"),
+        (9999.0, "9999.0000"),
+        (48012.345, "48012.3"),
+        (float("nan"), "-"),
+        (None, "-"),
+    ],
+)
+def test_a_score_of_any_size_keeps_digits_that_tell_it_from_others(value, text):
+    assert write_score(value) == text

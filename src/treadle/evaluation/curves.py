@@ -115,9 +115,9 @@ def _compute(task: Task, prediction: Tensor, target: Tensor, num_bins: int) -> l
     """Of a regression the calibration alone; of two classes all three kinds."""
     if prediction.numel() == 0 or (prediction == prediction[0]).all():
         return []
-    calibration = Curve("calibration", _bin_means(prediction, target.double(), num_bins))
+    means = _bin_means(prediction, target.double(), num_bins)
     if task == "regression":
-        return [calibration]
+        return [Curve("calibration", means)]  # with all digits: its unit may be of any size, or far from its origin
     target = target.long()
     if target.all() or not target.any():
         return []
@@ -126,7 +126,7 @@ def _compute(task: Task, prediction: Tensor, target: Tensor, num_bins: int) -> l
     return [
         Curve("roc", _thin("roc", false_rate, true_rate)),
         Curve("precision_recall", _thin("precision_recall", recall.flip(0), precision.flip(0))),
-        calibration,
+        Curve("calibration", [{name: round(value, 6) for name, value in row.items()} for row in means]),
     ]
 
 
@@ -166,4 +166,4 @@ def _bin_means(prediction: Tensor, target: Tensor, num_bins: int) -> list[Row]:
     order = prediction.argsort(stable=True).numpy()
     parts = [part for part in np.array_split(order, num_bins) if len(part)]
     means = ((float(prediction[part].mean()), float(target[part].mean()), len(part)) for part in parts)
-    return [{"predicted": round(p, 6), "observed": round(t, 6), "rows": float(n)} for p, t, n in means]
+    return [{"predicted": p, "observed": t, "rows": float(n)} for p, t, n in means]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from treadle.experiment.lineage_views import draw_svg, list_ends
 from treadle.experiment.spec import Experiment
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
-from treadle.schema import METRICS, Metric, find_metric
+from treadle.schema import METRICS, find_metric, write_score
 
 Results = dict[str, dict[str, float]]  # who: metric: value
 MODEL = "model"  # the first of those who are evaluated
@@ -87,15 +87,18 @@ def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
     metric = find_metric(task=experiment.data.task, name=experiment.evaluation.metric)
     assert metric is not None, "the check has verified evaluation.metric"
     own = results[MODEL][metric.name]
-    sentence = f"{metric.title} {own:.4f} on {num_rows:,} test rows"
+    if not math.isfinite(own):
+        return f"{metric.title} is not defined on the {num_rows:,} test rows."
+    sentence = f"{metric.title} {write_score(own)} on {num_rows:,} test rows"
     others = {who: values[metric.name] for who, values in results.items() if who != MODEL}
-    best = _find_best(metric, others.values())
+    best = metric.find_best(others.values())
     if best is None:
         return f"{sentence}."
     name = next(who for who, value in others.items() if value == best).replace("_", " ")
     gain = own - best if metric.higher_is_better else best - own
     relation = "better than" if gain > 0 else "worse than" if gain < 0 else "the same as"
-    return f"{sentence}: {f'{abs(gain):.4f} ' if gain else ''}{relation} the best baseline, {name} ({best:.4f})."
+    size = f"{write_score(abs(gain))} " if gain else ""
+    return f"{sentence}: {size}{relation} the best baseline, {name} ({write_score(best)})."
 
 
 def tabulate(results: Results, experiment: Experiment) -> dict[str, Any]:
@@ -103,15 +106,10 @@ def tabulate(results: Results, experiment: Experiment) -> dict[str, Any]:
     rows = []
     for metric in METRICS[experiment.data.task]:
         values = [results[who][metric.name] for who in results]
-        best = _find_best(metric, values)
-        cells = [{"text": f"{value:.4f}", "best": value == best} for value in values]
+        best = metric.find_best(values)
+        cells = [{"text": write_score(value), "best": value == best} for value in values]
         rows.append({"title": metric.title, "up": metric.higher_is_better, "cells": cells})
     return {"columns": [who.replace("_", " ") for who in results], "rows": rows}
-
-
-def _find_best(metric: Metric, values: Iterable[float]) -> float | None:
-    present = [value for value in values if not math.isnan(value)]
-    return (max if metric.higher_is_better else min)(present, default=None)
 
 
 def _list_lines(name: str, curves: Mapping[str, Sequence[Curve]]) -> list[Line]:

@@ -37,8 +37,7 @@ class Comparison:
         runs = [ranked.run for ranked in self.runs]
         if any(run.experiment.data != runs[0].experiment.data for run in runs) or len(runs) < 2:  # noqa: PLR2004
             return None
-        values = [value for run in runs if (value := run.metrics.get(metric.name)) is not None]
-        return (max if metric.higher_is_better else min)(values, default=None)
+        return metric.find_best(run.metrics.get(metric.name) for run in runs)
 
 
 def compare_runs(runs: Sequence[Finished]) -> Comparison:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from treadle.console import Console
 from treadle.disk import write_text
 from treadle.runs.compare import Comparison, Ranked, write_value
-from treadle.schema import Metric
+from treadle.schema import Metric, write_score
 
 _LABEL_WIDTH = 24  # columns of a terminal that the labels have at least
 _PADDING = 3  # of a column of a table: two blanks and a line
@@ -30,7 +31,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     best = {metric: comparison.find_best(metric) for metric in shown}
     for ranked in comparison.runs:
         cells = [_mark(ranked.run.metrics.get(metric.name), best[metric]) for metric in shown]
-        table.add_row(escape(ranked.run.name), escape(ranked.label), _write(ranked.score), *cells)
+        table.add_row(escape(ranked.run.name), escape(ranked.label), write_score(ranked.score), *cells)
     console.print(table)
     if left_out := [metric.title for metric in comparison.metrics if metric not in shown]:
         console.print(f"not shown, for want of width: {', '.join(left_out)}; --html FILE shows all", highlight=False)
@@ -39,31 +40,34 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _fit_metrics(comparison: Comparison, width: int) -> list[Metric]:
     """The first metrics for which there is room beside the names and the labels."""
     names = max(len(ranked.run.name) for ranked in comparison.runs)
-    room = width - names - _LABEL_WIDTH - _measure(_head(comparison.monitor, "valid ")) - 2 * _PADDING - 1
+    room = (
+        width
+        - names
+        - _LABEL_WIDTH
+        - _measure(_head(comparison.monitor, "valid "), [ranked.score for ranked in comparison.runs])
+        - 2 * _PADDING
+        - 1
+    )
     shown: list[Metric] = []
     for metric in comparison.metrics:
-        room -= _measure(_head(metric))
+        room -= _measure(_head(metric), [ranked.run.metrics.get(metric.name) for ranked in comparison.runs])
         if room < 0 and shown:
             break
         shown.append(metric)
     return shown
 
 
-def _measure(head: str) -> int:
+def _measure(head: str, values: Sequence[float | None]) -> int:
     """Width of a column of numbers: heads break between words."""
-    return max(len(word) for word in [*head.split(" "), "0.0000 *"]) + _PADDING
+    return max(len(word) for word in [*head.split(" "), *(f"{write_score(value)} *" for value in values)]) + _PADDING
 
 
 def _head(metric: Metric, prefix: str = "") -> str:
     return f"{prefix}{metric.title} {'↑' if metric.higher_is_better else '↓'}"
 
 
-def _write(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
-
-
 def _mark(value: float | None, best: float | None) -> str:
-    return f"[bold green]{_write(value)} *[/]" if value is not None and value == best else _write(value)
+    return f"[bold green]{write_score(value)} *[/]" if value is not None and value == best else write_score(value)
 
 
 def write_page(comparison: Comparison, path: Path) -> None:
@@ -76,7 +80,7 @@ def write_page(comparison: Comparison, path: Path) -> None:
         {
             "name": ranked.run.name,
             "label": ranked.label,
-            "score": _write(ranked.score),
+            "score": write_score(ranked.score),
             "cells": [_make_cell(ranked.run.metrics.get(metric.name), best[metric]) for metric in metrics],
             "values": [write_value(values[index]) for values in comparison.differences.values()],
         }
@@ -95,7 +99,7 @@ def write_page(comparison: Comparison, path: Path) -> None:
 
 
 def _make_cell(value: float | None, best: float | None) -> dict[str, Any]:
-    return {"text": _write(value), "best": value is not None and value == best}
+    return {"text": write_score(value), "best": value is not None and value == best}
 
 
 def _draw_learning(ranked: list[Ranked]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from rich.table import Table
 
 from treadle.console import Console
 from treadle.experiment.spec import Experiment
-from treadle.schema import METRICS, Metric
+from treadle.schema import METRICS, write_score
 
 RUNS = "runs"
 _MODEL = "model="  # beginning of the override that selects a network
@@ -38,7 +37,7 @@ def print_summary(
     for metric in METRICS[experiment.data.task]:
         arrow = "↑" if metric.higher_is_better else "↓"
         values = [results[who][metric.name] for who in results]
-        best = _find_best(metric, values)
+        best = metric.find_best(values)
         table.add_row(f"{metric.title} {arrow}", *(_show(value, best) for value in values))
     console.print(table)
     kept = sorted(records.glob("offline-run-*"))
@@ -73,12 +72,6 @@ def list_next_steps(experiment: Experiment, folder: Path, *, overrides: Sequence
     return [*steps, (f"treadle predict {folder} rows.parquet -o out.parquet", "predictions for the rows of a file")]
 
 
-def _find_best(metric: Metric, values: Sequence[float | None]) -> float | None:
-    present = [value for value in values if value is not None and math.isfinite(value)]
-    return (max if metric.higher_is_better else min)(present, default=None)
-
-
 def _show(value: float | None, best: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "-"
-    return f"[green]{value:.4f}[/]" if value == best else f"{value:.4f}"
+    text = write_score(value)
+    return f"[green]{text}[/]" if value is not None and value == best else text
