@@ -51,10 +51,20 @@ def _check_project(text: str) -> str:
     return text
 
 
-def _check_affix(text: str) -> str:
-    if not text.strip() or any(mark.isdecimal() for mark in text) or text.strip()[0] in "-.,":
+def _check_prefix(text: str) -> str:
+    return _check_affix(text, touching=text.strip()[-1:])
+
+
+def _check_suffix(text: str) -> str:
+    return _check_affix(text, touching=text.strip()[:1])
+
+
+def _check_affix(text: str, *, touching: str) -> str:
+    """`touching` is the letter beside the number."""
+    if not touching or touching.isdecimal() or text.strip()[0] in "-.,":
         raise ValueError(
-            "must be a text beside a number: no digit, no blank alone, no minus, point or comma at its start"
+            "must be a text beside a number: no blank alone, no digit that touches the number, no minus, point or "
+            "comma at its start"
         )
     return text
 
@@ -100,7 +110,8 @@ Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the las
 Value = bool | int | float | str  # of a column; `limits.py` holds it against the column's type
 OnBreach = Literal["refuse", "warn", "allow"]
 Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
-Affix = Annotated[str, AfterValidator(_check_affix)]  # beside a number: "$", "kg", "%"
+Prefix = Annotated[str, AfterValidator(_check_prefix)]  # before a number: "$", "EUR"
+Suffix = Annotated[str, AfterValidator(_check_suffix)]  # after a number: "kg", "%", "m2"
 Encoding = Literal[
     "utf-8",
     "utf-16",
@@ -155,9 +166,9 @@ class Column(Spec):
     epoch: Epoch | None = None  # of a moment that is a number: the unit of what has passed since 1970 in UTC
     thousands: Thousands | None = None  # between groups of digits in text: "," of 1,234.5; a space stands for any space
     decimal: Literal[".", ","] = "."  # of a number in text: "," of 1.234,5
-    prefix: list[Affix] = []  # texts that may stand before a number, such as "$"; blanks beside them do not matter
-    suffix: list[Affix] = []  # texts that may stand after a number, such as "%" or "kg"
-    powers: dict[Affix, Power] = {}  # texts after a number that stand for a power of ten: {k: 3} reads 1.5k as 1500
+    prefix: list[Prefix] = []  # texts that may stand before a number, such as "$"; blanks beside them do not matter
+    suffix: list[Suffix] = []  # texts that may stand after a number, such as "%" or "kg"
+    powers: dict[Suffix, Power] = {}  # texts after a number that stand for a power of ten: {k: 3} reads 1.5k as 1500
     negative: Negative | None = None  # a minus otherwise: parentheses (5), trailing 5-, dash: a longer one before it
     spellings: list[str] = []  # texts as they are meant: one that differs in the case of its letters alone is this one
     nullable: bool = False  # whether a value may be absent

@@ -21,10 +21,10 @@ _NAMES = """
     euro euros dollar dollars
 """
 _MEASURES = """
-    % ‰ + ° °c °f ordinal mg g kg t lb lbs oz mm cm m km ft in mi yd µm nm ml cl dl l gal m² m2 m³ m3 cm² cm2 km² km2
-    ft² ft2 sqft sqm ha ac s sec secs ms min mins h hr hrs hour hours day days week weeks month months year years yrs
+    % ‰ + ° °c °f ordinal mg g kg t lb oz mm cm m km ft in mi yd µm nm ml cl dl l gal m² m2 m³ m3 cm² cm2 km² km2
+    ft² ft2 sqft sqm ha ac ms sec min hour day week month year
     hz khz mhz ghz b kb mb gb tb kib mib gib w kw mw kwh mwh v kv a ma mah ah ω n nm pa hpa kpa bar psi kcal cal j kj hp
-    ps bhp rpm px dpi ppm bpm mph kph km/h kmh m/s kmpl pt pts pcs bps db
+    ps bhp rpm px dpi ppm bpm mph kph km/h kmh m/s kmpl pt pcs bps db
 """
 _CURRENCIES, _UNITS = frozenset((*_NAMES.split(), *_RUBLES)), frozenset(_MEASURES.split())
 _SAME = {
@@ -33,6 +33,14 @@ _SAME = {
     **dict.fromkeys(("₹", "rs", "rs."), "inr"),
     **dict.fromkeys(("₽", *_RUBLES), "rub"),
     **dict.fromkeys(("st", "nd", "rd", "th"), "ordinal"),
+    **dict.fromkeys(("s", "sec.", "second", "seconds"), "sec"),
+    **dict.fromkeys(("min.", "minute", "minutes"), "min"),
+    **dict.fromkeys(("h", "hr", "hr.", "hrs", "hrs."), "hour"),
+    **dict.fromkeys(("yr", "yr.", "yrs", "yrs."), "year"),
+    **dict.fromkeys(("foot", "feet"), "ft"),
+    **dict.fromkeys(("inch", "inches"), "in"),
+    **dict.fromkeys(("mile", "miles"), "mi"),
+    "kr.": "kr",
     "£": "gbp",
     "¥": "jpy",
 }
@@ -108,11 +116,12 @@ class Amounts:
         return f"some numbers, such as {bare}, are without {shown!r}: read as if it stood there"
 
 
-def take_apart(texts: Mapping[str, int]) -> Amounts | None:
+def take_apart(texts: Mapping[str, int], *, share: float) -> Amounts | None:
     """The texts that are numbers of the most frequent unit; None where every number is written plainly.
 
     Args:
         texts: each with the number of its rows.
+        share: of the numbers, that must have a unit which may be no unit, for those without one to be of it.
     """
     parts = {text: part for text in texts if (part := _split(text)) is not None}
     if not any(part.is_dressed for part in parts.values()):
@@ -121,12 +130,10 @@ def take_apart(texts: Mapping[str, int]) -> Amounts | None:
     rows = _count_units(parts, texts)
     unit = max(rows, key=lambda name: (rows[name], name), default="")
     known = not unit or _is_known(unit)
+    clear = known and not _is_letter(unit, parts.values())
+    units = {unit, ""} if clear or rows[unit] >= share * sum(texts[text] for text in parts) else {unit}
     negative = _find_negative(parts.values())
-    alike = {
-        text: part
-        for text, part in parts.items()
-        if (part.unit == unit or (known and not part.unit)) and part.negative in {"", negative}
-    }
+    alike = {text: part for text, part in parts.items() if part.unit in units and part.negative in {"", negative}}
     return Amounts(alike, unit) if known or len(alike) > 1 else None
 
 
@@ -134,7 +141,9 @@ def name_units(texts: Mapping[str, int], *, share: float) -> str:
     """In words, that a column is one of numbers in several units, where nearly all of it is."""
     parts = {text: part for text in texts if (part := _split(text)) is not None}
     rows = {
-        unit: count for unit, count in _count_units(parts, texts).items() if _is_known(unit) and not _is_letter(unit)
+        unit: count
+        for unit, count in _count_units(parts, texts).items()
+        if _is_known(unit) and not _is_letter(unit, parts.values())
     }
     if len(rows) < 2 or sum(rows.values()) < share * sum(texts.values()):  # noqa: PLR2004 - several
         return ""
@@ -167,8 +176,11 @@ def _split(text: str) -> Amount | None:
 
 
 def _name(affix: str) -> str:
+    """One name for all ways of writing a unit, one of them or several."""
     lower = affix.lower()
-    return _SAME.get(lower, lower)
+    singular = lower.removesuffix("s")
+    is_plural = lower not in _UNITS and (singular in _UNITS or len(singular) > 3)  # noqa: PLR2004 - letters
+    return _SAME.get(lower, singular if is_plural else lower)
 
 
 def _is_currency(text: str) -> bool:
@@ -180,9 +192,10 @@ def _is_known(unit: str) -> bool:
     return all(part in _UNITS or _is_currency(part) for part in unit.split(" "))
 
 
-def _is_letter(unit: str) -> bool:
-    """One letter may stand for anything, as in the numbers of houses."""
-    return len(unit) == 1 and unit.isalpha()
+def _is_letter(unit: str, parts: Iterable[Amount]) -> bool:
+    """One letter, however often it is written, may stand for anything, as in the numbers of houses."""
+    written = {part.prefix + part.suffix for part in parts if part.unit == unit}
+    return bool(unit) and all(len(text) == 1 and text.isalpha() for text in written)
 
 
 def _find_negative(parts: Iterable[Amount]) -> str:

@@ -181,6 +181,8 @@ def tell_strays(raw: Rows, columns: dict[str, Column], readings: dict[str, Readi
         if reading.strays:
             marks = [mark for mark in columns[name].missing if mark not in reading.strays]
             lost = collect(_find_lost(raw, name, columns[name].model_copy(update={"missing": marks})))
+            if lost.is_empty():
+                continue
             texts = _list_some(map(repr, lost["text"].unique(maintain_order=True)))
             rows = _list_some(f"{row:,}" for row in lost["row"])
             kind = "number" if reading.dtype in {"int", "float"} else reading.dtype

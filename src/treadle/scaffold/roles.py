@@ -120,7 +120,7 @@ def _find_use(profile: Profile, values: pl.Series) -> str | None:
         return f"{profile.note}: neither a number, a text nor a moment"
     if not profile.num_present:
         return "it holds no value"
-    if constant := _find_constant(profile, values):
+    if constant := _find_constant(profile):
         return constant
     return _find_name(profile, values)
 
@@ -144,13 +144,10 @@ def _has_words(values: pl.Series) -> bool:
     return int(spaced.sum()) > len(spaced) / 2
 
 
-def _find_constant(profile: Profile, values: pl.Series) -> str:
+def _find_constant(profile: Profile) -> str:
     if profile.num_distinct == 1 and not profile.num_missing:
         value = profile.values[0][0] if profile.values else ""
         return f"constant: {str(value)[:40]!r} in every row"
-    is_number = profile.column.dtype in {"int", "float"}
-    if is_number and values.cast(pl.Float32).drop_nulls().n_unique() == 1 < profile.num_distinct:
-        return f"constant in the 32 bits that training computes in: {profile.low} to {profile.high}"
     return ""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from treadle.data.roles import LARGEST
 from treadle.experiment.translation.translate import to_expr
 from treadle.scaffold.counts import RARE, explain_count
 from treadle.scaffold.profile import Profile
@@ -19,7 +20,6 @@ MAX_INT_CLASSES = 20  # an integer of more values is a quantity
 MIN_CLASS_ROWS = RARE
 MIN_BINARY_ROWS = 4  # of each of two classes, so that no split is without
 MIN_ROWS = 30
-MAX_SIZE = 1e30  # of a number that is predicted: its square still fits into what evaluation computes with
 _POSITIVE = {"yes", "y", "true", "t", "1", "positive", "pos"}
 Exclusion = tuple[str, str, str]  # reason in one word, SQL, comment
 
@@ -140,10 +140,11 @@ def _regress(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
             f"such as {example!r}"
         )
     largest = max(abs(profile.low), abs(profile.high))
-    if largest > MAX_SIZE:
+    if largest > LARGEST:
         fix = "if it means no value, give --missing inf" if math.isinf(largest) else "take another unit"
         raise TreadleError(
-            f"--target: {profile.name!r} reaches {largest:g}; training computes in 32 bits, up to {MAX_SIZE:g}; {fix}"
+            f"--target: {profile.name!r} reaches {largest:g}; a number that is predicted is at most {LARGEST:g} in "
+            f"size; {fix}"
         )
     balance = f"{profile.low:,} to {profile.high:,}"
     return Target(profile.name, "regression", quote(profile.name), why, balance, tuple(exclude))

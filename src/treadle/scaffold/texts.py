@@ -99,7 +99,7 @@ def _name(texts: Mapping[str, int], markers: list[str]) -> Reading:
 
 def _read_amounts(texts: Mapping[str, int], around: Around) -> Reading | None:
     """As numbers with something beside them."""
-    amounts = take_apart(texts)
+    amounts = take_apart(texts, share=MIN_SHARE)
     if amounts is None:
         return None
     digits = {text: part.digits for text, part in amounts.parts.items()}
@@ -129,7 +129,7 @@ def _read_numbers(
         digits: of each text that may be a number; None: the texts themselves.
     """
     digits = {text: text for text in texts} if digits is None else digits
-    for way in _list_ways(around):
+    for way in sorted(_list_ways(around), key=lambda way: _splits_fraction(way, digits.values())):
         numbers = {text: found for text, bare in digits.items() if (found := _normalize(bare, **way)) is not None}
         strays = find_strays(texts, numbers.__contains__)
         if strays is None or not numbers:
@@ -141,6 +141,12 @@ def _read_numbers(
             reason = "; ".join(filter(None, (reading.reason, _explain_way(way, around))))
             return take_as_missing(Reading(reading.dtype, {**way, **reading.options}, reason=reason), strays)
     return None
+
+
+def _splits_fraction(way: Mapping[str, str], texts: Iterable[str]) -> bool:
+    """Whether the mark between thousands follows a lone 0 somewhere, as only one before a fraction does."""
+    start = f"0{way.get('thousands', '')}"
+    return len(start) > 1 and any(text.lstrip("+-").startswith(start) for text in texts)
 
 
 def _list_ways(around: Around) -> list[dict[str, Any]]:
@@ -182,7 +188,8 @@ def _normalize(text: str, *, thousands: str = "", decimal: str = ".") -> str | N
     whole, mark, fraction = text.partition(decimal)
     if thousands and thousands in whole:
         first, *inner, last = whole.lstrip("+-").split(thousands)
-        if not 1 <= len(first) <= 3 or len(last) != 3 or {*map(len, inner)} - {*_INDIAN}:  # noqa: PLR2004 - digits
+        sizes_fit = 1 <= len(first) <= 3 and len(last) == 3 and {*map(len, inner)} <= {*_INDIAN}  # noqa: PLR2004 - digits
+        if not sizes_fit or first.startswith("0"):
             return None
         whole = whole.replace(thousands, "")
     number = f"{whole}.{fraction}" if mark else whole
@@ -216,10 +223,13 @@ def find_strays(texts: Mapping[str, int], is_read: Callable[[str], bool]) -> set
 
 
 def take_as_missing(reading: Reading, strays: Iterable[str]) -> Reading:
-    """The same, with texts that do not fit: named one by one, or where they are many as all that cannot be read."""
+    """The same, with texts that do not fit: named one by one, or where they are many as all that cannot be read.
+
+    Nor is one named that is a number by itself: it would stand for that number, however it is written.
+    """
     strays = set(strays)
     unknown = name_strays(strays | set(reading.strays))
-    if len(unknown) <= MAX_STRAYS:
+    if len(unknown) <= MAX_STRAYS and not any(map(_FLOAT.fullmatch, unknown)):
         return replace(reading, missing=sorted({*reading.missing, *strays}), strays=unknown)
     marks = sorted({*reading.missing, *strays} - set(unknown))
     return replace(reading, missing=marks, strays=unknown, options=reading.options | {"unreadable": "missing"})
