@@ -74,6 +74,17 @@ def test_a_cell_of_another_type_far_down_loses_nothing(tmp_path):
     assert len(frame) == 2_001
 
 
+def test_computed_columns_are_columns(tmp_path):
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        connection.execute("CREATE TABLE t (a INTEGER, b AS (a + 1) VIRTUAL, c AS (a + 2) STORED)")
+        connection.execute("INSERT INTO t (a) VALUES (1)")
+    connection.close()
+
+    frame = pl.read_parquet(export_table(f"sqlite:///{tmp_path / 't.db'}", "t", folder=tmp_path))
+
+    assert frame.to_dicts() == [{"a": 1, "b": 2, "c": 3}]
+
+
 def test_a_database_that_is_not_there(tmp_path):
     with pytest.raises(TreadleError, match=r"no file 'nothing\.db'; write sqlite:///path\.db"):
         export_table("sqlite:///nothing.db", "x", folder=tmp_path)

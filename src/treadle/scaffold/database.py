@@ -57,7 +57,9 @@ def _list_sqlite_columns(uri: str, table: str) -> str:
 
     Whole numbers among fractions are read as such; numbers among texts as texts, which `treadle init` looks at.
     """
-    names = _read(uri, f"SELECT name FROM pragma_table_info({_literal(table)})")["name"].to_list()  # noqa: S608 - as above
+    # Hidden are those of a virtual table (1), and computed ones (2, 3), which are columns as any other.
+    listed = f"SELECT name FROM pragma_table_xinfo({_literal(table)}) WHERE hidden <> 1"  # noqa: S608 - as above
+    names = _read(uri, listed)["name"].to_list()
     kinds: dict[str, set[str]] = {}
     for start in range(0, len(names), _AT_ONCE):
         some = names[start : start + _AT_ONCE]

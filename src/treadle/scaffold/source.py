@@ -218,21 +218,27 @@ def _guess_encoding(chunks: Iterable[bytes], file: Path) -> tuple[Encoding, str]
 
 
 def _find_separator(head: str, file: Path) -> str:
-    """The one that gives most lines the same number of fields, and most fields."""
+    """The one that gives most lines the same number of fields, the header too if possible, and most fields.
+
+    A comma in numbers gives rows some fields, and the header one.
+    """
     lines = head.splitlines(keepends=True)
-    complete = "".join(lines if len(head) < _HEAD else lines[:-1])
-    best, most = ",", 1
-    for separator in _SEPARATORS:
-        try:
-            sizes = Counter(len(row) for row in islice(csv.reader(io.StringIO(complete), delimiter=separator), _LINES))
-        except csv.Error:
-            continue
-        size, count = sizes.most_common(1)[0]
-        if size > most and count >= sum(sizes.values()) / 2:
-            best, most = separator, size
-    if most == 1 and file.suffix.lower() == ".tsv":
-        return "\t"
-    return best
+    complete = "".join(lines if len(head) < _HEAD else lines[:-1] or lines)
+    default = "\t" if file.suffix.lower() == ".tsv" else ","
+    found = {separator: _count_fields(complete, separator) for separator in _SEPARATORS}
+    best = max(_SEPARATORS, key=found.__getitem__)
+    is_sure = found[best] > (default == "\t", 1)
+    return best if is_sure else default
+
+
+def _count_fields(text: str, separator: str) -> tuple[bool, int]:
+    """Whether the header has as many fields as most lines have, and how many these are; 1 where none is frequent."""
+    try:
+        sizes = [len(row) for row in islice(csv.reader(io.StringIO(text), delimiter=separator), _LINES)]
+    except csv.Error:
+        return False, 1
+    size, count = Counter(sizes).most_common(1)[0]
+    return (sizes[0] == size, size) if size > 1 and count >= len(sizes) / 2 else (False, 1)
 
 
 def _require_header(header: list[str], file: Path) -> None:
@@ -243,7 +249,7 @@ def _require_header(header: list[str], file: Path) -> None:
             return False
         return True
 
-    counted = [str(int(header[0]) + index) for index in range(len(header))] if header[0].isdigit() else []
+    counted = [str(int(header[0]) + index) for index in range(len(header))] if header[0].isdecimal() else []
     if all(map(is_number, header)) and header != counted:
         raise TreadleError(
             f"{file}: the first line holds numbers only: {', '.join(header[:5])}; it must name the columns. Add a line"

@@ -68,8 +68,9 @@ def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Divi
     aside, notes = ({}, ()) if said is None else (said.aside, said.notes)
     entities = find_entities(others, table.sample, target, aside=aside)
     for entity in entities:
-        rule = find_sound({"by": "group", "column": entity.profile.name, **_SHARES}, table, target)
-        if entity.is_decisive and rule is not None:
+        by_group = {"by": "group", "column": entity.profile.name, **_SHARES}
+        rule = find_sound(by_group, table, target) if entity.is_decisive else None
+        if rule is not None:
             reason = f"{_explain_group(entity)}; {unasked}"
             return Division(rule, reason, target, {**aside, **_name_group(entity.profile)}, notes)
     notes = (*notes, *map(_suggest_group, entities[:_MAX_NAMED]))
