@@ -31,7 +31,11 @@ WORDS = {
     "Arabic": "سعر مدينة أحمر",
     "Thai": "กรุงเทพ ราคา เมือง สีแดง",
     "Japanese": "東京 大阪 価格 商品 青",
+    "Japanese signs": "ノート、ペン。 コーヒー！ サーバー（東京） ＡＢＣ１２３ Ｔシャツ・スーツ",
+    "Chinese": "北京，上海。 价格！ 商品（蓝色） 订单：１２３",
+    "Taiwanese": "臺北，高雄。 價格！ 商品（藍色） 訂單：１２３",
     "Korean": "가격 도시 서울 부산",
+    "Korean signs": "서울、부산。 가격·도시",
 }
 
 
@@ -51,6 +55,10 @@ WORDS = {
         ("Arabic", "cp1256"),
         ("Thai", "cp874"),
         ("Japanese", "cp932"),
+        ("Japanese signs", "euc-jp"),
+        ("Chinese", "gb18030"),
+        ("Taiwanese", "big5"),
+        ("Korean signs", "cp949"),
         ("Korean", "cp949"),
     ],
 )
@@ -61,6 +69,16 @@ def test_a_few_words_tell_their_encoding(language, encoding):
 
     assert lines.encode(encoding).decode(guess.name) == lines
     assert guess.confidence >= LIKELY
+
+
+@pytest.mark.parametrize("cut", range(8, 13))
+def test_a_letter_may_lie_in_two_chunks(cut):
+    text = "id,name\n1,東京\n2,大阪\n3,価格".encode("cp932")
+
+    guess = guess_encoding([text[:cut], text[cut:]])
+
+    assert guess == guess_encoding([text])
+    assert guess.name == "cp932"
 
 
 def test_bytes_that_are_no_words_are_refused(tmp_path):

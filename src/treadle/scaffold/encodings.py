@@ -144,11 +144,20 @@ def _collect(chunks: Iterable[bytes]) -> tuple[list[bytes], set[int]]:
     """Different lines that hold more than ASCII, and all bytes that occur."""
     lines: dict[bytes, None] = {}
     used: set[int] = set()
+    rest = b""  # of a line that the next chunk goes on with
     for chunk in chunks:
         used.update(chunk)
-        for line in _LINE.findall(chunk)[:_MAX_LINES] if len(lines) < _MAX_LINES else ():
-            lines.setdefault(line[:_MAX_LENGTH])
+        if len(lines) < _MAX_LINES:
+            begun = rest + chunk
+            end = max(begun.rfind(b"\n"), begun.rfind(b"\r")) + 1
+            lines |= _find_lines(begun[:end])
+            rest = begun[end:][:_MAX_LENGTH]
+    lines |= _find_lines(rest)
     return list(lines)[:_MAX_LINES], used
+
+
+def _find_lines(text: bytes) -> dict[bytes, None]:
+    return dict.fromkeys(line[:_MAX_LENGTH] for line in _LINE.findall(text)[:_MAX_LINES])
 
 
 def _decode(name: str, lines: list[bytes], used: set[int]) -> str | None:
@@ -214,12 +223,12 @@ def _letters(language: str) -> frozenset[str]:
 
 
 def _list_wide(language: str) -> Iterator[str]:
-    """The frequent letters of East Asia: the first level of each national standard, by its rows."""
+    """The frequent signs and letters of East Asia: the first level of each national standard, by its rows."""
     codec, rows = {
-        "Japanese": ("euc-jp", (0xA4, 0xA5, *range(0xB0, 0xD0))),
-        "Chinese": ("gb2312", range(0xB0, 0xD8)),
-        "Taiwanese": ("big5", range(0xA4, 0xC7)),
-        "Korean": ("euc-kr", range(0xB0, 0xC9)),
+        "Japanese": ("euc-jp", (0xA1, 0xA3, 0xA4, 0xA5, *range(0xB0, 0xD0))),
+        "Chinese": ("gb2312", (0xA1, 0xA3, *range(0xB0, 0xD8))),
+        "Taiwanese": ("big5", range(0xA1, 0xC7)),
+        "Korean": ("euc-kr", (0xA1, *range(0xB0, 0xC9))),
     }[language]
     for row in rows:
         for cell in (*range(0x40, 0x7F), *range(0xA1, 0xFF)) if codec == "big5" else range(0xA1, 0xFF):
