@@ -24,6 +24,8 @@ _FOREIGN = math.log(1 / 2_000)  # a letter that no language of the encoding has
 _MIXED = math.log(1 / 200)  # two scripts in one word, or a capital after a small letter
 _CAPITAL = math.log(1 / 4)  # one with an accent
 _LATIN = 26  # letters beyond ASCII, of which languages with another script have more
+_PLAIN, _MARK = math.log(1 / 26), math.log(1 / 200)  # a letter of ASCII in a word, and one of its signs
+_WIDEST = 1_000  # letters of a language, from which it is one of East Asia, where Latin letters stand in words
 _OTHERS = 2  # encodings that are told beside the likeliest
 _POOR = 0.34  # share of words with something foreign, from which no encoding is likely
 
@@ -184,9 +186,10 @@ def _judge(words: list[str], languages: tuple[str, ...]) -> tuple[float, bool]:
 
 
 def _judge_word(word: str, letters: frozenset[str]) -> tuple[float, bool]:
-    score, odd, is_latin = 0.0, False, len(letters) < _LATIN
+    score, odd, is_latin, is_wide = 0.0, False, len(letters) < _LATIN, len(letters) > _WIDEST
     for letter in word:
         if letter.isascii():
+            score += _PLAIN if letter.isalpha() else _MARK
             continue
         known = letter.lower() in letters or letter in letters
         score += -math.log(max(_LATIN, len(letters))) + (0.0 if known or letter in _SIGNS else _FOREIGN)
@@ -194,7 +197,7 @@ def _judge_word(word: str, letters: frozenset[str]) -> tuple[float, bool]:
         odd = odd or not (known or letter in _SIGNS)
     for before, after in pairwise(word):
         if not (before.isascii() and after.isascii()) and before.isalpha() and after.isalpha():
-            mixed = before.isascii() != after.isascii() and _is_far(before + after)
+            mixed = not is_wide and before.isascii() != after.isascii() and _is_far(before + after)
             if mixed or (before.islower() and after.isupper()):
                 score, odd = score + _MIXED, True
     if _SIGN_INSIDE.search(word) or _has_odd_capitals(word):
