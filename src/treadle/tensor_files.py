@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +16,22 @@ from treadle.schema import TreadleError
 
 def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
     """Write them, each in one piece."""
-    with replacing(file) as partial, partial.open("wb") as stream:  # an open file's errors say what the system says
-        torch.save({name: tensor.contiguous() for name, tensor in tensors.items()}, stream)
+    save_whole({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+
+
+def save_whole(values: Any, file: Path) -> None:
+    """`torch.save`, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written, for instance since the disk is full.
+    """
+    with replacing(file) as partial, partial.open("wb") as stream:
+        try:
+            torch.save(values, stream)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):  # which torch's archive answers with an error of its own
+                raise error.__context__ from None
+            raise
 
 
 def read_tensors(file: Path) -> dict[str, Tensor]:

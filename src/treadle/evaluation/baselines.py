@@ -25,6 +25,7 @@ from treadle.features.target import measure_target, scale_target
 from treadle.json_files import read_json, write_json
 from treadle.models.linear import Linear
 from treadle.schema import Batch, Task, TreadleError
+from treadle.tensor_files import save_whole
 
 if TYPE_CHECKING:
     import lightgbm
@@ -114,7 +115,7 @@ class Prior:
 
     def save(self, path: Path) -> None:
         """Write the shares."""
-        torch.save(self.shares, path)
+        save_whole(self.shares, path)
 
     @classmethod
     def load(cls, path: Path, sizes: Sizes) -> Self:  # noqa: ARG003 - the shares say it all
@@ -168,7 +169,7 @@ class LinearFit:
 
     def save(self, path: Path) -> None:
         """Write the weights."""
-        torch.save({"weights": self.model.state_dict(), "mean": self.mean, "scale": self.scale}, path)
+        save_whole({"weights": self.model.state_dict(), "mean": self.mean, "scale": self.scale}, path)
 
     @classmethod
     def load(cls, path: Path, sizes: Sizes) -> Self:

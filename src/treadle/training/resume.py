@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
-from treadle.disk import replacing
+from treadle.tensor_files import save_whole
 from treadle.training.learner import Learner, write_line
 from treadle.training.loader import ChunkLoader
 
@@ -105,8 +105,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         """Write beside, then replace."""
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        with replacing(Path(path)) as partial, partial.open("wb") as file:
-            torch.save(checkpoint, file)  # into an open file, whose errors say what the system says
+        save_whole(checkpoint, Path(path))
 
 
 class StopEarly(EarlyStopping):

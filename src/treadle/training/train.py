@@ -25,6 +25,7 @@ from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
 from treadle.features.target import scale_target
 from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
+from treadle.tensor_files import save_whole
 from treadle.training.augmentation import Augment
 from treadle.training.choices import Choices, Work, choose, count_work
 from treadle.training.class_weights import weigh_classes
@@ -350,8 +351,7 @@ def _publish(folder: Path, rows: Rows, *, monitor: str, numeric: Sequence[str]) 
     weights = {name.removeprefix("network."): value for name, value in own.items()}
     model.mkdir(parents=True, exist_ok=True)
     # Without what the callbacks remember: paths of this machine, which would make two equal trainings differ.
-    with (model / BEST).open("wb") as file:
-        torch.save({**saved, "callbacks": {}}, file)
+    save_whole({**saved, "callbacks": {}}, model / BEST)
     summary = {
         "best_epoch": saved["epoch"] + 1,
         "num_epochs": len(history),
