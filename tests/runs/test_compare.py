@@ -12,6 +12,7 @@ from runs import run_quick, treadle
 from treadle.runs.compare import compare_runs
 from treadle.runs.comparison_views import print_comparison
 from treadle.runs.read import read_run
+from treadle.schema import METRICS
 
 
 @pytest.fixture
@@ -108,6 +109,33 @@ def test_twelve_runs_are_readable_at_any_width(vary, width):
     for index, run in enumerate(runs):
         assert any(run.name in line and f"width={2**index}" in line for line in out.splitlines())
     assert ("not shown" in out) == (width == 80)
+
+
+@pytest.mark.parametrize("width", [100, 130, 160])
+def test_seven_metrics_stand_whole_beside_each_other_or_are_left_out(vary, width):
+    values = {metric.name: 0.123456 for metric in METRICS["binary"]}
+    runs = [
+        replace(vary(name, **{"model.width": size}), metrics=values) for name, size in (("a" * 22, 1), ("b" * 22, 2))
+    ]
+    text = io.StringIO()
+
+    print_comparison(replace(compare_runs(runs), metrics=list(METRICS["binary"])), Console(file=text, width=width))
+
+    lines = text.getvalue().splitlines()
+    rows = [line for line in lines if "0.1235" in line]
+    assert max(map(len, lines)) <= width
+    assert all(row.rstrip().endswith("│") for row in rows)
+    left_out = [line for line in lines if line.startswith("not shown")]
+    assert rows[0].count("0.1235") + sum(line.count(", ") + 1 for line in left_out) >= len(METRICS["binary"])
+
+
+def test_what_is_told_elsewhere_is_no_label(project, run_once):
+    """The question of an experiment is long, and cannot change a result."""
+    shutil.copytree(run_once("tracker=disabled"), project / "runs", dirs_exist_ok=True)
+
+    run = read_run(next(path.parent for path in project.glob("runs/*/stages.json")))
+
+    assert not {"name", "question"} & run.values.keys()
 
 
 def test_the_best_of_comparable_runs_only_is_marked(two_runs, project, capsys):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,8 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     table = Table(caption=caption, caption_justify="left")
     table.add_column("run", no_wrap=True)
     table.add_column("what differs", overflow="fold", min_width=_LABEL_WIDTH)
-    table.add_column(_head(monitor, "valid "), justify="right")
-    for metric in shown:
-        table.add_column(_head(metric), justify="right")
+    for title, values in _list_columns(comparison, shown):
+        table.add_column(title, justify="right", width=_measure(title, values) - _PADDING)
     best = {metric: comparison.find_best(metric) for metric in shown}
     for ranked in comparison.runs:
         cells = [_mark(ranked.run.metrics.get(metric.name), best[metric]) for metric in shown]
@@ -40,21 +39,17 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def _fit_metrics(comparison: Comparison, width: int) -> list[Metric]:
     """The first metrics for which there is room beside the names and the labels."""
     names = max(len(ranked.run.name) for ranked in comparison.runs)
-    room = (
-        width
-        - names
-        - _LABEL_WIDTH
-        - _measure(_head(comparison.monitor, "valid "), [ranked.score for ranked in comparison.runs])
-        - 2 * _PADDING
-        - 1
-    )
-    shown: list[Metric] = []
-    for metric in comparison.metrics:
-        room -= _measure(_head(metric), [ranked.run.metrics.get(metric.name) for ranked in comparison.runs])
-        if room < 0 and shown:
-            break
-        shown.append(metric)
-    return shown
+    room = width - names - _LABEL_WIDTH - 2 * _PADDING - 1
+    widths = [_measure(*column) for column in _list_columns(comparison, comparison.metrics)]
+    fitting = sum(sum(widths[: count + 1]) <= room for count in range(1, len(widths)))
+    return comparison.metrics[: max(1, fitting)]
+
+
+def _list_columns(comparison: Comparison, metrics: Sequence[Metric]) -> Iterator[tuple[str, list[float | None]]]:
+    """Title and values of each column of numbers: the monitored metric, then those of the test split."""
+    yield _head(comparison.monitor, "valid "), [ranked.score for ranked in comparison.runs]
+    for metric in metrics:
+        yield _head(metric), [ranked.run.metrics.get(metric.name) for ranked in comparison.runs]
 
 
 def _measure(head: str, values: Sequence[float | None]) -> int:

@@ -15,6 +15,8 @@ from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE
 from treadle.schema import TreadleError, find_metric
 
+_TOLD_ELSEWHERE = (f"{CODE}.", "name", "question", "model_choice")  # by the folder's name, the report, the model itself
+
 Flat = dict[str, Any]  # dotted key: value
 
 
@@ -71,5 +73,5 @@ def read_run(folder: Path) -> Finished:
             f"{folder} is damaged: {type(error).__name__}: {error}; `treadle verify {folder}` names the file, and the "
             "run's own command makes it anew"
         ) from error
-    leaves = {key: value for key, value in list_leaves(values) if not key.startswith(f"{CODE}.") and key != "name"}
+    leaves = {key: value for key, value in list_leaves(values) if not key.startswith(_TOLD_ELSEWHERE)}
     return Finished(folder.resolve(), experiment, leaves, metrics, history)
