@@ -34,6 +34,7 @@ from treadle.tensor_files import read_tensors, require_same, write_tensors
 _CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"
 MAX_TOLD = 800  # characters of an error
 _LISTED = (STATE_FILE, WEIGHTS_FILE, _NETWORK, _RECIPE)
+_OF_THE_SYSTEM = (".DS_Store", ".nfs")  # beginnings of files that macOS and NFS leave in any folder
 
 
 def save(bundle: Bundle, folder: Path) -> None:
@@ -183,7 +184,7 @@ def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
     """The content counts, not the place: DVC may keep a file elsewhere, behind a link."""
     if set(files) != set(_LISTED):
         raise TreadleError(f"{folder / _CARD}: must list the files {sorted(_LISTED)}, found {sorted(files)}")
-    for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".")):  # the system's
+    for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_OF_THE_SYSTEM)):
         if name not in (_CARD, *_LISTED):
             raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle holds its own files, and no other")
     for name, digest in files.items():
