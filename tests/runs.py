@@ -14,6 +14,20 @@ QUICK = [
     "evaluation.parity_rows=5",
 ]
 
+# A network of the user's own: the README's.
+WIDE = """\
+from torch import nn
+
+
+class Wide(nn.Module):
+    def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(num_numeric, width), nn.ReLU(), nn.Linear(width, num_outputs))
+
+    def forward(self, numeric, ids):
+        return self.net(numeric)
+"""
+
 
 def treadle(*arguments: str) -> int:
     return main(list(arguments))

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
+from runs import WIDE
 from wandb_record import read_history
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]  # one copy of the repository for all
@@ -238,20 +239,6 @@ def test_experiments_select_by_params_and_every_diff_shows_them(repo):
     assert len(columns) < 60
 
     repo.restore()
-
-
-WIDE = """\
-from torch import nn
-
-
-class Wide(nn.Module):
-    def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(num_numeric, width), nn.ReLU(), nn.Linear(width, num_outputs))
-
-    def forward(self, numeric, ids):
-        return self.net(numeric)
-"""
 
 
 def test_own_code_beside_src_is_watched_or_refused(repo):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import treadle as package
-from runs import QUICK, find_run, run_quick, treadle
+from runs import QUICK, WIDE, find_run, run_quick, treadle
 from treadle.bundle import load
 from treadle.experiment.stages import WITHOUT_EFFECT
 from wandb_record import find_ended, read_config, read_history, read_summary
@@ -339,19 +339,6 @@ def test_a_run_takes_no_other_configuration(finished, project, capsys):
 
 
 # --- a class of one's own --------------------------------------------------------------------------------
-
-WIDE = """
-from torch import nn
-
-
-class Wide(nn.Module):
-    def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(num_numeric, width), nn.ReLU(), nn.Linear(width, num_outputs))
-
-    def forward(self, numeric, ids):
-        return self.net(numeric)
-"""
 
 
 @pytest.mark.slow
