@@ -29,10 +29,10 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from treadle.bundle import build_network
-from treadle.experiment.compose import compose_options
-from treadle.experiment.costs import Work
-from treadle.experiment.model_choice import BACKWARD
-from treadle.experiment.model_ladder import complete, find_cost
+from treadle.config.compose import compose_options
+from treadle.model_choice.choose import BACKWARD
+from treadle.model_choice.ladder import complete, find_cost
+from treadle.targets.costs import Work
 
 ROOT = Path(__file__).parents[1]
 TARGETS = ["treadle.models."]

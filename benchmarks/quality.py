@@ -37,7 +37,7 @@ import torch
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
-from treadle.metrics import compute_metrics
+from treadle.metrics.compute import compute_metrics
 from treadle.schema import Batch, Task
 
 ROOT = Path(__file__).parents[1]

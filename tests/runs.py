@@ -2,7 +2,7 @@
 
 import importlib
 
-from treadle.cli import main
+from treadle.cli.main import main
 
 QUICK = [
     "experiment=california",
@@ -41,7 +41,8 @@ def run_quick(*overrides: str, verb: str = "run") -> int:
 
 def forget_sources() -> None:
     """As in a new process: an edited source is read anew."""
-    from treadle.experiment import fingerprint, imports, modules, signatures
+    from treadle.experiment import fingerprint, imports, modules
+    from treadle.targets import signatures
 
     importlib.invalidate_caches()
     for module in (fingerprint, imports, modules, signatures):

@@ -13,7 +13,7 @@ from errno import EACCES, EISDIR
 from pathlib import Path
 from typing import Any
 
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 _PARTIAL = ".treadle-{}.tmp"  # a file that is being written
 

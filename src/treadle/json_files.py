@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from treadle.disk import replacing
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 # A vocabulary of five million words fits; a file beyond is refused before it takes the memory.
 MAX_BYTES = 256 << 20

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from treadle.disk import replacing
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 
 def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:

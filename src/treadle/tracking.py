@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from treadle.disk import read_record, write_json
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Tracker
-from treadle.schema import TreadleError
 
 if TYPE_CHECKING:
     from wandb import Run

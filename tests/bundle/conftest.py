@@ -8,7 +8,7 @@ import torch
 
 from runs import find_run, run_quick
 from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, build_network, fingerprint_code, load, save
-from treadle.experiment.resolved import resolve
+from treadle.check.resolve import resolve
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer
 

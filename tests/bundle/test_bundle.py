@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 import torch
 
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 
 def test_rows_come_as_a_frame_as_a_list_and_alone(bundle, rows):

@@ -11,8 +11,8 @@ from mutants import edit
 from runs import forget_sources, treadle
 from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, fingerprint_code, load, save
 from treadle.bundle.code import require_same_code
+from treadle.errors import TreadleError
 from treadle.features.featurizer import Featurizer
-from treadle.schema import TreadleError
 
 WIDE = """
 import torch
@@ -80,7 +80,7 @@ def test_the_card_names_own_code_and_what_computes(own):
     code = json.loads((own / "bundle" / "bundle.json").read_text())["code"]
 
     assert {"served_model.wide", "served_model.act", "treadle.features.transforms"} <= code.keys()
-    assert {"treadle.experiment.cells", "treadle.experiment.translation.rules"} <= code.keys()  # how a row is read
+    assert {"treadle.data.cells", "treadle.sql.functions"} <= code.keys()  # how a row is read
     assert not any(name.startswith(("treadle.training", "treadle.schema", "torch")) for name in code)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from treadle.bundle import read_rows
 from treadle.bundle.conform import conform_rows
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Column, Examples, Table
-from treadle.schema import TreadleError
 
 RAW = """\
 id;row;Größe;Kauf am;neu;Ort;y

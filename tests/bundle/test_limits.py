@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from treadle.bundle.limits import limit_building
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 WEIGHTS = {"weight": torch.zeros(10, 10)}
 HUGE = 10**12

@@ -8,7 +8,7 @@ import torch
 from mutants import MUTANTS, edit, sign
 
 from treadle.bundle import load
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 
 def test_a_damaged_file_is_refused(copy):

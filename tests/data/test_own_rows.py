@@ -9,8 +9,9 @@ import polars as pl
 import pytest
 
 from treadle.data.prepare import build_examples
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
-from treadle.schema import ROW, SPLITS, TreadleError
+from treadle.schema import ROW, SPLITS
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 START = datetime(2024, 2, 28, 20)  # noqa: DTZ001 - before a leap day

@@ -6,10 +6,11 @@ import polars as pl
 import pytest
 import yaml
 
+from treadle.check.resolve import resolve
 from treadle.data.prepare import build_examples, prepare
-from treadle.experiment.resolved import resolve
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
-from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, TreadleError
+from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 from treadle.data.roles import check_roles, check_splits
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
-from treadle.schema import LABEL, ROW, WEIGHT, TreadleError
+from treadle.schema import LABEL, ROW, WEIGHT
 
 TABLE = {"path": "t.csv", "columns": {"x": {"dtype": "float"}}}
 

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treadle.data.split import assign_splits
+from treadle.errors import TreadleError
 from treadle.experiment.spec import ColumnSplit, GroupSplit, RandomSplit, StratifiedSplit, TimeSplit
-from treadle.schema import PREDICT_AT, TreadleError
+from treadle.schema import PREDICT_AT
 
 
 def count(splits):

@@ -6,11 +6,12 @@ import polars as pl
 import pytest
 
 from treadle.data.contract import ContractError
+from treadle.data.frames import MEMORY_CELLS, keep
 from treadle.data.prepare import build_examples, prepare
-from treadle.data.sql import MEMORY_CELLS, keep
 from treadle.data.tables import load_tables, read_table
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data, Table
-from treadle.schema import LABEL, ROW, SPLITS, TreadleError
+from treadle.schema import LABEL, ROW, SPLITS
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 
@@ -199,7 +200,7 @@ def test_a_join_looks_up_by_key_and_leaves_a_null_where_there_is_none(tmp_path):
 @pytest.mark.parametrize("cells", [-1, MEMORY_CELLS], ids=["table in a file", "table in memory"])
 @pytest.mark.parametrize("derive", [{}, {"copied": "id"}], ids=["looked up", "copied"])
 def test_examples_hold_what_joins_found_where_it_lies(tmp_path, monkeypatch, derive, cells):
-    monkeypatch.setattr("treadle.data.sql.MEMORY_CELLS", cells)  # of tables; what is looked up stays in memory
+    monkeypatch.setattr("treadle.data.frames.MEMORY_CELLS", cells)  # of tables; what is looked up stays in memory
     spec = people(tmp_path, examples={"table": "people", "known": ["name", "id", "twice"], "label": "y = 1"})
     table = spec.tables["people"].model_dump() | {"derive": derive}
     table["joins"]["name"] = {"table": "teams", "by": {"team": "name"}, "columns": {"name": "name", "one": "1"}}
@@ -259,7 +260,7 @@ def test_of_two_broken_tables_the_first_is_told(tmp_path):
 
 @pytest.mark.parametrize("memory_cells", [-1, MEMORY_CELLS], ids=["in files", "in memory"])
 def test_a_join_gives_the_same_in_memory_and_in_files(tmp_path, monkeypatch, memory_cells):
-    for module in ("sql", "tables"):
+    for module in ("frames", "tables"):
         monkeypatch.setattr(f"treadle.data.{module}.MEMORY_CELLS", memory_cells)
     spec = people(tmp_path)
     (tmp_path / "p.csv").write_text("id,team,y\n1,b,0\n2,,1\n3,a,1\n4,c,1\n5,b,0\n")

@@ -15,16 +15,17 @@ import torch
 
 from runs import find_run, run_quick
 from treadle.bundle import Standard, load, save
+from treadle.check.checks import check
+from treadle.config.compose import compose
+from treadle.errors import TreadleError
 from treadle.evaluation.baselines import KINDS, Sizes
 from treadle.evaluation.curves import compute_curves, count_confusions, read_curves, write_confusions
 from treadle.evaluation.evaluate import evaluate
 from treadle.evaluation.parity import check_parity
 from treadle.evaluation.report import Origin, conclude
 from treadle.experiment import resolved
-from treadle.experiment.check import check
-from treadle.experiment.compose import compose
 from treadle.features.featurizer import Inputs
-from treadle.schema import Batch, TreadleError
+from treadle.schema import Batch
 from treadle.training.history import read_history
 
 BASELINES = "evaluation.baselines=[prior,linear,gradient_boosting]"

@@ -6,9 +6,9 @@ import zipfile
 import pytest
 
 from runs import forget_sources
+from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import fingerprint_code, fingerprint_modules
 from treadle.experiment.imports import import_graph
-from treadle.schema import TreadleError
 
 SOURCES = {
     "mine/__init__.py": "",

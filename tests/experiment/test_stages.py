@@ -11,10 +11,11 @@ import pydantic
 import pytest
 import yaml
 
+from treadle.check.resolve import resolve
 from treadle.experiment import fingerprint
 from treadle.experiment.fingerprint import fingerprint_files
 from treadle.experiment.imports import import_graph
-from treadle.experiment.resolved import dump, dump_slice, read, resolve, write_slices
+from treadle.experiment.resolved import dump, dump_slice, read, write_slices
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, name_run, sign_stages
 
@@ -129,7 +130,7 @@ def test_stages_depend_on_their_own_code_only():
     graphs = {stage.name: import_graph([stage.module]) for stage in STAGES}
 
     assert "treadle.training.train" not in graphs["prepare"] | graphs["featurize"]
-    assert "treadle.data.past" in graphs["prepare"]
+    assert "treadle.data.point_in_time" in graphs["prepare"]
     assert not any(name.startswith("treadle.evaluation") for name in graphs["train"])
     assert "treadle.pipeline" not in set().union(*graphs.values())
 

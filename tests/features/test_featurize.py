@@ -5,12 +5,12 @@ import polars as pl
 import pytest
 import torch
 
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Features
 from treadle.features import featurize as stage
 from treadle.features import stored
 from treadle.features.featurize import featurize
 from treadle.features.stored import load_rows
-from treadle.schema import TreadleError
 
 NUM_ROWS = 300
 PLACE = "treadle.features"

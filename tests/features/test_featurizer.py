@@ -5,10 +5,10 @@ import polars as pl
 import pytest
 import torch
 
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Features
+from treadle.features.base import CELLS, COPIED_CELLS, Chain, Transform
 from treadle.features.featurizer import Featurizer
-from treadle.features.fitted import CELLS, COPIED_CELLS, Chain, Transform
-from treadle.schema import TreadleError
 
 TARGETS = ["treadle.features."]
 IMPUTE = {"_target_": "treadle.features.transforms.Impute", "strategy": "median", "indicator": True}

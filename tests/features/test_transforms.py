@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs import treadle
+from treadle.features.base import CELLS, overwrite
 from treadle.features.categories import Hashing, Vocabulary
-from treadle.features.fitted import CELLS, overwrite
 from treadle.features.transforms import Cyclic, Impute, PiecewiseLinear, Quantile, Standardize
 
 NAN = math.nan

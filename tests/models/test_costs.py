@@ -8,10 +8,10 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
 from treadle.bundle import build_network
-from treadle.experiment.compose import compose_options, list_options
-from treadle.experiment.costs import Cost, CostError, parse_cost
-from treadle.experiment.model_ladder import complete, find_cost
+from treadle.config.compose import compose_options, list_options
 from treadle.experiment.spec import is_rule
+from treadle.model_choice.ladder import complete, find_cost
+from treadle.targets.costs import Cost, CostError, parse_cost
 
 ROOT = Path(__file__).parents[2]
 NODES = compose_options(ROOT, "model", list_options(ROOT)["model"])

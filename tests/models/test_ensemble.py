@@ -3,9 +3,10 @@ import torch
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
 from treadle.bundle import build_network
+from treadle.errors import TreadleError
 from treadle.models.ensemble import Ensemble
 from treadle.models.mlp import Mlp
-from treadle.schema import Batch, TreadleError
+from treadle.schema import Batch
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
 from treadle.training.schedules import constant

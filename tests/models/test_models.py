@@ -9,7 +9,7 @@ import yaml
 
 from treadle.bundle import build_network
 from treadle.bundle.limits import limit_building
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 MODELS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem != "auto")  # which is a rule, and no network

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import ROOT
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
-from treadle.experiment.resolved import resolve
+from treadle.check.resolve import resolve
 from treadle.pipeline import run
 from treadle.pipeline.reading import ChangedError
 

@@ -215,7 +215,7 @@ def test_a_killed_training_goes_on_where_it_was_with_the_same_numbers(project, c
 def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from treadle.cli import main; sys.exit(main(sys.argv[1:]))"
+        "from treadle.cli.main import main; sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "run", *QUICK, NO_WANDB, "schedule.max_epochs=100"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

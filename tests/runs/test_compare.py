@@ -9,10 +9,10 @@ import pytest
 from rich.console import Console
 
 from runs import run_quick, treadle
+from treadle.metrics.registry import METRICS
 from treadle.runs.compare import compare_runs
 from treadle.runs.comparison_views import print_comparison
 from treadle.runs.read import read_run
-from treadle.schema import METRICS
 
 
 @pytest.fixture

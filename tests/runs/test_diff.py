@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from runs import treadle
+from treadle.errors import TreadleError
 from treadle.runs.diff import read_side
-from treadle.schema import TreadleError
 
 ROOT = Path(__file__).parents[2]
 BASE = "experiment=california model=mlp"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from treadle.experiment.check import check
-from treadle.experiment.compose import compose
+from treadle.check.checks import check
+from treadle.config.compose import compose
+from treadle.metrics.registry import write_score
 from treadle.runs.summary import list_next_steps, print_summary
-from treadle.schema import write_score
 
 
 @pytest.fixture

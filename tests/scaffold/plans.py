@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from treadle.scaffold.plan import Request, make_plan
-from treadle.scaffold.profile import profile_table
-from treadle.scaffold.source import find_source
+from treadle.scaffold.planning.plan import Request, make_plan
+from treadle.scaffold.reading.profile import profile_table
+from treadle.scaffold.reading.source import find_source
 
 
 def plan(folder, columns, *, target="y", **asked):

@@ -7,12 +7,12 @@ import markdown_it
 import pytest
 import yaml
 
+from treadle.check.checks import check
+from treadle.config.compose import compose
 from treadle.console import Console
-from treadle.experiment.check import check
-from treadle.experiment.compose import compose
 from treadle.printable import escape_lines
 from treadle.scaffold.init import Origin, fill
-from treadle.scaffold.plan import Request
+from treadle.scaffold.planning.plan import Request
 from treadle.scaffold.summary import print_summary
 
 HOSTILE = [

@@ -17,14 +17,15 @@ import yaml
 from omegaconf import OmegaConf
 
 from treadle.bundle import read_rows
+from treadle.check.checks import check
+from treadle.config.compose import compose
 from treadle.data.prepare import prepare
-from treadle.experiment.check import check
-from treadle.experiment.compose import compose
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
 from treadle.scaffold.init import Origin, fill, init, name_package
-from treadle.scaffold.plan import Request
+from treadle.scaffold.planning.plan import Request
 from treadle.scaffold.write import to_yaml
-from treadle.schema import SPLITS, TreadleError
+from treadle.schema import SPLITS
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
 

@@ -11,7 +11,7 @@ import messy
 import pytest
 
 from runs import treadle
-from treadle.experiment.files import find_shipped
+from treadle.config.shipped import find_shipped
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

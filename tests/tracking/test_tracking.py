@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Tracker
-from treadle.schema import TreadleError
 from treadle.tracking import track
 from wandb_record import (
     find_ended,

@@ -5,9 +5,9 @@ import torch
 import yaml
 
 from runs import find_run, forget_sources, run_quick
-from treadle.experiment.build import build
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.schema import Batch
+from treadle.targets.build import build
 from treadle.training.augmentation import CutMix, MixedBatch, Mixup
 from treadle.training.history import read_history
 from treadle.training.learner import compute_loss, compute_mixed_loss

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.models.mlp import Mlp
 from treadle.training.choices import Work, choose, count_work

@@ -4,7 +4,8 @@ import torch
 
 from runs import run_quick
 from treadle.bundle import load
-from treadle.schema import Batch, TreadleError
+from treadle.errors import TreadleError
+from treadle.schema import Batch
 from treadle.training.class_weights import weigh_classes
 
 

@@ -13,7 +13,7 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
 
 from runs import QUICK, run_quick
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.models.ensemble import Ensemble
 from treadle.models.mlp import Mlp

@@ -8,10 +8,11 @@ from torch import nn
 
 from cuts import make_cut
 from runs import run_quick
-from treadle.experiment.check import check
-from treadle.experiment.compose import compose
+from treadle.check.checks import check
+from treadle.config.compose import compose
+from treadle.errors import TreadleError
 from treadle.features.stored import StoredRows, write_rows
-from treadle.schema import Batch, TreadleError
+from treadle.schema import Batch
 from treadle.training.loader import BatchLoader
 from treadle.training.requirements import count_fewest, explain_failure, require_rows
 from treadle.training.stream import StreamedRows

@@ -10,7 +10,7 @@ import pytorch_lightning as lightning
 import torch
 
 from runs import QUICK
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.features.stored import StoredRows, write_rows
 from treadle.models.mlp import Mlp

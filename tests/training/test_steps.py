@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from runs import QUICK
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch

@@ -13,7 +13,7 @@ import torch
 
 from cuts import make_cut
 from runs import QUICK, run_quick
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.features import stored
 from treadle.features.stored import StoredRows, write_rows

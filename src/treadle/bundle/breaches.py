@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from treadle.data.contract import NUM_EXAMPLES, Breach, Rule
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 SCHEMA = {"position": pl.Int64(), "column": pl.String(), "rule": pl.String(), "value": pl.String()}
 

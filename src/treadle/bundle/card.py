@@ -8,12 +8,13 @@ from typing import Annotated, Any, Self, TypeVar
 import pydantic
 from pydantic import AfterValidator, Field
 
-from treadle.experiment.cells import DTYPES
-from treadle.experiment.invalid import describe_first
-from treadle.experiment.problems import show
+from treadle.data.cells import DTYPES
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data, Experiment, Features, Loss, Schedule, Spec, Target
+from treadle.hints import show
 from treadle.json_files import read_json
-from treadle.schema import Link, Task, TreadleError
+from treadle.schema import Link, Task
+from treadle.validation import describe_first
 
 FORMAT = 1  # of the files; a bundle of another one is made anew
 MAX_COLUMNS = 50_000  # of the examples, or of all tables

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from treadle.bundle.card import Recipe
+from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import fingerprint_again, fingerprint_modules
 from treadle.experiment.modules import TREADLE, find_module
-from treadle.experiment.targets import find_targets
-from treadle.schema import TreadleError
+from treadle.targets.validate import find_targets
 
 _PREDICTING = ("treadle.bundle.conform", "treadle.features.featurizer")  # what a row goes through before the network
 # Of Treadle's own code what computes numbers; an edit elsewhere leaves a prediction as it is.
 _COMPUTING = (
     "treadle.models.",
     "treadle.features.",
-    *(f"treadle.experiment.{name}" for name in ("cells", "expressions", "moments", "numbers", "translation.")),
+    *(f"treadle.data.{name}" for name in ("cells", "moments", "numbers")),
+    *(f"treadle.sql.{name}" for name in ("dialect", "expressions", "functions", "translate", "types")),
 )
 
 

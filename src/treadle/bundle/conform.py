@@ -9,10 +9,11 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.experiment.cells import DTYPES, lost_mark, read_cells
-from treadle.experiment.problems import nearest
+from treadle.data.cells import DTYPES, lost_mark, read_cells
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
-from treadle.schema import ROW, TreadleError
+from treadle.hints import nearest
+from treadle.schema import ROW
 
 Rows = pl.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]  # a frame, one row, or a list of rows
 

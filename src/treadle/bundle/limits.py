@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_module_registration_hook
 from torch.overrides import TorchFunctionMode
 
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 # A network makes more than it keeps: first values that are drawn elsewhere, tensors that the state leaves out.
 SLACK = 4  # times what the weights hold

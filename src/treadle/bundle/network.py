@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from treadle.experiment.build import build
-from treadle.schema import Link, Task, TreadleError
+from treadle.errors import TreadleError
+from treadle.schema import Link, Task
+from treadle.targets.build import build
 
 # What a bundle may build, unless its reader allows more: classes alone, no function that reads or writes.
 TARGETS = ("treadle.models.", "treadle.features.transforms.", "treadle.features.categories.")

@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from polars.exceptions import PolarsError
 
+from treadle.data.text_files import explain, is_text_file, scan_text
 from treadle.disk import replacing
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
-from treadle.experiment.text_files import explain, is_text_file, scan_text
-from treadle.schema import ROW, TreadleError
+from treadle.schema import ROW
 
 
 def read_rows(path: Path, *, table: Table) -> pl.DataFrame:

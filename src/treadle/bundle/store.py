@@ -20,15 +20,15 @@ from treadle.bundle.card import Card, Recipe, read_card, read_recipe
 from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.network import TARGETS, build_network
-from treadle.experiment.build import BuildError
-from treadle.experiment.cells import DTYPES
-from treadle.experiment.moments import reads_back
+from treadle.data.cells import DTYPES
+from treadle.data.moments import reads_back
+from treadle.errors import TreadleError
 from treadle.experiment.spec import OnBreach
-from treadle.experiment.targets import find_targets, judge_target
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
 from treadle.printable import escape
-from treadle.schema import TreadleError
+from treadle.targets.build import BuildError
+from treadle.targets.validate import find_targets, judge_target
 from treadle.tensor_files import read_tensors, require_same, write_tensors
 
 _CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"

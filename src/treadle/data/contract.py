@@ -9,13 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from treadle.data.sql import COLUMNS
-from treadle.experiment.cells import DTYPES
+from treadle.data.cells import DTYPES
+from treadle.data.frames import COLUMNS
+from treadle.data.limits import DATED, read_bound, read_value
+from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
-from treadle.experiment.limits import DATED, read_bound, read_value
-from treadle.experiment.problems import SHOWN
 from treadle.experiment.spec import Column, Table, Value
-from treadle.schema import TreadleError
+from treadle.hints import SHOWN
 
 NUM_EXAMPLES = 3
 _ROW = "__row"

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import polars as pl
 
+from treadle.data.frames import count_rows
 from treadle.data.sources import open_sources
-from treadle.data.sql import count_rows
-from treadle.experiment.expressions import list_columns
+from treadle.errors import TreadleError
 from treadle.experiment.files import list_files, match_files
-from treadle.experiment.lineage import list_label_joins
 from treadle.experiment.spec import Data, Join
-from treadle.schema import KNOWN_AT, PREDICT_AT, ROW, TreadleError
+from treadle.lineage.graph import list_label_joins
+from treadle.schema import KNOWN_AT, PREDICT_AT, ROW
+from treadle.sql.expressions import list_columns
 
 ROWS_TOLD = 0.9  # share of rows that differ from all others, from which an equal row is the same one
 

@@ -12,15 +12,16 @@ from typing import Any
 
 import polars as pl
 
+from treadle.data.frames import collect, collect_columns, collect_names, parse
 from treadle.data.own_rows import OwnRows
-from treadle.data.past import look_back_asof, look_back_window
+from treadle.data.point_in_time import look_back_asof, look_back_window
 from treadle.data.roles import check_roles, check_splits
 from treadle.data.split import assign_splits
-from treadle.data.sql import collect, collect_columns, collect_names, parse
 from treadle.data.tables import Lookup, load_tables
-from treadle.experiment.lineage import list_label_joins
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
-from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split, TreadleError
+from treadle.lineage.graph import list_label_joins
+from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split
 from treadle.threads import map_ahead
 
 _ROLES = (ROW, PREDICT_AT, LABEL, WEIGHT)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
-from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, Split, TreadleError
+from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, Split
 
 LARGEST = 3e38  # of a label's size: beyond it, nothing that a network computes is a number
 WEIGHTS = (1e-30, 1e30)  # of a weight that is not 0: float32 multiplies and sums them without a loss

@@ -10,14 +10,14 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
+from treadle.data.cells import column_of, lost_mark, read_cells
 from treadle.data.contract import NUM_EXAMPLES, Breach
-from treadle.data.sql import count_rows
-from treadle.experiment.cells import column_of, lost_mark, read_cells
+from treadle.data.frames import count_rows
+from treadle.data.text_files import SUFFIXES, explain, find_ragged, is_text_file, scan_directly, scan_text
+from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
-from treadle.experiment.problems import nearest
 from treadle.experiment.spec import Table
-from treadle.experiment.text_files import SUFFIXES, explain, find_ragged, is_text_file, scan_directly, scan_text
-from treadle.schema import TreadleError
+from treadle.hints import nearest
 
 LOST = "__lost"  # mark of a row that holds a value which its declared type cannot
 SHORT = "__short"  # mark of a row of a text file that may have fewer fields than the header

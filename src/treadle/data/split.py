@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from treadle.experiment.cells import DTYPES
+from treadle.data.cells import DTYPES
+from treadle.data.limits import read_texts
+from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration, parse_moment
-from treadle.experiment.limits import read_texts
-from treadle.experiment.spec import (
-    ColumnSplit,
-    GroupSplit,
-    RandomSplit,
-    SplitRule,
-    StratifiedSplit,
-    TimeSplit,
-)
-from treadle.schema import PREDICT_AT, SPLITS, Split, TreadleError
+from treadle.experiment.spec import ColumnSplit, GroupSplit, RandomSplit, SplitRule, StratifiedSplit, TimeSplit
+from treadle.schema import PREDICT_AT, SPLITS, Split
 
 _DTYPE = pl.Enum(SPLITS)
 

@@ -12,6 +12,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from treadle.data.contract import NUM_EXAMPLES, ContractError, check_contract
+from treadle.data.frames import MEMORY_CELLS, collect, count_rows, derive, keep, keep_derived, parse, settle
 from treadle.data.sources import (
     BLANK,
     LOST,
@@ -23,9 +24,9 @@ from treadle.data.sources import (
     open_sources,
     refuse_ragged,
 )
-from treadle.data.sql import MEMORY_CELLS, collect, count_rows, derive, keep, keep_derived, parse, settle
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Data, Join, Table
-from treadle.schema import KNOWN_AT, TreadleError
+from treadle.schema import KNOWN_AT
 from treadle.threads import map_ahead
 
 READ_AT_ONCE = 2  # tables: more would hold more in memory

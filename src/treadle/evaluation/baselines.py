@@ -18,13 +18,14 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from treadle.bundle import to_prediction
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Inputs
 from treadle.features.stored import load_rows
 from treadle.features.target import measure_target, scale_target
 from treadle.json_files import read_json, write_json
 from treadle.models.linear import Linear
-from treadle.schema import Batch, Task, TreadleError
+from treadle.schema import Batch, Task
 from treadle.tensor_files import save_whole
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from treadle.bundle import CHUNK, Bundle, load
+from treadle.errors import TreadleError
 from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.parity import check_parity, read_predictions
@@ -19,8 +20,8 @@ from treadle.evaluation.report import MODEL, Findings, Origin, write_report
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
-from treadle.metrics import compute_metrics
-from treadle.schema import ROW, TreadleError
+from treadle.metrics.compute import compute_metrics
+from treadle.schema import ROW
 
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
 

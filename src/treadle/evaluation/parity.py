@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from treadle.bundle import Bundle
-from treadle.schema import TreadleError
+from treadle.errors import TreadleError
 
 PARITY = 1e-6  # largest difference between a row judged alone and among others, in the unit of `check_parity`
 # Of what a network adds up, the share that float32 may lose. Measured over four models, shipped: 0.05 to 0.2 of it.

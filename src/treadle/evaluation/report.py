@@ -15,12 +15,12 @@ import yaml
 from torch import Tensor
 
 from treadle.evaluation.curves import KINDS, Curve, Kind, Row
-from treadle.experiment.lineage import trace_experiment
-from treadle.experiment.lineage_views import draw_svg, list_ends
 from treadle.experiment.spec import Experiment
+from treadle.lineage.graph import trace_experiment
+from treadle.lineage.views import draw_svg, list_ends
+from treadle.metrics.registry import METRICS, find_metric, write_score
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
-from treadle.schema import METRICS, find_metric, write_score
 
 Results = dict[str, dict[str, float]]  # who: metric: value
 MODEL = "model"  # the first of those who are evaluated

@@ -1,1 +1,1 @@
-"""Compose, check, freeze, build: from `conf/` to one experiment that nothing downstream reads again."""
+"""The experiment as data: its shape, its stages, and what identifies a run."""

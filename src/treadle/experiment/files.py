@@ -7,16 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-# Inside the wheel; a checkout, which may be installed editable, has it at its root.
-_PLACES = [Path(__file__).parents[depth] for depth in (1, 3)]
-_SHIPPED = next((folder for folder in _PLACES if (folder / "conf" / "config.yaml").is_file()), _PLACES[0])
-SHIPPED_CONF = _SHIPPED / "conf"
-
-
-def find_shipped(name: str) -> Path:
-    """A file that ships with Treadle: `constraints.txt`, `dvc.yaml`."""
-    return _SHIPPED / name
-
 
 def list_files(path: str, *, root: Path) -> list[Path]:
     """One file, or all that a glob matches, relative to the project; in the order of their names."""

@@ -13,10 +13,10 @@ from importlib import metadata
 from pathlib import Path
 
 from treadle.disk import read_record, write_json
+from treadle.errors import TreadleError
 from treadle.experiment.file_states import read_state
 from treadle.experiment.imports import Source, forget_imports, import_graph, parse, read_source, walk_statements
 from treadle.experiment.modules import TREADLE, find_module, is_own
-from treadle.schema import TreadleError
 
 LENGTH = 16  # hexadecimal digits: 64 bits
 

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from treadle.errors import TreadleError
 from treadle.experiment.file_states import FileState, read_state
 from treadle.experiment.modules import (
     TREADLE,
@@ -18,7 +19,6 @@ from treadle.experiment.modules import (
     is_own_package,
     list_below,
 )
-from treadle.schema import TreadleError
 
 # Calls that load code by a name or a path that only a running program knows.
 _DYNAMIC = {"__import__", "import_module", "exec", "run_path", "run_module", "spec_from_file_location", "exec_module"}

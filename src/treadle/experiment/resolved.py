@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,31 +10,13 @@ import pydantic
 import yaml
 
 from treadle.disk import read_text, write_text
-from treadle.experiment.check import check
-from treadle.experiment.compose import compose
-from treadle.experiment.file_heads import Absent
-from treadle.experiment.locations import Place
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment, is_rule
-from treadle.experiment.stages import CODE, STAGES, Stage, fingerprint_stages, take_slice
+from treadle.experiment.stages import CODE, STAGES, Stage, take_slice
 from treadle.printable import escape_lines
-from treadle.schema import TreadleError
 
 FILE = "resolved.yaml"
 _HEADER = "# Written by `treadle compose`: every value of the experiment, and the fingerprint of each stage's code.\n"
-
-
-def resolve(
-    *, overrides: Sequence[str], root: Path, places: Mapping[str, Place] | None = None, absent: Absent = "refuse"
-) -> tuple[Experiment, dict[str, Any]]:
-    """Compose, check, and add the code: the typed experiment and the values of resolved.yaml.
-
-    Raises:
-        ConfigError: with every problem at once.
-    """
-    composed = compose(overrides=overrides, root=root, places=places)
-    experiment = check(composed, absent=absent).model_copy(update={"question": composed.question})
-    values = experiment.model_dump(mode="json")
-    return experiment, {**values, CODE: fingerprint_stages(values)}
 
 
 def dump(values: dict[str, Any]) -> str:

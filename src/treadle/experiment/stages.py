@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
 from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint_files
-from treadle.schema import TreadleError
 
 
 @dataclass(frozen=True)

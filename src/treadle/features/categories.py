@@ -10,8 +10,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.features.fitted import COPIED_CELLS, Encoder, split_rows
-from treadle.schema import Count, TreadleError
+from treadle.errors import TreadleError
+from treadle.features.base import COPIED_CELLS, Encoder, split_rows
+from treadle.schema import Count
 from treadle.threads import map_ahead
 
 

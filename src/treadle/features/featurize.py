@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 import torch
 
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.features.stored import FILE_ROWS, write_rows
-from treadle.schema import LABEL, WEIGHT, Batch, Task, TreadleError
+from treadle.schema import LABEL, WEIGHT, Batch, Task
 from treadle.threads import map_ahead
 
 PART_ROWS = 4 * FILE_ROWS  # of a part, where the rows do not lie in memory

@@ -14,14 +14,9 @@ import torch
 from polars.exceptions import PolarsError
 from torch import Tensor, nn
 
-from treadle.experiment.build import BuildError, build
-from treadle.experiment.expressions import ExpressionError, limit_derived, list_columns
-from treadle.experiment.invalid import describe_first
-from treadle.experiment.problems import nearest
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Block, Features, Spec
-from treadle.experiment.translation.dialect import TranslationError
-from treadle.experiment.translation.translate import Schema, to_expr
-from treadle.features.fitted import (
+from treadle.features.base import (
     COPIED_CELLS,
     LARGEST,
     Chain,
@@ -34,10 +29,15 @@ from treadle.features.fitted import (
     split_rows,
     stack_rows,
 )
+from treadle.hints import nearest
 from treadle.json_files import read_json, write_json
-from treadle.schema import TreadleError
+from treadle.sql.dialect import TranslationError
+from treadle.sql.expressions import ExpressionError, limit_derived, list_columns
+from treadle.sql.translate import Schema, to_expr
+from treadle.targets.build import BuildError, build
 from treadle.tensor_files import read_tensors, write_tensors
 from treadle.threads import map_ahead
+from treadle.validation import describe_first
 
 STATE_FILE = "featurizer.json"
 WEIGHTS_FILE = "featurizer.pt"

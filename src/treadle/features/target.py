@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
-from treadle.features.fitted import ROUNDING
+from treadle.features.base import ROUNDING
 
 
 def measure_target(read: Callable[[], Iterable[Tensor]]) -> tuple[float, float]:

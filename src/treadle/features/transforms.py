@@ -11,8 +11,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from treadle.features.fitted import ROUNDING, Transform, require_numbers, require_positions, split_rows
-from treadle.schema import Count, Positive, TreadleError
+from treadle.errors import TreadleError
+from treadle.features.base import ROUNDING, Transform, require_numbers, require_positions, split_rows
+from treadle.schema import Count, Positive
 from treadle.threads import map_ahead
 
 CLOSE = 2.0**-40  # of a value's size: less is no difference to a quantile; of a moment of today, two milliseconds

@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.mlp import make_layers
 from treadle.schema import Count, Fraction
+from treadle.targets.costs import Cost
 
 
 class DcnV2(nn.Module):

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from treadle.schema import Count, FitsInputs, TreadleError
+from treadle.errors import TreadleError
+from treadle.schema import Count, FitsInputs
 
 
 class Ensemble(nn.Module):

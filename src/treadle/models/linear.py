@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
+from treadle.targets.costs import Cost
 
 
 class Linear(nn.Module):

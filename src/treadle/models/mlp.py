@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction
+from treadle.targets.costs import Cost
 
 
 class Mlp(nn.Module):

@@ -8,10 +8,10 @@ import torch
 from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
-from treadle.experiment.costs import Cost
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.mlp import make_layers
 from treadle.schema import Count, Fraction, Positive
+from treadle.targets.costs import Cost
 
 
 class MlpPlr(nn.Module):

@@ -11,11 +11,11 @@ from pydantic import Field
 from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
-from treadle.experiment.costs import Cost
-from treadle.experiment.rules import OnlyWith
 from treadle.models.dropout import Dropout
 from treadle.models.piecewise import PiecewiseEmbeddings
 from treadle.schema import Count, Fraction, Positive
+from treadle.targets.costs import Cost
+from treadle.targets.rules import OnlyWith
 
 
 class TabM(nn.Module):

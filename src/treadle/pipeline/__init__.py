@@ -5,7 +5,7 @@ runs/.stages/<stage>/   outputs by signature with their digests, hard-linked int
 """
 
 from treadle.pipeline.cache import RUNS
-from treadle.pipeline.outlook import foresee, foresee_stage
+from treadle.pipeline.plan import foresee, foresee_stage
 from treadle.pipeline.record import Run
 from treadle.pipeline.run import run, run_stage
 from treadle.pipeline.verify import verify

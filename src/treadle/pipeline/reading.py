@@ -13,11 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from treadle.config.locations import show_path
+from treadle.errors import TreadleError
 from treadle.experiment.file_states import FileState, read_state
 from treadle.experiment.fingerprint import fingerprint_code, forget_code, list_sources
-from treadle.experiment.locations import show_path
 from treadle.experiment.stages import CODE, STAGES, Stage, list_data_files, list_modules
-from treadle.schema import TreadleError
 
 
 class ChangedError(TreadleError):

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from treadle.disk import read_record, write_json
-from treadle.dvc_workspace import find_origin
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import Stage, name_run
 from treadle.pipeline.cache import RUNS
 from treadle.pipeline.digests import SMALL, Digests, find_damage
+from treadle.pipeline.dvc_workspace import find_origin
 from treadle.pipeline.locks import Say
 
 STAGES_FILE = "stages.json"  # stage: its signature

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from treadle.disk import read_text, sweep, write_text
+from treadle.errors import TreadleError
 from treadle.experiment import resolved
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import Stage, get_stage, list_needed, name_run, sign_stages
@@ -36,7 +37,6 @@ from treadle.pipeline.record import (
 )
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import STAGE_FUNCTIONS
-from treadle.schema import TreadleError
 from treadle.tracking import SCRATCH
 
 # --- a command's road ---------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from treadle.pipeline.cache import RUNS
+from treadle.pipeline.provenance import write_provenance
 from treadle.pipeline.record import Run
-from treadle.provenance import write_provenance
 from treadle.tracking import Tracking, track
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 
-from treadle.experiment.locations import show_path
+from treadle.config.locations import show_path
+from treadle.errors import TreadleError
 from treadle.experiment.stages import STAGES
 from treadle.pipeline.cache import RUNS, Entry, drop_if_damaged, find_entry, list_entries
 from treadle.pipeline.locks import try_claim
 from treadle.pipeline.record import STAGES_FILE, find_run_damage, read_digests, read_signatures, record_damaged
-from treadle.schema import TreadleError
 
 
 @dataclass(frozen=True)

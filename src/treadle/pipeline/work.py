@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from treadle.experiment.stages import name_run
+from treadle.pipeline.provenance import describe_git
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
-from treadle.provenance import describe_git
 
 
 def _prepare(current: Run, _: LazyTracking) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.experiment.changes import shorten
+from treadle.metrics.registry import METRICS, Metric, find_metric
 from treadle.runs.read import Finished
-from treadle.schema import METRICS, Metric, find_metric
 
 _TARGET = "_target_"
 

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from treadle.console import Console
 from treadle.disk import write_text
+from treadle.metrics.registry import Metric, write_score
 from treadle.runs.compare import Comparison, Ranked, write_value
-from treadle.schema import Metric, write_score
 
 _LABEL_WIDTH = 24  # columns of a terminal that the labels have at least
 _PADDING = 3  # of a column of a table: two blanks and a line

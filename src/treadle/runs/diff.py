@@ -12,15 +12,16 @@ from typing import Any, Literal
 from rich.markup import escape
 from rich.table import Table
 
+from treadle.check.resolve import resolve
+from treadle.config.selection import FILE as SELECTION
+from treadle.config.selection import read_selection
 from treadle.console import Console
 from treadle.disk import read_record
-from treadle.dvc_lock import DATA, read_data_version, read_version
+from treadle.errors import TreadleError
 from treadle.experiment.changes import ABSENT, Change, Values, find_reruns, list_changes
-from treadle.experiment.resolved import FILE, parse, read_values, resolve
-from treadle.experiment.selection import FILE as SELECTION
-from treadle.experiment.selection import read_selection
+from treadle.experiment.dvc_lock import DATA, read_data_version, read_version
+from treadle.experiment.resolved import FILE, parse, read_values
 from treadle.experiment.stages import CODE, STAGES, sign_stages
-from treadle.schema import TreadleError
 
 RECORD = "stages.json"  # of a run folder: the signature of each stage
 FIRST = STAGES[0].name  # reads the data

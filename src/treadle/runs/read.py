@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from treadle.errors import TreadleError
 from treadle.experiment import resolved
 from treadle.experiment.changes import list_leaves
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE
-from treadle.schema import TreadleError, find_metric
+from treadle.metrics.registry import find_metric
 
 _TOLD_ELSEWHERE = (f"{CODE}.", "name", "question", "model_choice")  # by the folder's name, the report, the model itself
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from treadle.console import Console
 from treadle.experiment.spec import Experiment
-from treadle.schema import METRICS, write_score
+from treadle.metrics.registry import METRICS, write_score
 
 RUNS = "runs"
 _MODEL = "model="  # beginning of the override that selects a network

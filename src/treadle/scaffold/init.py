@@ -23,15 +23,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from treadle.experiment.check import check, find_warnings
-from treadle.experiment.compose import compose
-from treadle.experiment.schemas import files as schemas
-from treadle.scaffold.database import export_table, is_database
-from treadle.scaffold.plan import Plan, Request, make_plan
-from treadle.scaffold.profile import profile_table
-from treadle.scaffold.source import Source, find_source
+from treadle.check.checks import check, find_warnings
+from treadle.config.compose import compose
+from treadle.errors import TreadleError
+from treadle.scaffold.planning.plan import Plan, Request, make_plan
+from treadle.scaffold.reading.database import export_table, is_database
+from treadle.scaffold.reading.profile import profile_table
+from treadle.scaffold.reading.source import Source, find_source
 from treadle.scaffold.write import Project, write_files
-from treadle.schema import TreadleError
+from treadle.schemas import files as schemas
 
 SMALL = 50 << 20  # bytes of data up to which the DVC remote goes into git
 # With these in the environment, as in a git hook, git looks there and not at the folder that it runs in.

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from treadle.console import Console
 from treadle.scaffold.init import Scaffolded
-from treadle.scaffold.roles import Choice
+from treadle.scaffold.planning.roles import Choice
 
 MAX_SHOWN = 30  # columns of a table; the README of the project has them all
 

@@ -14,13 +14,13 @@ from typing import Any
 import jinja2
 import yaml
 
-from treadle.experiment.files import find_shipped
+from treadle.config.shipped import find_shipped
 from treadle.experiment.spec import Column
 from treadle.printable import escape
-from treadle.scaffold.plan import Plan, describe_span
-from treadle.scaffold.profile import Profile
-from treadle.scaffold.roles import MAX_WORDS, Choice
-from treadle.scaffold.target import quote
+from treadle.scaffold.planning.plan import Plan, describe_span
+from treadle.scaffold.planning.roles import MAX_WORDS, Choice
+from treadle.scaffold.planning.target import quote
+from treadle.scaffold.reading.profile import Profile
 
 MAX_ALLOWED = 80  # characters of a list of texts that the contract names
 WIDTH = 120  # of a line

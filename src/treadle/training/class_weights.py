@@ -8,8 +8,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from treadle.experiment.problems import nearest
-from treadle.schema import BINARY_CLASSES, Batch, TreadleError
+from treadle.errors import TreadleError
+from treadle.hints import nearest
+from treadle.schema import BINARY_CLASSES, Batch
 
 ClassWeights = Literal["balanced"] | Mapping[str, float] | None
 

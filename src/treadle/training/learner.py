@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from treadle.bundle import to_prediction
-from treadle.experiment.build import build
 from treadle.experiment.spec import Experiment
-from treadle.metrics import EPSILON, compute_metrics
+from treadle.metrics.compute import EPSILON, compute_metrics
 from treadle.schema import Batch, Link, Task
+from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.choices import EAGER
 from treadle.training.compiled import CompiledSteps

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
+from treadle.errors import TreadleError
 from treadle.features.target import measure_target
-from treadle.schema import Link, TreadleError
+from treadle.schema import Link
 from treadle.training.losses import Loss
 
 

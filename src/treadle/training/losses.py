@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from treadle.metrics import EPSILON
+from treadle.metrics.compute import EPSILON
 from treadle.schema import Fraction, Link, Positive, Share, Task
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (output, target) -> result

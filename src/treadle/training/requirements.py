@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
-from treadle.metrics import compute_metrics
-from treadle.schema import Batch, TreadleError
+from treadle.metrics.compute import compute_metrics
+from treadle.schema import Batch
 from treadle.training.snapshot import Snapshot
 from treadle.training.stream import Rows, count_rows, draw_numbers, read_targets, take_first
 

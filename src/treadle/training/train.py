@@ -19,12 +19,14 @@ from torch import nn
 
 from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, fingerprint_code, save
 from treadle.disk import write_text
-from treadle.experiment.build import build
+from treadle.errors import TreadleError
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
 from treadle.features.target import scale_target
-from treadle.schema import Batch, FitsInputs, TreadleError, find_metric
+from treadle.metrics.registry import find_metric
+from treadle.schema import Batch, FitsInputs
+from treadle.targets.build import build
 from treadle.tensor_files import save_whole
 from treadle.training.augmentation import Augment
 from treadle.training.choices import Choices, Work, choose, count_work

@@ -1,0 +1,1 @@
+"""Every mistake of a composed configuration at once, before anything heavy is imported."""

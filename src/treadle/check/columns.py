@@ -1,0 +1,385 @@
+"""Columns and expressions of an experiment, walked as the stages will: each name known, each type fitting, no leak.
+
+Nothing is read but the heads of the files. Every expression runs on one row of nulls, so that the engine itself says
+what it knows; the types that come out go into the next expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from treadle.check.leaks import find_doubts, find_leaks, find_same_tables
+from treadle.data.cells import DTYPES
+from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
+from treadle.hints import NO_HINT, Hint, nearest
+from treadle.lineage.graph import Graph, trace_experiment
+from treadle.problems import Finding
+from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT
+from treadle.sql.expressions import (
+    ExpressionError,
+    Fault,
+    limit_derived,
+    list_columns,
+    parse_expression,
+    run,
+    split_aggregate,
+)
+
+RESERVED = (ROW, LABEL, WEIGHT, PREDICT_AT, KNOWN_AT)  # columns that the stages add
+_MADE = ("data.examples.asof.", "data.examples.history.", "features.derive.")
+_ENCODERS = ("Vocabulary", "Hashing")
+_TRANSFORMS = ("Impute", "Standardize", "Quantile", "PiecewiseLinear", "Cyclic")
+
+
+@dataclass
+class _Walk:
+    """One row of nulls for each table, then for the examples, and what was found on the way."""
+
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    def find(self, key: str, rule: str, fix: str = "", hint: Hint | None = None) -> None:
+        self.findings.append(Finding(key, rule, fix, hint or NO_HINT))
+
+    def run(self, text: str, rows: pl.DataFrame, *, key: str, shift: int = 0, inner: str | None = None) -> pl.Series:
+        """The expression's value, or a null of unknown type where it is not sound, or reads what is not."""
+        asked = inner if inner is not None else text
+        try:
+            parse_expression(asked)
+            if any(rows.schema.get(column) == pl.Null() for column in list_columns(asked)):
+                return _unknown()
+            value = run(asked, rows)
+            return value.cast(pl.Int64) if value.dtype == pl.Int128() else value  # as the stages will, where it fits
+        except ExpressionError as error:
+            fault: Fault = error.fault
+            self.findings.append(Finding(key, fault.rule, "", fault.hint, text, fault.offset + shift))
+            return _unknown()
+
+    def add(self, rows: pl.DataFrame, name: str, value: pl.Series, *, key: str) -> pl.DataFrame:
+        """The row with one column more; a name that is taken already, or that no column may have, is refused."""
+        fault = find_name_fault(name)
+        if fault:
+            self.find(key, fault, "give the column another one")
+        if name in rows.columns:
+            self.find(key, f"the column {name!r} exists already", "give the new one a name of its own")
+            return rows
+        return rows.with_columns(value.alias(name))
+
+
+def find_name_fault(name: str) -> str:
+    """Why no column may have this name; nothing where one may."""
+    if not name.strip():
+        return "a column needs a name"
+    pattern = name == "*" or (name.startswith("^") and name.endswith("$"))  # to Polars
+    return f"the name {name!r} is reserved here" if name in RESERVED or name.startswith("__") or pattern else ""
+
+
+def check_columns(experiment: Experiment) -> list[Finding]:
+    """Names, types and expressions of the whole experiment."""
+    walk = _Walk()
+    data = experiment.data
+    raw = {
+        name: _null_row({c: DTYPES[s.dtype] for c, s in table.columns.items()}) for name, table in data.tables.items()
+    }
+    for name, table in data.tables.items():
+        walk.tables[name] = _walk_table(walk, name, table, raw)
+    if data.examples.table in walk.tables:
+        examples = _walk_examples(walk, data)
+        _walk_features(walk, experiment.features, examples)
+    return walk.findings
+
+
+def _unknown() -> pl.Series:
+    """A value whose making was refused: what reads it is not judged."""
+    return pl.Series([None], dtype=pl.Null)
+
+
+def _null_row(schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    return pl.DataFrame({name: [None] for name in schema}, schema=dict(schema))
+
+
+# --- tables -------------------------------------------------------------------------------------------
+
+
+def _walk_table(walk: _Walk, name: str, table: Table, raw: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    key, rows = f"data.tables.{name}", raw[name]
+    for index, column in enumerate(table.key):
+        if column not in table.columns:
+            walk.find(f"{key}.key.{index}", f"no column {column!r} in {name!r}", hint=nearest(column, table.columns))
+    for join_name, join in table.joins.items():
+        place = f"{key}.joins.{join_name}"
+        if join.table not in raw:
+            walk.find(f"{place}.table", f"no table {join.table!r}", hint=nearest(join.table, raw))
+            rows = rows.with_columns(_unknown().alias(column) for column in join.columns)
+            continue
+        other = raw[join.table]
+        _check_keys(walk, join.by, rows, other, key=f"{place}.by", here=name, there=join.table)
+        for column, text in join.columns.items():
+            value = walk.run(text, other, key=f"{place}.columns.{column}")
+            rows = walk.add(rows, column, value, key=f"{place}.columns.{column}")
+    for column, text in table.derive.items():
+        value = walk.run(text, rows, key=f"{key}.derive.{column}")
+        rows = walk.add(rows, column, value, key=f"{key}.derive.{column}")
+    if table.known_at is not None:
+        _check_moment(walk, walk.run(table.known_at, rows, key=f"{key}.known_at"), key=f"{key}.known_at")
+    return rows
+
+
+def _check_keys(
+    walk: _Walk, by: Mapping[str, str], rows: pl.DataFrame, other: pl.DataFrame, *, key: str, here: str, there: str
+) -> None:
+    for own, theirs in by.items():
+        place = f"{key}.{own}"
+        if own not in rows.columns:
+            walk.find(place, f"no column {own!r} in {here!r}", hint=nearest(own, rows.columns))
+        elif theirs not in other.columns:
+            walk.find(place, f"no column {theirs!r} in {there!r}", hint=nearest(theirs, other.columns))
+        elif rows.schema[own] != other.schema[theirs] and pl.Null() not in {rows.schema[own], other.schema[theirs]}:
+            types = f"{own!r} is {_say(rows.schema[own])} here, {theirs!r} is {_say(other.schema[theirs])} in {there!r}"
+            walk.find(place, f"keys must be of one type: {types}", "give both the same dtype in their contracts")
+
+
+def _check_moment(walk: _Walk, value: pl.Series, *, key: str) -> None:
+    if not isinstance(value.dtype, pl.Datetime | pl.Date | pl.Null):
+        walk.find(
+            key, f"must be a moment, found {_say(value.dtype)}", "derive it from a column of dtype datetime or date"
+        )
+
+
+# --- examples -----------------------------------------------------------------------------------------
+
+
+def _walk_examples(walk: _Walk, data: Data) -> pl.DataFrame:
+    spec = data.examples
+    rows = walk.tables[spec.table]
+    label = walk.run(spec.label, rows, key="data.examples.label")
+    _check_label(walk, label, data)
+    if spec.predict_at is not None:
+        _check_moment(
+            walk, walk.run(spec.predict_at, rows, key="data.examples.predict_at"), key="data.examples.predict_at"
+        )
+    if spec.weight is not None:
+        weight = walk.run(spec.weight, rows, key="data.examples.weight")
+        if not (weight.dtype.is_numeric() or weight.dtype == pl.Null()):
+            walk.find("data.examples.weight", f"must be a number, found {_say(weight.dtype)}")
+    with_label = rows.with_columns(label.alias(LABEL)) if LABEL not in rows.columns else rows
+    for reason, text in spec.exclude.items():
+        _check_condition(walk, text, with_label, key=f"data.examples.exclude.{reason}")
+    examples = _take_known(walk, rows, data)
+    for name, asof in spec.asof.items():
+        examples = _walk_past(walk, asof, rows, examples, key=f"data.examples.asof.{name}", table=spec.table)
+    for name, history in spec.history.items():
+        examples = _walk_past(walk, history, rows, examples, key=f"data.examples.history.{name}", table=spec.table)
+    return examples
+
+
+def _check_label(walk: _Walk, label: pl.Series, data: Data) -> None:
+    dtype = label.dtype
+    if data.task == "regression" and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
+        fix = "set data.task to binary" if dtype == pl.Boolean() else "set data.task to multiclass, or make it a number"
+        walk.find("data.examples.label", f"a regression's label is a number, found {_say(dtype)}", fix)
+    if data.task == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
+        fix = "compare it with the value that counts as true, such as income = '>50K'"
+        walk.find("data.examples.label", f"a binary label is true or false, found {_say(dtype)}", fix)
+
+
+def _check_condition(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> None:
+    value = walk.run(text, rows, key=key)
+    if value.dtype not in {pl.Boolean(), pl.Null()}:
+        walk.find(key, f"a condition is true or false, found {_say(value.dtype)}", "write a comparison")
+
+
+def _take_known(walk: _Walk, rows: pl.DataFrame, data: Data) -> pl.DataFrame:
+    present = {values.name: values for values in rows.get_columns()}
+    examples: dict[str, pl.Series] = {}
+    for index, column in enumerate(data.examples.known):
+        key = f"data.examples.known.{index}"
+        if column not in present:
+            walk.find(key, f"no column {column!r} in {data.examples.table!r}", hint=nearest(column, present))
+        elif column in examples:
+            walk.find(key, f"{column!r} is listed twice", "remove one of them")
+        else:
+            examples[column] = _unify(present[column])
+    return pl.DataFrame(list(examples.values()))
+
+
+def _walk_past(
+    walk: _Walk, look: AsOf | History, rows: pl.DataFrame, examples: pl.DataFrame, *, key: str, table: str
+) -> pl.DataFrame:
+    if look.table not in walk.tables:
+        walk.find(f"{key}.table", f"no table {look.table!r}", hint=nearest(look.table, walk.tables))
+        return examples.with_columns(_unknown().alias(column) for column in look.columns)
+    other = walk.tables[look.table]
+    _check_keys(walk, look.by, rows, other, key=f"{key}.by", here=table, there=look.table)
+    for column, text in look.columns.items():
+        place = f"{key}.columns.{column}"
+        if isinstance(look, AsOf):
+            value = walk.run(text, other, key=place)
+        else:
+            value = _run_aggregate(walk, text, other, key=place)
+        examples = walk.add(examples, column, _unify(value), key=place)
+    return examples
+
+
+def _run_aggregate(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> pl.Series:
+    number = pl.Series([None], dtype=pl.Float64)
+    try:
+        function, inner, shift = split_aggregate(text)
+    except ExpressionError as error:
+        walk.findings.append(Finding(key, error.fault.rule, "", error.fault.hint, text))
+        return number
+    if inner == "*":
+        if function != "COUNT":
+            walk.find(key, f"{function}(*) has no value to aggregate", "name a column")
+        return number
+    value = walk.run(text, rows, key=key, shift=shift, inner=inner)
+    if not (value.dtype.is_numeric() or value.dtype in {pl.Boolean(), pl.Null()}):
+        walk.find(key, f"{function} aggregates numbers, found {_say(value.dtype)}")
+    return number
+
+
+def _unify(value: pl.Series) -> pl.Series:
+    """The types that the stage `prepare` gives to the columns of examples."""
+    if value.dtype.is_integer():
+        return value.cast(pl.Int64)
+    return value.cast(pl.Float64) if value.dtype.is_float() or value.dtype.is_decimal() else value
+
+
+# --- features -----------------------------------------------------------------------------------------
+
+
+def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
+    for column, text in features.derive.items():
+        value = walk.run(text, rows, key=f"features.derive.{column}")
+        rows = walk.add(rows, column, value, key=f"features.derive.{column}")
+    _limit_derived(walk, features)
+    schema = rows.schema
+    for name, block in features.blocks.items():
+        seen: set[str] = set()
+        for index, column in enumerate(block.columns):
+            key = f"features.blocks.{name}.columns.{index}"
+            if column not in schema:
+                walk.find(
+                    key,
+                    f"no column {column!r} among the examples' and the derived ones",
+                    hint=nearest(column, rows.columns),
+                )
+            elif column in seen:
+                walk.find(key, f"{column!r} is listed twice in one block", "remove one of them")
+            else:
+                _check_step(walk, schema[column], column, block, key=key)
+            seen.add(column)
+        _check_order(walk, name, block)
+
+
+def _limit_derived(walk: _Walk, features: Features) -> None:
+    if any(finding.key.startswith("features.derive.") for finding in walk.findings):
+        return  # of these it is said one by one
+    try:
+        limit_derived(features.derive)
+    except ExpressionError as error:
+        walk.find("features.derive", str(error))
+
+
+def _check_step(walk: _Walk, dtype: pl.DataType, column: str, block: Block, *, key: str) -> None:
+    """Numbers go through transforms; anything else needs an encoder first."""
+    names = [_class_name(step) for step in block.steps.values()]
+    encoded = bool(names) and names[0] in _ENCODERS
+    known = not names or names[0] in (*_ENCODERS, *_TRANSFORMS)  # a step of the user's own may take what it likes
+    is_number = dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}
+    if known and not encoded and not is_number:
+        first = names[0] if names else "no step at all"
+        rule = f"{column!r} is {_say(dtype)}, and {first} takes numbers"
+        walk.find(key, rule, "begin its block with Vocabulary or Hashing, or derive a number from it")
+
+
+def _check_order(walk: _Walk, name: str, block: Block) -> None:
+    steps = list(block.steps.items())
+    for index, (step, node) in enumerate(steps):
+        if _class_name(node) not in _ENCODERS:
+            continue
+        key = f"features.blocks.{name}.steps"
+        if index > 0:
+            walk.find(f"{key}.{step}", f"{_class_name(node)} takes columns as they are: it must be the first step")
+        elif len(steps) > 1:
+            walk.find(f"{key}.{steps[1][0]}", "no step may follow ids")
+
+
+def _class_name(step: Mapping[str, Any]) -> str:
+    target = str(step["_target_"])
+    return target.rpartition(".")[2] if target.startswith("treadle.features.") else target
+
+
+def _say(dtype: pl.DataType) -> str:
+    """A type in the words of the contract."""
+    if dtype.is_integer():
+        return "int"
+    if dtype.is_float() or dtype.is_decimal():
+        return "float"
+    names = {pl.Boolean: "bool", pl.String: "str", pl.Null: "null"}
+    names |= {pl.Date: "date", pl.Datetime: "datetime", pl.Time: "time"}
+    return next((word for kind, word in names.items() if isinstance(dtype, kind)), str(dtype).lower())
+
+
+# --- lineage ------------------------------------------------------------------------------------------
+
+
+def check_leaks(experiment: Experiment, *, root: Path) -> list[Finding]:
+    """Features that could know the answer, each with the way on which it would."""
+    data = experiment.data
+    leaks = find_leaks(trace_experiment(experiment), data, same=find_same_tables(data, root=root))
+    return [
+        Finding(leak.key, f"{leak.path[0].name!r} reaches what is known only later: {leak}", leak.fix) for leak in leaks
+    ]
+
+
+def find_doubtful(experiment: Experiment, *, root: Path) -> Iterator[Finding]:
+    """Columns of the past that may hold the example's own label, though nothing proves it."""
+    data = experiment.data
+    for node, source in find_doubts(trace_experiment(experiment), data, same=find_same_tables(data, root=root)):
+        rule = f"{source!r} has the name of a column that tells the label"
+        fix = "make sure that its table does not hold the examples' own rows: from another file they cannot be left out"
+        yield Finding(node.key, rule, fix)
+
+
+def find_unread(experiment: Experiment) -> Iterator[Finding]:
+    """Tables and columns that nothing names: sound, and worth a word."""
+    graph, data = trace_experiment(experiment), experiment.data
+    read = _list_read(graph, data)
+    looked_up = {join.table for table in data.tables.values() for join in table.joins.values()}
+    looked_up |= {look.table for look in _list_lookups(data)}
+    for name, table in data.tables.items():
+        if name not in looked_up and name != data.examples.table:
+            yield Finding(f"data.tables.{name}", "nothing reads this table", "remove it")
+        else:
+            made = [*table.derive, *(column for join in table.joins.values() for column in join.columns)]
+            yield from _list_unread(graph, read, [f"{name}.{column}" for column in made])
+    made = [name for name, node in graph.nodes.items() if node.key.startswith(_MADE)]
+    yield from _list_unread(graph, read, made)
+
+
+def _list_lookups(data: Data) -> list[AsOf | History]:
+    return [*data.examples.asof.values(), *data.examples.history.values()]
+
+
+def _list_read(graph: Graph, data: Data) -> set[str]:
+    """Every column that another one, a key of a lookup or the split names."""
+    own = data.examples.table
+    read = {edge.source for node in graph.nodes.values() for edge in node.reads}
+    read |= {f"{own}.{getattr(data.split, 'column', '')}"}
+    for here, join in ((name, join) for name, table in data.tables.items() for join in table.joins.values()):
+        read |= {f"{here}.{column}" for column in join.by} | {f"{join.table}.{column}" for column in join.by.values()}
+    for look in _list_lookups(data):
+        read |= {f"{own}.{column}" for column in look.by} | {f"{look.table}.{column}" for column in look.by.values()}
+    return read
+
+
+def _list_unread(graph: Graph, read: set[str], names: list[str]) -> Iterator[Finding]:
+    for name in names:
+        if name not in read and name in graph.nodes:
+            yield Finding(graph.nodes[name].key, f"nothing reads the column {name.partition('.')[2]!r}", "remove it")

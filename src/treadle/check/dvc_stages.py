@@ -1,0 +1,152 @@
+"""dvc.yaml: whether DVC's stages depend on all that Treadle reads, so that `dvc repro` sees every edit."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from treadle.config.locations import read_marks
+from treadle.experiment.files import list_files
+from treadle.experiment.imports import import_graph
+from treadle.experiment.modules import TREADLE, find_module
+from treadle.experiment.stages import STAGES, list_target_modules
+from treadle.problems import ConfigError, Place, Problem
+
+FILE = "dvc.yaml"
+
+
+@dataclass(frozen=True)
+class _DvcStage:
+    """A stage of dvc.yaml that runs a verb of Treadle."""
+
+    name: str
+    verb: str
+    deps: tuple[Path, ...]  # absolute
+    slices: Path | None  # of `treadle compose`: the folder of --slices
+
+
+def require_seen(values: dict[str, Any], *, root: Path) -> None:
+    """Refuse what an experiment reads and DVC would not see change: own code, data files, values of the configuration.
+
+    Args:
+        values: of a resolved.yaml.
+        root: the project; without a dvc.yaml nothing is wrong.
+
+    Raises:
+        ConfigError: with every dependency that dvc.yaml lacks.
+    """
+    stages = _read_stages(root)
+    problems = [*_find_code(values, stages, root), *_find_data(values, stages, root), *_find_slices(stages, root)]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _find_code(values: dict[str, Any], stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+    if "compose" in stages:
+        targets = (name for stage in STAGES for name in list_target_modules(values, stage))
+        modules = sorted(filter(_is_own_work, import_graph(filter(_is_own_work, targets))))
+        files = [(name, module.file) for name in modules if (module := find_module(name)) and module.file]
+        unseen = [(name, file) for name, file in files if not _is_below(file, stages["compose"].deps)]
+        for place in dict.fromkeys(_outermost(name, file) for name, file in unseen):
+            yield _complain(stages["compose"], place, "code of this experiment", root)
+
+
+def _is_own_work(module: str) -> bool:
+    return module.partition(".")[0] != TREADLE
+
+
+def _outermost(name: str, file: Path) -> Path:
+    """The folder of the package that a module lies in; of a module by itself the file."""
+    depth = name.count(".") - (file.name != "__init__.py")
+    return file if depth < 0 else file.parents[depth]
+
+
+def _find_data(values: dict[str, Any], stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+    first = STAGES[0].name
+    if first in stages:
+        files = (file for table in values["data"]["tables"].values() for file in list_files(table["path"], root=root))
+        unseen = {file for file in files if not _is_below(file, stages[first].deps)}
+        for folder in sorted({file.parent for file in unseen}):
+            inside = [file for file in unseen if file.parent == folder]
+            yield _complain(stages[first], inside[0] if len(inside) == 1 else folder, "data of this experiment", root)
+
+
+def _complain(stage: _DvcStage, path: Path, what: str, root: Path) -> Problem:
+    name = os.path.relpath(path, root)
+    rule = f"{name!r} is {what}, and DVC's stage {stage.name!r} does not depend on it: an edit would go unseen"
+    return Problem("", rule, f"add {name} to the deps of {stage.name}", _locate(stage, "deps", root))
+
+
+def _find_slices(stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+    """A stage depends on the file that changes when it has to run again."""
+    if "compose" not in stages:
+        return
+    compose = stages["compose"]
+    if compose.slices is None:
+        rule = f"stage {compose.name!r} does not write what the other stages depend on"
+        fix = "add --slices FOLDER to its command, and FOLDER/<stage>.yaml to the deps of each stage"
+        yield Problem("", rule, fix, _locate(compose, "cmd", root))
+        return
+    for stage in (stages[stage.name] for stage in STAGES if stage.name in stages):
+        file = compose.slices / f"{stage.verb}.yaml"
+        if not _is_below(file, stage.deps):
+            yield _complain(stage, file, "the configuration and the code of the stage", root)
+
+
+def _is_below(file: Path, folders: Iterable[Path]) -> bool:
+    """By the paths as they are written, and by what links lead to."""
+    written = _place(Path.cwd(), str(file))
+    return any(written.is_relative_to(folder) or file.resolve().is_relative_to(folder.resolve()) for folder in folders)
+
+
+def _locate(stage: _DvcStage, part: str, root: Path) -> Place:
+    marks = read_marks(root / FILE)
+    found = marks.get(f"stages.{stage.name}.{part}") or marks.get(f"stages.{stage.name}")
+    return Place(FILE, *(found.key if found is not None else (1, 1)))
+
+
+# --- reading ------------------------------------------------------------------------------------------
+
+
+def _read_stages(root: Path) -> dict[str, _DvcStage]:
+    """By the verb that they run. A file that DVC itself would refuse is left to DVC."""
+    try:
+        content = yaml.load((root / FILE).read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return {}
+    stages = content.get("stages") if isinstance(content, dict) else None
+    found = {}
+    for name, stage in (stages if isinstance(stages, dict) else {}).items():
+        if isinstance(stage, dict) and "${" not in str(stage):  # DVC fills it in
+            for verb, options in re.findall(r"\btreadle\s+([a-z]+)([^&|;\n]*)", _join_commands(stage.get("cmd"))):
+                found[verb] = _read_stage(str(name), verb, options, stage, root)
+    return found
+
+
+def _join_commands(commands: Any) -> str:
+    """One command, or several in a list, a line each; a line that ends in a backslash goes on."""
+    lines = commands if isinstance(commands, list) else [commands]
+    return "\n".join(map(str, lines)).replace("\\\n", " ")
+
+
+def _read_stage(name: str, verb: str, options: str, stage: dict[str, Any], root: Path) -> _DvcStage:
+    base = root / str(stage.get("wdir", "."))
+    folder = re.search(r"--slices[ =]+(?:'([^']+)'|\"([^\"]+)\"|(\S+))", options)
+    slices = _place(base, next(filter(None, folder.groups()))) if folder is not None else None
+    return _DvcStage(name, verb, tuple(_place(base, dep) for dep in _list_names(stage.get("deps"))), slices)
+
+
+def _place(base: Path, path: str) -> Path:
+    return Path(os.path.abspath(base / path))  # noqa: PTH100 - `resolve` follows links, which DVC makes
+
+
+def _list_names(node: Any) -> Iterator[str]:
+    """The entries of a list: a name, or a mapping of it to details."""
+    for entry in node if isinstance(node, list) else ():
+        yield from map(str, entry) if isinstance(entry, dict) else [str(entry)]

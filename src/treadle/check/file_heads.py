@@ -1,0 +1,128 @@
+"""The data contract against what the heads of the files say: Parquet's own schema, the first rows of a CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from treadle.data.cells import lost_mark, read_cells
+from treadle.data.text_files import SUFFIXES, is_text_file, read_head
+from treadle.errors import TreadleError
+from treadle.experiment.files import list_files
+from treadle.experiment.spec import Column, Experiment, Table
+from treadle.hints import nearest
+from treadle.problems import Finding
+
+ROWS = 100  # of a text file
+
+
+Absent = Literal["refuse", "pass"]  # what becomes of a table without files
+
+
+def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[Finding]:
+    """Tables without files, columns that a file lacks, or holds in a type that its contract excludes."""
+    found = []
+    for name, table in experiment.data.tables.items():
+        files = list_files(table.path, root=root)
+        if not files and absent == "refuse":
+            found.append(_refuse_absent(f"data.tables.{name}.path", table.path, root))
+        for file in files[:1]:
+            found += list(_check_file(name, table, file))
+    return found
+
+
+def _refuse_absent(key: str, path: str, root: Path) -> Finding:
+    if "://" in path:
+        fix = "fetch it into the project, such as by `dvc import-url`, and give the path of the copy"
+        return Finding(key, f"{path!r} is no path: tables are read from files", fix)
+    if path.strip() and (root / path).is_dir():
+        return Finding(key, f"{path!r} is a folder", f"name its files, such as '{path.rstrip('/')}/*.parquet'")
+    return Finding(key, f"no file at {path!r}", "`dvc pull` fetches versioned data; else mend the path")
+
+
+def _check_file(name: str, table: Table, file: Path) -> Iterator[Finding]:
+    key = f"data.tables.{name}"
+    try:
+        if file.suffix.lower() == ".parquet":
+            schema = pl.read_parquet_schema(file)
+            yield from _check_present(key, table, schema, file)
+            yield from _check_types(key, table, schema, file)
+        elif is_text_file(file, table):
+            head = read_head(file, table, num_rows=ROWS)
+            other = _find_other_separator(head, table)
+            if other:
+                rule = f"the header of {file.name} is one column, {head.columns[0]!r}"
+                yield Finding(f"{key}.separator", rule, f"declare `separator: {other!r}`")
+                return
+            yield from _check_present(key, table, head.schema, file)
+            yield from _check_values(key, table, head)
+        else:
+            rule = f"{file.name} is neither Parquet nor a text file ({', '.join(SUFFIXES)})"
+            yield Finding(f"{key}.path", rule, "a text of another suffix needs the table's `separator`")
+    except (pl.exceptions.PolarsError, OSError, TreadleError) as error:
+        yield Finding(f"{key}.path", f"{table.path} cannot be read: {str(error).splitlines()[0]}")
+
+
+def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
+    """The likely separator of a file that the declared one does not part."""
+    if head.width != 1 or len(table.columns) == 1:
+        return ""
+    return next((mark for mark in (",", ";", "\t", "|") if mark in head.columns[0]), "")
+
+
+def _check_present(key: str, table: Table, present: Mapping[str, pl.DataType], file: Path) -> Iterator[Finding]:
+    for name, column in table.columns.items():
+        wanted = column.name_in_file(name)
+        if wanted not in present:
+            place = f"{key}.columns.{name}" + ("" if column.source is None else ".source")
+            yield Finding(place, f"{file.name} has no column {wanted!r}", hint=nearest(wanted, present))
+
+
+def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file: Path) -> Iterator[Finding]:
+    for name, column in table.columns.items():
+        dtype = schema.get(column.name_in_file(name))
+        if dtype is not None and not _can_hold(dtype, column):
+            rule = f"{file.name} holds {column.name_in_file(name)!r} as {dtype}, which is no {column.dtype}"
+            yield Finding(f"{key}.columns.{name}.dtype", rule, "declare the type that the file has, and derive another")
+
+
+def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Finding]:
+    """The first value of each column that the stage `prepare` would refuse, by the same reader."""
+    schema = head.schema
+    present = {name: column for name, column in table.columns.items() if column.name_in_file(name) in schema}
+    cells = read_cells(head.lazy(), present, schema=schema).collect()
+    lost = {values.name: values for values in cells.get_columns() if values.dtype == pl.Boolean() and values.any()}
+    for name, column in present.items():
+        if lost_mark(name) in lost:
+            row = lost[lost_mark(name)].arg_true()[0]
+            found = head[column.name_in_file(name)][row]
+            rule = f"row {row + 1:,} holds {found!r}, which is no {column.dtype}"
+            yield Finding(f"{key}.columns.{name}", rule, _say_how(column))
+
+
+def _say_how(column: Column) -> str:
+    marks = {"int": ", its `thousands` mark", "float": ", its `decimal` and `thousands` marks"}
+    marks |= dict.fromkeys(("date", "datetime", "time"), ", its `format`")
+    return f"declare the type that the file has{marks.get(column.dtype, '')}, or the text among `missing`"
+
+
+def _can_hold(dtype: pl.DataType, spec: Column) -> bool:
+    """Whether values of a file's type can be read as the declared one without a change of meaning."""
+    if isinstance(dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
+        return True
+    is_number = dtype.is_numeric()
+    match spec.dtype:
+        case "int" | "float":
+            return is_number
+        case "str":
+            return is_number
+        case "bool":
+            return is_number or dtype == pl.Boolean()
+        case "time":
+            return dtype == pl.Time() or (is_number and spec.format is not None)
+        case "date" | "datetime":
+            by_digits = spec.format is not None or spec.epoch is not None
+            return isinstance(dtype, pl.Date | pl.Datetime) or (is_number and by_digits)

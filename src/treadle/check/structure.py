@@ -1,0 +1,193 @@
+"""The shape of a configuration against `spec.py`: unknown keys, missing ones, types, ranges."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import math
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pydantic
+from pydantic import Field, Tag
+
+from treadle.config.compose import Composed, tell_of_a_rule
+from treadle.config.locations import key_of
+from treadle.config.namesakes import SECURITY, find_namesake
+from treadle.experiment.spec import RECORDS, Data, Experiment
+from treadle.hints import Hint, nearest, show
+from treadle.problems import Problem
+
+BITS = 63  # of a whole number, beside its sign
+_MAX_LITERALS = 10  # words that a rule lists; the nearest of more are told beside it
+
+
+def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
+    """The typed experiment, which of its sections are sound, and what is wrong with the others.
+
+    Where a section is not sound the experiment lacks it, so that checks of the others can go on. The parts of `data`
+    are sections of their own: `data.tables`, `data.split` and so on.
+    """
+    data_parts = {f"data.{name}" for name in Data.model_fields}
+    problems = [_refuse_record(key, composed) for key in RECORDS if key in composed.values]
+    problems += _find_endless(composed.values, "", composed)
+    values = {key: value for key, value in composed.values.items() if key not in RECORDS}
+    try:
+        return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
+    except pydantic.ValidationError as error:
+        problems += [_describe(e, composed) for e in error.errors(include_url=False)]
+    sound = _validate_parts(Experiment, values)
+    names = set(sound)
+    if "data" not in sound and isinstance(values.get("data"), dict):
+        parts = _validate_parts(Data, values["data"])
+        sound["data"] = Data.model_construct(**parts)
+        names |= {f"data.{name}" for name in parts}
+    elif "data" in sound:
+        names |= data_parts
+    return Experiment.model_construct(**sound), names, problems
+
+
+def _refuse_record(key: str, composed: Composed) -> Problem:
+    place = composed.locate(key, part="key")
+    return Problem(key, f"{key!r} is written by Treadle, into resolved.yaml", "remove it", place, mend=f"~{key}")
+
+
+def _find_endless(node: Any, key: str, composed: Composed) -> Iterator[Problem]:
+    """Numbers that neither a library nor JSON could take, wherever they stand."""
+    if isinstance(node, dict | list):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _find_endless(value, f"{key}.{name}".lstrip("."), composed)
+    elif isinstance(node, int) and node.bit_length() > BITS:
+        yield Problem(key, f"a whole number has {BITS} bits at most; found {show(node)}", place=composed.locate(key))
+    elif isinstance(node, float) and not math.isfinite(node):
+        yield Problem(key, f"a number is finite; found {show(node)}", place=composed.locate(key))
+
+
+def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """The fields that are sound by themselves."""
+    sound = {}
+    for name, field in model.model_fields.items():
+        annotation: Any = typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+        if field.discriminator is not None:
+            annotation = typing.Annotated[annotation, Field(discriminator=field.discriminator)]
+        with contextlib.suppress(pydantic.ValidationError, KeyError):
+            sound[name] = pydantic.TypeAdapter(annotation).validate_python(values[name], strict=True)
+    return sound
+
+
+def _describe(error: Any, composed: Composed) -> Problem:
+    key = _dotted(error["loc"], composed.values, absent=error["type"] == "missing")
+    found = error["input"]
+    if error["type"] == "extra_forbidden":
+        name = str(error["loc"][-1])
+        siblings = _keys_at(error["loc"][:-1])
+        close = nearest(name, [sibling for sibling in siblings if sibling != SECURITY]).nearest
+        parent = key.rpartition(".")[0]
+        meant = find_namesake(key, composed.keys) or (f"{parent}.{close}".lstrip(".") if close else "")
+        hint = Hint(close if meant.rpartition(".")[0] == parent else meant, tuple(siblings))
+        place = composed.locate(key, part="key")
+        better = f"{meant}={place.override.partition('=')[2]}"
+        mend = better if key_of(place.override) == key and hint.nearest else f"~{key}"
+        fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
+        return Problem(key, f"unknown key {name!r}", fix, place, hint, mend)
+    if error["type"] == "union_tag_invalid":
+        key, found = f"{key}.by", error["ctx"]["tag"]
+    place = composed.locate(key)
+    if error["type"] == "missing":
+        return Problem(key, "this key is required", f"add {key}", place)
+    if error["type"] in {"literal_error", "union_tag_invalid"}:
+        hint = nearest(str(found), _list_literals(error))
+        mend = f"{key}={hint.nearest}" if hint.nearest else ""
+        return Problem(key, f"{_say(error)}; found {show(found)}", place=place, hint=hint, mend=mend)
+    return Problem(key, f"{_say(error)}; found {show(found)}", place=place)
+
+
+def _say(error: Any) -> str:
+    """The rule, without pydantic's class names."""
+    text: str = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    if error["type"] == "union_tag_invalid":
+        return f"must be one of {error['ctx']['expected_tags']}"
+    if error["type"] == "literal_error" and len(_list_literals(error)) > _MAX_LITERALS:
+        return f"must be one of {len(_list_literals(error))} words"
+    if error["type"] == "model_type":
+        return "this key holds further keys"
+    return text[0].lower() + text[1:]
+
+
+def _list_literals(error: Any) -> list[str]:
+    """The words that are allowed; marks such as "," are told by the rule itself."""
+    text = error["ctx"].get("expected") or error["ctx"]["expected_tags"]
+    literals = ast.literal_eval(f"[{text.replace(' or ', ', ')}]")
+    return [literal for literal in literals if any(map(str.isalnum, literal))]
+
+
+def _dotted(location: tuple[Any, ...], values: Any, *, absent: bool) -> str:
+    """The dotted key of a pydantic location, which also names members of unions; `absent`: its last key is missing."""
+    parts = []
+    for index, part in enumerate(location):
+        inside = (isinstance(values, dict) and part in values) or (isinstance(values, list) and isinstance(part, int))
+        if inside:
+            values = values[part]
+        if inside or (absent and index == len(location) - 1):
+            parts.append(str(part))
+    return ".".join(parts)
+
+
+# --- what the specification knows ---------------------------------------------------------------------
+
+
+def _keys_at(location: Sequence[Any]) -> list[str]:
+    """The keys that the specification knows at a location."""
+    known = {name for model in list_models(walk_spec(location)) for name in model.model_fields}
+    return sorted(known.difference(() if location else RECORDS))
+
+
+def walk_spec(location: Sequence[Any]) -> Any:
+    """The annotation at a location of the specification."""
+    shape: Any = Experiment
+    for part in location:
+        if isinstance(shape, type) and issubclass(shape, pydantic.BaseModel):
+            shape = shape.model_fields[part].annotation
+        else:
+            shape = _step_into(shape, part)
+    return shape
+
+
+def list_models(shape: Any) -> list[type[pydantic.BaseModel]]:
+    """The models among the members of an annotation."""
+    return [m for m in _members(shape) if isinstance(m, type) and issubclass(m, pydantic.BaseModel)]
+
+
+def _members(shape: Any) -> list[Any]:
+    origin = typing.get_origin(shape)
+    if origin is typing.Annotated:
+        return _members(typing.get_args(shape)[0])
+    if origin in {typing.Union, types.UnionType}:
+        return [m for arg in typing.get_args(shape) for m in _members(arg)]
+    return [shape]
+
+
+def _find_tagged(shape: Any, part: Any) -> Any:
+    """The member of a union that is told by a tag; None where `part` is none of the tags."""
+    members = typing.get_args(typing.get_args(shape)[0] if typing.get_origin(shape) is typing.Annotated else shape)
+    parts = [typing.get_args(m) for m in members if typing.get_origin(m) is typing.Annotated]
+    return next((p[0] for p in parts if any(isinstance(o, Tag) and o.tag == part for o in p[1:])), None)
+
+
+def _step_into(shape: Any, part: Any) -> Any:
+    tagged = _find_tagged(shape, part)
+    if tagged is not None:
+        return tagged
+    candidates: Iterator[Any] = iter(_members(shape))
+    for member in candidates:
+        if typing.get_origin(member) in {dict, list}:
+            return typing.get_args(member)[-1]
+        fields = getattr(member, "model_fields", {})
+        by = fields.get("by")
+        if by is not None and part in typing.get_args(by.annotation):
+            return member
+        if part in fields:
+            return fields[part].annotation
+    return shape

@@ -1,0 +1,1 @@
+"""Composition: from `conf/`, params.yaml and overrides to plain values, each with the place that set it."""

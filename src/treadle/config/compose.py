@@ -1,0 +1,383 @@
+"""Compose: from a selection (`model=mlp schedule.max_epochs=3`) to plain values, by Hydra's grammar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from treadle.config.hydra_keys import find_hydra_overrides
+from treadle.config.lint import lint
+from treadle.config.locations import Source, key_of, locate, show_path
+from treadle.config.namesakes import SECURITY, find_namesake
+from treadle.config.origins import Origins
+from treadle.config.shipped import SHIPPED_CONF
+from treadle.hints import NO_HINT, Hint, find_nearest, nearest, nearest_key
+from treadle.problems import NOWHERE, ConfigError, Place, Problem
+
+if TYPE_CHECKING:
+    from hydra._internal.defaults_list import DefaultsList
+
+CONFIG_NAME = "config"
+_DIRECTIVE = re.compile(r"@package\b|yaml-language-server:")  # of Hydra, of an editor
+
+
+@dataclass
+class Composed:
+    """A composition with the traces that its error messages need."""
+
+    values: dict[str, Any]
+    overrides: dict[str, Place]
+    root: Path
+    problems: list[Problem] = field(default_factory=list)
+    written: dict[str, Any] = field(default_factory=dict)  # values with their interpolations
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """Every dotted key, those that do not resolve too."""
+        return list(flatten(self.written))
+
+    @cached_property
+    def _defaults(self) -> DefaultsList:
+        return _compute_defaults(self.root, list(self.overrides))
+
+    @cached_property
+    def sources(self) -> list[Source]:
+        """The files of the composition, in the order in which they are merged."""
+        return _find_sources(self.root, self._defaults)
+
+    @property
+    def choices(self) -> dict[str, str | None]:
+        """The option of each group that is selected."""
+        return self._defaults.overrides.known_choices
+
+    @property
+    def question(self) -> str | None:
+        """What the experiment asks: the first comment of its file that is no directive."""
+        files = [source.path for source in self.sources if source.group == "experiment"]
+        lines = files[-1].read_text(encoding="utf-8").splitlines() if files else []
+        comments = (line.lstrip("# ").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
+        return next((text for text in comments if text and not _DIRECTIVE.match(text)), None)
+
+    def locate(self, key: str, *, part: Literal["key", "value"] = "value") -> Place:
+        """Where the value of `key` was written; where nothing sets it, the file that everything is composed from."""
+        place = locate(key, sources=self.sources, overrides=self.overrides, root=self.root, part=part)
+        return Place(show_path(self.sources[0].path, self.root), 1, 1) if place == NOWHERE and self.sources else place
+
+    @cached_property
+    def origins(self) -> Origins:
+        """Where values come from: each place that sets a key, or selects an option."""
+        return Origins(self.sources, self.overrides, list_options(self.root).keys(), self.root)
+
+
+def find_conf(root: Path) -> Path:
+    """The project's own `conf/`, else the one that ships with Treadle."""
+    own = root / "conf"
+    if (own / f"{CONFIG_NAME}.yaml").is_file():
+        return own.resolve()
+    if SHIPPED_CONF.is_dir():
+        return SHIPPED_CONF
+    raise ConfigError([Problem("", f"no conf/{CONFIG_NAME}.yaml in {root}", "run inside a Treadle project")])
+
+
+def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place] | None = None) -> Composed:
+    """Compose the project at `root` with Hydra overrides.
+
+    Mistakes in single overrides, missing values and broken interpolations are collected in `problems`, so
+    that one call reports them together with what the check finds.
+
+    Args:
+        overrides: in Hydra's grammar.
+        root: the project.
+        places: where an override was written, other than on the command line.
+
+    Raises:
+        ConfigError: nothing can be composed at all (a broken YAML file, a broken defaults list).
+    """
+    places = places or {}
+    written = {o: places.get(o, Place(override=o, position=i)) for i, o in enumerate(overrides, start=1)}
+    of_hydra = find_hydra_overrides(written)
+    written, problems = _drop_repeated(root, {text: place for text, place in written.items() if text not in of_hydra})
+    problems += of_hydra.values()
+    try:
+        config = _merge(root, list(written))
+    except Exception:  # noqa: BLE001 - Hydra raises a ValueError here and an assertion there
+        written, broken = _drop_broken(root, written)
+        problems += broken
+        config = _merge(root, list(written))
+    composed = Composed({}, written, root, problems, _to_plain(config))
+    composed.values.update(_resolve(config, "", composed))
+    return composed
+
+
+def _merge(root: Path, overrides: list[str]) -> DictConfig:
+    with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
+        return hydra_compose(config_name=CONFIG_NAME, overrides=_with_search_path(root, overrides))
+
+
+def _to_plain(config: DictConfig) -> dict[str, Any]:
+    plain = OmegaConf.to_container(config, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def _with_search_path(root: Path, overrides: list[str]) -> list[str]:
+    """A project's own conf/ falls back, file by file, on the one that ships with Treadle."""
+    if SHIPPED_CONF.is_dir() and find_conf(root) != SHIPPED_CONF:
+        return [*overrides, f"hydra.searchpath=['file://{SHIPPED_CONF}']"]
+    return overrides
+
+
+def _describe_failure(error: Exception) -> Problem:
+    key = getattr(error, "full_key", None) or ""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return Problem(key, f"cannot be composed: {reason}")
+
+
+# --- overrides ----------------------------------------------------------------------------------------
+
+
+def _drop_repeated(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Place], list[Problem]]:
+    """Hydra takes the last of two options of a group; one of them was not meant."""
+    kept: dict[str, Place] = {}
+    problems = []
+    options = list_options(root)
+    for text, place in overrides.items():
+        key = key_of(text)
+        before = next((o for o in kept if key_of(o) == key and _package_of(o) == _package_of(text)), None)
+        if key in options and before is not None:
+            rule = f"the group {key!r} is selected twice: {before!r} and {text!r}"
+            problems.append(Problem(key, rule, "keep one of them", place))
+        else:
+            kept[text] = place
+    return kept, problems
+
+
+def _package_of(override: str) -> str:
+    """The key at which an option stands, where that is not its group's own: of `model@model.member=mlp` the second."""
+    return override.partition("=")[0].partition("@")[2].strip()
+
+
+def _drop_broken(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Place], list[Problem]]:
+    """Find what breaks the composition: files first, then overrides one by one; and say why each does.
+
+    Raises:
+        ConfigError: files of conf/ are broken, so that nothing can be composed.
+    """
+    in_files = lint(find_conf(root), options=list_options(root), root=root)
+    if in_files:
+        raise ConfigError([*in_files, *_list_unreadable(overrides)])
+    _require_base(root, overrides)
+    kept: dict[str, Place] = {}
+    problems: list[Problem] = []
+    for override, place in overrides.items():
+        problem = _find_fault(root, kept, override, place)
+        if problem is None:
+            kept[override] = place
+        else:
+            problems.append(problem)
+    return kept, problems
+
+
+def _require_base(root: Path, overrides: Iterable[str]) -> None:
+    """With options of groups alone the files must compose: else no single value is to blame.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    options = list_options(root)
+    try:
+        _merge(root, [text for text in overrides if text.partition("=")[2] in options.get(key_of(text), ())])
+    except Exception as error:
+        place = Place(show_path(find_conf(root) / f"{CONFIG_NAME}.yaml", root), 1, 1)
+        raise ConfigError([replace(_describe_failure(error), place=place)]) from error
+
+
+def _list_unreadable(overrides: dict[str, Place]) -> list[Problem]:
+    return [p for text, place in overrides.items() if isinstance(p := _read_override(text, place), Problem)]
+
+
+def _read_override(text: str, place: Place) -> Override | Problem:
+    try:
+        parsed = OverridesParser.create().parse_override(text)
+    except HydraException:
+        return Problem("", f"{text!r} is not an override", "write key=value, +key=value or ~key", place)
+    except ValueError:  # Python reads no longer ones
+        return Problem(key_of(text), "a number of thousands of digits", "give one that a computer can hold", place)
+    if parsed.is_sweep_override():
+        rule = f"{text!r} asks for several runs; this command makes one"
+        return Problem(
+            key_of(text), rule, f"give one value; a text with a comma is quoted: {key_of(text)}='a,b'", place
+        )
+    return parsed
+
+
+def _find_fault(root: Path, kept: dict[str, Place], text: str, place: Place) -> Problem | None:
+    parsed = _read_override(text, place)
+    if isinstance(parsed, Problem):
+        return parsed
+    try:
+        _merge(root, [*kept, text])
+    except Exception as error:  # noqa: BLE001 - as in compose
+        return _describe_override(root, kept, parsed, place, error)
+    return None
+
+
+def _describe_override(root: Path, kept: dict[str, Place], parsed: Override, place: Place, error: Exception) -> Problem:
+    text = parsed.input_line or ""
+    key = key_of(text)
+    options = list_options(root).get(key.replace(".", "/"))
+    head, _, value = text.partition("=")
+    if options is not None and str(parsed.value()) not in options:
+        hint = nearest(value, options)
+        mend = f"{head}={hint.nearest}" if hint.nearest else ""
+        return Problem(key, f"{value!r} is not an option of the group {key!r}", place=place, hint=hint, mend=mend)
+    known = list(flatten(OmegaConf.to_container(_merge(root, list(kept)))))
+    if key not in known:
+        problem = describe_unknown(key, known, root=root)
+        rest = text.removeprefix(head.partition("@")[0])
+        mend = f"{problem.hint.nearest}{rest}" if problem.hint.nearest else ""
+        return replace(problem, place=place, mend=mend)
+    return Problem(key, _describe_failure(error).rule, "", place)
+
+
+def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem:
+    """That there is no such key.
+
+    Args:
+        key: dotted.
+        known: every dotted key that there is.
+        root: the project, whose groups may be meant too.
+    """
+    section = own = key.rpartition(".")[0]
+    while section and section not in known:
+        section = section.rpartition(".")[0]
+    names = known if section else {*known, *list_options(root)}
+    siblings = sorted(name for name in names if name.rpartition(".")[0] == section)
+    sound = [name for name in siblings if name != SECURITY]
+    close = nearest_key(key, sound).nearest if section == own else find_nearest(key, {*known} - {SECURITY})
+    hint = Hint(find_namesake(key, known) or close, tuple(siblings))
+    return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), hint=hint)
+
+
+def tell_of_a_rule(key: str, known: Collection[str], hint: Hint) -> str:
+    """How to give a network a value where a rule chooses it; nothing elsewhere, or where a hint is better."""
+    section = key.rpartition(".")[0]
+    if f"{section}.ladder" not in known or hint.nearest:
+        return ""
+    return f"the network is chosen by a rule, here; name one to give it a value, such as {section}=tabm"
+
+
+def list_options(root: Path) -> dict[str, list[str]]:
+    """Every group with its options, the project's own and the shipped ones."""
+    options: dict[str, set[str]] = {}
+    for folder in {find_conf(root), SHIPPED_CONF}:
+        for path in folder.glob("*/**/*.yaml"):
+            options.setdefault(path.parent.relative_to(folder).as_posix(), set()).add(path.stem)
+    return {group: sorted(names) for group, names in sorted(options.items())}
+
+
+def find_option(root: Path, group: str, name: str) -> Path:
+    """The file of an option: the project's own, else the shipped one."""
+    own = find_conf(root) / group / f"{name}.yaml"
+    return own if own.is_file() else SHIPPED_CONF / group / f"{name}.yaml"
+
+
+def compose_options(root: Path, group: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The values of options of a group, each by itself; interpolations are not resolved.
+
+    Raises:
+        ConfigError: the file of one is broken.
+    """
+    packages = {f"option_{index}": name for index, name in enumerate(dict.fromkeys(names))}
+    overrides = [f"+{group}@{package}={name}" for package, name in packages.items()]
+    try:
+        with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
+            config = hydra_compose(config_name=None, overrides=_with_search_path(root, overrides))
+    except Exception as error:
+        in_files = lint(find_conf(root), options=list_options(root), root=root)
+        raise ConfigError(in_files or [replace(_describe_failure(error), key=group)]) from error
+    return {packages[package]: values for package, values in _to_plain(config).items()}
+
+
+def flatten(node: Any, prefix: str = "") -> Iterator[str]:
+    """The dotted key of every node below `node`, parents first."""
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield f"{prefix}{key}"
+        yield from flatten(value, f"{prefix}{key}.")
+
+
+# --- values -------------------------------------------------------------------------------------------
+
+
+def _resolve(node: Any, key: str, composed: Composed) -> Any:
+    """Plain values with every interpolation resolved; what is missing or broken is noted as a problem."""
+    if isinstance(node, DictConfig):
+        return {str(k): _resolve_item(node, k, ".".join((key, str(k))).lstrip("."), composed) for k in node}
+    if isinstance(node, ListConfig):
+        return [_resolve_item(node, i, f"{key}.{i}", composed) for i in range(len(node))]
+    return node
+
+
+def _resolve_item(parent: Any, item: Any, key: str, composed: Composed) -> Any:
+    if OmegaConf.is_missing(parent, item):
+        rule = "a value must be given here ('???')"
+        composed.problems.append(Problem(key, rule, f"add the override {key}=…", composed.locate(key)))
+        return None
+    try:
+        value = parent[item]
+    except Exception as error:  # noqa: BLE001 - a resolver may raise anything
+        text = OmegaConf.to_container(parent, resolve=False)[item]  # type: ignore[index]
+        composed.problems.append(_describe_interpolation(key, text, error, composed))
+        return None
+    return _resolve(value, key, composed)
+
+
+def _describe_interpolation(key: str, text: Any, error: Exception, composed: Composed) -> Problem:
+    place = composed.locate(key)
+    if isinstance(error, RecursionError) or "Recursive interpolation" in str(error):
+        return Problem(key, f"the interpolation {text!r} is circular: it leads back to itself", place=place)
+    rule = f"the interpolation {text!r} does not resolve: {str(error).splitlines()[0]}"
+    found = re.search(r"\$\{([\w.]+)\}", str(text))
+    hint = Hint(find_nearest(found[1], composed.keys)) if found else NO_HINT
+    return Problem(key, rule, place=place, hint=hint)
+
+
+# --- places -------------------------------------------------------------------------------------------
+
+
+def _compute_defaults(root: Path, overrides: list[str]) -> DefaultsList:
+    with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        defaults: DefaultsList = loader.compute_defaults_list(
+            CONFIG_NAME, _with_search_path(root, overrides), RunMode.RUN
+        )
+    return defaults
+
+
+def _find_sources(root: Path, defaults: DefaultsList) -> list[Source]:
+    conf = find_conf(root)
+    sources = []
+    for default in defaults.defaults:
+        if default.config_path is None or re.match(r"hydra(/|$)|_dummy_empty", default.config_path):
+            continue
+        paths = (folder / f"{default.config_path}.yaml" for folder in (conf, SHIPPED_CONF))
+        path = next((p for p in paths if p.is_file()), None)
+        if path is not None:
+            package = (default.package or "").replace("_global_", "").strip(".")
+            sources.append(Source(path, package, default.config_path.rpartition("/")[0]))
+    return sources

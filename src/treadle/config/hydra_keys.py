@@ -1,0 +1,38 @@
+"""Hydra's own keys: Treadle composes by Hydra's grammar and does not run by Hydra, so that nothing reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from treadle.config.locations import Source, key_of, read_marks, show_path
+from treadle.config.shipped import SHIPPED_CONF
+from treadle.problems import Place, Problem
+
+_OWN = re.compile(r"hydra($|[./])")
+_ENTRY = re.compile(r"defaults\.\d+\.(override )?/?(hydra/[^@]*)")
+_FOLDERS = re.compile(r"hydra[./](run|sweep|output_subdir|job\.chdir)")
+
+
+def find_hydra_overrides(overrides: Mapping[str, Place]) -> dict[str, Problem]:
+    """The overrides of Hydra's own keys, each with what is wrong with it."""
+    return {text: _refuse(key_of(text), place) for text, place in overrides.items() if _OWN.match(key_of(text))}
+
+
+def find_hydra_keys(sources: Sequence[Source], *, root: Path) -> Iterator[Problem]:
+    """The same for the files of a composition."""
+    for source in sources:
+        if source.package or source.path.is_relative_to(SHIPPED_CONF):
+            continue
+        for key, marks in read_marks(source.path).items():
+            entry = _ENTRY.fullmatch(key)
+            if key == "hydra" or entry is not None:
+                place = Place(show_path(source.path, root), *marks.key)
+                yield _refuse("hydra" if entry is None else entry[2], place)
+
+
+def _refuse(key: str, place: Place) -> Problem:
+    rule = f"nothing reads {key!r}: Treadle composes by Hydra's grammar, and does not run by Hydra"
+    folder = "a run's folder is runs/<name>-<id>, and `name` is yours to give" if _FOLDERS.match(key) else ""
+    return Problem(key, rule, "; ".join(part for part in ("remove it", folder) if part), place)

@@ -1,0 +1,97 @@
+"""params.yaml: which option of each group, and single values. It is what `dvc exp run -S` edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from treadle.config.compose import compose, list_options
+from treadle.config.locations import read_marks, show_path
+from treadle.disk import read_text
+from treadle.errors import TreadleError
+from treadle.hints import nearest
+from treadle.problems import ConfigError, Place, Problem
+
+FILE = "params.yaml"
+SET = "set"  # key of single values
+
+
+def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
+    """The selection as Hydra overrides, each with the place where it is written.
+
+    They are plain `key=value`, never `++key=value`: a key that does not exist is a mistake, not a new key.
+
+    Raises:
+        ConfigError: the file names something that is not a group.
+    """
+    if not path.is_file():
+        raise TreadleError(f"no {path}; it holds the selection, such as `experiment: flights`")
+    text = read_text(path)
+    try:
+        selection = YAML(typ="safe", pure=True).load(text) or {}  # YAML 1.2, which DVC writes
+    except (YAMLError, ValueError, RecursionError) as error:  # such as a number of thousands of digits
+        raise TreadleError(f"{path} is not YAML: {error}") from error
+    if not isinstance(selection, dict):
+        raise TreadleError(f"{path} must hold one line a group, such as `experiment: flights`; found {selection!r}")
+    allowed = [*list_options(root), SET]
+    problems = [
+        Problem(name, f"{name!r} is not a group", place=_place(path, name, root), hint=nearest(name, allowed))
+        for name in map(str, selection)
+        if name not in allowed
+    ]
+    if problems:
+        raise ConfigError(problems)
+    chosen = {group: (group, value) for group, value in selection.items() if group != SET and value is not None}
+    values = selection.get(SET) or {}
+    if not isinstance(values, dict):
+        raise TreadleError(f"{path}: {SET!r} must hold keys, such as `{SET}: {{seed: 1}}`; found {values!r}")
+    base = _compose_choices([f"{group}={value}" for group, value in chosen.values()], root) if values else {}
+    single = {f"{SET}.{key}": (key, value) for key, value in _flatten(values, "", base)}
+    pairs = {**chosen, **single}.items()
+    return {
+        f"{key}={quote(value) if place in single else value}": _place(path, place, root)
+        for place, (key, value) in pairs
+    }
+
+
+def _place(path: Path, key: str, root: Path) -> Place:
+    marks = read_marks(path.resolve()).get(key)
+    return Place(show_path(path.resolve(), root.resolve()), *(marks.value if marks is not None else ()))
+
+
+def _compose_choices(overrides: list[str], root: Path) -> dict[str, Any]:
+    """What the groups alone give; nothing where they do not compose, which is told when all is composed."""
+    try:
+        return compose(overrides=overrides, root=root).written
+    except ConfigError:
+        return {}
+
+
+def _flatten(values: dict[str, Any], prefix: str, base: Any) -> Iterator[tuple[str, Any]]:
+    """Single values by dotted key. Keys in place of a null are one value: there is nothing to merge with."""
+    for key, value in values.items():
+        known = isinstance(base, dict) and key in base
+        if isinstance(value, dict) and value and (not known or isinstance(base[key], dict)):
+            yield from _flatten(value, f"{prefix}{key}.", base[key] if known else None)
+        else:
+            yield f"{prefix}{key}", value
+
+
+def quote(value: Any) -> str:
+    """A value in Hydra's override grammar."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+        return f"'{escaped}'"
+    if isinstance(value, list):
+        return "[" + ",".join(map(quote, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{k}:{quote(v)}" for k, v in value.items()) + "}"
+    return str(value)

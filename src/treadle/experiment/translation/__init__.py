@@ -1,1 +1,0 @@
-"""From SQL, as DuckDB and PostgreSQL mean it, to Polars."""

@@ -1,0 +1,162 @@
+"""Explain: what a key is, what it means, how it came to its value, and who reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from treadle.check.checks import check
+from treadle.config.compose import Composed, describe_unknown, find_option, list_options
+from treadle.config.origins import ABSENT, Setting, read_file
+from treadle.experiment.spec import ModelChoice, is_rule
+from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
+from treadle.explain.meanings import NO_DEFAULT, Meaning, find_meaning, summarize_target
+from treadle.hints import show
+from treadle.problems import ConfigError, Problem
+
+
+@dataclass(frozen=True)
+class Option:
+    """A file that a group can be set to."""
+
+    name: str
+    words: str  # what its first comment says, or the summary of its target
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The option of a group that is selected, what else there is, and what selected it."""
+
+    selected: str | None
+    options: list[Option]
+    history: list[Setting]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything that is known of one key."""
+
+    key: str
+    value: Any  # resolved; ABSENT for a group that holds no key, such as `experiment`
+    written: Any  # as it stands in the file: an interpolation, where it is one
+    meaning: Meaning
+    history: list[Setting]
+    choice: Choice | None = None  # where the key is a group
+    keys: dict[str, str] = field(default_factory=dict)  # of a section: what each key in it means
+    chosen: str = ""  # of a rule in place of a model: the network that it chooses, and why
+
+    @property
+    def kind(self) -> Literal["group", "section", "value"]:
+        """A section holds further keys; a group is one that whole files are chosen for."""
+        if self.choice is not None:
+            return "group"
+        return "section" if isinstance(self.value, dict) else "value"
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages whose slices hold the key, or a part of it."""
+        return [stage.name for stage in STAGES if any(_overlap(self.key, own) for own in stage.slices)]
+
+    @property
+    def without_effect(self) -> bool:
+        """Whether it is declared that the key cannot change a result."""
+        return any(self.key == name or self.key.startswith(f"{name}.") for name in WITHOUT_EFFECT)
+
+
+def explain(composed: Composed, key: str) -> Explanation:
+    """What is known of a dotted key of the composition, or of a group.
+
+    Raises:
+        ConfigError: there is no such key; or an override of the selection is broken.
+    """
+    broken = [problem for problem in composed.problems if problem.place.override]
+    if broken:
+        raise ConfigError(broken)
+    record = _find_record(composed)
+    values = composed.values if record is None else {**composed.values, "model_choice": record.model_dump()}
+    value, written = _get(values, key), _get(composed.written, key)
+    meaning = find_meaning(key, composed.values)
+    choice = _find_choice(composed, key)
+    if value is ABSENT and choice is None and (meaning is None or meaning.default is NO_DEFAULT):
+        raise ConfigError([_describe_unknown(composed, key)])
+    history = composed.origins.trace(key) if value is not ABSENT else []
+    meaning = meaning or Meaning()
+    inner = _list_meanings(key, value, composed) if isinstance(value, dict) else {}
+    chosen = str(record) if record is not None and key == "model" else ""
+    return Explanation(key, value, written, meaning, history, choice, inner, chosen)
+
+
+def _find_record(composed: Composed) -> ModelChoice | None:
+    """What a rule in place of a model chooses; None where there is no rule, or where it cannot choose yet."""
+    if not is_rule(composed.values.get("model")):
+        return None
+    try:
+        return check(composed).model_choice
+    except ConfigError:
+        return None
+
+
+def _list_meanings(key: str, section: Mapping[str, Any], composed: Composed) -> dict[str, str]:
+    found = {name: find_meaning(f"{key}.{name}", composed.values) for name in section}
+    return {name: meaning.text if meaning is not None else "" for name, meaning in found.items()}
+
+
+def _get(values: Any, key: str) -> Any:
+    for part in key.split("."):
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+        elif isinstance(values, list) and part.isdecimal() and int(part) < len(values):
+            values = values[int(part)]
+        else:
+            return ABSENT
+    return values
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def _describe_unknown(composed: Composed, key: str) -> Problem:
+    removed = [setting for setting in composed.origins.trace(key) if setting.value is ABSENT]
+    if removed:
+        return Problem(key, f"the key {key!r} is removed", place=removed[-1].place)
+    parent = key.rpartition(".")[0]
+    while parent and _get(composed.values, parent) is ABSENT:
+        parent = parent.rpartition(".")[0]
+    value = _get(composed.values, parent) if parent else composed.values
+    if not isinstance(value, dict | list):
+        rule = f"{parent!r} is {show(value)}, which holds no keys"
+        return Problem(key, rule, place=composed.locate(parent))
+    return describe_unknown(key, composed.keys, root=composed.root)
+
+
+# --- groups -------------------------------------------------------------------------------------------
+
+
+def _find_choice(composed: Composed, key: str) -> Choice | None:
+    group = key.replace(".", "/")
+    options = list_options(composed.root).get(group)
+    if options is None:
+        return None
+    selected = composed.choices.get(group)
+    history = sorted(composed.origins.trace_group(group), key=lambda setting: setting.value == selected)
+    listed = [Option(name, describe_option(find_option(composed.root, group, name))) for name in options]
+    return Choice(selected, listed, history)
+
+
+def describe_option(path: Path) -> str:
+    """The first sentence of the comment that a file begins with, else what its target is."""
+    comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    sentences = [line.lstrip("# ") for line in comment]
+    said = [text for text in sentences if text and not text.startswith(("@", "yaml-language-server:"))]
+    if said:
+        return said[0]
+    with contextlib.suppress(yaml.YAMLError):  # an option that is not selected may be broken
+        return summarize_target(read_file(path))
+    return ""

@@ -1,0 +1,223 @@
+"""What a key means: its type, range, unit and purpose, from the comments of `spec.py` and the docstrings of targets."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import io
+import re
+import tokenize
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import pydantic
+from pydantic_core import PydanticUndefined
+
+from treadle.check.structure import list_models
+from treadle.experiment import spec
+from treadle.explain.spec_types import has_target, join_metadata, read_type
+from treadle.targets.annotations import ANY, LIMITS, Type
+from treadle.targets.docstrings import read_words
+from treadle.targets.signatures import Parameter, UnknownTargetError, read_signature
+
+TARGET_KEYS = {
+    "_target_": (Type("scalar", "str"), "the dotted path of the class or function that is built"),
+    "_partial_": (Type("scalar", "bool"), "whether Treadle adds the missing arguments later"),
+}
+_UNIT = re.compile(r"\s*\[([^\]]+)\]\.?$")
+NO_DEFAULT = PydanticUndefined
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What is known of one key, whatever its value."""
+
+    type: Type = ANY
+    text: str = ""
+    unit: str = ""
+    section: str = ""  # what the section or the target as a whole is, in its own words
+    target: str = ""  # the dotted path that takes the key as an argument
+    default: Any = NO_DEFAULT
+
+
+@dataclass(frozen=True)
+class _Node:
+    """A step of the way from the root of the specification to a key."""
+
+    annotation: Any  # of spec.py; None inside a target
+    meaning: Meaning
+
+
+# --- sentences ----------------------------------------------------------------------------------------
+
+
+@cache
+def read_comments() -> dict[str, dict[str, str]]:
+    """The trailing comment of each key of `spec.py`, by class and key."""
+    source = inspect.getsource(spec)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    return {cls.name: dict(_read_keys(cls, comments)) for cls in classes}
+
+
+def _read_keys(cls: ast.ClassDef, comments: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    for node in cls.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id, comments.get(node.end_lineno or 0, "")
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """A sentence and the unit that stands in brackets at its end.
+
+    >>> split_unit("how long to wait [epochs]")
+    ('how long to wait', 'epochs')
+    """
+    text = text.replace("None:", "null:")
+    found = _UNIT.search(text)
+    return (text[: found.start()], found[1]) if found else (text, "")
+
+
+def describe_limits(kind: Type) -> str:
+    """The range of a type in words."""
+    members = kind.members if kind.kind == "union" else (kind,)
+    limits = {name: limit for member in members for name, limit in member.limits.items()}
+    words = {**{name: said for name, (said, _) in LIMITS.items()}, "min_length": "of length at least"}
+    return " and ".join(f"{words[name]} {limit:g}" for name, limit in limits.items())
+
+
+# --- from a key to its meaning ------------------------------------------------------------------------
+
+
+def find_meaning(key: str, values: Any) -> Meaning | None:
+    """What a dotted key means in an experiment with these values; None where it can mean nothing."""
+    node = _Node(spec.Experiment, Meaning(Type("class", "Experiment"), section=_first_paragraph(spec.Experiment)))
+    for part in key.split("."):
+        step = _step(node, part, values)
+        if step is None:
+            return None
+        node, values = step, _descend(values, part)
+    return node.meaning
+
+
+def _descend(values: Any, part: str) -> Any:
+    if isinstance(values, Mapping):
+        return values.get(part)
+    if isinstance(values, list) and part.isdecimal() and int(part) < len(values):
+        return values[int(part)]
+    return None
+
+
+def _step(node: _Node, part: str, values: Any) -> _Node | None:
+    if node.annotation is None or (has_target(node.annotation) and not spec.is_rule(values)):
+        return _step_into_target(node, part, values)
+    models = [model for model in list_models(node.annotation) if _fits(model, values)]
+    for model in models:
+        if part in model.model_fields:
+            return _enter(model, part, values)
+    return None if models else _step_into_items(node, part, _descend(values, part))
+
+
+def _fits(model: type[pydantic.BaseModel], values: Any) -> bool:
+    """Whether a member of a union is the one that `by` names."""
+    kinds = list_kinds(model)
+    return not kinds or (isinstance(values, Mapping) and values.get("by") in kinds)
+
+
+def list_kinds(model: type[pydantic.BaseModel]) -> tuple[str, ...]:
+    """The values of `by` that choose this member of a union; none where it is no member of one."""
+    by = model.model_fields.get("by")
+    return typing.get_args(by.annotation) if by is not None and typing.get_origin(by.annotation) is Literal else ()
+
+
+def _enter(model: type[pydantic.BaseModel], name: str, values: Any) -> _Node:
+    field = model.model_fields[name]
+    text, unit = split_unit(read_comments()[model.__name__][name])
+    annotation = join_metadata(field)
+    value = _descend(values, name)
+    section = _describe_section(annotation, value)
+    return _Node(annotation, Meaning(read_type(annotation), text, unit, section, default=field.default))
+
+
+def _step_into_items(node: _Node, part: str, value: Any) -> _Node | None:
+    """An entry of a mapping or a list: it means what the whole of them does."""
+    for member in _list_members(node.annotation):
+        if typing.get_origin(member) in {dict, list}:
+            inner = typing.get_args(member)[-1]
+            if typing.get_origin(member) is list and not part.isdecimal():
+                continue
+            section = _describe_section(inner, value)
+            return _Node(inner, Meaning(read_type(inner), node.meaning.text, node.meaning.unit, section))
+    return None
+
+
+def _list_members(annotation: Any) -> list[Any]:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _list_members(typing.get_args(annotation)[0])
+    members = typing.get_args(annotation) if typing.get_origin(annotation) not in {dict, list} else ()
+    return [inner for member in members for inner in _list_members(member)] or [annotation]
+
+
+def _describe_section(annotation: Any, value: Any) -> str:
+    if has_target(annotation) and not spec.is_rule(value):
+        return summarize_target(value)
+    models = [model for model in list_models(annotation) if _fits(model, value)]
+    return _first_paragraph(models[0]) if len(models) == 1 else ""
+
+
+def _first_paragraph(model: type[pydantic.BaseModel]) -> str:
+    return " ".join(inspect.cleandoc(model.__doc__ or "").split("\n\n", 1)[0].split())
+
+
+# --- arguments of targets -----------------------------------------------------------------------------
+
+
+def _step_into_target(node: _Node, part: str, values: Any) -> _Node | None:
+    if not isinstance(values, Mapping) or not isinstance(values.get("_target_"), str):
+        kind = node.meaning.type.members[-1] if node.meaning.type.members else ANY
+        inside = isinstance(values, Mapping | list) and _descend(values, part) is not None
+        meaning = Meaning(kind, node.meaning.text, node.meaning.unit, target=node.meaning.target)
+        return _Node(None, meaning) if inside else None
+    path = values["_target_"]
+    if part in TARGET_KEYS:
+        kind, text = TARGET_KEYS[part]
+        return _Node(None, Meaning(kind, text, target=path))
+    try:
+        signature = read_signature(path)
+    except (UnknownTargetError, SyntaxError):
+        signature = None
+    if signature is None or (part not in signature.parameters and signature.open):
+        return _Node(None, Meaning(target=path)) if part in values else None
+    found = signature.parameters.get(part)
+    return _Node(None, _describe_argument(path, found, values)) if found is not None else None
+
+
+def _describe_argument(path: str, parameter: Parameter, values: Mapping[str, Any]) -> Meaning:
+    text, unit = describe_argument(path, parameter.name)
+    section = summarize_target(values.get(parameter.name))
+    return Meaning(parameter.type, text, unit, section, target=path, default=read_default(parameter))
+
+
+def describe_argument(path: str, name: str) -> tuple[str, str]:
+    """What an argument of a target means, and its unit."""
+    return split_unit(read_words(path).arguments.get(name, "").removesuffix("."))
+
+
+def read_default(parameter: Parameter) -> Any:
+    """The default of an argument, or NO_DEFAULT where there is none that could be written."""
+    try:
+        return ast.literal_eval(parameter.default) if parameter.default else NO_DEFAULT
+    except (SyntaxError, ValueError):
+        return NO_DEFAULT
+
+
+def summarize_target(value: Any) -> str:
+    """The first paragraph of the docstring of a node's `_target_`; empty where there is none."""
+    path = value.get("_target_") if isinstance(value, Mapping) else None
+    try:
+        return read_words(path).summary if isinstance(path, str) else ""
+    except (UnknownTargetError, SyntaxError):
+        return ""

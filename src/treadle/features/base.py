@@ -1,0 +1,249 @@
+"""What every fitted transform is: columns in, columns out, state in buffers.
+
+Numbers are float64 until the last transform has run: beside a large one (a moment in seconds, an identifier) float32
+would lose what tells rows apart. What the network takes is float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any, cast
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from treadle.errors import TreadleError
+
+CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
+LARGEST = torch.finfo(torch.float32).max  # what the network's float32 holds
+ROUNDING = 2.0**-46  # a deviation that is so small a share of the mean is what float64 rounds, not what varies
+COPIED_CELLS = 1 << 22  # numbers that may be in memory twice while columns are read
+
+
+class _Learned(nn.Module):
+    """Keeps what it learned of the training split in buffers, so that it travels with the weights."""
+
+    def learn(self, **state: Tensor) -> None:
+        """Keep copies of learned tensors under their names."""
+        for name, value in state.items():
+            setattr(self, name, value.clone())  # a view of the rows would change with them
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        # The sizes of buffers come from the data, so they are taken from the saved state.
+        for name in dict(self.named_buffers(recurse=False)):
+            if prefix + name in state_dict:
+                setattr(self, name, torch.empty_like(state_dict[prefix + name]))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class Transform(_Learned):
+    """A step over numbers: `[B, n] -> [B, m]` float64, n = number of `columns`, m = number of `outputs`.
+
+    NaN means "missing". The buffers of what `fit` learns are empty until then.
+    """
+
+    def __init__(self, *, columns: Sequence[str]) -> None:
+        super().__init__()
+        self.columns = list(columns)
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the columns that come out."""
+        return self.columns
+
+    @property
+    def origins(self) -> list[int]:
+        """Position of the column that each output comes from."""
+        return list(range(len(self.columns)))
+
+    def fit(self, values: Tensor) -> None:
+        """Learn from the training split, `[B, n]` float64."""
+
+    def check_state(self) -> None:
+        """Hold learned tensors, which a file gave, against what `fit` could have learned.
+
+        Raises:
+            TreadleError: it could not.
+        """
+        for name, value in self.named_buffers(recurse=False):
+            if value.is_floating_point() and value.isnan().any():
+                raise TreadleError(f"{name} holds NaN")
+
+
+class Constants(_Learned):
+    """Inputs that have one value in all training rows keep it, whatever a row says.
+
+    The weights that such an input meets were never told what another value means.
+    """
+
+    places: Tensor  # [h] positions of these inputs
+    values: Tensor  # [h]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("places", torch.empty(0, dtype=torch.int64))
+        self.register_buffer("values", torch.empty(0))
+
+    def fit(self, inputs: Tensor) -> None:
+        """Find them among the inputs `[B, n]` of the training rows."""
+        first = inputs[0]
+        places = (inputs.amin(dim=0) == inputs.amax(dim=0)).nonzero()[:, 0]
+        self.learn(places=places, values=first[places])
+
+    def check_state(self, *, num_inputs: int) -> None:
+        """A number for each position, as `Transform.check_state`."""
+        require_positions("places", self.places, below=num_inputs)
+        if self.values.shape != self.places.shape or not self.values.isfinite().all():
+            raise TreadleError(f"values must hold {len(self.places)} finite numbers")
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """`[B, n] -> [B, n]`, in place."""
+        return inputs.index_copy_(1, self.places, self.values.expand(len(inputs), -1)) if len(self.places) else inputs
+
+
+class Named(nn.ModuleDict):
+    """Modules by names of the configuration: "type" and "keys" are as good as others, since none is an attribute."""
+
+    def add_module(self, name: str, module: nn.Module | None) -> None:
+        """Keep the module under any name without a dot."""
+        assert module is not None, "a step is a module"
+        self._modules[name] = module
+
+
+class Chain(Named):
+    """Transforms by name, in order; each takes the outputs of the one before."""
+
+    @property
+    def steps(self) -> dict[str, Transform]:
+        """The transforms."""
+        return cast("dict[str, Transform]", dict(self.items()))
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the columns that the last one gives."""
+        return list(self.steps.values())[-1].outputs if len(self) else []
+
+    @property
+    def origins(self) -> list[int]:
+        """Position of the column of the first one that each output of the last one comes from.
+
+        Raises:
+            TreadleError: a transform does not say it of each of its outputs.
+        """
+        found: list[int] | None = None
+        for name, step in self.steps.items():
+            if len(step.origins) != len(step.outputs):
+                kind, given, wanted = type(step).__name__, len(step.origins), len(step.outputs)
+                raise TreadleError(
+                    f"{name}: {kind}.origins must hold a position for each of {wanted} outputs; found {given}"
+                )
+            found = step.origins if found is None else [found[position] for position in step.origins]
+        return found or []
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, m]`."""
+        for step in self.steps.values():
+            values = step(values)
+        return values
+
+
+class Encoder:
+    """A first step over any column: `[B] values -> [B] ids`; 0 is "unknown or missing", `cardinality` ids in all.
+
+    It works on Polars, since texts cannot enter a tensor; its state is plain values in the bundle's JSON.
+    """
+
+    def __init__(self, *, columns: Sequence[str]) -> None:
+        self.columns = list(columns)
+
+    def fit(self, frame: pl.DataFrame) -> None:
+        """Learn from the training split."""
+
+    def cardinality(self, column: str) -> int:
+        """Number of different ids, 0 included."""
+        raise NotImplementedError
+
+    def encode(self, frame: pl.DataFrame) -> Tensor:
+        """Ids of the rows: `[B, n]` int64."""
+        raise NotImplementedError
+
+    def get_state(self) -> dict[str, Any]:
+        """Plain values that `set_state` takes."""
+        return {}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Take what `get_state` gave.
+
+        Raises:
+            TreadleError: the state is none of its own; here: it holds anything.
+        """
+        if state:
+            raise TreadleError(f"{type(self).__name__} learns nothing, found {sorted(state)}")
+
+
+def require_numbers(name: str, found: Tensor, *, shape: Sequence[int]) -> None:
+    """A learned tensor holds finite numbers, in this shape.
+
+    Raises:
+        TreadleError: it does not.
+    """
+    if list(found.shape) != list(shape) or not found.is_floating_point():
+        kind = str(found.dtype).removeprefix("torch.")
+        raise TreadleError(f"{name} must hold {list(shape)} floats, found {list(found.shape)} of {kind}")
+    if not found.isfinite().all():
+        raise TreadleError(f"{name} holds what is no finite number")
+
+
+def require_positions(name: str, found: Tensor, *, below: int) -> None:
+    """A learned tensor holds ascending positions of columns.
+
+    Raises:
+        TreadleError: it does not.
+    """
+    if found.dtype != torch.int64 or found.dim() != 1 or (found.diff() < 0).any():
+        raise TreadleError(f"{name} must hold ascending positions")
+    if len(found) and not 0 <= int(found[0]) <= int(found[-1]) < below:
+        raise TreadleError(
+            f"{name} must hold positions from 0 to {below - 1}, found {int(found[0])} to {int(found[-1])}"
+        )
+
+
+def split_rows(num_rows: int, *, num_columns: int, cells: int = CELLS) -> Iterator[slice]:
+    """Consecutive rows, so many numbers at a time; one empty slice where there are no rows."""
+    step = max(1, cells // max(1, num_columns))
+    return (slice(start, min(start + step, num_rows)) for start in range(0, max(1, num_rows), step))
+
+
+def stack_rows(parts: Iterable[Tensor], *, num_rows: int, into: Tensor | None = None) -> Tensor:
+    """Consecutive parts `[b, m]` as one tensor `[num_rows, m]`.
+
+    Args:
+        parts: at least one.
+        num_rows: of all parts.
+        into: memory that is taken where shape and type fit.
+    """
+    rest = iter(parts)
+    first = next(rest)
+    if len(first) == num_rows:
+        return first
+    fits = into is not None and (into.shape[1:], into.dtype) == (first.shape[1:], first.dtype)
+    stacked = into if into is not None and fits else first.new_empty(num_rows, *first.shape[1:])
+    start = 0
+    for part in chain([first], rest):
+        stacked[start : start + len(part)] = part
+        start += len(part)
+    return stacked
+
+
+def narrow(values: Tensor) -> Tensor:
+    """The numbers as the network takes them: float32, and no infinity where one is beyond its range."""
+    return values.clamp(-LARGEST, LARGEST).float()
+
+
+@torch.no_grad()
+def overwrite(values: Tensor, *, step: Transform) -> Tensor:
+    """`step(values)`, some rows at a time, in the memory of `values` where the step keeps the number of columns."""
+    parts = (step(values[rows]) for rows in split_rows(len(values), num_columns=values.shape[1]))
+    return stack_rows(parts, num_rows=len(values), into=values)

@@ -1,0 +1,193 @@
+"""Lineage: what every feature is computed from, back to the columns of the files.
+
+A path reaches an example's own row through columns, joins and derived columns. A step into the past (`asof`, `history`)
+takes rows that were known when the prediction is made, so that a path may go through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from treadle.errors import TreadleError
+from treadle.experiment.spec import Block, Data, Experiment, Features, Join, Table
+from treadle.hints import Hint, find_nearest
+from treadle.schema import LABEL, PREDICT_AT, WEIGHT
+from treadle.sql.expressions import ExpressionError, list_columns, split_aggregate
+
+
+@dataclass(frozen=True)
+class Edge:
+    """What a node reads."""
+
+    source: str
+    past: bool = False  # only rows that were known by then
+
+
+@dataclass(frozen=True)
+class Node:
+    """A column somewhere on the way: `flights.arr_delay`, `examples.origin_late`, `features.route`, `measures.temp`."""
+
+    name: str
+    key: str  # where the configuration makes it
+    how: str  # the expression, or where it comes from
+    reads: tuple[Edge, ...] = ()
+    late: str = ""  # why it is known only after the prediction; empty where it is not
+
+
+@dataclass
+class Graph:
+    """Every column by name, and which of them are features (what a block takes)."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    features: list[str] = field(default_factory=list)
+
+    def add(self, node: Node) -> None:
+        """Keep a node; a name that is made twice means the later one."""
+        self.nodes[node.name] = node
+
+    def reach(self, names: Iterable[str], *, past: bool) -> set[str]:
+        """All that these nodes read, themselves included; with `past`, through steps into the past too."""
+        found: set[str] = set()
+        open_names = list(names)
+        while open_names:
+            current = open_names.pop()
+            if current not in found and current in self.nodes:
+                found.add(current)
+                open_names += [edge.source for edge in self.nodes[current].reads if past or not edge.past]
+        return found
+
+    def find_path(self, name: str, *, ends: Callable[[Node], bool], without: str = "") -> list[Node]:
+        """The shortest way on its own row from a node to one of `ends`, past `without`; empty where there is none."""
+        paths = [[name]]
+        seen = {name, without}
+        while paths:
+            path = paths.pop(0)
+            node = self.nodes[path[-1]]
+            if ends(node):
+                return [self.nodes[step] for step in path]
+            fresh = [e.source for e in node.reads if not e.past and e.source in self.nodes and e.source not in seen]
+            seen.update(fresh)
+            paths += [[*path, source] for source in fresh]
+        return []
+
+
+# --- the graph ----------------------------------------------------------------------------------------
+
+
+def trace(data: Data, features: Features) -> Graph:
+    """The lineage of every column of an experiment. Expressions that are not sound read nothing."""
+    graph = Graph()
+    for name, table in data.tables.items():
+        _add_table(graph, name, table, data)
+    known = _add_examples(graph, data)
+    for name, text in features.derive.items():
+        reads = tuple(Edge(known[column]) for column in list_columns(text) if column in known)
+        graph.add(Node(f"features.{name}", f"features.derive.{name}", text, reads))
+        known = {**known, name: f"features.{name}"}
+    for name, block in features.blocks.items():
+        _add_block(graph, name, block, known)
+    return graph
+
+
+def trace_experiment(experiment: Experiment) -> Graph:
+    """The lineage of an experiment."""
+    return trace(experiment.data, experiment.features)
+
+
+def _add_table(graph: Graph, name: str, table: Table, data: Data) -> None:
+    key = f"data.tables.{name}"
+    for column, spec in table.columns.items():
+        late = "known only after the prediction" if spec.late else ""
+        graph.add(Node(f"{name}.{column}", f"{key}.columns.{column}", f"column of {table.path}", late=late))
+    for join_name, join in table.joins.items():
+        other = data.tables.get(join.table)
+        late = ""
+        if other is not None and other.known_at is not None:
+            late = f"rows of {join.table!r} become known at their `known_at`, and a join by key takes them at any time"
+        keys = tuple(Edge(f"{name}.{column}") for column in join.by)
+        for column, text in join.columns.items():
+            reads = tuple(Edge(f"{join.table}.{source}") for source in list_columns(text))
+            how = f"{text}, of {join.table} by {', '.join(join.by)}"
+            graph.add(Node(f"{name}.{column}", f"{key}.joins.{join_name}.columns.{column}", how, (*reads, *keys), late))
+    for column, text in (*table.derive.items(), *(() if table.known_at is None else (("known_at", table.known_at),))):
+        reads = tuple(Edge(f"{name}.{source}") for source in list_columns(text) if source != column)
+        place = f"{key}.known_at" if column == "known_at" else f"{key}.derive.{column}"
+        graph.add(Node(f"{name}.{column}", place, text, reads))
+
+
+def _add_examples(graph: Graph, data: Data) -> dict[str, str]:
+    """Add the examples' columns, and return the node of each by its name."""
+    spec, table = data.examples, data.examples.table
+    for role in (LABEL, PREDICT_AT, WEIGHT):
+        text = getattr(spec, role)
+        if text is not None:
+            reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
+            graph.add(Node(f"examples.{role}", f"data.examples.{role}", text, reads))
+    for reason, text in spec.exclude.items():
+        reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
+        graph.add(Node(f"exclude.{reason}", f"data.examples.exclude.{reason}", text, reads))
+    known: dict[str, str] = {}
+    for index, column in enumerate(spec.known):
+        known[column] = f"examples.{column}"
+        key = f"data.examples.known.{index}"
+        graph.add(Node(known[column], key, "known when the prediction is made", (Edge(f"{table}.{column}"),)))
+    for kind, found in (("asof", spec.asof), ("history", spec.history)):
+        for name, look in found.items():
+            keys = [Edge(f"{table}.{column}") for column in look.by] + [Edge(f"examples.{PREDICT_AT}")]
+            for column, text in look.columns.items():
+                read = dict.fromkeys([*_list_past_columns(text), *look.by.values()])
+                past = tuple(Edge(f"{look.table}.{c}", past=True) for c in read)
+                key = f"data.examples.{kind}.{name}.columns.{column}"
+                within = getattr(look, "within", None) or getattr(look, "window", "")
+                how = f"{text}, of {look.table} by {', '.join(look.by)}, known in the {within} before"
+                known[column] = f"examples.{column}"
+                graph.add(Node(known[column], key, how, (*past, *keys)))
+    return known
+
+
+def _list_past_columns(text: str) -> list[str]:
+    try:
+        _, inner, _ = split_aggregate(text)
+    except ExpressionError:
+        return list_columns(text)
+    return [] if inner == "*" else list_columns(inner)
+
+
+def _add_block(graph: Graph, name: str, block: Block, known: dict[str, str]) -> None:
+    steps = ", ".join(step["_target_"].rpartition(".")[2] for step in block.steps.values())
+    for index, column in enumerate(block.columns):
+        reads = (Edge(known[column]),) if column in known else ()
+        feature = f"{name}.{column}"
+        graph.add(Node(feature, f"features.blocks.{name}.columns.{index}", steps or "as it is", reads))
+        graph.features.append(feature)
+
+
+def find_nodes(graph: Graph, word: str) -> list[str]:
+    """The features that a word names: `block.column`, or a column alone; else other nodes of that name.
+
+    Raises:
+        TreadleError: there is none.
+    """
+    named = [name for name in graph.nodes if word in {name, name.partition(".")[2]}]
+    found = [name for name in named if name in graph.features] or named
+    if not found:
+        among = [*graph.nodes, *(name.partition(".")[2] for name in graph.features)]
+        raise TreadleError(f"nothing is called {word!r} here. {Hint(find_nearest(word, among), tuple(graph.features))}")
+    return found
+
+
+def list_label_joins(data: Data) -> list[Join]:
+    """The joins of the examples' table that the label is computed from."""
+    table = data.tables.get(data.examples.table)
+    if table is None:
+        return []
+    read = set(list_columns(data.examples.label))
+    for name, text in reversed(table.derive.items()):
+        read |= set(list_columns(text)) if name in read else set()
+    joins = []
+    for join in reversed(table.joins.values()):
+        if read & join.columns.keys():
+            joins.append(join)
+            read |= join.by.keys()
+    return joins

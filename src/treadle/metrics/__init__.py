@@ -1,0 +1,1 @@
+"""The metrics of each task: their names, and how they are computed."""

@@ -1,0 +1,91 @@
+"""Every metric of a task from gathered predictions, by torchmetrics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torchmetrics.functional as tm
+from torch import Tensor
+
+from treadle.metrics.registry import METRICS
+from treadle.schema import Task
+
+EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 in the log loss
+
+
+def compute_metrics(*, task: Task, prediction: Tensor, target: Tensor, threshold: float) -> dict[str, float]:
+    """Metrics by the names of `treadle.metrics.registry.METRICS`, as scikit-learn defines them.
+
+    Args:
+        task: of the experiment.
+        prediction: `[B]` probability of the positive class (binary) or value (regression); `[B, K]` (multiclass).
+        target: `[B]`; 0 or 1, position of the class (-1: of none that training saw), or value.
+        threshold: from which probability on, itself included, a binary decision is positive.
+
+    Returns:
+        NaN where a metric is not defined for these rows (the AUC of one class only); for all of them where a
+        prediction is not a number.
+    """
+    prediction, target = prediction.detach().cpu(), target.cpu()
+    if not len(target) or not prediction.isfinite().all():
+        return {metric.name: float("nan") for metric in METRICS[task]}
+    if task == "regression":
+        return _regression(prediction.double(), target.double())
+    if task == "multiclass":
+        return _multiclass(prediction, target.long())
+    return _binary(prediction, target.long(), threshold)
+
+
+def _binary(probability: Tensor, target: Tensor, threshold: float) -> dict[str, float]:
+    # As precise as the probabilities are: 0.7 in float32 lies below 0.7, and is the threshold all the same.
+    decided = (probability >= torch.tensor(threshold, dtype=probability.dtype)).long()
+    both = bool(target.any()) and not bool(target.all())
+    probability, truth = probability.double(), target.double()
+    clipped = probability.clamp(EPSILON, 1 - EPSILON)
+    values: dict[str, Any] = {
+        "auroc": tm.auroc(probability, target, task="binary") if both else torch.nan,
+        "average_precision": tm.average_precision(probability, target, task="binary") if both else torch.nan,
+        "log_loss": torch.nn.functional.binary_cross_entropy(clipped, truth),
+        "brier": (probability - truth).square().mean(),
+        "calibration_error": tm.calibration_error(probability, target, task="binary", n_bins=15),
+        "accuracy": (decided == target).double().mean(),
+        "f1": _f1(decided, target, 1),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def _multiclass(probability: Tensor, target: Tensor) -> dict[str, float]:
+    """A class that training never saw cannot be predicted: its rows are always wrong."""
+    decided, probability = probability.argmax(dim=1), probability.double()
+    known = target >= 0
+    picked = probability.gather(1, target.clamp(min=0)[:, None])[:, 0] * known
+    one_hot = torch.nn.functional.one_hot(target.clamp(min=0), probability.shape[1]) * known[:, None]
+    met = [c for c in range(probability.shape[1]) if (decided == c).any() or (target == c).any()]
+    values: dict[str, Any] = {
+        "accuracy": (decided == target).double().mean(),
+        "log_loss": -picked.clamp(EPSILON, 1).log().mean(),
+        "brier": (probability - one_hot).square().sum(dim=1).mean() + (~known).double().mean(),
+        "f1": sum(_f1(decided, target, c) for c in met) / len(met),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def _f1(decided: Tensor, target: Tensor, label: int) -> float:
+    """Of one class; 0 where no row is of it, and none is said to be."""
+    said, true = decided == label, target == label
+    return 2 * int((said & true).sum()) / max(1, int(said.sum()) + int(true.sum()))
+
+
+def _regression(prediction: Tensor, target: Tensor) -> dict[str, float]:
+    error = (prediction - target).square()
+    if target.min() == target.max():  # all or nothing
+        unexplained = (error.sum() > 0).double()
+    else:
+        unexplained = error.sum() / (target - target.mean()).square().sum()
+    values = {
+        "rmse": error.mean().sqrt(),
+        "mae": (prediction - target).abs().mean(),
+        "r2": 1 - unexplained if len(target) > 1 else torch.nan,
+    }
+    return {name: float(value) for name, value in values.items()}

@@ -1,0 +1,168 @@
+"""How large the training will be, told from the heads of the files: rows, and the inputs that a model will see.
+
+Nothing is parsed to the end: Parquet says its rows in the footer, a text file has as many as its first megabytes let
+expect. Expressions are not run: what `exclude` drops is still counted, and a computed column is not looked into.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from treadle.data.cells import column_of
+from treadle.data.text_files import HEAD_BYTES, read_head
+from treadle.errors import TreadleError
+from treadle.experiment.files import list_files
+from treadle.experiment.spec import Column, ColumnSplit, Data, Features, SplitRule, Table, TimeSplit
+
+SAMPLE = 20_000  # first rows of the examples' table, in which different values are counted
+# What cannot be known without running the data's expressions.
+TRAIN_SHARE, VALID_SHARE = 0.7, 0.15  # of a split by time, or by a column
+WORDS = 20  # different values of a column of categories that is computed
+
+Source = Literal["footers", "heads"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of the splits that training reads, before any is excluded."""
+
+    train: int
+    valid: int
+    source: Source  # Parquet's footers, which are exact; or the heads of text files, from which it is reckoned
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model sees of one row."""
+
+    numbers: int  # after bins and cycles
+    categories: int  # columns of ids
+    words: int  # different ids in all of them
+
+
+def count_rows(data: Data, *, root: Path) -> Rows:
+    """The rows of the splits, by the size of the examples' table.
+
+    Raises:
+        TreadleError: the table has no file here, or one that cannot be read.
+    """
+    table = data.tables[data.examples.table]
+    files = _require_files(data, root)
+    parquet = [file for file in files if file.suffix.lower() == ".parquet"]
+    if len(parquet) == len(files):
+        total, source = sum(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files), "footers"
+    else:
+        total, source = _reckon_rows(files, table), "heads"
+    train, valid = _share(data.split)
+    return Rows(round(total * train), round(total * valid), "footers" if source == "footers" else "heads")
+
+
+def _require_files(data: Data, root: Path) -> list[Path]:
+    name = data.examples.table
+    path = data.tables[name].path
+    files = list_files(path, root=root)
+    if not files:
+        raise TreadleError(f"the rows of data.tables.{name} decide it, and no file is at {path!r}")
+    return files
+
+
+def _reckon_rows(files: list[Path], table: Table) -> int:
+    """As many as the first file has on its first megabytes, for the bytes of all."""
+    head = read_head(files[0], table, num_rows=HEAD_BYTES)
+    read = min(files[0].stat().st_size, HEAD_BYTES)
+    return round(len(head) * sum(file.stat().st_size for file in files) / max(1, read))
+
+
+def _share(split: SplitRule) -> tuple[float, float]:
+    if isinstance(split, TimeSplit):
+        return TRAIN_SHARE, VALID_SHARE
+    if isinstance(split, ColumnSplit):
+        known = TRAIN_SHARE + VALID_SHARE
+        valid = VALID_SHARE if split.valid_share is None else known * split.valid_share
+        return known - valid, valid
+    return 1 - split.valid - split.test, split.valid
+
+
+# --- inputs -------------------------------------------------------------------------------------------
+
+
+def count_inputs(features: Features, data: Data, *, root: Path) -> Inputs:
+    """What the steps of the features make of their columns.
+
+    Raises:
+        TreadleError: the examples' table has no file here, or one that cannot be read.
+    """
+    sample = _read_sample(features, data, root)
+    numbers = categories = words = 0
+    for block in features.blocks.values():
+        steps = list(block.steps.values())
+        encoder = steps[0] if steps else {}
+        for column in block.columns:
+            values = sample.get(column)
+            count = _count_words(encoder, values)
+            if count is None:
+                numbers += _count_numbers(steps, values)
+            else:
+                categories, words = categories + 1, words + count
+    return Inputs(numbers, categories, words)
+
+
+def _read_sample(features: Features, data: Data, root: Path) -> Mapping[str, pl.Series]:
+    """The first values of those columns that stand in the examples' table as they are."""
+    table = data.tables[data.examples.table]
+    asked = {column for block in features.blocks.values() for column in block.columns}
+    asked &= set(data.examples.known)
+    raw = {name: column for name, column in table.columns.items() if name in asked}
+    frame = _read_first(_require_files(data, root)[0], table, raw)
+    found = {values.name: values.rename("values") for values in frame.get_columns()}  # Polars reads patterns in names
+    return {name: found[column.name_in_file(name)] for name, column in raw.items()}
+
+
+def _read_first(file: Path, table: Table, columns: Mapping[str, Column]) -> pl.DataFrame:
+    names = [column_of(name) for name in dict.fromkeys(column.name_in_file(n) for n, column in columns.items())]
+    if file.suffix.lower() == ".parquet":
+        return pl.scan_parquet(file).select(names).head(SAMPLE).collect()
+    return read_head(file, table, num_rows=SAMPLE).select(names)
+
+
+def _count_words(encoder: Mapping[str, Any], values: pl.Series | None) -> int | None:
+    """The different ids that an encoder gives; None where the step is none."""
+    match _name(encoder):
+        case "Hashing":
+            return int(encoder["num_buckets"]) + 1
+        case "Vocabulary":
+            return WORDS if values is None else values.n_unique() + 1
+    return None
+
+
+def _count_numbers(steps: list[dict[str, Any]], values: pl.Series | None) -> int:
+    """How many numbers the steps make of one; a marker of gaps is not counted."""
+    count = 1
+    for step in steps:
+        match _name(step):
+            case "PiecewiseLinear":
+                count *= _count_bins(int(step["num_bins"]), values)
+            case "Cyclic":
+                count *= 2
+    return count
+
+
+def _count_bins(num_bins: int, values: pl.Series | None) -> int:
+    """Bins of some width: quantiles of the sample that differ."""
+    present = values.drop_nulls().sort() if values is not None else pl.Series([])
+    if present.is_empty():
+        return num_bins
+    last = len(present) - 1
+    positions = [math.floor(last * step / num_bins) for step in range(num_bins + 1)]
+    return max(1, present.gather(positions).n_unique() - 1)
+
+
+def _name(step: Mapping[str, Any]) -> str:
+    target = str(step.get("_target_", ""))
+    return target.rpartition(".")[2] if target.startswith("treadle.features.") else ""

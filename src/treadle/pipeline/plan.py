@@ -1,0 +1,117 @@
+"""What a command would do with each stage, and why; nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from treadle.errors import TreadleError
+from treadle.experiment import dvc_lock, resolved
+from treadle.experiment.changes import find_reruns, list_changes
+from treadle.experiment.stages import STAGES, Stage, list_needed, name_run, sign_stages
+from treadle.pipeline.cache import CACHE, MEMORY, RUNS, find_entry
+from treadle.pipeline.record import STAGES_FILE, find_run_damage, is_done, read_signatures
+
+MAX_RUNS = 50  # newest ones that a stage is compared with
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a stage would do, and why."""
+
+    stage: str
+    state: Literal["would run", "would be shared", "unchanged"]
+    reasons: list[str]
+
+
+def foresee(values: dict[str, Any], *, root: Path, upto: str) -> list[Outlook]:
+    """What each stage up to `upto` would do, and why: against the run that differs least. Nothing is written."""
+    memory = root / RUNS / CACHE / MEMORY
+    signatures = sign_stages(values, root=root, memory=memory, remember=False)
+    folder = root / RUNS / name_run(values, signatures)
+    past = _Past(root)
+    return [_foresee_one(stage, values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
+
+
+def _foresee_one(
+    stage: Stage, values: dict[str, Any], signatures: dict[str, str], *, folder: Path, past: _Past
+) -> Outlook:
+    signature, where = signatures[stage.name], folder.relative_to(past.root)
+    damage = None
+    if is_done(folder, stage, signature):
+        damage = find_run_damage(folder, stage)
+        if damage is None:
+            return Outlook(stage.name, "unchanged", [f"{where} has it"])
+    entry = find_entry(past.root, stage, signature)
+    if entry.exists() and entry.find_damage() is None:
+        return Outlook(stage.name, "would be shared", [f"{RUNS}/{CACHE} has it"])
+    if damage is not None:
+        return Outlook(stage.name, "would run", [f"its result in {where} is damaged: {damage}"])
+    return Outlook(stage.name, "would run", _explain(stage, values, signatures, past))
+
+
+class _Past:
+    """The newest runs: the signatures of what each has done, and its values. Read once, when they are asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @cached_property
+    def runs(self) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
+        folders = [file.parent for file in self.root.glob(f"{RUNS}/*/{STAGES_FILE}")]
+        newest = sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)[:MAX_RUNS]
+        read = {f"{RUNS}/{folder.name}": (read_signatures(folder), _read_values(folder)) for folder in newest}
+        return {name: (signatures, values) for name, (signatures, values) in read.items() if values is not None}
+
+
+def _read_values(folder: Path) -> dict[str, Any] | None:
+    """The values of a run; None where they are missing or damaged, which makes it no witness."""
+    try:
+        return resolved.read_values(folder / resolved.FILE)
+    except (OSError, TreadleError):
+        return None
+
+
+def _explain(stage: Stage, values: dict[str, Any], signatures: dict[str, str], past: _Past) -> list[str]:
+    """Why no run has the stage's result: what differs from the nearest one."""
+    others = {name: run for name, run in past.runs.items() if stage.name in run[0]}
+    if not others:
+        return ["no run has done it yet"]
+    nearest = min(others, key=lambda name: len(list_changes(others[name][1], values)))
+    record, before = others[nearest]
+    if record[stage.name] == signatures[stage.name]:
+        return [f"{nearest} did it, and its result is gone"]
+    first = STAGES[0].name
+    new_data = first not in find_reruns(before, values) and record.get(first) != signatures[first]
+    reasons = find_reruns(before, values, new_data=new_data).get(stage.name, ["another resolved.yaml"])
+    return [*reasons, f"since {nearest}"]
+
+
+def foresee_stage(name: str, *, values: dict[str, Any], folder: Path, root: Path) -> Outlook:
+    """What `dvc repro` would do with one stage, by what dvc.lock says that it was last made from.
+
+    Args:
+        name: of the stage.
+        values: of the resolved.yaml that it would run by.
+        folder: where its results are.
+        root: the project.
+    """
+    stages = dvc_lock.read_stages(root)
+    outs = [root / out for out in dvc_lock.read_outs(stages.get(name, {}))]
+    if not any(out.is_relative_to((root / folder).resolve()) for out in outs):
+        return Outlook(name, "would run", [f"{dvc_lock.LOCK} names no result of it in {folder}"])
+    new_data = dvc_lock.read_used_data(stages) != dvc_lock.read_data_version(root)
+    slices = {
+        stage.name: dvc_lock.read_slice(stage.name, stage=stages.get(stage.name, {}), values=values, root=root)
+        for stage in list_needed(name)
+    }
+    before = {key: value for found in slices.values() for key, value in (found or {}).items()}
+    reasons = find_reruns(before, values, new_data=new_data).get(name, [])
+    if slices[name] is None:
+        reasons = ["other values or other code"]
+    reasons += [f"{out.relative_to(root)} is missing" for out in outs if not out.exists()]
+    if not reasons:
+        return Outlook(name, "unchanged", [f"{dvc_lock.LOCK} has it by the same values, code and version of the data"])
+    return Outlook(name, "would run", [*reasons, "unless DVC knows the result already"])

@@ -1,0 +1,120 @@
+"""What is wrong with a configuration: rule, value, place, fix, for every mistake at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from treadle.errors import TreadleError
+from treadle.hints import NO_HINT, Hint
+from treadle.printable import escape
+
+Format = Literal["text", "json", "github"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A position in a file, or an override on the command line."""
+
+    file: str = ""
+    line: int = 0  # from 1; 0: unknown
+    column: int = 0  # from 1
+    override: str = ""
+    position: int = 0  # of the override on the command line, from 1
+
+    def __str__(self) -> str:
+        if self.file:
+            return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
+        return f"override {self.position}: {self.override!r}" if self.override else ""
+
+
+NOWHERE = Place()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake at one key."""
+
+    key: str  # dotted; empty where the mistake has no key
+    rule: str  # what holds, and what stands there instead
+    fix: str = ""  # in words
+    place: Place = NOWHERE
+    hint: Hint = NO_HINT
+    mend: str = ""  # the override that would mend it, where one can
+
+    def __str__(self) -> str:
+        head = escape("  ".join(part for part in (self.key, str(self.place)) if part))
+        mend = f"to mend it: {self.mend}" if self.mend else ""
+        lines = "\n".join(part for part in (self.rule, str(self.hint), self.fix, mend) if part)
+        return "\n".join(f"  {line}" for line in (head, *(f"  {line}" for line in lines.splitlines())) if line.strip())
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain values for editors and other programs."""
+        return {
+            "key": self.key,
+            "rule": self.rule,
+            "fix": self.fix,
+            "nearest": self.hint.nearest,
+            "allowed": list(self.hint.allowed),
+            "mend": self.mend,
+            "file": self.place.file,
+            "line": self.place.line,
+            "column": self.place.column,
+            "override": self.place.override,
+        }
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A mistake at a key; `offset` is the place inside an expression, `text` that expression."""
+
+    key: str
+    rule: str
+    fix: str = ""
+    hint: Hint = NO_HINT
+    text: str = ""
+    offset: int = 0
+
+
+class ConfigError(TreadleError):
+    """Every problem of one configuration."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__(f"{count} in the configuration\n\n" + "\n\n".join(map(str, problems)))
+
+
+def report(problems: list[Problem], *, style: Format, severity: Literal["error", "warning"]) -> str:
+    """Problems as text, as one JSON document, or as the annotations of GitHub Actions."""
+    if style == "json":
+        return json.dumps([{"severity": severity, **p.to_plain()} for p in problems], ensure_ascii=False, indent=1)
+    if style == "github":
+        return "\n".join(_annotate(problem, severity) for problem in problems)
+    return "\n\n".join(map(str, problems))
+
+
+def _annotate(problem: Problem, severity: str) -> str:
+    """`::error file=…,line=…,col=…,title=…::message`, with the characters that the format reserves escaped."""
+    place = problem.place
+    fields = {"file": place.file, "line": place.line, "col": place.column, "title": problem.key or "configuration"}
+    listed = ",".join(f"{name}={_escape(str(value), ',:')}" for name, value in fields.items() if value)
+    text = "\n".join(line.strip() for line in str(problem).splitlines()[1:]) or problem.rule
+    return f"::{severity} {listed}::{_escape(text, '')}"
+
+
+def _escape(text: str, reserved: str) -> str:
+    for character in ("%", "\r", "\n", *reserved):
+        text = text.replace(character, f"%{ord(character):02X}")
+    return text
+
+
+def unique(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Each mistake once, in the order in which they were found."""
+    seen: set[tuple[str, str]] = set()
+    for problem in problems:
+        if (problem.key, problem.rule) not in seen:
+            seen.add((problem.key, problem.rule))
+            yield problem

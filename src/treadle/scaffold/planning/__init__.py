@@ -1,0 +1,1 @@
+"""Deciding what a new project declares of its table: roles, target, split."""

@@ -1,0 +1,200 @@
+"""What each column is good for: a number, a category, a moment; or nothing, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from treadle.errors import TreadleError
+from treadle.scaffold.planning.groups import names_entity
+from treadle.scaffold.planning.leaks import SPIKE, score
+from treadle.scaffold.planning.target import MIN_ROWS, Target
+from treadle.scaffold.reading.profile import Profile
+
+Role = Literal["number", "spiky", "category", "hashed", "moment", "out"]
+
+MAX_WORDS = 1_000  # different values up to which each gets a vector of its own
+TEXT_LENGTH = 30  # characters on average, from which texts are sentences
+MANY_DIFFERENT = 0.5  # share of rows with a value of their own, from which texts are names of the rows
+MANY = 100  # different values, up to which only what nearly each row has of its own is an identifier
+NEARLY_ALL = 0.9  # share of rows for that
+_COUNTED = 0.99  # share of rows with a value of their own, from which all have one
+_ESTIMATED = 0.85  # the same, where the number of values is an estimate: Polars' is low by up to a tenth
+_YEARS = (1000, 2500)
+_ID = re.compile(
+    r"(?i:(^|[\W_])(id|uid|uuid|guid|code|zip|zipcode|postcode|key|phone|telephone|mobile|ssn|isbn|ean|barcode|serial|imei))$"
+    r"|(?<=[a-z])(Id|ID|Uuid|Code|Key)$"
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The use of one column."""
+
+    profile: Profile
+    role: Role
+    reason: str
+    is_suspect: bool = False  # left out because it tells the target
+    is_copy: bool = False  # and nothing but the target
+
+
+def choose_roles(
+    profiles: Mapping[str, Profile],
+    sample: pl.DataFrame,
+    target: Target,
+    *,
+    keep: Collection[str],
+    aside: Mapping[str, str],
+) -> dict[str, Choice]:
+    """A role for every column but the target's.
+
+    Args:
+        profiles: of all columns.
+        sample: rows of them.
+        target: what is to be predicted.
+        keep: columns that are features whatever they tell.
+        aside: columns that are none, each with the reason.
+    """
+    rows, label = target.take(sample)
+    twins = _find_twins(rows)
+    choices: dict[str, Choice] = {}
+    for name, profile in profiles.items():
+        if name == target.name:
+            continue
+        twin = next((other for other in twins.get(name, ()) if other in choices and choices[other].role != "out"), None)
+        if name in aside:
+            choices[name] = Choice(profile, "out", aside[name])
+        elif name in keep:
+            choices[name] = _keep(profile, rows[name])
+        else:
+            choices[name] = _judge(profile, rows[name], label, target, twin)
+    if all(choice.role == "out" for choice in choices.values()):
+        choices |= _take_suspects(choices, rows)
+    return choices
+
+
+def _take_suspects(choices: Mapping[str, Choice], rows: pl.DataFrame) -> dict[str, Choice]:
+    """Where no other column is left, those that tell much of the target may be what the table is about."""
+    return {
+        name: _use(choice.profile, rows[name], f"look: {choice.reason}, and no other column is left")
+        for name, choice in choices.items()
+        if choice.is_suspect and not choice.is_copy
+    }
+
+
+def _find_twins(sample: pl.DataFrame) -> dict[str, list[str]]:
+    """For each column, the others that hold the same values in all rows of the sample."""
+    groups: dict[int, list[str]] = {}
+    for name in sample.columns:
+        fingerprint = hash(tuple(sample[name].cast(pl.String).hash().to_list()))
+        groups.setdefault(fingerprint, []).append(name)
+    return {name: [other for other in group if other != name] for group in groups.values() for name in group}
+
+
+def _keep(profile: Profile, values: pl.Series) -> Choice:
+    if not profile.num_present:
+        why = profile.note if not profile.is_readable else "it holds no value"
+        raise TreadleError(f"--keep: {profile.name!r} can be no feature: {why}")
+    return _use(profile, values, "kept as asked")
+
+
+def _judge(profile: Profile, values: pl.Series, label: pl.Series, target: Target, twin: str | None) -> Choice:
+    useless = _find_use(profile, values)
+    if useless is not None:
+        return Choice(profile, "out", useless)
+    if twin is not None:
+        return Choice(profile, "out", f"the same values as {twin!r}")
+    found = score(values, label, task=target.task)
+    if suspicion := found.find_suspicion(target.task):
+        return Choice(profile, "out", suspicion, is_suspect=True, is_copy=found.is_copy)
+    return _use(profile, values, found.find_look(target.task))
+
+
+def _find_use(profile: Profile, values: pl.Series) -> str | None:
+    """Why a column is no feature; None where it can be one."""
+    if not profile.is_readable:
+        return f"{profile.note}: neither a number, a text nor a moment"
+    if not profile.num_present:
+        return "it holds no value"
+    if constant := _find_constant(profile):
+        return constant
+    return _find_name(profile, values)
+
+
+def _find_name(profile: Profile, values: pl.Series) -> str | None:
+    """Why a column tells one row from another, and no more; None where it tells something of them."""
+    if not (_names_rows(profile) or _counts_rows(profile, values)):
+        return None
+    if profile.column.dtype == "str" and profile.mean_length >= TEXT_LENGTH:
+        return f"free text, {profile.mean_length:.0f} characters on average: no transform here reads sentences"
+    kind = "names or free text" if _has_words(values) else "identifier"
+    about = "about " if profile.is_estimated else ""
+    return f"{kind}: {about}{profile.num_distinct:,} different values in {profile.num_present:,} rows"
+
+
+def _has_words(values: pl.Series) -> bool:
+    """Most texts are of several words."""
+    if values.dtype != pl.String():
+        return False
+    spaced = values.drop_nulls().str.contains(" ", literal=True)
+    return int(spaced.sum()) > len(spaced) / 2
+
+
+def _find_constant(profile: Profile) -> str:
+    if profile.num_distinct == 1 and not profile.num_missing:
+        value = profile.values[0][0] if profile.values else ""
+        return f"constant: {str(value)[:40]!r} in every row"
+    return ""
+
+
+def _counts_rows(profile: Profile, values: pl.Series) -> bool:
+    """A whole number that is another in each row, in their order: from 0 or 1 on, or with many values."""
+    if profile.column.dtype not in {"int", "float"} or profile.num_missing or not _is_whole(values):
+        return False
+    if profile.num_distinct < (_ESTIMATED if profile.is_estimated else _COUNTED) * profile.num_rows:
+        return False
+    if not (values.is_sorted() or values.is_sorted(descending=True)) or values.n_unique() < _COUNTED * len(values):
+        return False
+    if profile.low in {0, 1} and profile.high - profile.low == profile.num_rows - 1:
+        return profile.num_rows >= MIN_ROWS
+    is_year = _YEARS[0] <= profile.low and profile.high <= _YEARS[1]
+    return profile.column.dtype == "int" and profile.num_distinct > MANY and not is_year
+
+
+def _is_whole(values: pl.Series) -> bool:
+    return values.dtype.is_integer() or bool((values == values.round()).all())
+
+
+def _names_rows(profile: Profile) -> bool:
+    """Most rows have a text of their own, or a whole number that is called an identifier; of few rows nearly all."""
+    is_name = profile.column.dtype == "str" or _is_called_name(profile)
+    most = MANY_DIFFERENT if profile.num_distinct > MANY else NEARLY_ALL
+    return is_name and profile.num_present >= MIN_ROWS and profile.num_distinct / profile.num_present > most
+
+
+def _is_called_name(profile: Profile) -> bool:
+    """A whole number that names something, for what it is called."""
+    return profile.column.dtype == "int" and (bool(_ID.search(profile.name)) or names_entity(profile.name))
+
+
+def _use(profile: Profile, values: pl.Series, reason: str) -> Choice:
+    dtype, different = profile.column.dtype, profile.num_distinct
+    if dtype in {"date", "datetime", "time"}:
+        return Choice(profile, "moment", reason)
+    if dtype == "bool":
+        return Choice(profile, "category", reason)
+    if dtype == "str" or _is_called_name(profile):
+        role: Role = "category" if different <= MAX_WORDS else "hashed"
+        called = "a number that names something" if dtype == "int" else ""
+        return Choice(profile, role, "; ".join(filter(None, [reason, called])))
+    counts = values.drop_nulls().value_counts(sort=True, name="|rows")
+    spike = counts.row(0)[1] / max(1, len(values)) if len(counts) else 0.0
+    if spike >= SPIKE and different > MANY // 2:
+        return Choice(
+            profile, "spiky", "; ".join(filter(None, [reason, f"{counts.row(0)[0]} in {spike:.0%} of the rows"]))
+        )
+    return Choice(profile, "number", reason)

@@ -1,0 +1,189 @@
+"""Which rows train, validate and test: as asked, as the data already says, as its groups want it; else drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from treadle.errors import TreadleError
+from treadle.scaffold.planning.groups import Entity, find_entities
+from treadle.scaffold.planning.official import find_official
+from treadle.scaffold.planning.target import Exclusion, Target, quote
+from treadle.scaffold.planning.trial import find_sound, try_split
+from treadle.scaffold.reading.profile import Profile, Profiles
+
+MAX_LEFT_OUT = 0.05  # share of rows without a moment, or without a split, that may be left out
+_SHARES = {"valid": 0.16, "test": 0.2, "seed": 0}
+_MAX_NAMED = 3  # columns in a sentence
+
+
+@dataclass(frozen=True)
+class Division:
+    """A split, and what follows from it."""
+
+    rule: dict[str, Any]
+    reason: str
+    target: Target  # without the rows that belong to no split
+    aside: Mapping[str, str] = field(default_factory=dict)  # columns that are no features because of it, and why
+    notes: tuple[str, ...] = ()
+
+
+def divide(
+    table: Profiles, target: Target, *, moment: Profile | None, group: Profile | None, taken: Iterable[str]
+) -> Division:
+    """Choose the split, and try it on the rows.
+
+    Args:
+        table: what the rows hold.
+        target: what is to be predicted.
+        moment: the column of `--time`.
+        group: the column of `--group`.
+        taken: columns of which the user says what they are.
+
+    Raises:
+        TreadleError: what was asked for cannot be done.
+    """
+    if moment is not None:
+        _require_moment(moment, table.sample[moment.name])
+        target = leave_out(target, moment, "undated", "have no moment")
+    if group is not None:
+        found = _by_group(target, group)
+    elif moment is not None:
+        found = _by_time(target, table.sample[moment.name])
+    else:
+        return _divide_unasked(table, target, taken={*taken, target.name})
+    return replace(found, rule=try_split(found.rule, table, target, at=moment.name if moment is not None else None))
+
+
+def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Division:
+    others = {name: profile for name, profile in table.columns.items() if name not in taken}
+    unasked = _explain_unasked(table.columns.values())
+    said = _as_said(table, target, others)
+    if said is not None and said.rule:
+        return said
+    aside, notes = ({}, ()) if said is None else (said.aside, said.notes)
+    entities = find_entities(others, table.sample, target, aside=aside)
+    for entity in entities:
+        by_group = {"by": "group", "column": entity.profile.name, **_SHARES}
+        rule = find_sound(by_group, table, target) if entity.is_decisive else None
+        if rule is not None:
+            reason = f"{_explain_group(entity)}; {unasked}"
+            return Division(rule, reason, target, {**aside, **_name_group(entity.profile)}, notes)
+    notes = (*notes, *map(_suggest_group, entities[:_MAX_NAMED]))
+    if target.task == "regression":
+        drawn, reason = {"by": "random", **_SHARES}, f"drawn from all rows; {unasked}"
+    else:
+        drawn = {"by": "stratified", "column": "label", **_SHARES}
+        reason = f"each split has the same mix of classes; {unasked}"
+    return Division(try_split(drawn, table, target, at=None), reason, target, aside, notes)
+
+
+def _explain_unasked(columns: Iterable[Profile]) -> str:
+    """What the user may know better: whether rows are to be predicted that come later."""
+    moments = [column.name for column in columns if column.column.dtype in {"date", "datetime"}]
+    if not moments:
+        return "neither --time nor --group was given"
+    return f"if the future is to be predicted, begin anew with --time {' or '.join(moments[:_MAX_NAMED])}"
+
+
+# --- as the data says ---------------------------------------------------------------------------------
+
+
+def _as_said(table: Profiles, target: Target, others: Mapping[str, Profile]) -> Division | None:
+    """By a column that says it; without a rule where it cannot be followed."""
+    official = find_official(others.values())
+    if official is None:
+        return None
+    profile, name = official.column, official.column.name
+    aside = {name: "it says to which split a row belongs"}
+    assigned = leave_out(target, profile, "unassigned", "name no split")
+    rule = find_sound(official.rule, table, assigned)
+    if rule is not None and profile.num_missing <= MAX_LEFT_OUT * profile.num_rows:
+        return Division(rule, official.reason, assigned, aside)
+    fault = f"is missing in {profile.num_missing:,} rows" if rule is not None else "leaves one without rows or answers"
+    return Division({}, "", target, aside, (f"{name!r} says to which split a row belongs, but {fault}",))
+
+
+def leave_out(target: Target, profile: Profile, reason: str, words: str) -> Target:
+    """Without the rows in which a column is missing."""
+    if not profile.num_missing:
+        return target
+    exclusion: Exclusion = (reason, f"{quote(profile.name)} IS NULL", f"{profile.num_missing:,} rows {words}")
+    return replace(target, exclude=(*target.exclude, exclusion))
+
+
+# --- by groups ----------------------------------------------------------------------------------------
+
+
+def _by_group(target: Target, group: Profile) -> Division:
+    if group.num_missing:
+        raise TreadleError(f"--group: {group.name!r} is missing in {group.num_missing:,} rows")
+    if group.num_distinct < 3:  # noqa: PLR2004 - one for each split
+        raise TreadleError(f"--group: {group.name!r} has {group.num_distinct} values; three splits need three at least")
+    reason = "no group stands in two splits: what is learned must hold for new ones"
+    return Division({"by": "group", "column": group.name, **_SHARES}, reason, target, _name_group(group))
+
+
+def _name_group(group: Profile) -> dict[str, str]:
+    return {group.name: "it names the groups of the split: those of the test are new"}
+
+
+def _explain_group(entity: Entity) -> str:
+    return (
+        f"no {entity.profile.name!r} stands in two splits, since the rows of each have the same answer "
+        f"({entity.describe()})"
+    )
+
+
+def _suggest_group(entity: Entity) -> str:
+    return (
+        f"rows may belong together: {entity.describe()}; where new ones are to be predicted, begin anew with "
+        f"--group {entity.profile.name!r}"
+    )
+
+
+# --- by time ------------------------------------------------------------------------------------------
+
+
+def _by_time(target: Target, moments: pl.Series) -> Division:
+    valid_from, test_from = _cut(moments.drop_nulls())
+    rule = {"by": "time", "valid_from": valid_from, "test_from": test_from, "gap": "0d"}
+    reason = "train on the first 70 % of the rows, test on the last 15 %: as in use, the future is predicted"
+    return Division(rule, reason, target)
+
+
+def _require_moment(moment: Profile, sample: pl.Series) -> None:
+    if moment.column.dtype not in {"date", "datetime"}:
+        held = sample.drop_nulls()
+        example = held[0] if len(held) else None
+        shown = f", such as {example!r}" if example is not None else ""
+        raise TreadleError(
+            f"--time: {moment.name!r} is of type {moment.column.dtype}{shown}; "
+            "a date or a moment is needed, such as 2024-05-31 or 2024-05-31 14:00"
+        )
+    if moment.num_missing > MAX_LEFT_OUT * moment.num_rows:
+        raise TreadleError(
+            f"--time: {moment.name!r} is missing in {moment.num_missing:,} of {moment.num_rows:,} rows, more than the "
+            f"{MAX_LEFT_OUT:.0%} that may be left out: give a moment that each row has, or leave --time away"
+        )
+
+
+def _cut(moments: pl.Series) -> tuple[str, str]:
+    """Where validation and test begin: whole days where the table spans a month, else to the second."""
+    ordered = moments.cast(pl.Datetime("us")).sort()
+    first, last = ordered[0], ordered[-1]
+    cuts: list[datetime] = [ordered[int(len(ordered) * share)] for share in (0.70, 0.85)]
+    if last - first > timedelta(days=30):
+        cuts = [cut.replace(hour=0, minute=0, second=0, microsecond=0) for cut in cuts]
+    valid_from, test_from = cuts
+    if not first < valid_from < test_from <= last:
+        raise TreadleError(f"--time: the rows lie at too few different moments, {first} to {last}, to be split by them")
+    return _write_moment(valid_from), _write_moment(test_from)
+
+
+def _write_moment(moment: datetime) -> str:
+    return str(moment.date()) if moment.time() == datetime.min.time() else moment.isoformat(sep=" ")

@@ -1,0 +1,87 @@
+"""A split tried on the rows, before a project is built on it: no split is empty, and each has more than one answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+from pydantic import TypeAdapter
+
+from treadle.data.split import assign_splits
+from treadle.errors import TreadleError
+from treadle.experiment.spec import SplitRule
+from treadle.scaffold.planning.target import Target
+from treadle.scaffold.reading.profile import Profiles
+from treadle.schema import LABEL, PREDICT_AT, SPLITS
+
+SEEDS = 20  # that are tried for groups: the largest may come first in one order, and last in another
+_FIXES = {
+    "group": "Take a column of more and smaller groups",
+    "time": "Bring rows of each answer from early and late, or leave --time away",
+    "stratified": "More rows of each answer are needed",
+    "random": "More rows of each answer are needed",
+}
+_RULE: TypeAdapter[SplitRule] = TypeAdapter(SplitRule)
+
+
+def try_split(split: dict[str, Any], table: Profiles, target: Target, *, at: str | None) -> dict[str, Any]:
+    """The same rule; of groups with the first seed that gives every split rows and answers.
+
+    Args:
+        split: the rule, as in the configuration.
+        table: what the rows hold.
+        target: what is to be predicted.
+        at: the column with the moment of the prediction.
+
+    Raises:
+        TreadleError: no split of this kind can be learned from and judged by.
+    """
+    rule, fault = _try_seeds(split, table, target, at)
+    if fault:
+        raise TreadleError(f"{_name_option(split, at)}: {fault}. {_FIXES[split['by']]}")
+    return rule
+
+
+def find_sound(split: dict[str, Any], table: Profiles, target: Target) -> dict[str, Any] | None:
+    """The same, of a split that nobody asked for: None where it cannot be learned from."""
+    rule, fault = _try_seeds(split, table, target, None)
+    return None if fault else rule
+
+
+def _try_seeds(split: dict[str, Any], table: Profiles, target: Target, at: str | None) -> tuple[dict[str, Any], str]:
+    """The rule with the first seed without a fault; else with the fault of the first."""
+    faults = []
+    for seed in range(SEEDS if split["by"] == "group" else 1):
+        rule = {**split, "seed": seed} if "seed" in split else split
+        fault = _find_fault(rule, table, target, at)
+        if not fault:
+            return rule, ""
+        faults.append(fault)
+    return split, faults[0]
+
+
+def _find_fault(rule: dict[str, Any], table: Profiles, target: Target, at: str | None) -> str:
+    rows = _take_rows(table, target, at)
+    try:
+        splits = assign_splits(rows, _RULE.validate_python(rule))
+    except TreadleError as error:
+        return str(error).removeprefix("data.split: ")
+    is_whole = len(table.sample) == table.num_rows
+    for name in SPLITS if is_whole else ():  # a sample may lack what is rare
+        answers = rows[LABEL].filter(splits == name)
+        if answers.n_unique() == 1:
+            return f"all {len(answers):,} rows of the split `{name}` have the answer {answers[0]}"
+    return ""
+
+
+def _take_rows(table: Profiles, target: Target, at: str | None) -> pl.DataFrame:
+    rows, label = target.take(table.sample)
+    rows = rows.with_columns(label.alias(LABEL))
+    return rows if at is None else rows.with_columns(pl.col(at).cast(pl.Datetime("us")).alias(PREDICT_AT))
+
+
+def _name_option(split: dict[str, Any], at: str | None) -> str:
+    """Which of the user's words gave the split."""
+    if split["by"] == "group":
+        return f"--group: {split['column']!r}, whose groups are too few or too large"
+    return f"--time: {at!r}" if split["by"] == "time" else "--target"

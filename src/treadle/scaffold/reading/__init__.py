@@ -1,0 +1,1 @@
+"""Reading a table whose types nobody declared."""

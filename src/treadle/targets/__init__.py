@@ -1,0 +1,1 @@
+"""`_target_` nodes: what they may name, what they take, and how the object is built."""

@@ -1,0 +1,73 @@
+"""What each column is good for."""
+
+import numpy as np
+import polars as pl
+import pytest
+from plans import plan, roles
+
+from treadle.errors import TreadleError
+from treadle.experiment.spec import Column
+from treadle.scaffold.planning.roles import choose_roles
+from treadle.scaffold.planning.target import Target
+from treadle.scaffold.reading.profile import Profile
+
+GENERATOR = np.random.default_rng(0)
+
+
+def make(num_rows, **columns):
+    """A table with a number, a target that follows from nothing, and the given columns."""
+    x, y = GENERATOR.normal(size=num_rows).round(2), GENERATOR.choice(["a", "b"], num_rows)
+    return {**columns, "x": x, "y": y}
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role"),
+    [
+        ("id", range(80), "out"),
+        ("row", range(1, 81), "out"),
+        ("index", [f"{index}.0" for index in range(80)], "out"),
+        ("name", [f"Name {index}" for index in range(80)], "out"),
+        ("code", [f"A{index % 76}" for index in range(80)], "out"),
+        ("member_id", GENERATOR.permutation(80) + 5_000, "out"),
+        ("year", range(1945, 2025), "number"),
+        ("rank", GENERATOR.permutation(80) + 1, "number"),
+        ("phone", GENERATOR.permutation(80) + 5_550_000, "out"),
+        ("customer_number", GENERATOR.permutation(80) * 7, "out"),
+        ("city", [f"city {index % 30}" for index in range(80)], "category"),
+        ("price", range(100, 900, 10), "number"),
+    ],
+)
+def test_identifiers_of_a_small_table(tmp_path, name, values, role):
+    assert roles(plan(tmp_path, make(80, **{name: list(values)})))[name.replace("row", "row_")] == role
+
+
+def test_a_strong_column_is_taken_where_it_is_the_only_one(tmp_path):
+    rooms = GENERATOR.integers(1, 9, 120)
+    price = rooms * 100_000 + GENERATOR.normal(0, 20_000, 120).round()
+
+    alone = plan(tmp_path, {"rooms": rooms, "y": price})
+    beside = plan(tmp_path, {"rooms": rooms, "x": GENERATOR.normal(size=120).round(2), "y": price})
+
+    assert roles(alone) == {"rooms": "number"}
+    assert alone.choices[0].reason.startswith("look: it alone tells the target: R² 0.9")
+    assert roles(beside) == {"rooms": "out", "x": "number"}
+
+
+def test_a_copy_of_the_target_is_never_taken_unasked(tmp_path):
+    rooms = GENERATOR.integers(1, 90, 120)
+
+    with pytest.raises(TreadleError, match=r"no column is left to predict 'y' from \(rooms: it alone tells the target"):
+        plan(tmp_path, {"rooms": rooms, "y": rooms * 100_000})
+
+
+@pytest.mark.parametrize("share", [0.9, 1.0])
+def test_a_number_of_rows_is_one_though_its_values_are_estimated(share):
+    """Above a million rows different values are not counted."""
+    num_rows = 1_200_000
+    column = Profile("number", Column(dtype="int"), num_rows, 0, round(share * num_rows), low=7, high=1_500_000)
+    target = Target("y", "regression", '"y"', "", "", ())
+    sample = pl.DataFrame({"number": range(7, 20_007), "y": GENERATOR.normal(size=20_000)})
+
+    chosen = choose_roles({"number": column}, sample, target, keep=(), aside={})
+
+    assert chosen["number"].reason.startswith("identifier: about ")

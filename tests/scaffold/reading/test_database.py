@@ -1,0 +1,134 @@
+"""A table of a database becomes a file of the project."""
+
+import getpass
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import tempfile
+from pathlib import Path
+
+import messy
+import polars as pl
+import pytest
+
+from treadle.errors import TreadleError
+from treadle.scaffold.init import Origin, fill
+from treadle.scaffold.planning.plan import Request
+from treadle.scaffold.reading.database import export_table
+
+INITDB = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None) or shutil.which("initdb")
+
+
+@pytest.fixture
+def database(tmp_path):
+    """An SQLite file with one table that has an odd name, and typed columns."""
+    columns = messy.make_rows()
+    file = tmp_path / "shop.db"
+    with sqlite3.connect(file) as connection:
+        connection.execute('CREATE TABLE "sales 2024" (size REAL, color TEXT, count INTEGER, answer TEXT)')
+        connection.executemany('INSERT INTO "sales 2024" VALUES (?, ?, ?, ?)', zip(*columns.values(), strict=True))
+        connection.execute('UPDATE "sales 2024" SET color = NULL WHERE rowid < 4')
+    connection.close()
+    return f"sqlite:///{file}"
+
+
+def test_a_table_of_sqlite_becomes_a_project(database, tmp_path):
+    folder = tmp_path / "shop"
+    folder.mkdir()
+
+    made = fill(
+        folder, title="shop", package="shop", origin=Origin([database], "sales 2024"), request=Request("answer")
+    )
+
+    assert made.plan.num_rows == messy.ROWS
+    assert pl.read_parquet(folder / "data" / "shop" / "sales 2024.parquet")["color"].null_count() == 3
+    assert "sales 2024 of a database" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (None, "--table: say which; the database has sales 2024"),
+        ("sales 2025", "the database has no table 'sales 2025'. Did you mean 'sales 2024'?"),
+        ('x" UNION SELECT 1 --', "the database has no table"),
+    ],
+)
+def test_a_table_that_is_not_there(database, tmp_path, table, told):
+    with pytest.raises(TreadleError, match=told.replace("?", r"\?").replace(".", r"\.")):
+        export_table(database, table, folder=tmp_path)
+
+
+def test_a_cell_of_another_type_far_down_loses_nothing(tmp_path):
+    rows = [(index, index / 2, index if index % 2 else index + 0.5) for index in range(2_000)]
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        connection.execute('CREATE TABLE t (whole INTEGER, part REAL, "a ""b" INTEGER)')
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?)", [*rows, ("n/a", 0.5, 3)])
+    connection.close()
+
+    frame = pl.read_parquet(export_table(f"sqlite:///{tmp_path / 't.db'}", "t", folder=tmp_path))
+
+    assert frame["whole"].tail(2).to_list() == ["1999", "n/a"]
+    assert frame['a "b'].head(2).to_list() == [0.5, 1.0]
+    assert len(frame) == 2_001
+
+
+def test_computed_columns_are_columns(tmp_path):
+    with sqlite3.connect(tmp_path / "t.db") as connection:
+        connection.execute("CREATE TABLE t (a INTEGER, b AS (a + 1) VIRTUAL, c AS (a + 2) STORED)")
+        connection.execute("INSERT INTO t (a) VALUES (1)")
+    connection.close()
+
+    frame = pl.read_parquet(export_table(f"sqlite:///{tmp_path / 't.db'}", "t", folder=tmp_path))
+
+    assert frame.to_dicts() == [{"a": 1, "b": 2, "c": 3}]
+
+
+def test_a_database_that_is_not_there(tmp_path):
+    with pytest.raises(TreadleError, match=r"no file 'nothing\.db'; write sqlite:///path\.db"):
+        export_table("sqlite:///nothing.db", "x", folder=tmp_path)
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A PostgreSQL of its own, on a free port, with one table in a schema."""
+    if INITDB is None:
+        pytest.skip("PostgreSQL is not installed")
+    programs, folder = Path(INITDB).parent, Path(tempfile.mkdtemp())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    root = os.geteuid() == 0
+    if root:  # the server refuses to run as root
+        shutil.chown(folder, "postgres")
+
+    def run(*command):
+        words = ["runuser", "-u", "postgres", "--", *map(str, command)] if root else list(map(str, command))
+        subprocess.run(words, check=True, capture_output=True, cwd="/")
+
+    run(programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    run(programs / "pg_ctl", "-D", folder / "data", "-o", options, "-l", folder / "log", "-w", "start")
+    uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+    columns = pl.DataFrame(messy.make_rows()).with_columns(pl.col("size").cast(float), pl.col("count").cast(int))
+    columns.write_database("shop_sales", uri, engine="adbc")
+    yield uri
+    run(programs / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
+
+
+@pytest.mark.slow
+def test_a_table_of_postgresql(server, tmp_path):
+    file = export_table(server, "shop_sales", folder=tmp_path)
+
+    assert pl.read_parquet(file)["size"].to_list() == pytest.approx([float(v) for v in messy.make_rows()["size"]])
+
+
+@pytest.mark.slow
+def test_a_server_that_does_not_answer_is_told(tmp_path):
+    with pytest.raises(TreadleError, match="--from: the database cannot be read"):
+        export_table(f"postgresql://{getpass.getuser()}@127.0.0.1:1/none", "x", folder=tmp_path)
