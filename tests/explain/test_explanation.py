@@ -10,7 +10,7 @@ from treadle.config.selection import read_selection
 from treadle.experiment import spec
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
 from treadle.explain.explanation import explain
-from treadle.explain.meanings import find_meaning, read_comments
+from treadle.explain.meanings import describe_key, find_meaning
 from treadle.explain.spec_types import is_section
 from treadle.explain.views import to_json, to_text
 from treadle.problems import ConfigError
@@ -41,10 +41,10 @@ def settings(explanation):
 
 def test_each_key_of_the_specification_has_a_meaning():
     sections = [value for value in vars(spec).values() if is_section(value) and value.model_fields]
-    comments = read_comments()
+    keys = [(section, key) for section in sections for key in section.model_fields]
 
     assert len(sections) > 15
-    assert [f"{s.__name__}.{key}" for s in sections for key in s.model_fields if not comments[s.__name__][key]] == []
+    assert [f"{section.__name__}.{key}" for section, key in keys if not describe_key(section, key)[0]] == []
     assert [s.__name__ for s in sections if not s.__doc__] == []
 
 
@@ -87,7 +87,7 @@ def test_type_range_and_unit_are_told(project):
 
 def test_the_member_of_a_union_is_the_one_that_by_names(project):
     assert look(project, "data.split.valid_from").meaning.unit == "UTC"
-    assert look(project, "data.split.column", "experiment=adult").meaning.text == "says which split a row belongs to"
+    assert look(project, "data.split.column", "experiment=adult").meaning.text == "Column that names the set of a row"
     assert find_meaning("data.split.gap", {"data": {"split": {"by": "random"}}}) is None
 
 
@@ -250,7 +250,7 @@ def test_a_section_lists_its_keys_with_their_meanings(project):
     text = to_text(look(project, "data.tables.flights"))
 
     assert "One source of rows" in text
-    assert "path      data/nycflights13/flights.parquet         relative to the project" in text
+    assert "path      data/nycflights13/flights.parquet         Path of the file, relative to the project" in text
 
 
 # --- readers ------------------------------------------------------------------------------------------

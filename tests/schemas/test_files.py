@@ -335,7 +335,7 @@ def test_a_component_of_the_project_is_offered_with_its_arguments(project):
     assert treadle("schema") == 0
 
     assert judge(file) == set()
-    assert "units of the layer" in find_schema(file).read_text()
+    assert "Units of the layer" in find_schema(file).read_text()
     file.write_text(file.read_text().replace("width: 64", "widht: 64"))
     assert judge(file) == {("", "additionalProperties")}
 

@@ -1,4 +1,4 @@
-"""The shape of a configuration against `spec.py`: unknown keys, missing ones, types, ranges."""
+"""The shape of a configuration against `experiment.spec`: unknown keys, missing ones, types, ranges."""
 
 from __future__ import annotations
 

@@ -1,16 +1,13 @@
-"""What a key means: its type, range, unit and purpose, from the comments of `spec.py` and the docstrings of targets."""
+"""What a key means: its type, range, unit and purpose, from the docstrings of its section's field or of its target."""
 
 from __future__ import annotations
 
 import ast
 import inspect
-import io
 import re
-import tokenize
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import pydantic
@@ -27,7 +24,7 @@ TARGET_KEYS = {
     "_target_": (Type("scalar", "str"), "the dotted path of the class or function that is built"),
     "_partial_": (Type("scalar", "bool"), "whether Treadle adds the missing arguments later"),
 }
-_UNIT = re.compile(r"\s*\[([^\]]+)\]\.?$")
+_UNIT = re.compile(r"\s*\[([^\]]+)\]$")
 NO_DEFAULT = PydanticUndefined
 
 
@@ -47,36 +44,25 @@ class Meaning:
 class _Node:
     """A step of the way from the root of the specification to a key."""
 
-    annotation: Any  # of spec.py; None inside a target
+    annotation: Any  # of a field of the specification; None inside a target
     meaning: Meaning
 
 
 # --- sentences ----------------------------------------------------------------------------------------
 
 
-@cache
-def read_comments() -> dict[str, dict[str, str]]:
-    """The trailing comment of each key of `spec.py`, by class and key."""
-    source = inspect.getsource(spec)
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
-    classes = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
-    return {cls.name: dict(_read_keys(cls, comments)) for cls in classes}
-
-
-def _read_keys(cls: ast.ClassDef, comments: Mapping[int, str]) -> Iterator[tuple[str, str]]:
-    for node in cls.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield node.target.id, comments.get(node.end_lineno or 0, "")
+def describe_key(model: type[pydantic.BaseModel], name: str) -> tuple[str, str]:
+    """What a key of a section means, and its unit."""
+    return split_unit(model.model_fields[name].description or "")
 
 
 def split_unit(text: str) -> tuple[str, str]:
     """A sentence and the unit that stands in brackets at its end.
 
-    >>> split_unit("how long to wait [epochs]")
-    ('how long to wait', 'epochs')
+    >>> split_unit("Number of epochs to wait [epochs].")
+    ('Number of epochs to wait', 'epochs')
     """
-    text = text.replace("None:", "null:")
+    text = text.replace("None:", "null:").removesuffix(".")
     found = _UNIT.search(text)
     return (text[: found.start()], found[1]) if found else (text, "")
 
@@ -135,7 +121,7 @@ def list_kinds(model: type[pydantic.BaseModel]) -> tuple[str, ...]:
 
 def _enter(model: type[pydantic.BaseModel], name: str, values: Any) -> _Node:
     field = model.model_fields[name]
-    text, unit = split_unit(read_comments()[model.__name__][name])
+    text, unit = describe_key(model, name)
     annotation = join_metadata(field)
     value = _descend(values, name)
     section = _describe_section(annotation, value)
@@ -203,7 +189,8 @@ def _describe_argument(path: str, parameter: Parameter, values: Mapping[str, Any
 
 def describe_argument(path: str, name: str) -> tuple[str, str]:
     """What an argument of a target means, and its unit."""
-    return split_unit(read_words(path).arguments.get(name, "").removesuffix("."))
+    text, unit = split_unit(read_words(path).arguments.get(name, ""))
+    return text[:1].upper() + text[1:], unit
 
 
 def read_default(parameter: Parameter) -> Any:

@@ -1,4 +1,4 @@
-"""The annotations of `spec.py` in the words of `annotations.py`: one way to speak of types, whoever declares them."""
+"""The annotations of `experiment.spec` as the `Type` of `targets.annotations`: one model of types for both."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from treadle.experiment import spec
 from treadle.experiment.durations import FORM
 from treadle.targets.annotations import ANY, LIMITS, Type, narrow
 
-# What the validators of spec.py accept, as far as a pattern can say it.
-_PATTERNS = {
-    "_check_duration": f"^{FORM.pattern}$",
-    "_check_moment": r"^\d{4}-?((0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])|W\d\d(-?[1-7])?)([T ].+)?$",
+# What validators of the specification accept, as far as a pattern can express it.
+_PATTERNS: dict[Any, str] = {
+    spec.check_duration: f"^{FORM.pattern}$",
+    spec.check_moment: r"^\d{4}-?((0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])|W\d\d(-?[1-7])?)([T ].+)?$",
 }
 
 
@@ -56,7 +56,7 @@ def is_target(annotation: Any, metadata: typing.Iterable[Any] = ()) -> bool:
     """Whether a `_target_` node is asked for."""
     if typing.get_origin(annotation) is typing.Annotated:
         metadata = typing.get_args(annotation)[1:]
-    return find_validator(metadata) == "_check_target"
+    return spec.check_target in _list_validators(metadata)
 
 
 def has_target(annotation: Any) -> bool:
@@ -70,16 +70,15 @@ def list_alternatives(annotation: Any) -> tuple[Any, ...]:
     return typing.get_args(bare) if typing.get_origin(bare) in {typing.Union, types.UnionType} else ()
 
 
-def find_validator(metadata: typing.Iterable[Any]) -> str:
-    """The name of the function of `spec.py` that judges a value, or an empty text."""
-    functions = (item.func for item in metadata if isinstance(item, AfterValidator))
-    return next((f.__name__ for f in functions if getattr(spec, f.__name__, None) is f), "")
+def _list_validators(metadata: typing.Iterable[Any]) -> list[Any]:
+    """The functions that validate a value."""
+    return [item.func for item in metadata if isinstance(item, AfterValidator)]
 
 
 def _limit(kind: Type, metadata: typing.Iterable[Any]) -> Type:
     items = list(metadata)
     flat = [*items, *(inner for item in items if isinstance(item, FieldInfo) for inner in item.metadata)]
     limits = {name: getattr(item, name) for item in flat for name in LIMITS if getattr(item, name, None) is not None}
-    patterns = [str(item.pattern) for item in flat if getattr(item, "pattern", None)]
-    pattern = next(iter(patterns), _PATTERNS.get(find_validator(items), ""))
-    return replace(narrow(kind, limits), pattern=pattern) if pattern else narrow(kind, limits)
+    declared = [str(item.pattern) for item in flat if getattr(item, "pattern", None)]
+    patterns = [*declared, *(_PATTERNS[f] for f in _list_validators(items) if f in _PATTERNS)]
+    return replace(narrow(kind, limits), pattern=patterns[0]) if patterns else narrow(kind, limits)

@@ -17,10 +17,9 @@ from treadle.explain.meanings import (
     NO_DEFAULT,
     TARGET_KEYS,
     describe_argument,
+    describe_key,
     list_kinds,
-    read_comments,
     read_default,
-    split_unit,
 )
 from treadle.explain.spec_types import has_target, join_metadata, read_type
 from treadle.schemas.choices import Branch, make_choice
@@ -85,7 +84,7 @@ class Writer:
         }
 
     def _describe(self, model: type[pydantic.BaseModel], name: str, field: FieldInfo, key: str) -> Schema:
-        said = describe(*split_unit(read_comments()[model.__name__][name]))
+        said = describe(*describe_key(model, name))
         return {**said, **self._make(join_metadata(field), key, {}), **_tell_default(field.default)}
 
     def _make_mapping(self, annotation: Any, inner: Any, key: str) -> Schema:

@@ -1,0 +1,68 @@
+"""Every key that a configuration may hold, with its type, range and meaning: one module per group of `conf/`.
+
+Values are written in `conf/`; these modules only define which are valid. The docstring below a key is its meaning:
+`treadle explain` prints it and the JSON Schemas hold it; a unit stands in brackets at its end. Optional structure
+(joins, derived columns) defaults to empty; numbers have no default.
+"""
+
+from treadle.experiment.spec.augmentation import NO_AUGMENTATION
+from treadle.experiment.spec.base import Spec, Target, check_duration, check_moment, check_target
+from treadle.experiment.spec.columns import Column, Encoding, Value
+from treadle.experiment.spec.data import AsOf, Data, Examples, History, Join, OnBreach, Table
+from treadle.experiment.spec.evaluation import Evaluation
+from treadle.experiment.spec.experiment import RECORDS, Experiment
+from treadle.experiment.spec.features import Block, Features
+from treadle.experiment.spec.loss import Loss
+from treadle.experiment.spec.model import ModelChoice, ModelRule, Rung, Speed, Speeds, is_rule
+from treadle.experiment.spec.schedule import EarlyStopping, Schedule
+from treadle.experiment.spec.split import (
+    ColumnSplit,
+    GroupSplit,
+    RandomSplit,
+    SplitRule,
+    StratifiedSplit,
+    TimeSplit,
+)
+from treadle.experiment.spec.tracker import Tracker
+from treadle.experiment.spec.trainer import Trainer
+
+__all__ = [
+    "NO_AUGMENTATION",
+    "RECORDS",
+    "AsOf",
+    "Block",
+    "Column",
+    "ColumnSplit",
+    "Data",
+    "EarlyStopping",
+    "Encoding",
+    "Evaluation",
+    "Examples",
+    "Experiment",
+    "Features",
+    "GroupSplit",
+    "History",
+    "Join",
+    "Loss",
+    "ModelChoice",
+    "ModelRule",
+    "OnBreach",
+    "RandomSplit",
+    "Rung",
+    "Schedule",
+    "Spec",
+    "Speed",
+    "Speeds",
+    "SplitRule",
+    "StratifiedSplit",
+    "Table",
+    "Target",
+    "TimeSplit",
+    "Tracker",
+    "Trainer",
+    "Value",
+    "check_duration",
+    "check_moment",
+    "check_target",
+    "is_rule",
+]

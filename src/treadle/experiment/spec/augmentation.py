@@ -1,0 +1,3 @@
+"""Group `augmentation`: how training batches are augmented; the whole group is one `_target_`."""
+
+NO_AUGMENTATION = "treadle.training.augmentation.NoAugmentation"

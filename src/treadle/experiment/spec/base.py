@@ -1,0 +1,57 @@
+"""What the sections of an experiment share: their base class, and the types of more than one of them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import AfterValidator, Field
+
+from treadle.experiment.durations import parse_duration, parse_moment
+
+
+class Spec(pydantic.BaseModel):
+    """A section of the configuration. Unknown keys and implicit type conversions are refused."""
+
+    model_config = pydantic.ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        protected_namespaces=(),
+        defer_build=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+def check_duration(text: str) -> str:
+    """Refuse what is no duration."""
+    parse_duration(text)
+    return text
+
+
+def check_moment(text: str) -> str:
+    """Refuse what is no moment."""
+    parse_moment(text)
+    return text
+
+
+def check_target(node: dict[str, Any]) -> dict[str, Any]:
+    """Refuse a node without a `_target_`."""
+    if not isinstance(node.get("_target_"), str):
+        raise ValueError("needs a `_target_`: the dotted path of a class or function")  # noqa: TRY004 - pydantic's way
+    return node
+
+
+def _check_word(text: str) -> str:
+    if not text or "." in text:
+        raise ValueError("a name here is not empty and holds no dot, which parts the names of a key")
+    return text
+
+
+Sql = Annotated[str, Field(min_length=1)]
+Duration = Annotated[str, AfterValidator(check_duration)]  # "3h", "90m", "1d", "2w"
+Moment = Annotated[str, AfterValidator(check_moment)]  # ISO 8601, UTC: "2013-09-01"
+Target = Annotated[dict[str, Any], AfterValidator(check_target)]  # a `_target_` node, checked by signature
+Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # also the name of a file

@@ -1,0 +1,62 @@
+"""A whole experiment: the keys of `resolved.yaml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from treadle.experiment.spec.augmentation import NO_AUGMENTATION
+from treadle.experiment.spec.base import Name, Spec, Target
+from treadle.experiment.spec.data import Data
+from treadle.experiment.spec.evaluation import Evaluation
+from treadle.experiment.spec.features import Features
+from treadle.experiment.spec.loss import Loss
+from treadle.experiment.spec.model import Model, ModelChoice, ModelRule
+from treadle.experiment.spec.schedule import Schedule
+from treadle.experiment.spec.tracker import Tracker
+from treadle.experiment.spec.trainer import Trainer
+from treadle.schema import Seed
+
+
+class Experiment(Spec):
+    """A whole experiment, from raw data to evaluation. The keys of `resolved.yaml` are these."""
+
+    name: Name
+    """Name of the experiment, and of its run folders."""
+    seed: Seed
+    """Random seed of the initial weights and of the order of batches."""
+    targets: list[str]
+    """Prefixes of dotted paths that a `_target_` may come from."""
+    data: Data
+    """Tables, contracts, examples and split."""
+    features: Features
+    """Features that the model is given."""
+    model: Model
+    """The network; a `_target_`, or a rule that chooses one."""
+    schedule: Schedule
+    """Optimizer, learning rate, batches, and when to stop."""
+    loss: Loss = Field(default_factory=Loss)
+    """What training minimises."""
+    # The default is for a project whose conf/ chooses none; a test holds it equal to conf/augmentation/none.yaml.
+    augmentation: Target = {"_target_": NO_AUGMENTATION}
+    """Augmentation of training batches; a `_target_`."""
+    trainer: Trainer
+    """Devices, precision and threads of training."""
+    tracker: Tracker
+    """How the run is recorded in W&B."""
+    evaluation: Evaluation
+    """How the model is evaluated on the test set."""
+    model_choice: ModelChoice | None = None
+    """Which model a rule chose, and why; null: no rule chose it."""
+    question: str | None = None
+    """Question that the experiment asks: the first comment of its file."""
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """The node of the network, which is chosen when an experiment is frozen."""
+        assert not isinstance(self.model, ModelRule), "check() chooses"
+        return self.model
+
+
+RECORDS = ("model_choice", "question")  # keys that Treadle writes into resolved.yaml; no configuration may hold them

@@ -1,0 +1,28 @@
+"""Group `features`: row-wise expressions, then transforms that are fitted to the training set."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from treadle.experiment.spec.base import Spec, Sql, Target, Word
+from treadle.schema import Count
+
+
+class Block(Spec):
+    """Columns that go through the same fitted steps, in order."""
+
+    columns: list[str] = Field(min_length=1)
+    """Input columns: of the examples, or derived."""
+    steps: dict[Word, Target]
+    """Transforms in order, by name; each a `_target_`."""
+
+
+class Features(Spec):
+    """Row-wise expressions, then transforms that are fitted to the training set."""
+
+    derive: dict[str, Sql] = {}
+    """New columns: a name, and an SQL expression over one example."""
+    blocks: dict[Word, Block] = Field(min_length=1)
+    """Groups of columns with the same steps, by name."""
+    fit_rows: Count | None = None
+    """Number of training rows, drawn uniformly, that transforms are fitted to; null: all of them, in memory [rows]."""
