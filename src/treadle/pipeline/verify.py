@@ -16,15 +16,15 @@ from treadle.pipeline.record import STAGES_FILE, find_run_damage, read_digests, 
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What is said of one run, or of one entry of the cache."""
+class Verification:
+    """The state of one run, or of one entry of the cache."""
 
     where: str
     state: str  # sound, damaged, in use, nothing recorded
     details: list[str]
 
 
-def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Finding]:
+def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Verification]:
     """Read every output of runs, and without folders of the cache too; a damaged one is made anew by the next run.
 
     Raises:
@@ -43,19 +43,19 @@ def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Finding]:
                 yield _verify_entry(entry, root)
 
 
-def _verify_entry(entry: Entry, root: Path) -> Finding:
+def _verify_entry(entry: Entry, root: Path) -> Verification:
     said: list[str] = []
     with try_claim(entry.lock) as is_free:
         if is_free:
             drop_if_damaged(entry, root=root, say=said.append, max_hashed=inf)
     state = "damaged" if said else "sound" if is_free else "in use"
-    return Finding(show_path(entry.folder, root), state, said)
+    return Verification(show_path(entry.folder, root), state, said)
 
 
-def _verify_run(folder: Path, root: Path) -> Finding:
+def _verify_run(folder: Path, root: Path) -> Verification:
     with try_claim(folder / ".lock") as is_free:
         if not is_free:
-            return Finding(show_path(folder, root), "in use", [])
+            return Verification(show_path(folder, root), "in use", [])
         signatures, digests = read_signatures(folder), read_digests(folder)
         recorded = [stage for stage in STAGES if stage.name in signatures and stage.name in digests]
         details = []
@@ -66,4 +66,4 @@ def _verify_run(folder: Path, root: Path) -> Finding:
                 shared = _verify_entry(find_entry(root, stage, signatures[stage.name]), root)
                 details += [f"{stage.name:<10} {damage}; the next `treadle run` makes it anew", *shared.details]
     state = "damaged" if details else "sound" if recorded else "nothing recorded"
-    return Finding(show_path(folder, root), state, details)
+    return Verification(show_path(folder, root), state, details)
