@@ -1,4 +1,4 @@
-"""What may stand in place of a word that is unknown, and how a value is shown."""
+"""Parts of an error message: what is wrong with a value, the nearest spelling, and the value itself."""
 
 from __future__ import annotations
 
@@ -8,39 +8,54 @@ from dataclasses import dataclass
 from typing import Any
 
 SHOWN = 12  # options in a message
-
-
+FEW = 5  # options that a message lists beside the nearest one
 WIDTH = 60  # characters of a value in a message
 
 
 @dataclass(frozen=True)
 class Hint:
-    """What may stand in place of a word that is unknown."""
+    """What may replace an unknown name or value."""
 
     nearest: str = ""
     allowed: tuple[str, ...] = ()
+    command: str = ""  # lists all that is allowed
 
     def __str__(self) -> str:
-        listed = ", ".join(self.allowed[:SHOWN]) + (", …" if len(self.allowed) > SHOWN else "")
-        parts = (f"Did you mean {self.nearest!r}?" if self.nearest else "", f"Allowed: {listed}" if listed else "")
+        """The nearest spelling; what is allowed where that is little, or where nothing is near."""
+        shown = () if self.nearest and len(self.allowed) > FEW else self.allowed[:SHOWN]
+        is_cut = len(shown) < len(self.allowed)
+        parts = (
+            f"Did you mean {self.nearest!r}?" if self.nearest else "",
+            f"Allowed: {', '.join(shown)}{', …' if is_cut else ''}" if shown else "",
+            f"`{self.command}` lists all." if self.command and is_cut else "",
+        )
         return " ".join(part for part in parts if part)
 
 
 NO_HINT = Hint()
 
 
-def nearest(word: str, among: Iterable[str]) -> Hint:
-    """The closest spelling, and what else is allowed."""
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a single value, wherever it stands."""
+
+    rule: str  # what must hold, and what was found instead
+    fix: str = ""  # in words
+    hint: Hint = NO_HINT
+    offset: int = 0  # of an expression: characters from the start of its text
+
+
+def nearest(word: str, among: Iterable[str], *, command: str = "") -> Hint:
+    """The closest spelling, and what else is allowed; `command` lists all of it."""
     options = tuple(sorted(among))
-    return Hint(find_nearest(word, options), options)
+    return Hint(find_nearest(word, options), options, command)
 
 
-def nearest_key(key: str, siblings: Iterable[str]) -> Hint:
-    """`nearest` among the keys of one section: that they share its name does not make two alike."""
+def nearest_key(key: str, siblings: Iterable[str]) -> str:
+    """The closest spelling among the keys of one section: that they share its name does not make two alike."""
     section, dot, name = key.rpartition(".")
-    hint = nearest(name, [sibling.rpartition(".")[2] for sibling in siblings])
-    full = [f"{section}{dot}{word}" for word in (hint.nearest, *hint.allowed)]
-    return Hint(full[0] if hint.nearest else "", tuple(full[1:]))
+    found = find_nearest(name, [sibling.rpartition(".")[2] for sibling in siblings])
+    return f"{section}{dot}{found}" if found else ""
 
 
 def find_nearest(word: str, options: Iterable[str]) -> str:

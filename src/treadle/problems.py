@@ -12,6 +12,7 @@ from treadle.hints import NO_HINT, Hint
 from treadle.printable import escape
 
 Format = Literal["text", "json", "github"]
+Part = Literal["key", "value"]
 
 
 @dataclass(frozen=True)
@@ -34,20 +35,30 @@ NOWHERE = Place()
 
 
 @dataclass(frozen=True)
+class Span:
+    """A position inside an expression."""
+
+    text: str  # the whole expression
+    offset: int = 0  # characters from its start
+
+
+@dataclass(frozen=True)
 class Problem:
-    """One mistake at one key."""
+    """One mistake at one key. A check of values finds it without a place: `check.places` adds that."""
 
     key: str  # dotted; empty where the mistake has no key
-    rule: str  # what holds, and what stands there instead
+    rule: str  # what must hold, and what was found instead
     fix: str = ""  # in words
     place: Place = NOWHERE
     hint: Hint = NO_HINT
-    mend: str = ""  # the override that would mend it, where one can
+    fix_override: str = ""  # the override that fixes it, where one can
+    part: Part = "value"  # what is wrong: the key itself, or its value
+    span: Span | None = None  # where in the value, of an expression
 
     def __str__(self) -> str:
         head = escape("  ".join(part for part in (self.key, str(self.place)) if part))
-        mend = f"to mend it: {self.mend}" if self.mend else ""
-        lines = "\n".join(part for part in (self.rule, str(self.hint), self.fix, mend) if part)
+        override = f"fix: {self.fix_override}" if self.fix_override else ""
+        lines = "\n".join(part for part in (self.rule, str(self.hint), self.fix, override) if part)
         return "\n".join(f"  {line}" for line in (head, *(f"  {line}" for line in lines.splitlines())) if line.strip())
 
     def to_plain(self) -> dict[str, Any]:
@@ -58,24 +69,12 @@ class Problem:
             "fix": self.fix,
             "nearest": self.hint.nearest,
             "allowed": list(self.hint.allowed),
-            "mend": self.mend,
+            "fix_override": self.fix_override,
             "file": self.place.file,
             "line": self.place.line,
             "column": self.place.column,
             "override": self.place.override,
         }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A mistake at a key; `offset` is the place inside an expression, `text` that expression."""
-
-    key: str
-    rule: str
-    fix: str = ""
-    hint: Hint = NO_HINT
-    text: str = ""
-    offset: int = 0
 
 
 class ConfigError(TreadleError):

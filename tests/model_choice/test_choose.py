@@ -9,7 +9,7 @@ import yaml
 from runs import QUICK, find_run, forget_sources, treadle
 from treadle.check.checks import check, find_warnings
 from treadle.check.resolve import resolve
-from treadle.check.structure import check_shape
+from treadle.check.structure import check_structure
 from treadle.cli.completion.verbs import complete
 from treadle.cli.parser import build_parser
 from treadle.config.compose import compose
@@ -42,7 +42,7 @@ def choose(root, *overrides):
 
 
 def choose_within(budget, composed):
-    experiment, _, _ = check_shape(composed)
+    experiment, _, _ = check_structure(composed)
     rule = experiment.model.model_copy(update={"budget": budget})
     return choose_model(experiment, Ladder(rule, composed)).model_choice
 
@@ -121,7 +121,7 @@ def test_where_all_want_more_rows_the_first_is_taken(ladder):
 
 def test_a_gpu_buys_more_in_the_same_time(root):
     composed = compose(overrides=["model=auto", "experiment=flights"], root=root)
-    experiment, _, _ = check_shape(composed)
+    experiment, _, _ = check_structure(composed)
     trainer = experiment.trainer.model_copy(update={"accelerator": "gpu"})
     ladder = Ladder(experiment.model, composed)
 
@@ -142,7 +142,7 @@ def test_the_prediction_follows_the_work(root, override, factor):
 
     def take_time(*overrides):
         composed = compose(overrides=["model=auto", "experiment=california", *overrides], root=root)
-        experiment, _, _ = check_shape(composed)
+        experiment, _, _ = check_structure(composed)
         speed = experiment.model.speeds.cpu.model_copy(update={"step": 0.0})
         return predict(model, experiment, Rows(13_000, 0, "footers"), Inputs(300, 0, 0), speed)
 
@@ -161,7 +161,7 @@ def test_the_prediction_follows_the_work(root, override, factor):
 )
 def test_steps_and_rows_are_counted_as_training_does(root, overrides, work):
     composed = compose(overrides=["experiment=california", *overrides], root=root)
-    experiment, _, _ = check_shape(composed)
+    experiment, _, _ = check_structure(composed)
 
     assert count_work(experiment, Rows(1_000, 200, "footers")) == work
 
@@ -170,7 +170,7 @@ def test_steps_and_rows_are_counted_as_training_does(root, overrides, work):
 
 
 def describe(root, *overrides):
-    experiment, _, _ = check_shape(compose(overrides=["experiment=california", *overrides], root=root))
+    experiment, _, _ = check_structure(compose(overrides=["experiment=california", *overrides], root=root))
     return experiment
 
 
@@ -196,7 +196,7 @@ def test_rows_of_a_short_text_are_exact_and_of_a_long_one_close(project):
 
 
 def test_bins_are_counted_by_values_that_differ(root):
-    adult, _, _ = check_shape(compose(overrides=["experiment=adult"], root=root))
+    adult, _, _ = check_structure(compose(overrides=["experiment=adult"], root=root))
 
     found = count_inputs(adult.features, adult.data, root=root)
 
@@ -211,7 +211,7 @@ def test_inputs_are_about_what_the_features_give(project, experiment):
     assert treadle("featurize", f"experiment={experiment}") == 0
     (folder,) = [path.parent for path in project.glob("runs/*/stages.json")]
     inputs = yaml.safe_load((folder / "features" / "inputs.json").read_text())
-    composed, _, _ = check_shape(compose(overrides=[f"experiment={experiment}"], root=project))
+    composed, _, _ = check_structure(compose(overrides=[f"experiment={experiment}"], root=project))
 
     told = count_inputs(composed.features, composed.data, root=project)
 
@@ -220,7 +220,7 @@ def test_inputs_are_about_what_the_features_give(project, experiment):
 
 
 def test_a_column_that_is_computed_counts_as_declared(root):
-    flights, _, _ = check_shape(compose(overrides=["experiment=flights"], root=root))
+    flights, _, _ = check_structure(compose(overrides=["experiment=flights"], root=root))
 
     found = count_inputs(flights.features, flights.data, root=root)
 

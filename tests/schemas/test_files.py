@@ -287,7 +287,7 @@ def test_a_rule_between_arguments_is_of_one_mind_with_its_schema(rule, values, p
 
     assert found == ({place} if place else set())
     if not any(isinstance(value, str) and "$" in value for value in values.values()):
-        assert {name for name, _, _ in rule.find(values)} == found
+        assert {name for name, _ in rule.find(values)} == found
 
 
 # --- the verb and other projects ----------------------------------------------------------------------

@@ -135,7 +135,7 @@ def test_a_target_is_handed_what_it_takes_of_what_treadle_knows(mine):
 
 
 def test_a_target_that_does_not_take_what_it_must_is_refused(mine):
-    with pytest.raises(ConfigError, match=r"must take the argument 'params', which Treadle hands to it"):
+    with pytest.raises(ConfigError, match=r"must take the argument 'params', which Treadle passes to it"):
         resolve(overrides=["schedule.optimizer._target_=mine.net.make_cost"], root=mine)
 
 

@@ -28,7 +28,7 @@ from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
 from treadle.printable import escape
 from treadle.targets.build import BuildError
-from treadle.targets.validate import find_targets, judge_target
+from treadle.targets.validate import check_target, find_targets
 from treadle.tensor_files import read_tensors, require_same, write_tensors
 
 _CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"
@@ -134,7 +134,7 @@ def _check_targets(recipe: Recipe, *, targets: Sequence[str]) -> None:
     """Every class that is built, with its arguments, against the signature in its source."""
     built = {"features": recipe.features.model_dump(), "model": recipe.model}
     for key, node in find_targets(built, ""):
-        for _, problem in judge_target(key, node, targets):
+        for problem in check_target(key, node, targets):
             raise TreadleError(f"{problem.key}: {problem.rule}")
 
 

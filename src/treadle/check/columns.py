@@ -18,11 +18,10 @@ from treadle.data.cells import DTYPES
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
 from treadle.hints import NO_HINT, Hint, nearest
 from treadle.lineage.graph import Graph, trace_experiment
-from treadle.problems import Finding
+from treadle.problems import Problem, Span
 from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT
 from treadle.sql.expressions import (
     ExpressionError,
-    Fault,
     limit_derived,
     list_columns,
     parse_expression,
@@ -41,10 +40,10 @@ class _Walk:
     """One row of nulls for each table, then for the examples, and what was found on the way."""
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
-    def find(self, key: str, rule: str, fix: str = "", hint: Hint | None = None) -> None:
-        self.findings.append(Finding(key, rule, fix, hint or NO_HINT))
+    def find(self, key: str, rule: str, fix: str = "", *, hint: Hint = NO_HINT, span: Span | None = None) -> None:
+        self.problems.append(Problem(key, rule, fix, hint=hint, span=span))
 
     def run(self, text: str, rows: pl.DataFrame, *, key: str, shift: int = 0, inner: str | None = None) -> pl.Series:
         """The expression's value, or a null of unknown type where it is not sound, or reads what is not."""
@@ -56,8 +55,7 @@ class _Walk:
             value = run(asked, rows)
             return value.cast(pl.Int64) if value.dtype == pl.Int128() else value  # as the stages will, where it fits
         except ExpressionError as error:
-            fault: Fault = error.fault
-            self.findings.append(Finding(key, fault.rule, "", fault.hint, text, fault.offset + shift))
+            self.find(key, error.fault.rule, hint=error.fault.hint, span=Span(text, error.fault.offset + shift))
             return _unknown()
 
     def add(self, rows: pl.DataFrame, name: str, value: pl.Series, *, key: str) -> pl.DataFrame:
@@ -79,7 +77,7 @@ def find_name_fault(name: str) -> str:
     return f"the name {name!r} is reserved here" if name in RESERVED or name.startswith("__") or pattern else ""
 
 
-def check_columns(experiment: Experiment) -> list[Finding]:
+def check_columns(experiment: Experiment) -> list[Problem]:
     """Names, types and expressions of the whole experiment."""
     walk = _Walk()
     data = experiment.data
@@ -91,7 +89,7 @@ def check_columns(experiment: Experiment) -> list[Finding]:
     if data.examples.table in walk.tables:
         examples = _walk_examples(walk, data)
         _walk_features(walk, experiment.features, examples)
-    return walk.findings
+    return walk.problems
 
 
 def _unknown() -> pl.Series:
@@ -231,7 +229,7 @@ def _run_aggregate(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> p
     try:
         function, inner, shift = split_aggregate(text)
     except ExpressionError as error:
-        walk.findings.append(Finding(key, error.fault.rule, "", error.fault.hint, text))
+        walk.find(key, error.fault.rule, hint=error.fault.hint, span=Span(text))
         return number
     if inner == "*":
         if function != "COUNT":
@@ -278,8 +276,8 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
 
 
 def _limit_derived(walk: _Walk, features: Features) -> None:
-    if any(finding.key.startswith("features.derive.") for finding in walk.findings):
-        return  # of these it is said one by one
+    if any(problem.key.startswith("features.derive.") for problem in walk.problems):
+        return  # each has its own message
     try:
         limit_derived(features.derive)
     except ExpressionError as error:
@@ -329,25 +327,25 @@ def _say(dtype: pl.DataType) -> str:
 # --- lineage ------------------------------------------------------------------------------------------
 
 
-def check_leaks(experiment: Experiment, *, root: Path) -> list[Finding]:
+def check_leaks(experiment: Experiment, *, root: Path) -> list[Problem]:
     """Features that could know the answer, each with the way on which it would."""
     data = experiment.data
     leaks = find_leaks(trace_experiment(experiment), data, same=find_same_tables(data, root=root))
     return [
-        Finding(leak.key, f"{leak.path[0].name!r} reaches what is known only later: {leak}", leak.fix) for leak in leaks
+        Problem(leak.key, f"{leak.path[0].name!r} reaches what is known only later: {leak}", leak.fix) for leak in leaks
     ]
 
 
-def find_doubtful(experiment: Experiment, *, root: Path) -> Iterator[Finding]:
+def find_doubtful(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     """Columns of the past that may hold the example's own label, though nothing proves it."""
     data = experiment.data
     for node, source in find_doubts(trace_experiment(experiment), data, same=find_same_tables(data, root=root)):
         rule = f"{source!r} has the name of a column that tells the label"
         fix = "make sure that its table does not hold the examples' own rows: from another file they cannot be left out"
-        yield Finding(node.key, rule, fix)
+        yield Problem(node.key, rule, fix)
 
 
-def find_unread(experiment: Experiment) -> Iterator[Finding]:
+def find_unread(experiment: Experiment) -> Iterator[Problem]:
     """Tables and columns that nothing names: sound, and worth a word."""
     graph, data = trace_experiment(experiment), experiment.data
     read = _list_read(graph, data)
@@ -355,7 +353,7 @@ def find_unread(experiment: Experiment) -> Iterator[Finding]:
     looked_up |= {look.table for look in _list_lookups(data)}
     for name, table in data.tables.items():
         if name not in looked_up and name != data.examples.table:
-            yield Finding(f"data.tables.{name}", "nothing reads this table", "remove it")
+            yield Problem(f"data.tables.{name}", "nothing reads this table", "remove it")
         else:
             made = [*table.derive, *(column for join in table.joins.values() for column in join.columns)]
             yield from _list_unread(graph, read, [f"{name}.{column}" for column in made])
@@ -379,7 +377,7 @@ def _list_read(graph: Graph, data: Data) -> set[str]:
     return read
 
 
-def _list_unread(graph: Graph, read: set[str], names: list[str]) -> Iterator[Finding]:
+def _list_unread(graph: Graph, read: set[str], names: list[str]) -> Iterator[Problem]:
     for name in names:
         if name not in read and name in graph.nodes:
-            yield Finding(graph.nodes[name].key, f"nothing reads the column {name.partition('.')[2]!r}", "remove it")
+            yield Problem(graph.nodes[name].key, f"nothing reads the column {name.partition('.')[2]!r}", "remove it")

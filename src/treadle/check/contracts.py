@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from treadle.data.limits import DATED, ORDERED, read_bound, read_texts, read_value
 from treadle.experiment.spec import Column, ColumnSplit, Experiment
 from treadle.hints import nearest, show
-from treadle.problems import Finding
+from treadle.problems import Problem
 
 
-def check_contracts(experiment: Experiment) -> Iterator[Finding]:
+def check_contracts(experiment: Experiment) -> Iterator[Problem]:
     """Bounds, allowed values and ages that the column's type has, and that do not contradict each other."""
     for name, table in experiment.data.tables.items():
         for column, spec in table.columns.items():
             yield from _check_column(f"data.tables.{name}.columns.{column}", spec)
         for index, column in enumerate(table.key):
             if column in table.key[:index]:
-                yield Finding(f"data.tables.{name}.key.{index}", f"{column!r} is listed twice", "remove one of them")
+                yield Problem(f"data.tables.{name}.key.{index}", f"{column!r} is listed twice", "remove one of them")
 
 
-def check_split_values(experiment: Experiment) -> Iterator[Finding]:
+def check_split_values(experiment: Experiment) -> Iterator[Problem]:
     """Values of a split's column that its rows can hold."""
     data, split = experiment.data, experiment.data.split
     table = data.tables.get(data.examples.table)
@@ -32,21 +32,21 @@ def check_split_values(experiment: Experiment) -> Iterator[Finding]:
             yield from _check_split_value(f"data.split.{part}.{index}", value, split.column, column)
 
 
-def _check_column(key: str, column: Column) -> Iterator[Finding]:
+def _check_column(key: str, column: Column) -> Iterator[Problem]:
     faults = [*_check_bounds(key, column), *_check_allowed(key, column)]
     yield from faults or _check_contradictions(key, column)
     if column.max_age is not None and column.dtype not in DATED:
         rule = f"is of dates and moments, and the column is {column.dtype}"
-        yield Finding(f"{key}.max_age", rule, "remove it")
+        yield Problem(f"{key}.max_age", rule, "remove it")
 
 
-def _check_bounds(key: str, column: Column) -> Iterator[Finding]:
+def _check_bounds(key: str, column: Column) -> Iterator[Problem]:
     for name, bound in (("min", column.min), ("max", column.max)):
         if bound is None:
             continue
         if column.dtype not in ORDERED:
             rule = f"is of numbers, dates and moments, and the column is {column.dtype}"
-            yield Finding(f"{key}.{name}", rule, "remove it, or list the values that are sound as `allowed`")
+            yield Problem(f"{key}.{name}", rule, "remove it, or list the values that are sound as `allowed`")
             continue
         try:
             read_bound(bound, column)
@@ -54,9 +54,9 @@ def _check_bounds(key: str, column: Column) -> Iterator[Finding]:
             yield _refuse(f"{key}.{name}", column, bound, error)
 
 
-def _check_allowed(key: str, column: Column) -> Iterator[Finding]:
+def _check_allowed(key: str, column: Column) -> Iterator[Problem]:
     if column.allowed == []:
-        yield Finding(f"{key}.allowed", "lists no value, so that no row could be sound", "list some, or remove it")
+        yield Problem(f"{key}.allowed", "lists no value, so that no row could be sound", "list some, or remove it")
     for index, value in enumerate(column.allowed or []):
         try:
             read_value(value, column)
@@ -64,30 +64,30 @@ def _check_allowed(key: str, column: Column) -> Iterator[Finding]:
             yield _refuse(f"{key}.allowed.{index}", column, value, error)
 
 
-def _refuse(key: str, column: Column, value: object, error: ValueError) -> Finding:
-    return Finding(key, f"{error}; the column is {column.dtype}, found {show(value)}")
+def _refuse(key: str, column: Column, value: object, error: ValueError) -> Problem:
+    return Problem(key, f"{error}; the column is {column.dtype}, found {show(value)}")
 
 
-def _check_contradictions(key: str, column: Column) -> Iterator[Finding]:
+def _check_contradictions(key: str, column: Column) -> Iterator[Problem]:
     """Bounds and allowed values, each of the column's type, that leave no room for each other."""
     low, high = (None if bound is None else read_bound(bound, column) for bound in (column.min, column.max))
     if low is not None and high is not None and low > high:
-        yield Finding(f"{key}.min", f"must not be above `max`: {show(column.min)} is above {show(column.max)}")
+        yield Problem(f"{key}.min", f"must not be above `max`: {show(column.min)} is above {show(column.max)}")
         return
     for index, value in enumerate(column.allowed or []):
         read = read_value(value, column)
         name = "min" if low is not None and read < low else "max" if high is not None and read > high else ""
         if name:
-            yield Finding(f"{key}.allowed.{index}", f"{show(value)} is outside the column's own `{name}`")
+            yield Problem(f"{key}.allowed.{index}", f"{show(value)} is outside the column's own `{name}`")
 
 
-def _check_split_value(key: str, value: str, name: str, column: Column) -> Iterator[Finding]:
+def _check_split_value(key: str, value: str, name: str, column: Column) -> Iterator[Problem]:
     try:
         (read,) = read_texts([value], dtype=column.dtype)
     except ValueError as error:
-        yield Finding(key, f"{error}, and {name!r} is {column.dtype}")
+        yield Problem(key, f"{error}, and {name!r} is {column.dtype}")
         return
     allowed = None if column.allowed is None else [read_value(value, column) for value in column.allowed]
     if allowed is not None and read not in allowed:
         rule = f"{show(value)} is not among the values that are allowed in {name!r}"
-        yield Finding(key, rule, hint=nearest(value, map(str, allowed)))
+        yield Problem(key, rule, hint=nearest(value, map(str, allowed)))

@@ -14,7 +14,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
 from treadle.experiment.spec import Column, Experiment, Table
 from treadle.hints import nearest
-from treadle.problems import Finding
+from treadle.problems import Problem
 
 ROWS = 100  # of a text file
 
@@ -22,7 +22,7 @@ ROWS = 100  # of a text file
 Absent = Literal["refuse", "pass"]  # what becomes of a table without files
 
 
-def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[Finding]:
+def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[Problem]:
     """Tables without files, columns that a file lacks, or holds in a type that its contract excludes."""
     found = []
     for name, table in experiment.data.tables.items():
@@ -34,16 +34,16 @@ def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[F
     return found
 
 
-def _refuse_absent(key: str, path: str, root: Path) -> Finding:
+def _refuse_absent(key: str, path: str, root: Path) -> Problem:
     if "://" in path:
         fix = "fetch it into the project, such as by `dvc import-url`, and give the path of the copy"
-        return Finding(key, f"{path!r} is no path: tables are read from files", fix)
+        return Problem(key, f"{path!r} is no path: tables are read from files", fix)
     if path.strip() and (root / path).is_dir():
-        return Finding(key, f"{path!r} is a folder", f"name its files, such as '{path.rstrip('/')}/*.parquet'")
-    return Finding(key, f"no file at {path!r}", "`dvc pull` fetches versioned data; else mend the path")
+        return Problem(key, f"{path!r} is a folder", f"name its files, such as '{path.rstrip('/')}/*.parquet'")
+    return Problem(key, f"no file at {path!r}", "`dvc pull` fetches versioned data; else mend the path")
 
 
-def _check_file(name: str, table: Table, file: Path) -> Iterator[Finding]:
+def _check_file(name: str, table: Table, file: Path) -> Iterator[Problem]:
     key = f"data.tables.{name}"
     try:
         if file.suffix.lower() == ".parquet":
@@ -55,15 +55,15 @@ def _check_file(name: str, table: Table, file: Path) -> Iterator[Finding]:
             other = _find_other_separator(head, table)
             if other:
                 rule = f"the header of {file.name} is one column, {head.columns[0]!r}"
-                yield Finding(f"{key}.separator", rule, f"declare `separator: {other!r}`")
+                yield Problem(f"{key}.separator", rule, f"declare `separator: {other!r}`")
                 return
             yield from _check_present(key, table, head.schema, file)
             yield from _check_values(key, table, head)
         else:
             rule = f"{file.name} is neither Parquet nor a text file ({', '.join(SUFFIXES)})"
-            yield Finding(f"{key}.path", rule, "a text of another suffix needs the table's `separator`")
+            yield Problem(f"{key}.path", rule, "a text of another suffix needs the table's `separator`")
     except (pl.exceptions.PolarsError, OSError, TreadleError) as error:
-        yield Finding(f"{key}.path", f"{table.path} cannot be read: {str(error).splitlines()[0]}")
+        yield Problem(f"{key}.path", f"{table.path} cannot be read: {str(error).splitlines()[0]}")
 
 
 def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
@@ -73,23 +73,23 @@ def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
     return next((mark for mark in (",", ";", "\t", "|") if mark in head.columns[0]), "")
 
 
-def _check_present(key: str, table: Table, present: Mapping[str, pl.DataType], file: Path) -> Iterator[Finding]:
+def _check_present(key: str, table: Table, present: Mapping[str, pl.DataType], file: Path) -> Iterator[Problem]:
     for name, column in table.columns.items():
         wanted = column.name_in_file(name)
         if wanted not in present:
             place = f"{key}.columns.{name}" + ("" if column.source is None else ".source")
-            yield Finding(place, f"{file.name} has no column {wanted!r}", hint=nearest(wanted, present))
+            yield Problem(place, f"{file.name} has no column {wanted!r}", hint=nearest(wanted, present))
 
 
-def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file: Path) -> Iterator[Finding]:
+def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file: Path) -> Iterator[Problem]:
     for name, column in table.columns.items():
         dtype = schema.get(column.name_in_file(name))
         if dtype is not None and not _can_hold(dtype, column):
             rule = f"{file.name} holds {column.name_in_file(name)!r} as {dtype}, which is no {column.dtype}"
-            yield Finding(f"{key}.columns.{name}.dtype", rule, "declare the type that the file has, and derive another")
+            yield Problem(f"{key}.columns.{name}.dtype", rule, "declare the type that the file has, and derive another")
 
 
-def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Finding]:
+def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Problem]:
     """The first value of each column that the stage `prepare` would refuse, by the same reader."""
     schema = head.schema
     present = {name: column for name, column in table.columns.items() if column.name_in_file(name) in schema}
@@ -100,7 +100,7 @@ def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Findin
             row = lost[lost_mark(name)].arg_true()[0]
             found = head[column.name_in_file(name)][row]
             rule = f"row {row + 1:,} holds {found!r}, which is no {column.dtype}"
-            yield Finding(f"{key}.columns.{name}", rule, _say_how(column))
+            yield Problem(f"{key}.columns.{name}", rule, _say_how(column))
 
 
 def _say_how(column: Column) -> str:

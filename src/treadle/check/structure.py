@@ -13,26 +13,26 @@ from typing import Any
 import pydantic
 from pydantic import Field, Tag
 
-from treadle.config.compose import Composed, tell_of_a_rule
+from treadle.config.compose import Composed, tell_how_to_list, tell_of_a_rule
 from treadle.config.locations import key_of
 from treadle.config.namesakes import SECURITY, find_namesake
 from treadle.experiment.spec import RECORDS, Data, Experiment
-from treadle.hints import Hint, nearest, show
+from treadle.hints import Hint, find_nearest, nearest, show
 from treadle.problems import Problem
 
 BITS = 63  # of a whole number, beside its sign
 _MAX_LITERALS = 10  # words that a rule lists; the nearest of more are told beside it
 
 
-def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
+def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
     """The typed experiment, which of its sections are sound, and what is wrong with the others.
 
     Where a section is not sound the experiment lacks it, so that checks of the others can go on. The parts of `data`
     are sections of their own: `data.tables`, `data.split` and so on.
     """
     data_parts = {f"data.{name}" for name in Data.model_fields}
-    problems = [_refuse_record(key, composed) for key in RECORDS if key in composed.values]
-    problems += _find_endless(composed.values, "", composed)
+    problems = [_refuse_record(key) for key in RECORDS if key in composed.values]
+    problems += _find_endless(composed.values, "")
     values = {key: value for key, value in composed.values.items() if key not in RECORDS}
     try:
         return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
@@ -49,20 +49,20 @@ def check_shape(composed: Composed) -> tuple[Experiment, set[str], list[Problem]
     return Experiment.model_construct(**sound), names, problems
 
 
-def _refuse_record(key: str, composed: Composed) -> Problem:
-    place = composed.locate(key, part="key")
-    return Problem(key, f"{key!r} is written by Treadle, into resolved.yaml", "remove it", place, mend=f"~{key}")
+def _refuse_record(key: str) -> Problem:
+    rule = f"{key!r} is written by Treadle, into resolved.yaml"
+    return Problem(key, rule, "remove it", part="key", fix_override=f"~{key}")
 
 
-def _find_endless(node: Any, key: str, composed: Composed) -> Iterator[Problem]:
+def _find_endless(node: Any, key: str) -> Iterator[Problem]:
     """Numbers that neither a library nor JSON could take, wherever they stand."""
     if isinstance(node, dict | list):
         for name, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _find_endless(value, f"{key}.{name}".lstrip("."), composed)
+            yield from _find_endless(value, f"{key}.{name}".lstrip("."))
     elif isinstance(node, int) and node.bit_length() > BITS:
-        yield Problem(key, f"a whole number has {BITS} bits at most; found {show(node)}", place=composed.locate(key))
+        yield Problem(key, f"a whole number has {BITS} bits at most; found {show(node)}")
     elif isinstance(node, float) and not math.isfinite(node):
-        yield Problem(key, f"a number is finite; found {show(node)}", place=composed.locate(key))
+        yield Problem(key, f"a number is finite; found {show(node)}")
 
 
 def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> dict[str, Any]:
@@ -81,27 +81,32 @@ def _describe(error: Any, composed: Composed) -> Problem:
     key = _dotted(error["loc"], composed.values, absent=error["type"] == "missing")
     found = error["input"]
     if error["type"] == "extra_forbidden":
-        name = str(error["loc"][-1])
-        siblings = _keys_at(error["loc"][:-1])
-        close = nearest(name, [sibling for sibling in siblings if sibling != SECURITY]).nearest
-        parent = key.rpartition(".")[0]
-        meant = find_namesake(key, composed.keys) or (f"{parent}.{close}".lstrip(".") if close else "")
-        hint = Hint(close if meant.rpartition(".")[0] == parent else meant, tuple(siblings))
-        place = composed.locate(key, part="key")
-        better = f"{meant}={place.override.partition('=')[2]}"
-        mend = better if key_of(place.override) == key and hint.nearest else f"~{key}"
-        fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
-        return Problem(key, f"unknown key {name!r}", fix, place, hint, mend)
+        return _describe_unknown(key, error["loc"], composed)
+    if error["type"] == "missing":
+        return Problem(key, "this key is required", f"add {key}")
     if error["type"] == "union_tag_invalid":
         key, found = f"{key}.by", error["ctx"]["tag"]
-    place = composed.locate(key)
-    if error["type"] == "missing":
-        return Problem(key, "this key is required", f"add {key}", place)
-    if error["type"] in {"literal_error", "union_tag_invalid"}:
-        hint = nearest(str(found), _list_literals(error))
-        mend = f"{key}={hint.nearest}" if hint.nearest else ""
-        return Problem(key, f"{_say(error)}; found {show(found)}", place=place, hint=hint, mend=mend)
-    return Problem(key, f"{_say(error)}; found {show(found)}", place=place)
+    rule = f"{_say(error)}; found {show(found)}"
+    if error["type"] not in {"literal_error", "union_tag_invalid"}:
+        return Problem(key, rule)
+    hint = nearest(str(found), _list_literals(error), command=f"treadle explain {key}")
+    return Problem(key, rule, hint=hint, fix_override=f"{key}={hint.nearest}" if hint.nearest else "")
+
+
+def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> Problem:
+    """A key that the specification does not know, and the one that was meant: beside it, or in another section."""
+    section, _, name = key.rpartition(".")
+    siblings = _keys_at(location[:-1])
+    close = find_nearest(name, [sibling for sibling in siblings if sibling != SECURITY])
+    meant = find_namesake(key, composed.keys) or (f"{section}.{close}".lstrip(".") if close else "")
+    is_beside = meant.rpartition(".")[0] == section
+    is_listed = {f"{section}.{sibling}" for sibling in siblings}.issubset(composed.keys)
+    command = tell_how_to_list(section, composed.keys) if is_listed else ""
+    hint = Hint(close if is_beside else meant, tuple(siblings), command)
+    values = [text.partition("=")[2] for text in composed.overrides if key_of(text) == key]
+    override = f"{meant}={values[-1]}" if values and hint.nearest else f"~{key}"
+    fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
+    return Problem(key, f"unknown key {name!r}", fix, hint=hint, fix_override=override, part="key")
 
 
 def _say(error: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 from treadle.config.compose import Composed
@@ -12,7 +11,7 @@ from treadle.experiment.fingerprint import fingerprint_modules
 from treadle.experiment.modules import TREADLE
 from treadle.problems import Problem
 from treadle.targets.signatures import UnknownTargetError, read_signature
-from treadle.targets.validate import find_targets, judge_target
+from treadle.targets.validate import check_target, find_targets
 
 
 def check_targets(composed: Composed) -> list[Problem]:
@@ -20,11 +19,11 @@ def check_targets(composed: Composed) -> list[Problem]:
     allowed = composed.values.get("targets")
     prefixes = [str(prefix) for prefix in allowed] if isinstance(allowed, list) else []
     found = find_targets(composed.values, "")
-    return [problem for key, node in found for problem in _check_target(key, node, prefixes, composed)]
+    return [problem for key, node in found for problem in _check_target(key, node, prefixes)]
 
 
 def list_opaque(composed: Composed) -> list[Problem]:
-    """Targets whose arguments cannot be known without an import: once each, to be told and not to be refused."""
+    """Targets whose arguments cannot be known without an import, once each: a warning."""
     seen: dict[str, str] = {}
     for key, node in find_targets(composed.values, ""):
         try:
@@ -33,23 +32,20 @@ def list_opaque(composed: Composed) -> list[Problem]:
         except (UnknownTargetError, SyntaxError):
             continue
     rule = "the arguments of {!r} are not known without importing it: they are checked when it is built"
-    return [Problem(key, rule.format(path), place=composed.locate(f"{key}._target_")) for path, key in seen.items()]
+    return [Problem(f"{key}._target_", rule.format(path)) for path, key in seen.items()]
 
 
-def _check_target(key: str, node: dict[str, Any], allowed: Sequence[str], composed: Composed) -> Iterator[Problem]:
-    """Places are looked up for what is wrong alone: that costs more than the check itself."""
-    problems = list(judge_target(key, node, allowed))
-    if not any(problem.key == f"{key}._target_" for _, problem in problems):
-        problems += [("value", problem) for problem in filter(None, [_judge_code(key, node["_target_"])])]
-    for part, problem in problems:
-        yield replace(problem, place=composed.locate(problem.key, part=part))
+def _check_target(key: str, node: dict[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
+    problems = list(check_target(key, node, allowed))
+    yield from problems
+    if not any(problem.key == f"{key}._target_" for problem in problems):
+        yield from _check_code(key, node["_target_"])
 
 
-def _judge_code(key: str, path: str) -> Problem | None:
-    """Whether all code of the project that a sound target imports can be part of a run's identity."""
+def _check_code(key: str, path: str) -> Iterator[Problem]:
+    """Whether all code of the project that a valid target imports can be part of a run's identity."""
     if path.partition(".")[0] != TREADLE:
         try:
             fingerprint_modules([path.rpartition(".")[0]])
         except TreadleError as error:
-            return Problem(f"{key}._target_", str(error))
-    return None
+            yield Problem(f"{key}._target_", str(error))

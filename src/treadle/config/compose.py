@@ -242,15 +242,16 @@ def _describe_override(root: Path, kept: dict[str, Place], parsed: Override, pla
     options = list_options(root).get(key.replace(".", "/"))
     head, _, value = text.partition("=")
     if options is not None and str(parsed.value()) not in options:
-        hint = nearest(value, options)
-        mend = f"{head}={hint.nearest}" if hint.nearest else ""
-        return Problem(key, f"{value!r} is not an option of the group {key!r}", place=place, hint=hint, mend=mend)
+        hint = nearest(value, options, command=f"treadle explain {key}")
+        fix = f"{head}={hint.nearest}" if hint.nearest else ""
+        rule = f"{value!r} is not an option of the group {key!r}"
+        return Problem(key, rule, place=place, hint=hint, fix_override=fix)
     known = list(flatten(OmegaConf.to_container(_merge(root, list(kept)))))
     if key not in known:
         problem = describe_unknown(key, known, root=root)
         rest = text.removeprefix(head.partition("@")[0])
-        mend = f"{problem.hint.nearest}{rest}" if problem.hint.nearest else ""
-        return replace(problem, place=place, mend=mend)
+        fix = f"{problem.hint.nearest}{rest}" if problem.hint.nearest else ""
+        return replace(problem, place=place, fix_override=fix)
     return Problem(key, _describe_failure(error).rule, "", place)
 
 
@@ -268,9 +269,14 @@ def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem
     names = known if section else {*known, *list_options(root)}
     siblings = sorted(name for name in names if name.rpartition(".")[0] == section)
     sound = [name for name in siblings if name != SECURITY]
-    close = nearest_key(key, sound).nearest if section == own else find_nearest(key, {*known} - {SECURITY})
-    hint = Hint(find_namesake(key, known) or close, tuple(siblings))
+    close = nearest_key(key, sound) if section == own else find_nearest(key, {*known} - {SECURITY})
+    hint = Hint(find_namesake(key, known) or close, tuple(siblings), tell_how_to_list(section, known))
     return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), hint=hint)
+
+
+def tell_how_to_list(section: str, known: Collection[str]) -> str:
+    """The command that lists the keys of a section; nothing where those of a target's arguments are not all given."""
+    return f"treadle explain {section}" if section and f"{section}._target_" not in known else ""
 
 
 def tell_of_a_rule(key: str, known: Collection[str], hint: Hint) -> str:

@@ -18,7 +18,7 @@ from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment, ModelChoice, Rung, Speed
 from treadle.model_choice.ladder import GROUP, Ladder, complete, find_cost
 from treadle.model_choice.sizes import Inputs, Rows, count_inputs, count_rows
-from treadle.problems import ConfigError, Finding, Problem
+from treadle.problems import ConfigError, Problem
 
 BACKWARD = 2  # the way back, in ways forward
 NUM_CLASSES = 10  # of a multiclass task: how many there are stands in the rows
@@ -71,12 +71,12 @@ def choose_model(experiment: Experiment, ladder: Ladder) -> Experiment:
     return experiment.model_copy(update={"model": chosen.node, "model_choice": record})
 
 
-def find_excess(experiment: Experiment) -> Iterator[Finding]:
+def find_excess(experiment: Experiment) -> Iterator[Problem]:
     """A word where no rung trains within the budget."""
     choice = experiment.model_choice
     if choice is not None and choice.predicted > parse_duration(choice.budget).total_seconds():
         said = f"no rung trains within {choice.budget}: {choice.option}, the cheapest, takes {tell(choice.predicted)}"
-        yield Finding(f"{GROUP}.budget", said, "raise model.budget, or lower schedule.max_epochs")
+        yield Problem(f"{GROUP}.budget", said, "raise model.budget, or lower schedule.max_epochs")
 
 
 # --- time ---------------------------------------------------------------------------------------------

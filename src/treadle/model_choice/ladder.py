@@ -11,11 +11,11 @@ from omegaconf.errors import OmegaConfBaseException
 from treadle.config.compose import Composed, compose_options, list_options
 from treadle.experiment.spec import ModelRule, Rung, is_rule
 from treadle.hints import nearest
-from treadle.problems import Finding
+from treadle.problems import Problem
 from treadle.targets.costs import Cost, CostError
 from treadle.targets.injected import list_context
 from treadle.targets.signatures import UnknownTargetError, read_signature
-from treadle.targets.validate import judge_target
+from treadle.targets.validate import check_target
 
 GROUP = "model"
 SIZES = ("num_numeric", "num_categories", "num_words", "num_outputs")  # what a cost may name besides arguments
@@ -60,54 +60,54 @@ def find_cost(node: Mapping[str, Any]) -> Cost | None:
         return None
 
 
-def check_ladder(ladder: Ladder, *, targets: list[str]) -> Iterator[Finding]:
+def check_ladder(ladder: Ladder, *, targets: list[str]) -> Iterator[Problem]:
     """What is wrong with the rungs: options, values in them, and costs that nobody states."""
     options = list_options(ladder.composed.root)[GROUP]
     for index, rung in enumerate(ladder.rule.ladder):
         key = f"{GROUP}.ladder.{index}"
         if rung.option not in options:
             said = f"{rung.option!r} is not an option of the group {GROUP!r}"
-            yield Finding(f"{key}.option", said, hint=nearest(rung.option, options))
+            yield Problem(f"{key}.option", said, hint=nearest(rung.option, options))
             continue
         try:
             yield from _check_rung(key, rung, ladder, targets)
         except OmegaConfBaseException as error:
-            yield Finding(f"{key}.option", f"{rung.option!r} cannot be composed: {str(error).splitlines()[0]}")
+            yield Problem(f"{key}.option", f"{rung.option!r} cannot be composed: {str(error).splitlines()[0]}")
 
 
-def _check_rung(key: str, rung: Rung, ladder: Ladder, targets: list[str]) -> Iterator[Finding]:
+def _check_rung(key: str, rung: Rung, ladder: Ladder, targets: list[str]) -> Iterator[Problem]:
     whole = ladder.read(rung.option)
     if is_rule(whole):
-        yield Finding(f"{key}.option", f"{rung.option!r} is a rule itself", "name a network")
+        yield Problem(f"{key}.option", f"{rung.option!r} is a rule itself", "name a network")
         return
     unknown = [name for name in rung.set if name not in whole]
     for name in unknown:
         said = f"unknown key {name!r} of the option {rung.option!r}"
-        yield Finding(f"{key}.set.{name}", said, hint=nearest(name, set(whole) - {"_target_"}))
+        yield Problem(f"{key}.set.{name}", said, hint=nearest(name, set(whole) - {"_target_"}))
     if not unknown:
         faults = list(_check_network(key, rung, ladder.make(rung), targets))
         yield from faults or _check_cost(f"{key}.option", ladder.make(rung))
 
 
-def _check_network(key: str, rung: Rung, node: dict[str, Any], targets: list[str]) -> Iterator[Finding]:
-    for _, problem in judge_target(GROUP, node, targets):
+def _check_network(key: str, rung: Rung, node: dict[str, Any], targets: list[str]) -> Iterator[Problem]:
+    for problem in check_target(GROUP, node, targets):
         name = problem.key.removeprefix(f"{GROUP}.")
-        place = f"{key}.set.{name}" if name in rung.set else f"{key}.option"
-        yield Finding(place, problem.rule, problem.fix, problem.hint)
+        written = f"{key}.set.{name}" if name in rung.set else f"{key}.option"
+        yield Problem(written, problem.rule, problem.fix, hint=problem.hint)
 
 
-def _check_cost(key: str, node: dict[str, Any]) -> Iterator[Finding]:
+def _check_cost(key: str, node: dict[str, Any]) -> Iterator[Problem]:
     """A cost is stated, and speaks of nothing but arguments and sizes."""
     cost = find_cost(node)
     if cost is None:
         said = f"{node['_target_']} states no COST, by which its time is predicted"
-        yield Finding(key, said, 'give the class one: COST = Cost(products="num_numeric * width", values="width")')
+        yield Problem(key, said, 'give the class one: COST = Cost(products="num_numeric * width", values="width")')
         return
     try:
         cost.measure({**complete(node), **dict.fromkeys(SIZES, 1)})
     except CostError as error:
         known = sorted({*complete(node), *SIZES})
-        yield Finding(key, f"{node['_target_']}: {error}", f"it may name {', '.join(known)}")
+        yield Problem(key, f"{node['_target_']}: {error}", f"it may name {', '.join(known)}")
 
 
 def complete(node: Mapping[str, Any]) -> dict[str, Any]:

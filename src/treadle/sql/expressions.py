@@ -7,7 +7,6 @@ sub-query, no randomness and no clock.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 
 import polars as pl
@@ -16,7 +15,7 @@ from polars.exceptions import PanicException, PolarsError
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from treadle.hints import NO_HINT, Hint, nearest
+from treadle.hints import Fault, nearest
 from treadle.sql.dialect import Dialect, TranslationError
 from treadle.sql.limits import MAX_LEVELS, MAX_TOTAL, LimitError, limit_length, limit_tree, measure_text
 from treadle.sql.translate import to_expr
@@ -43,15 +42,6 @@ _WINDOWS = {"ROW_NUMBER", "RANK", "DENSE_RANK", "PERCENT_RANK", "NTILE", "LAG", 
 _CLOCKS = {"NOW", "CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIME", "LOCALTIMESTAMP", "TODAY"}
 _RANDOM = {"RANDOM", "RAND", "UUID", "GEN_RANDOM_UUID", "SETSEED"}
 _UNROLL = {"UNNEST", "EXPLODE"}
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with an expression, and where in its text."""
-
-    rule: str
-    offset: int = 0  # characters from the start of the text
-    hint: Hint = NO_HINT
 
 
 class ExpressionError(ValueError):
@@ -142,7 +132,7 @@ def split_aggregate(text: str) -> tuple[str, str, int]:
     inner = rest.rstrip().removesuffix(")")
     if not parenthesis or function not in AGGREGATES or inner == rest.rstrip():
         rule = f"{text!r} is not an aggregate: write AVG(…), SUM(…) or COUNT(…)"
-        raise ExpressionError(Fault(rule, 0, nearest(function, AGGREGATES)))
+        raise ExpressionError(Fault(rule, hint=nearest(function, AGGREGATES)))
     return function, inner.strip(), len(head) + 1 + len(inner) - len(inner.lstrip())
 
 
@@ -160,30 +150,32 @@ def _describe_syntax(text: str, error: SqlglotError) -> Fault:
     said = first["description"].split("<class")[0].removesuffix(" missing for ").strip()
     if said.startswith("Required keyword"):
         said = "something is missing"
-    return Fault(f"not an SQL expression: {said.lower()} at {near!r}", max(0, end - len(near)))
+    return Fault(f"not an SQL expression: {said.lower()} at {near!r}", offset=max(0, end - len(near)))
 
 
 def _find_faults(tree: exp.Expr, text: str) -> Iterator[Fault]:
     if isinstance(tree, exp.Alias):
-        yield Fault(f"not an SQL expression: two of them, or a word too many: {tree.alias!r}", text.rfind(tree.alias))
+        yield Fault(
+            f"not an SQL expression: two of them, or a word too many: {tree.alias!r}", offset=text.rfind(tree.alias)
+        )
     for node in tree.walk(bfs=False):
         offset = node.meta.get("start", 0)
         name = _written_name(node, text)
         if isinstance(node, exp.Query | exp.Subquery | exp.Block | exp.Star | exp.Command):
-            yield Fault("an expression looks at its own row: no query, no star, no second statement", offset)
+            yield Fault("an expression looks at its own row: no query, no star, no second statement", offset=offset)
         elif isinstance(node, exp.Window) or name in _WINDOWS:
-            yield Fault("a window over other rows: look back by `asof` or `history` of data.examples", offset)
+            yield Fault("a window over other rows: look back by `asof` or `history` of data.examples", offset=offset)
         elif isinstance(node, exp.AggFunc) or name in _OVER_ROWS:
             rule = (
                 f"{name or type(node).__name__.upper()} aggregates over rows: an expression looks at its own row alone"
             )
-            yield Fault(f"{rule}; look back by `history` of data.examples", offset)
+            yield Fault(f"{rule}; look back by `history` of data.examples", offset=offset)
         elif name in _CLOCKS or isinstance(node, exp.CurrentTimestamp | exp.CurrentDate | exp.CurrentTime):
-            yield Fault("a clock gives another value at each run: use `predict_at` or a column", offset)
+            yield Fault("a clock gives another value at each run: use `predict_at` or a column", offset=offset)
         elif name in _RANDOM or isinstance(node, exp.Rand):
-            yield Fault("randomness gives another value at each run", offset)
+            yield Fault("randomness gives another value at each run", offset=offset)
         elif name in _UNROLL:
-            yield Fault(f"{name} changes the number of rows", offset)
+            yield Fault(f"{name} changes the number of rows", offset=offset)
 
 
 def _written_name(node: exp.Expr, text: str) -> str:
@@ -198,11 +190,11 @@ def _describe(text: str, error: BaseException, rows: pl.DataFrame) -> Fault:
         if column.name not in rows.columns:
             identifier = column.find(exp.Identifier)
             offset = identifier.meta.get("start", 0) if identifier is not None else 0
-            return Fault(f"no column {column.name!r} here", offset, nearest(column.name, rows.columns))
+            return Fault(f"no column {column.name!r} here", hint=nearest(column.name, rows.columns), offset=offset)
     reason = str(error).splitlines()[0].split(" (create native")[0]
     unsupported = "unsupported function "
     if reason.startswith(unsupported):
         name = reason.removeprefix(unsupported).strip("'").upper()
         offset = max(0, text.upper().find(name))
-        return Fault(f"the engine has no function {name}", offset, nearest(name, ROW_WISE))
+        return Fault(f"the engine has no function {name}", hint=nearest(name, ROW_WISE), offset=offset)
     return Fault(f"the expression does not fit its columns: {reason}")

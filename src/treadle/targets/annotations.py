@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from treadle.hints import show
+from treadle.hints import NO_HINT, Fault, nearest, show
 
 # What a name of the annotation stands for, where its source is read.
 # `class`: its dotted path; `choices`: the members of an enumeration; `alias`: the annotation that it abbreviates.
@@ -152,21 +152,23 @@ def narrow(kind: Type, limits: dict[str, float]) -> Type:
     return replace(kind, limits={**kind.limits, **limits}) if limits else kind
 
 
-# --- judgement ----------------------------------------------------------------------------------------
+# --- check --------------------------------------------------------------------------------------------
 
 
-def find_fault(value: Any, wanted: Type) -> str:
-    """What is wrong with a value, or an empty text where it fits, or where that shows only when it is built."""
+def find_fault(value: Any, wanted: Type) -> Fault | None:
+    """What is wrong with a value; None where it fits, or where that shows only when it is built."""
     if not _fits(value, wanted):
-        return f"must be {wanted}, found {show(value)}"
+        options = list_options(wanted)
+        hint = nearest(str(value), options) if options else NO_HINT
+        return Fault(f"must be {wanted}, found {show(value)}", hint=hint)
     for kind in _members(wanted):
         if _fits(value, kind):
             broken = [
                 f"{LIMITS[name][0]} {limit:g}" for name, limit in kind.limits.items() if not _holds(name, value, limit)
             ]
             if broken:
-                return f"must be {' and '.join(broken)}, found {show(value)}"
-    return ""
+                return Fault(f"must be {' and '.join(broken)}, found {show(value)}")
+    return None
 
 
 def list_options(wanted: Type) -> list[str]:

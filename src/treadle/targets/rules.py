@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Finding = tuple[str, str, str]  # argument, rule, fix
+from treadle.hints import Fault
+
+Found = tuple[str, Fault]  # the argument, and what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,12 @@ class Exclusive:
 
     names: tuple[str, ...]
 
-    def find(self, values: Mapping[str, Any]) -> Iterator[Finding]:
+    def find(self, values: Mapping[str, Any]) -> Iterator[Found]:
         """The breach, if there is one."""
         given = [name for name in self.names if _is_given(values.get(name))]
         if len(given) > 1:
-            yield given[-1], f"{' and '.join(map(repr, given))} exclude each other", "set all but one of them to null"
+            rule = f"{' and '.join(map(repr, given))} exclude each other"
+            yield given[-1], Fault(rule, "set all but one of them to null")
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,12 @@ class Together:
 
     names: tuple[str, ...]
 
-    def find(self, values: Mapping[str, Any]) -> Iterator[Finding]:
+    def find(self, values: Mapping[str, Any]) -> Iterator[Found]:
         """The breach, if there is one."""
         absent = [name for name in self.names if not _is_given(values.get(name))]
         if absent and len(absent) < len(self.names):
-            for name in absent:
-                yield name, f"{', '.join(map(repr, self.names))} are given together or not at all", f"give {name}, too"
+            rule = f"{', '.join(map(repr, self.names))} are given together or not at all"
+            yield from ((name, Fault(rule, f"give {name}, too")) for name in absent)
 
 
 @dataclass(frozen=True)
@@ -61,16 +64,16 @@ class OnlyWith:
         """The same in words."""
         return " or ".join(f"{self.name}={value}" for value in self.values)
 
-    def find(self, values: Mapping[str, Any]) -> Iterator[Finding]:
+    def find(self, values: Mapping[str, Any]) -> Iterator[Found]:
         """Each breach."""
         wanted = values.get(self.name) in self.values
         for name in self.names:
             given = _is_given(values.get(name))
             if wanted and not given:
-                yield name, f"is needed with {self.condition}", f"give {name} a value"
+                yield name, Fault(f"is needed with {self.condition}", f"give {name} a value")
             elif given and not wanted:
                 rule = f"is read with {self.condition} only; here {self.name} is {values.get(self.name)!r}"
-                yield name, rule, f"set {name} to null, or {self.name} to {' or '.join(map(str, self.values))}"
+                yield name, Fault(rule, f"set {name} to null, or {self.name} to {' or '.join(map(str, self.values))}")
 
 
 Rule = Exclusive | Together | OnlyWith
