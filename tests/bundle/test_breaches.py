@@ -4,7 +4,8 @@ import polars as pl
 import pytest
 
 from treadle.bundle import BreachError, BreachWarning, load
-from treadle.cli.main import REJECTED, main
+from treadle.cli.commands.serving import REJECTED
+from treadle.cli.main import main
 from treadle.errors import TreadleError
 
 SOUND = {"age": 30, "capital-gain": 0, "hours-per-week": 40, "workclass": "Astronaut", "education": "x", "race": "p"}

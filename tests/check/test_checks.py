@@ -120,9 +120,9 @@ def test_zero_and_false_and_null_are_values(project):
     assert (values["seed"], values["schedule"]["early_stopping"], values["evaluation"]["parity_rows"]) == (0, None, 0)
 
 
-def test_a_sound_selection_says_so(capsys):
+def test_a_valid_selection_is_reported_as_ok(capsys):
     assert treadle("check", "model=mlp") == 0
-    assert capsys.readouterr().out == "flights: sound\n"
+    assert capsys.readouterr().out == "flights: OK\n"
 
 
 def test_what_is_composed_can_be_read_back(project):
@@ -159,11 +159,15 @@ def test_the_light_verbs_import_no_heavy_library(project, arguments, heavy):
     subprocess.run([sys.executable, "-c", code], check=True, cwd=project, capture_output=True)
 
 
-def test_a_stream_beside_what_needs_all_rows_in_memory_is_worth_a_word(capsys):
+def test_a_stream_beside_what_needs_all_rows_in_memory_is_a_warning(capsys):
     assert treadle("check", "schedule.shuffle_buffer=65536") == 0
     said = capsys.readouterr().out
+    assert said.startswith("flights: OK, 2 warnings\n\n")
     assert "features.fit_rows  conf/features/flights.yaml" in said
     assert "evaluation.baselines  conf/evaluation/default.yaml" in said
+
+    assert treadle("check", "schedule.shuffle_buffer=65536", "features.fit_rows=9") == 0
+    assert capsys.readouterr().out.startswith("flights: OK, 1 warning\n\n")
 
     assert treadle("check", "schedule.shuffle_buffer=65536", "features.fit_rows=9", "evaluation.baselines=[]") == 0
     assert "memory" not in capsys.readouterr().out

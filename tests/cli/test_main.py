@@ -20,6 +20,15 @@ def test_cfg_job_prints_the_composition_and_runs_nothing(project, capsys):
     assert not (project / "runs").exists()
 
 
+def test_cfg_job_prints_the_configuration_of_a_folder(project, capsys):
+    assert treadle("compose", "model=mlp", "seed=7", "-o", "own.yaml") == 0
+
+    assert treadle("train", "--folder", "out", "--resolved", "own.yaml", "--cfg", "job") == 0
+
+    assert capsys.readouterr().out == (project / "own.yaml").read_text()
+    assert not (project / "out").exists()
+
+
 def test_options_and_overrides_come_in_any_order(project, capsys):
     assert treadle("run", "model=mlp", "--cfg", "job", "seed=7", "model.width=3") == 0
 

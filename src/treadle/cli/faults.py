@@ -33,8 +33,8 @@ _FIXES = {
 _OWN = Path(__file__).parents[1]
 
 
-def tell(error: Exception, *, verb: str) -> int:
-    """Say what went wrong, and give the exit code; a reader of the output that has gone is told nothing."""
+def print_fault(error: Exception, *, verb: str) -> int:
+    """Print what went wrong, and give the exit code; where the reader of the output has gone, print nothing."""
     fault = describe(error)
     if not isinstance(error, BrokenPipeError):
         with suppress(OSError):

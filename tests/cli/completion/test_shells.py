@@ -105,7 +105,7 @@ def test_bash_lists_experiments_first(folder):
     ("typed", "words"),
     [
         ("treadle ev", ["evaluate"]),
-        ("treadle ", ["check", "compose", "run"]),
+        ("treadle ", ["run", "prepare", "featurize"]),
         ("treadle run ", ["experiment=", "augmentation.", "augmentation="]),
         ("treadle run model=ta", ["model=tabm", "model=tabm_large", "model=tabm_piecewise", "model=tabm_wide"]),
         ("treadle run model=mlp,re", ["model=mlp,resnet"]),

@@ -1,0 +1,8 @@
+"""Every verb, one file for each family; a new verb is one entry in `VERBS` of its file."""
+
+from __future__ import annotations
+
+from treadle.cli.commands import completion, configuration, pipeline, project, results, serving
+
+FAMILIES = (pipeline, configuration, results, serving, project, completion)  # in the order of the help
+VERBS = {verb.name: verb for family in FAMILIES for verb in family.VERBS}

@@ -1,0 +1,155 @@
+"""Verbs that run stages of the pipeline."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.cli.output import print_lines
+from treadle.cli.selected import compose_selected, print_model_choice, resolve_selected
+from treadle.cli.verb import Verb, add_overrides
+
+if TYPE_CHECKING:
+    from treadle.pipeline import Run
+    from treadle.problems import Place
+
+STAGES = {  # what each stage does
+    "prepare": "Read the data and write the examples of each split.",
+    "featurize": "Fit the transforms, and write the features.",
+    "train": "Train the model, and write its bundle.",
+    "baseline": "Fit the baselines; runs on the same features share them.",
+    "evaluate": "Evaluate the model and its baselines on the test split.",
+}
+LAST = "evaluate"
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    add_overrides(parser)
+    parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
+    parser.add_argument("--why", action="store_true", help="print what would run, and why, and stop")
+
+
+def _run(options: argparse.Namespace) -> None:
+    if not _print_intent(options, upto=LAST):
+        _run_upto(LAST, options.overrides)
+
+
+def _add_stage(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--folder", type=Path, help="run this stage alone in that folder, by its resolved.yaml")
+    parser.add_argument("--resolved", type=Path, metavar="FILE", help="another resolved.yaml for --folder")
+    _add_run(parser)
+
+
+def _run_stage(options: argparse.Namespace) -> None:
+    from treadle.errors import TreadleError
+
+    if options.folder is None and options.resolved is not None:
+        raise TreadleError(
+            f"--resolved names the configuration of a folder: add --folder, such as --folder artifacts; without both, "
+            f"`treadle {options.verb}` composes its own configuration, and runs in a folder under runs/"
+        )
+    if options.folder is not None and options.overrides:
+        raise TreadleError("overrides and --folder exclude each other: a folder's resolved.yaml is already composed")
+    if _print_intent(options, upto=options.verb):
+        return
+    if options.folder is None:
+        _run_upto(options.verb, options.overrides)
+    else:
+        _run_alone(options)
+
+
+def _run_upto(stage: str, overrides: Sequence[str]) -> None:
+    """Run a stage after those that it depends on, in a run folder of their own."""
+    experiment, values = resolve_selected(overrides)
+    print_model_choice(experiment)
+    from treadle.pipeline import run
+
+    with _naming_places(lambda key: compose_selected(overrides).locate(key)):
+        current = run(experiment, values, root=Path.cwd(), upto=stage, say=print_lines)
+    _print_result(current, upto=stage, overrides=overrides)
+
+
+def _run_alone(options: argparse.Namespace) -> None:
+    """Run one stage in a folder, as DVC does."""
+    from treadle.config.locations import find_place
+    from treadle.experiment.resolved import FILE
+    from treadle.pipeline import run_stage
+
+    file = options.resolved if options.resolved is not None else options.folder / FILE
+    with _naming_places(lambda key: find_place(file, key)):
+        current = run_stage(options.verb, resolved_file=file, folder=options.folder, root=Path.cwd(), say=print_lines)
+    _print_result(current, upto=options.verb, overrides=())
+
+
+@contextmanager
+def _naming_places(locate: Callable[[str], Place]) -> Iterator[None]:
+    """A target that fails when it is built is reported with the place where the configuration names it."""
+    from treadle.targets.build import BuildError
+
+    try:
+        yield
+    except BuildError as error:
+        raise error.at(str(locate(f"{error.key}._target_"))) from error
+
+
+def _print_result(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
+    folder = current.folder.relative_to(Path.cwd()) if current.folder.is_relative_to(Path.cwd()) else current.folder
+    if set(current.states.values()) == {"unchanged"}:
+        print_lines(f"unchanged  {folder}")
+    elif upto == LAST:
+        from treadle.console import Console
+        from treadle.runs.summary import print_summary
+
+        console = Console(width=120)
+        records = folder if current.record_folder == current.folder else current.record_folder
+        print_summary(current.experiment, folder, records=records / "wandb", overrides=overrides, console=console)
+    else:
+        print_lines(f"{upto:<10} {folder}")
+
+
+def _print_intent(options: argparse.Namespace, *, upto: str) -> bool:
+    """Where only the configuration (--cfg) or the plan (--why) is asked for, print it; false where it is not."""
+    if options.cfg is None and not options.why:
+        return False
+    folder = getattr(options, "folder", None)
+    values = resolve_selected(options.overrides)[1] if folder is None else _read_next(options.resolved)
+    if options.cfg is not None:
+        from treadle.experiment.resolved import dump
+
+        print_lines(dump(values).rstrip())
+    else:
+        _print_plan(values, folder=folder, upto=upto)
+    return True
+
+
+def _print_plan(values: dict[str, Any], *, folder: Path | None, upto: str) -> None:
+    from treadle.pipeline import foresee, foresee_stage
+
+    if folder is None:
+        outlooks = foresee(values, root=Path.cwd(), upto=upto)
+    else:
+        outlooks = [foresee_stage(upto, values=values, folder=folder, root=Path.cwd())]
+    for outlook in outlooks:
+        print_lines(f"{outlook.stage:<10} {outlook.state}: {', '.join(outlook.reasons)}")
+
+
+def _read_next(resolved_file: Path | None) -> dict[str, Any]:
+    """The configuration by which DVC would run a stage: the given resolved.yaml, else what `dvc repro` composes."""
+    from treadle.config.selection import FILE
+    from treadle.experiment.resolved import read_values
+
+    if resolved_file is not None:
+        return read_values(resolved_file)
+    return resolve_selected([], selection=Path(FILE))[1]
+
+
+VERBS = (
+    Verb("run", f"Run every stage: {', '.join(STAGES)}.", _add_run, _run),
+    *(
+        Verb(name, f"{purpose} (After the stages that it depends on.)", _add_stage, _run_stage)
+        for name, purpose in STAGES.items()
+    ),
+)

@@ -1,0 +1,69 @@
+"""What a command line selects, composed and checked."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from treadle.cli.output import print_lines
+
+if TYPE_CHECKING:
+    from treadle.check.file_heads import Absent
+    from treadle.config.compose import Composed
+    from treadle.experiment.spec import Experiment
+    from treadle.problems import Place
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Composing allocates much and frees little: the garbage collector would take a sixth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def compose_selected(overrides: Sequence[str], *, selection: Path | None = None) -> Composed:
+    """Compose the selection of a params.yaml, where one is given, with overrides on top."""
+    from treadle.config.compose import compose
+
+    selected = _read_selection(selection)
+    return compose(overrides=[*selected, *overrides], root=Path.cwd(), places=selected)
+
+
+def resolve_selected(
+    overrides: Sequence[str], *, selection: Path | None = None, absent: Absent = "refuse"
+) -> tuple[Experiment, dict[str, Any]]:
+    """Compose and check; `absent`: what happens where a table has no files."""
+    with without_collector():
+        from treadle.check.resolve import resolve
+
+        selected = _read_selection(selection)
+        return resolve(overrides=[*selected, *overrides], root=Path.cwd(), places=selected, absent=absent)
+
+
+def _read_selection(selection: Path | None) -> dict[str, Place]:
+    if selection is None:
+        return {}
+    from treadle.config.selection import read_selection
+
+    return read_selection(selection, root=Path.cwd())
+
+
+def require_seen(values: dict[str, Any], *, selection: Path | None) -> None:
+    """Where it is DVC's selection that is composed, DVC must see every edit."""
+    if selection is not None:
+        from treadle.check.dvc_stages import require_seen
+
+        require_seen(values, root=Path.cwd())
+
+
+def print_model_choice(experiment: Experiment) -> None:
+    """Where a rule chose the model: which one, and why."""
+    if experiment.model_choice is not None:
+        print_lines(f"{'model':<10} {experiment.model_choice}")
