@@ -46,7 +46,7 @@ FEATURIZE = """
 import json, sys, time
 from pathlib import Path
 import torch
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import featurize
 torch.set_num_threads(1)
@@ -64,10 +64,11 @@ from pathlib import Path
 import pytorch_lightning as lightning
 import torch
 from treadle.bundle import build_network
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.training import train
 from treadle.training.history import History
+from treadle.training.rows import open_rows
 class Watch(lightning.Callback):
     def on_train_epoch_start(self, trainer, module):
         self.wall, self.cpu = time.perf_counter(), time.process_time()
@@ -79,14 +80,14 @@ torch.manual_seed(0)
 root, folder, overrides = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 experiment = Experiment.model_validate(compose(overrides=overrides, root=root).values)
 inputs = json.loads((folder / "features" / "inputs.json").read_text())
-rows, target = train._load(folder / "features", experiment, classes=[])
+rows, scaling = open_rows(folder / "features", experiment, classes=[])
 network = build_network(experiment.model, targets=experiment.targets, num_numeric=len(inputs["numeric"]),
                         cardinalities=inputs["cardinalities"], num_classes=0)
 watch = Watch()
 with tempfile.TemporaryDirectory() as scratch:
     history = History(Path(scratch) / "metrics.csv", log=lambda *_: None)
     sys.stdout = sys.stderr
-    train.fit(network, rows, experiment, target=target, checkpoints=Path(scratch), callbacks=[history, watch])
+    train.fit(network, rows, experiment, scaling=scaling, checkpoints=Path(scratch), callbacks=[history, watch])
     sys.stdout = sys.__stdout__
 print(json.dumps({**watch.spent, "steps": watch.steps, "valid_loss": history.rows[-1]["valid/loss"]}))
 """
@@ -96,7 +97,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 from treadle.data.prepare import prepare
-from treadle.experiment.compose import compose
+from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 root, folder, overrides = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 experiment = Experiment.model_validate(compose(overrides=overrides, root=root).values)

@@ -52,6 +52,8 @@ from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.schema import Batch
 from treadle.training.history import History
+from treadle.training.rows import MemoryRows
+from treadle.training.scaling import Scaling
 from treadle.training.train import fit
 
 ROOT = Path(__file__).parents[1]
@@ -151,7 +153,8 @@ def run_treadle(rows: dict[str, Batch], size: Size, *, switch: str, precision: s
         history = History(Path(folder) / "metrics.csv", log=lambda *_: None)
         network = make_network(experiment)
         checkpoints = Path(folder) / "checkpoints"
-        fit(network, rows, experiment, target=(0.0, 1.0), checkpoints=checkpoints, callbacks=[watch, history])
+        splits = {split: MemoryRows(batch) for split, batch in rows.items()}
+        fit(network, splits, experiment, scaling=Scaling(), checkpoints=checkpoints, callbacks=[watch, history])
     steady = statistics.median(watch.seconds[1:])
     return Timing(steady / size.num_steps * 1e6, watch.losses, watch.seconds[0] - steady)
 

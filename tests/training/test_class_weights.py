@@ -6,7 +6,8 @@ from runs import run_quick
 from treadle.bundle import load
 from treadle.errors import TreadleError
 from treadle.schema import Batch
-from treadle.training.class_weights import weigh_classes
+from treadle.training.rows import MemoryRows
+from treadle.training.scaling import measure_scaling
 
 
 def make_rows(target, weight=None):
@@ -16,8 +17,8 @@ def make_rows(target, weight=None):
 
 
 def weigh(train, valid, wanted, classes=()):
-    rows = weigh_classes({"train": train, "valid": valid}, wanted, classes=classes)
-    return rows["train"].weight.tolist(), rows["valid"].weight.tolist()
+    scaling = measure_scaling(MemoryRows(train).read_targets, wanted, classes=classes, loss=None)
+    return [MemoryRows(rows).scale(scaling).batch.weight.tolist() for rows in (train, valid)]
 
 
 def test_balanced_classes_weigh_the_same_in_all():
@@ -49,7 +50,7 @@ def test_a_class_that_is_not_named_weighs_1():
 
 
 def test_binary_classes_are_negative_and_positive():
-    assert weigh(make_rows([0.0, 1.0]), make_rows([1.0]), {"negative": 2.0, "positive": 3.0}) == ([2.0, 3.0], [3.0])
+    assert weigh(make_rows([0.0, 1.0]), make_rows([1.0]), {"negative": 2.0, "positive": 3.0}) == [[2.0, 3.0], [3.0]]
 
 
 def test_a_class_that_does_not_exist_is_refused():

@@ -23,6 +23,8 @@ from treadle.training.compiled import Group, Table, make_graph
 from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
+from treadle.training.rows import MemoryRows
+from treadle.training.scaling import Scaling
 from treadle.training.schedules import one_cycle
 from treadle.training.steps import Steps
 from treadle.training.updates import AdamUpdate, find_obstacle, read_update
@@ -232,9 +234,9 @@ def fit(root, folder, network, *overrides, callbacks=()):
     losses = Losses()
     train.fit(
         network,
-        {"train": make_rows(), "valid": make_rows()},
+        {"train": MemoryRows(make_rows()), "valid": MemoryRows(make_rows())},
         make_experiment(root, "schedule=default", "schedule.early_stopping=null", *overrides),
-        target=(0.0, 1.0),
+        scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[losses, History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
     )

@@ -13,16 +13,17 @@ from treadle.config.compose import compose
 from treadle.errors import TreadleError
 from treadle.features.stored import StoredRows, write_rows
 from treadle.schema import Batch
-from treadle.training.loader import BatchLoader
 from treadle.training.requirements import count_fewest, explain_failure, require_rows
-from treadle.training.stream import StreamedRows
+from treadle.training.rows import MemoryRows
+from treadle.training.scaling import Scaling
+from treadle.training.stream import DiskRows
 
 
 def make_rows(target, weight=None):
     target = torch.tensor(target)
     numeric = torch.randn(len(target), 1, generator=torch.Generator().manual_seed(0))
     weight = torch.ones(len(target)) if weight is None else torch.tensor(weight)
-    return Batch(numeric, torch.empty(len(target), 0, dtype=torch.int64), target, weight)
+    return MemoryRows(Batch(numeric, torch.empty(len(target), 0, dtype=torch.int64), target, weight))
 
 
 def read(root, task="binary", monitor="loss"):
@@ -31,8 +32,8 @@ def read(root, task="binary", monitor="loss"):
 
 
 def on_disk(rows, folder):
-    write_rows([rows], folder)
-    return StreamedRows(StoredRows.find(folder), factors=torch.tensor([1.0, 0.0, 1.0]))
+    write_rows([rows.batch], folder)
+    return DiskRows(StoredRows.find(folder), buffer_rows=100, scaling=Scaling(torch.tensor([1.0, 0.0, 1.0])))
 
 
 @pytest.mark.parametrize("split", ["train", "valid"])
@@ -87,7 +88,7 @@ def test_a_network_that_learns_from_the_spread_of_a_batch_sees_no_single_row(net
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
     fewest = count_fewest(network, {"train": rows}, batch_size=64, num_processes=1)
-    batches = list(BatchLoader(rows, cut=make_cut(batch_size=64, fewest=fewest)))
+    batches = list(rows.make_loader(make_cut(batch_size=64, fewest=fewest)))
 
     assert [len(batch.target) for batch in batches] == [64]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
@@ -111,9 +112,10 @@ def fail(rows, *, loss):
 
 def test_a_failure_is_blamed_on_what_caused_it():
     rows = make_rows([0.0, 1.0])
+    large = MemoryRows(rows.batch._replace(numeric=torch.tensor([[1e20]])))
 
     assert "lower schedule.optimizer.lr" in fail(rows, loss=math.nan)
-    assert "the input 'x' is as large as 1e+20" in fail(rows._replace(numeric=torch.tensor([[1e20]])), loss=math.nan)
+    assert "the input 'x' is as large as 1e+20" in fail(large, loss=math.nan)
     assert "monitor another metric" in fail(rows, loss=0.5)
 
 

@@ -18,7 +18,9 @@ from treadle.schema import Batch
 from treadle.training import train
 from treadle.training.history import History, read_history
 from treadle.training.resume import find_state
-from treadle.training.stream import StreamedRows
+from treadle.training.rows import MemoryRows
+from treadle.training.scaling import Scaling
+from treadle.training.stream import DiskRows
 
 NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
 WITHIN = 2 * 13 + 8  # steps: in the middle of the third epoch
@@ -65,11 +67,11 @@ def make_experiment(root, *overrides):
 def fit(root, folder, *overrides, streamed=False, steps=None):
     """Weights, history, and the steps after each chunk of this process."""
     folder.mkdir(exist_ok=True)
-    rows = make_rows()
+    rows = MemoryRows(make_rows())
     if streamed:
         if not (folder / "rows").exists():
-            write_rows([rows], folder / "rows")
-        rows = StreamedRows(StoredRows.find(folder / "rows"))
+            write_rows([make_rows()], folder / "rows")
+        rows = DiskRows(StoredRows.find(folder / "rows"), buffer_rows=100)
         overrides = (*overrides, "schedule.shuffle_buffer=100")
     torch.manual_seed(0)
     network = Mlp(num_numeric=5, cardinalities=[], num_outputs=1, num_layers=2, width=16, dropout=0.1, embedding_dim=1)
@@ -78,7 +80,7 @@ def fit(root, folder, *overrides, streamed=False, steps=None):
         network,
         {"train": rows, "valid": rows},
         make_experiment(root, *with_defaults(overrides)),
-        target=(0.0, 1.0),
+        scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), steps],
     )

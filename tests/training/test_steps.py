@@ -19,6 +19,8 @@ from treadle.training.augmentation import CutMix, Mixup
 from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
+from treadle.training.rows import MemoryRows
+from treadle.training.scaling import Scaling
 from treadle.training.schedules import cosine
 from treadle.training.steps import Steps
 
@@ -129,9 +131,9 @@ def fit(root, folder, *overrides, dropout=0.0, callbacks=(), augment=None):
     network = make_network(dropout=dropout)
     train.fit(
         network,
-        {"train": make_rows(), "valid": make_rows()},
+        {"train": MemoryRows(make_rows()), "valid": MemoryRows(make_rows())},
         make_experiment(root, "schedule.max_epochs=4", *overrides),
-        target=(0.0, 1.0),
+        scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
         augment=augment,

@@ -20,11 +20,12 @@ from treadle.features.stored import StoredRows, write_rows
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training import stream, train
-from treadle.training.class_weights import weigh_classes
 from treadle.training.history import History, read_history
 from treadle.training.loader import BatchLoader
 from treadle.training.losses import TaskLoss
-from treadle.training.stream import StreamedRows, StreamLoader, draw_numbers, has_weights, open_streams
+from treadle.training.rows import MemoryRows
+from treadle.training.scaling import Scaling, measure_scaling
+from treadle.training.stream import DiskRows, StreamLoader
 
 NUM_ROWS = 100  # 15 files, the last one of 2 rows
 
@@ -37,7 +38,7 @@ def make_rows(num_rows=NUM_ROWS, *, target=None):
 
 def store(folder, rows):
     write_rows([rows], folder)
-    return StreamedRows(StoredRows.find(folder))
+    return DiskRows(StoredRows.find(folder), buffer_rows=100)
 
 
 @pytest.fixture
@@ -122,40 +123,41 @@ def test_what_goes_wrong_in_reading_is_told(streamed):
 
 
 def test_a_network_fits_its_inputs_to_files_that_are_spread_evenly(streamed, monkeypatch):
-    assert torch.equal(draw_numbers(streamed), make_rows().numeric)
+    assert torch.equal(streamed.sample_numeric(), make_rows().numeric)
 
-    monkeypatch.setattr(stream, "DRAWN_ROWS", 20)
-    assert draw_numbers(streamed)[:, 0].tolist() == [*range(7), *range(35, 42), *range(70, 77)]
+    monkeypatch.setattr(stream, "SAMPLE_ROWS", 20)
+    assert streamed.sample_numeric()[:, 0].tolist() == [*range(7), *range(35, 42), *range(70, 77)]
 
 
 def test_weights_of_classes_are_those_of_rows_in_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(stored, "FILE_ROWS", 7)
     rows = make_rows(target=(torch.arange(NUM_ROWS) % 5 == 0).float())
-    for split in ("train", "valid"):
-        write_rows([rows], tmp_path / split)
-    streams = open_streams(tmp_path, "balanced", classes=[], loss=None)
-    wanted = weigh_classes({"train": rows, "valid": rows}, "balanced", classes=[])
+    scaled = []
+    for some in (store(tmp_path / "rows", rows), MemoryRows(rows)):
+        scaling = measure_scaling(some.read_targets, "balanced", classes=[], loss=None)
+        scaled.append(some.scale(scaling))
+    batches = [next(iter(some.make_loader(make_cut(batch_size=NUM_ROWS, seed=None)))) for some in scaled]
 
-    for split in ("train", "valid"):
-        (batch,) = StreamLoader(streams[split], buffer_rows=7, cut=make_cut(batch_size=NUM_ROWS, seed=None))
-        assert torch.equal(batch.weight, wanted[split].weight)
-        assert has_weights(streams[split])
+    assert torch.equal(batches[0].weight, batches[1].weight)
+    assert torch.equal(batches[0].weight, torch.cat([weight for _, weight in scaled[0].read_targets()]))
+    assert batches[0].weight.unique().tolist() == pytest.approx([100 / 160, 100 / 40])
 
 
 def test_a_target_is_standardised_by_the_training_split(tmp_path, monkeypatch):
     monkeypatch.setattr(stored, "FILE_ROWS", 7)
-    for split, offset in (("train", 1e6), ("valid", 2e6)):
-        write_rows([make_rows(target=torch.arange(NUM_ROWS).float() + offset)], tmp_path / split)
-    streams = open_streams(tmp_path, None, classes=[], loss=TaskLoss(task="regression"))
+    streams = {
+        split: store(tmp_path / split, make_rows(target=torch.arange(NUM_ROWS).float() + offset))
+        for split, offset in (("train", 1e6), ("valid", 2e6))
+    }
+    scaling = measure_scaling(streams["train"].read_targets, None, classes=[], loss=TaskLoss(task="regression"))
     batches = {
-        split: next(iter(StreamLoader(rows, buffer_rows=7, cut=make_cut(batch_size=NUM_ROWS))))
+        split: next(iter(rows.scale(scaling).make_loader(make_cut(batch_size=NUM_ROWS))))
         for split, rows in streams.items()
     }
 
     assert batches["train"].target.mean().abs() < 1e-6
     assert batches["train"].target.std(correction=0) == pytest.approx(1.0)
-    assert batches["valid"].target.mean() == pytest.approx(1e6 / streams["train"].scale)
-    assert not has_weights(streams["train"])
+    assert batches["valid"].target.mean() == pytest.approx(1e6 / scaling.scale)
 
 
 # --- whole trainings -----------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ def fit(root, folder, *, callbacks=()):
     folder.mkdir(exist_ok=True)
     if not (folder / "train").exists():
         write_rows([rows], folder / "train")
-    streamed = StreamedRows(StoredRows.find(folder / "train"))
+    streamed = DiskRows(StoredRows.find(folder / "train"), buffer_rows=100)
     torch.manual_seed(0)
     network = Mlp(num_numeric=5, cardinalities=[], num_outputs=1, num_layers=2, width=16, dropout=0.1, embedding_dim=1)
     quick = [override for override in QUICK if not override.startswith("schedule.")]
@@ -225,7 +227,7 @@ def fit(root, folder, *, callbacks=()):
         network,
         {"train": streamed, "valid": streamed},
         Experiment.model_validate(compose(overrides=[*quick, *schedule], root=root).values),
-        target=(0.0, 1.0),
+        scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
     )
@@ -268,10 +270,10 @@ from types import SimpleNamespace
 import torch
 from treadle.features.stored import StoredRows
 from treadle.training.loader import Cut
-from treadle.training.stream import StreamedRows, StreamLoader
+from treadle.training.stream import DiskRows, StreamLoader
 torch.set_num_threads(1)
 clock = SimpleNamespace(current_epoch=0, global_rank=0, device=torch.device("cpu"))
-rows = StreamedRows(StoredRows.find(Path(sys.argv[1])))
+rows = DiskRows(StoredRows.find(Path(sys.argv[1])), buffer_rows=100)
 limits = dict(max_batches=None, max_steps=None)
 cut = Cut(batch_size=1024, shuffle_seed=0, sampling="shuffle", num_processes=1, clock=clock, **limits)
 loader = StreamLoader(rows, buffer_rows=65536, cut=cut)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -10,38 +10,22 @@ from torch import Tensor
 
 from treadle.errors import TreadleError
 from treadle.hints import nearest
-from treadle.schema import BINARY_CLASSES, Batch
+from treadle.schema import BINARY_CLASSES
 
 ClassWeights = Literal["balanced"] | Mapping[str, float] | None
 
 
-def weigh_classes(
-    rows: Mapping[str, Batch], class_weights: ClassWeights, *, classes: Sequence[str]
-) -> dict[str, Batch]:
-    """Multiply the weight of each row by that of its class, in training and in validation.
-
-    Args:
-        rows: `train` and `valid`; a target of -1, a class that training has not seen, keeps its weight.
-        class_weights: `balanced`: every class of the training split weighs the same in all, and the mean of
-            rows stays as it is; or a weight for each class by name, 1 where none is given; None: rows stay as they are.
-        classes: of a multiclass task, in the order of their positions; none of a binary one.
-
-    Raises:
-        TreadleError: there is no such class.
-    """
-    factors = find_factors([(rows["train"].target, rows["train"].weight)], class_weights, classes=classes)
-    return dict(rows) if factors is None else {split: weigh(batch, factors) for split, batch in rows.items()}
-
-
 def find_factors(
-    parts: Iterable[tuple[Tensor, Tensor]], class_weights: ClassWeights, *, classes: Sequence[str]
+    read: Callable[[], Iterable[tuple[Tensor, Tensor]]], class_weights: ClassWeights, *, classes: Sequence[str]
 ) -> Tensor | None:
-    """The factor of each class's weights, that of -1 at the end; None: weights stay as they are.
+    """The factor of each class's weights, that of -1 (a class that training has not seen) at the end: 1.
 
     Args:
-        parts: target and weight of the rows of the training split.
-        class_weights: as for `weigh_classes`.
-        classes: as for `weigh_classes`.
+        read: gives target and weight of the rows of the training split, some at a time.
+        class_weights: `balanced`: every class of the training split weighs the same in all, and the mean weight of
+            rows stays as it is; or a weight for each class by name, 1 where none is given; None: weights stay as they
+            are, and so is the result.
+        classes: of a multiclass task, in the order of their positions; none of a binary one.
 
     Raises:
         TreadleError: there is no such class.
@@ -49,13 +33,8 @@ def find_factors(
     if class_weights is None:
         return None
     names = list(classes) or list(BINARY_CLASSES)
-    factors = _balance(parts, len(names)) if class_weights == "balanced" else _list_weights(class_weights, names)
+    factors = _balance(read(), len(names)) if class_weights == "balanced" else _list_weights(class_weights, names)
     return torch.cat([factors, torch.ones(1)])
-
-
-def weigh(rows: Batch, factors: Tensor) -> Batch:
-    """The rows, each weight times the factor of its class."""
-    return rows._replace(weight=rows.weight * factors[rows.target.long()])
 
 
 def _balance(parts: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> Tensor:

@@ -20,9 +20,9 @@ from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.choices import EAGER
 from treadle.training.compiled import CompiledSteps
-from treadle.training.links import find_link
 from treadle.training.loader import ChunkLoader
-from treadle.training.losses import Loss, TaskLoss
+from treadle.training.losses import Loss, TaskLoss, build_loss
+from treadle.training.scaling import Scaling, find_link
 from treadle.training.steps import Steps, set_rates
 from treadle.training.updates import find_obstacle
 
@@ -39,8 +39,7 @@ class Learner(lightning.LightningModule):
         experiment: Experiment,
         num_steps: int,
         weighted: bool,
-        target_mean: float,
-        target_scale: float,
+        scaling: Scaling,
         augment: Augment | None,
     ) -> None:
         super().__init__()
@@ -50,8 +49,7 @@ class Learner(lightning.LightningModule):
         self.loss = build_loss(experiment)
         self.num_steps = num_steps
         self.weighted = weighted
-        self.target_mean = target_mean
-        self.target_scale = target_scale
+        self.scaling = scaling
         self.augment = augment
         judge = compute_loss if augment is None else compute_mixed_loss
         self.compute_loss = partial(judge, loss=self.loss, weighted=weighted)
@@ -152,19 +150,12 @@ class Learner(lightning.LightningModule):
         loss = float(_prediction_loss(prediction, target, weight, loss=self.loss, task=self.task))
         if self.task == "regression":
             prediction, target = (
-                values.cpu().double() * self.target_scale + self.target_mean for values in (prediction, target)
+                values.cpu().double() * self.scaling.scale + self.scaling.mean for values in (prediction, target)
             )
         metrics = compute_metrics(task=self.task, prediction=prediction, target=target, threshold=DECISION)
         self.epoch_metrics = {"loss": loss, **metrics}
         monitor = self.experiment.schedule.monitor
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
-
-
-def build_loss(experiment: Experiment) -> Loss:
-    """The loss that is configured."""
-    node, targets = experiment.loss.function, experiment.targets
-    loss: Loss = build(node, key="loss.function", targets=targets, task=experiment.data.task)
-    return loss
 
 
 def _mix(batches: Iterator[Batch], augment: Augment) -> Iterator[Batch]:

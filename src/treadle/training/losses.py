@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as nnf
 
+from treadle.experiment.spec import Experiment
 from treadle.metrics.compute import EPSILON
 from treadle.schema import Fraction, Link, Positive, Share, Task
+from treadle.targets.build import build
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (output, target) -> result
 NO_CLASS = -1  # target of a class that training has not seen
@@ -157,6 +159,13 @@ class PoissonLoss:
         """The loss of each row."""
         logarithm = output[:, 0].to(target.dtype)
         return torch.xlogy(target, target) - target - target * logarithm + logarithm.exp()
+
+
+def build_loss(experiment: Experiment) -> Loss:
+    """The loss that is configured."""
+    node, targets = experiment.loss.function, experiment.targets
+    loss: Loss = build(node, key="loss.function", targets=targets, task=experiment.data.task)
+    return loss
 
 
 def _log_loss(output: Tensor, target: Tensor, *, task: Task, label_smoothing: float) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -13,20 +13,20 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
 from treadle.metrics.compute import compute_metrics
 from treadle.schema import Batch
+from treadle.training.rows import Rows
 from treadle.training.snapshot import Snapshot
-from treadle.training.stream import Rows, count_rows, draw_numbers, read_targets, take_first
 
 LARGE = 1e4  # input that no step has scaled
 
 
-def require_rows(rows: Rows, *, experiment: Experiment) -> None:
+def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
     """Hold what the splits must have, weights of classes included.
 
     Raises:
         TreadleError: no row of a split counts, or the monitored metric is not defined on the validation split.
     """
     for split in ("train", "valid"):
-        if not sum(float(weight.double().sum()) for _, weight in read_targets(rows[split])) > 0:
+        if not sum(float(weight.double().sum()) for _, weight in rows[split].read_targets()) > 0:
             raise TreadleError(
                 f"loss.class_weights: no row of {split} counts: its weights sum to 0; give a weight above 0 to a class "
                 "that it holds"
@@ -34,7 +34,7 @@ def require_rows(rows: Rows, *, experiment: Experiment) -> None:
     task, monitor = experiment.data.task, experiment.schedule.monitor
     if task == "multiclass" or monitor == "loss":
         return
-    target = torch.cat([target for target, _ in read_targets(rows["valid"])])
+    target = torch.cat([target for target, _ in rows["valid"].read_targets()])
     guess = torch.full_like(target, 0.5)
     if math.isnan(compute_metrics(task=task, prediction=guess, target=target, threshold=0.5)[monitor]):
         state = "row is" if len(target) == 1 else "rows is always"
@@ -47,7 +47,7 @@ def require_rows(rows: Rows, *, experiment: Experiment) -> None:
         )
 
 
-def count_fewest(network: nn.Module, rows: Rows, *, batch_size: int, num_processes: int) -> int:
+def count_fewest(network: nn.Module, rows: Mapping[str, Rows], *, batch_size: int, num_processes: int) -> int:
     """Rows of a batch that a process needs at least: 2 where the network learns from their spread, as BatchNorm does.
 
     The network is asked only where it matters: where a batch would leave a process with a single row.
@@ -55,9 +55,9 @@ def count_fewest(network: nn.Module, rows: Rows, *, batch_size: int, num_process
     Raises:
         TreadleError: it would in every batch.
     """
-    num_rows, pair = count_rows(rows["train"]), 2 * num_processes
+    num_rows, pair = rows["train"].num_rows, 2 * num_processes
     every, last = min(num_rows, batch_size) < pair, 0 < num_rows % batch_size < pair
-    if not (every or last) or _takes_one_row(network, take_first(rows["train"], 1)):
+    if not (every or last) or _takes_one_row(network, rows["train"].take_first(1)):
         return 1
     if every:
         raise TreadleError(
@@ -81,7 +81,9 @@ def _takes_one_row(network: nn.Module, rows: Batch) -> bool:
         network.train(training)
 
 
-def explain_failure(rows: Rows, *, history: Sequence[dict[str, float]], monitor: str, numeric: Sequence[str]) -> str:
+def explain_failure(
+    rows: Mapping[str, Rows], *, history: Sequence[dict[str, float]], monitor: str, numeric: Sequence[str]
+) -> str:
     """Why the monitored metric is a number in no epoch.
 
     Args:
@@ -94,7 +96,7 @@ def explain_failure(rows: Rows, *, history: Sequence[dict[str, float]], monitor:
     told = f"schedule: the validation {monitor} is {score} in every epoch"
     if math.isfinite(history[-1]["train/loss"]) and math.isfinite(history[-1]["valid/loss"]):
         return f"{told}, though the losses are numbers: monitor another metric in schedule.monitor"
-    largest = _find_largest(draw_numbers(rows["train"]))
+    largest = _find_largest(rows["train"].sample_numeric())
     if largest is not None and largest[1] > LARGE:
         place, size = largest
         return f"{told}; the input {numeric[place]!r} is as large as {size:.3g}: scale it by a step of its block"

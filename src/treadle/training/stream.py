@@ -10,128 +10,75 @@ from __future__ import annotations
 import ctypes
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import cycle
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from treadle.features.stored import Room, StoredRows
-from treadle.features.target import scale_target
 from treadle.schema import Batch
 from treadle.threads import map_ahead
-from treadle.training.class_weights import ClassWeights, find_factors, weigh
-from treadle.training.links import measure
-from treadle.training.loader import BatchLoader, Cut, Loader
-from treadle.training.losses import Loss
+from treadle.training.loader import Cut, Loader
+from treadle.training.scaling import Scaling
 
 TRIM_S = 0.25  # between two times that free memory is given back: it takes some milliseconds
-DRAWN_ROWS = 1 << 18  # of a split on disk, at most, that a network fits its inputs to
+SAMPLE_ROWS = 1 << 18  # of a split on disk, at most, that a network fits its inputs to
 
 
 @dataclass(frozen=True)
-class StreamedRows:
-    """Rows of a split as training wants them."""
+class DiskRows:
+    """Rows that are read from disk as training needs them."""
 
     stored: StoredRows
-    factors: Tensor | None = None  # of weights, by class
-    mean: float = 0.0  # by which the target is standardised
-    scale: float = 1.0
+    buffer_rows: int  # that are in memory at a time where they are shuffled
+    scaling: Scaling = field(default_factory=Scaling)
 
-    def adjust(self, rows: Batch) -> Batch:
-        """Weights and targets as training wants them; the weights in place."""
-        if self.factors is not None:
-            rows.weight.copy_(weigh(rows, self.factors).weight)
-        return rows._replace(target=scale_target(rows.target, mean=self.mean, scale=self.scale))
+    @property
+    def num_rows(self) -> int:
+        """How many there are."""
+        return self.stored.num_rows
+
+    def scale(self, scaling: Scaling) -> DiskRows:
+        """The same rows, whose weights and targets are scaled as they are read."""
+        return replace(self, scaling=scaling)
 
     def read_targets(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Targets and weights of some rows after another, as training wants them."""
-        for target, weight in self.stored.read_targets():
-            factors = 1.0 if self.factors is None else self.factors[target.long()]
-            yield scale_target(target, mean=self.mean, scale=self.scale), weight * factors
+        """Targets and weights, a file at a time."""
+        return (self.scaling.apply(target, weight) for target, weight in self.stored.read_targets())
 
-    def has_weights(self) -> bool:
-        """Whether some row counts more or less than another."""
-        if self.factors is not None and bool((self.factors != 1).any()):
-            return True
-        return any(bool((weight != 1).any()) for _, weight in self.stored.read_targets())
+    def take_first(self, count: int) -> Batch:
+        """The first `count` rows, or all where there are fewer."""
+        count = min(count, self.num_rows)
+        return self.read(range(-(-count // self.stored.file_rows)), order=torch.arange(count))
 
+    def sample_numeric(self) -> Tensor:
+        """Numeric inputs `[M, N]` of files that are spread evenly over the split."""
+        every = max(1, -(-self.num_rows // SAMPLE_ROWS))
+        return self.stored.read(range(0, self.stored.num_files, every)).numeric
 
-def open_streams(
-    features: Path, class_weights: ClassWeights, *, classes: list[str], loss: Loss | None
-) -> dict[str, StreamedRows]:
-    """The splits `train` and `valid`. What is taken of the training split is taken in a pass over its targets.
+    def make_loader(self, cut: Cut) -> Loader:
+        """The batches of an epoch; without shuffling a buffer need not be larger than a batch."""
+        return StreamLoader(self, buffer_rows=cut.batch_size if cut.shuffle_seed is None else self.buffer_rows, cut=cut)
 
-    Args:
-        features: what the stage `featurize` wrote.
-        class_weights: as for `weigh_classes`.
-        classes: of a multiclass task.
-        loss: of a regression, whose target is brought to mean 0 and deviation 1, or to mean 1 where its logarithm is
-            predicted; None: of another task.
-    """
-    train, valid = (StoredRows.find(features / split) for split in ("train", "valid"))
-    factors = find_factors(train.read_targets(), class_weights, classes=classes)
-    mean, scale = measure(lambda: (target for target, _ in train.read_targets()), loss=loss)
-    return {name: StreamedRows(rows, factors, mean, scale) for name, rows in (("train", train), ("valid", valid))}
-
-
-Rows = Mapping[str, Batch] | Mapping[str, StreamedRows]  # of the splits `train` and `valid`
-
-
-def count_rows(rows: Batch | StreamedRows) -> int:
-    """How many there are."""
-    return len(rows.target) if isinstance(rows, Batch) else rows.stored.num_rows
-
-
-def read_targets(rows: Batch | StreamedRows) -> Iterable[tuple[Tensor, Tensor]]:
-    """Targets and weights, some rows at a time."""
-    return [(rows.target, rows.weight)] if isinstance(rows, Batch) else rows.read_targets()
-
-
-def take_first(rows: Batch | StreamedRows, count: int) -> Batch:
-    """So many rows, or all where there are fewer."""
-    if isinstance(rows, Batch):
-        return Batch(*(tensor[:count] for tensor in rows))
-    stored = rows.stored
-    count = min(count, stored.num_rows)
-    return rows.adjust(stored.read(range(-(-count // stored.file_rows)), order=torch.arange(count)))
-
-
-def draw_numbers(rows: Batch | StreamedRows) -> Tensor:
-    """Numbers `[M, N]` that a network fits its inputs to: of all rows, or of files on disk that are spread evenly."""
-    if isinstance(rows, Batch):
-        return rows.numeric
-    every = max(1, -(-rows.stored.num_rows // DRAWN_ROWS))
-    return rows.stored.read(range(0, rows.stored.num_files, every)).numeric
-
-
-def has_weights(rows: Batch | StreamedRows) -> bool:
-    """Whether some row counts more or less than another."""
-    return bool((rows.weight != 1).any()) if isinstance(rows, Batch) else rows.has_weights()
-
-
-def make_loader(rows: Batch | StreamedRows, cut: Cut, *, buffer_rows: int | None) -> Loader:
-    """The loader for where the rows lie; those on disk need a buffer."""
-    if isinstance(rows, Batch):
-        return BatchLoader(rows, cut=cut)
-    assert buffer_rows is not None
-    return StreamLoader(rows, buffer_rows=buffer_rows, cut=cut)
+    def read(self, files: Sequence[int], *, order: Tensor, room: Room | None = None) -> Batch:
+        """Rows of some files, as `StoredRows.read` does, scaled."""
+        return self.scaling.apply_to_rows(self.stored.read(files, order=order, room=room))
 
 
 class StreamLoader:
     """Iterate over rows on disk. Two buffers are in memory: the one in use, and the next."""
 
-    def __init__(self, rows: StreamedRows, *, buffer_rows: int, cut: Cut) -> None:
+    def __init__(self, rows: DiskRows, *, buffer_rows: int, cut: Cut) -> None:
         self.rows = rows
         self.buffer_rows = buffer_rows
         self.cut = cut
 
     def __len__(self) -> int:
         """Number of batches in this epoch."""
-        return self.cut.count(self.rows.stored.num_rows)
+        return self.cut.count(self.rows.num_rows)
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
@@ -148,7 +95,7 @@ class StreamLoader:
         """Rows of each batch from one on, of this process."""
         cut = self.cut
         for batch in range(first, len(self)):
-            whole = min(cut.batch_size, self.rows.stored.num_rows - batch * cut.batch_size)
+            whole = min(cut.batch_size, self.rows.num_rows - batch * cut.batch_size)
             yield len(range(cut.clock.global_rank, whole, cut.num_processes))
 
     def _list_reads(self, first: int) -> Iterator[Callable[[], Batch]]:
@@ -159,7 +106,7 @@ class StreamLoader:
             if stop > first:
                 begin = max(start, first)
                 own = order[begin - start :][self._is_own(begin, stop)]
-                yield partial(self._read, files, own, next(rooms))
+                yield partial(self.rows.read, files, order=own, room=next(rooms))
             start = stop
 
     def _plan(self) -> Iterator[tuple[list[int], Tensor]]:
@@ -180,9 +127,6 @@ class StreamLoader:
         if cut.num_processes == 1:
             return slice(None)
         return torch.arange(start, stop) % cut.batch_size % cut.num_processes == cut.clock.global_rank
-
-    def _read(self, files: list[int], order: Tensor, room: Room) -> Batch:
-        return self.rows.adjust(self.rows.stored.read(files, order=order, room=room))
 
 
 def _call(read: Callable[[], Batch]) -> Batch:

@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -22,19 +22,16 @@ from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
-from treadle.features.stored import load_rows
-from treadle.features.target import scale_target
 from treadle.metrics.registry import find_metric
 from treadle.schema import Batch, FitsInputs
 from treadle.targets.build import build
 from treadle.tensor_files import save_whole
 from treadle.training.augmentation import Augment
 from treadle.training.choices import Choices, Work, choose, count_work
-from treadle.training.class_weights import weigh_classes
 from treadle.training.history import EpochLog, History, read_history
-from treadle.training.learner import Learner, build_loss
-from treadle.training.links import find_link, measure
+from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader, Cut, Loader, count_batches
+from treadle.training.losses import build_loss
 from treadle.training.progress import make_progress
 from treadle.training.requirements import count_fewest, explain_failure, require_rows
 from treadle.training.resume import (
@@ -46,16 +43,8 @@ from treadle.training.resume import (
     find_state,
     name_within_epoch,
 )
-from treadle.training.stream import (
-    Rows,
-    StreamedRows,
-    count_rows,
-    draw_numbers,
-    has_weights,
-    make_loader,
-    open_streams,
-    take_first,
-)
+from treadle.training.rows import Rows, open_rows
+from treadle.training.scaling import Scaling, find_link
 
 # None of them changes the numbers.
 CHUNK_STEPS = 256  # of training, in one step of Lightning's, whose own half millisecond is then hardly there
@@ -77,7 +66,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     torch.manual_seed(experiment.seed)
     features = folder / "features"
     inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
-    rows, (mean, scale) = _load(features, experiment, classes=inputs["classes"])
+    rows, scaling = open_rows(features, experiment, classes=inputs["classes"])
     network = build_network(
         experiment.network,
         targets=experiment.targets,
@@ -86,11 +75,11 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         num_classes=len(inputs["classes"]),
     )
     if isinstance(network, FitsInputs):
-        network.fit_inputs(draw_numbers(rows["train"]))
+        network.fit_inputs(rows["train"].sample_numeric())
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     augment = _build_augmentation(experiment, featurizer)
     require_rows(rows, experiment=experiment)
-    _fit(network, rows, experiment, (mean, scale), augment, folder=folder, signature=signature, log=log)
+    _fit(network, rows, experiment, scaling, augment, folder=folder, signature=signature, log=log)
     best = _publish(folder, rows, monitor=experiment.schedule.monitor, numeric=inputs["numeric"])
     network.load_state_dict(best)
     recipe = Recipe.take(experiment)
@@ -98,7 +87,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
         task=experiment.data.task,
         classes=inputs["classes"],
         columns=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
-        target=Standard(mean=mean, scale=scale, link=find_link(build_loss(experiment))),
+        target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(build_loss(experiment))),
         code=fingerprint_code(recipe),
     )
     save(Bundle(card, recipe, featurizer, network.eval()), folder / "bundle")
@@ -112,19 +101,6 @@ def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augme
     return augment
 
 
-def _load(features: Path, experiment: Experiment, *, classes: list[str]) -> tuple[Rows, tuple[float, float]]:
-    """The rows with weights and targets as training wants them; what targets were centred and divided by."""
-    weights = experiment.loss.class_weights
-    loss = build_loss(experiment) if experiment.data.task == "regression" else None
-    if experiment.schedule.shuffle_buffer is not None and experiment.trainer.overfit_batches is None:
-        streams = open_streams(features, weights, classes=classes, loss=loss)
-        return streams, (streams["train"].mean, streams["train"].scale)
-    rows = weigh_classes(_read_rows(features, experiment), weights, classes=classes)
-    mean, scale = measure(lambda: [rows["train"].target], loss=loss)
-    scaled = {split: scale_target(batch.target, mean=mean, scale=scale) for split, batch in rows.items()}
-    return {split: batch._replace(target=scaled[split]) for split, batch in rows.items()}, (mean, scale)
-
-
 def _require_machine(experiment: Experiment) -> None:
     if experiment.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise TreadleError(
@@ -133,18 +109,11 @@ def _require_machine(experiment: Experiment) -> None:
         )
 
 
-def _read_rows(features: Path, experiment: Experiment) -> dict[str, Batch]:
-    if experiment.trainer.overfit_batches is None:
-        return {split: load_rows(features / split) for split in ("train", "valid")}
-    few = load_rows(features / "train", limit=experiment.trainer.overfit_batches * experiment.schedule.batch_size)
-    return {"train": few, "valid": few}
-
-
 def _fit(
     network: nn.Module,
-    rows: Rows,
+    rows: Mapping[str, Rows],
     experiment: Experiment,
-    target: tuple[float, float],
+    scaling: Scaling,
     augment: Augment | None,
     *,
     folder: Path,
@@ -159,7 +128,7 @@ def _fit(
             network,
             rows,
             experiment,
-            target=target,
+            scaling=scaling,
             checkpoints=checkpoints,
             callbacks=[history],
             augment=augment,
@@ -170,10 +139,10 @@ def _fit(
 
 def fit(
     network: nn.Module,
-    rows: Rows,
+    rows: Mapping[str, Rows],
     experiment: Experiment,
     *,
-    target: tuple[float, float],
+    scaling: Scaling,
     checkpoints: Path,
     callbacks: Sequence[lightning.Callback],
     augment: Augment | None = None,
@@ -184,7 +153,7 @@ def fit(
         network: its weights are those of the last epoch afterwards.
         rows: of the splits `train` and `valid`.
         experiment: checked.
-        target: mean and deviation by which the target was standardised.
+        scaling: of the rows.
         checkpoints: where the best epoch and the newest state are kept.
         callbacks: stand before those of the schedule.
         augment: mixes each batch; None: batches stay as they are.
@@ -192,7 +161,7 @@ def fit(
     schedule, num_processes = experiment.schedule, experiment.trainer.num_processes
     fewest = count_fewest(network, rows, batch_size=schedule.batch_size, num_processes=num_processes)
     per_epoch = count_batches(
-        count_rows(rows["train"]),
+        rows["train"].num_rows,
         batch_size=schedule.batch_size,
         fewest=fewest * num_processes,
         limit=experiment.trainer.limit_batches,
@@ -202,9 +171,8 @@ def fit(
         network,
         experiment=experiment,
         num_steps=num_steps,
-        weighted=has_weights(rows["train"]),
-        target_mean=target[0],
-        target_scale=target[1],
+        weighted=any(bool((weight != 1).any()) for _, weight in rows["train"].read_targets()),
+        scaling=scaling,
         augment=augment,
     )
     learner.choices = _choose(learner, rows["train"], experiment, per_epoch=per_epoch)
@@ -221,15 +189,15 @@ def fit(
     )
 
 
-def _choose(learner: Learner, rows: Batch | StreamedRows, experiment: Experiment, *, per_epoch: int) -> Choices:
+def _choose(learner: Learner, rows: Rows, experiment: Experiment, *, per_epoch: int) -> Choices:
     """What `auto` comes to for this network, these rows and this device."""
     size = experiment.schedule.batch_size
     return choose(
         experiment,
         device="cuda" if experiment.trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu",
         num_processes=experiment.trainer.num_processes,
-        planned_steps=learner.num_steps * min(count_rows(rows) // size, per_epoch) // per_epoch,
-        count=cache(lambda: _count_work(learner, take_first(rows, size))),
+        planned_steps=learner.num_steps * min(rows.num_rows // size, per_epoch) // per_epoch,
+        count=cache(lambda: _count_work(learner, rows.take_first(size))),
     )
 
 
@@ -273,9 +241,7 @@ def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
     return checkpoints
 
 
-def _make_train_loader(
-    rows: Batch | StreamedRows, experiment: Experiment, learner: Learner, *, fewest: int
-) -> ChunkLoader:
+def _make_train_loader(rows: Rows, experiment: Experiment, learner: Learner, *, fewest: int) -> ChunkLoader:
     num_processes = experiment.trainer.num_processes
     cut = Cut(
         batch_size=experiment.schedule.batch_size,
@@ -287,13 +253,12 @@ def _make_train_loader(
         clock=learner,
         fewest=fewest,
     )
-    buffer_rows = experiment.schedule.shuffle_buffer
     # Several processes agree on the network's buffers once a step of Lightning's.
     chunk_size = CHUNK_STEPS if num_processes == 1 else 1
-    return ChunkLoader(make_loader(rows, cut, buffer_rows=buffer_rows), chunk_size=chunk_size)
+    return ChunkLoader(rows.make_loader(cut), chunk_size=chunk_size)
 
 
-def _make_valid_loader(rows: Batch | StreamedRows, experiment: Experiment, learner: Learner) -> Loader:
+def _make_valid_loader(rows: Rows, experiment: Experiment, learner: Learner) -> Loader:
     cut = Cut(
         batch_size=VALID_ROWS,
         shuffle_seed=None,
@@ -303,7 +268,7 @@ def _make_valid_loader(rows: Batch | StreamedRows, experiment: Experiment, learn
         num_processes=experiment.trainer.num_processes,
         clock=learner,
     )
-    return make_loader(rows, cut, buffer_rows=VALID_ROWS)
+    return rows.make_loader(cut)
 
 
 def _make_trainer(
@@ -337,7 +302,9 @@ def _quiet_lightning() -> None:
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
 
 
-def _publish(folder: Path, rows: Rows, *, monitor: str, numeric: Sequence[str]) -> dict[str, torch.Tensor]:
+def _publish(
+    folder: Path, rows: Mapping[str, Rows], *, monitor: str, numeric: Sequence[str]
+) -> dict[str, torch.Tensor]:
     """Put the best epoch into the stage's output, beside a summary of the training; return its weights.
 
     Raises:
