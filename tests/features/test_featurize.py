@@ -7,9 +7,7 @@ import torch
 
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Features
-from treadle.features import featurize as stage
-from treadle.features import stored
-from treadle.features.featurize import featurize
+from treadle.features.featurize import draw_rows, featurize
 from treadle.features.stored import load_rows
 
 NUM_ROWS = 300
@@ -42,13 +40,6 @@ BLOCKS = {
 
 
 @pytest.fixture
-def small_parts(monkeypatch):
-    monkeypatch.setattr(stored, "FILE_ROWS", 16)
-    monkeypatch.setattr(stage, "PART_ROWS", 32)
-    monkeypatch.setattr(stage, "READ_ROWS", 64)
-
-
-@pytest.fixture
 def examples(tmp_path):
     generator = np.random.default_rng(0)
     for split, num_rows in (("train", NUM_ROWS), ("valid", 100)):
@@ -68,11 +59,11 @@ def examples(tmp_path):
 
 def run(examples, folder, *, fit_rows, task="multiclass"):
     features = Features.model_validate({"blocks": BLOCKS, "fit_rows": fit_rows})
-    featurize(features, task=task, targets=["treadle.features."], examples=examples, folder=folder)
+    featurize(features, task=task, targets=["treadle.features."], examples=examples, folder=folder, file_rows=4)
     return {split: load_rows(folder / split) for split in ("train", "valid")}
 
 
-def test_a_sample_of_all_rows_gives_in_parts_what_is_made_in_memory(examples, tmp_path, small_parts):
+def test_a_sample_of_all_rows_gives_in_parts_what_is_made_in_memory(examples, tmp_path):
     whole = run(examples, tmp_path / "whole", fit_rows=None)
     parts = run(examples, tmp_path / "parts", fit_rows=NUM_ROWS)
 
@@ -83,7 +74,7 @@ def test_a_sample_of_all_rows_gives_in_parts_what_is_made_in_memory(examples, tm
         assert a == b
 
 
-def test_a_small_sample_gives_every_row_and_every_class(examples, tmp_path, small_parts):
+def test_a_small_sample_gives_every_row_and_every_class(examples, tmp_path):
     rows = run(examples, tmp_path / "features", fit_rows=50)
 
     names = sorted(f"class {n}" for n in range(NUM_ROWS))
@@ -93,7 +84,7 @@ def test_a_small_sample_gives_every_row_and_every_class(examples, tmp_path, smal
     assert rows["train"].numeric.isfinite().all()
 
 
-def test_steps_learn_from_the_sample_alone(examples, tmp_path, small_parts):
+def test_steps_learn_from_the_sample_alone(examples, tmp_path):
     whole = run(examples, tmp_path / "whole", fit_rows=None)
     sample = run(examples, tmp_path / "sample", fit_rows=50)
     again = run(examples, tmp_path / "again", fit_rows=50)
@@ -103,8 +94,8 @@ def test_steps_learn_from_the_sample_alone(examples, tmp_path, small_parts):
 
 
 @pytest.mark.parametrize("count", [1, 7, 64, 299, 300, 1000])
-def test_a_sample_is_spread_evenly_over_the_rows(examples, small_parts, count):
-    drawn = stage.draw_rows(examples / "train.parquet", count)["weight"]
+def test_a_sample_is_spread_evenly_over_the_rows(examples, count):
+    drawn = draw_rows(examples / "train.parquet", count, file_rows=4)["weight"]
 
     wanted = min(count, NUM_ROWS)
     assert len(drawn) == drawn.n_unique() == wanted

@@ -1,16 +1,15 @@
+from functools import partial
+
 import pytest
 import torch
 
-from treadle.features import stored
 from treadle.features.stored import StoredRows, load_rows, write_rows
 from treadle.schema import Batch
 
 NUM_ROWS = 23  # three files of 7, one of 2
 
 
-@pytest.fixture(autouse=True)
-def small_files(monkeypatch):
-    monkeypatch.setattr(stored, "FILE_ROWS", 7)
+write = partial(write_rows, file_rows=7)
 
 
 def make_rows(*, num_numeric=3, num_ids=2, multiclass=False):
@@ -38,7 +37,7 @@ def take(rows, index):
     ids=["regression", "multiclass", "no numbers", "no ids"],
 )
 def test_rows_come_back_to_the_last_bit(tmp_path, rows):
-    write_rows([rows], tmp_path / "train")
+    write([rows], tmp_path / "train")
 
     assert len(list((tmp_path / "train").iterdir())) == 4
     assert same(load_rows(tmp_path / "train"), rows)
@@ -46,8 +45,8 @@ def test_rows_come_back_to_the_last_bit(tmp_path, rows):
 
 def test_parts_make_the_same_files_as_the_whole(tmp_path):
     rows = make_rows()
-    write_rows([rows], tmp_path / "whole")
-    write_rows(iter([take(rows, slice(14)), take(rows, slice(14, None))]), tmp_path / "parts")
+    write([rows], tmp_path / "whole")
+    write(iter([take(rows, slice(14)), take(rows, slice(14, None))]), tmp_path / "parts")
 
     whole, parts = (sorted((tmp_path / name).iterdir()) for name in ("whole", "parts"))
     assert [file.read_bytes() for file in whole] == [file.read_bytes() for file in parts]
@@ -55,7 +54,7 @@ def test_parts_make_the_same_files_as_the_whole(tmp_path):
 
 def test_any_files_are_read_without_the_others(tmp_path):
     rows = make_rows()
-    write_rows([rows], tmp_path / "train")
+    write([rows], tmp_path / "train")
     (tmp_path / "train" / "00001.parquet").write_bytes(b"")
     found = StoredRows.find(tmp_path / "train")
 
@@ -65,7 +64,7 @@ def test_any_files_are_read_without_the_others(tmp_path):
 
 def test_rows_are_given_in_the_order_that_is_wanted_and_others_are_left_out(tmp_path):
     rows = make_rows()
-    write_rows([rows], tmp_path / "train")
+    write([rows], tmp_path / "train")
     found = StoredRows.find(tmp_path / "train")
 
     assert same(found.read([1, 3], order=torch.tensor([8, 0, 7, 3])), take(rows, [22, 7, 21, 10]))
@@ -76,14 +75,14 @@ def test_rows_are_given_in_the_order_that_is_wanted_and_others_are_left_out(tmp_
 @pytest.mark.parametrize("limit", [1, 7, 8, 23, 99])
 def test_the_first_rows_are_read_alone(tmp_path, limit):
     rows = make_rows()
-    write_rows([rows], tmp_path / "train")
+    write([rows], tmp_path / "train")
 
     assert same(load_rows(tmp_path / "train", limit=limit), take(rows, slice(limit)))
 
 
 def test_targets_and_weights_are_read_file_by_file(tmp_path):
     rows = make_rows(multiclass=True)
-    write_rows([rows], tmp_path / "train")
+    write([rows], tmp_path / "train")
     parts = list(StoredRows.find(tmp_path / "train").read_targets())
 
     assert [len(target) for target, _ in parts] == [7, 7, 7, 2]

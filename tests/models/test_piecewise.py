@@ -9,9 +9,9 @@ from treadle.bundle import build_network
 from treadle.models.piecewise import Bins, PiecewiseEmbeddings
 
 
-def make_bins(columns, *, num_bins):
+def make_bins(columns, *, num_bins, **limits):
     bins = Bins(torch.linspace(-1, 1, num_bins + 1).repeat(len(columns), 1))
-    bins.fit(torch.tensor(columns).T)
+    bins.fit(torch.tensor(columns).T, **limits)
     return bins
 
 
@@ -39,10 +39,8 @@ def test_quantiles_of_one_value_share_their_bin_and_the_bins_left_over_stay_empt
     assert filled.tolist() == [[[0.5, 0, 0, 0], [0, 0, 0, 0]], [[0, 0, 0, 0], [0, 0, 0, 0]]]
 
 
-def test_more_rows_than_quantiles_need_are_passed_over_evenly(monkeypatch):
-    monkeypatch.setattr("treadle.models.piecewise.MAX_ROWS", 5)
-
-    few = make_bins([list(map(float, range(9)))], num_bins=4)
+def test_more_rows_than_quantiles_need_are_passed_over_evenly():
+    few = make_bins([list(map(float, range(9)))], num_bins=4, max_rows=5)
 
     assert few(torch.tensor([[3.0]]))[0, 0].tolist() == [1, 0.5, 0, 0]
 

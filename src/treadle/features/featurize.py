@@ -19,15 +19,18 @@ from treadle.features.stored import FILE_ROWS, write_rows
 from treadle.schema import LABEL, WEIGHT, Batch, Task
 from treadle.threads import map_ahead
 
-PART_ROWS = 4 * FILE_ROWS  # of a part, where the rows do not lie in memory
-READ_ROWS = 4 * PART_ROWS  # of a piece of the examples: a row group of theirs
+PART_FILES = 4  # whose rows are made at once, where the rows are not in memory
+READ_FILES = 16  # whose examples are read at once: a row group of theirs
 SAMPLE_SEED = 0  # of the rows that transforms learn from
 
 
-def featurize(features: Features, *, task: Task, targets: Sequence[str], examples: Path, folder: Path) -> None:
+def featurize(
+    features: Features, *, task: Task, targets: Sequence[str], examples: Path, folder: Path, file_rows: int = FILE_ROWS
+) -> None:
     """Write the fitted featurizer, the rows of `train` and `valid`, and `inputs.json` into `folder`.
 
-    The test split is not read here. With `features.fit_rows` no split lies in memory as a whole.
+    The test split is not read here. With `features.fit_rows` no split is in memory as a whole, but
+    parts that make some files of `file_rows` rows each.
 
     Raises:
         TreadleError: a step or an expression does not fit the columns; nothing is written then.
@@ -37,15 +40,15 @@ def featurize(features: Features, *, task: Task, targets: Sequence[str], example
     labels = [] if task == "regression" else _list_labels(files["train"])
     classes = labels if task == "multiclass" else []
     featurizer = Featurizer(features, targets=targets)
-    read_parts = partial(_read_parts, featurizer=featurizer, classes=classes)
+    read_parts = partial(_read_parts, featurizer=featurizer, classes=classes, file_rows=file_rows)
     if features.fit_rows is None:
         frame = pl.read_parquet(files["train"])
         train: Iterable[Batch] = [_to_batch(featurizer.fit(frame), frame, classes=classes)]
     else:
-        featurizer.fit(draw_rows(files["train"], features.fit_rows))
+        featurizer.fit(draw_rows(files["train"], features.fit_rows, file_rows=file_rows))
         train = read_parts(files["train"])
     splits = {"train": train, "valid": read_parts(files["valid"])}
-    for _ in map_ahead(lambda split: write_rows(splits[split], folder / split), splits):
+    for _ in map_ahead(lambda split: write_rows(splits[split], folder / split, file_rows=file_rows), splits):
         pass
     featurizer.save(folder)
     inputs = {
@@ -75,27 +78,27 @@ def _list_labels(file: Path) -> list[Any]:
     return found
 
 
-def _read_parts(file: Path, *, featurizer: Featurizer, classes: Sequence[str]) -> Iterator[Batch]:
-    for frame in _read_frames(file):
-        for part in frame.iter_slices(PART_ROWS):
+def _read_parts(file: Path, *, featurizer: Featurizer, classes: Sequence[str], file_rows: int) -> Iterator[Batch]:
+    for frame in _read_frames(file, num_rows=READ_FILES * file_rows):
+        for part in frame.iter_slices(PART_FILES * file_rows):
             yield _to_batch(featurizer(part), part, classes=classes)
 
 
-def _read_frames(file: Path) -> Iterator[pl.DataFrame]:
+def _read_frames(file: Path, *, num_rows: int) -> Iterator[pl.DataFrame]:
+    """Consecutive pieces of so many rows each."""
     scan = pl.scan_parquet(file)
-    num_rows = scan.select(pl.len()).collect().item()
-    for start in range(0, num_rows, READ_ROWS):
-        yield scan.slice(start, READ_ROWS).collect()
+    for start in range(0, scan.select(pl.len()).collect().item(), num_rows):
+        yield scan.slice(start, num_rows).collect()
 
 
-def draw_rows(file: Path, count: int) -> pl.DataFrame:
+def draw_rows(file: Path, count: int, *, file_rows: int) -> pl.DataFrame:
     """So many rows at most, spread evenly: one at random out of each stretch of equal length."""
     num_rows = pl.scan_parquet(file).select(pl.len()).collect().item()
     bounds = np.linspace(0, num_rows, min(count, num_rows) + 1).astype(np.int64)
     shares = np.random.default_rng(SAMPLE_SEED).random(len(bounds) - 1)
     chosen = bounds[:-1] + (shares * np.diff(bounds)).astype(np.int64)
     drawn, start = [], 0
-    for frame in _read_frames(file):
+    for frame in _read_frames(file, num_rows=READ_FILES * file_rows):
         inside = chosen[(chosen >= start) & (chosen < start + len(frame))]
         drawn.append(frame[inside - start])
         start += len(frame)

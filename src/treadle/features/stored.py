@@ -24,19 +24,20 @@ _TARGETS: dict[pl.DataType, torch.dtype]
 _TARGETS = {pl.Float64(): torch.float64, pl.Float32(): torch.float32, pl.Int64(): torch.int64}
 
 
-def write_rows(parts: Iterable[Batch], folder: Path) -> None:
+def write_rows(parts: Iterable[Batch], folder: Path, *, file_rows: int = FILE_ROWS) -> None:
     """Write `folder/00000.parquet` and so on.
 
     Args:
         parts: consecutive rows; each part but the last is a whole number of files.
         folder: made here.
+        file_rows: of a file.
     """
     folder.mkdir(parents=True)
-    step = FRAME_FILES * FILE_ROWS
+    step = FRAME_FILES * file_rows
     pieces = (Batch(*some) for part in parts for some in zip(*(t.split(step) for t in part), strict=True))
-    frames = (frame for piece in pieces for frame in _to_frame(piece).iter_slices(FILE_ROWS))
+    frames = (frame for piece in pieces for frame in _to_frame(piece).iter_slices(file_rows))
     for index, frame in enumerate(frames):
-        frame.write_parquet(_name(folder, index), compression="lz4", statistics=False, row_group_size=FILE_ROWS)
+        frame.write_parquet(_name(folder, index), compression="lz4", statistics=False, row_group_size=file_rows)
 
 
 def load_rows(folder: Path, *, limit: int | None = None) -> Batch:

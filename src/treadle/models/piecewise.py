@@ -54,9 +54,9 @@ class Bins(nn.Module):
         self.register_buffer("weight", 1.0 / edges.diff())
         self.register_buffer("bias", -edges[:, :-1] / edges.diff())
 
-    def fit(self, numeric: Tensor) -> None:
+    def fit(self, numeric: Tensor, *, max_rows: int = MAX_ROWS) -> None:
         """Place the bins; a constant column gets none."""
-        few = numeric[:: max(1, -(-len(numeric) // MAX_ROWS))]
+        few = numeric[:: max(1, -(-len(numeric) // max_rows))]
         levels = torch.linspace(0.0, 1.0, self.weight.shape[1] + 1)
         self.weight.zero_()
         self.bias.zero_()
