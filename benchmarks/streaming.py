@@ -66,7 +66,7 @@ import torch
 from treadle.bundle import build_network
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
-from treadle.training import train
+from treadle.training.fit import fit
 from treadle.training.history import History
 from treadle.training.rows import open_rows
 class Watch(lightning.Callback):
@@ -87,7 +87,7 @@ watch = Watch()
 with tempfile.TemporaryDirectory() as scratch:
     history = History(Path(scratch) / "metrics.csv", log=lambda *_: None)
     sys.stdout = sys.stderr
-    train.fit(network, rows, experiment, scaling=scaling, checkpoints=Path(scratch), callbacks=[history, watch])
+    fit(network, rows, experiment, scaling=scaling, checkpoints=Path(scratch), callbacks=[history, watch])
     sys.stdout = sys.__stdout__
 print(json.dumps({**watch.spent, "steps": watch.steps, "valid_loss": history.rows[-1]["valid/loss"]}))
 """

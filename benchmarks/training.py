@@ -4,7 +4,7 @@
 
 Four loops train the same network on the same rows in this process, one thread, on the CPU:
 
-- treadle: `treadle.training.train.fit` as the stage `train` calls it, with the history, the checkpoints and the lines
+- treadle: `treadle.training.fit.fit` as the stage `train` calls it, with the history, the checkpoints and the lines
   of progress that are on by default;
 - compiled: the same with `trainer.compile=on`;
 - by hand: slices of tensors in memory, binary cross-entropy, fused AdamW, the gradient clipped as the schedule says,
@@ -51,10 +51,10 @@ from treadle.bundle import build_network
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.schema import Batch
+from treadle.training.fit import fit
 from treadle.training.history import History
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
-from treadle.training.train import fit
 
 ROOT = Path(__file__).parents[1]
 NUM_NUMERIC = 14

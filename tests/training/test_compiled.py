@@ -18,8 +18,9 @@ from treadle.experiment.spec import Experiment
 from treadle.models.ensemble import Ensemble
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
-from treadle.training import train
 from treadle.training.compiled import Group, Table, make_graph
+from treadle.training.fit import CHUNK_STEPS
+from treadle.training.fit import fit as fit_network
 from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
@@ -229,23 +230,24 @@ def make_experiment(root, *overrides):
     return Experiment.model_validate(values)
 
 
-def fit(root, folder, network, *overrides, callbacks=()):
+def fit(root, folder, network, *overrides, callbacks=(), chunk_steps=CHUNK_STEPS):
     folder.mkdir(exist_ok=True)
     losses = Losses()
-    train.fit(
+    fit_network(
         network,
         {"train": MemoryRows(make_rows()), "valid": MemoryRows(make_rows())},
         make_experiment(root, "schedule=default", "schedule.early_stopping=null", *overrides),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[losses, History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
+        chunk_steps=chunk_steps,
     )
     saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     return SimpleNamespace(
         network=network,
         losses=torch.tensor(losses.values, dtype=torch.float64),
         rows=read_history(folder / "metrics.csv"),
-        choices=saved["choices"],
+        execution=saved["execution"],
         optimizer=saved["optimizer_states"][0],
     )
 
@@ -269,7 +271,7 @@ def test_a_compiled_training_is_the_eager_one_but_for_rounding(root, tmp_path):
     control = fit(root, tmp_path / "control", perturb(Network(dropout=0.1, norm=True)), "trainer.compile=off", *dials)
     compiled = fit(root, tmp_path / "compiled", Network(dropout=0.1, norm=True), "trainer.compile=on", *dials)
 
-    assert compiled.choices["compiled"]
+    assert compiled.execution["compiled"]
     assert not same(eager.network, compiled.network)
     assert gap(eager, compiled, steps=10) <= 2e-7
     assert gap(eager, compiled) <= 5 * gap(eager, control) + 1e-4
@@ -281,19 +283,18 @@ def test_a_compiled_training_is_the_eager_one_but_for_rounding(root, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_compiled_training_that_is_stopped_goes_on_compiled_or_not(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "CHUNK_STEPS", 4)
+def test_a_compiled_training_that_is_stopped_goes_on_compiled_or_not(root, tmp_path):
     dials = ["schedule.max_epochs=4", "trainer.compile=on"]
-    whole = fit(root, tmp_path / "whole", Network(), *dials)
+    whole = fit(root, tmp_path / "whole", Network(), *dials, chunk_steps=4)
     for folder in ("same", "other"):
         with suppress(KeyboardInterrupt, SystemExit):
-            fit(root, tmp_path / folder, Network(), *dials, callbacks=[Stop()])
+            fit(root, tmp_path / folder, Network(), *dials, callbacks=[Stop()], chunk_steps=4)
 
-    resumed = fit(root, tmp_path / "same", Network(), *dials)
+    resumed = fit(root, tmp_path / "same", Network(), *dials, chunk_steps=4)
     switched = fit(root, tmp_path / "other", Network(), "schedule.max_epochs=4", "trainer.compile=off")
 
-    assert resumed.choices["compiled"]
-    assert not switched.choices["compiled"]
+    assert resumed.execution["compiled"]
+    assert not switched.execution["compiled"]
     assert same(resumed.network, whole.network)
     assert resumed.rows == whole.rows
     for row, other in zip(whole.rows, switched.rows, strict=True):
@@ -309,8 +310,8 @@ def test_a_network_that_no_graph_holds_trains_as_ever(root, tmp_path, capsys):
 
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "compiling failed" in line]
     assert "Data-dependent branching" in line
-    assert not asked.choices["compiled"]
-    assert asked.choices["compile_reason"] in line
+    assert not asked.execution["compiled"]
+    assert asked.execution["compile_reason"] in line
     assert same(asked.network, eager.network)
     assert asked.rows == eager.rows
 
@@ -322,7 +323,7 @@ def test_an_optimizer_that_no_graph_holds_trains_eagerly(root, tmp_path, capsys)
 
     says = "torch.optim.rmsprop.RMSprop is none of Adam, AdamW and SGD"
     assert f"compile    off ({says})\n" in capsys.readouterr().out
-    assert (asked.choices["compiled"], asked.choices["compile_reason"]) == (False, says)
+    assert (asked.execution["compiled"], asked.execution["compile_reason"]) == (False, says)
 
 
 @pytest.mark.slow
@@ -332,7 +333,7 @@ def test_a_network_that_changes_at_each_call_gives_its_graph_up(root, tmp_path, 
     asked = fit(root, tmp_path / "asked", Counting(), "schedule.max_epochs=2", "trainer.compile=on")
 
     assert capsys.readouterr().out.count("compiling failed, and training goes on without it") == 1
-    assert not asked.choices["compiled"]
+    assert not asked.execution["compiled"]
     assert asked.optimizer["state"][1]["step"] == eager.optimizer["state"][1]["step"]
 
 
@@ -379,7 +380,7 @@ def test_a_gpu_replays_a_graph_with_the_numbers_of_the_loop(root, tmp_path):
 
     compiled = fit(root, tmp_path / "compiled", Network(norm=True), *dials, "trainer.compile=on")
 
-    assert compiled.choices["compiled"]
+    assert compiled.execution["compiled"]
     assert gap(eager, compiled, steps=10) <= 1e-6
     assert gap(eager, compiled) <= 1e-4
 

@@ -7,7 +7,7 @@ from torch import nn
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.models.mlp import Mlp
-from treadle.training.choices import Work, choose, count_work
+from treadle.training.execution import Work, count_work, decide_execution
 
 SMALL = Work(num_operations=28, num_elements=90_000, num_products=85_000, attends=False)  # MLP 2x64, batch 256
 LARGE = Work(num_operations=74, num_elements=21_600_000, num_products=5_700_000, attends=False)  # TabM, batch 1024
@@ -18,8 +18,8 @@ FULL = ("trainer.precision=32-true",)  # where a test says nothing else
 def decide(root):
     def decide(*overrides, device="cpu", num_processes=1, steps=100_000, work=SMALL):
         experiment = Experiment.model_validate(compose(overrides=[*FULL, *overrides], root=root).values)
-        count = {"count": lambda: work}
-        return choose(experiment, device=device, num_processes=num_processes, planned_steps=steps, **count), experiment
+        ahead = {"planned_steps": steps, "count": lambda: work}
+        return decide_execution(experiment, device=device, num_processes=num_processes, **ahead), experiment
 
     return decide
 

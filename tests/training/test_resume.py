@@ -15,7 +15,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.stored import StoredRows, write_rows
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
-from treadle.training import train
+from treadle.training.fit import fit as fit_network
 from treadle.training.history import History, read_history
 from treadle.training.resume import find_state
 from treadle.training.rows import MemoryRows
@@ -27,12 +27,9 @@ WITHIN = 2 * 13 + 8  # steps: in the middle of the third epoch
 
 
 @pytest.fixture(autouse=True)
-def small_and_often(monkeypatch):
+def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setattr("treadle.features.stored.FILE_ROWS", 40)
-    monkeypatch.setattr(train, "CHUNK_STEPS", 4)
-    monkeypatch.setattr(train, "CHECKPOINT_S", 0.0)
     yield
     torch.set_num_threads(before)
 
@@ -64,25 +61,27 @@ def make_experiment(root, *overrides):
     return Experiment.model_validate(compose(overrides=[*quick, *overrides], root=root).values)
 
 
-def fit(root, folder, *overrides, streamed=False, steps=None):
+def fit(root, folder, *overrides, streamed=False, steps=None, checkpoint_s=0.0):
     """Weights, history, and the steps after each chunk of this process."""
     folder.mkdir(exist_ok=True)
     rows = MemoryRows(make_rows())
     if streamed:
         if not (folder / "rows").exists():
-            write_rows([make_rows()], folder / "rows")
+            write_rows([make_rows()], folder / "rows", file_rows=40)
         rows = DiskRows(StoredRows.find(folder / "rows"), buffer_rows=100)
         overrides = (*overrides, "schedule.shuffle_buffer=100")
     torch.manual_seed(0)
     network = Mlp(num_numeric=5, cardinalities=[], num_outputs=1, num_layers=2, width=16, dropout=0.1, embedding_dim=1)
     steps = steps or Steps()
-    train.fit(
+    fit_network(
         network,
         {"train": rows, "valid": rows},
         make_experiment(root, *with_defaults(overrides)),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), steps],
+        chunk_steps=4,
+        checkpoint_s=checkpoint_s,
     )
     return network.state_dict(), read_history(folder / "metrics.csv"), steps.seen
 
@@ -208,15 +207,15 @@ def test_a_damaged_checkpoint_is_told_and_an_older_one_taken(tmp_path, capsys, d
     assert told.endswith(f"goes on from {kept[0]}, an older state" if kept else "begins anew")
 
 
-def test_the_best_epochs_state_gives_the_same_numbers(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "CHECKPOINT_S", 300.0)
-    network, rows, _ = fit(root, tmp_path / "whole", "schedule.max_epochs=6")
+def test_the_best_epochs_state_gives_the_same_numbers(root, tmp_path):
+    rare = {"checkpoint_s": 300.0}
+    network, rows, _ = fit(root, tmp_path / "whole", "schedule.max_epochs=6", **rare)
     with suppress(KeyboardInterrupt, SystemExit):
-        fit(root, tmp_path / "parts", "schedule.max_epochs=6", steps=Steps(stop_at=4 * 13 + 4))
+        fit(root, tmp_path / "parts", "schedule.max_epochs=6", steps=Steps(stop_at=4 * 13 + 4), **rare)
     best = torch.load(tmp_path / "parts" / "checkpoints" / "best.ckpt", weights_only=True)["epoch"]
     cut_short(tmp_path / "parts" / "checkpoints" / "last.ckpt")
 
-    other, other_rows, resumed = fit(root, tmp_path / "parts", "schedule.max_epochs=6")
+    other, other_rows, resumed = fit(root, tmp_path / "parts", "schedule.max_epochs=6", **rare)
 
     assert resumed[0] == (best + 1) * 13 + 4
     assert same(network, other)
@@ -235,17 +234,16 @@ def test_a_training_that_is_over_is_over(root, tmp_path, stopping):
     assert rows == other_rows
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(root, tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(root, tmp_path):
     """The system refuses more than so many bytes of a file, as a full disk does."""
-    monkeypatch.setattr(train, "CHECKPOINT_S", 300.0)
-    fit(root, tmp_path, "schedule.max_epochs=1")
+    fit(root, tmp_path, "schedule.max_epochs=1", checkpoint_s=300.0)
     last = tmp_path / "checkpoints" / "last.ckpt"
     before, limits = last.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large") as raised:
-            fit(root, tmp_path, "schedule.max_epochs=4")
+            fit(root, tmp_path, "schedule.max_epochs=4", checkpoint_s=300.0)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
@@ -254,10 +252,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(root, tmp_pat
     assert {file.name for file in last.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
-def test_nothing_is_written_within_an_epoch_that_is_short(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "CHECKPOINT_S", 300.0)
-
-    fit(root, tmp_path)
+def test_nothing_is_written_within_an_epoch_that_is_short(root, tmp_path):
+    fit(root, tmp_path, checkpoint_s=300.0)
 
     assert sorted(file.name for file in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
@@ -267,11 +263,8 @@ import sys
 from pathlib import Path
 import torch
 import test_resume
-from treadle.features import stored
-from treadle.training import train
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    stored.FILE_ROWS, train.CHUNK_STEPS, train.CHECKPOINT_S = 40, 4, 0.0
     root, folder, stop_at, signal_number, *overrides = sys.argv[1:]
     steps = test_resume.Steps(stop_at=int(stop_at), signal_number=int(signal_number) or None)
     network, _, _ = test_resume.fit(Path(root), Path(folder), *overrides, streamed=True, steps=steps)

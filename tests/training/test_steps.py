@@ -14,8 +14,8 @@ from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
-from treadle.training import train
 from treadle.training.augmentation import CutMix, Mixup
+from treadle.training.fit import fit as fit_network
 from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
@@ -126,17 +126,17 @@ def make_experiment(root, *overrides):
     return Experiment.model_validate(values)
 
 
-def fit(root, folder, *overrides, dropout=0.0, callbacks=(), augment=None):
+def fit(root, folder, *overrides, dropout=0.0, callbacks=(), **more):
     folder.mkdir(exist_ok=True)
     network = make_network(dropout=dropout)
-    train.fit(
+    fit_network(
         network,
         {"train": MemoryRows(make_rows()), "valid": MemoryRows(make_rows())},
         make_experiment(root, "schedule.max_epochs=4", *overrides),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
-        augment=augment,
+        **more,
     )
     return network, read_history(folder / "metrics.csv")
 
@@ -148,23 +148,17 @@ CUTMIX = CutMix(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
 @pytest.mark.fast_cases(2)
 @pytest.mark.parametrize("chunk", [4, 256])
 @pytest.mark.parametrize("limit", ["schedule.max_steps=null", "schedule.max_steps=31", "trainer.limit_batches=6"])
-def test_the_size_of_a_chunk_does_not_change_a_bit(root, tmp_path, monkeypatch, chunk, limit):
-    monkeypatch.setattr(train, "CHUNK_STEPS", 1)
-    network, rows = fit(root, tmp_path / "one", limit, dropout=0.1)
-
-    monkeypatch.setattr(train, "CHUNK_STEPS", chunk)
-    other, other_rows = fit(root, tmp_path / "many", limit, dropout=0.1)
+def test_the_size_of_a_chunk_does_not_change_a_bit(root, tmp_path, chunk, limit):
+    network, rows = fit(root, tmp_path / "one", limit, dropout=0.1, chunk_steps=1)
+    other, other_rows = fit(root, tmp_path / "many", limit, dropout=0.1, chunk_steps=chunk)
 
     assert same(network, other)
     assert rows == other_rows
 
 
-def test_the_size_of_a_chunk_does_not_change_how_rows_are_mixed(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "CHUNK_STEPS", 1)
-    network, _ = fit(root, tmp_path / "one", dropout=0.1, augment=MIXUP)
-
-    monkeypatch.setattr(train, "CHUNK_STEPS", 5)
-    other, _ = fit(root, tmp_path / "many", dropout=0.1, augment=MIXUP)
+def test_the_size_of_a_chunk_does_not_change_how_rows_are_mixed(root, tmp_path):
+    network, _ = fit(root, tmp_path / "one", dropout=0.1, augment=MIXUP, chunk_steps=1)
+    other, _ = fit(root, tmp_path / "many", dropout=0.1, augment=MIXUP, chunk_steps=5)
 
     assert same(network, other)
 
@@ -182,14 +176,14 @@ def test_limits_of_steps_and_of_batches_hold_together(root, tmp_path):
 
 
 @pytest.mark.parametrize("augment", [None, MIXUP, CUTMIX], ids=["plain", "mixup", "cutmix"])
-def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path, monkeypatch, augment):
-    monkeypatch.setattr(train, "CHUNK_STEPS", 4)
-    network, rows = fit(root, tmp_path / "whole", dropout=0.1, augment=augment)
+def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path, augment):
+    dials = {"dropout": 0.1, "augment": augment, "chunk_steps": 4}
+    network, rows = fit(root, tmp_path / "whole", **dials)
 
     with suppress(KeyboardInterrupt, SystemExit):
-        fit(root, tmp_path / "parts", dropout=0.1, augment=augment, callbacks=[Stop()])
+        fit(root, tmp_path / "parts", **dials, callbacks=[Stop()])
     stopped = read_history(tmp_path / "parts" / "metrics.csv")
-    other, other_rows = fit(root, tmp_path / "parts", dropout=0.1, augment=augment)
+    other, other_rows = fit(root, tmp_path / "parts", **dials)
 
     assert stopped == rows[:2]
     assert same(network, other)
@@ -209,7 +203,7 @@ def test_the_record_says_how_it_was_trained(root, tmp_path):
     fit(root, tmp_path, "trainer.precision=bf16-mixed", "trainer.compile=auto")
 
     saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
-    assert saved["choices"] == {
+    assert saved["execution"] == {
         "precision": "bf16-mixed",
         "precision_reason": "trainer.precision=bf16-mixed",
         "compiled": False,

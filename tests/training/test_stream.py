@@ -3,6 +3,8 @@ import platform
 import subprocess
 import sys
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -15,11 +17,12 @@ from cuts import make_cut
 from runs import QUICK, run_quick
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
-from treadle.features import stored
+from treadle.features.featurize import featurize
 from treadle.features.stored import StoredRows, write_rows
 from treadle.models.mlp import Mlp
+from treadle.pipeline import work
 from treadle.schema import Batch
-from treadle.training import stream, train
+from treadle.training.fit import fit as fit_network
 from treadle.training.history import History, read_history
 from treadle.training.loader import BatchLoader
 from treadle.training.losses import TaskLoss
@@ -37,13 +40,12 @@ def make_rows(num_rows=NUM_ROWS, *, target=None):
 
 
 def store(folder, rows):
-    write_rows([rows], folder)
+    write_rows([rows], folder, file_rows=7)
     return DiskRows(StoredRows.find(folder), buffer_rows=100)
 
 
 @pytest.fixture
-def streamed(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "FILE_ROWS", 7)
+def streamed(tmp_path):
     return store(tmp_path / "train", make_rows())
 
 
@@ -122,15 +124,17 @@ def test_what_goes_wrong_in_reading_is_told(streamed):
         read(streamed)
 
 
-def test_a_network_fits_its_inputs_to_files_that_are_spread_evenly(streamed, monkeypatch):
+def test_a_network_fits_its_inputs_to_files_that_are_spread_evenly(streamed):
     assert torch.equal(streamed.sample_numeric(), make_rows().numeric)
 
-    monkeypatch.setattr(stream, "SAMPLE_ROWS", 20)
-    assert streamed.sample_numeric()[:, 0].tolist() == [*range(7), *range(35, 42), *range(70, 77)]
+    assert replace(streamed, sample_rows=20).sample_numeric()[:, 0].tolist() == [
+        *range(7),
+        *range(35, 42),
+        *range(70, 77),
+    ]
 
 
-def test_weights_of_classes_are_those_of_rows_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "FILE_ROWS", 7)
+def test_weights_of_classes_are_those_of_rows_in_memory(tmp_path):
     rows = make_rows(target=(torch.arange(NUM_ROWS) % 5 == 0).float())
     scaled = []
     for some in (store(tmp_path / "rows", rows), MemoryRows(rows)):
@@ -143,8 +147,7 @@ def test_weights_of_classes_are_those_of_rows_in_memory(tmp_path, monkeypatch):
     assert batches[0].weight.unique().tolist() == pytest.approx([100 / 160, 100 / 40])
 
 
-def test_a_target_is_standardised_by_the_training_split(tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "FILE_ROWS", 7)
+def test_a_target_is_standardised_by_the_training_split(tmp_path):
     streams = {
         split: store(tmp_path / split, make_rows(target=torch.arange(NUM_ROWS).float() + offset))
         for split, offset in (("train", 1e6), ("valid", 2e6))
@@ -167,7 +170,7 @@ STREAM = ("features.fit_rows=2000", "schedule.shuffle_buffer=2048")
 
 @pytest.fixture
 def small_files(monkeypatch):
-    monkeypatch.setattr(stored, "FILE_ROWS", 512)
+    monkeypatch.setattr(work, "featurize", partial(featurize, file_rows=512))
 
 
 def train_quick(project, *overrides, name="california"):
@@ -217,26 +220,25 @@ def fit(root, folder, *, callbacks=()):
     rows = rows._replace(target=rows.numeric[:, 0] * rows.numeric[:, 1], ids=torch.zeros(832, 0).long())
     folder.mkdir(exist_ok=True)
     if not (folder / "train").exists():
-        write_rows([rows], folder / "train")
+        write_rows([rows], folder / "train", file_rows=40)
     streamed = DiskRows(StoredRows.find(folder / "train"), buffer_rows=100)
     torch.manual_seed(0)
     network = Mlp(num_numeric=5, cardinalities=[], num_outputs=1, num_layers=2, width=16, dropout=0.1, embedding_dim=1)
     quick = [override for override in QUICK if not override.startswith("schedule.")]
     schedule = ["schedule.batch_size=64", "schedule.max_epochs=4", "schedule.shuffle_buffer=100"]
-    train.fit(
+    fit_network(
         network,
         {"train": streamed, "valid": streamed},
         Experiment.model_validate(compose(overrides=[*quick, *schedule], root=root).values),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
         callbacks=[History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
+        chunk_steps=4,
     )
     return network.state_dict(), read_history(folder / "metrics.csv")
 
 
-def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "FILE_ROWS", 40)
-    monkeypatch.setattr(train, "CHUNK_STEPS", 4)
+def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path):
     network, rows = fit(root, tmp_path / "whole")
 
     with suppress(KeyboardInterrupt, SystemExit):
@@ -305,10 +307,9 @@ def read_resident_mb():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")
-def test_what_steps_free_is_given_back_between_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "TRIM_S", 0.0)
+def test_what_steps_free_is_given_back_between_batches(tmp_path):
     rows = store(tmp_path / "rows", make_rows())
-    batches = iter(StreamLoader(rows, buffer_rows=NUM_ROWS, cut=make_cut()))
+    batches = iter(StreamLoader(rows, buffer_rows=NUM_ROWS, cut=make_cut(), trim_s=0.0))
     next(batches)
     blocks = [torch.ones(16_000) for _ in range(2_000)]  # 128 MB of the heap, since none is large
     blocks = blocks[::100]  # holes between what lives

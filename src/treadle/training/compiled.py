@@ -162,7 +162,7 @@ class CompiledSteps:
             "loss": abs(loss - eager_loss) / (abs(eager_loss) + LOSS_ROUNDING),
             "change of weights": _measure_distance(weights, new) / change,
         }
-        for (what, gap), most in zip(gaps.items(), MAX_GAPS[self.eager.bfloat16], strict=True):
+        for (what, gap), most in zip(gaps.items(), MAX_GAPS[self.eager.precision.is_bfloat16], strict=True):
             if not gap <= most:  # nor is a number that is none
                 raise ArithmeticError(f"the first compiled step's {what} is off by {gap:.2g} of the eager one's")
 
@@ -224,7 +224,7 @@ def make_graph(eager: Steps, groups: Sequence[Group]) -> Graph:
 
     def step(batch: Batch, factors: Tensor) -> Tensor:
         with torch.enable_grad():
-            with torch.autocast(device, dtype=torch.bfloat16, enabled=eager.bfloat16, cache_enabled=False):
+            with torch.autocast(device, dtype=torch.bfloat16, enabled=eager.precision.is_bfloat16, cache_enabled=False):
                 loss = find_loss(network(batch.numeric, batch.ids), batch)
             gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         with torch.no_grad():

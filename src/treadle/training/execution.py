@@ -1,7 +1,7 @@
-"""What `auto` comes to in `trainer.compile` and `trainer.precision`, from the work ahead and never from a clock.
+"""How training executes on this machine: precision and compilation, decided here where the configuration says `auto`.
 
-A clock would give another answer in another run, and with it other last digits. So the work of a step is counted, and
-constants that were measured turn it into seconds.
+It decides by the work ahead, never by a clock, which would give another answer in another run and with it other last
+digits: the work of a step is counted, and constants that were measured convert it to seconds.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ LARGE_OPERATION = 30_000
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What was chosen, and why."""
+class Decision:
+    """A value, and why."""
 
     value: str
     reason: str
@@ -64,15 +64,15 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Choices:
+class Execution:
     """How training runs on this machine: part of the record, since it changes the last digits or more."""
 
-    precision: Choice
-    compile: Choice  # on or off
+    precision: Decision
+    compile: Decision  # on or off
 
-    def without_graph(self, reason: str) -> Choices:
+    def without_graph(self, reason: str) -> Execution:
         """The same, where a graph turns out to be impossible."""
-        return replace(self, compile=Choice("off", reason))
+        return replace(self, compile=Decision("off", reason))
 
     def list_lines(self, experiment: Experiment) -> list[str]:
         """What the log says of what the configuration left open, or asked for in vain."""
@@ -93,13 +93,13 @@ class Choices:
         }
 
 
-EAGER = Choices(Choice("32-true", "nothing was asked"), Choice("off", "nothing was asked"))
+EAGER = Execution(Decision("32-true", "nothing was asked"), Decision("off", "nothing was asked"))
 
 
-def choose(
+def decide_execution(
     experiment: Experiment, *, device: str, num_processes: int, planned_steps: int, count: Callable[[], Work]
-) -> Choices:
-    """Decide what is left to `auto`.
+) -> Execution:
+    """Decide what the configuration leaves to `auto`.
 
     Args:
         experiment: checked.
@@ -108,16 +108,16 @@ def choose(
         planned_steps: on full batches in the whole training, wherever it is resumed.
         count: gives the work of a step; is called only where it decides.
     """
-    precision = _choose_precision(experiment.trainer.precision, device=device, count=count)
+    precision = _decide_precision(experiment.trainer.precision, device=device, count=count)
     asked = experiment.trainer.compile
     if asked == "off":
-        return Choices(precision, Choice("off", "trainer.compile=off"))
+        return Execution(precision, Decision("off", "trainer.compile=off"))
     obstacle = _find_obstacle(precision.value, num_processes=num_processes, planned_steps=planned_steps)
     if obstacle is not None:
-        return Choices(precision, Choice("off", obstacle))
+        return Execution(precision, Decision("off", obstacle))
     if asked == "on":
-        return Choices(precision, Choice("on", "trainer.compile=on"))
-    return Choices(precision, _weigh_compile(device=device, planned_steps=planned_steps, count=count))
+        return Execution(precision, Decision("on", "trainer.compile=on"))
+    return Execution(precision, _decide_compile(device=device, planned_steps=planned_steps, count=count))
 
 
 def _find_obstacle(precision: str, *, num_processes: int, planned_steps: int) -> str | None:
@@ -130,29 +130,29 @@ def _find_obstacle(precision: str, *, num_processes: int, planned_steps: int) ->
     return None
 
 
-def _weigh_compile(*, device: str, planned_steps: int, count: Callable[[], Work]) -> Choice:
+def _decide_compile(*, device: str, planned_steps: int, count: Callable[[], Work]) -> Decision:
     if device != "cpu":
-        return Choice("off", f"auto: compiling has not been measured on {device}; trainer.compile=on compiles")
+        return Decision("off", f"auto: compiling has not been measured on {device}; trainer.compile=on compiles")
     if planned_steps < FEW_STEPS:
-        return Choice("off", f"auto: compiling takes longer than it saves in {planned_steps:,} steps")
+        return Decision("off", f"auto: compiling takes longer than it saves in {planned_steps:,} steps")
     work = count()
     saved = planned_steps * work.saved_s
     says = f"auto: it takes about {work.cost_s:,.0f} s and saves about {saved:,.0f} s in {planned_steps:,} steps"
-    return Choice("on" if saved >= work.cost_s else "off", says)
+    return Decision("on" if saved >= work.cost_s else "off", says)
 
 
-def _choose_precision(asked: str, *, device: str, count: Callable[[], Work]) -> Choice:
+def _decide_precision(asked: str, *, device: str, count: Callable[[], Work]) -> Decision:
     if asked != "auto":
-        return Choice(asked, f"trainer.precision={asked}")
+        return Decision(asked, f"trainer.precision={asked}")
     if not _multiplies_bfloat16(device):
-        return Choice("32-true", f"auto: this {device} has no bfloat16 arithmetic")
+        return Decision("32-true", f"auto: this {device} has no bfloat16 arithmetic")
     work = count()
     if device == "cpu" and work.attends:
-        return Choice("32-true", "auto: attention in bfloat16 is slow on a cpu")
+        return Decision("32-true", "auto: attention in bfloat16 is slow on a cpu")
     pays = work.mean_size >= LARGE_OPERATION
     size = f"{work.mean_size:,.0f} numbers an operation on average, from {LARGE_OPERATION:,} on it pays"
     says = f"auto: the layers are {'large enough' if pays else 'too small'} for bfloat16: {size}"
-    return Choice("bf16-mixed" if pays else "32-true", says)
+    return Decision("bf16-mixed" if pays else "32-true", says)
 
 
 def _multiplies_bfloat16(device: str) -> bool:

@@ -18,8 +18,9 @@ from treadle.metrics.compute import EPSILON, compute_metrics
 from treadle.schema import Batch, Link, Task
 from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
-from treadle.training.choices import EAGER
 from treadle.training.compiled import CompiledSteps
+from treadle.training.execution import EAGER
+from treadle.training.lightning_internals import count_steps, set_epoch_length
 from treadle.training.loader import ChunkLoader
 from treadle.training.losses import Loss, TaskLoss, build_loss
 from treadle.training.scaling import Scaling, find_link
@@ -53,7 +54,7 @@ class Learner(lightning.LightningModule):
         self.augment = augment
         judge = compute_loss if augment is None else compute_mixed_loss
         self.compute_loss = partial(judge, loss=self.loss, weighted=weighted)
-        self.choices = EAGER
+        self.execution = EAGER
         self.automatic_optimization = False  # a step of Lightning's is a chunk of the schedule's
         self.tell_step: Callable[[int], None] = _ignore  # takes the steps done in this epoch, after each
         self.gathered: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -75,7 +76,7 @@ class Learner(lightning.LightningModule):
         """Make what takes the steps, now that a checkpoint has given back the optimizer's state."""
         self.steps = self._make_steps()
         if self.global_rank == 0:
-            for line in self.choices.list_lines(self.experiment):
+            for line in self.execution.list_lines(self.experiment):
                 write_line(line)
 
     def _make_steps(self) -> Steps | CompiledSteps:
@@ -88,29 +89,29 @@ class Learner(lightning.LightningModule):
             clip=self.experiment.schedule.gradient_clip,
             strategy=self.trainer.strategy,
         )
-        if self.choices.compile.value == "off":
+        if self.execution.compile.value == "off":
             return eager
         obstacle = find_obstacle(eager.optimizer) if self.augment is None else "batches are mixed between steps"
         if obstacle is not None:
-            self.choices = self.choices.without_graph(obstacle)
+            self.execution = self.execution.without_graph(obstacle)
             return eager
         num_rows = self.experiment.schedule.batch_size
         return CompiledSteps(eager, num_rows=num_rows, buffers=self.buffers(), tell=self._go_on_without_graph)
 
     def _go_on_without_graph(self, reason: str) -> None:
-        self.choices = self.choices.without_graph(reason)
+        self.execution = self.execution.without_graph(reason)
         write_line(f"compiling failed, and training goes on without it: {reason}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say with the weights how they were trained."""
-        checkpoint["choices"] = self.choices.describe()
+        checkpoint["execution"] = self.execution.describe()
 
     def on_train_epoch_start(self) -> None:
         """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it.
 
         `schedule.max_steps` may end the last epoch early; it is validated all the same.
         """
-        self.trainer.val_check_batch = len(cast("ChunkLoader", self.trainer.train_dataloader))
+        set_epoch_length(self.trainer, len(cast("ChunkLoader", self.trainer.train_dataloader)))
         torch.manual_seed(self.experiment.seed * 1_000_003 + self.current_epoch + 1)
         self.train_losses.clear()
 
@@ -124,16 +125,9 @@ class Learner(lightning.LightningModule):
         self.steps.settle()
         # In one piece of memory: thousands of small ones that stay would leave holes between the large ones that go.
         self.train_losses += torch.stack(losses).unbind()
-        self._count_steps(len(losses))
+        count_steps(self.trainer, len(losses))
         if self.trainer.progress_bar_callback is not None:
             self.log("train/loss", torch.stack(losses).mean(), logger=False, prog_bar=True, batch_size=1)
-
-    def _count_steps(self, count: int) -> None:
-        """Tell Lightning, whose `global_step` is what checkpoints and the history go by."""
-        progress = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        for tracker in (progress.total, progress.current):
-            tracker.ready += count
-            tracker.completed += count
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the predictions; they are judged together at the end of the epoch."""

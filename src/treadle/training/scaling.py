@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from torch import Tensor
 
 from treadle.errors import TreadleError
 from treadle.features.target import measure_target, scale_target
-from treadle.schema import Batch, Link
-from treadle.training.class_weights import ClassWeights, find_factors
+from treadle.hints import nearest
+from treadle.schema import BINARY_CLASSES, Batch, Link
 from treadle.training.losses import Loss
+
+ClassWeights = Literal["balanced"] | Mapping[str, float] | None
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """What weights are multiplied by, and targets centred and divided by; as given: nothing changes."""
+    """What weights are multiplied by, and targets centred and divided by."""
 
     factors: Tensor | None = None  # of weights, by class; None: weights stay as they are
     mean: float = 0.0
@@ -45,7 +49,8 @@ def measure_scaling(
 
     Args:
         read: gives target and weight of its rows, some at a time; is called up to three times.
-        class_weights: as for `find_factors`.
+        class_weights: `balanced`: every class of the training split weighs the same in all, and the mean weight of
+            rows stays as it is; or a weight for each class by name, 1 where none is given; None: weights stay.
         classes: of a multiclass task, in the order of their positions; none of a binary one.
         loss: of a regression, whose target is scaled to mean 0 and deviation 1, or to mean 1 where its logarithm is
             predicted; None: of a classification, whose target stays as it is.
@@ -53,7 +58,7 @@ def measure_scaling(
     Raises:
         TreadleError: a class does not exist, or the loss is for amounts and some targets are below 0.
     """
-    factors = find_factors(read, class_weights, classes=classes)
+    factors = _find_factors(read, class_weights, classes=classes)
     if loss is None:
         return Scaling(factors)
     if find_link(loss) == "log":
@@ -85,3 +90,29 @@ def _measure_amount(targets: Iterable[Tensor], *, loss: Loss) -> float:
             f"{num_below:,} of {num_rows:,} training rows, down to {lowest:g}. Add the override loss=default"
         )
     return total / num_rows if total > 0 else 1.0
+
+
+def _find_factors(
+    read: Callable[[], Iterable[tuple[Tensor, Tensor]]], class_weights: ClassWeights, *, classes: Sequence[str]
+) -> Tensor | None:
+    """The factor of each class's weights, that of -1 (a class that training has not seen) at the end: 1."""
+    if class_weights is None:
+        return None
+    names = list(classes) or list(BINARY_CLASSES)
+    factors = _balance(read(), len(names)) if class_weights == "balanced" else _list_weights(class_weights, names)
+    return torch.cat([factors, torch.ones(1)])
+
+
+def _balance(parts: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> Tensor:
+    sums = torch.zeros(num_classes, dtype=torch.float64)
+    for target, weight in parts:
+        sums.index_add_(0, target.long(), weight.double())
+    present = sums > 0
+    return torch.where(present, sums.sum() / (present.sum() * sums), 1.0).float()
+
+
+def _list_weights(class_weights: Mapping[str, float], names: Sequence[str]) -> Tensor:
+    for name in class_weights:
+        if name not in names:
+            raise TreadleError(f"loss.class_weights.{name}: no class {name!r}. {nearest(name, names)}")
+    return torch.tensor([float(class_weights.get(name, 1.0)) for name in names])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import partial
 from typing import cast
 
 import torch
-from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.strategies import Strategy
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
 from treadle.models.ensemble import Ensemble
 from treadle.schema import Batch
+from treadle.training.lightning_internals import prepare_backward, read_precision
 from treadle.training.schedules import Factor
 
 
@@ -49,17 +48,14 @@ class Steps:
         self.loss = loss
         self.clip = clip
         self.strategy = strategy
-        precision = strategy.precision_plugin
-        self.forward_context = precision.forward_context if isinstance(precision, MixedPrecision) else nullcontext
-        self.scaler: torch.amp.GradScaler | None = getattr(precision, "scaler", None)
-        self.bfloat16 = getattr(precision, "precision", "") == "bf16-mixed"
+        self.precision = read_precision(strategy)
         self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         self.clipped = _list_clipped(network, self.parameters)
 
     def take(self, batch: Batch) -> Tensor:
         """Change the weights, and return the loss before."""
-        if self.scaler is not None:
-            loss = self._take_scaled(batch)
+        if self.precision.scaler is not None:
+            loss = self._take_scaled(batch, self.precision.scaler)
         elif isinstance(self.optimizer, LBFGS):  # looks at the loss several times in a step
             loss = cast("Tensor", self.optimizer.step(partial(self._differentiate, batch)))
         else:
@@ -88,24 +84,23 @@ class Steps:
                 norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # noqa: SLF001 - as torch.optim does
                 torch._foreach_mul_(gradients, torch.clamp(limit / (norm + 1e-6), max=1.0))
 
-    def _take_scaled(self, batch: Batch) -> Tensor:
+    def _take_scaled(self, batch: Batch, scaler: torch.amp.GradScaler) -> Tensor:
         """As the other road, with the small gradients of half precision kept from vanishing."""
-        assert self.scaler is not None
         loss = self._run(batch)
-        self.scaler.scale(loss).backward()
+        scaler.scale(loss).backward()
         if self.clip is not None:
-            self.scaler.unscale_(self.optimizer)
+            scaler.unscale_(self.optimizer)
             self._clip(self.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        scaler.step(self.optimizer)
+        scaler.update()
         return loss.detach()
 
     def _run(self, batch: Batch) -> Tensor:
-        with self.forward_context():
+        with self.precision.forward_context():
             loss = self.loss(self.network(batch.numeric, batch.ids), batch)
         for parameter in self.parameters:  # what optimizer.zero_grad() does, without what a profiler wants to know
             parameter.grad = None
-        self.strategy.pre_backward(loss)  # processes wait for each other's gradients
+        prepare_backward(self.strategy, loss)
         return loss
 
 

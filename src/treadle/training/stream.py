@@ -11,9 +11,9 @@ import ctypes
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
+from itertools import cycle, starmap
 
 import torch
 from torch import Tensor
@@ -34,7 +34,8 @@ class DiskRows:
 
     stored: StoredRows
     buffer_rows: int  # that are in memory at a time where they are shuffled
-    scaling: Scaling = field(default_factory=Scaling)
+    scaling: Scaling | None = None  # None: targets as they are stored, in 64 bits
+    sample_rows: int = SAMPLE_ROWS
 
     @property
     def num_rows(self) -> int:
@@ -47,7 +48,8 @@ class DiskRows:
 
     def read_targets(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Targets and weights, a file at a time."""
-        return (self.scaling.apply(target, weight) for target, weight in self.stored.read_targets())
+        parts = self.stored.read_targets()
+        return parts if self.scaling is None else starmap(self.scaling.apply, parts)
 
     def take_first(self, count: int) -> Batch:
         """The first `count` rows, or all where there are fewer."""
@@ -56,7 +58,7 @@ class DiskRows:
 
     def sample_numeric(self) -> Tensor:
         """Numeric inputs `[M, N]` of files that are spread evenly over the split."""
-        every = max(1, -(-self.num_rows // SAMPLE_ROWS))
+        every = max(1, -(-self.num_rows // self.sample_rows))
         return self.stored.read(range(0, self.stored.num_files, every)).numeric
 
     def make_loader(self, cut: Cut) -> Loader:
@@ -65,16 +67,18 @@ class DiskRows:
 
     def read(self, files: Sequence[int], *, order: Tensor, room: Room | None = None) -> Batch:
         """Rows of some files, as `StoredRows.read` does, scaled."""
-        return self.scaling.apply_to_rows(self.stored.read(files, order=order, room=room))
+        rows = self.stored.read(files, order=order, room=room)
+        return rows if self.scaling is None else self.scaling.apply_to_rows(rows)
 
 
 class StreamLoader:
     """Iterate over rows on disk. Two buffers are in memory: the one in use, and the next."""
 
-    def __init__(self, rows: DiskRows, *, buffer_rows: int, cut: Cut) -> None:
+    def __init__(self, rows: DiskRows, *, buffer_rows: int, cut: Cut, trim_s: float = TRIM_S) -> None:
         self.rows = rows
         self.buffer_rows = buffer_rows
         self.cut = cut
+        self.trim_s = trim_s
 
     def __len__(self) -> int:
         """Number of batches in this epoch."""
@@ -89,7 +93,7 @@ class StreamLoader:
         device, reads = self.cut.clock.device, self._list_reads(first * self.cut.batch_size)
         ahead = map_ahead(_call, reads, num_threads=1)  # so that of two rooms one is free
         buffers = (Batch(*(tensor.to(device) for tensor in rows)) for rows in ahead)
-        yield from _trim_between(cut_buffers(buffers, self._list_sizes(first)))
+        yield from _trim_between(cut_buffers(buffers, self._list_sizes(first)), every_s=self.trim_s)
 
     def _list_sizes(self, first: int) -> Iterator[int]:
         """Rows of each batch from one on, of this process."""
@@ -133,18 +137,18 @@ def _call(read: Callable[[], Batch]) -> Batch:
     return read()
 
 
-def _trim_between(batches: Iterator[Batch]) -> Iterator[Batch]:
+def _trim_between(batches: Iterator[Batch], *, every_s: float) -> Iterator[Batch]:
     """The same batches; now and then what is free in memory goes back to the system.
 
     The C library of Linux keeps what the steps free, in holes between what lives. They come and go, and their largest
     sum so far is the peak memory of a long training: 0.1 to 0.2 GB, by chance.
     """
-    trim, due = _find_trim(), time.monotonic() + TRIM_S
+    trim, due = _find_trim(), time.monotonic() + every_s
     for batch in batches:
         yield batch
         if time.monotonic() > due:
             trim()
-            due = time.monotonic() + TRIM_S
+            due = time.monotonic() + every_s
 
 
 def _find_trim() -> Callable[[], object]:

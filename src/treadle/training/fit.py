@@ -1,0 +1,190 @@
+"""The loop of training: a network is trained on rows by Lightning, from its newest checkpoint where there is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from torch import nn
+
+from treadle.experiment.spec import Experiment
+from treadle.metrics.registry import find_metric
+from treadle.schema import Batch
+from treadle.training.augmentation import Augment
+from treadle.training.execution import Execution, Work, count_work, decide_execution
+from treadle.training.learner import Learner
+from treadle.training.lightning_internals import silence_notices
+from treadle.training.loader import ChunkLoader, Cut, Loader, count_batches
+from treadle.training.progress import make_progress
+from treadle.training.requirements import count_fewest
+from treadle.training.resume import (
+    BEST,
+    LAST,
+    EpochCheckpoint,
+    StopEarly,
+    WholeCheckpoints,
+    find_state,
+    name_within_epoch,
+)
+from treadle.training.rows import Rows
+from treadle.training.scaling import Scaling
+
+# None of them changes the numbers.
+CHUNK_STEPS = 256  # of training, in one step of Lightning's, whose own half millisecond is then hardly there
+VALID_ROWS = 16_384  # of a validation batch
+CHECKPOINT_S = 300.0  # between two checkpoints within an epoch
+
+
+def fit(
+    network: nn.Module,
+    rows: Mapping[str, Rows],
+    experiment: Experiment,
+    *,
+    scaling: Scaling,
+    checkpoints: Path,
+    callbacks: Sequence[lightning.Callback],
+    augment: Augment | None = None,
+    chunk_steps: int = CHUNK_STEPS,
+    checkpoint_s: float = CHECKPOINT_S,
+) -> None:
+    """Train the network in place, from the state in `checkpoints` where there is one.
+
+    Args:
+        network: its weights are those of the last epoch afterwards.
+        rows: of the splits `train` and `valid`.
+        experiment: checked.
+        scaling: of the rows.
+        checkpoints: where the best epoch and the newest state are kept.
+        callbacks: stand before those of the schedule.
+        augment: mixes each batch; None: batches stay as they are.
+        chunk_steps: of training, in one step of Lightning's; does not change the numbers.
+        checkpoint_s: between two checkpoints within an epoch [s].
+    """
+    schedule, num_processes = experiment.schedule, experiment.trainer.num_processes
+    fewest = count_fewest(network, rows, batch_size=schedule.batch_size, num_processes=num_processes)
+    per_epoch = count_batches(
+        rows["train"].num_rows,
+        batch_size=schedule.batch_size,
+        fewest=fewest * num_processes,
+        limit=experiment.trainer.limit_batches,
+    )
+    num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
+    learner = Learner(
+        network,
+        experiment=experiment,
+        num_steps=num_steps,
+        weighted=any(bool((weight != 1).any()) for _, weight in rows["train"].read_targets()),
+        scaling=scaling,
+        augment=augment,
+    )
+    learner.execution = _decide_execution(learner, rows["train"], experiment, per_epoch=per_epoch)
+    within = checkpoints / name_within_epoch(num_processes)
+    within_epoch = EpochCheckpoint(within, seconds=checkpoint_s, ask_steps=chunk_steps)
+    callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints), within_epoch]
+    num_epochs = math.ceil(num_steps / per_epoch)
+    trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.execution.precision.value)
+    state = find_state(checkpoints, num_processes=num_processes)
+    trainer.fit(
+        learner,
+        # Several processes agree on the network's buffers once a step of Lightning's.
+        train_dataloaders=ChunkLoader(
+            _make_train_loader(rows["train"], experiment, learner, fewest=fewest),
+            chunk_size=chunk_steps if num_processes == 1 else 1,
+        ),
+        val_dataloaders=_make_valid_loader(rows["valid"], experiment, learner),
+        ckpt_path=state,
+        weights_only=True,
+    )
+
+
+def _decide_execution(learner: Learner, rows: Rows, experiment: Experiment, *, per_epoch: int) -> Execution:
+    """Precision and compilation for this network, these rows and this device."""
+    size = experiment.schedule.batch_size
+    return decide_execution(
+        experiment,
+        device="cuda" if experiment.trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu",
+        num_processes=experiment.trainer.num_processes,
+        planned_steps=learner.num_steps * min(rows.num_rows // size, per_epoch) // per_epoch,
+        count=cache(lambda: _count_work(learner, rows.take_first(size))),
+    )
+
+
+def _count_work(learner: Learner, batch: Batch) -> Work:
+    def compute_loss() -> torch.Tensor:
+        return learner.compute_loss(learner.network(batch.numeric, batch.ids), batch)
+
+    return count_work(compute_loss, list(learner.parameters()), buffers=list(learner.buffers()))
+
+
+def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning.Callback]:
+    """Keep the best epoch and the newest, and stop where the schedule says so."""
+    schedule = experiment.schedule
+    metric = find_metric(task=experiment.data.task, name=schedule.monitor)
+    assert metric is not None, "the check has verified schedule.monitor"
+    mode = "max" if metric.higher_is_better else "min"
+    best = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename=Path(BEST).stem,
+        monitor=schedule.monitor,
+        mode=mode,
+        enable_version_counter=False,
+    )
+    # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
+    newest = ModelCheckpoint(dirpath=checkpoints, filename=Path(LAST).stem, enable_version_counter=False)
+    if (stop := schedule.early_stopping) is None:
+        return [best, newest]
+    return [best, newest, StopEarly(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)]
+
+
+def _make_train_loader(rows: Rows, experiment: Experiment, learner: Learner, *, fewest: int) -> Loader:
+    cut = Cut(
+        batch_size=experiment.schedule.batch_size,
+        shuffle_seed=experiment.seed,
+        sampling=experiment.schedule.sampling,
+        max_batches=experiment.trainer.limit_batches,
+        max_steps=experiment.schedule.max_steps,
+        num_processes=experiment.trainer.num_processes,
+        clock=learner,
+        fewest=fewest,
+    )
+    return rows.make_loader(cut)
+
+
+def _make_valid_loader(rows: Rows, experiment: Experiment, learner: Learner) -> Loader:
+    cut = Cut(
+        batch_size=VALID_ROWS,
+        shuffle_seed=None,
+        sampling="shuffle",
+        max_batches=experiment.trainer.limit_batches,
+        max_steps=None,
+        num_processes=experiment.trainer.num_processes,
+        clock=learner,
+    )
+    return rows.make_loader(cut)
+
+
+def _make_trainer(
+    experiment: Experiment, callbacks: list[lightning.Callback], *, num_epochs: int, precision: str
+) -> lightning.Trainer:
+    trainer = experiment.trainer
+    silence_notices()
+    return lightning.Trainer(
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        strategy=trainer.strategy,
+        num_nodes=trainer.num_nodes,
+        precision=precision,  # type: ignore[arg-type]
+        max_epochs=num_epochs,
+        use_distributed_sampler=False,  # the loader knows its own share
+        num_sanity_val_steps=0,
+        logger=False,  # `History` is the record; W&B listens to it
+        callbacks=[*callbacks, make_progress()],
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        plugins=[WholeCheckpoints()],
+    )
