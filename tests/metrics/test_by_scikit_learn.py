@@ -44,7 +44,11 @@ def test_binary_metrics(probability, truth, threshold, dtype):
     clipped = probability.astype(np.float64).clip(EPSILON, 1 - EPSILON)
 
     found = compute_metrics(
-        task="binary", prediction=torch.tensor(probability), target=torch.tensor(truth), threshold=threshold
+        task="binary",
+        prediction=torch.tensor(probability),
+        target=torch.tensor(truth),
+        threshold=threshold,
+        num_bins=15,
     )
 
     compare(
@@ -78,7 +82,7 @@ def test_multiclass_metrics(case):
     new = (~known).mean()
 
     found = compute_metrics(
-        task="multiclass", prediction=torch.tensor(shares), target=torch.tensor(truth), threshold=0.5
+        task="multiclass", prediction=torch.tensor(shares), target=torch.tensor(truth), threshold=0.5, num_bins=15
     )
 
     log_loss = sk.log_loss(truth[known], shares[known], labels=range(5))
@@ -103,7 +107,7 @@ def test_regression_metrics(offset, unit):
     prediction = target + np.random.default_rng(3).normal(size=N) * unit / 3
 
     found = compute_metrics(
-        task="regression", prediction=torch.tensor(prediction), target=torch.tensor(target), threshold=0.5
+        task="regression", prediction=torch.tensor(prediction), target=torch.tensor(target), threshold=0.5, num_bins=15
     )
 
     assert found["rmse"] == pytest.approx(sk.root_mean_squared_error(target, prediction), rel=1e-9)
@@ -116,7 +120,7 @@ def test_r_squared_of_a_constant_target(prediction):
     target = [0.5] * len(prediction)
 
     found = compute_metrics(
-        task="regression", prediction=torch.tensor(prediction), target=torch.tensor(target), threshold=0.5
+        task="regression", prediction=torch.tensor(prediction), target=torch.tensor(target), threshold=0.5, num_bins=15
     )
 
     with warnings.catch_warnings(action="ignore"):  # of one row
@@ -129,6 +133,8 @@ def test_where_a_prediction_is_no_number_no_metric_is_one(task, wrong):
     prediction = torch.full((4, 3) if task == "multiclass" else (4,), 0.3)
     prediction[2] = wrong
 
-    found = compute_metrics(task=task, prediction=prediction, target=torch.tensor([0, 1, 1, 0]), threshold=0.5)
+    found = compute_metrics(
+        task=task, prediction=prediction, target=torch.tensor([0, 1, 1, 0]), threshold=0.5, num_bins=15
+    )
 
     assert all(math.isnan(value) for value in found.values())

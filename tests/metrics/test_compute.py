@@ -17,7 +17,7 @@ def draw(num_rows=400):
 
 def test_binary_metrics_are_what_they_say():
     p, y = draw()
-    found = compute_metrics(task="binary", prediction=p, target=y, threshold=0.3)
+    found = compute_metrics(task="binary", prediction=p, target=y, threshold=0.3, num_bins=15)
 
     positive, negative = p[y == 1].double(), p[y == 0].double()
     pairs = positive[:, None] - negative[None, :]
@@ -33,7 +33,7 @@ def test_binary_metrics_are_what_they_say():
 def test_regression_metrics_are_what_they_say():
     prediction, target = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([1.0, 3.0, 2.0])
 
-    found = compute_metrics(task="regression", prediction=prediction, target=target, threshold=0.5)
+    found = compute_metrics(task="regression", prediction=prediction, target=target, threshold=0.5, num_bins=15)
 
     assert found == pytest.approx({"rmse": math.sqrt(5 / 3), "mae": 1.0, "r2": 1 - 5 / 2})
 
@@ -42,7 +42,7 @@ def test_multiclass_metrics_are_what_they_say():
     shares = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4], [0.8, 0.1, 0.1]])
     target = torch.tensor([0, 1, 2, 2])
 
-    found = compute_metrics(task="multiclass", prediction=shares, target=target, threshold=0.5)
+    found = compute_metrics(task="multiclass", prediction=shares, target=target, threshold=0.5, num_bins=15)
 
     assert found["accuracy"] == pytest.approx(0.75)
     assert found["log_loss"] == pytest.approx(-sum(map(math.log, [0.7, 0.6, 0.4, 0.1])) / 4)
@@ -53,7 +53,9 @@ def test_multiclass_metrics_are_what_they_say():
 def test_a_class_that_training_never_saw_counts_as_wrong():
     shares = torch.tensor([[0.9, 0.1], [0.9, 0.1]])
 
-    found = compute_metrics(task="multiclass", prediction=shares, target=torch.tensor([0, -1]), threshold=0.5)
+    found = compute_metrics(
+        task="multiclass", prediction=shares, target=torch.tensor([0, -1]), threshold=0.5, num_bins=15
+    )
 
     assert found["accuracy"] == 0.5
     assert found["log_loss"] == pytest.approx(-(math.log(0.9) + math.log(1e-7)) / 2)
@@ -63,17 +65,30 @@ def test_a_class_that_training_never_saw_counts_as_wrong():
 def test_every_metric_is_computed_even_for_no_rows(task):
     shape = (0, 3) if task == "multiclass" else (0,)
 
-    found = compute_metrics(task=task, prediction=torch.empty(shape), target=torch.empty(0), threshold=0.5)
+    found = compute_metrics(task=task, prediction=torch.empty(shape), target=torch.empty(0), threshold=0.5, num_bins=15)
 
     assert list(found) == [metric.name for metric in METRICS[task]]
     assert all(math.isnan(value) for value in found.values())
 
 
 def test_one_class_alone_has_no_auc():
-    found = compute_metrics(task="binary", prediction=torch.tensor([0.2, 0.4]), target=torch.zeros(2), threshold=0.5)
+    found = compute_metrics(
+        task="binary", prediction=torch.tensor([0.2, 0.4]), target=torch.zeros(2), threshold=0.5, num_bins=15
+    )
 
     assert math.isnan(found["auroc"])
     assert found["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("num_bins", [4, 15])
+def test_the_calibration_error_is_the_mean_gap_of_the_bins_by_their_rows(num_bins):
+    p, y = draw()
+    bins = (p * num_bins).long()
+    gaps = [abs(float((p - y)[bins == index].sum())) for index in range(num_bins)]
+
+    found = compute_metrics(task="binary", prediction=p, target=y, threshold=0.5, num_bins=num_bins)
+
+    assert found["calibration_error"] == pytest.approx(sum(gaps) / len(p), abs=1e-6)
 
 
 def test_names_are_found_by_task():

@@ -66,7 +66,13 @@ def _find(
     """Metrics and curves of everyone; by class those of the model alone."""
     settings, task = experiment.evaluation, bundle.task
     results = {
-        who: compute_metrics(task=task, prediction=values, target=target, threshold=settings.threshold)
+        who: compute_metrics(
+            task=task,
+            prediction=values,
+            target=target,
+            threshold=settings.threshold,
+            num_bins=settings.calibration_bins,
+        )
         for who, values in candidates.items()
     }
     curves = {

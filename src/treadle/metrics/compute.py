@@ -14,7 +14,9 @@ from treadle.schema import Task
 EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 in the log loss
 
 
-def compute_metrics(*, task: Task, prediction: Tensor, target: Tensor, threshold: float) -> dict[str, float]:
+def compute_metrics(
+    *, task: Task, prediction: Tensor, target: Tensor, threshold: float, num_bins: int
+) -> dict[str, float]:
     """Metrics by the names of `treadle.metrics.registry.METRICS`, as scikit-learn defines them.
 
     Args:
@@ -22,6 +24,7 @@ def compute_metrics(*, task: Task, prediction: Tensor, target: Tensor, threshold
         prediction: `[B]` probability of the positive class (binary) or value (regression); `[B, K]` (multiclass).
         target: `[B]`; 0 or 1, position of the class (-1: of none that training saw), or value.
         threshold: from which probability on, itself included, a binary decision is positive.
+        num_bins: bins of equal width for the calibration error.
 
     Returns:
         NaN where a metric is not defined for these rows (the AUC of one class only); for all of them where a
@@ -34,10 +37,10 @@ def compute_metrics(*, task: Task, prediction: Tensor, target: Tensor, threshold
         return _regression(prediction.double(), target.double())
     if task == "multiclass":
         return _multiclass(prediction, target.long())
-    return _binary(prediction, target.long(), threshold)
+    return _binary(prediction, target.long(), threshold=threshold, num_bins=num_bins)
 
 
-def _binary(probability: Tensor, target: Tensor, threshold: float) -> dict[str, float]:
+def _binary(probability: Tensor, target: Tensor, *, threshold: float, num_bins: int) -> dict[str, float]:
     # As precise as the probabilities are: 0.7 in float32 lies below 0.7, and is the threshold all the same.
     decided = (probability >= torch.tensor(threshold, dtype=probability.dtype)).long()
     both = bool(target.any()) and not bool(target.all())
@@ -48,7 +51,7 @@ def _binary(probability: Tensor, target: Tensor, threshold: float) -> dict[str, 
         "average_precision": tm.average_precision(probability, target, task="binary") if both else torch.nan,
         "log_loss": torch.nn.functional.binary_cross_entropy(clipped, truth),
         "brier": (probability - truth).square().mean(),
-        "calibration_error": tm.calibration_error(probability, target, task="binary", n_bins=15),
+        "calibration_error": tm.calibration_error(probability, target, task="binary", n_bins=num_bins),
         "accuracy": (decided == target).double().mean(),
         "f1": _f1(decided, target, 1),
     }

@@ -27,7 +27,8 @@ from treadle.training.scaling import Scaling, find_link
 from treadle.training.steps import Steps, set_rates
 from treadle.training.updates import find_obstacle
 
-DECISION = 0.5  # threshold of accuracy and F1 while training; the verdict uses `evaluation.threshold`
+# Of metrics while training: `evaluation.threshold` and `evaluation.calibration_bins` may change without a new training.
+THRESHOLD, NUM_BINS = 0.5, 15
 
 
 class Learner(lightning.LightningModule):
@@ -146,7 +147,9 @@ class Learner(lightning.LightningModule):
             prediction, target = (
                 values.cpu().double() * self.scaling.scale + self.scaling.mean for values in (prediction, target)
             )
-        metrics = compute_metrics(task=self.task, prediction=prediction, target=target, threshold=DECISION)
+        metrics = compute_metrics(
+            task=self.task, prediction=prediction, target=target, threshold=THRESHOLD, num_bins=NUM_BINS
+        )
         self.epoch_metrics = {"loss": loss, **metrics}
         monitor = self.experiment.schedule.monitor
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)

@@ -13,6 +13,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
 from treadle.metrics.compute import compute_metrics
 from treadle.schema import Batch
+from treadle.training.learner import NUM_BINS, THRESHOLD
 from treadle.training.rows import Rows
 from treadle.training.snapshot import Snapshot
 
@@ -36,7 +37,8 @@ def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
         return
     target = torch.cat([target for target, _ in rows["valid"].read_targets()])
     guess = torch.full_like(target, 0.5)
-    if math.isnan(compute_metrics(task=task, prediction=guess, target=target, threshold=0.5)[monitor]):
+    metrics = compute_metrics(task=task, prediction=guess, target=target, threshold=THRESHOLD, num_bins=NUM_BINS)
+    if math.isnan(metrics[monitor]):
         state = "row is" if len(target) == 1 else "rows is always"
         reason = f"the label of its {len(target):,} {state} {float(target[0]):g}"
         if task == "regression":  # the label is scaled here, and its value nothing that the user knows

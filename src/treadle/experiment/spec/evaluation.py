@@ -19,6 +19,6 @@ class Evaluation(Spec):
     threshold: float = Field(gt=0, lt=1)
     """Decision threshold: a row with at least this probability is classified as positive [probability]."""
     calibration_bins: int = Field(ge=2, le=10_000)
-    """Number of bins of the calibration curve."""
+    """Number of bins of the calibration curve and of the calibration error."""
     parity_rows: int = Field(ge=0)
     """Number of test rows that are predicted again one by one, to verify that serving equals evaluation [rows]."""
