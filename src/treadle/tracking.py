@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from treadle.disk import read_record, write_json
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Tracker
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Tracking:
 def track(
     *,
     settings: Tracker,
-    folder: Path,
+    folder: RunFolder,
     name: str,
     signature: str,
     config: dict[str, Any],
@@ -127,7 +128,7 @@ def track(
 
     Args:
         settings: how to record.
-        folder: the run's; W&B writes below `folder/wandb`.
+        folder: the run's; W&B writes into `folder.wandb`.
         name: shown in W&B.
         signature: of what is being trained.
         config: the resolved experiment, plain values.
@@ -136,12 +137,12 @@ def track(
     Raises:
         TreadleError: the record cannot be opened, or a variable holds what W&B cannot take.
     """
-    state = folder / "wandb" / _FILE
+    state = folder.wandb / _FILE
     mode = _choose_mode(settings)
     if mode == "disabled":
         yield Tracking(None, takes_bundle=False, state=state, last_step=-1, resumed=False)
         return
-    _load_wandb(folder / "wandb" / SCRATCH)
+    _load_wandb(folder.wandb / SCRATCH)
     _require_sound_variables()
     known = _read_state(state)
     resumed = known.get("signature") == signature
@@ -169,13 +170,15 @@ def _load_wandb(scratch: Path) -> None:
         tempfile.tempdir = usual
 
 
-def _open_run(settings: Tracker, *, mode: Mode, folder: Path, run_id: str, name: str, config: dict[str, Any]) -> Run:
+def _open_run(
+    settings: Tracker, *, mode: Mode, folder: RunFolder, run_id: str, name: str, config: dict[str, Any]
+) -> Run:
     import wandb
 
     try:
         with _without(_FOREIGN):
             return wandb.init(
-                dir=folder,
+                dir=folder.path,  # below which it adds `wandb/`
                 id=run_id,
                 resume="allow",
                 mode=mode,

@@ -69,7 +69,7 @@ ROWS = pl.DataFrame(
 @pytest.fixture(scope="package")
 def tiny(tmp_path_factory, root):
     """The folder of a bundle of a few kilobytes, whose features hold every kind of step."""
-    experiment, _ = resolve(overrides=["experiment=adult", "model=mlp", "model.width=8"], root=root)
+    experiment = resolve(overrides=["experiment=adult", "model=mlp", "model.width=8"], root=root).experiment
     features = Features.model_validate({"derive": {"older": "age * 1.0 + 1"}, "blocks": BLOCKS})
     featurizer = Featurizer(features, targets=TARGETS)
     featurizer.fit(ROWS)

@@ -11,7 +11,6 @@ from treadle.check.checks import check, find_warnings
 from treadle.check.resolve import resolve
 from treadle.config.compose import compose
 from treadle.config.selection import read_selection
-from treadle.experiment.resolved import dump
 from treadle.problems import ConfigError
 
 pytestmark = pytest.mark.usefixtures("project")
@@ -73,10 +72,10 @@ def test_every_value_that_is_missing_or_does_not_resolve_is_listed(project):
 def test_an_interpolation_that_resolves_is_written_as_its_value(project):
     edit(project, "trainer/cpu", "threads: 1", "threads: ${trainer.devices}")
 
-    _, values = resolve(overrides=[], root=project)
+    resolved = resolve(overrides=[], root=project)
 
-    assert values["trainer"]["threads"] == 1
-    assert "${" not in dump(values)
+    assert resolved.values["trainer"]["threads"] == 1
+    assert "${" not in resolved.dump()
 
 
 def test_all_mistakes_are_told_at_once(project):
@@ -115,7 +114,9 @@ def test_a_broken_yaml_file_is_named_with_its_line(project):
 
 def test_zero_and_false_and_null_are_values(project):
     """T23: nothing is read by its truth."""
-    _, values = resolve(overrides=["seed=0", "schedule.early_stopping=null", "evaluation.parity_rows=0"], root=project)
+    overrides = ["seed=0", "schedule.early_stopping=null", "evaluation.parity_rows=0"]
+
+    values = resolve(overrides=overrides, root=project).values
 
     assert (values["seed"], values["schedule"]["early_stopping"], values["evaluation"]["parity_rows"]) == (0, None, 0)
 
@@ -128,8 +129,8 @@ def test_a_valid_selection_is_reported_as_ok(capsys):
 def test_what_is_composed_can_be_read_back(project):
     assert treadle("compose", "-o", "resolved.yaml") == 0
 
-    _, values = resolve(overrides=[], root=project)
-    assert yaml.safe_load((project / "resolved.yaml").read_text()) == values
+    resolved = resolve(overrides=[], root=project)
+    assert yaml.safe_load((project / "resolved.yaml").read_text()) == resolved.values
 
 
 @pytest.mark.fast_cases(2)
@@ -178,14 +179,14 @@ def test_a_switch_may_be_written_as_yaml_reads_it(project):
     edit(project, "trainer/cpu", "compile: auto", "compile: off")
     (project / "params.yaml").write_text("experiment: california\nset: {trainer.compile: on}\n")
 
-    in_file = resolve(overrides=["experiment=california"], root=project)[1]
+    in_file = resolve(overrides=["experiment=california"], root=project)
     selection = read_selection(project / "params.yaml", root=project)
-    selected = resolve(overrides=list(selection), places=selection, root=project)[1]
-    typed = resolve(overrides=["experiment=california", "trainer.compile=off"], root=project)[1]
+    selected = resolve(overrides=list(selection), places=selection, root=project).values
+    typed = resolve(overrides=["experiment=california", "trainer.compile=off"], root=project).values
 
-    assert in_file["trainer"]["compile"] == typed["trainer"]["compile"] == "off"
+    assert in_file.values["trainer"]["compile"] == typed["trainer"]["compile"] == "off"
     assert selected["trainer"]["compile"] == "on"
-    assert yaml.safe_load(dump(in_file))["trainer"]["compile"] == "off"
+    assert yaml.safe_load(in_file.dump())["trainer"]["compile"] == "off"
 
 
 def test_a_column_that_a_lookup_goes_by_is_read(project):

@@ -25,7 +25,7 @@ def flatten(node, key=""):
 
 
 def compose(name):
-    _, values = resolve(overrides=[f"experiment={name}"], root=ROOT)
+    values = resolve(overrides=[f"experiment={name}"], root=ROOT).values
     return "".join(f"{line}\n" for line in sorted(flatten({k: v for k, v in values.items() if k != CODE})))
 
 

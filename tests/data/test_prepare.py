@@ -17,7 +17,7 @@ NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 
 @pytest.fixture(scope="module")
 def flights(root, tmp_path_factory):
-    experiment, _ = resolve(overrides=[], root=root)
+    experiment = resolve(overrides=[], root=root).experiment
     scratch = tmp_path_factory.mktemp("scratch")
     return experiment.data, build_examples(experiment.data, root=root, now=NOW, scratch=scratch)
 
@@ -73,7 +73,7 @@ def test_the_label_is_what_the_expression_says(flights, flights_tables):
 
 
 def test_the_official_split_of_adult_is_kept(root, tmp_path):
-    experiment, _ = resolve(overrides=["experiment=adult"], root=root)
+    experiment = resolve(overrides=["experiment=adult"], root=root).experiment
 
     examples = build_examples(experiment.data, root=root, now=NOW, scratch=tmp_path)
 
@@ -87,7 +87,7 @@ def test_the_official_split_of_adult_is_kept(root, tmp_path):
 
 
 def test_weights_go_with_their_rows(root, tmp_path):
-    experiment, _ = resolve(overrides=["experiment=adult", "data.examples.weight=fnlwgt"], root=root)
+    experiment = resolve(overrides=["experiment=adult", "data.examples.weight=fnlwgt"], root=root).experiment
 
     prepare(experiment.data, root=root, folder=tmp_path, now=NOW)
 
@@ -126,7 +126,7 @@ def flights_with(derived, known, root):
 
 @pytest.mark.parametrize("weight", ["age - 30", "age / 0"], ids=["negative", "infinite"])
 def test_a_weight_that_no_row_can_have_is_refused(root, tmp_path, weight):
-    experiment, _ = resolve(overrides=["experiment=adult", f"data.examples.weight={weight}"], root=root)
+    experiment = resolve(overrides=["experiment=adult", f"data.examples.weight={weight}"], root=root).experiment
 
     rule = r"data\.examples\.weight: must be a number from 0 on; it is not in [\d,]+ rows"
     with pytest.raises(TreadleError, match=rule):

@@ -23,7 +23,8 @@ from treadle.evaluation.curves import compute_curves, count_confusions, read_cur
 from treadle.evaluation.evaluate import evaluate
 from treadle.evaluation.parity import check_parity
 from treadle.evaluation.report import Origin, conclude
-from treadle.experiment import resolved
+from treadle.experiment.resolved import read
+from treadle.experiment.run_folder import RunFolder
 from treadle.features.featurizer import Inputs
 from treadle.schema import Batch
 from treadle.training.history import read_history
@@ -340,11 +341,11 @@ def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
         bundle.network.head.weight.fill_(3e38)
     shutil.rmtree(finished / "bundle")
     save(bundle, finished / "bundle")
-    experiment, _ = resolved.read(finished / "resolved.yaml")
+    experiment = read(finished / "resolved.yaml").experiment
     origin = Origin("a run", None, changed=False, moment=datetime.now(tz=UTC))
 
     with pytest.raises(TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+"):
-        evaluate(experiment, folder=finished, origin=origin)
+        evaluate(experiment, folder=RunFolder(finished), origin=origin)
 
 
 class Page(HTMLParser):

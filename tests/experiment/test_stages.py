@@ -14,18 +14,22 @@ import yaml
 from treadle.check.resolve import resolve
 from treadle.experiment import fingerprint
 from treadle.experiment.fingerprint import fingerprint_files
+from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.imports import import_graph
-from treadle.experiment.resolved import dump, dump_slice, read, write_slices
+from treadle.experiment.resolved import Resolved, read
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
-from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, name_run, sign_stages
+from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, get_stage
+from treadle.pipeline.tracked import TRACKED
+from treadle.pipeline.work import STAGE_FUNCTIONS
 
 ROOT = Path(__file__).parents[2]
 NAMES = [stage.name for stage in STAGES]
 
 
 def sign(root, *overrides):
-    _, values = resolve(overrides=list(overrides), root=root)
-    return sign_stages(values, root=root, memory=root / "memory.json"), values
+    resolved = resolve(overrides=list(overrides), root=root)
+    return sign_stages(resolved, root=root), resolved
 
 
 def changed(before, after):
@@ -78,10 +82,10 @@ def test_every_key_is_in_a_slice_or_declared_without_effect():
 
 
 def test_another_experiment_with_the_same_values_has_the_same_id(project):
-    before, values = sign(project)
+    before, resolved = sign(project)
     after, renamed = sign(project, "name=other")
 
-    assert name_run(values, before).removeprefix("flights") == name_run(renamed, after).removeprefix("other")
+    assert name_run(resolved, before).removeprefix("flights") == name_run(renamed, after).removeprefix("other")
 
 
 def test_new_data_changes_every_signature(project):
@@ -108,19 +112,19 @@ def test_an_unchanged_file_is_hashed_once(tmp_path, monkeypatch):
 
 
 def test_a_resolved_file_that_is_older_than_a_key_has_its_default(project):
-    _, values = resolve(overrides=[], root=project)
+    values = resolve(overrides=[], root=project).values
     file = project / "resolved.yaml"
-    file.write_text(dump({key: value for key, value in values.items() if key != "loss"}))
+    file.write_text(yaml.safe_dump({key: value for key, value in values.items() if key != "loss"}))
 
-    assert read(file)[1] == values
+    assert read(file).values == values
 
 
 # --- code ------------------------------------------------------------------------------------------------
 
 
 def test_the_code_of_a_target_belongs_to_the_stage_that_builds_it(project):
-    _, mlp = resolve(overrides=["model=mlp"], root=project)
-    _, linear = resolve(overrides=["model=linear"], root=project)
+    mlp = resolve(overrides=["model=mlp"], root=project).values
+    linear = resolve(overrides=["model=linear"], root=project).values
 
     assert mlp[CODE]["train"] != linear[CODE]["train"]
     assert mlp[CODE]["prepare"] == linear[CODE]["prepare"]
@@ -164,28 +168,42 @@ def is_empty_package(name):
     return file.is_file() and len(file.read_text().strip().splitlines()) == 1
 
 
-def test_dvc_depends_on_the_slices_and_on_what_a_stage_reads(project):
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    _, values = sign(project)
-    write_slices(values, project / "artifacts" / "slices")
+def test_every_output_of_a_stage_has_a_name_in_the_layout_of_a_run():
+    layout = {path.name for path in vars(RunFolder(Path())).values()}
 
-    assert list(stages) == ["compose", *NAMES]
+    assert {name for stage in STAGES for name in (*stage.outs, *stage.scratch)} <= layout
+
+
+def test_the_pipeline_of_dvc_is_that_of_the_stages(project):
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    _, resolved = sign(project)
+    resolved.write_slices(project / "artifacts" / "slices")
+
+    assert list(pipeline) == ["compose", *NAMES]
     for stage in STAGES:
-        deps = stages[stage.name]["deps"]
+        entry = pipeline[stage.name]
+        deps, outs = entry["deps"], [name for out in (*entry["outs"], *entry.get("metrics", ())) for name in out]
+        assert entry["cmd"] == f"treadle {stage.name} --resolved resolved.yaml --folder artifacts"
         assert deps[0] == f"artifacts/slices/{stage.name}.yaml"
         assert (project / deps[0]).is_file()
-        outs = {out for name in stage.reads for out in next(s for s in STAGES if s.name == name).outs}
-        assert outs <= {dep.removeprefix("artifacts/") for dep in deps}
+        read = {out for name in stage.reads for out in get_stage(name).outs}
+        assert read <= {dep.removeprefix("artifacts/") for dep in deps}
+        assert {Path(out).relative_to("artifacts").parts[0] for out in outs} == set(stage.outs)
+
+
+def test_each_stage_has_its_work():
+    assert list(STAGE_FUNCTIONS) == NAMES
+    assert set(TRACKED) <= set(NAMES)
 
 
 def test_the_file_of_a_slice_changes_when_the_stage_has_to_run_again(project):
-    _, values = sign(project)
-    train, evaluate = (next(stage for stage in STAGES if stage.name == name) for name in ("train", "evaluate"))
+    _, resolved = sign(project)
+    train, evaluate = (get_stage(name) for name in ("train", "evaluate"))
 
-    other = {**values, "schedule": {**values["schedule"], "max_epochs": 9}}
-    edited = {**values, CODE: {**values[CODE], "evaluate": "other"}}
+    _, other = sign(project, "schedule.max_epochs=9")
+    edited = Resolved(resolved.experiment, {**resolved.code, "evaluate": "other"})
 
-    assert dump_slice(values, train) != dump_slice(other, train)
-    assert dump_slice(values, evaluate) == dump_slice(other, evaluate)
-    assert dump_slice(values, train) == dump_slice(edited, train)
-    assert dump_slice(values, evaluate) != dump_slice(edited, evaluate)
+    assert resolved.dump_slice(train) != other.dump_slice(train)
+    assert resolved.dump_slice(evaluate) == other.dump_slice(evaluate)
+    assert resolved.dump_slice(train) == edited.dump_slice(train)
+    assert resolved.dump_slice(evaluate) != edited.dump_slice(evaluate)

@@ -19,12 +19,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @pytest.fixture(scope="module")
 def graph(root):
-    experiment, _ = resolve(overrides=[], root=root)
+    experiment = resolve(overrides=[], root=root).experiment
     return trace_experiment(experiment)
 
 
 def test_every_feature_leads_back_to_columns_of_files(graph, root):
-    experiment, _ = resolve(overrides=[], root=root)
+    experiment = resolve(overrides=[], root=root).experiment
     in_files = {
         f"{name}.{column}"
         for name, table in experiment.data.tables.items()
@@ -47,7 +47,7 @@ def test_what_comes_from_the_past_is_marked(graph):
 
 
 def test_the_label_is_late_and_no_feature_reaches_it(graph, root):
-    experiment, _ = resolve(overrides=[], root=root)
+    experiment = resolve(overrides=[], root=root).experiment
     late = {name for name, node in graph.nodes.items() if node.late}
 
     assert graph.reach(["examples.label"], past=False) & late == {"flights.arr_delay"}
@@ -114,7 +114,7 @@ def test_the_verb_writes_a_drawing(project, capsys):
 def test_a_path_through_the_past_is_no_leak_and_one_on_the_own_row_is(project):
     """The same late column, once looked back at and once taken from the row itself."""
     flights = project / "conf" / "data" / "flights.yaml"
-    experiment, _ = resolve(overrides=[], root=project)
+    experiment = resolve(overrides=[], root=project).experiment
     assert "plane_arr_delay" in experiment.data.examples.asof["plane_before"].columns
 
     flights.write_text(flights.read_text().replace("known: [month, ", "known: [arr_delay, month, "))

@@ -16,7 +16,7 @@ from treadle.config.compose import compose
 from treadle.config.selection import read_selection
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
-from treadle.experiment.resolved import dump, read
+from treadle.experiment.resolved import read
 from treadle.model_choice.choose import choose_model, count_work, predict
 from treadle.model_choice.ladder import Ladder
 from treadle.model_choice.sizes import Inputs, Rows, count_inputs, count_rows
@@ -231,13 +231,11 @@ def test_a_column_that_is_computed_counts_as_declared(root):
 
 
 def test_the_resolved_experiment_holds_the_network_and_why_and_reads_back(project):
-    texts = []
-    for _ in range(2):
-        _, values = resolve(overrides=["model=auto", "experiment=california"], root=project)
-        texts.append(dump(values))
+    texts = [resolve(overrides=["model=auto", "experiment=california"], root=project).dump() for _ in range(2)]
     (project / "resolved.yaml").write_text(texts[0])
 
-    experiment, values = read(project / "resolved.yaml")
+    resolved = read(project / "resolved.yaml")
+    experiment, values = resolved.experiment, resolved.values
 
     assert texts[0] == texts[1]
     assert "_target_" in values["model"]
@@ -247,9 +245,9 @@ def test_the_resolved_experiment_holds_the_network_and_why_and_reads_back(projec
 
 
 def test_a_rule_is_no_resolved_experiment(project):
-    _, values = resolve(overrides=["experiment=california"], root=project)
+    values = resolve(overrides=["experiment=california"], root=project).values
     rule = yaml.safe_load((project / "conf" / "model" / "auto.yaml").read_text())
-    (project / "resolved.yaml").write_text(dump({**values, "model": rule}))
+    (project / "resolved.yaml").write_text(yaml.safe_dump({**values, "model": rule}))
 
     with pytest.raises(TreadleError, match=r"resolved.yaml holds a rule in place of a network; .*`treadle compose`"):
         read(project / "resolved.yaml")

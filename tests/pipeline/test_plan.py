@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
-from treadle.experiment.resolved import write_slices
+from treadle.experiment.resolved import read
 
 ROOT = Path(__file__).parents[2]
 NO_WANDB = "tracker=disabled"
@@ -234,8 +234,7 @@ def pipeline(project, capsys):
     for name in ("dvc.lock", "data.dvc", "resolved.yaml"):
         shutil.copyfile(ROOT / name, project / name)
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
-    values = yaml.safe_load((project / "resolved.yaml").read_text())
-    write_slices(values, project / "artifacts" / "slices")
+    read(project / "resolved.yaml").write_slices(project / "artifacts" / "slices")
     for stage in STAGES:  # the sources under test may be newer than the committed lock
         (own,) = (dep for dep in lock[stage]["deps"] if dep["path"] == f"artifacts/slices/{stage}.yaml")
         own["md5"] = hashlib.md5((project / own["path"]).read_bytes(), usedforsecurity=False).hexdigest()

@@ -64,8 +64,7 @@ def run_editing(project, edit, *, upto, overrides):
         if line == f"{upto:<10} …":
             edit()
 
-    experiment, values = resolve(overrides=[*overrides, NO_WANDB], root=project)
-    run(experiment, values, root=project, upto=upto, say=say)
+    run(resolve(overrides=[*overrides, NO_WANDB], root=project), root=project, upto=upto, say=say)
     return said
 
 

@@ -324,6 +324,6 @@ def test_a_diff_writes_nothing(repository, say):
 def test_a_selection_may_be_longer_than_a_name_of_a_file(project):
     text = " ".join([BASE, *(f"model.width={width}" for width in range(1, 30))])
 
-    assert read_side(text, root=project, memory=project / "memory.json").title == text
+    assert read_side(text, root=project).title == text
     with pytest.raises(TreadleError, match="is nothing to compare"):
-        read_side("a/" * 5000, root=project, memory=project / "memory.json")
+        read_side("a/" * 5000, root=project)

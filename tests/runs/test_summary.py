@@ -9,6 +9,7 @@ from rich.console import Console
 
 from treadle.check.checks import check
 from treadle.config.compose import compose
+from treadle.experiment.run_folder import RunFolder
 from treadle.metrics.registry import write_score
 from treadle.runs.summary import list_next_steps, print_summary
 
@@ -65,7 +66,7 @@ def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choos
 
     print_summary(
         choose(),
-        tmp_path,
+        RunFolder(tmp_path),
         records=tmp_path / "wandb",
         overrides=[],
         console=Console(file=text, width=120, force_terminal=True),

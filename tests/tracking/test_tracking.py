@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Tracker
 from treadle.tracking import track
 from wandb_record import (
@@ -30,7 +31,8 @@ ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages":
 
 def open_record(folder, *, signature="s", config=None, mode="offline", **keys):
     settings = Tracker(mode=mode, project="treadle", entity=None, tags=["test"], upload_bundle=True, **keys)
-    return track(settings=settings, folder=folder, name="n", signature=signature, config=config or CONFIG, about=ABOUT)
+    shown = {"name": "n", "config": config or CONFIG, "about": ABOUT}
+    return track(settings=settings, folder=RunFolder(folder), signature=signature, **shown)
 
 
 def log_epochs(record, epochs):
@@ -268,9 +270,10 @@ def test_disabled_keeps_nothing(tmp_path):
 def test_neither_the_import_nor_disabled_tracking_imports_wandb(tmp_path):
     code = (
         "import sys; from pathlib import Path; from treadle.tracking import track; "
+        "from treadle.experiment.run_folder import RunFolder; "
         "from treadle.experiment.spec import Tracker\n"
         "s = Tracker(mode='disabled', project='p', entity=None, tags=[], upload_bundle=False)\n"
-        f"folder = Path({str(tmp_path)!r})\n"
+        f"folder = RunFolder(Path({str(tmp_path)!r}))\n"
         "with track(settings=s, folder=folder, name='n', signature='s', config={}, about={}) as t:\n"
         "    t.log({'x': 1.0}, step=1)\n"
         "assert 'wandb' not in sys.modules"

@@ -23,6 +23,7 @@ from treadle.bundle.network import TARGETS, build_network
 from treadle.data.cells import DTYPES
 from treadle.data.moments import reads_back
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import OnBreach
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
@@ -174,10 +175,11 @@ def _try_out(bundle: Bundle, folder: Path) -> None:
 
 
 def _find_folder(path: Path) -> Path:
-    for folder in (path / "bundle", path):
+    inside = RunFolder(path).bundle
+    for folder in (inside, path):
         if (folder / _CARD).is_file():
             return folder
-    raise TreadleError(f"no bundle in {path}: expected {path / 'bundle' / _CARD}; `treadle train` writes one")
+    raise TreadleError(f"no bundle in {path}: expected {inside / _CARD}; `treadle train` writes one")
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:

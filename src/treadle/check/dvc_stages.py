@@ -13,9 +13,11 @@ import yaml
 
 from treadle.config.locations import read_marks
 from treadle.experiment.files import list_files
+from treadle.experiment.identity import list_target_modules
 from treadle.experiment.imports import import_graph
 from treadle.experiment.modules import TREADLE, find_module
-from treadle.experiment.stages import STAGES, list_target_modules
+from treadle.experiment.spec import Experiment
+from treadle.experiment.stages import STAGES
 from treadle.problems import ConfigError, Place, Problem
 
 FILE = "dvc.yaml"
@@ -31,24 +33,29 @@ class _DvcStage:
     slices: Path | None  # of `treadle compose`: the folder of --slices
 
 
-def require_seen(values: dict[str, Any], *, root: Path) -> None:
+def require_seen(experiment: Experiment, *, root: Path) -> None:
     """Refuse what an experiment reads and DVC would not see change: own code, data files, values of the configuration.
 
     Args:
-        values: of a resolved.yaml.
+        experiment: checked.
         root: the project; without a dvc.yaml nothing is wrong.
 
     Raises:
         ConfigError: with every dependency that dvc.yaml lacks.
     """
     stages = _read_stages(root)
-    problems = [*_find_code(values, stages, root), *_find_data(values, stages, root), *_find_slices(stages, root)]
+    problems = [
+        *_find_code(experiment, stages, root),
+        *_find_data(experiment, stages, root),
+        *_find_slices(stages, root),
+    ]
     if problems:
         raise ConfigError(problems)
 
 
-def _find_code(values: dict[str, Any], stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+def _find_code(experiment: Experiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
     if "compose" in stages:
+        values = experiment.model_dump(mode="json")
         targets = (name for stage in STAGES for name in list_target_modules(values, stage))
         modules = sorted(filter(_is_own_work, import_graph(filter(_is_own_work, targets))))
         files = [(name, module.file) for name in modules if (module := find_module(name)) and module.file]
@@ -67,10 +74,10 @@ def _outermost(name: str, file: Path) -> Path:
     return file if depth < 0 else file.parents[depth]
 
 
-def _find_data(values: dict[str, Any], stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+def _find_data(experiment: Experiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
     first = STAGES[0].name
     if first in stages:
-        files = (file for table in values["data"]["tables"].values() for file in list_files(table["path"], root=root))
+        files = (file for table in experiment.data.tables.values() for file in list_files(table.path, root=root))
         unseen = {file for file in files if not _is_below(file, stages[first].deps)}
         for folder in sorted({file.parent for file in unseen}):
             inside = [file for file in unseen if file.parent == folder]

@@ -6,13 +6,14 @@ import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from treadle.cli.output import print_lines
 
 if TYPE_CHECKING:
     from treadle.check.file_heads import Absent
     from treadle.config.compose import Composed
+    from treadle.experiment.resolved import Resolved
     from treadle.experiment.spec import Experiment
     from treadle.problems import Place
 
@@ -36,9 +37,7 @@ def compose_selected(overrides: Sequence[str], *, selection: Path | None = None)
     return compose(overrides=[*selected, *overrides], root=Path.cwd(), places=selected)
 
 
-def resolve_selected(
-    overrides: Sequence[str], *, selection: Path | None = None, absent: Absent = "refuse"
-) -> tuple[Experiment, dict[str, Any]]:
+def resolve_selected(overrides: Sequence[str], *, selection: Path | None = None, absent: Absent = "refuse") -> Resolved:
     """Compose and check; `absent`: what happens where a table has no files."""
     with without_collector():
         from treadle.check.resolve import resolve
@@ -55,12 +54,12 @@ def _read_selection(selection: Path | None) -> dict[str, Place]:
     return read_selection(selection, root=Path.cwd())
 
 
-def require_seen(values: dict[str, Any], *, selection: Path | None) -> None:
+def require_seen(experiment: Experiment, *, selection: Path | None) -> None:
     """Where it is DVC's selection that is composed, DVC must see every edit."""
     if selection is not None:
         from treadle.check.dvc_stages import require_seen
 
-        require_seen(values, root=Path.cwd())
+        require_seen(experiment, root=Path.cwd())
 
 
 def print_model_choice(experiment: Experiment) -> None:

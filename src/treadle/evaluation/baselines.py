@@ -19,6 +19,7 @@ from torch.nn import functional as nnf
 
 from treadle.bundle import to_prediction
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Inputs
 from treadle.features.stored import load_rows
@@ -31,7 +32,6 @@ from treadle.tensor_files import save_whole
 if TYPE_CHECKING:
     import lightgbm
 
-FOLDER = "baselines"  # of a run folder
 
 _LINEAR_STEPS = 100
 _LINEAR_PENALTY = 1e-5  # of the squared weights: keeps one-hot columns from running away
@@ -66,31 +66,31 @@ class Baseline(Protocol):
         """Read what `save` wrote."""
 
 
-def fit_baselines(experiment: Experiment, *, folder: Path) -> None:
-    """Fit the baselines of `evaluation.baselines` on `folder/features/train`, and write them to `folder/baselines`.
+def fit_baselines(experiment: Experiment, *, folder: RunFolder) -> None:
+    """Fit the baselines of `evaluation.baselines` on `folder.features`, and write them to `folder.baselines`.
 
     Raises:
         TreadleError: gradient boosting is asked for, and LightGBM is not installed.
     """
     torch.set_num_threads(1)
-    out = folder / FOLDER
+    out = folder.baselines
     out.mkdir(parents=True, exist_ok=True)
     if not experiment.evaluation.baselines:
         return
     sizes = _read_sizes(experiment, folder)
-    rows = load_rows(folder / "features" / "train")
+    rows = load_rows(folder.features / "train")
     for name in experiment.evaluation.baselines:
         KINDS[name].fit(rows, sizes).save(out / name)
 
 
-def load_baselines(experiment: Experiment, *, folder: Path) -> dict[str, Baseline]:
+def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Baseline]:
     """The baselines that `fit_baselines` wrote, by name."""
     sizes = _read_sizes(experiment, folder)
-    return {name: KINDS[name].load(folder / FOLDER / name, sizes) for name in experiment.evaluation.baselines}
+    return {name: KINDS[name].load(folder.baselines / name, sizes) for name in experiment.evaluation.baselines}
 
 
-def _read_sizes(experiment: Experiment, folder: Path) -> Sizes:
-    inputs = json.loads((folder / "features" / "inputs.json").read_text(encoding="utf-8"))
+def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:
+    inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
     return Sizes(experiment.data.task, len(inputs["numeric"]), inputs["cardinalities"], len(inputs["classes"]))
 
 

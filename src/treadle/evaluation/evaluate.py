@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,6 +16,7 @@ from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.parity import check_parity, read_predictions
 from treadle.evaluation.report import MODEL, Findings, Origin, write_report
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
@@ -26,8 +26,8 @@ from treadle.schema import ROW
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
 
 
-def evaluate(experiment: Experiment, *, folder: Path, origin: Origin) -> None:
-    """Write `folder/evaluation`: metrics.json, predictions.parquet, parity.json, plots/ and report.html.
+def evaluate(experiment: Experiment, *, folder: RunFolder, origin: Origin) -> None:
+    """Write `folder.evaluation`: metrics.json, predictions.parquet, parity.json, plots/ and report.html.
 
     Args:
         experiment: checked.
@@ -38,25 +38,24 @@ def evaluate(experiment: Experiment, *, folder: Path, origin: Origin) -> None:
         TreadleError: a row predicted alone gets another prediction than in the batch, or one that is no number.
     """
     torch.set_num_threads(1)
-    bundle = load(folder / "bundle", targets=experiment.targets)
-    test = pl.scan_parquet(folder / "examples" / "test.parquet")
+    bundle = load(folder.bundle, targets=experiment.targets)
+    test = pl.scan_parquet(folder.examples / "test.parquet")
     predicted, target = _predict(bundle, test)
     prediction = read_predictions(predicted, bundle)
-    out = folder / "evaluation"
-    (out / "plots").mkdir(parents=True, exist_ok=True)
-    predicted.write_parquet(out / "predictions.parquet")
+    folder.plots.mkdir(parents=True, exist_ok=True)
+    predicted.write_parquet(folder.evaluation / "predictions.parquet")
     _require_numbers({MODEL: prediction}, predicted)
     parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
-    (out / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
+    (folder.evaluation / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
     candidates = {MODEL: prediction, **_predict_baselines(experiment, test, folder)}
     _require_numbers(candidates, predicted)
     findings = _find(experiment, bundle, candidates, target, parity)
-    (out / "metrics.json").write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
+    folder.metrics.write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
     for curve in findings.curves[MODEL]:
-        curve.write(out / "plots")
+        curve.write(folder.plots)
     if findings.confusions is not None:
-        write_confusions(findings.confusions, bundle.classes, out / "plots" / "confusion.csv")
+        write_confusions(findings.confusions, bundle.classes, folder.plots / "confusion.csv")
     write_report(experiment, findings=findings, origin=origin, folder=folder)
 
 
@@ -113,11 +112,11 @@ def _require_numbers(candidates: dict[str, Tensor], predicted: pl.DataFrame) -> 
             )
 
 
-def _predict_baselines(experiment: Experiment, test: pl.LazyFrame, folder: Path) -> dict[str, Tensor]:
+def _predict_baselines(experiment: Experiment, test: pl.LazyFrame, folder: RunFolder) -> dict[str, Tensor]:
     """Of rows that lie in memory."""
     if not experiment.evaluation.baselines:
         return {}
-    featurizer = Featurizer.load(folder / "features", spec=experiment.features, targets=experiment.targets)
+    featurizer = Featurizer.load(folder.features, spec=experiment.features, targets=experiment.targets)
     inputs = featurizer(test.collect())
     return {name: fitted.predict(inputs) for name, fitted in load_baselines(experiment, folder=folder).items()}
 

@@ -15,6 +15,7 @@ import yaml
 from torch import Tensor
 
 from treadle.evaluation.curves import KINDS, Curve, Kind, Row
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.lineage.graph import trace_experiment
 from treadle.lineage.views import draw_svg, list_ends
@@ -54,10 +55,10 @@ class Findings:
     parity: Mapping[str, Any]
 
 
-def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, folder: Path) -> None:
-    """Write `folder/evaluation/report.html`."""
-    summary = json.loads((folder / "examples" / "summary.json").read_text(encoding="utf-8"))
-    training = json.loads((folder / "model" / "summary.json").read_text(encoding="utf-8"))
+def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, folder: RunFolder) -> None:
+    """Write `folder.report`."""
+    summary = json.loads((folder.examples / "summary.json").read_text(encoding="utf-8"))
+    training = json.loads((folder.model / "summary.json").read_text(encoding="utf-8"))
     graph = trace_experiment(experiment)
     page = render_page(
         "report.html.jinja",
@@ -67,7 +68,7 @@ def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, 
         conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"]),
         table=tabulate(findings.results, experiment),
         charts=[
-            _draw_learning(folder / "metrics.csv", best_epoch=training["best_epoch"]),
+            _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),
             *(_draw(name, kind, findings.curves) for name, kind in KINDS.items() if _list_lines(name, findings.curves)),
             *(_draw_by_class(curve) for curve in findings.curves[MODEL] if curve.by_class),
         ],
@@ -79,7 +80,7 @@ def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, 
         lineage=draw_svg(graph, list_ends(graph)),
         config=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )
-    (folder / "evaluation" / "report.html").write_text(page, encoding="utf-8")
+    folder.report.write_text(page, encoding="utf-8")
 
 
 def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from treadle.experiment.stages import CODE, STAGES, Stage
+from treadle.experiment.stages import CODE, STAGES, Stage, Values
 
-Values = dict[str, Any]  # of a resolved.yaml
 ABSENT: Final = object()  # in place of a value: the side has no such key
 MAX_KEYS = 6  # named for one stage
 

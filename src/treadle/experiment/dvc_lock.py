@@ -10,9 +10,8 @@ import yaml
 
 from treadle.disk import read_text
 from treadle.errors import TreadleError
-from treadle.experiment.changes import Values
-from treadle.experiment.resolved import dump_slice
-from treadle.experiment.stages import STAGES, get_stage
+from treadle.experiment.resolved import Resolved
+from treadle.experiment.stages import STAGES, Values, get_stage
 
 LOCK = "dvc.lock"
 DATA = "data.dvc"  # names the version of the data, in git
@@ -29,7 +28,7 @@ def read_stages(root: Path) -> dict[str, Any]:
     return stages
 
 
-def read_slice(name: str, *, stage: dict[str, Any], values: Values, root: Path) -> Values | None:
+def read_slice(name: str, *, stage: dict[str, Any], resolved: Resolved, root: Path) -> Values | None:
     """What a stage was made from, by dotted key; None where nobody keeps it any more.
 
     The lock knows the file of its slices by digest. The text is what the stage would be made from now, the file in the
@@ -38,14 +37,14 @@ def read_slice(name: str, *, stage: dict[str, Any], values: Values, root: Path) 
     Args:
         name: of the stage.
         stage: what the lock holds of it.
-        values: of the resolved.yaml by which it would run now.
+        resolved: the experiment by which it would run now.
         root: the project.
     """
     deps = [dep for dep in stage.get("deps", []) if dep["path"].endswith(f"/{name}.yaml")]
     if not deps:
         return None
     wanted = str(deps[0].get("md5"))
-    now = dump_slice(values, get_stage(name)).encode()
+    now = resolved.dump_slice(get_stage(name)).encode()
     files = (root / deps[0]["path"], root / ".dvc" / "cache" / "files" / "md5" / wanted[:2] / wanted[2:])
     for text in (now, *(file.read_bytes() for file in files if file.is_file())):
         if hashlib.md5(text, usedforsecurity=False).hexdigest() == wanted:

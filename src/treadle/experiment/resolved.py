@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +13,52 @@ import yaml
 from treadle.disk import read_text, write_text
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment, is_rule
-from treadle.experiment.stages import CODE, STAGES, Stage, take_slice
+from treadle.experiment.stages import CODE, STAGES, Stage, Values, take_slice
 from treadle.printable import escape_lines
 
-FILE = "resolved.yaml"
 _HEADER = "# Written by `treadle compose`: every value of the experiment, and the fingerprint of each stage's code.\n"
 
 
-def dump(values: dict[str, Any]) -> str:
-    """The text of a resolved.yaml."""
-    return _HEADER + _dump(values)
+@dataclass(frozen=True)
+class Resolved:
+    """A checked experiment with the fingerprint of each stage's code: all that runs depend on, but the data."""
+
+    experiment: Experiment
+    code: dict[str, str]  # stage: fingerprint
+
+    @cached_property
+    def values(self) -> Values:
+        """The same as plain values, as they stand in a resolved.yaml."""
+        return {**self.experiment.model_dump(mode="json"), CODE: self.code}
+
+    def dump(self) -> str:
+        """The text of a resolved.yaml."""
+        return _HEADER + _dump(self.values)
+
+    def dump_slice(self, stage: Stage) -> str:
+        """The text of a file that changes when the stage has to run again: its slices and its code, by dotted key."""
+        return _dump({**take_slice(self.values, stage), f"{CODE}.{stage.name}": self.code[stage.name]})
+
+    def write_slices(self, folder: Path) -> None:
+        """Write `<stage>.yaml` for each stage: what DVC's stages depend on.
+
+        (If they named their keys of resolved.yaml as parameters, `dvc exp show` would have a column for each of its
+        some 700 values; so it shows those of params.yaml alone.)
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for stage in STAGES:
+            write_text(folder / f"{stage.name}.yaml", self.dump_slice(stage))
 
 
-def dump_slice(values: dict[str, Any], stage: Stage) -> str:
-    """The text of a file that changes when the stage has to run again: its slices and its code, by dotted key."""
-    return _dump({**take_slice(values, stage), f"{CODE}.{stage.name}": values[CODE][stage.name]})
-
-
-def write_slices(values: dict[str, Any], folder: Path) -> None:
-    """Write `<stage>.yaml` for each stage: what DVC's stages depend on.
-
-    (If they named their keys of resolved.yaml as parameters, `dvc exp show` would have a column for each of its some
-    700 values; so it shows those of params.yaml alone.)
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    for stage in STAGES:
-        write_text(folder / f"{stage.name}.yaml", dump_slice(values, stage))
-
-
-def _dump(values: dict[str, Any]) -> str:
+def _dump(values: Values) -> str:
     """As YAML; it is ASCII where a character of it would not print."""
     dump_as = partial(yaml.dump, values, Dumper=_Dumper, sort_keys=False, width=110)
     text: Any = dump_as(allow_unicode=True)
     return str(text if escape_lines(text) == text else dump_as(allow_unicode=False))
 
 
-def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
-    """Read what `dump` wrote.
+def read(path: Path) -> Resolved:
+    """Read a resolved.yaml; one that is older than a key has the key's default.
 
     Raises:
         TreadleError: the file is missing or does not hold an experiment.
@@ -64,12 +74,11 @@ def read(path: Path) -> tuple[Experiment, dict[str, Any]]:
         raise TreadleError(f"{path} holds a rule in place of a network; write it anew with `treadle compose`")
     if "auto" in {experiment.trainer.accelerator, experiment.trainer.devices}:
         raise TreadleError(f"{path}: trainer is not settled; write it anew with `treadle compose`")
-    # A file that is older than one of the keys has that key's default.
-    return experiment, {**experiment.model_dump(mode="json"), CODE: values[CODE]}
+    return Resolved(experiment, values[CODE])
 
 
-def read_values(path: Path) -> dict[str, Any]:
-    """The plain values of a resolved.yaml.
+def read_values(path: Path) -> Values:
+    """The plain values of a resolved.yaml, be it of another version of Treadle.
 
     Raises:
         TreadleError: the file is missing or holds something else.
@@ -79,7 +88,7 @@ def read_values(path: Path) -> dict[str, Any]:
     return parse(read_text(path), name=str(path))
 
 
-def parse(text: str, *, name: str) -> dict[str, Any]:
+def parse(text: str, *, name: str) -> Values:
     """The plain values in the text of a resolved.yaml; `name` stands in the error.
 
     Raises:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from treadle.disk import read_record, write_json
+from treadle.experiment.run_folder import CACHE
 from treadle.experiment.stages import Stage
 from treadle.pipeline.digests import SMALL, Digests, find_damage, take_digests
 from treadle.pipeline.locks import Say, try_claim
 
-RUNS = "runs"
-CACHE = ".stages"
-MEMORY = "files.json"  # of the cache: hashes of data files
 _DIGESTS = "digests.json"  # beside the outputs of an entry
 _PARTIAL = ".tmp"  # ending of an entry that is being written
 _DAMAGED = ".damaged"  # ending of an entry that was set aside
@@ -76,12 +74,12 @@ class Entry:
 
 def find_entry(root: Path, stage: Stage, signature: str) -> Entry:
     """The entry of a stage in the project's cache."""
-    return Entry(stage, root / RUNS / CACHE / stage.name / signature)
+    return Entry(stage, root / CACHE / stage.name / signature)
 
 
 def list_entries(root: Path, stage: Stage) -> list[Entry]:
     """Every entry of a stage in the project's cache."""
-    folders = (root / RUNS / CACHE / stage.name).glob("*")
+    folders = (root / CACHE / stage.name).glob("*")
     return [Entry(stage, folder) for folder in sorted(folders) if folder.is_dir() and not folder.suffix]
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from treadle.errors import TreadleError
-from treadle.experiment import dvc_lock, resolved
+from treadle.experiment import dvc_lock
 from treadle.experiment.changes import find_reruns, list_changes
-from treadle.experiment.stages import STAGES, Stage, list_needed, name_run, sign_stages
-from treadle.pipeline.cache import CACHE, MEMORY, RUNS, find_entry
-from treadle.pipeline.record import STAGES_FILE, find_run_damage, is_done, read_signatures
+from treadle.experiment.identity import name_run, sign_stages
+from treadle.experiment.resolved import Resolved, read_values
+from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
+from treadle.experiment.stages import STAGES, Stage, Values, list_needed
+from treadle.pipeline.cache import find_entry
+from treadle.pipeline.record import find_run_damage, is_done, list_runs, read_signatures
 
 MAX_RUNS = 50  # newest ones that a stage is compared with
 
@@ -26,19 +29,18 @@ class Outlook:
     reasons: list[str]
 
 
-def foresee(values: dict[str, Any], *, root: Path, upto: str) -> list[Outlook]:
+def foresee(resolved: Resolved, *, root: Path, upto: str) -> list[Outlook]:
     """What each stage up to `upto` would do, and why: against the run that differs least. Nothing is written."""
-    memory = root / RUNS / CACHE / MEMORY
-    signatures = sign_stages(values, root=root, memory=memory, remember=False)
-    folder = root / RUNS / name_run(values, signatures)
+    signatures = sign_stages(resolved, root=root, remember=False)
+    folder = RunFolder(root / RUNS / name_run(resolved, signatures))
     past = _Past(root)
-    return [_foresee_one(stage, values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
+    return [_foresee_one(stage, resolved.values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
 
 
 def _foresee_one(
-    stage: Stage, values: dict[str, Any], signatures: dict[str, str], *, folder: Path, past: _Past
+    stage: Stage, values: Values, signatures: dict[str, str], *, folder: RunFolder, past: _Past
 ) -> Outlook:
-    signature, where = signatures[stage.name], folder.relative_to(past.root)
+    signature, where = signatures[stage.name], folder.path.relative_to(past.root)
     damage = None
     if is_done(folder, stage, signature):
         damage = find_run_damage(folder, stage)
@@ -46,7 +48,7 @@ def _foresee_one(
             return Outlook(stage.name, "unchanged", [f"{where} has it"])
     entry = find_entry(past.root, stage, signature)
     if entry.exists() and entry.find_damage() is None:
-        return Outlook(stage.name, "would be shared", [f"{RUNS}/{CACHE} has it"])
+        return Outlook(stage.name, "would be shared", [f"{CACHE} has it"])
     if damage is not None:
         return Outlook(stage.name, "would run", [f"its result in {where} is damaged: {damage}"])
     return Outlook(stage.name, "would run", _explain(stage, values, signatures, past))
@@ -59,22 +61,21 @@ class _Past:
         self.root = root
 
     @cached_property
-    def runs(self) -> dict[str, tuple[dict[str, str], dict[str, Any]]]:
-        folders = [file.parent for file in self.root.glob(f"{RUNS}/*/{STAGES_FILE}")]
-        newest = sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)[:MAX_RUNS]
-        read = {f"{RUNS}/{folder.name}": (read_signatures(folder), _read_values(folder)) for folder in newest}
+    def runs(self) -> dict[str, tuple[dict[str, str], Values]]:
+        newest = sorted(list_runs(self.root), key=lambda folder: folder.path.stat().st_mtime, reverse=True)[:MAX_RUNS]
+        read = {f"{RUNS}/{folder.path.name}": (read_signatures(folder), _read_values(folder)) for folder in newest}
         return {name: (signatures, values) for name, (signatures, values) in read.items() if values is not None}
 
 
-def _read_values(folder: Path) -> dict[str, Any] | None:
+def _read_values(folder: RunFolder) -> Values | None:
     """The values of a run; None where they are missing or damaged, which makes it no witness."""
     try:
-        return resolved.read_values(folder / resolved.FILE)
+        return read_values(folder.resolved)
     except (OSError, TreadleError):
         return None
 
 
-def _explain(stage: Stage, values: dict[str, Any], signatures: dict[str, str], past: _Past) -> list[str]:
+def _explain(stage: Stage, values: Values, signatures: dict[str, str], past: _Past) -> list[str]:
     """Why no run has the stage's result: what differs from the nearest one."""
     others = {name: run for name, run in past.runs.items() if stage.name in run[0]}
     if not others:
@@ -89,12 +90,12 @@ def _explain(stage: Stage, values: dict[str, Any], signatures: dict[str, str], p
     return [*reasons, f"since {nearest}"]
 
 
-def foresee_stage(name: str, *, values: dict[str, Any], folder: Path, root: Path) -> Outlook:
+def foresee_stage(name: str, *, resolved: Resolved, folder: Path, root: Path) -> Outlook:
     """What `dvc repro` would do with one stage, by what dvc.lock says that it was last made from.
 
     Args:
         name: of the stage.
-        values: of the resolved.yaml that it would run by.
+        resolved: the experiment that it would run.
         folder: where its results are.
         root: the project.
     """
@@ -104,11 +105,11 @@ def foresee_stage(name: str, *, values: dict[str, Any], folder: Path, root: Path
         return Outlook(name, "would run", [f"{dvc_lock.LOCK} names no result of it in {folder}"])
     new_data = dvc_lock.read_used_data(stages) != dvc_lock.read_data_version(root)
     slices = {
-        stage.name: dvc_lock.read_slice(stage.name, stage=stages.get(stage.name, {}), values=values, root=root)
+        stage.name: dvc_lock.read_slice(stage.name, stage=stages.get(stage.name, {}), resolved=resolved, root=root)
         for stage in list_needed(name)
     }
     before = {key: value for found in slices.values() for key, value in (found or {}).items()}
-    reasons = find_reruns(before, values, new_data=new_data).get(name, [])
+    reasons = find_reruns(before, resolved.values, new_data=new_data).get(name, [])
     if slices[name] is None:
         reasons = ["other values or other code"]
     reasons += [f"{out.relative_to(root)} is missing" for out in outs if not out.exists()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -10,6 +9,9 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from treadle.disk import write_json, write_text
+from treadle.experiment.run_folder import RunFolder
 
 _PACKAGES = (
     "treadle",
@@ -48,11 +50,11 @@ def read_changes(root: Path) -> str:
     return _git(root, "diff", "HEAD") or ""
 
 
-def write_provenance(folder: Path, *, root: Path) -> dict[str, Any]:
+def write_provenance(folder: RunFolder, *, root: Path) -> dict[str, Any]:
     """Record `environment.json` and `changes.diff` in a run folder."""
     described = describe_provenance(root)
-    (folder / "environment.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    (folder / "changes.diff").write_text(read_changes(root), encoding="utf-8")
+    write_json(folder.environment, described)
+    write_text(folder.changes, read_changes(root))
     return described
 
 

@@ -11,13 +11,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from treadle.config.locations import show_path
 from treadle.errors import TreadleError
 from treadle.experiment.file_states import FileState, read_state
 from treadle.experiment.fingerprint import fingerprint_code, forget_code, list_sources
-from treadle.experiment.stages import CODE, STAGES, Stage, list_data_files, list_modules
+from treadle.experiment.identity import list_data_files, list_modules
+from treadle.experiment.resolved import Resolved
+from treadle.experiment.stages import STAGES, Stage
 
 
 class ChangedError(TreadleError):
@@ -27,11 +28,12 @@ class ChangedError(TreadleError):
 class Reading:
     """The sources and the data files that signatures are taken of; made just before they are."""
 
-    def __init__(self, values: dict[str, Any], *, root: Path) -> None:
-        self.values = values
+    def __init__(self, resolved: Resolved, *, root: Path) -> None:
+        self.resolved = resolved
         self.root = root
         self.data = self._read_data()
-        self.sources = {stage.name: list_sources(list_modules(values, stage)) for stage in STAGES}
+        self.modules = {stage.name: list_modules(resolved.values, stage) for stage in STAGES}
+        self.sources = {name: list_sources(modules) for name, modules in self.modules.items()}
         self.loaded = set(sys.modules)
 
     def begin(self, stage: Stage) -> None:
@@ -40,7 +42,7 @@ class Reading:
         Raises:
             ChangedError: an edit came first.
         """
-        for module in list_modules(self.values, stage):
+        for module in self.modules[stage.name]:
             with suppress(Exception):  # told with its place where the class is built
                 importlib.import_module(module)
         self.require_read(stage)
@@ -93,11 +95,10 @@ class Reading:
 
     def _is_other_code(self, stage: Stage) -> bool:
         forget_code()
-        composed: str = self.values[CODE][stage.name]
-        return fingerprint_code(list_modules(self.values, stage)) != composed
+        return fingerprint_code(self.modules[stage.name]) != self.resolved.code[stage.name]
 
     def _read_data(self) -> dict[Path, FileState | None]:
-        return {file: read_state(file) for file in list_data_files(self.values, self.root)}
+        return {file: read_state(file) for file in list_data_files(self.resolved, self.root)}
 
     def _name(self, files: Sequence[Path]) -> str:
         others = f" and {len(files) - 1} more" if len(files) > 1 else ""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
-from treadle.pipeline.cache import RUNS
+from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.pipeline.provenance import write_provenance
 from treadle.pipeline.record import Run
 from treadle.tracking import Tracking, track
@@ -29,10 +28,10 @@ class LazyTracking:
             context = track(
                 settings=current.experiment.tracker,
                 folder=current.record_folder,
-                name=current.folder.name if current.folder.parent.name == RUNS else current.experiment.name,
+                name=current.folder.path.name if current.folder.path.parent.name == RUNS else current.experiment.name,
                 signature=current.signatures["train"],
-                config=current.values,
-                about={**about, "changes": (current.folder / "changes.diff").read_text(encoding="utf-8")},
+                config=current.resolved.values,
+                about={**about, "changes": current.folder.changes.read_text(encoding="utf-8")},
             )
             self.opened = self.stack.enter_context(context)
         return self.opened
@@ -45,26 +44,26 @@ def open_tracking(current: Run) -> Iterator[LazyTracking]:
         yield LazyTracking(stack, current)
 
 
-def _track_training(folder: Path, tracking: Tracking) -> None:
+def _track_training(folder: RunFolder, tracking: Tracking) -> None:
     """Hand over the epochs that the record lacks: those of a shared stage, or of spawned processes."""
     from treadle.training.history import read_history
 
-    for row in read_history(folder / "metrics.csv"):
+    for row in read_history(folder.metrics_log):
         step = int(row.pop("step"))
         if step > tracking.last_step:
             tracking.log(row, step=step)
 
 
-def _track_evaluation(folder: Path, tracking: Tracking) -> None:
+def _track_evaluation(folder: RunFolder, tracking: Tracking) -> None:
     """Hand over the evaluation: metrics, curves, bundle."""
     from treadle.evaluation.curves import read_curves
 
-    metrics = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     values = {f"{who}/{name}": value for who, results in metrics.items() for name, value in results.items()}
     tracking.summarize({name: value for name, value in values.items() if value is not None})
-    for curve in read_curves(folder / "evaluation" / "plots"):
+    for curve in read_curves(folder.plots):
         tracking.log_curve(name=curve.name, x=curve.kind.x, y=curve.kind.y, rows=curve.rows)
-    tracking.log_bundle(folder / "bundle", name=folder.name)
+    tracking.log_bundle(folder.bundle, name=folder.path.name)
 
 
-TRACKED: dict[str, Callable[[Path, Tracking], None]] = {"train": _track_training, "evaluate": _track_evaluation}
+TRACKED: dict[str, Callable[[RunFolder, Tracking], None]] = {"train": _track_training, "evaluate": _track_evaluation}

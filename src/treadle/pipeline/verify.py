@@ -9,10 +9,11 @@ from pathlib import Path
 
 from treadle.config.locations import show_path
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.stages import STAGES
-from treadle.pipeline.cache import RUNS, Entry, drop_if_damaged, find_entry, list_entries
+from treadle.pipeline.cache import Entry, drop_if_damaged, find_entry, list_entries
 from treadle.pipeline.locks import try_claim
-from treadle.pipeline.record import STAGES_FILE, find_run_damage, read_digests, read_signatures, record_damaged
+from treadle.pipeline.record import find_run_damage, list_runs, read_digests, read_signatures, record_damaged
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,14 @@ def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Verification]:
     Raises:
         TreadleError: a folder is no run, or there is none.
     """
-    runs = folders or sorted(file.parent for file in (root / RUNS).glob(f"*/{STAGES_FILE}"))
+    runs = [RunFolder(folder) for folder in folders] or list_runs(root)
     if not runs:
         raise TreadleError("no run found; `treadle run` makes one")
-    for folder in runs:
-        if not (folder / STAGES_FILE).is_file():
-            raise TreadleError(f"{folder} is no run: it has no {STAGES_FILE}; `treadle run` makes runs, under {RUNS}/")
-        yield _verify_run(folder, root)
+    for run in runs:
+        if not run.signatures.is_file():
+            rule = f"{run.path} is no run: it has no {run.signatures.name}"
+            raise TreadleError(f"{rule}; `treadle run` makes runs, under {RUNS}/")
+        yield _verify_run(run, root)
     if not folders:
         for stage in STAGES:
             for entry in list_entries(root, stage):
@@ -52,10 +54,10 @@ def _verify_entry(entry: Entry, root: Path) -> Verification:
     return Verification(show_path(entry.folder, root), state, said)
 
 
-def _verify_run(folder: Path, root: Path) -> Verification:
-    with try_claim(folder / ".lock") as is_free:
+def _verify_run(folder: RunFolder, root: Path) -> Verification:
+    with try_claim(folder.lock) as is_free:
         if not is_free:
-            return Verification(show_path(folder, root), "in use", [])
+            return Verification(show_path(folder.path, root), "in use", [])
         signatures, digests = read_signatures(folder), read_digests(folder)
         recorded = [stage for stage in STAGES if stage.name in signatures and stage.name in digests]
         details = []
@@ -66,4 +68,4 @@ def _verify_run(folder: Path, root: Path) -> Verification:
                 shared = _verify_entry(find_entry(root, stage, signatures[stage.name]), root)
                 details += [f"{stage.name:<10} {damage}; the next `treadle run` makes it anew", *shared.details]
     state = "damaged" if details else "sound" if recorded else "nothing recorded"
-    return Verification(show_path(folder, root), state, details)
+    return Verification(show_path(folder.path, root), state, details)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from treadle.experiment.stages import name_run
 from treadle.pipeline.provenance import describe_git
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
@@ -15,7 +14,7 @@ def _prepare(current: Run, _: LazyTracking) -> None:
     from treadle.data.prepare import prepare  # each stage imports its own libraries
 
     now = datetime.now(tz=UTC).replace(tzinfo=None)
-    prepare(current.experiment.data, root=current.root, folder=current.folder / "examples", now=now)
+    prepare(current.experiment.data, root=current.root, folder=current.folder.examples, now=now)
 
 
 def _featurize(current: Run, _: LazyTracking) -> None:
@@ -26,8 +25,8 @@ def _featurize(current: Run, _: LazyTracking) -> None:
         experiment.features,
         task=experiment.data.task,
         targets=experiment.targets,
-        examples=folder / "examples",
-        folder=folder / "features",
+        examples=folder.examples,
+        folder=folder.features,
     )
 
 
@@ -54,7 +53,7 @@ def _evaluate(current: Run, _: LazyTracking) -> None:
 
     git = describe_git(current.root)
     moment = datetime.now(tz=UTC)
-    origin = Origin(name_run(current.values, current.signatures), git["commit"], bool(git["changed"]), moment)
+    origin = Origin(current.name, git["commit"], bool(git["changed"]), moment)
     evaluate(current.experiment, folder=current.folder, origin=origin)
 
 

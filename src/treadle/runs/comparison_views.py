@@ -11,6 +11,7 @@ from rich.table import Table
 
 from treadle.console import Console
 from treadle.disk import write_text
+from treadle.experiment.run_folder import RunFolder
 from treadle.metrics.registry import Metric, write_score
 from treadle.runs.compare import Comparison, Ranked, write_value
 
@@ -123,9 +124,7 @@ def _draw_curves(ranked: list[Ranked]) -> list[str]:
     from treadle.evaluation.curves import KINDS, read_curves
     from treadle.pages.charts import Line, draw_chart
 
-    found = {
-        each.run.name: {c.name: c for c in read_curves(each.run.folder / "evaluation" / "plots")} for each in ranked
-    }
+    found = {each.run.name: {c.name: c for c in read_curves(RunFolder(each.run.folder).plots)} for each in ranked}
     charts = []
     for name, kind in KINDS.items():
         lines = [

@@ -18,12 +18,13 @@ from treadle.config.selection import read_selection
 from treadle.console import Console
 from treadle.disk import read_record
 from treadle.errors import TreadleError
-from treadle.experiment.changes import ABSENT, Change, Values, find_reruns, list_changes
+from treadle.experiment.changes import ABSENT, Change, find_reruns, list_changes
 from treadle.experiment.dvc_lock import DATA, read_data_version, read_version
-from treadle.experiment.resolved import FILE, parse, read_values
-from treadle.experiment.stages import CODE, STAGES, sign_stages
+from treadle.experiment.identity import sign_stages
+from treadle.experiment.resolved import parse, read_values
+from treadle.experiment.run_folder import RESOLVED, RunFolder
+from treadle.experiment.stages import CODE, STAGES, Values
 
-RECORD = "stages.json"  # of a run folder: the signature of each stage
 FIRST = STAGES[0].name  # reads the data
 
 
@@ -37,28 +38,26 @@ class Side:
     version: str | None = None  # of the data, as data.dvc says
 
 
-def read_side(text: str, *, root: Path, memory: Path) -> Side:
+def read_side(text: str, *, root: Path) -> Side:
     """A selection (`model=mlp seed=1`, or a params.yaml), a run's folder, a resolved.yaml, or a git revision.
 
     Args:
         text: which; an empty one is the default selection. What exists as a file is taken as one.
         root: the project.
-        memory: where hashes of data files are remembered.
 
     Raises:
         TreadleError: it is none of these, or does not compose.
     """
     path = root / text
     if not text.strip():
-        return _select("the defaults", {}, root, memory)
-    if _is_file(path) and path.name != FILE and not _is_resolved(path):
-        return _select(text, read_selection(path, root=root), root, memory)
-    if _is_file(path):
-        return _read_run(text, path)
-    if _is_file(path / FILE):
-        return _read_run(text, path / FILE)
+        return _select("the defaults", {}, root)
+    if _is_file(path) and path.name != RESOLVED and not _is_resolved(path):
+        return _select(text, read_selection(path, root=root), root)
+    for file in (path, RunFolder(path).resolved):
+        if _is_file(file):
+            return _read_run(text, file)
     if "=" in text or text.startswith("~"):
-        return _select(text, dict.fromkeys(_split(text)), root, memory)
+        return _select(text, dict.fromkeys(_split(text)), root)
     return _read_revision(text, root)
 
 
@@ -80,32 +79,31 @@ def _split(text: str) -> list[str]:
         raise TreadleError(f"the selection {text!r} cannot be split as a shell does: {error}") from error
 
 
-def _select(title: str, overrides: dict[str, Any], root: Path, memory: Path) -> Side:
+def _select(title: str, overrides: dict[str, Any], root: Path) -> Side:
     places = {override: place for override, place in overrides.items() if place is not None}
-    _, values = resolve(overrides=list(overrides), root=root, places=places, absent="pass")
+    resolved = resolve(overrides=list(overrides), root=root, places=places, absent="pass")
     try:
-        signature = sign_stages(values, root=root, memory=memory, remember=False)[FIRST]
+        signature = sign_stages(resolved, root=root, remember=False)[FIRST]
     except TreadleError:  # the data is not here
         signature = None
-    return Side(title, values, signature, read_data_version(root))
+    return Side(title, resolved.values, signature, read_data_version(root))
 
 
 def _read_run(title: str, file: Path) -> Side:
-    record = file.parent / RECORD
-    signatures = (read_record(record) or {}) if file.name == FILE else {}
+    signatures = (read_record(RunFolder(file.parent).signatures) or {}) if file.name == RESOLVED else {}
     return Side(title, read_values(file), signatures.get(FIRST))
 
 
 def _read_revision(text: str, root: Path) -> Side:
-    resolved = _show(f"{text}:./{FILE}", root)
+    resolved = _show(f"{text}:./{RESOLVED}", root)
     if resolved is None:
         known = _show(f"{text}^{{commit}}", root) is not None
-        rule = f"the revision {text!r} holds no {FILE}" if known else f"{text!r} is nothing to compare"
+        rule = f"the revision {text!r} holds no {RESOLVED}" if known else f"{text!r} is nothing to compare"
         raise TreadleError(
             f"{rule}; give a selection such as 'model=mlp seed=1', {SELECTION}, a run's folder, or a revision of git "
-            f"in which {FILE} is committed"
+            f"in which {RESOLVED} is committed"
         )
-    return Side(text, parse(resolved, name=f"{text}:{FILE}"), version=read_version(_show(f"{text}:./{DATA}", root)))
+    return Side(text, parse(resolved, name=f"{text}:{RESOLVED}"), version=read_version(_show(f"{text}:./{DATA}", root)))
 
 
 def _show(name: str, root: Path) -> str | None:

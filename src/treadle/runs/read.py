@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from treadle.errors import TreadleError
-from treadle.experiment import resolved
 from treadle.experiment.changes import list_leaves
+from treadle.experiment.resolved import read
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE
 from treadle.metrics.registry import find_metric
@@ -53,26 +54,28 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise TreadleError(f"no folder {folder}; `treadle run` makes runs, under runs/")
-        inside = [folder] if (folder / resolved.FILE).is_file() else sorted(p for p in folder.iterdir() if p.is_dir())
-        found += [p for p in inside if (p / "evaluation" / "metrics.json").is_file()]
+        is_run = RunFolder(folder).resolved.is_file()
+        inside = [folder] if is_run else sorted(path for path in folder.iterdir() if path.is_dir())
+        found += [path for path in inside if RunFolder(path).metrics.is_file()]
     return list(dict.fromkeys(found))
 
 
-def read_run(folder: Path) -> Finished:
+def read_run(path: Path) -> Finished:
     """Read a run folder; no library of training is needed for it.
 
     Raises:
         TreadleError: what it holds is damaged.
     """
-    experiment, values = resolved.read(folder / resolved.FILE)
+    folder = RunFolder(path)
+    resolved = read(folder.resolved)
     try:
-        metrics = dict(json.loads((folder / "evaluation" / "metrics.json").read_bytes())["model"])
-        with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        metrics = dict(json.loads(folder.metrics.read_bytes())["model"])
+        with folder.metrics_log.open(newline="", encoding="utf-8") as file:
             history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise TreadleError(
-            f"{folder} is damaged: {type(error).__name__}: {error}; `treadle verify {folder}` names the file, and the "
+            f"{path} is damaged: {type(error).__name__}: {error}; `treadle verify {path}` names the file, and the "
             "run's own command makes it anew"
         ) from error
-    leaves = {key: value for key, value in list_leaves(values) if not key.startswith(_TOLD_ELSEWHERE)}
-    return Finished(folder.resolve(), experiment, leaves, metrics, history)
+    leaves = {key: value for key, value in list_leaves(resolved.values) if not key.startswith(_TOLD_ELSEWHERE)}
+    return Finished(path.resolve(), resolved.experiment, leaves, metrics, history)

@@ -10,17 +10,17 @@ from pathlib import Path
 from rich.table import Table
 
 from treadle.console import Console
+from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import METRICS, write_score
 
-RUNS = "runs"
 _MODEL = "model="  # beginning of the override that selects a network
 
 
 def print_summary(
-    experiment: Experiment, folder: Path, *, records: Path, overrides: Sequence[str], console: Console
+    experiment: Experiment, folder: RunFolder, *, records: Path, overrides: Sequence[str], console: Console
 ) -> None:
-    """Print the metrics of `folder/evaluation` with the best of each marked, and what to type next.
+    """Print the metrics of `folder` with the best of each marked, and what to type next.
 
     Args:
         experiment: that was evaluated.
@@ -29,7 +29,7 @@ def print_summary(
         overrides: that were typed for it.
         console: takes the text.
     """
-    results = json.loads((folder / "evaluation" / "metrics.json").read_text(encoding="utf-8"))
+    results = json.loads(folder.metrics.read_text(encoding="utf-8"))
     table = Table(title=f"{experiment.name}: test split", title_justify="left")
     table.add_column("metric", no_wrap=True)
     for who in results:
@@ -42,12 +42,12 @@ def print_summary(
     console.print(table)
     kept = sorted(records.glob("offline-run-*"))
     for what, where in (
-        ("report", folder / "evaluation" / "report.html"),
-        ("bundle", folder / "bundle"),
+        ("report", folder.report),
+        ("bundle", folder.bundle),
         ("W&B run", kept[-1] if kept else "not recorded offline"),
     ):
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False, markup=False)
-    steps = list_next_steps(experiment, folder, overrides=overrides)
+    steps = list_next_steps(experiment, folder.path, overrides=overrides)
     width = max(len(command) for command, _ in steps)
     console.print()
     for index, (command, purpose) in enumerate(steps):

@@ -13,6 +13,7 @@ import torch
 from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, fingerprint_code, save
 from treadle.disk import write_text
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.schema import FitsInputs
@@ -31,11 +32,11 @@ from treadle.training.rows import Rows, open_rows
 from treadle.training.scaling import find_link
 
 
-def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog) -> None:
-    """Train on `folder/features`, and write `folder/model`, `folder/bundle` and `folder/metrics.csv`.
+def train(experiment: Experiment, *, folder: RunFolder, signature: str, log: EpochLog) -> None:
+    """Train on `folder.features`, and write `folder.model`, `folder.bundle` and `folder.metrics_log`.
 
     An interrupted training of the same signature goes on from its last epoch, or from within a long one: its
-    state stands in `folder/checkpoints`, outside of the stage's outputs, and is for the caller to remove.
+    state stands in `folder.checkpoints`, outside of the stage's outputs, and is for the caller to remove.
 
     Raises:
         TreadleError: the machine lacks what `trainer` asks for, or the loss is not a number.
@@ -43,7 +44,7 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     _require_machine(experiment)
     torch.set_num_threads(experiment.trainer.threads)
     torch.manual_seed(experiment.seed)
-    features = folder / "features"
+    features = folder.features
     inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
     rows, scaling = open_rows(features, experiment, classes=inputs["classes"])
     network = build_network(
@@ -64,8 +65,8 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
             rows,
             experiment,
             scaling=scaling,
-            checkpoints=_claim_checkpoints(folder / "checkpoints", signature),
-            callbacks=[History(folder / "metrics.csv", log=log)],
+            checkpoints=_claim_checkpoints(folder.checkpoints, signature),
+            callbacks=[History(folder.metrics_log, log=log)],
             augment=augment,
         )
     best = _publish(folder, rows, monitor=experiment.schedule.monitor, numeric=inputs["numeric"])
@@ -74,11 +75,11 @@ def train(experiment: Experiment, *, folder: Path, signature: str, log: EpochLog
     card = Card(
         task=experiment.data.task,
         classes=inputs["classes"],
-        columns=json.loads((folder / "examples" / "schema.json").read_text(encoding="utf-8")),
+        columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
         target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(build_loss(experiment))),
         code=fingerprint_code(recipe),
     )
-    save(Bundle(card, recipe, featurizer, network.eval()), folder / "bundle")
+    save(Bundle(card, recipe, featurizer, network.eval()), folder.bundle)
 
 
 def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augment | None:
@@ -108,14 +109,14 @@ def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
 
 
 def _publish(
-    folder: Path, rows: Mapping[str, Rows], *, monitor: str, numeric: Sequence[str]
+    folder: RunFolder, rows: Mapping[str, Rows], *, monitor: str, numeric: Sequence[str]
 ) -> dict[str, torch.Tensor]:
     """Put the best epoch into the stage's output, beside a summary of the training; return its weights.
 
     Raises:
         TreadleError: no epoch's score is a number.
     """
-    checkpoints, model, history = folder / "checkpoints", folder / "model", read_history(folder / "metrics.csv")
+    checkpoints, model, history = folder.checkpoints, folder.model, read_history(folder.metrics_log)
     saved = torch.load(checkpoints / BEST, weights_only=True)
     score = history[saved["epoch"]][f"valid/{monitor}"]
     if not math.isfinite(score):

@@ -31,7 +31,7 @@ def _check(options: argparse.Namespace) -> int:
         try:
             composed = compose_selected(options.overrides, selection=options.selection)
             experiment = check(composed)
-            require_seen(experiment.model_dump(mode="json"), selection=options.selection)
+            require_seen(experiment, selection=options.selection)
         except ConfigError as error:
             if style == "text":
                 raise
@@ -59,19 +59,18 @@ def _add_compose(parser: argparse.ArgumentParser) -> None:
 
 
 def _compose(options: argparse.Namespace) -> None:
-    experiment, values = resolve_selected(options.overrides, selection=options.selection)
+    resolved = resolve_selected(options.overrides, selection=options.selection)
     from treadle.disk import write_text
-    from treadle.experiment.resolved import dump, write_slices
 
-    require_seen(values, selection=options.selection)
+    require_seen(resolved.experiment, selection=options.selection)
     if options.slices is not None:
-        write_slices(values, options.slices)
+        resolved.write_slices(options.slices)
 
     if options.output is None:
-        print_lines(dump(values).rstrip())
+        print_lines(resolved.dump().rstrip())
     else:
-        print_model_choice(experiment)
-        write_text(options.output, dump(values))
+        print_model_choice(resolved.experiment)
+        write_text(options.output, resolved.dump())
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
@@ -118,8 +117,8 @@ def _lineage(options: argparse.Namespace) -> None:
     from treadle.lineage.graph import find_nodes, trace_experiment
 
     features = [word for word in options.overrides if "=" not in word and not word.startswith("~")]
-    experiment, _ = resolve_selected([word for word in options.overrides if word not in features], absent="pass")
-    graph = trace_experiment(experiment)
+    resolved = resolve_selected([word for word in options.overrides if word not in features], absent="pass")
+    graph = trace_experiment(resolved.experiment)
     names = [name for word in features for name in find_nodes(graph, word)]
     if options.format == "text":
         text = "\n\n".join(views.print_tree(graph, name) for name in names) or views.print_list(graph)

@@ -6,24 +6,19 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from treadle.cli.output import print_lines
 from treadle.cli.selected import compose_selected, print_model_choice, resolve_selected
 from treadle.cli.verb import Verb, add_overrides
+from treadle.experiment.stages import STAGES
 
 if TYPE_CHECKING:
+    from treadle.experiment.resolved import Resolved
     from treadle.pipeline import Run
     from treadle.problems import Place
 
-STAGES = {  # what each stage does
-    "prepare": "Read the data and write the examples of each split.",
-    "featurize": "Fit the transforms, and write the features.",
-    "train": "Train the model, and write its bundle.",
-    "baseline": "Fit the baselines; runs on the same features share them.",
-    "evaluate": "Evaluate the model and its baselines on the test split.",
-}
-LAST = "evaluate"
+LAST = STAGES[-1].name
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
@@ -63,24 +58,25 @@ def _run_stage(options: argparse.Namespace) -> None:
 
 def _run_upto(stage: str, overrides: Sequence[str]) -> None:
     """Run a stage after those that it depends on, in a run folder of their own."""
-    experiment, values = resolve_selected(overrides)
-    print_model_choice(experiment)
+    resolved = resolve_selected(overrides)
+    print_model_choice(resolved.experiment)
     from treadle.pipeline import run
 
     with _naming_places(lambda key: compose_selected(overrides).locate(key)):
-        current = run(experiment, values, root=Path.cwd(), upto=stage, say=print_lines)
+        current = run(resolved, root=Path.cwd(), upto=stage, say=print_lines)
     _print_result(current, upto=stage, overrides=overrides)
 
 
 def _run_alone(options: argparse.Namespace) -> None:
     """Run one stage in a folder, as DVC does."""
     from treadle.config.locations import find_place
-    from treadle.experiment.resolved import FILE
+    from treadle.experiment.run_folder import RunFolder
     from treadle.pipeline import run_stage
 
-    file = options.resolved if options.resolved is not None else options.folder / FILE
+    folder = RunFolder(options.folder)
+    file = options.resolved if options.resolved is not None else folder.resolved
     with _naming_places(lambda key: find_place(file, key)):
-        current = run_stage(options.verb, resolved_file=file, folder=options.folder, root=Path.cwd(), say=print_lines)
+        current = run_stage(options.verb, resolved_file=file, folder=folder, root=Path.cwd(), say=print_lines)
     _print_result(current, upto=options.verb, overrides=())
 
 
@@ -96,18 +92,20 @@ def _naming_places(locate: Callable[[str], Place]) -> Iterator[None]:
 
 
 def _print_result(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
-    folder = current.folder.relative_to(Path.cwd()) if current.folder.is_relative_to(Path.cwd()) else current.folder
+    path = current.folder.path
+    path = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     if set(current.states.values()) == {"unchanged"}:
-        print_lines(f"unchanged  {folder}")
+        print_lines(f"unchanged  {path}")
     elif upto == LAST:
         from treadle.console import Console
+        from treadle.experiment.run_folder import RunFolder
         from treadle.runs.summary import print_summary
 
-        console = Console(width=120)
-        records = folder if current.record_folder == current.folder else current.record_folder
-        print_summary(current.experiment, folder, records=records / "wandb", overrides=overrides, console=console)
+        folder, records, console = RunFolder(path), current.record_folder, Console(width=120)
+        records = folder if records is current.folder else records
+        print_summary(current.experiment, folder, records=records.wandb, overrides=overrides, console=console)
     else:
-        print_lines(f"{upto:<10} {folder}")
+        print_lines(f"{upto:<10} {path}")
 
 
 def _print_intent(options: argparse.Namespace, *, upto: str) -> bool:
@@ -115,41 +113,39 @@ def _print_intent(options: argparse.Namespace, *, upto: str) -> bool:
     if options.cfg is None and not options.why:
         return False
     folder = getattr(options, "folder", None)
-    values = resolve_selected(options.overrides)[1] if folder is None else _read_next(options.resolved)
+    resolved = resolve_selected(options.overrides) if folder is None else _read_next(options.resolved)
     if options.cfg is not None:
-        from treadle.experiment.resolved import dump
-
-        print_lines(dump(values).rstrip())
+        print_lines(resolved.dump().rstrip())
     else:
-        _print_plan(values, folder=folder, upto=upto)
+        _print_plan(resolved, folder=folder, upto=upto)
     return True
 
 
-def _print_plan(values: dict[str, Any], *, folder: Path | None, upto: str) -> None:
+def _print_plan(resolved: Resolved, *, folder: Path | None, upto: str) -> None:
     from treadle.pipeline import foresee, foresee_stage
 
     if folder is None:
-        outlooks = foresee(values, root=Path.cwd(), upto=upto)
+        outlooks = foresee(resolved, root=Path.cwd(), upto=upto)
     else:
-        outlooks = [foresee_stage(upto, values=values, folder=folder, root=Path.cwd())]
+        outlooks = [foresee_stage(upto, resolved=resolved, folder=folder, root=Path.cwd())]
     for outlook in outlooks:
         print_lines(f"{outlook.stage:<10} {outlook.state}: {', '.join(outlook.reasons)}")
 
 
-def _read_next(resolved_file: Path | None) -> dict[str, Any]:
+def _read_next(resolved_file: Path | None) -> Resolved:
     """The configuration by which DVC would run a stage: the given resolved.yaml, else what `dvc repro` composes."""
     from treadle.config.selection import FILE
-    from treadle.experiment.resolved import read_values
+    from treadle.experiment.resolved import read
 
     if resolved_file is not None:
-        return read_values(resolved_file)
-    return resolve_selected([], selection=Path(FILE))[1]
+        return read(resolved_file)
+    return resolve_selected([], selection=Path(FILE))
 
 
 VERBS = (
-    Verb("run", f"Run every stage: {', '.join(STAGES)}.", _add_run, _run),
+    Verb("run", f"Run every stage: {', '.join(stage.name for stage in STAGES)}.", _add_run, _run),
     *(
-        Verb(name, f"{purpose} (After the stages that it depends on.)", _add_stage, _run_stage)
-        for name, purpose in STAGES.items()
+        Verb(stage.name, f"{stage.purpose} (After the stages that it depends on.)", _add_stage, _run_stage)
+        for stage in STAGES
     ),
 )

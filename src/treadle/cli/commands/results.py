@@ -17,11 +17,12 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
 def _compare(options: argparse.Namespace) -> None:
     from treadle.console import Console
     from treadle.errors import TreadleError
+    from treadle.experiment.run_folder import RUNS
     from treadle.runs import comparison_views as views
     from treadle.runs.compare import compare_runs
     from treadle.runs.read import find_runs, read_run
 
-    folders = find_runs(options.runs or [Path("runs")])
+    folders = find_runs(options.runs or [Path(RUNS)])
     if not folders:
         raise TreadleError("no finished run found; `treadle run` makes one")
     comparison = compare_runs([read_run(folder) for folder in folders])
@@ -44,9 +45,8 @@ def _diff(options: argparse.Namespace) -> None:
 
     root = Path.cwd()
     default = FILE if (root / FILE).is_file() else ""
-    memory = root / "runs" / ".stages" / "files.json"
     sides = (options.before, default if options.after is None else options.after)
-    before, after = (diff.read_side(text, root=root, memory=memory) for text in sides)
+    before, after = (diff.read_side(text, root=root) for text in sides)
     diff.print_difference(before, after, Console(width=120))
 
 

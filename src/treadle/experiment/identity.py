@@ -1,0 +1,83 @@
+"""What identifies a run: the values, the code and the data of its stages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from treadle.errors import TreadleError
+from treadle.experiment.files import list_files
+from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint_files
+from treadle.experiment.resolved import Resolved
+from treadle.experiment.run_folder import CACHE
+from treadle.experiment.stages import STAGES, Stage, Values, take_slice
+
+
+def fingerprint_stages(values: Values) -> dict[str, str]:
+    """The code of each stage: its module, the classes that its slices name, and what they import."""
+    return {stage.name: fingerprint_code(list_modules(values, stage)) for stage in STAGES}
+
+
+def list_modules(values: Values, stage: Stage) -> list[str]:
+    """Where the code of a stage begins: its own module, and those of the classes that its slices name."""
+    return [stage.module, *list_target_modules(values, stage)]
+
+
+def list_target_modules(values: Values, stage: Stage) -> list[str]:
+    """The modules of the classes and functions that a stage's slices name."""
+    return sorted({target.rpartition(".")[0] for target in _list_targets(take_slice(values, stage))})
+
+
+def _list_targets(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        for value in node.values():
+            yield from _list_targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _list_targets(value)
+
+
+def sign_stages(resolved: Resolved, *, root: Path, remember: bool = True) -> dict[str, str]:
+    """The signature of each stage: its slices, its code, and the signatures of what it reads.
+
+    Args:
+        resolved: the frozen experiment.
+        root: the project; paths of tables are relative to it.
+        remember: whether new hashes of data files are written beside the cache of stages.
+
+    Raises:
+        TreadleError: a table has no file.
+    """
+    signatures: dict[str, str] = {}
+    memory = root / CACHE / "files.json"
+    for stage in STAGES:
+        reads = [signatures[name] for name in stage.reads] or [
+            fingerprint_files(list_data_files(resolved, root), root=root, memory=memory, remember=remember)
+        ]
+        parts = {"slices": take_slice(resolved.values, stage), "code": resolved.code[stage.name], "reads": reads}
+        signatures[stage.name] = digest(json.dumps(parts, sort_keys=True))
+    return signatures
+
+
+def list_data_files(resolved: Resolved, root: Path) -> Iterator[Path]:
+    """The files of every table.
+
+    Raises:
+        TreadleError: a table has none.
+    """
+    for name, table in resolved.experiment.data.tables.items():
+        files = list_files(table.path, root=root)
+        if not files:
+            raise TreadleError(
+                f"data.tables.{name}.path: no file at {table.path!r} in {root}; `dvc pull` fetches versioned data"
+            )
+        yield from files
+
+
+def name_run(resolved: Resolved, signatures: Mapping[str, str]) -> str:
+    """`<name>-<id>`: the same for whatever gives the same result."""
+    return f"{resolved.experiment.name}-{signatures[STAGES[-1].name][:8]}"

@@ -1,0 +1,45 @@
+"""Where a run keeps what: the one place that spells the layout of its folder.
+
+Stages import this module, so that an edit here makes them run again: it holds names, and nothing else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+RUNS = "runs"  # of a project: its run folders
+CACHE = f"{RUNS}/.stages"  # outputs of stages by signature, which runs share
+RESOLVED = "resolved.yaml"  # the frozen experiment; also beside a dvc.yaml
+
+
+class RunFolder:
+    """A folder below `runs/`, or that of DVC's pipeline (`artifacts/`): the same shape everywhere."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Final = path
+
+        # Outputs of stages.
+        self.examples: Final = path / "examples"  # of each split, in Parquet, with their schema and a summary
+        self.features: Final = path / "features"  # the fitted featurizer, and the tensors of `train` and `valid`
+        self.model: Final = path / "model"  # the best checkpoint, and a summary of the training
+        self.bundle: Final = path / "bundle"  # what a prediction needs, on its own
+        self.metrics_log: Final = path / "metrics.csv"  # a row of training and validation metrics for each epoch
+        self.baselines: Final = path / "baselines"  # fitted
+        self.evaluation: Final = path / "evaluation"  # on the test split
+        self.metrics: Final = self.evaluation / "metrics.json"  # of the model and of each baseline
+        self.plots: Final = self.evaluation / "plots"  # the model's curves, a CSV each
+        self.report: Final = self.evaluation / "report.html"
+
+        # Records of the run.
+        self.resolved: Final = path / RESOLVED
+        self.signatures: Final = path / "stages.json"  # of the stages that are done; DVC's folder has none
+        self.digests: Final = path / "digests.json"  # of the outputs of the stages that are done
+        self.log: Final = path / "run.log"  # when each stage began and ended, and why one failed
+        self.environment: Final = path / "environment.json"  # commit, versions and machine
+        self.changes: Final = path / "changes.diff"  # to the commit, as a patch
+        self.wandb: Final = path / "wandb"  # records of Weights & Biases, which gives the folder its name
+
+        # While a process is at work.
+        self.lock: Final = path / ".lock"  # held by the one that writes into the folder
+        self.checkpoints: Final = path / "checkpoints"  # from which an interrupted training resumes
