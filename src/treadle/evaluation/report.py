@@ -19,7 +19,8 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.lineage.graph import trace_experiment
 from treadle.lineage.views import draw_svg, list_ends
-from treadle.metrics.registry import METRICS, find_metric, write_score
+from treadle.metrics.registry import find_metric, write_score
+from treadle.metrics.table import tabulate
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
 
@@ -66,7 +67,7 @@ def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, 
         experiment=experiment,
         origin=origin,
         conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"]),
-        table=tabulate(findings.results, experiment),
+        table=tabulate(findings.results, task=experiment.data.task),
         charts=[
             _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),
             *(_draw(name, kind, findings.curves) for name, kind in KINDS.items() if _list_lines(name, findings.curves)),
@@ -100,17 +101,6 @@ def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
     relation = "better than" if gain > 0 else "worse than" if gain < 0 else "the same as"
     size = f"{write_score(abs(gain))} " if gain else ""
     return f"{sentence}: {size}{relation} the best baseline, {name} ({write_score(best)})."
-
-
-def tabulate(results: Results, experiment: Experiment) -> dict[str, Any]:
-    """Metrics as rows, who as columns, the best of each row marked."""
-    rows = []
-    for metric in METRICS[experiment.data.task]:
-        values = [results[who][metric.name] for who in results]
-        best = metric.find_best(values)
-        cells = [{"text": write_score(value), "best": value == best} for value in values]
-        rows.append({"title": metric.title, "up": metric.higher_is_better, "cells": cells})
-    return {"columns": [who.replace("_", " ") for who in results], "rows": rows}
 
 
 def _list_lines(name: str, curves: Mapping[str, Sequence[Curve]]) -> list[Line]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from treadle.experiment.changes import shorten
 from treadle.metrics.registry import METRICS, Metric, find_metric
+from treadle.metrics.table import Scores, write_scores
 from treadle.runs.read import Finished
 
 _TARGET = "_target_"
@@ -32,12 +33,22 @@ class Comparison:
     metrics: list[Metric]  # on the test split, the experiment's chosen one first
     differences: dict[str, list[Any]]  # key: the value of each run, in their order; None where a run has no such key
 
-    def find_best(self, metric: Metric) -> float | None:
-        """The best value of a test metric; None where the runs are on different data, which nothing compares."""
-        runs = [ranked.run for ranked in self.runs]
-        if any(run.experiment.data != runs[0].experiment.data for run in runs) or len(runs) < 2:  # noqa: PLR2004
-            return None
-        return metric.find_best(run.metrics.get(metric.name) for run in runs)
+    @property
+    def comparable(self) -> bool:
+        """Whether the metrics of the test split can be compared: two runs or more, all on the same data."""
+        data = [ranked.run.experiment.data for ranked in self.runs]
+        return len(data) > 1 and all(one == data[0] for one in data)
+
+    def write_monitor(self) -> Scores:
+        """The monitored metric of each run; the order shows which is best."""
+        return write_scores(self.monitor, (each.score for each in self.runs), mark_best=False, prefix="valid ")
+
+    def write_metrics(self) -> list[Scores]:
+        """Each test metric of each run."""
+        return [
+            write_scores(metric, (each.run.metrics.get(metric.name) for each in self.runs), mark_best=self.comparable)
+            for metric in self.metrics
+        ]
 
 
 def compare_runs(runs: Sequence[Finished]) -> Comparison:

@@ -12,7 +12,7 @@ from rich.table import Table
 from treadle.console import Console
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.spec import Experiment
-from treadle.metrics.registry import METRICS, write_score
+from treadle.metrics.table import tabulate
 
 _MODEL = "model="  # beginning of the override that selects a network
 
@@ -30,15 +30,13 @@ def print_summary(
         console: takes the text.
     """
     results = json.loads(folder.metrics.read_text(encoding="utf-8"))
+    scores = tabulate(results, task=experiment.data.task)
     table = Table(title=f"{experiment.name}: test split", title_justify="left")
     table.add_column("metric", no_wrap=True)
-    for who in results:
-        table.add_column(who.replace("_", " "), justify="right", style="bold" if who == "model" else "")
-    for metric in METRICS[experiment.data.task]:
-        arrow = "↑" if metric.higher_is_better else "↓"
-        values = [results[who][metric.name] for who in results]
-        best = metric.find_best(values)
-        table.add_row(f"{metric.title} {arrow}", *(_show(value, best) for value in values))
+    for column in scores.columns:
+        table.add_column(column, justify="right", style="bold" if column == "model" else "")
+    for row in scores.rows:
+        table.add_row(row.title, *(cell.to_markup() for cell in row.cells))
     console.print(table)
     kept = sorted(records.glob("offline-run-*"))
     for what, where in (
@@ -70,8 +68,3 @@ def list_next_steps(experiment: Experiment, folder: Path, *, overrides: Sequence
         ]
         steps.append(("dvc exp show", "experiments side by side"))
     return [*steps, (f"treadle predict {folder} rows.parquet -o out.parquet", "predictions for the rows of a file")]
-
-
-def _show(value: float | None, best: float | None) -> str:
-    text = write_score(value)
-    return f"[green]{text}[/]" if value is not None and value == best else text
