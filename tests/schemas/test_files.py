@@ -2,9 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
+from urllib.request import url2pathname
 
 import jsonschema
 import pytest
+import referencing
 
 from runs import treadle
 from treadle.check.resolve import resolve
@@ -14,8 +17,8 @@ from treadle.config import compose as composition
 from treadle.config.lint import lint
 from treadle.config.origins import read_file
 from treadle.problems import ConfigError
-from treadle.schemas.choices import Branch, make_choice
-from treadle.schemas.files import find_stale, make_schemas
+from treadle.schemas.discriminated import Branch, make_discriminated
+from treadle.schemas.files import DRAFT, find_stale, make_schemas
 from treadle.targets.rules import Exclusive, OnlyWith, Together
 
 MODELINE = "# yaml-language-server: $schema="
@@ -31,10 +34,16 @@ def find_schema(file):
     return file.parent / line.removeprefix(MODELINE)
 
 
-def judge(file):
-    """What the file's schema says of it: where, by which keyword."""
-    schema = json.loads(find_schema(file).read_text())
-    errors = jsonschema.Draft7Validator(schema).iter_errors(read_file.__wrapped__(file))
+def retrieve(uri):
+    """A schema of the disk alone, as an editor finds it."""
+    return referencing.Resource.from_contents(json.loads(Path(url2pathname(uri.removeprefix("file:"))).read_text()))
+
+
+def list_errors(file):
+    """The mistakes that the file's schema finds: where, by which keyword."""
+    registry = referencing.Registry(retrieve=retrieve)
+    schema = {"$schema": DRAFT, "$ref": find_schema(file).resolve().as_uri()}
+    errors = jsonschema.Draft7Validator(schema, registry=registry).iter_errors(read_file.__wrapped__(file))
     return {(".".join(map(str, error.absolute_path)), error.validator) for error in errors}
 
 
@@ -53,12 +62,37 @@ def test_the_committed_schemas_are_current(root):
     stale = find_stale(root, root / "conf" / ".schema")
 
     assert stale == [], "`treadle schema` writes them"
-    assert len(list((root / "conf" / ".schema").iterdir())) == 12
+    assert len(list((root / "conf" / ".schema").iterdir())) == 13
 
 
 def test_each_is_a_schema_of_draft_7(root):
     for path in (root / "conf" / ".schema").iterdir():
         jsonschema.Draft7Validator.check_schema(json.loads(path.read_text()))
+
+
+def test_every_reference_leads_to_a_part_of_a_file_beside_it_and_never_back(root):
+    """Editors cannot follow a schema that holds itself."""
+    folder = root / "conf" / ".schema"
+
+    def list_references(node):
+        if isinstance(node, dict):
+            yield from [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else []
+        for one in inner:
+            yield from list_references(one)
+
+    def follow(node, file, above):
+        for reference in list_references(node):
+            name, _, pointer = reference.partition("#")
+            target = folder / (name or file)
+            uri = f"{target.as_uri()}#{pointer}"
+            assert target.parent == folder
+            assert uri not in above
+            found = referencing.Registry(retrieve=retrieve).resolver().lookup(uri).contents
+            follow(found, target.name, {*above, uri})
+
+    for path in folder.iterdir():
+        follow(json.loads(path.read_text()), path.name, {f"{path.as_uri()}#"})
 
 
 def test_every_shipped_file_names_its_schema_and_is_valid_under_it(root):
@@ -68,7 +102,7 @@ def test_every_shipped_file_names_its_schema_and_is_valid_under_it(root):
     for file in files:
         expected = {"conf": "config", root.name: "params"}.get(file.parent.name, file.parent.name)
         assert find_schema(file).resolve() == root / "conf" / ".schema" / f"{expected}.json"
-        assert judge(file) == set(), file
+        assert list_errors(file) == set(), file
 
 
 def test_every_key_has_a_description(root):
@@ -76,10 +110,13 @@ def test_every_key_has_a_description(root):
 
     def walk(node, path):
         for name, schema in node.get("properties", {}).items():
-            said = schema.get("description") or schema.get("errorMessage")
-            if schema and not said and path[-1:] != ["defaults"]:
+            if isinstance(schema, bool):
+                continue
+            if schema and not schema.keys() & {"description", "errorMessage", "$ref"}:
                 bare.append(".".join([*path, name]))
             walk(schema, [*path, name])
+        for name, schema in node.get("definitions", {}).items():
+            walk(schema, [name])
         for part in ("then", "additionalProperties"):
             if isinstance(node.get(part), dict):
                 walk(node[part], path)
@@ -89,7 +126,7 @@ def test_every_key_has_a_description(root):
     for name, text in make_schemas(root).items():
         walk(json.loads(text), [])
         # torch leaves two of its arguments without a word
-        assert [key for key in bare if "optimizer." not in key] == [], name
+        assert [key for key in bare if "torch.optim." not in key] == [], name
 
 
 # --- what is refused ----------------------------------------------------------------------------------
@@ -114,6 +151,17 @@ BROKEN = {
         MORE,
     ),
     "key-unknown-in-an-experiment": broken("experiment/flights", "  max_epochs:", "  max_epoch:", "schedule", MORE),
+    "defaults-in-a-section": broken(
+        "experiment/flights", "  max_epochs: 4", "  defaults: [base]\n  max_epochs: 4", "schedule", None
+    ),
+    "key-unknown-in-a-member": broken(
+        "model/ensemble",
+        "members: 5",
+        "members: 5\nmember: {_target_: treadle.models.mlp.Mlp, widht: 3}",
+        "model.member",
+        MORE,
+        "model=ensemble",
+    ),
     "key-unknown-at-the-top": broken("config", "seed: 0", "seed: 0\nsede: 0", "", MORE),
     "type": broken("schedule/base", "batch_size: 1024", "batch_size: many", "schedule.batch_size", "pattern"),
     "type-fraction": broken("schedule/base", "batch_size: 1024", "batch_size: 10.5", "schedule.batch_size", "type"),
@@ -188,7 +236,7 @@ def test_a_mistake_is_refused_at_its_key_as_treadle_check_does(project, name):
     group = file.partition("/")[0]
     prefix = f"{group}." if "/" in file and group != "experiment" else ""
 
-    errors = judge(path)
+    errors = list_errors(path)
     with pytest.raises(ConfigError) as caught:
         resolve(overrides=list(overrides), root=project)
 
@@ -214,7 +262,7 @@ def test_an_option_that_does_not_exist_is_refused_in_a_defaults_list(project, fi
 
     problems = lint(project / "conf", options=composition.list_options(project), root=project)
 
-    assert {place.split(".")[0] for place, _ in judge(path)} == {"defaults"}
+    assert {place.split(".")[0] for place, _ in list_errors(path)} == {"defaults"}
     assert {problem.key for problem in problems} == {"defaults"}
 
 
@@ -231,7 +279,7 @@ def test_a_selection_is_judged_too(project, text, place):
     file = project / "params.yaml"
     file.write_text(f"{MODELINE}conf/.schema/params.json\n{text}")
 
-    assert {found for found, _ in judge(file)} == {place}
+    assert {found for found, _ in list_errors(file)} == {place}
 
 
 # --- what is allowed ----------------------------------------------------------------------------------
@@ -256,7 +304,7 @@ def test_a_selection_is_judged_too(project, text, place):
     ],
 )
 def test_what_other_files_may_complete_is_allowed(project, file, old, new):
-    assert judge(edit(project, file, old, new)) == set()
+    assert list_errors(edit(project, file, old, new)) == set()
 
 
 @pytest.mark.parametrize(
@@ -279,7 +327,9 @@ def test_what_other_files_may_complete_is_allowed(project, file, old, new):
 )
 def test_a_rule_between_arguments_is_of_one_mind_with_its_schema(rule, values, place):
     branch = Branch("", {"a": {}, "b": {}}, rules=[rule])
-    schema = make_choice("_target_", {"x": branch}, shared={}, words="")
+    definitions = {}
+    schema = make_discriminated("_target_", {"x": branch}, name="", definitions=definitions, shared={}, description="")
+    schema = {**schema, "definitions": definitions}
 
     found = {
         error.absolute_path[0] for error in jsonschema.Draft7Validator(schema).iter_errors({"_target_": "x", **values})
@@ -299,12 +349,12 @@ def test_check_names_what_is_stale_and_the_verb_writes_it(project, capsys):
 
     assert treadle("schema", "--check") == 2
     told = capsys.readouterr().err
-    assert "conf/.schema/config.json" in told
-    assert "conf/.schema/tracker.json" in told
+    assert "conf/.schema/defaults.json" in told
+    assert told.count(".json") == 1, "an option of a group stands in no other file"
 
     assert treadle("schema") == 0
     assert treadle("schema", "--check") == 0
-    assert '"small"' in (project / "conf" / ".schema" / "experiment.json").read_text()
+    assert '"small"' in (project / "conf" / ".schema" / "defaults.json").read_text()
 
 
 def test_a_broken_file_is_told_with_its_place(project, capsys):
@@ -316,7 +366,7 @@ def test_a_broken_file_is_told_with_its_place(project, capsys):
 
 def test_a_folder_can_be_named(project):
     assert treadle("schema", "-o", "for_editors") == 0
-    assert len(list((project / "for_editors").iterdir())) == 12
+    assert len(list((project / "for_editors").iterdir())) == 13
 
 
 def test_a_component_of_the_project_is_offered_with_its_arguments(project):
@@ -334,10 +384,10 @@ def test_a_component_of_the_project_is_offered_with_its_arguments(project):
 
     assert treadle("schema") == 0
 
-    assert judge(file) == set()
+    assert list_errors(file) == set()
     assert "Units of the layer" in find_schema(file).read_text()
     file.write_text(file.read_text().replace("width: 64", "widht: 64"))
-    assert judge(file) == {("", "additionalProperties")}
+    assert list_errors(file) == {("", "additionalProperties")}
 
 
 def test_a_project_without_conf_gets_the_schemas_of_the_shipped_one(tmp_path, root, monkeypatch):

@@ -1,26 +1,33 @@
-"""The schema files of a project: one a group of `conf/`, one for `config.yaml`, one for `params.yaml`."""
+"""The schema files of a project: one per group of `conf/`, for `config.yaml` and `params.yaml`, and what they share.
+
+They refer to one another by relative paths, so that an option, a component or a key stands in one file alone.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from treadle.config.compose import CONFIG_NAME, find_conf, find_option, list_options
 from treadle.config.lint import lint
 from treadle.config.origins import read_file
 from treadle.config.selection import FILE, SET
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import RECORDS, Experiment
 from treadle.explain.explanation import describe_option
 from treadle.problems import ConfigError
-from treadle.schemas.sections import Writer
-from treadle.schemas.values import Schema, make_enum
+from treadle.schemas.sections import SECTIONS, Writer, make_section
+from treadle.schemas.values import OPEN_TEXT, Schema, make_closed_enum, refer
 
 FOLDER = Path("conf", ".schema")
 DRAFT = "http://json-schema.org/draft-07/schema#"
-_LIST = "what this file is composed from, in order; `_self_` is the file itself"
+WIDTH = 120  # of a line, where its content can be broken
+_DEFAULTS = "defaults"
+_LIST = "What this file is composed of, in order; `_self_` is the file itself"
+_HYDRA: dict[str, Schema] = {"hydra": {"description": "Hydra's own settings"}}
 _GLOBAL = "# @package _global_"
 
 
@@ -34,12 +41,13 @@ def make_schemas(root: Path) -> dict[str, str]:
     if problems:
         raise ConfigError(problems)
     options = _read_options(root)
-    writer = Writer(root, tuple(map(str, read_file(find_conf(root) / f"{CONFIG_NAME}.yaml").get("targets", ()))))
-    schemas = {group: _make_group(group, options, writer) for group in options if group in Experiment.model_fields}
-    deltas = [group for group in options if group not in schemas and _is_global(group, options[group], root)]
-    schemas |= {group: _make_delta(_make_defaults(group, options, _DELTA), writer) for group in deltas}
-    schemas[CONFIG_NAME] = _make_delta(_make_defaults("", options, _CONFIG), writer)
-    schemas[Path(FILE).stem] = _make_selection(options, writer)
+    prefixes = tuple(map(str, read_file(find_conf(root) / f"{CONFIG_NAME}.yaml").get("targets", ())))
+    deltas = [group for group in options if group not in SECTIONS and _is_global(group, options[group], root)]
+    schemas = {group: Writer(root, prefixes).make_group(group, _refer_to_list(group)) for group in SECTIONS}
+    schemas[CONFIG_NAME] = Writer(root, prefixes).make_experiment({"defaults": _refer_to_list(CONFIG_NAME), **_HYDRA})
+    schemas |= {group: _make_delta(group) for group in deltas}
+    schemas[Path(FILE).stem] = _make_selection(options)
+    schemas[_DEFAULTS] = _make_defaults(options, deltas)
     return {f"{name}.json": _write(name, schema) for name, schema in sorted(schemas.items())}
 
 
@@ -68,12 +76,26 @@ def _holds(path: Path, text: str) -> bool:
 
 def _write(name: str, schema: Schema) -> str:
     head = {"$schema": DRAFT, "title": f"Treadle: {name}"}
-    return json.dumps({**head, **schema}, ensure_ascii=False, separators=(",", ":"), indent=1) + "\n"
+    return _format({**head, "type": "object", **schema}, indent=0) + "\n"
 
 
-# --- groups -------------------------------------------------------------------------------------------
+def _format(node: Any, *, indent: int) -> str:
+    """JSON with each part on one line that fits there."""
+    flat = json.dumps(node, ensure_ascii=False)
+    if len(flat) + indent <= WIDTH or not isinstance(node, dict | list) or not node:
+        return flat
+    if isinstance(node, dict):
+        items = [f"{json.dumps(key)}: {_format(item, indent=indent + 1)}" for key, item in node.items()]
+    else:
+        items = [_format(item, indent=indent + 1) for item in node]
+    begin, end = "{}" if isinstance(node, dict) else "[]"
+    lines = f",\n{' ' * (indent + 1)}".join(items)
+    return f"{begin}\n{' ' * (indent + 1)}{lines}\n{' ' * indent}{end}"
 
-Options = Mapping[str, Mapping[str, str]]  # what each option is, by group and name
+
+# --- files --------------------------------------------------------------------------------------------
+
+Options = Mapping[str, Mapping[str, str]]  # the description of each option, by group and name
 
 
 def _read_options(root: Path) -> Options:
@@ -87,25 +109,30 @@ def _is_global(group: str, names: Mapping[str, str], root: Path) -> bool:
     return all(text.startswith(_GLOBAL) for text in texts)
 
 
-def _make_group(group: str, options: Options, writer: Writer) -> Schema:
-    return {**writer.make_group(group, _make_defaults(group, options, _GROUP)), "type": "object"}
+def _make_delta(group: str) -> Schema:
+    """The schema of a file at the root of the experiment, other than config.yaml."""
+    return make_section({"defaults": _refer_to_list(group), **_HYDRA, **_refer_to_keys()})
 
 
-def _make_delta(defaults: Schema, writer: Writer) -> Schema:
-    hydra = {"description": "Hydra's own settings"}
-    return {**writer.make_experiment({"defaults": defaults, "hydra": hydra}), "type": "object"}
+def _refer_to_keys() -> dict[str, Schema]:
+    keys = [key for key in Experiment.model_fields if key not in RECORDS]
+    return {key: refer("properties", key, file=f"{CONFIG_NAME}.json") for key in keys}
 
 
-def _make_selection(options: Options, writer: Writer) -> Schema:
+def _make_selection(options: Options) -> Schema:
     """The schema of params.yaml."""
     groups = {
-        group: {"description": f"the option of the group `{group}`; null: as the experiment says", **_choose(names)}
-        for group, names in options.items()
+        group: {
+            "description": f"Option of the group `{group}`; null: as the experiment selects",
+            **refer("definitions", f"selected.{group}", file=f"{_DEFAULTS}.json"),
+        }
+        for group in options
     }
-    single = writer.make_experiment({})
-    dotted: Schema = {"patternProperties": {r"\.": {}}}
-    one = {**single, **dotted, "type": "object", "description": "single values, as overrides"}
-    return {"type": "object", "properties": {**groups, SET: one}, "additionalProperties": False}
+    dotted: Schema = {"description": "Single values, as overrides", "patternProperties": {r"\.": {}}}
+    return {
+        "properties": {**groups, SET: {**make_section(_refer_to_keys()), **dotted}},
+        "additionalProperties": False,
+    }
 
 
 # --- defaults lists -----------------------------------------------------------------------------------
@@ -116,33 +143,48 @@ class _Form:
     """How entries of a defaults list name a group."""
 
     listed: str  # the usual way, which is completed; empty: none
-    others: str  # a pattern of the other ways, which are only checked
+    others: str  # a pattern of the other ways, which are only validated
 
 
 _CONFIG = _Form("{}", "^(override )?/{0}$|^override {0}$")
 _DELTA = _Form("override /{}", "^/{0}$")
 _GROUP = _Form("", "^(override )?/{0}$")
-# What names another package, is optional, or is Hydra's own is not judged here.
-_UNJUDGED = "@|^optional |^(override )?/?hydra/"
+# What names another package, is optional, or is Hydra's own is not validated here.
+_UNCHECKED = "@|^optional |^(override )?/?hydra/"
 
 
-def _make_defaults(own: str, options: Options, form: _Form) -> Schema:
-    """The schema of a defaults list in a file of the group `own` (empty: in config.yaml)."""
-    chosen = {group: _choose(names) for group, names in options.items()}
-    inner = {group.removeprefix(f"{own}/"): schema for group, schema in chosen.items() if group.startswith(f"{own}/")}
-    listed = {form.listed.format(group): schema for group, schema in chosen.items()} if form.listed else {}
-    others = {form.others.format(re.escape(group)): schema for group, schema in chosen.items()}
+def _refer_to_list(owner: str) -> Schema:
+    return refer("definitions", f"list.{owner}", file=f"{_DEFAULTS}.json")
+
+
+def _make_defaults(options: Options, deltas: Collection[str]) -> Schema:
+    """What the other files refer to: the options of each group, and the defaults list of each kind of file."""
+    forms = {CONFIG_NAME: _CONFIG, **dict.fromkeys(deltas, _DELTA), **dict.fromkeys(SECTIONS, _GROUP)}
+    names = {f"option.{group}": make_closed_enum(names) for group, names in options.items()}
+    selected = {f"selected.{group}": _make_selected(group) for group in options}
+    lists = {f"list.{owner}": _make_list(owner, options, form) for owner, form in forms.items()}
+    return {"definitions": {**names, **selected, **lists}}
+
+
+def _make_selected(group: str) -> Schema:
+    """One option of a group, several, or none."""
+    option = refer("definitions", f"option.{group}")
+    return {"anyOf": [option, OPEN_TEXT, {"type": "null"}, {"type": "array", "items": option}]}
+
+
+def _make_list(owner: str, options: Options, form: _Form) -> Schema:
+    """The schema of a defaults list in a file of the group `owner`, or in config.yaml."""
+    selected = {group: refer("definitions", f"selected.{group}") for group in options}
+    inner = {g.removeprefix(f"{owner}/"): schema for g, schema in selected.items() if g.startswith(f"{owner}/")}
+    listed = {form.listed.format(group): schema for group, schema in selected.items()} if form.listed else {}
+    others = {form.others.format(re.escape(group)): schema for group, schema in selected.items()}
     entry = {
         "type": "object",
         "properties": {**listed, **inner},
-        "patternProperties": {_UNJUDGED: {}, **others},
+        "patternProperties": {_UNCHECKED: {}, **others},
         "additionalProperties": False,
         "minProperties": 1,
     }
-    sibling = make_enum({"_self_": "this file", **options.get(own, {})})
-    return {"description": _LIST, "type": "array", "items": {"anyOf": [*sibling["anyOf"], entry]}}
-
-
-def _choose(names: Mapping[str, str]) -> Schema:
-    """One option of a group, several, or none."""
-    return {"anyOf": [*make_enum(names)["anyOf"], {"type": "null"}, {"type": "array", "items": {"enum": list(names)}}]}
+    siblings = [refer("definitions", f"option.{owner}")] if owner in options else []
+    items = [make_closed_enum({"_self_": "This file"}), *siblings, OPEN_TEXT, entry]
+    return {"description": _LIST, "type": "array", "items": {"anyOf": items}}

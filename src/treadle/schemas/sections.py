@@ -1,15 +1,14 @@
-"""Schemas of the sections of `spec.py` and of the targets in them, each key with its meaning."""
+"""Schemas of the sections of an experiment and of the targets in them, each key with its meaning."""
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pydantic
-from pydantic.fields import FieldInfo
 
 from treadle.check.structure import list_models
 from treadle.experiment import spec
@@ -22,46 +21,61 @@ from treadle.explain.meanings import (
     read_default,
 )
 from treadle.explain.spec_types import has_target, join_metadata, read_type
-from treadle.schemas.choices import Branch, make_choice
-from treadle.schemas.values import Schema, allow_open, make_value
+from treadle.schemas.discriminated import Branch, make_discriminated
+from treadle.schemas.values import Schema, allow_open, make_value, refer
 from treadle.targets.components import Component, list_components
 from treadle.targets.docstrings import read_words
 from treadle.targets.injected import list_context
 from treadle.targets.signatures import Parameter
 
 SHOWN = 200  # characters of a description
+# The keys of an experiment that are groups of conf/.
+SECTIONS = tuple(
+    key
+    for key, declared in spec.Experiment.model_fields.items()
+    if key not in spec.RECORDS and (list_models(declared.annotation) or has_target(join_metadata(declared)))
+)
+# A key that only a whole file holds: its section allows it, and only the file describes it.
+_FILE_KEYS, _NO_FILE_KEYS = {"defaults": True}, {"defaults": False}
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes the schemas of one project."""
+    """Makes the schema of one file of conf/; what is used more than once stands among its definitions."""
 
-    root: Path
+    root: Path  # the project
     prefixes: Sequence[str]  # the allowed targets
+    definitions: dict[str, Schema] = field(default_factory=dict)
 
     def make_group(self, key: str, defaults: Schema) -> Schema:
         """The schema of a file that holds one section of an experiment and a defaults list."""
-        return self._make(join_metadata(spec.Experiment.model_fields[key]), key, {"defaults": defaults})
+        section = self._make(join_metadata(spec.Experiment.model_fields[key]), key, _FILE_KEYS)
+        return {**_extend(key, {"defaults": defaults}), "definitions": {key: section, **self.definitions}}
 
     def make_experiment(self, shared: dict[str, Schema]) -> Schema:
-        """The schema of a file that may hold every key of an experiment."""
-        return self._make_section(spec.Experiment, "", shared)
+        """The schema of a file that may hold every key of an experiment; a section's is in the file of its group."""
+        sections = {
+            key: {**_describe(spec.Experiment, key), **_extend(key, _NO_FILE_KEYS, file=f"{key}.json")}
+            for key in SECTIONS
+        }
+        others = self._list_properties(spec.Experiment, "", without=(*SECTIONS, *spec.RECORDS))
+        return make_section({**shared, **others, **sections})
 
-    def _make(self, annotation: Any, key: str, shared: dict[str, Schema]) -> Schema:
+    def _make(self, annotation: Any, key: str, shared: dict[str, Any]) -> Schema:
         """The schema of an annotation at a dotted key.
 
         Args:
-            annotation: of spec.py.
-            key: names of the user's are `*` in it.
+            annotation: of a field of the specification.
+            key: names that a user chooses are `*` in it.
             shared: properties that the object has besides its own.
         """
         models = list_models(annotation)
         if has_target(annotation):
             return self._make_target(key, shared, models)
+        if len(models) > 1:
+            return self._make_split(models, key, shared)
         if models:
-            section = (
-                self._make_split(models, key, shared) if len(models) > 1 else self._make_section(models[0], key, shared)
-            )
+            section = make_section({**shared, **self._list_properties(models[0], key)})
             return _allow_null(section) if type(None) in typing.get_args(annotation) else section
         inner = _find_entries(annotation)
         if inner is not None:
@@ -71,44 +85,44 @@ class Writer:
             return {**make_value(read_type(annotation)), "items": items}
         return make_value(read_type(annotation))
 
-    def _make_section(self, model: type[pydantic.BaseModel], key: str, shared: dict[str, Schema]) -> Schema:
-        properties = {**shared, **self._list_properties(model, key)}
-        closed = {"type": "object", "properties": properties, "additionalProperties": False}
-        return allow_open(closed, words="a section")
-
-    def _list_properties(self, model: type[pydantic.BaseModel], key: str) -> dict[str, Schema]:
+    def _list_properties(
+        self, model: type[pydantic.BaseModel], key: str, without: Collection[str] = ()
+    ) -> dict[str, Schema]:
         return {
-            name: self._describe(model, name, field, f"{key}.{name}".lstrip("."))
-            for name, field in model.model_fields.items()
-            if model is not spec.Experiment or name not in spec.RECORDS
+            name: {
+                **_describe(model, name),
+                **self._make(join_metadata(declared), f"{key}.{name}".lstrip("."), {}),
+                **_add_default(declared.default),
+            }
+            for name, declared in model.model_fields.items()
+            if name not in without
         }
-
-    def _describe(self, model: type[pydantic.BaseModel], name: str, field: FieldInfo, key: str) -> Schema:
-        said = describe(*describe_key(model, name))
-        return {**said, **self._make(join_metadata(field), key, {}), **_tell_default(field.default)}
 
     def _make_mapping(self, annotation: Any, inner: Any, key: str) -> Schema:
         name = read_type(typing.get_args(_strip(annotation))[0]).pattern
         names: Schema = {"propertyNames": {"pattern": name}} if name else {}
         entries = {"type": "object", "additionalProperties": self._make(inner, f"{key}.*", {}), **names}
-        return allow_open(entries, words="a section")
+        return allow_open(entries, expected="a section")
 
-    def _make_split(self, models: Sequence[type[pydantic.BaseModel]], key: str, shared: dict[str, Schema]) -> Schema:
-        branches: dict[str, Branch] = {}
-        for model in models:
-            properties = self._list_properties(model, key)
-            words = properties.pop("by")["description"]
-            branches |= {
-                kind: Branch((model.__doc__ or "").split("\n", 1)[0], properties) for kind in list_kinds(model)
-            }
-        return make_choice("by", branches, shared=shared, words=words)
+    def _make_split(self, models: Sequence[type[pydantic.BaseModel]], key: str, shared: dict[str, Any]) -> Schema:
+        branches = {
+            kind: Branch((model.__doc__ or "").split("\n", 1)[0], self._list_properties(model, key, without=["by"]))
+            for model in models
+            for kind in list_kinds(model)
+        }
+        description = _describe(models[0], "by")["description"]
+        return self._discriminate("by", branches, key=key, shared=shared, description=description)
+
+    def _discriminate(self, discriminator: str, branches: dict[str, Branch], *, key: str, **more: Any) -> Schema:
+        name = key.removesuffix(".*").rpartition(".")[2]
+        return make_discriminated(discriminator, branches, name=name, definitions=self.definitions, **more)
 
     # --- targets --------------------------------------------------------------------------------------
 
     def _make_target(
         self,
         key: str,
-        shared: dict[str, Schema],
+        shared: dict[str, Any],
         others: Sequence[type[pydantic.BaseModel]],
         inside: tuple[str, ...] = (),
     ) -> Schema:
@@ -118,27 +132,50 @@ class Writer:
             key: of the target.
             shared: properties that each has.
             others: the sections.
-            inside: the components that hold it, which may hold themselves without end.
+            inside: the components that hold it. A component within itself ends the nesting: editors cannot follow a
+                reference that leads back to where it stands.
         """
         components = list_components(key, prefixes=self.prefixes, root=self.root)
-        kind, words = TARGET_KEYS["_partial_"]
-        shared = {**shared, "_partial_": {"description": words, **make_value(kind)}}
-        branches = {component.path: self._make_branch(component, key, inside) for component in components}
+        kind, description = TARGET_KEYS["_partial_"]
+        shared = {**shared, "_partial_": {"description": description, **make_value(kind)}}
+        branches = {component.path: self._make_branch(component, key, shared, inside) for component in components}
         without = {name: schema for model in others for name, schema in self._list_properties(model, key).items()}
-        return make_choice("_target_", branches, shared=shared, words=TARGET_KEYS["_target_"][1], without=without)
+        description = TARGET_KEYS["_target_"][1]
+        return self._discriminate(
+            "_target_", branches, key=key, shared=shared, description=description, without=without
+        )
 
-    def _make_branch(self, component: Component, key: str, inside: tuple[str, ...]) -> Branch:
+    def _make_branch(self, component: Component, key: str, shared: dict[str, Any], inside: tuple[str, ...]) -> Branch:
         signature, context = component.signature, list_context(key)
-        takes = {name: p for name, p in signature.parameters.items() if name not in context}
-        held = (*inside, component.path)
-        properties = {name: self._make_argument(p, f"{key}.{name}", held) for name, p in takes.items()}
+        takes = [parameter for name, parameter in signature.parameters.items() if name not in context]
+        properties = {p.name: self._make_argument(component, p, key, shared, inside) for p in takes}
         return Branch(_cut(read_words(component.path).summary), properties, signature.open, signature.rules)
 
-    def _make_argument(self, parameter: Parameter, key: str, held: tuple[str, ...]) -> Schema:
-        said = describe(*describe_argument(held[-1], parameter.name))
-        is_place = bool(list_context(key)) and held[-1] not in held[:-1]
-        schema = self._make_target(key, {}, (), held) if is_place else make_value(parameter.type)
-        return {**said, **schema, **_tell_default(read_default(parameter))}
+    def _make_argument(
+        self, component: Component, parameter: Parameter, key: str, shared: dict[str, Any], inside: tuple[str, ...]
+    ) -> Schema:
+        place, path = f"{key}.{parameter.name}", component.path
+        if list_context(place) and path not in inside:
+            schema = self._make_target(place, shared, (), (*inside, path))
+            schema["properties"] |= _NO_FILE_KEYS
+        else:
+            schema = make_value(parameter.type)
+        return {**describe(*describe_argument(path, parameter.name)), **schema, **_add_default(read_default(parameter))}
+
+
+def make_section(properties: dict[str, Any]) -> Schema:
+    """An object of these keys alone."""
+    closed = {"type": "object", "properties": properties, "additionalProperties": False}
+    return allow_open(closed, expected="a section")
+
+
+def _extend(key: str, properties: dict[str, Any], *, file: str = "") -> Schema:
+    """The section of a key, with further properties."""
+    return {"allOf": [refer("definitions", key, file=file)], "properties": properties}
+
+
+def _describe(model: type[pydantic.BaseModel], name: str) -> Schema:
+    return describe(*describe_key(model, name))
 
 
 def describe(text: str, unit: str) -> Schema:
@@ -151,7 +188,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN].rpartition(' ')[0]} …"
 
 
-def _tell_default(default: Any) -> Schema:
+def _add_default(default: Any) -> Schema:
     return {} if default is NO_DEFAULT or default is ... else {"default": default}
 
 

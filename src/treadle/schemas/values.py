@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from treadle.targets.annotations import Type
 
@@ -24,12 +25,18 @@ _SIZES = {"string": "Length", "array": "Items", "object": "Properties"}
 
 def make_value(kind: Type) -> Schema:
     """The schema of a type, open to interpolations."""
-    words = f"a text that matches {kind.pattern}" if kind.pattern else str(kind)
-    return allow_open(_make_closed(kind), words=words)
+    expected = f"a text that matches {kind.pattern}" if kind.pattern else str(kind)
+    return allow_open(_make_closed(kind), expected=expected)
 
 
-def allow_open(schema: Schema, *, words: str) -> Schema:
-    """The schema that allows an interpolation, too; `words` say what else is right, for the message."""
+def refer(*parts: str, file: str = "") -> Schema:
+    """A reference to a part of a schema file, by its path from the root; of this file, or of one beside it."""
+    steps = "".join(f"/{quote(part.replace('~', '~0').replace('/', '~1'), safe='~')}" for part in parts)
+    return {"$ref": f"{file}#{steps}" if steps or not file else file}
+
+
+def allow_open(schema: Schema, *, expected: str) -> Schema:
+    """The schema that allows an interpolation, too; `expected` is what else is valid, for the message."""
     if not schema or schema == {"type": "string"}:
         return schema
     if "type" not in schema:
@@ -39,7 +46,7 @@ def allow_open(schema: Schema, *, words: str) -> Schema:
         return schema
     pattern = f"{schema['pattern']}|{OPEN}" if "pattern" in schema else OPEN
     types = types if "string" in types else [*types, "string"]
-    return {**schema, "type": types, "pattern": pattern, "patternErrorMessage": f"must be {words}, or ${{…}}"}
+    return {**schema, "type": types, "pattern": pattern, "patternErrorMessage": f"must be {expected}, or ${{…}}"}
 
 
 def as_list(types: Any) -> list[str]:
@@ -48,9 +55,14 @@ def as_list(types: Any) -> list[str]:
 
 
 def make_enum(options: Mapping[str, str]) -> Schema:
-    """One of these texts; `options` says of each what it is."""
-    words = {"enumDescriptions": list(options.values())} if any(options.values()) else {}
-    return {"anyOf": [{"enum": list(options), **words}, OPEN_TEXT]}
+    """One of these texts, each with its description."""
+    return {"anyOf": [make_closed_enum(options), OPEN_TEXT]}
+
+
+def make_closed_enum(options: Mapping[str, str]) -> Schema:
+    """One of these texts, each with its description, and no interpolation."""
+    described = {"enumDescriptions": list(options.values())} if any(options.values()) else {}
+    return {"enum": list(options), **described}
 
 
 def _make_closed(kind: Type) -> Schema:  # noqa: PLR0911 - one a kind of type
