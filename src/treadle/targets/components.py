@@ -21,6 +21,7 @@ _OTHERS = {
     "treadle.features.base.Transform",
     "treadle.features.featurize.featurize",
     "treadle.training.learner.Learner",
+    "treadle.training.lightning_internals.count_steps",
     "torch.optim.Optimizer",
 }
 
