@@ -218,7 +218,7 @@ CASES = {
         "experiment=california", edits=[("features/california", "num_bins: 48", "num_bins: 0")]
     ),
     "argument-of-torch": case("+schedule.optimizer.learning_rate=1"),
-    "argument-partial": case("schedule.optimizer._partial_=maybe"),
+    "argument-partial": case("+schedule.optimizer._partial_=maybe"),
     "arguments-given-together": case("model.numeric_embedding=periodic"),
     "argument-that-no-one-reads": case("model.num_frequencies=16"),
     # names that refer to names

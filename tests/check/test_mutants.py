@@ -142,5 +142,5 @@ def assert_it_binds(key, node):
     signature = inspect.signature(getattr(importlib.import_module(module), name))
     given = {argument: value for argument, value in node.items() if argument not in RESERVED}
     context = dict.fromkeys(list_context(key) & signature.parameters.keys())
-    bind = signature.bind_partial if node.get("_partial_") else signature.bind
+    bind = signature.bind_partial if node.get("_partial_") and not list_context(key) else signature.bind
     bind(**given, **context)

@@ -111,7 +111,7 @@ def test_a_key_that_is_not_set_tells_its_default(project):
 def test_files_are_told_in_the_order_in_which_they_win(project):
     assert settings(look(project, "schedule.max_epochs")) == [
         ("conf/schedule/base.yaml:4:13", 20),
-        ("conf/schedule/one_cycle.yaml:15:13", 8),
+        ("conf/schedule/one_cycle.yaml:14:13", 8),
         ("conf/experiment/flights.yaml:8:15", 4),
     ]
 

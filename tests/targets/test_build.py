@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from runs import QUICK, forget_sources, treadle
+from treadle.check.checks import check
 from treadle.check.resolve import resolve
+from treadle.config.compose import compose
 from treadle.errors import TreadleError
 from treadle.problems import ConfigError
 from treadle.targets.build import BuildError, build
@@ -52,12 +54,34 @@ def mine(project, monkeypatch):
 
 
 def test_a_nested_target_is_built_first_and_a_partial_one_left_open():
-    schedule = {"_target_": "treadle.training.schedules.constant", "_partial_": True, "warmup": 0.0}
+    schedule = {"_target_": "treadle.training.schedules.constant", "warmup": 0.0}
+    now, later = {**schedule, "num_steps": 10}, {**schedule, "_partial_": True}
+    node = {"_target_": "treadle.training.scaling.Scaling", "mean": now, "scale": later}
 
-    built = build(schedule, key="schedule.lr_schedule", targets=TARGETS)
+    built = build(node, key="loss.function", targets=TARGETS)
 
-    assert isinstance(built, functools.partial)
-    assert built(num_steps=10)(3) == 1.0
+    assert built.mean(3) == 1.0
+    assert isinstance(built.scale, functools.partial)
+    assert built.scale(num_steps=10)(3) == 1.0
+
+
+@pytest.mark.parametrize("partial", [True, False])
+def test_partial_has_no_effect_where_treadle_calls_the_target(partial):
+    schedule = {"_target_": "treadle.training.schedules.constant", "_partial_": partial, "warmup": 0.0}
+
+    built = build(schedule, key="schedule.lr_schedule", targets=TARGETS, num_steps=10)
+
+    assert built(3) == 1.0
+
+
+@pytest.mark.parametrize("partial", ["true", "false"])
+def test_an_optimizer_may_be_written_as_for_hydras_instantiate(root, partial):
+    """Its arguments are checked all the same."""
+    check(compose(overrides=[*QUICK, f"+schedule.optimizer._partial_={partial}"], root=root))
+
+    cosine = "schedule.lr_schedule._target_=treadle.training.schedules.cosine"
+    with pytest.raises(ConfigError, match=r"cosine needs the argument 'warmup'"):
+        check(compose(overrides=[*QUICK, cosine, f"+schedule.lr_schedule._partial_={partial}"], root=root))
 
 
 def test_a_nested_target_that_waits_for_arguments_of_treadle_is_left_open_for_its_holder():

@@ -22,7 +22,10 @@ from treadle.targets.signatures import Parameter, UnknownTargetError, read_signa
 
 TARGET_KEYS = {
     "_target_": (Type("scalar", "str"), "the dotted path of the class or function that is built"),
-    "_partial_": (Type("scalar", "bool"), "whether Treadle adds the missing arguments later"),
+    "_partial_": (
+        Type("scalar", "bool"),
+        "leave the call of a nested target to the target that holds it; no effect where Treadle calls the target",
+    ),
 }
 _UNIT = re.compile(r"\s*\[([^\]]+)\]$")
 NO_DEFAULT = PydanticUndefined

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from treadle.errors import TreadleError
-from treadle.targets.injected import list_context, list_required
+from treadle.targets.injected import is_left_open, list_required
 
 
 class BuildError(TreadleError):
@@ -39,13 +39,23 @@ def _format_frames(error: BaseException) -> str:
 def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> Any:
     """Call the target of `node` with its keys and with what Treadle adds (`context`), as far as it takes that.
 
-    Nested targets are built first, or left open for the target that holds them where Treadle has arguments for them:
-    it calls them with its own. With `_partial_: true` the call is left open, too.
+    Nested targets are built first. One is a `functools.partial` instead, for the target that holds it to call, with
+    `_partial_: true` or where Treadle adds arguments (`model.member`); on the node itself `_partial_` has no effect.
 
     Raises:
         TreadleError: the target is not allowed or does not exist.
         BuildError: its code failed.
     """
+    call = _bind(node, key=key, targets=targets, **context)
+    try:
+        return call()
+    except TreadleError:
+        raise
+    except Exception as error:
+        raise BuildError(key, node["_target_"], error) from error
+
+
+def _bind(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> functools.partial[Any]:
     target = locate_target(node["_target_"], key=key, targets=targets)
     arguments = {
         name: _build_value(value, key=f"{key}.{name}", targets=targets)
@@ -53,14 +63,7 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
         if name not in {"_target_", "_partial_"}
     }
     taken = {name: value for name, value in context.items() if _takes(target, name) or name in list_required(key)}
-    if node.get("_partial_", False):
-        return functools.partial(target, **arguments, **taken)
-    try:
-        return target(**arguments, **taken)
-    except TreadleError:
-        raise
-    except Exception as error:
-        raise BuildError(key, node["_target_"], error) from error
+    return functools.partial(target, **arguments, **taken)
 
 
 def _takes(target: Any, name: str) -> bool:
@@ -75,7 +78,7 @@ def _takes(target: Any, name: str) -> bool:
 def _build_value(value: Any, *, key: str, targets: Sequence[str]) -> Any:
     if isinstance(value, dict):
         if "_target_" in value:
-            return build({**value, "_partial_": True} if list_context(key) else value, key=key, targets=targets)
+            return (_bind if is_left_open(value, key) else build)(value, key=key, targets=targets)
         return {k: _build_value(v, key=f"{key}.{k}", targets=targets) for k, v in value.items()}
     if isinstance(value, list):
         return [_build_value(v, key=f"{key}.{i}", targets=targets) for i, v in enumerate(value)]

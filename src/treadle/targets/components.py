@@ -21,7 +21,6 @@ _OTHERS = {
     "treadle.features.base.Transform",
     "treadle.features.featurize.featurize",
     "treadle.training.learner.Learner",
-    "treadle.training.lightning_internals.count_steps",
     "torch.optim.Optimizer",
 }
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 # Arguments by place; a configuration must not give them.
 CONTEXT: dict[str, tuple[str, ...]] = {
@@ -17,6 +19,11 @@ CONTEXT: dict[str, tuple[str, ...]] = {
 
 # Places whose target may do without what it is handed: an own loss need not take the task.
 _OPTIONAL = r"model|loss\.function|augmentation|schedule\.lr_schedule"
+
+
+def is_left_open(node: Mapping[str, Any], key: str) -> bool:
+    """Whether a nested target is called by the target that holds it: Treadle adds arguments, or `_partial_` says so."""
+    return bool(list_context(key)) or node.get("_partial_", False)
 
 
 def list_required(key: str) -> set[str]:

@@ -74,7 +74,7 @@ def _check_names(key: str, node: dict[str, Any], signature: Signature) -> Iterat
         elif name not in takes and not signature.open:
             hint = nearest(name, takes.keys() - context)
             yield Problem(dotted, f"{path} does not take {name!r}", hint=hint, fix_override=f"~{dotted}")
-    if "_partial_" not in node:
+    if context or node.get("_partial_") is not True:
         for parameter in takes.values():
             if parameter.required and parameter.name not in {*given, *context}:
                 dotted = f"{key}.{parameter.name}"

@@ -20,7 +20,7 @@ from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.compiled import CompiledSteps
 from treadle.training.execution import EAGER
-from treadle.training.lightning_internals import count_steps, set_epoch_length
+from treadle.training.lightning_internals import add_steps, set_epoch_length
 from treadle.training.loader import ChunkLoader
 from treadle.training.losses import Loss, TaskLoss, build_loss
 from treadle.training.scaling import Scaling, find_link
@@ -65,8 +65,7 @@ class Learner(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer; its rate is set at each step to a factor of the configured one."""
         schedule, targets = self.experiment.schedule, self.experiment.targets
-        node = {**schedule.optimizer, "_partial_": False}
-        optimizer = build(node, key="schedule.optimizer", targets=targets, params=self.parameters())
+        optimizer = build(schedule.optimizer, key="schedule.optimizer", targets=targets, params=self.parameters())
         self.rates = build(schedule.lr_schedule, key="schedule.lr_schedule", targets=targets, num_steps=self.num_steps)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
@@ -126,7 +125,7 @@ class Learner(lightning.LightningModule):
         self.steps.settle()
         # In one piece of memory: thousands of small ones that stay would leave holes between the large ones that go.
         self.train_losses += torch.stack(losses).unbind()
-        count_steps(self.trainer, len(losses))
+        add_steps(self.trainer, len(losses))
         if self.trainer.progress_bar_callback is not None:
             self.log("train/loss", torch.stack(losses).mean(), logger=False, prog_bar=True, batch_size=1)
 

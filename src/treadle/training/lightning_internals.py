@@ -45,12 +45,12 @@ def prepare_backward(strategy: Strategy, loss: Tensor) -> None:
     strategy.pre_backward(loss)
 
 
-def count_steps(trainer: lightning.Trainer, num_steps: int) -> None:
+def add_steps(trainer: lightning.Trainer, count: int) -> None:
     """Add to `Trainer.global_step`, by which checkpoints, history and resuming go: the bypassed wrapper counts it."""
     progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
     for tracker in (progress.total, progress.current):
-        tracker.ready += num_steps
-        tracker.completed += num_steps
+        tracker.ready += count
+        tracker.completed += count
 
 
 def set_epoch_length(trainer: lightning.Trainer, num_batches: int) -> None:
