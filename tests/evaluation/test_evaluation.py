@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 from dataclasses import replace
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
@@ -22,7 +21,7 @@ from treadle.evaluation.baselines import KINDS, Sizes
 from treadle.evaluation.curves import compute_curves, count_confusions, read_curves, write_confusions
 from treadle.evaluation.evaluate import evaluate
 from treadle.evaluation.parity import check_parity
-from treadle.evaluation.report import Origin, conclude
+from treadle.evaluation.report import conclude
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.features.featurizer import Inputs
@@ -342,10 +341,9 @@ def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
     shutil.rmtree(finished / "bundle")
     save(bundle, finished / "bundle")
     experiment = read(finished / "resolved.yaml").experiment
-    origin = Origin("a run", None, changed=False, moment=datetime.now(tz=UTC))
 
     with pytest.raises(TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+"):
-        evaluate(experiment, folder=RunFolder(finished), origin=origin)
+        evaluate(experiment, folder=RunFolder(finished), run="a run")
 
 
 class Page(HTMLParser):
@@ -371,7 +369,8 @@ def test_the_report_is_one_self_contained_page(finished):
     assert "script" not in page.tags
     assert page.tags.count("svg") == 3
     assert "Does a regression fit the same shapes?" in page.text
-    assert f"{finished.name} · no commit · " in page.text
+    assert f"{finished.name} · regression · " in page.text
+    assert "commit, time, versions and machine are in environment.json" in page.text
     assert "better than the best baseline, linear" in page.text or "worse than the best baseline" in page.text
     for word in ("RMSE", "gradient boosting", "13,210 rows", "best epoch", "predicted one by one"):
         assert word in page.text

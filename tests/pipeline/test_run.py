@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
@@ -282,6 +283,7 @@ def test_commit_changes_and_environment_are_recorded(finished):
     environment = json.loads((finished / "environment.json").read_text())
 
     assert environment["git"] == {"commit": None, "changed": None}
+    assert datetime.fromisoformat(environment["time"]) <= datetime.now(tz=UTC)
     assert environment["packages"]["torch"] == torch.__version__
     assert environment["machine"]["num_cores"] == os.cpu_count()
 

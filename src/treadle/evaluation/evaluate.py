@@ -15,7 +15,7 @@ from treadle.errors import TreadleError
 from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.parity import check_parity, read_predictions
-from treadle.evaluation.report import MODEL, Findings, Origin, write_report
+from treadle.evaluation.report import MODEL, Findings, write_report
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
@@ -26,13 +26,13 @@ from treadle.schema import ROW
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
 
 
-def evaluate(experiment: Experiment, *, folder: RunFolder, origin: Origin) -> None:
+def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
     """Write `folder.evaluation`: metrics.json, predictions.parquet, parity.json, plots/ and report.html.
 
     Args:
         experiment: checked.
         folder: of the run.
-        origin: stands on the report.
+        run: its name, `<name>-<id>`, for the report.
 
     Raises:
         TreadleError: a row predicted alone gets another prediction than in the batch, or one that is no number.
@@ -56,7 +56,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, origin: Origin) -> No
         curve.write(folder.plots)
     if findings.confusions is not None:
         write_confusions(findings.confusions, bundle.classes, folder.plots / "confusion.csv")
-    write_report(experiment, findings=findings, origin=origin, folder=folder)
+    write_report(experiment, findings=findings, run=run, folder=folder)
 
 
 def _find(

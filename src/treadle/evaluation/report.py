@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +28,6 @@ MODEL = "model"  # the first of those who are evaluated
 
 
 @dataclass(frozen=True)
-class Origin:
-    """Where and when an evaluation was made."""
-
-    run: str  # `<name>-<id>`
-    commit: str | None  # of git; None outside of a repository
-    changed: bool  # files differed from the commit
-    moment: datetime  # [UTC]
-
-    def __str__(self) -> str:
-        """The run, the commit, the moment."""
-        commit = (
-            f"commit {self.commit[:10]}{' and local changes' if self.changed else ''}" if self.commit else "no commit"
-        )
-        return f"{self.run} · {commit} · {self.moment:%Y-%m-%d %H:%M} UTC"
-
-
-@dataclass(frozen=True)
 class Findings:
     """What an evaluation found."""
 
@@ -56,8 +38,11 @@ class Findings:
     parity: Mapping[str, Any]
 
 
-def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, folder: RunFolder) -> None:
-    """Write `folder.report`."""
+def write_report(experiment: Experiment, *, findings: Findings, run: str, folder: RunFolder) -> None:
+    """Write `folder.report`: the same bytes for the same run, whenever and at whichever commit it is evaluated.
+
+    (DVC knows an output by its digest. The commit and the time are in the run's `environment.json`.)
+    """
     summary = json.loads((folder.examples / "summary.json").read_text(encoding="utf-8"))
     training = json.loads((folder.model / "summary.json").read_text(encoding="utf-8"))
     graph = trace_experiment(experiment)
@@ -65,7 +50,8 @@ def write_report(experiment: Experiment, *, findings: Findings, origin: Origin, 
         "report.html.jinja",
         title=experiment.name,
         experiment=experiment,
-        origin=origin,
+        run=run,
+        environment=folder.environment.name,
         conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"]),
         table=tabulate(findings.results, task=experiment.data.task),
         charts=[

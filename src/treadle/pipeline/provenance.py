@@ -1,4 +1,4 @@
-"""Where a result comes from: commit, local changes, versions, machine."""
+"""Where a result comes from: commit, local changes, time, versions, machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -30,10 +31,11 @@ _PACKAGES = (
 )
 
 
-def describe_provenance(root: Path) -> dict[str, Any]:
-    """Plain values: git commit and whether the tree differs from it, package versions, hardware."""
+def describe_provenance(root: Path, *, now: datetime) -> dict[str, Any]:
+    """Plain values: git commit and whether the tree differs from it, time, package versions, hardware."""
     return {
         "git": describe_git(root),
+        "time": now.isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "packages": {name: found for name in _PACKAGES if (found := _find_version(name)) is not None},
         "machine": {
@@ -50,9 +52,9 @@ def read_changes(root: Path) -> str:
     return _git(root, "diff", "HEAD") or ""
 
 
-def write_provenance(folder: RunFolder, *, root: Path) -> dict[str, Any]:
+def write_provenance(folder: RunFolder, *, root: Path, now: datetime) -> dict[str, Any]:
     """Record `environment.json` and `changes.diff` in a run folder."""
-    described = describe_provenance(root)
+    described = describe_provenance(root, now=now)
     write_json(folder.environment, described)
     write_text(folder.changes, read_changes(root))
     return described

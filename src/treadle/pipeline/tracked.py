@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.pipeline.provenance import write_provenance
@@ -24,7 +25,7 @@ class LazyTracking:
         """The open record."""
         if self.opened is None:
             current = self.current
-            about = write_provenance(current.folder, root=current.root)
+            about = write_provenance(current.folder, root=current.root, now=datetime.now(tz=UTC))
             context = track(
                 settings=current.experiment.tracker,
                 folder=current.record_folder,

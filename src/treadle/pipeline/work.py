@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from treadle.pipeline.provenance import describe_git
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
 
@@ -49,12 +48,8 @@ def _baseline(current: Run, _: LazyTracking) -> None:
 
 def _evaluate(current: Run, _: LazyTracking) -> None:
     from treadle.evaluation.evaluate import evaluate
-    from treadle.evaluation.report import Origin
 
-    git = describe_git(current.root)
-    moment = datetime.now(tz=UTC)
-    origin = Origin(current.name, git["commit"], bool(git["changed"]), moment)
-    evaluate(current.experiment, folder=current.folder, origin=origin)
+    evaluate(current.experiment, folder=current.folder, run=current.name)
 
 
 STAGE_FUNCTIONS: dict[str, Callable[[Run, LazyTracking], None]]
