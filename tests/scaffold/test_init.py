@@ -24,7 +24,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
 from treadle.scaffold.init import Origin, fill, init, name_package
 from treadle.scaffold.planning.plan import Request
-from treadle.scaffold.write import to_yaml
+from treadle.scaffold.writing.yaml_text import to_yaml
 from treadle.schema import SPLITS
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from treadle.scaffold.write import render
+from treadle.scaffold.writing.files import render
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 import importlib.metadata
 import importlib.util
 import json
 import keyword
-import os
 import re
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from treadle.check.checks import check, find_warnings
 from treadle.config.compose import compose
@@ -30,24 +21,14 @@ from treadle.scaffold.planning.plan import Plan, Request, make_plan
 from treadle.scaffold.reading.database import export_table, is_database
 from treadle.scaffold.reading.profile import profile_table
 from treadle.scaffold.reading.source import Source, find_source
-from treadle.scaffold.write import Project, write_files
+from treadle.scaffold.writing.atomic_folder import create_atomically
+from treadle.scaffold.writing.data_files import place_files
+from treadle.scaffold.writing.files import Project, write_files
+from treadle.scaffold.writing.versioning import put_under_versions
 from treadle.schemas import files as schemas
 
 SMALL = 50 << 20  # bytes of data up to which the DVC remote goes into git
-# With these in the environment, as in a git hook, git looks there and not at the folder that it runs in.
-_GIT_PLACES = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX"}
 _MAX_NAME = 100  # characters of a folder's name
-_LOCK = ".lock"  # in a folder that is being made
-_DVC_CONFIG = """\
-[core]
-    analytics = false
-    check_update = false
-    autostage = false
-    remote = store
-['remote "store"']
-    url = ../.dvcstore
-    verify = true
-"""
 
 
 @dataclass(frozen=True)
@@ -82,9 +63,9 @@ def init(folder: Path, *, origin: Origin, request: Request) -> Scaffolded:
         raise TreadleError(f"no folder {folder.parent} to make {folder.name} in")
     package = name_package(folder.name)
     try:
-        with _aside(folder) as made:
+        with create_atomically(folder) as made:
             scaffolded = fill(made, title=folder.name, package=package, origin=origin, request=request)
-            _version(made, within=folder.parent)
+            put_under_versions(made, within=folder.parent)
     except OSError as error:
         raise TreadleError(f"{error.filename or folder}: {error.strerror or error}; nothing was made") from error
     return replace(scaffolded, folder=folder)
@@ -118,7 +99,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
         profiles = profile_table(source, missing=origin.missing, uses=request.uses, scratch=Path(scratch))
     plan = make_plan(profiles, request)
     data = folder / "data" / package
-    path = _place_files(source, data)
+    path = place_files(source, data)
     requirement, local = find_requirement()
     project = Project(
         title=title,
@@ -139,42 +120,20 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
     return Scaffolded(folder, plan, project)
 
 
-@contextmanager
-def _aside(folder: Path) -> Iterator[Path]:
-    """A folder beside the wanted one, that takes its name when all has gone well."""
-    prefix = f".{folder.name}.treadle-init-"
-    _sweep(folder.parent, prefix)
-    made = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-    try:
-        with _end_by_exception(), FileLock(made / _LOCK):
-            made.chmod(0o755)
-            yield made
-            (made / _LOCK).unlink()
-            made.rename(folder)
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
-
-
-def _sweep(parent: Path, prefix: str) -> None:
-    """Remove what an init of this name left that was killed: nobody holds its lock."""
-    for left in parent.glob(f"{glob.escape(prefix)}*"):
-        with suppress(Timeout, OSError), FileLock(left / _LOCK, timeout=0):
-            shutil.rmtree(left, ignore_errors=True)
-
-
-@contextmanager
-def _end_by_exception() -> Iterator[None]:
-    """Let the signals that end a process raise an exception, so that what was begun is removed."""
-    signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():  # Python sets handlers in the main thread alone
-        signals = []
-    before = {number: signal.signal(number, lambda got, _: sys.exit(128 + got)) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _fetch(origin: Origin, made: Path) -> tuple[Source, str]:
+    """The files, and where they came from."""
+    sources, table = origin.sources, origin.table
+    databases = [text for text in sources if is_database(text)]
+    if databases and len(sources) > 1:
+        raise TreadleError("--from: give files, or one database")
+    if databases:
+        exported = export_table(databases[0], table, folder=Path(tempfile.mkdtemp(dir=made)))
+        return find_source([str(exported)]), f"the table {table} of a database"
+    if table is not None:
+        raise TreadleError("--table: names a table of a database; --from gives files")
+    source = find_source(sources, encoding=origin.encoding)
+    first = f"`{source.files[0].name}`"
+    return source, first if len(source.files) == 1 else f"{len(source.files)} files, the first of them {first}"
 
 
 def name_package(name: str) -> str:
@@ -207,74 +166,3 @@ def find_requirement() -> tuple[str, str | None]:
     major, minor, *_ = distribution.version.split(".")
     requirement = f"treadle[boosting]>={distribution.version},<{major}.{int(minor) + 1}"
     return requirement, f"treadle[boosting] @ {origin['url']}" if "url" in origin else None
-
-
-# --- data ---------------------------------------------------------------------------------------------
-
-
-def _fetch(origin: Origin, made: Path) -> tuple[Source, str]:
-    """The files, and where they came from."""
-    sources, table = origin.sources, origin.table
-    databases = [text for text in sources if is_database(text)]
-    if databases and len(sources) > 1:
-        raise TreadleError("--from: give files, or one database")
-    if databases:
-        exported = export_table(databases[0], table, folder=Path(tempfile.mkdtemp(dir=made)))
-        return find_source([str(exported)]), f"the table {table} of a database"
-    if table is not None:
-        raise TreadleError("--table: names a table of a database; --from gives files")
-    source = find_source(sources, encoding=origin.encoding)
-    first = f"`{source.files[0].name}`"
-    return source, first if len(source.files) == 1 else f"{len(source.files)} files, the first of them {first}"
-
-
-def _place_files(source: Source, folder: Path) -> str:
-    """Copy the files as they are into the project; the path by which it reads them."""
-    folder.mkdir(parents=True)
-    names = {file: _name_copy(file) for file in source.files}
-    if len(set(names.values())) < len(names):
-        names = {file: f"{index:04d}-{name}" for index, (file, name) in enumerate(names.items())}
-    for file, name in names.items():
-        if file.is_relative_to(folder.parents[1]):  # exported into the project
-            file.rename(folder / name)
-            file.parent.rmdir()
-        else:
-            shutil.copyfile(file, folder / name)
-    base = f"data/{folder.name}"
-    (first, *others) = names.values()
-    return f"{base}/*{Path(first).suffix}" if others else f"{base}/{first}"
-
-
-def _name_copy(file: Path) -> str:
-    """The file's own name, but for marks that mean something in a path of the configuration."""
-    suffix = ".csv" if file.suffix.lower() == ".txt" else file.suffix.lower()
-    return re.sub(r"[^\w. ()+-]|^\W", "_", file.stem) + suffix
-
-
-def _version(made: Path, *, within: Path) -> None:
-    """Git where there is none, DVC with a remote in the folder, and the data under it."""
-    inside = _run("git", "rev-parse", "--is-inside-work-tree", cwd=within, check=False) == 0
-    if inside and _run("git", "check-ignore", "--quiet", str(made), cwd=within, check=False) == 0:
-        inside = False  # what git ignores there is a place of its own
-    if not inside:
-        _run("git", "init", "--quiet", cwd=made)
-    _run(sys.executable, "-m", "dvc", "init", "--quiet", *(["--subdir"] if inside else []), cwd=made)
-    if inside:  # DVC has put its files into the index, under a name that they are about to lose
-        _run("git", "rm", "-r", "--cached", "--force", "--quiet", "--ignore-unmatch", ".", cwd=made)
-    (made / ".dvc" / "config").write_text(_DVC_CONFIG, encoding="utf-8")
-    _run(sys.executable, "-m", "dvc", "add", "--quiet", "data", cwd=made)
-    _run(sys.executable, "-m", "dvc", "push", "--quiet", cwd=made)
-
-
-def _run(*command: str, cwd: Path, check: bool = True) -> int:
-    environment = {name: value for name, value in os.environ.items() if name not in _GIT_PLACES}
-    try:
-        done = subprocess.run(  # noqa: S603 - git and dvc
-            command, cwd=cwd, env=environment, capture_output=True, text=True, errors="replace", check=False
-        )
-    except FileNotFoundError as error:
-        raise TreadleError(f"`{command[0]}` is not installed, or not in PATH; a project needs it") from error
-    if check and done.returncode:
-        told = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        raise TreadleError(f"`{' '.join(command)}` failed: {told}")
-    return done.returncode

@@ -1,0 +1,20 @@
+"""Texts of others in Markdown."""
+
+from __future__ import annotations
+
+import re
+
+from treadle.printable import escape
+
+
+def to_prose(text: str) -> str:
+    """For Markdown: no link, image, HTML, code or cell of a table begins in a name."""
+    return re.sub(r"([\\`*\[\]<|~]|:(?=//))", r"\\\1", escape(text))
+
+
+def to_code(text: str) -> str:
+    """As code in Markdown, between more backticks than the text holds in a row."""
+    text = escape(text)
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    room = " " if "`" in text else ""
+    return f"{'`' * (longest + 1)}{room}{text}{room}{'`' * (longest + 1)}"
