@@ -79,7 +79,7 @@ def mutate(text, draw):
 
 def list_files(name):
     """The files that an experiment is composed of."""
-    return [source.path for source in compose(overrides=[f"experiment={name}"], root=ROOT).sources]
+    return [file.path for file in compose(overrides=[f"experiment={name}"], root=ROOT).files]
 
 
 FILES = {name: list_files(name) for name in EXPERIMENTS}

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from runs import treadle
-from treadle.config.compose import compose, flatten
+from treadle.config.compose import compose
 from treadle.config.selection import read_selection
 from treadle.experiment import spec
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
@@ -13,6 +13,7 @@ from treadle.explain.explanation import explain
 from treadle.explain.meanings import describe_key, find_meaning
 from treadle.explain.spec_types import is_section
 from treadle.explain.views import to_json, to_text
+from treadle.keys import walk
 from treadle.problems import ConfigError
 from treadle.targets.components import list_components
 from treadle.targets.docstrings import read_words
@@ -64,7 +65,7 @@ def test_each_argument_of_each_shipped_component_has_a_meaning(root, place):
 def test_every_key_of_a_shipped_experiment_has_a_meaning(root):
     for name in ("flights", "adult", "california"):
         composed = compose(overrides=[f"experiment={name}"], root=root)
-        meanings = {key: find_meaning(key, composed.values) for key in flatten(composed.values)}
+        meanings = {key: find_meaning(key, composed.values) for key, _ in walk(composed.values)}
         assert [key for key, meaning in meanings.items() if meaning is None or not meaning.text] == []
 
 
@@ -139,7 +140,7 @@ def test_an_override_wins_with_its_value(project, key, overrides, value):
 def test_every_value_of_a_composition_is_the_last_of_its_history(project):
     for overrides in (["experiment=flights"], ["experiment=adult", "seed=3"], ["experiment=california", "model=mlp"]):
         composed = compose(overrides=overrides, root=project)
-        values = {key: explain(composed, key) for key in flatten(composed.values) if "columns" not in key}
+        values = {key: explain(composed, key) for key, _ in walk(composed.values) if "columns" not in key}
         leaves = {key: found for key, found in values.items() if found.kind == "value"}
 
         assert len(leaves) > 50

@@ -55,7 +55,7 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> Experiment:
     Raises:
         ConfigError: with all problems, each with key, place and fix.
     """
-    problems = [*composed.problems, *find_hydra_keys(composed.sources, root=composed.root)]
+    problems = [*composed.problems, *find_hydra_keys(composed.files, root=composed.root)]
     experiment, valid, structure = check_structure(composed)
     problems += _without(structure, problems)
     in_targets = check_targets(composed)

@@ -14,8 +14,8 @@ import pydantic
 from pydantic import Field, Tag
 
 from treadle.config.compose import Composed, tell_how_to_list, tell_of_a_rule
-from treadle.config.locations import key_of
 from treadle.config.namesakes import SECURITY, find_namesake
+from treadle.config.overrides import key_of
 from treadle.experiment.spec import RECORDS, Data, Experiment
 from treadle.hints import Hint, find_nearest, nearest, show
 from treadle.problems import Problem

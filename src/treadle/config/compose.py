@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from treadle.config.hydra_keys import find_hydra_overrides
 from treadle.config.lint import lint
-from treadle.config.locations import Source, key_of, locate, show_path
+from treadle.config.locations import ConfigFile, show_path
 from treadle.config.namesakes import SECURITY, find_namesake
 from treadle.config.origins import Origins
+from treadle.config.overrides import find_faults, is_choice, key_of, parse
 from treadle.config.shipped import SHIPPED_CONF
-from treadle.hints import NO_HINT, Hint, find_nearest, nearest, nearest_key
-from treadle.problems import NOWHERE, ConfigError, Place, Problem
+from treadle.hints import NO_HINT, Hint, find_nearest, nearest_key
+from treadle.keys import climb, get_section, join, walk
+from treadle.problems import ConfigError, Part, Place, Problem
 
 if TYPE_CHECKING:
     from hydra._internal.defaults_list import DefaultsList
@@ -48,16 +49,16 @@ class Composed:
     @cached_property
     def keys(self) -> list[str]:
         """Every dotted key, those that do not resolve too."""
-        return list(flatten(self.written))
+        return [key for key, _ in walk(self.written)]
 
     @cached_property
     def _defaults(self) -> DefaultsList:
         return _compute_defaults(self.root, list(self.overrides))
 
     @cached_property
-    def sources(self) -> list[Source]:
+    def files(self) -> list[ConfigFile]:
         """The files of the composition, in the order in which they are merged."""
-        return _find_sources(self.root, self._defaults)
+        return _list_files(self.root, self._defaults)
 
     @property
     def choices(self) -> dict[str, str | None]:
@@ -67,20 +68,19 @@ class Composed:
     @property
     def question(self) -> str | None:
         """What the experiment asks: the first comment of its file that is no directive."""
-        files = [source.path for source in self.sources if source.group == "experiment"]
+        files = [file.path for file in self.files if file.group == "experiment"]
         lines = files[-1].read_text(encoding="utf-8").splitlines() if files else []
         comments = (line.lstrip("# ").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
         return next((text for text in comments if text and not _DIRECTIVE.match(text)), None)
 
-    def locate(self, key: str, *, part: Literal["key", "value"] = "value") -> Place:
-        """Where the value of `key` was written; where nothing sets it, the file that everything is composed from."""
-        place = locate(key, sources=self.sources, overrides=self.overrides, root=self.root, part=part)
-        return Place(show_path(self.sources[0].path, self.root), 1, 1) if place == NOWHERE and self.sources else place
+    def locate(self, key: str, *, part: Part = "value") -> Place:
+        """The place that decides `key`; where nothing sets it, the file that everything is composed from."""
+        return self.origins.locate(key, part=part)
 
     @cached_property
     def origins(self) -> Origins:
         """Where values come from: each place that sets a key, or selects an option."""
-        return Origins(self.sources, self.overrides, list_options(self.root).keys(), self.root)
+        return Origins(self.files, self.overrides, list_options(self.root).keys(), self.root)
 
 
 def find_conf(root: Path) -> Path:
@@ -109,16 +109,18 @@ def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place]
     """
     places = places or {}
     written = {o: places.get(o, Place(override=o, position=i)) for i, o in enumerate(overrides, start=1)}
-    of_hydra = find_hydra_overrides(written)
-    written, problems = _drop_repeated(root, {text: place for text, place in written.items() if text not in of_hydra})
-    problems += of_hydra.values()
-    try:
-        config = _merge(root, list(written))
-    except Exception:  # noqa: BLE001 - Hydra raises a ValueError here and an assertion there
-        written, broken = _drop_broken(root, written)
-        problems += broken
-        config = _merge(root, list(written))
-    composed = Composed({}, written, root, problems, _to_plain(config))
+    options = list_options(root)
+    faults = find_hydra_overrides(written)
+    faults |= find_faults({text: place for text, place in written.items() if text not in faults}, options)
+    choices = {text: place for text, place in written.items() if text not in faults and is_choice(text, options)}
+    base = _merge_choices(root, choices, faults)
+    values = [text for text in written if text not in faults and text not in choices]
+    config, failed = _set_values(base, values)
+    kept = {text: place for text, place in written.items() if text not in faults and text not in failed}
+    known = [key for key, _ in walk(_to_plain(base))] if failed else []
+    faults |= {text: _describe_failed(text, written[text], error, known, root) for text, error in failed.items()}
+    composed = Composed({}, kept, root, written=_to_plain(config))
+    composed.problems += [faults[text] for text in written if text in faults]
     composed.values.update(_resolve(config, "", composed))
     return composed
 
@@ -150,109 +152,54 @@ def _describe_failure(error: Exception) -> Problem:
 # --- overrides ----------------------------------------------------------------------------------------
 
 
-def _drop_repeated(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Place], list[Problem]]:
-    """Hydra takes the last of two options of a group; one of them was not meant."""
-    kept: dict[str, Place] = {}
-    problems = []
-    options = list_options(root)
-    for text, place in overrides.items():
-        key = key_of(text)
-        before = next((o for o in kept if key_of(o) == key and _package_of(o) == _package_of(text)), None)
-        if key in options and before is not None:
-            rule = f"the group {key!r} is selected twice: {before!r} and {text!r}"
-            problems.append(Problem(key, rule, "keep one of them", place))
-        else:
-            kept[text] = place
-    return kept, problems
-
-
-def _package_of(override: str) -> str:
-    """The key at which an option stands, where that is not its group's own: of `model@model.member=mlp` the second."""
-    return override.partition("=")[0].partition("@")[2].strip()
-
-
-def _drop_broken(root: Path, overrides: dict[str, Place]) -> tuple[dict[str, Place], list[Problem]]:
-    """Find what breaks the composition: files first, then overrides one by one; and say why each does.
+def _merge_choices(root: Path, choices: Mapping[str, Place], faults: dict[str, Problem]) -> DictConfig:
+    """Merge the files that are chosen. A choice for which no defaults list has a place is added to `faults`.
 
     Raises:
         ConfigError: files of conf/ are broken, so that nothing can be composed.
     """
-    in_files = lint(find_conf(root), options=list_options(root), root=root)
-    if in_files:
-        raise ConfigError([*in_files, *_list_unreadable(overrides)])
-    _require_base(root, overrides)
-    kept: dict[str, Place] = {}
-    problems: list[Problem] = []
-    for override, place in overrides.items():
-        problem = _find_fault(root, kept, override, place)
-        if problem is None:
-            kept[override] = place
+    while True:
+        fitting = [text for text in choices if text not in faults]
+        try:
+            return _merge(root, fitting)
+        except Exception as error:
+            in_files = lint(find_conf(root), options=list_options(root), root=root)
+            unfit = next((text for text in fitting if _is_named(text, error)), None)
+            if in_files or unfit is None:
+                place = Place(show_path(find_conf(root) / f"{CONFIG_NAME}.yaml", root), 1, 1)
+                found = in_files or [replace(_describe_failure(error), place=place)]
+                raise ConfigError([*found, *faults.values()]) from error
+            faults[unfit] = Problem(key_of(unfit), _describe_failure(error).rule, place=choices[unfit])
+
+
+def _is_named(choice: str, error: Exception) -> bool:
+    """Whether Hydra's message names the choice, as it is written or by its group and package."""
+    return any(f"'{name}'" in str(error) for name in (choice, choice.lstrip("+~"), parse(choice).get_key_element()))
+
+
+def _set_values(base: DictConfig, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, Exception]]:
+    """Set, add and remove single keys, as Hydra would after a merge; with those that fail, each with its error."""
+    failed: dict[str, Exception] = {}
+    while True:
+        config = copy.deepcopy(base)
+        for text in (text for text in overrides if text not in failed):
+            try:
+                ConfigLoaderImpl._apply_overrides_to_config([parse(text)], config)  # noqa: SLF001 - a merge of all files for each would take long
+            except Exception as error:  # noqa: BLE001 - Hydra raises a ValueError here and an assertion there
+                failed[text] = error
+                break  # and begin anew: a part of it may have been set
         else:
-            problems.append(problem)
-    return kept, problems
+            return config, failed
 
 
-def _require_base(root: Path, overrides: Iterable[str]) -> None:
-    """With options of groups alone the files must compose: else no single value is to blame.
-
-    Raises:
-        ConfigError: they do not.
-    """
-    options = list_options(root)
-    try:
-        _merge(root, [text for text in overrides if text.partition("=")[2] in options.get(key_of(text), ())])
-    except Exception as error:
-        place = Place(show_path(find_conf(root) / f"{CONFIG_NAME}.yaml", root), 1, 1)
-        raise ConfigError([replace(_describe_failure(error), place=place)]) from error
-
-
-def _list_unreadable(overrides: dict[str, Place]) -> list[Problem]:
-    return [p for text, place in overrides.items() if isinstance(p := _read_override(text, place), Problem)]
-
-
-def _read_override(text: str, place: Place) -> Override | Problem:
-    try:
-        parsed = OverridesParser.create().parse_override(text)
-    except HydraException:
-        return Problem("", f"{text!r} is not an override", "write key=value, +key=value or ~key", place)
-    except ValueError:  # Python reads no longer ones
-        return Problem(key_of(text), "a number of thousands of digits", "give one that a computer can hold", place)
-    if parsed.is_sweep_override():
-        rule = f"{text!r} asks for several runs; this command makes one"
-        return Problem(
-            key_of(text), rule, f"give one value; a text with a comma is quoted: {key_of(text)}='a,b'", place
-        )
-    return parsed
-
-
-def _find_fault(root: Path, kept: dict[str, Place], text: str, place: Place) -> Problem | None:
-    parsed = _read_override(text, place)
-    if isinstance(parsed, Problem):
-        return parsed
-    try:
-        _merge(root, [*kept, text])
-    except Exception as error:  # noqa: BLE001 - as in compose
-        return _describe_override(root, kept, parsed, place, error)
-    return None
-
-
-def _describe_override(root: Path, kept: dict[str, Place], parsed: Override, place: Place, error: Exception) -> Problem:
-    text = parsed.input_line or ""
+def _describe_failed(text: str, place: Place, error: Exception, known: Collection[str], root: Path) -> Problem:
     key = key_of(text)
-    options = list_options(root).get(key.replace(".", "/"))
-    head, _, value = text.partition("=")
-    if options is not None and str(parsed.value()) not in options:
-        hint = nearest(value, options, command=f"treadle explain {key}")
-        fix = f"{head}={hint.nearest}" if hint.nearest else ""
-        rule = f"{value!r} is not an option of the group {key!r}"
-        return Problem(key, rule, place=place, hint=hint, fix_override=fix)
-    known = list(flatten(OmegaConf.to_container(_merge(root, list(kept)))))
-    if key not in known:
-        problem = describe_unknown(key, known, root=root)
-        rest = text.removeprefix(head.partition("@")[0])
-        fix = f"{problem.hint.nearest}{rest}" if problem.hint.nearest else ""
-        return replace(problem, place=place, fix_override=fix)
-    return Problem(key, _describe_failure(error).rule, "", place)
+    if key in known:
+        return Problem(key, _describe_failure(error).rule, "", place)
+    problem = describe_unknown(key, known, root=root)
+    rest = text.removeprefix(text.partition("=")[0].partition("@")[0])
+    fix = f"{problem.hint.nearest}{rest}" if problem.hint.nearest else ""
+    return replace(problem, place=place, fix_override=fix)
 
 
 def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem:
@@ -263,11 +210,10 @@ def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem
         known: every dotted key that there is.
         root: the project, whose groups may be meant too.
     """
-    section = own = key.rpartition(".")[0]
-    while section and section not in known:
-        section = section.rpartition(".")[0]
+    own = get_section(key)
+    section = next((around for around in climb(own) if around in known), "")
     names = known if section else {*known, *list_options(root)}
-    siblings = sorted(name for name in names if name.rpartition(".")[0] == section)
+    siblings = sorted(name for name in names if get_section(name) == section)
     sound = [name for name in siblings if name != SECURITY]
     close = nearest_key(key, sound) if section == own else find_nearest(key, {*known} - {SECURITY})
     hint = Hint(find_namesake(key, known) or close, tuple(siblings), tell_how_to_list(section, known))
@@ -281,7 +227,7 @@ def tell_how_to_list(section: str, known: Collection[str]) -> str:
 
 def tell_of_a_rule(key: str, known: Collection[str], hint: Hint) -> str:
     """How to give a network a value where a rule chooses it; nothing elsewhere, or where a hint is better."""
-    section = key.rpartition(".")[0]
+    section = get_section(key)
     if f"{section}.ladder" not in known or hint.nearest:
         return ""
     return f"the network is chosen by a rule, here; name one to give it a value, such as {section}=tabm"
@@ -319,23 +265,15 @@ def compose_options(root: Path, group: str, names: Sequence[str]) -> dict[str, d
     return {packages[package]: values for package, values in _to_plain(config).items()}
 
 
-def flatten(node: Any, prefix: str = "") -> Iterator[str]:
-    """The dotted key of every node below `node`, parents first."""
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        yield f"{prefix}{key}"
-        yield from flatten(value, f"{prefix}{key}.")
-
-
 # --- values -------------------------------------------------------------------------------------------
 
 
 def _resolve(node: Any, key: str, composed: Composed) -> Any:
     """Plain values with every interpolation resolved; what is missing or broken is noted as a problem."""
     if isinstance(node, DictConfig):
-        return {str(k): _resolve_item(node, k, ".".join((key, str(k))).lstrip("."), composed) for k in node}
+        return {str(k): _resolve_item(node, k, join(key, k), composed) for k in node}
     if isinstance(node, ListConfig):
-        return [_resolve_item(node, i, f"{key}.{i}", composed) for i in range(len(node))]
+        return [_resolve_item(node, i, join(key, i), composed) for i in range(len(node))]
     return node
 
 
@@ -375,9 +313,9 @@ def _compute_defaults(root: Path, overrides: list[str]) -> DefaultsList:
     return defaults
 
 
-def _find_sources(root: Path, defaults: DefaultsList) -> list[Source]:
+def _list_files(root: Path, defaults: DefaultsList) -> list[ConfigFile]:
     conf = find_conf(root)
-    sources = []
+    files = []
     for default in defaults.defaults:
         if default.config_path is None or re.match(r"hydra(/|$)|_dummy_empty", default.config_path):
             continue
@@ -385,5 +323,5 @@ def _find_sources(root: Path, defaults: DefaultsList) -> list[Source]:
         path = next((p for p in paths if p.is_file()), None)
         if path is not None:
             package = (default.package or "").replace("_global_", "").strip(".")
-            sources.append(Source(path, package, default.config_path.rpartition("/")[0]))
-    return sources
+            files.append(ConfigFile(path, package, default.config_path.rpartition("/")[0]))
+    return files

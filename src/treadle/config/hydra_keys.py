@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from treadle.config.locations import Source, key_of, read_marks, show_path
+from treadle.config.locations import ConfigFile, read_marks, show_path
+from treadle.config.overrides import key_of
 from treadle.config.shipped import SHIPPED_CONF
 from treadle.problems import Place, Problem
 
@@ -20,15 +21,15 @@ def find_hydra_overrides(overrides: Mapping[str, Place]) -> dict[str, Problem]:
     return {text: _refuse(key_of(text), place) for text, place in overrides.items() if _OWN.match(key_of(text))}
 
 
-def find_hydra_keys(sources: Sequence[Source], *, root: Path) -> Iterator[Problem]:
+def find_hydra_keys(files: Sequence[ConfigFile], *, root: Path) -> Iterator[Problem]:
     """The same for the files of a composition."""
-    for source in sources:
-        if source.package or source.path.is_relative_to(SHIPPED_CONF):
+    for file in files:
+        if file.package or file.path.is_relative_to(SHIPPED_CONF):
             continue
-        for key, marks in read_marks(source.path).items():
+        for key, marks in read_marks(file.path).items():
             entry = _ENTRY.fullmatch(key)
             if key == "hydra" or entry is not None:
-                place = Place(show_path(source.path, root), *marks.key)
+                place = Place(show_path(file.path, root), *marks.key)
                 yield _refuse("hydra" if entry is None else entry[2], place)
 
 

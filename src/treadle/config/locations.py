@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import yaml
 
-from treadle.problems import NOWHERE, Place
+from treadle.keys import climb, is_within, join
+from treadle.problems import Place
 
 
 class Marks(NamedTuple):
@@ -22,17 +23,18 @@ class Marks(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class ConfigFile:
     """One file of the defaults list, and the key under which its content stands."""
 
     path: Path
     package: str  # "" for the root
     group: str = ""  # that it is an option of
 
-    def find(self, key: str) -> Marks | None:
-        """Where `key` is set in this file."""
-        prefix = f"{self.package}." if self.package else ""
-        return read_marks(self.path).get(key.removeprefix(prefix)) if key.startswith(prefix) else None
+    def strip(self, key: str) -> str | None:
+        """A key of the composition as this file writes it: empty for all that it holds, None outside of that."""
+        if not self.package:
+            return key
+        return key[len(self.package) + 1 :] if is_within(key, self.package) else None
 
 
 @cache
@@ -45,7 +47,7 @@ def read_marks(path: Path) -> dict[str, Marks]:
     return dict(_walk(node, "")) if node is not None else {}
 
 
-def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, Marks]]:
+def _walk(node: yaml.Node, section: str) -> Iterator[tuple[str, Marks]]:
     if isinstance(node, yaml.MappingNode):
         pairs = [(str(key.value), key, value) for key, value in node.value]
     elif isinstance(node, yaml.SequenceNode):
@@ -53,62 +55,20 @@ def _walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, Marks]]:
     else:
         return
     for name, key, value in pairs:
-        dotted = f"{prefix}{name}"
+        dotted = join(section, name)
         yield dotted, Marks(_mark(key), _mark(value), getattr(value, "style", None))
-        yield from _walk(value, f"{dotted}.")
+        yield from _walk(value, dotted)
 
 
 def _mark(node: yaml.Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def locate(
-    key: str,
-    *,
-    sources: Sequence[Source],
-    overrides: Mapping[str, Place],
-    root: Path,
-    part: Literal["key", "value"] = "value",
-) -> Place:
-    """The place that decides `key`: the last override that sets it, else the last file, else its parent's.
-
-    Args:
-        key: dotted.
-        sources: the files, in the order in which they are merged.
-        overrides: with the place where each was written.
-        root: the project; files inside it are named relative to it.
-        part: of a pair in YAML, the key or the value.
-    """
-    wanted = key
-    for override, place in reversed(list(overrides.items())):
-        if wanted.startswith(f"{key_of(override)}.") and override.partition("=")[2].lstrip().startswith("["):
-            return place  # a list is replaced as a whole
-    while key:
-        for override, place in reversed(list(overrides.items())):
-            if key_of(override) == key:
-                return place
-        for source in reversed(sources):
-            if source.package == key:
-                return Place(show_path(source.path, root), 1, 1)
-            marks = source.find(key)
-            if marks is not None:
-                return Place(show_path(source.path, root), *(marks.key if part == "key" else marks.value))
-        key, part = key.rpartition(".")[0], "key"
-    inside = (place for override, place in overrides.items() if key_of(override).startswith(f"{wanted}."))
-    return next(inside, NOWHERE)
-
-
 def find_place(path: Path, key: str) -> Place:
     """Where one file sets `key`, else the nearest of its parents."""
     marks = read_marks(path)
-    while key and key not in marks:
-        key = key.rpartition(".")[0]
-    return Place(str(path), *(marks[key].value if key else ()))
-
-
-def key_of(override: str) -> str:
-    """The key of an override, without `+`, `~`, package and value."""
-    return override.lstrip("+~").split("=", 1)[0].split("@", 1)[0].strip()
+    found = next((marks[section] for section in climb(key) if section in marks), None)
+    return Place(str(path), *(() if found is None else found.value))
 
 
 def show_path(path: Path, root: Path) -> str:

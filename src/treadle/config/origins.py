@@ -7,21 +7,22 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from treadle.config.lint import find_group
-from treadle.config.locations import Source, key_of, read_marks, show_path
-from treadle.problems import Place
+from treadle.config.locations import ConfigFile, read_marks, show_path
+from treadle.config.overrides import is_choice, key_of, parse, read_value
+from treadle.keys import ABSENT, climb, get, get_section, is_within
+from treadle.problems import Part, Place
 
-ABSENT = object()
+_REPLACED: Final = object()  # in place of a value: what the key stood in is replaced by a list, a null, a number
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A place that sets a key, and the value that it gives there, as it is written."""
+    """A place that sets a key, and the value that it gives there, as it is written; ABSENT where it removes it."""
 
     place: Place
     value: Any
@@ -31,25 +32,45 @@ class Setting:
 class Origins:
     """What a composition is made of: files in the order in which they are merged, and overrides."""
 
-    sources: Sequence[Source]
+    files: Sequence[ConfigFile]
     overrides: Mapping[str, Place]
     groups: Collection[str]
     root: Path  # files inside it are named relative to it
 
-    def trace(self, key: str) -> list[Setting]:
-        """Every place that sets `key`, also through a section around it, in the order in which they win."""
-        in_files = [_read_source(key, source, self.root) for source in self.sources]
+    def trace(self, key: str, *, part: Part = "value") -> list[Setting]:
+        """Every place that sets `key`, also through a section around it, in the order in which they win.
+
+        Args:
+            key: dotted.
+            part: of the pair in YAML to which a place points.
+        """
+        in_files = [_read_file_at(key, file, self.root, part) for file in self.files]
         values = {text: place for text, place in self.overrides.items() if not self._selects(text)}
         in_overrides = [_read_override(key, text, place) for text, place in values.items()]
-        return [setting for setting in (*in_files, *in_overrides) if setting is not None]
+        settings: list[Setting] = []
+        for setting in (*in_files, *in_overrides):
+            if setting is not None and setting.value is _REPLACED:
+                settings.clear()
+            elif setting is not None:
+                settings.append(setting)
+        return settings
+
+    def locate(self, key: str, *, part: Part = "value") -> Place:
+        """The last place that sets `key`, else a section around it, else something in it; else the first file."""
+        for section in climb(key):
+            settings = self.trace(section, part=part if section == key else "key")
+            if settings:
+                return settings[-1].place
+        inside = (place for text, place in self.overrides.items() if is_within(key_of(text), key))
+        return next(inside, Place(show_path(self.files[0].path, self.root), 1, 1))
 
     def trace_group(self, group: str) -> list[Setting]:
         """Every place that selects an option of a group: first the lists that hold it, then what overrides them."""
         listed: list[Setting] = []
         overridden: list[Setting] = []
-        for source in self.sources:
-            for entry, setting in _list_defaults(source, self.root):
-                if find_group(entry, source.group) == group and "@" not in entry:
+        for file in self.files:
+            for entry, setting in _list_defaults(file, self.root):
+                if find_group(entry, file.group) == group and "@" not in entry:
                     (overridden if entry.startswith("override ") else listed).append(setting)
         own = {text: place for text, place in self.overrides.items() if key_of(text) == group and "@" not in text}
         chosen = [Setting(place, read_value(text)) for text, place in own.items()]
@@ -57,62 +78,52 @@ class Origins:
 
     def _selects(self, text: str) -> bool:
         """Whether an override chooses a file: `model=mlp`, `model@other=mlp`."""
-        is_group = key_of(text) in self.groups or "@" in text.partition("=")[0]
-        return is_group and not isinstance(read_value(text), dict) and not text.startswith("~")
+        return is_choice(text, self.groups) and not parse(text).is_delete()
 
 
-def _read_source(key: str, source: Source, root: Path) -> Setting | None:
-    name = show_path(source.path, root)
-    if source.package == key:
-        content = {own: value for own, value in read_file(source.path).items() if own != "defaults"}
-        return Setting(Place(name, 1, 1), content)
-    marks = source.find(key)
-    if marks is None:
+def _read_file_at(key: str, file: ConfigFile, root: Path, part: Part) -> Setting | None:
+    name, inside = show_path(file.path, root), file.strip(key)
+    if inside == "":
+        content = read_file(file.path)
+        own = {k: v for k, v in content.items() if k != "defaults"} if isinstance(content, dict) else content
+        return Setting(Place(name, 1, 1), own)
+    marks = read_marks(file.path)
+    nearest = next((section for section in climb(inside or "") if section in marks), None)
+    value = ABSENT if nearest is None else _get(read_file(file.path), inside or "")
+    if nearest is None or value is ABSENT:
         return None
-    inside = key.removeprefix(f"{source.package}.") if source.package else key
-    return Setting(Place(name, *marks.value), _select(read_file(source.path), inside))
+    # YAML 1.1 reads a name such as `on` as another: then the section around it is the nearest that has a mark.
+    return Setting(Place(name, *getattr(marks[nearest], part if nearest == inside else "key")), value)
 
 
 def _read_override(key: str, text: str, place: Place) -> Setting | None:
     own = key_of(text)
-    if own != key and not key.startswith(f"{own}."):
+    if not is_within(key, own):
         return None
     value = read_value(text)
     if own == key or value is ABSENT:
         return Setting(place, value)
-    inside = _select(value, key.removeprefix(f"{own}."))
+    inside = _get(value, key.removeprefix(f"{own}."))
     return Setting(place, inside) if inside is not ABSENT else None
 
 
-def read_value(text: str) -> Any:
-    """The value of an override; ABSENT where it removes the key."""
-    override = OverridesParser.create().parse_override(text)
-    return ABSENT if override.is_delete() else override.value()
+def _get(values: Any, key: str) -> Any:
+    value = get(values, key)
+    around = (get(values, section) for section in (*climb(get_section(key)), ""))
+    replaces = any(section is not ABSENT and not isinstance(section, dict) for section in around)
+    return _REPLACED if value is ABSENT and replaces else value
 
 
-def _list_defaults(source: Source, root: Path) -> Iterator[tuple[str, Setting]]:
+def _list_defaults(file: ConfigFile, root: Path) -> Iterator[tuple[str, Setting]]:
     """The entries `group: option` of a defaults list."""
-    for key, marks in read_marks(source.path).items():
+    for key, marks in read_marks(file.path).items():
         found = re.fullmatch(r"defaults\.(\d+)\.(.+)", key)
         if found:
-            option = read_file(source.path)["defaults"][int(found[1])][found[2]]
-            yield found[2], Setting(Place(show_path(source.path, root), *marks.value), option)
+            option = read_file(file.path)["defaults"][int(found[1])][found[2]]
+            yield found[2], Setting(Place(show_path(file.path, root), *marks.value), option)
 
 
 @cache
 def read_file(path: Path) -> Any:
     """The content of a YAML file as Hydra reads it, with its interpolations."""
     return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-
-
-def _select(values: Any, key: str) -> Any:
-    """The value at a dotted key; names may hold dots themselves."""
-    if not key:
-        return values
-    if isinstance(values, list):
-        head, _, rest = key.partition(".")
-        return _select(values[int(head)], rest) if head.isdecimal() and int(head) < len(values) else ABSENT
-    for name, value in values.items() if isinstance(values, dict) else ():
-        if key == str(name) or key.startswith(f"{name}."):
-            return _select(value, key[len(str(name)) + 1 :])
-    return ABSENT

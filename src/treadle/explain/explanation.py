@@ -13,11 +13,12 @@ import yaml
 
 from treadle.check.checks import check
 from treadle.config.compose import Composed, describe_unknown, find_option, list_options
-from treadle.config.origins import ABSENT, Setting, read_file
+from treadle.config.origins import Setting, read_file
 from treadle.experiment.spec import ModelChoice, is_rule
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
 from treadle.explain.meanings import NO_DEFAULT, Meaning, find_meaning, summarize_target
 from treadle.hints import show
+from treadle.keys import ABSENT, climb, get
 from treadle.problems import ConfigError, Problem
 
 
@@ -80,7 +81,7 @@ def explain(composed: Composed, key: str) -> Explanation:
         raise ConfigError(broken)
     record = _find_record(composed)
     values = composed.values if record is None else {**composed.values, "model_choice": record.model_dump()}
-    value, written = _get(values, key), _get(composed.written, key)
+    value, written = get(values, key), get(composed.written, key)
     meaning = find_meaning(key, composed.values)
     choice = _find_choice(composed, key)
     if value is ABSENT and choice is None and (meaning is None or meaning.default is NO_DEFAULT):
@@ -107,17 +108,6 @@ def _list_meanings(key: str, section: Mapping[str, Any], composed: Composed) -> 
     return {name: meaning.text if meaning is not None else "" for name, meaning in found.items()}
 
 
-def _get(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        if isinstance(values, Mapping) and part in values:
-            values = values[part]
-        elif isinstance(values, list) and part.isdecimal() and int(part) < len(values):
-            values = values[int(part)]
-        else:
-            return ABSENT
-    return values
-
-
 def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
@@ -126,10 +116,8 @@ def _describe_unknown(composed: Composed, key: str) -> Problem:
     removed = [setting for setting in composed.origins.trace(key) if setting.value is ABSENT]
     if removed:
         return Problem(key, f"the key {key!r} is removed", place=removed[-1].place)
-    parent = key.rpartition(".")[0]
-    while parent and _get(composed.values, parent) is ABSENT:
-        parent = parent.rpartition(".")[0]
-    value = _get(composed.values, parent) if parent else composed.values
+    parent = next(around for around in (*climb(key), "") if get(composed.values, around) is not ABSENT)
+    value = get(composed.values, parent)
     if not isinstance(value, dict | list):
         rule = f"{parent!r} is {show(value)}, which holds no keys"
         return Problem(key, rule, place=composed.locate(parent))

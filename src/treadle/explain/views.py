@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from treadle.config.origins import ABSENT, Setting
+from treadle.config.origins import Setting
 from treadle.explain.explanation import Explanation
 from treadle.explain.meanings import NO_DEFAULT, describe_limits
 from treadle.hints import show
+from treadle.keys import ABSENT
 
 SHOWN = 40  # characters of a value in a list
 

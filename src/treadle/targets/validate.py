@@ -79,7 +79,7 @@ def _check_names(key: str, node: dict[str, Any], signature: Signature) -> Iterat
             if parameter.required and parameter.name not in {*given, *context}:
                 dotted = f"{key}.{parameter.name}"
                 rule = f"{path} needs the argument {parameter.name!r}, {parameter.type}"
-                yield Problem(key, rule, f"add {dotted}", fix_override=f"+{dotted}=…")
+                yield Problem(dotted, rule, f"add {dotted}", fix_override=f"+{dotted}=…")
 
 
 def _check_values(key: str, node: dict[str, Any], signature: Signature) -> Iterator[Problem]:

@@ -1,0 +1,73 @@
+"""Dotted keys (`schedule.optimizer.lr`, `tracker.tags.0`) of nested mappings and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+ABSENT: Final = object()  # in place of a value: nothing stands at the key
+
+
+def join(section: str, name: object) -> str:
+    """The key of what is called `name` in a section; the outermost section is empty."""
+    return f"{section}.{name}" if section else str(name)
+
+
+def get_section(key: str) -> str:
+    """The key of the section that holds a key; empty for one of the outermost."""
+    return key.rpartition(".")[0]
+
+
+def get_name(key: str) -> str:
+    """The last part of a key."""
+    return key.rpartition(".")[2]
+
+
+def climb(key: str) -> Iterator[str]:
+    """The key and the sections around it, from the inside out.
+
+    >>> list(climb("tracker.tags.0"))
+    ['tracker.tags.0', 'tracker.tags', 'tracker']
+    """
+    while key:
+        yield key
+        key = get_section(key)
+
+
+def is_within(key: str, section: str) -> bool:
+    """Whether a key is that of the section itself, or of something below it."""
+    return key == section or key.startswith(f"{section}.")
+
+
+def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every node below `node` with its key, parents first; `key` is that of `node` itself."""
+    items = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in items:
+        inner = join(key, name)
+        yield inner, value
+        yield from walk(value, inner)
+
+
+def list_leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value with its key; lists and empty mappings are values."""
+    if isinstance(node, Mapping) and node:
+        for name, value in node.items():
+            yield from list_leaves(value, join(key, name))
+    else:
+        yield key, node
+
+
+def get(node: Any, key: str) -> Any:
+    """What stands at a key, else ABSENT. Names may hold dots themselves; the empty key is that of `node`.
+
+    >>> get({"torch.optim": {"betas": [0.9, 0.99]}}, "torch.optim.betas.1")
+    0.99
+    """
+    if not key:
+        return node
+    if isinstance(node, list):
+        index, _, rest = key.partition(".")
+        return get(node[int(index)], rest) if index.isdecimal() and int(index) < len(node) else ABSENT
+    items = node.items() if isinstance(node, Mapping) else ()
+    found = (get(value, key[len(str(name)) + 1 :]) for name, value in items if is_within(key, str(name)))
+    return next((value for value in found if value is not ABSENT), ABSENT)
