@@ -80,7 +80,8 @@ def test_the_card_names_own_code_and_what_computes(own):
     code = json.loads((own / "bundle" / "bundle.json").read_text())["code"]
 
     assert {"served_model.wide", "served_model.act", "treadle.features.transforms"} <= code.keys()
-    assert {"treadle.data.cells", "treadle.sql.functions"} <= code.keys()  # how a row is read
+    reading = {f"treadle.data.{name}" for name in ("casting", "datetime_formats", "number_formats")}
+    assert reading | {"treadle.sql.functions"} <= code.keys()
     assert not any(name.startswith(("treadle.training", "treadle.schema", "torch")) for name in code)
 
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from treadle.data.contract import ContractError
-from treadle.data.frames import MEMORY_CELLS, keep
+from treadle.data.lazy_frames import MEMORY_CELLS, materialize
 from treadle.data.prepare import build_examples, prepare
 from treadle.data.tables import load_tables, read_table
 from treadle.errors import TreadleError
@@ -200,7 +200,7 @@ def test_a_join_looks_up_by_key_and_leaves_a_null_where_there_is_none(tmp_path):
 @pytest.mark.parametrize("cells", [-1, MEMORY_CELLS], ids=["table in a file", "table in memory"])
 @pytest.mark.parametrize("derive", [{}, {"copied": "id"}], ids=["looked up", "copied"])
 def test_examples_hold_what_joins_found_where_it_lies(tmp_path, monkeypatch, derive, cells):
-    monkeypatch.setattr("treadle.data.frames.MEMORY_CELLS", cells)  # of tables; what is looked up stays in memory
+    monkeypatch.setattr("treadle.data.lazy_frames.MEMORY_CELLS", cells)  # of tables; what is looked up stays in memory
     spec = people(tmp_path, examples={"table": "people", "known": ["name", "id", "twice"], "label": "y = 1"})
     table = spec.tables["people"].model_dump() | {"derive": derive}
     table["joins"]["name"] = {"table": "teams", "by": {"team": "name"}, "columns": {"name": "name", "one": "1"}}
@@ -260,7 +260,7 @@ def test_of_two_broken_tables_the_first_is_told(tmp_path):
 
 @pytest.mark.parametrize("memory_cells", [-1, MEMORY_CELLS], ids=["in files", "in memory"])
 def test_a_join_gives_the_same_in_memory_and_in_files(tmp_path, monkeypatch, memory_cells):
-    for module in ("frames", "tables"):
+    for module in ("lazy_frames", "tables"):
         monkeypatch.setattr(f"treadle.data.{module}.MEMORY_CELLS", memory_cells)
     spec = people(tmp_path)
     (tmp_path / "p.csv").write_text("id,team,y\n1,b,0\n2,,1\n3,a,1\n4,c,1\n5,b,0\n")
@@ -414,7 +414,7 @@ def test_a_row_with_too_many_fields_is_told_where_its_last_column_is_not_declare
 def test_a_plan_gives_the_same_rows_in_memory_and_in_a_file(tmp_path, num_cells):
     rows = pl.LazyFrame({"a": range(1000), "t": [datetime(2021, 1, 1)] * 1000, "s": ["x", None] * 500})  # noqa: DTZ001
 
-    kept = keep(rows, tmp_path / "kept.parquet", num_cells=num_cells)
+    kept = materialize(rows, tmp_path / "kept.parquet", num_cells=num_cells)
 
     assert kept.collect().equals(rows.collect())
     assert (tmp_path / "kept.parquet").exists() is (num_cells > 0)

@@ -6,7 +6,7 @@ from datetime import date, datetime, time
 
 import pytest
 
-from treadle.data.limits import read_bound, read_value
+from treadle.data.bounds import read_bound, read_value
 from treadle.experiment.spec import Column
 
 SOUND = [

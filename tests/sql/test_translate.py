@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from treadle.data.frames import derive, settle
+from treadle.data.lazy_frames import derive, narrow_integers
 from treadle.sql.expressions import ROW_WISE, ExpressionError, run
 from treadle.sql.translate import to_expr
 
@@ -228,7 +228,7 @@ def test_derived_integers_are_exact_and_become_floats_only_where_none_holds_them
     frame = pl.LazyFrame({"a": [3, 2**40 + 1]})
     texts = {"small": "a * 60 + 7", "rest": "MOD(small * 1000003, 1000)", "large": "a * a", "more": "large * 3 - a"}
 
-    found = settle(derive(frame, texts, key="k")).collect()
+    found = narrow_integers(derive(frame, texts, key="k")).collect()
 
     assert dict(found.schema) == {
         "a": pl.Int64(), "small": pl.Int64(), "rest": pl.Int64(), "large": pl.Float64(), "more": pl.Float64()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self, TypeVar
 import pydantic
 from pydantic import AfterValidator, Field
 
-from treadle.data.cells import DTYPES
+from treadle.data.casting import DTYPES
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Data, Experiment, Features, Loss, Schedule, Spec, Target
 from treadle.hints import show

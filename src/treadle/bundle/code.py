@@ -15,7 +15,7 @@ _PREDICTING = ("treadle.bundle.conform", "treadle.features.featurizer")  # what 
 _COMPUTING = (
     "treadle.models.",
     "treadle.features.",
-    *(f"treadle.data.{name}" for name in ("cells", "moments", "numbers")),
+    *(f"treadle.data.{name}" for name in ("casting", "datetime_formats", "number_formats")),
     *(f"treadle.sql.{name}" for name in ("dialect", "expressions", "functions", "translate", "types")),
 )
 

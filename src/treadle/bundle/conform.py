@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.data.cells import DTYPES, lost_mark, read_cells
+from treadle.data.casting import DTYPES, cast_cells, lost_mark
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
 from treadle.hints import nearest
@@ -80,7 +80,7 @@ def _is_read(values: pl.Series, column: Column) -> bool:
 
 def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
     try:
-        cells = read_cells(rows.lazy(), columns, schema=rows.schema).collect()
+        cells = cast_cells(rows.lazy(), columns, schema=rows.schema).collect()
     except PolarsError as error:
         if len(columns) > 1:
             return pl.concat([_read_unread(rows, {name: columns[name]}) for name in columns], how="horizontal")

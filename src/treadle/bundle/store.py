@@ -20,8 +20,8 @@ from treadle.bundle.card import Card, Recipe, read_card, read_recipe
 from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.network import TARGETS, build_network
-from treadle.data.cells import DTYPES
-from treadle.data.moments import reads_back
+from treadle.data.casting import DTYPES
+from treadle.data.datetime_formats import reads_back
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import OnBreach

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from treadle.check.leaks import find_doubts, find_leaks, find_same_tables
-from treadle.data.cells import DTYPES
+from treadle.data.casting import DTYPES
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
 from treadle.hints import NO_HINT, Hint, nearest
 from treadle.lineage.graph import Graph, trace_experiment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from treadle.check.columns import find_name_fault
-from treadle.data.moments import reads_back
+from treadle.data.datetime_formats import reads_back
 from treadle.experiment.durations import parse_moment
 from treadle.experiment.spec import Column, ColumnSplit, Experiment, Table, TimeSplit
 from treadle.hardware import count_gpus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from treadle.data.limits import DATED, ORDERED, read_bound, read_texts, read_value
+from treadle.data.bounds import DATED, ORDERED, read_bound, read_texts, read_value
 from treadle.experiment.spec import Column, ColumnSplit, Experiment
 from treadle.hints import nearest, show
 from treadle.problems import Problem

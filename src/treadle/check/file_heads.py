@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from treadle.data.cells import lost_mark, read_cells
+from treadle.data.casting import cast_cells, lost_mark
 from treadle.data.text_files import SUFFIXES, is_text_file, read_head
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
@@ -93,7 +93,7 @@ def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Proble
     """The first value of each column that the stage `prepare` would refuse, by the same reader."""
     schema = head.schema
     present = {name: column for name, column in table.columns.items() if column.name_in_file(name) in schema}
-    cells = read_cells(head.lazy(), present, schema=schema).collect()
+    cells = cast_cells(head.lazy(), present, schema=schema).collect()
     lost = {values.name: values for values in cells.get_columns() if values.dtype == pl.Boolean() and values.any()}
     for name, column in present.items():
         if lost_mark(name) in lost:

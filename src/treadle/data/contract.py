@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from treadle.data.cells import DTYPES
-from treadle.data.frames import COLUMNS
-from treadle.data.limits import DATED, read_bound, read_value
+from treadle.data.bounds import DATED, read_bound, read_value
+from treadle.data.casting import DTYPES
+from treadle.data.lazy_frames import COLUMNS
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Column, Table, Value

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import polars as pl
 
-from treadle.data.frames import count_rows
-from treadle.data.sources import open_sources
+from treadle.data.lazy_frames import count_rows
+from treadle.data.table_files import open_table_files
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files, match_files
 from treadle.experiment.spec import Data, Join
@@ -108,9 +108,9 @@ class OwnRows:
     def _measure(self, table: str) -> dict[Path, range]:
         """The rows of each of the table's files."""
         spec = self._data.tables[table]
-        sources = open_sources(spec, key=f"data.tables.{table}", root=self._root, scratch=self._scratch)
-        ends = list(accumulate(count_rows(source.rows) for source in sources))
-        return {source.file: range(*bounds) for source, bounds in zip(sources, pairwise([0, *ends]), strict=True)}
+        files = open_table_files(spec, key=f"data.tables.{table}", root=self._root, scratch=self._scratch)
+        ends = list(accumulate(count_rows(file.rows) for file in files))
+        return {file.path: range(*bounds) for file, bounds in zip(files, pairwise([0, *ends]), strict=True)}
 
 
 def _look_up(rows: pl.DataFrame, join: Join, other: pl.LazyFrame) -> pl.Series:

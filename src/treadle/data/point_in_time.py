@@ -15,8 +15,8 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from treadle.data.frames import collect, parse, settle
-from treadle.data.ranges import Places, Ranges, cut_out
+from treadle.data.lazy_frames import collect, narrow_integers, parse
+from treadle.data.range_sums import Places, Ranges, cut_out
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import AsOf, History
@@ -154,7 +154,7 @@ def _step_over(newest: Places, own: Places) -> Places:
 def _read_values(table: pl.LazyFrame, columns: Mapping[str, pl.Expr], *, key: str) -> pl.DataFrame:
     """The columns, for each row of the table; a constant has as many rows as it."""
     named = (value.alias(f"new {name}") for name, value in columns.items())
-    (values,) = collect(settle(table.select(KNOWN_AT, *named)), key=key)
+    (values,) = collect(narrow_integers(table.select(KNOWN_AT, *named)), key=key)
     return values.drop(KNOWN_AT).rename({f"new {name}": name for name in columns})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from treadle.data.frames import collect, collect_columns, collect_names, parse
+from treadle.data.lazy_frames import collect, collect_columns, collect_names, parse
 from treadle.data.own_rows import OwnRows
 from treadle.data.point_in_time import look_back_asof, look_back_window
 from treadle.data.roles import check_roles, check_splits

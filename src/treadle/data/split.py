@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from treadle.data.cells import DTYPES
-from treadle.data.limits import read_texts
+from treadle.data.bounds import read_texts
+from treadle.data.casting import DTYPES
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration, parse_moment
 from treadle.experiment.spec import ColumnSplit, GroupSplit, RandomSplit, SplitRule, StratifiedSplit, TimeSplit

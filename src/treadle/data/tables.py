@@ -12,16 +12,25 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from treadle.data.contract import NUM_EXAMPLES, ContractError, check_contract
-from treadle.data.frames import MEMORY_CELLS, collect, count_rows, derive, keep, keep_derived, parse, settle
-from treadle.data.sources import (
+from treadle.data.lazy_frames import (
+    MEMORY_CELLS,
+    collect,
+    count_rows,
+    derive,
+    materialize,
+    materialize_derived,
+    narrow_integers,
+    parse,
+)
+from treadle.data.table_files import (
     BLANK,
     LOST,
     SHORT,
     RowNames,
-    Source,
-    explain_sources,
+    TableFile,
+    explain_unreadable,
     merge_losses,
-    open_sources,
+    open_table_files,
     refuse_ragged,
 )
 from treadle.errors import TreadleError
@@ -85,29 +94,29 @@ def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict
 def read_table(spec: Table, *, name: str, root: Path, now: datetime, scratch: Path) -> pl.LazyFrame:
     """The declared columns of one table, in their declared types, contract held. Arguments as in `load_tables`."""
     key = f"data.tables.{name}"
-    sources = open_sources(spec, key=key, root=root, scratch=scratch)
-    marked = _read(sources, spec, key=key, copy=scratch / f"{name}.parquet")
+    files = open_table_files(spec, key=key, root=root, scratch=scratch)
+    marked = _read(files, spec, key=key, copy=scratch / f"{name}.parquet")
     lost, short = marked.select(pl.col(LOST, SHORT).any()).collect().row(0)
     if short:
-        refuse_ragged(sources, spec, key=key)
+        refuse_ragged(files, spec, key=key)
     if lost:
-        raise ContractError(name, merge_losses(sources, spec))
+        raise ContractError(name, merge_losses(files, spec))
     frame = marked.select(list(spec.columns))
-    check_contract(frame, spec, table=name, now=now, name_row=RowNames(sources))
+    check_contract(frame, spec, table=name, now=now, name_row=RowNames(files))
     return frame
 
 
-def _read(sources: list[Source], spec: Table, *, key: str, copy: Path) -> pl.LazyFrame:
+def _read(files: list[TableFile], spec: Table, *, key: str, copy: Path) -> pl.LazyFrame:
     """The rows of all files with their marks, by way of Polars' own parser of numbers where it knows all of them."""
-    num_cells = sum(source.estimate_cells(spec) for source in sources)
+    num_cells = sum(file.estimate_cells(spec) for file in files)
     with suppress(PolarsError):  # what is wrong is found on the other way, if anything is
-        marked = keep(pl.concat([source.cast_directly(spec) for source in sources]), copy, num_cells=num_cells)
+        marked = materialize(pl.concat([file.cast_directly(spec) for file in files]), copy, num_cells=num_cells)
         if not marked.select(pl.col(BLANK).any()).collect().item():
             return marked
     try:
-        return keep(pl.concat([source.cast(spec) for source in sources]), copy, num_cells=num_cells)
+        return materialize(pl.concat([file.cast(spec) for file in files]), copy, num_cells=num_cells)
     except PolarsError as error:
-        raise explain_sources(error, sources, spec, key=key) from error
+        raise explain_unreadable(error, files, spec, key=key) from error
 
 
 def _enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame], name: str, scratch: Path) -> Loaded:
@@ -133,7 +142,7 @@ def _enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame]
         frame = frame.with_columns(
             parse(spec.known_at, frame, key=f"{key}.known_at").cast(pl.Datetime("us")).alias(KNOWN_AT)
         )
-    return Loaded(keep_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key))
+    return Loaded(materialize_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key))
 
 
 def _open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
@@ -155,7 +164,7 @@ def _join(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join) -> pl.LazyFrame
 def _look_up(frame: pl.LazyFrame, lookup: pl.LazyFrame, join: Join, *, key: str) -> Lookup:
     """What `_join` gives; a join would copy every column that is there already, and takes thrice the time in order."""
     there = [f"__{column}" for column in join.by.values()]
-    (values,) = collect(settle(lookup), key=key)
+    (values,) = collect(narrow_integers(lookup), key=key)
     keys = frame.select(list(join.by)).with_row_index("__row")
     places = values.lazy().select(there).with_row_index("__place")
     matches = keys.join(places, left_on=list(join.by), right_on=there).select("__row", "__place")

@@ -16,8 +16,8 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.data.cells import DTYPES
-from treadle.data.numbers import is_plain
+from treadle.data.casting import DTYPES
+from treadle.data.number_formats import is_plain
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Encoding, Table
 
@@ -38,10 +38,10 @@ def is_text_file(file: Path, table: Table) -> bool:
 
 def find_separator(file: Path, table: Table) -> str:
     """The one that the file says, the table's own, or the one that the suffix stands for."""
-    return find_said(file, encoding=table.encoding) or table.separator or _SEPARATORS.get(file.suffix.lower(), ",")
+    return read_sep_line(file, encoding=table.encoding) or table.separator or _SEPARATORS.get(file.suffix.lower(), ",")
 
 
-def find_said(file: Path, *, encoding: Encoding) -> str:
+def read_sep_line(file: Path, *, encoding: Encoding) -> str:
     """The separator of a first line `sep=;`, as Excel writes and reads it; the header comes after it. Else empty."""
     with file.open("rb") as stream:
         found = _SAYS.match(stream.read(_SAYS_BYTES).decode(encoding, errors="ignore"))
@@ -113,7 +113,7 @@ def find_ragged(file: Path, table: Table) -> str:
     if table.encoding != "utf-8":
         return _read_strictly(file, table)
     options: dict[str, Any] = {"has_header": False, "new_columns": ["line"], "truncate_ragged_lines": True}
-    options["skip_lines"] = int(bool(find_said(file, encoding=table.encoding)))
+    options["skip_lines"] = int(bool(read_sep_line(file, encoding=table.encoding)))
     lines = pl.scan_csv(file, separator="\x1f", quote_char=None, infer_schema=False, **options)
     line = pl.col("line")
     if table.quote:
@@ -129,7 +129,7 @@ def _options(file: Path, table: Table) -> dict[str, Any]:
     quote = table.quote
     return {
         "separator": find_separator(file, table),
-        "skip_lines": int(bool(find_said(file, encoding=table.encoding))),
+        "skip_lines": int(bool(read_sep_line(file, encoding=table.encoding))),
         "quote_char": quote or None,
         "infer_schema": False,
         "with_column_names": lambda names: [name.replace(quote * 2, quote) if quote else name for name in names],
@@ -195,7 +195,7 @@ def _read_strictly(file: Path, table: Table) -> str:
     quoting: Any = csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE
     number = 0
     with _open(file, table) as stream:
-        if find_said(file, encoding=table.encoding):
+        if read_sep_line(file, encoding=table.encoding):
             stream.readline()
         reader = csv.reader(
             stream, delimiter=find_separator(file, table), quotechar=table.quote or None, quoting=quoting, strict=True

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from treadle.data.cells import column_of
+from treadle.data.casting import column_of
 from treadle.data.text_files import HEAD_BYTES, read_head
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files

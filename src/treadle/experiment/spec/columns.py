@@ -27,7 +27,7 @@ def _check_affix(text: str, *, touching: str) -> str:
     return text
 
 
-Value = bool | int | float | str  # of a column; `data/limits.py` checks it against the column's type
+Value = bool | int | float | str  # of a column; `data/bounds.py` checks it against the column's type
 Thousands = Literal[",", ".", "'", " ", "\u00a0", "\u2009", "\u202f"]  # the last three: no-break, thin, narrow no-break
 Prefix = Annotated[str, AfterValidator(_check_prefix)]  # before a number: "$", "EUR"
 Suffix = Annotated[str, AfterValidator(_check_suffix)]  # after a number: "kg", "%", "m2"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from treadle.data.moments import is_coarse
+from treadle.data.datetime_formats import is_coarse
 from treadle.errors import TreadleError
 from treadle.hints import nearest
 from treadle.scaffold.planning.notes import list_notes, require_weight

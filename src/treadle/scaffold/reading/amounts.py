@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from treadle.data.numbers import BLANKS, DASHES
+from treadle.data.number_formats import BLANKS, DASHES
 
 _SYMBOLS = "$€£¥₹₽₩₺₴₦₫₱฿₪₡₲₵₸₼₾₿¢"
 _RUBLES = ("\u0440\u0443\u0431", "\u0440\u0443\u0431.", "\u0440.")  # rub, rub., r. in Cyrillic

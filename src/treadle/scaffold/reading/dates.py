@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import chain
 
-from treadle.data.moments import UNITS
+from treadle.data.datetime_formats import UNITS
 
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y"),

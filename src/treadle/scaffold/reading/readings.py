@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from treadle.data.cells import lost_mark, read_cells
+from treadle.data.casting import cast_cells, lost_mark
 from treadle.experiment.spec import Column
 from treadle.scaffold.reading.dates import read_digits
 from treadle.scaffold.reading.texts import MAX_STRAYS, MIN_SHARE, Around, Reading, read_texts, take_as_missing
@@ -125,7 +125,7 @@ def read_columns(raw: Rows, columns: Mapping[str, Column]) -> pl.LazyFrame:
     """Typed values, and marks of those that are lost; `raw` has some of the columns, by the project's names."""
     schema = raw.collect_schema()
     own = {name: columns[name].model_copy(update={"source": None}) for name in schema}
-    return read_cells(raw.lazy(), own, schema=schema)
+    return cast_cells(raw.lazy(), own, schema=schema)
 
 
 def settle(
@@ -170,7 +170,7 @@ def _find_lost(raw: Rows, name: str, column: Column) -> pl.LazyFrame:
     )
     own = {name: column.model_copy(update={"source": None, "unreadable": "refuse"})}
     kept = [pl.col("|row"), pl.col(f"{name} text")]
-    lost = read_cells(both, own, schema=both.collect_schema(), keep=kept).filter(lost_mark(name))
+    lost = cast_cells(both, own, schema=both.collect_schema(), keep=kept).filter(lost_mark(name))
     return lost.select(pl.col("|row").alias("row"), pl.col(f"{name} text").alias("text"))
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import polars as pl
 
-from treadle.data.cells import column_of
-from treadle.data.text_files import explain, find_ragged, find_said, read_head, scan_text
+from treadle.data.casting import column_of
+from treadle.data.text_files import explain, find_ragged, read_head, read_sep_line, scan_text
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column, Encoding, Table
 from treadle.hints import nearest
@@ -174,7 +174,7 @@ def _read_start(file: Path, encoding: Encoding) -> tuple[str, str]:
             head = stream.read(_HEAD)
         except UnicodeError as error:
             raise TreadleError(f"{file} is not in {encoding}: {error}") from error
-    said = find_said(file, encoding=encoding)
+    said = read_sep_line(file, encoding=encoding)
     head = head.split("\n", 1)[1] if said else head
     if not head.strip():
         raise TreadleError(f"{file} holds nothing but blanks")

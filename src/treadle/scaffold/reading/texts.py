@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from treadle.data.numbers import BLANKS
+from treadle.data.number_formats import BLANKS
 from treadle.scaffold.reading.amounts import Amounts, name_units, take_apart
 from treadle.scaffold.reading.dates import explain_form, list_forms, looks_like_date, read_digits
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from treadle.data.cells import read_cells
+from treadle.data.casting import cast_cells
 from treadle.experiment.durations import parse_moment
 from treadle.experiment.spec import Column, Value
 
@@ -44,7 +44,7 @@ def read_texts(texts: Sequence[str], *, dtype: str) -> pl.Series:
     """
     column = Column.model_validate({"dtype": dtype})
     rows = pl.DataFrame({"value": texts}, schema={"value": pl.String()})
-    cells = read_cells(rows.lazy(), {"value": column}, schema=rows.schema).collect()
+    cells = cast_cells(rows.lazy(), {"value": column}, schema=rows.schema).collect()
     lost = cells["value"].is_null().arg_true()
     if len(lost):
         raise ValueError(f"{texts[lost[0]]!r} is no {dtype}")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.data.cells import lost_mark, read_cells
-from treadle.data.moments import HEAD, reads_back
+from treadle.data.casting import cast_cells, lost_mark
+from treadle.data.datetime_formats import HEAD, reads_back
 from treadle.experiment.spec import Column
 
 LOST = object()
@@ -21,7 +21,7 @@ LOST = object()
 def read(values, column, dtype=pl.String):
     """Each value in the declared type, or LOST."""
     rows = pl.DataFrame({"x": pl.Series(values, dtype=dtype)})
-    cells = read_cells(rows.lazy(), {"x": Column.model_validate(column)}, schema=rows.schema).collect()
+    cells = cast_cells(rows.lazy(), {"x": Column.model_validate(column)}, schema=rows.schema).collect()
     return [LOST if lost else value for value, lost in zip(cells["x"], cells[lost_mark("x")], strict=True)]
 
 
@@ -102,7 +102,7 @@ def test_moments_may_be_none_at_all(texts, engine):
     rows = pl.DataFrame({"x": pl.Series(texts, dtype=pl.String)})
     column = Column.model_validate({"dtype": "datetime"})
 
-    cells = read_cells(rows.lazy(), {"x": column}, schema=rows.schema).collect(engine=engine)
+    cells = cast_cells(rows.lazy(), {"x": column}, schema=rows.schema).collect(engine=engine)
 
     assert cells["x"].to_list() == [None] * len(texts)
     assert cells["x"].dtype == pl.Datetime("us")
@@ -114,7 +114,7 @@ def test_a_long_column_of_few_moments_is_read_like_a_short_one(name):
     column = Column.model_validate({"dtype": "datetime"})
 
     short, long = (
-        read_cells(rows.lazy(), {name: column}, schema=rows.schema).collect()
+        cast_cells(rows.lazy(), {name: column}, schema=rows.schema).collect()
         for rows in (pl.DataFrame({name: texts * times}) for times in (1, HEAD))
     )
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 from polars import selectors
 
-from treadle.data.moments import MOMENT, read_epoch, read_moment
-from treadle.data.numbers import read_number
+from treadle.data.datetime_formats import MOMENT, read_epoch, read_moment
+from treadle.data.number_formats import read_number
 from treadle.experiment.spec import Column
 
 DTYPES: dict[str, pl.DataType] = {
@@ -30,7 +30,7 @@ def is_text(dtype: pl.DataType) -> bool:
     return isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
 
 
-def read_cells(
+def cast_cells(
     rows: pl.LazyFrame,
     columns: Mapping[str, Column],
     *,

@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.data.cells import column_of, lost_mark, read_cells
+from treadle.data.casting import cast_cells, column_of, lost_mark
 from treadle.data.contract import NUM_EXAMPLES, Breach
-from treadle.data.frames import count_rows
+from treadle.data.lazy_frames import count_rows
 from treadle.data.text_files import SUFFIXES, explain, find_ragged, is_text_file, scan_directly, scan_text
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
@@ -26,10 +26,10 @@ LETTERS = 4  # of a field of a text file, its separator included, at least as a 
 
 
 @dataclass(frozen=True)
-class Source:
-    """One file of a table, its columns as they are in the file."""
+class TableFile:
+    """One file of a table, with its columns as they are in the file."""
 
-    file: Path
+    path: Path
     rows: pl.LazyFrame
     schema: dict[str, pl.DataType]
     is_text: bool
@@ -55,12 +55,12 @@ class Source:
     def estimate_cells(self, spec: Table) -> int:
         """About how many values there are, seldom fewer."""
         if self.is_text:
-            return self.file.stat().st_size * len(spec.columns) // (LETTERS * len(self.schema))
+            return self.path.stat().st_size * len(spec.columns) // (LETTERS * len(self.schema))
         return count_rows(self.rows) * len(spec.columns)
 
     def find_losses(self, spec: Table, *, place: str) -> Iterator[Breach]:
         """The values that their declared types cannot hold, by column."""
-        cells = read_cells(self.rows, spec.columns, schema=self.schema)
+        cells = cast_cells(self.rows, spec.columns, schema=self.schema)
         marks = cells.select(pl.col(lost_mark(name)).sum().alias(name) for name in spec.columns)
         for name, count in marks.collect(engine="streaming").row(0, named=True).items():
             if count:
@@ -70,13 +70,13 @@ class Source:
         column = spec.columns[name]
         kept = [pl.col("__row"), column_of(column.name_in_file(name)).alias("__raw")]
         numbered = self.rows.with_row_index("__row", offset=1)
-        cells = read_cells(numbered, {name: column}, schema=self.schema, keep=kept).filter(lost_mark(name))
+        cells = cast_cells(numbered, {name: column}, schema=self.schema, keep=kept).filter(lost_mark(name))
         lost = cells.select("__row", "__raw").head(NUM_EXAMPLES).collect(engine="streaming")
         return [f"{place}row {row:,}: {value!r}" for row, value in lost.iter_rows()]
 
 
 def _cast(rows: pl.LazyFrame, spec: Table, schema: dict[str, pl.DataType], marks: list[pl.Expr]) -> pl.LazyFrame:
-    cells = read_cells(rows, spec.columns, schema=schema, keep=marks)
+    cells = cast_cells(rows, spec.columns, schema=schema, keep=marks)
     lost = pl.any_horizontal(lost_mark(name) for name in spec.columns)
     return cells.select(*(pl.col(name) for name in spec.columns), lost.alias(LOST), pl.col(SHORT, BLANK))
 
@@ -85,104 +85,104 @@ def _never(column: pl.Expr) -> pl.Expr:
     return column.is_null() & pl.lit(value=False)
 
 
-def open_sources(spec: Table, *, key: str, root: Path, scratch: Path) -> list[Source]:
+def open_table_files(spec: Table, *, key: str, root: Path, scratch: Path) -> list[TableFile]:
     """The files of a table, which have all its columns.
 
     Raises:
         TreadleError: there is no file, one cannot be read, one lacks a column, or two differ in their columns.
     """
-    files = list_files(spec.path, root=root)
-    if not files:
+    paths = list_files(spec.path, root=root)
+    if not paths:
         raise TreadleError(f"{key}.path: no file at {spec.path!r}; `dvc pull` fetches versioned data")
-    sources = [_open(file, spec, key=key, scratch=scratch) for file in files]
-    if len({source.is_text for source in sources}) > 1:
-        kinds = sorted({source.file.suffix for source in sources})
+    files = [_open(path, spec, key=key, scratch=scratch) for path in paths]
+    if len({file.is_text for file in files}) > 1:
+        kinds = sorted({file.path.suffix for file in files})
         raise TreadleError(f"{key}.path: the files of a table are of one kind, found {kinds}")
-    _require_columns(sources[0], spec, key=key)
-    for source in sources[1:]:
-        _require_same(sources[0], source, key=key)
-    return sources
+    _require_columns(files[0], spec, key=key)
+    for file in files[1:]:
+        _require_same(files[0], file, key=key)
+    return files
 
 
-def refuse_ragged(sources: list[Source], spec: Table, *, key: str) -> None:
+def refuse_ragged(files: list[TableFile], spec: Table, *, key: str) -> None:
     """Raise where a row of a text file has fewer fields than its header."""
-    for source in sources:
-        found = find_ragged(source.file, spec)
+    for file in files:
+        found = find_ragged(file.path, spec)
         if found:
-            raise TreadleError(f"{key}.path: cannot read {source.file}: {found}")
+            raise TreadleError(f"{key}.path: cannot read {file.path}: {found}")
 
 
-def explain_sources(error: PolarsError, sources: list[Source], spec: Table, *, key: str) -> TreadleError:
+def explain_unreadable(error: PolarsError, files: list[TableFile], spec: Table, *, key: str) -> TreadleError:
     """Which file the parser stumbled over, and where in it."""
-    for source in sources:
+    for file in files:
         try:
-            source.rows.select(pl.len(), pl.all().null_count()).collect(engine="streaming")
+            file.rows.select(pl.len(), pl.all().null_count()).collect(engine="streaming")
         except PolarsError as own:
-            told = explain(own, source.file, spec) if source.is_text else _first_line(own)
-            return TreadleError(f"{key}.path: cannot read {source.file}: {told}")
+            told = explain(own, file.path, spec) if file.is_text else _first_line(own)
+            return TreadleError(f"{key}.path: cannot read {file.path}: {told}")
     return TreadleError(f"{key}.path: cannot read {spec.path}: {_first_line(error)}")
 
 
 class RowNames:
     """Names rows of a table as their files do: "row 3", or "b.csv row 1" where there are several files."""
 
-    def __init__(self, sources: list[Source]) -> None:
-        self._sources = sources
+    def __init__(self, files: list[TableFile]) -> None:
+        self._files = files
 
     def __call__(self, row: int) -> str:
         """The name of a row, counted from 1 over all files."""
-        if len(self._sources) == 1:
+        if len(self._files) == 1:
             return f"row {row:,}"
-        for source, length in zip(self._sources, self._lengths, strict=True):
+        for file, length in zip(self._files, self._lengths, strict=True):
             if row <= length:
-                return f"{source.file.name} row {row:,}"
+                return f"{file.path.name} row {row:,}"
             row -= length
         raise AssertionError("the row is one of the table's")
 
     @cached_property
     def _lengths(self) -> list[int]:
-        return [source.rows.select(pl.len()).collect(engine="streaming").item() for source in self._sources]
+        return [file.rows.select(pl.len()).collect(engine="streaming").item() for file in self._files]
 
 
-def merge_losses(sources: list[Source], spec: Table) -> list[Breach]:
+def merge_losses(files: list[TableFile], spec: Table) -> list[Breach]:
     """The breaches of all files together, one a column; rows are counted in their own file."""
     merged: dict[str, Breach] = {}
-    for source in sources:
-        place = f"{source.file.name} " if len(sources) > 1 else ""
-        for breach in source.find_losses(spec, place=place):
+    for file in files:
+        place = f"{file.path.name} " if len(files) > 1 else ""
+        for breach in file.find_losses(spec, place=place):
             before = merged.get(breach.column, replace(breach, count=0, examples=[]))
             examples = [*before.examples, *breach.examples][:NUM_EXAMPLES]
             merged[breach.column] = replace(breach, count=before.count + breach.count, examples=examples)
     return [merged[name] for name in spec.columns if name in merged]
 
 
-def _open(file: Path, spec: Table, *, key: str, scratch: Path) -> Source:
-    is_text = is_text_file(file, spec)
-    if not is_text and file.suffix.lower() != ".parquet":
-        rule = f"a table is read from Parquet or from text ({', '.join(SUFFIXES)}), found {file.name!r}"
+def _open(path: Path, spec: Table, *, key: str, scratch: Path) -> TableFile:
+    is_text = is_text_file(path, spec)
+    if not is_text and path.suffix.lower() != ".parquet":
+        rule = f"a table is read from Parquet or from text ({', '.join(SUFFIXES)}), found {path.name!r}"
         raise TreadleError(f"{key}.path: {rule}; a text of another suffix needs the table's `separator`")
     try:
-        rows = scan_text(file, spec, scratch=scratch) if is_text else pl.scan_parquet(file)
+        rows = scan_text(path, spec, scratch=scratch) if is_text else pl.scan_parquet(path)
         schema = dict(rows.collect_schema())
     except (PolarsError, TreadleError) as error:
-        told = explain(error, file, spec) if is_text and isinstance(error, PolarsError) else _first_line(error)
-        raise TreadleError(f"{key}.path: cannot read {file}: {told}") from error
-    direct = scan_directly(file, spec) if is_text and spec.encoding == "utf-8" else None
-    return Source(file, rows, schema, is_text, direct)
+        told = explain(error, path, spec) if is_text and isinstance(error, PolarsError) else _first_line(error)
+        raise TreadleError(f"{key}.path: cannot read {path}: {told}") from error
+    direct = scan_directly(path, spec) if is_text and spec.encoding == "utf-8" else None
+    return TableFile(path, rows, schema, is_text, direct)
 
 
-def _require_columns(source: Source, spec: Table, *, key: str) -> None:
+def _require_columns(file: TableFile, spec: Table, *, key: str) -> None:
     for name, column in spec.columns.items():
         wanted = column.name_in_file(name)
-        if wanted not in source.schema:
-            hint = nearest(wanted, source.schema)
+        if wanted not in file.schema:
+            hint = nearest(wanted, file.schema)
             raise TreadleError(f"{key}.columns.{name}: {spec.path} has no such column. {hint}")
 
 
-def _require_same(first: Source, other: Source, *, key: str) -> None:
+def _require_same(first: TableFile, other: TableFile, *, key: str) -> None:
     for column in first.schema.keys() ^ other.schema.keys():
         here, there = (first, other) if column in first.schema else (other, first)
-        rule = f"{there.file} has no column {column!r}, which {here.file.name} has"
+        rule = f"{there.path} has no column {column!r}, which {here.path.name} has"
         raise TreadleError(f"{key}.path: {rule}; the files of a table have the same columns")
 
 

@@ -68,7 +68,7 @@ def count_rows(frame: pl.LazyFrame) -> int:
     return int(frame.select(pl.len()).collect().item())
 
 
-def keep(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFrame:
+def materialize(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFrame:
     """Run a plan once, in the order of its rows: into memory where it is small, else into a Parquet file at `path`."""
     if num_cells <= MEMORY_CELLS:
         return frame.collect().lazy()
@@ -76,15 +76,15 @@ def keep(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFrame:
     return pl.scan_parquet(path)
 
 
-def keep_derived(frame: pl.LazyFrame, path: Path, *, num_rows: int, key: str) -> pl.LazyFrame:
-    """`keep` for a plan with expressions of the configuration; errors as in `collect`."""
+def materialize_derived(frame: pl.LazyFrame, path: Path, *, num_rows: int, key: str) -> pl.LazyFrame:
+    """`materialize` for a plan with expressions of the configuration; errors as in `collect`."""
     try:
-        return settle(keep(frame, path, num_cells=num_rows * len(frame.collect_schema())))
+        return narrow_integers(materialize(frame, path, num_cells=num_rows * len(frame.collect_schema())))
     except PolarsError as error:
         raise _refuse(error, key) from error
 
 
-def settle(frame: pl.LazyFrame) -> pl.LazyFrame:
+def narrow_integers(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Integers of 128 bits, which arithmetic needs, as those of 64 where all of a column fit, else as floats."""
     wide = [name for name, dtype in frame.collect_schema().items() if dtype == pl.Int128()]
     if not wide:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from treadle.data.ranges import Ranges, cut_out
+from treadle.data.range_sums import Ranges, cut_out
 
 
 def draw(seed, *, num_rows, num_ranges):
