@@ -67,7 +67,7 @@ from treadle.bundle import build_network
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.training.fit import fit
-from treadle.training.history import History
+from treadle.training.metrics_log import MetricsLog
 from treadle.training.rows import open_rows
 class Watch(lightning.Callback):
     def on_train_epoch_start(self, trainer, module):
@@ -85,7 +85,7 @@ network = build_network(experiment.model, targets=experiment.targets, num_numeri
                         cardinalities=inputs["cardinalities"], num_classes=0)
 watch = Watch()
 with tempfile.TemporaryDirectory() as scratch:
-    history = History(Path(scratch) / "metrics.csv", log=lambda *_: None)
+    history = MetricsLog(Path(scratch) / "metrics.csv", log=lambda *_: None)
     sys.stdout = sys.stderr
     fit(network, rows, experiment, scaling=scaling, checkpoints=Path(scratch), callbacks=[history, watch])
     sys.stdout = sys.__stdout__

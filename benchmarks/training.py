@@ -52,7 +52,7 @@ from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.schema import Batch
 from treadle.training.fit import fit
-from treadle.training.history import History
+from treadle.training.metrics_log import MetricsLog
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 
@@ -150,7 +150,7 @@ def run_treadle(rows: dict[str, Batch], size: Size, *, switch: str, precision: s
     experiment = make_experiment(size, switch=switch, precision=precision)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
-        history = History(Path(folder) / "metrics.csv", log=lambda *_: None)
+        history = MetricsLog(Path(folder) / "metrics.csv", log=lambda *_: None)
         network = make_network(experiment)
         checkpoints = Path(folder) / "checkpoints"
         splits = {split: MemoryRows(batch) for split, batch in rows.items()}

@@ -25,8 +25,8 @@ from treadle.evaluation.report import conclude
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.features.featurizer import Inputs
+from treadle.metrics.log import read_metrics_log
 from treadle.schema import Batch
-from treadle.training.history import read_history
 
 BASELINES = "evaluation.baselines=[prior,linear,gradient_boosting]"
 
@@ -325,10 +325,11 @@ def test_a_target_of_moments_is_predicted_like_one_of_minutes(finished, project,
 
     (run,) = project.glob("runs/moments-*")
     metrics = json.loads((run / "evaluation" / "metrics.json").read_text())
-    history = [{row["epoch"]: row["valid/rmse"] for row in read_history(f / "metrics.csv")} for f in (finished, run)]
+    logs = [read_metrics_log(folder / "metrics.csv") for folder in (finished, run)]
+    errors = [{row["epoch"]: row["valid/rmse"] for row in log} for log in logs]
     for name in plain:
         assert metrics[name]["rmse"] == pytest.approx(plain[name]["rmse"] * 60, rel=0.02)
-    assert history[1] == pytest.approx({epoch: 60 * value for epoch, value in history[0].items()}, rel=0.02)
+    assert errors[1] == pytest.approx({epoch: 60 * value for epoch, value in errors[0].items()}, rel=0.02)
     predicted = pl.read_parquet(run / "evaluation" / "predictions.parquet")["prediction"]
     assert predicted.dtype == pl.Float64
     assert predicted.n_unique() > 0.95 * len(predicted)

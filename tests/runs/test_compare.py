@@ -24,16 +24,16 @@ def two_runs(project, run_once):
 
 @pytest.fixture
 def vary(two_runs):
-    """Makes a run from a real one, with other values of the configuration and another history."""
+    """Makes a run from a real one, with other values of the configuration and other epochs."""
     run = read_run(two_runs[0])
 
     def make(name, rmse=0.5, **changes):
         values = {key: value for key, value in {**run.values, **changes}.items() if value is not None}
-        history = [
+        epochs = [
             {"epoch": 1.0, "valid/loss": rmse + 1, "train/loss": 1.0},
             {"epoch": 2.0, "valid/loss": rmse, "train/loss": 0.5},
         ]
-        return replace(run, folder=run.folder.with_name(name), values=values, history=history)
+        return replace(run, folder=run.folder.with_name(name), values=values, epochs=epochs)
 
     return make
 
@@ -71,7 +71,7 @@ def test_the_best_by_the_monitored_metric_comes_first(vary):
 
 
 def test_a_run_without_the_monitored_metric_comes_last(vary):
-    other = replace(vary("other"), history=[])
+    other = replace(vary("other"), epochs=[])
 
     assert [ranked.run.name for ranked in compare_runs([vary("a"), other, vary("b", 0.4)]).runs] == ["b", "a", "other"]
 

@@ -6,10 +6,10 @@ import yaml
 
 from runs import find_run, forget_sources, run_quick
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
+from treadle.metrics.log import read_metrics_log
 from treadle.schema import Batch
 from treadle.targets.build import build
 from treadle.training.augmentation import CutMix, MixedBatch, Mixup
-from treadle.training.history import read_history
 from treadle.training.learner import compute_loss, compute_mixed_loss
 from treadle.training.losses import FocalLoss, HuberLoss, TaskLoss
 
@@ -169,7 +169,7 @@ def test_a_project_whose_conf_chooses_none_has_none(root):
 
 
 def read_rows(folder):
-    return read_history(find_run(folder) / "metrics.csv")
+    return read_metrics_log(find_run(folder) / "metrics.csv")
 
 
 @pytest.mark.slow

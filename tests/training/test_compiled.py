@@ -15,15 +15,16 @@ from torch import nn
 from runs import QUICK, run_quick
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
+from treadle.metrics.log import read_metrics_log
 from treadle.models.ensemble import Ensemble
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training.compiled import Group, Table, make_graph
 from treadle.training.fit import CHUNK_STEPS
 from treadle.training.fit import fit as fit_network
-from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
+from treadle.training.metrics_log import MetricsLog
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.schedules import one_cycle
@@ -239,14 +240,14 @@ def fit(root, folder, network, *overrides, callbacks=(), chunk_steps=CHUNK_STEPS
         make_experiment(root, "schedule=default", "schedule.early_stopping=null", *overrides),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
-        callbacks=[losses, History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
+        callbacks=[losses, MetricsLog(folder / "metrics.csv", log=lambda *_: None), *callbacks],
         chunk_steps=chunk_steps,
     )
     saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
     return SimpleNamespace(
         network=network,
         losses=torch.tensor(losses.values, dtype=torch.float64),
-        rows=read_history(folder / "metrics.csv"),
+        rows=read_metrics_log(folder / "metrics.csv"),
         execution=saved["execution"],
         optimizer=saved["optimizer_states"][0],
     )

@@ -11,8 +11,8 @@ import torch
 
 from cuts import make_cut
 from runs import QUICK, find_run, run_quick
+from treadle.metrics.log import read_metrics_log
 from treadle.schema import Batch
-from treadle.training.history import read_history
 from treadle.training.learner import compute_loss
 from treadle.training.loader import BatchLoader, ChunkLoader
 from treadle.training.losses import TaskLoss
@@ -125,7 +125,7 @@ def test_a_row_of_weight_2_counts_like_two_rows(task):
 
 
 def epochs(project):
-    return read_history(find_run(project) / "metrics.csv")
+    return read_metrics_log(find_run(project) / "metrics.csv")
 
 
 def test_training_stops_when_the_monitored_value_no_longer_improves(project):
@@ -192,7 +192,7 @@ def test_two_processes_train_what_one_trains(project):
     run_quick(*same, "name=one", verb="train")
     run_quick(*same, "name=two", "trainer=ddp", "seed=0", "trainer.threads=2", verb="train")
 
-    one, two = (read_history(next(project.glob(f"runs/{name}-*/metrics.csv"))) for name in ("one", "two"))
+    one, two = (read_metrics_log(next(project.glob(f"runs/{name}-*/metrics.csv"))) for name in ("one", "two"))
     for a, b in zip(one, two, strict=True):
         assert a["step"] == b["step"]
         assert a["valid/loss"] == pytest.approx(b["valid/loss"], rel=1e-3)

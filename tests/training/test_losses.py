@@ -12,8 +12,8 @@ import yaml
 from runs import find_run, forget_sources, run_quick
 from treadle.bundle import load, to_prediction
 from treadle.experiment.spec import Loss
+from treadle.metrics.log import read_metrics_log
 from treadle.schema import Batch
-from treadle.training.history import read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import FocalLoss, HuberLoss, PoissonLoss, QuantileLoss, SmoothedLogLoss, TaskLoss
 
@@ -181,7 +181,7 @@ def test_a_project_whose_conf_chooses_no_loss_gets_the_shipped_default(root):
 def train(project, *overrides, verb="train"):
     assert run_quick(*overrides, verb=verb) == 0
     run = find_run(project)
-    return run, read_history(run / "metrics.csv")[-1]
+    return run, read_metrics_log(run / "metrics.csv")[-1]
 
 
 def read_scale(run):

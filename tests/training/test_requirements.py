@@ -106,8 +106,8 @@ def test_any_other_network_sees_every_row():
 
 
 def fail(rows, *, loss):
-    history = [{"train/loss": loss, "valid/loss": loss, "valid/auroc": math.nan}]
-    return explain_failure({"train": rows}, history=history, monitor="auroc", numeric=["x"])
+    epochs = [{"train/loss": loss, "valid/loss": loss, "valid/auroc": math.nan}]
+    return explain_failure({"train": rows}, epochs=epochs, monitor="auroc", numeric=["x"])
 
 
 def test_a_failure_is_blamed_on_what_caused_it():

@@ -13,10 +13,11 @@ from runs import QUICK
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.features.stored import StoredRows, write_rows
+from treadle.metrics.log import read_metrics_log
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training.fit import fit as fit_network
-from treadle.training.history import History, read_history
+from treadle.training.metrics_log import MetricsLog
 from treadle.training.resume import find_state
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
@@ -79,11 +80,11 @@ def fit(root, folder, *overrides, streamed=False, steps=None, checkpoint_s=0.0):
         make_experiment(root, *with_defaults(overrides)),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
-        callbacks=[History(folder / "metrics.csv", log=lambda *_: None), steps],
+        callbacks=[MetricsLog(folder / "metrics.csv", log=lambda *_: None), steps],
         chunk_steps=4,
         checkpoint_s=checkpoint_s,
     )
-    return network.state_dict(), read_history(folder / "metrics.csv"), steps.seen
+    return network.state_dict(), read_metrics_log(folder / "metrics.csv"), steps.seen
 
 
 def with_defaults(overrides):
@@ -306,5 +307,5 @@ def test_two_processes_go_on_within_an_epoch_with_the_same_numbers(root, tmp_pat
 
     whole, parts = (torch.load(tmp_path / name / "network.pt") for name in ("whole", "parts"))
     assert same(whole, parts)
-    histories = [read_history(tmp_path / name / "metrics.csv") for name in ("whole", "parts")]
+    histories = [read_metrics_log(tmp_path / name / "metrics.csv") for name in ("whole", "parts")]
     assert histories[0] == histories[1]

@@ -8,9 +8,9 @@ import torch
 
 from runs import find_run, run_quick
 from treadle.bundle import load
+from treadle.metrics.log import read_metrics_log
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
-from treadle.training.history import read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
 
@@ -68,7 +68,7 @@ def test_the_validation_loss_is_weighed(project):
     missed = ((bundle.predict(rows)["prediction"] - rows["label"]) / bundle.card.target.scale) ** 2
 
     best = json.loads((run / "model" / "summary.json").read_text())["best_epoch"]
-    told = read_history(run / "metrics.csv")[best - 1]["valid/loss"]
+    told = read_metrics_log(run / "metrics.csv")[best - 1]["valid/loss"]
     assert told == pytest.approx((missed * rows["weight"]).sum() / rows["weight"].sum(), rel=1e-4)
     assert told != pytest.approx(missed.mean(), rel=1e-2)
 
@@ -83,7 +83,7 @@ def test_what_rows_of_weight_0_say_changes_no_loss_of_a_training(project):
         overrides = ("experiment=adult", "tracker=disabled", f"name=run_{number}", node, weight)
         assert run_quick(*overrides, verb="train") == 0
         (file,) = project.glob(f"runs/run_{number}-*/metrics.csv")
-        losses.append(read_history(file))
+        losses.append(read_metrics_log(file))
 
     assert [row["train/loss"] for row in losses[0]] == [row["train/loss"] for row in losses[1]]
     assert [row["valid/loss"] for row in losses[0]] == [row["valid/loss"] for row in losses[1]]

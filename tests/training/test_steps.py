@@ -12,13 +12,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from runs import QUICK
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
+from treadle.metrics.log import read_metrics_log
 from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training.augmentation import CutMix, Mixup
 from treadle.training.fit import fit as fit_network
-from treadle.training.history import History, read_history
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
+from treadle.training.metrics_log import MetricsLog
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.schedules import cosine
@@ -135,10 +136,10 @@ def fit(root, folder, *overrides, dropout=0.0, callbacks=(), **more):
         make_experiment(root, "schedule.max_epochs=4", *overrides),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
-        callbacks=[History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
+        callbacks=[MetricsLog(folder / "metrics.csv", log=lambda *_: None), *callbacks],
         **more,
     )
-    return network, read_history(folder / "metrics.csv")
+    return network, read_metrics_log(folder / "metrics.csv")
 
 
 MIXUP = Mixup(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
@@ -182,7 +183,7 @@ def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_number
 
     with suppress(KeyboardInterrupt, SystemExit):
         fit(root, tmp_path / "parts", **dials, callbacks=[Stop()])
-    stopped = read_history(tmp_path / "parts" / "metrics.csv")
+    stopped = read_metrics_log(tmp_path / "parts" / "metrics.csv")
     other, other_rows = fit(root, tmp_path / "parts", **dials)
 
     assert stopped == rows[:2]

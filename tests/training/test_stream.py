@@ -19,13 +19,14 @@ from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import featurize
 from treadle.features.stored import StoredRows, write_rows
+from treadle.metrics.log import read_metrics_log
 from treadle.models.mlp import Mlp
 from treadle.pipeline import work
 from treadle.schema import Batch
 from treadle.training.fit import fit as fit_network
-from treadle.training.history import History, read_history
 from treadle.training.loader import BatchLoader
 from treadle.training.losses import TaskLoss
+from treadle.training.metrics_log import MetricsLog
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling, measure_scaling
 from treadle.training.stream import DiskRows, StreamLoader
@@ -176,7 +177,7 @@ def small_files(monkeypatch):
 def train_quick(project, *overrides, name="california"):
     run_quick("tracker=disabled", f"name={name}", *overrides, verb="train")
     (folder,) = project.glob(f"runs/{name}-*")
-    return torch.load(folder / "bundle" / "network.pt", weights_only=True), read_history(folder / "metrics.csv")
+    return torch.load(folder / "bundle" / "network.pt", weights_only=True), read_metrics_log(folder / "metrics.csv")
 
 
 def same(a, b):
@@ -232,10 +233,10 @@ def fit(root, folder, *, callbacks=()):
         Experiment.model_validate(compose(overrides=[*quick, *schedule], root=root).values),
         scaling=Scaling(),
         checkpoints=folder / "checkpoints",
-        callbacks=[History(folder / "metrics.csv", log=lambda *_: None), *callbacks],
+        callbacks=[MetricsLog(folder / "metrics.csv", log=lambda *_: None), *callbacks],
         chunk_steps=4,
     )
-    return network.state_dict(), read_history(folder / "metrics.csv")
+    return network.state_dict(), read_metrics_log(folder / "metrics.csv")
 
 
 def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path):
@@ -243,7 +244,7 @@ def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_number
 
     with suppress(KeyboardInterrupt, SystemExit):
         fit(root, tmp_path / "parts", callbacks=[Stop()])
-    stopped = read_history(tmp_path / "parts" / "metrics.csv")
+    stopped = read_metrics_log(tmp_path / "parts" / "metrics.csv")
     other, other_rows = fit(root, tmp_path / "parts")
 
     assert stopped == rows[:2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.lineage.graph import trace_experiment
 from treadle.lineage.views import draw_svg, list_ends
+from treadle.metrics.log import read_metrics_log
 from treadle.metrics.registry import find_metric, write_score
 from treadle.metrics.table import tabulate
 from treadle.pages.charts import Line, draw_chart
@@ -115,8 +115,7 @@ def _draw_by_class(curve: Curve) -> str:
 
 
 def _draw_learning(path: Path, *, best_epoch: int) -> str:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    rows = read_metrics_log(path)
     epochs = [row["epoch"] for row in rows]
     lines = [
         Line(name, epochs, [row[f"{name}/loss"] for row in rows], marked=best_epoch) for name in ("train", "valid")

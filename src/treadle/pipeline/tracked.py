@@ -47,9 +47,9 @@ def open_tracking(current: Run) -> Iterator[LazyTracking]:
 
 def _track_training(folder: RunFolder, tracking: Tracking) -> None:
     """Hand over the epochs that the record lacks: those of a shared stage, or of spawned processes."""
-    from treadle.training.history import read_history
+    from treadle.metrics.log import read_metrics_log
 
-    for row in read_history(folder.metrics_log):
+    for row in read_metrics_log(folder.metrics_log):
         step = int(row.pop("step"))
         if step > tracking.last_step:
             tracking.log(row, step=step)

@@ -73,16 +73,16 @@ def _draw_learning(ranked: list[Ranked]) -> list[str]:
     """A chart for each value that training recorded: one line a run, the epoch that was kept marked."""
     from treadle.pages.charts import Line, draw_chart
 
-    runs = [each.run for each in ranked if each.run.history]
-    columns = dict.fromkeys(column for run in runs for column in run.history[0])
+    runs = [each.run for each in ranked if each.run.epochs]
+    columns = dict.fromkeys(column for run in runs for column in run.epochs[0])
     charts = []
     for name in (column for column in columns if column.startswith(("train/", "valid/"))):
-        drawn = [run for run in runs if name in run.history[0]]
+        drawn = [run for run in runs if name in run.epochs[0]]
         lines = [
             Line(
                 run.name,
-                [row["epoch"] for row in run.history],
-                [row[name] for row in run.history],
+                [row["epoch"] for row in run.epochs],
+                [row[name] for row in run.epochs],
                 marked=run.best_epoch.get("epoch"),
             )
             for run in drawn

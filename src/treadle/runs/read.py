@@ -15,6 +15,7 @@ from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE
+from treadle.metrics.log import read_metrics_log
 from treadle.metrics.registry import find_metric
 
 _TOLD_ELSEWHERE = (f"{CODE}.", "name", "question", "model_choice")  # by the folder's name, the report, the model itself
@@ -30,7 +31,7 @@ class Finished:
     experiment: Experiment
     values: Flat  # every leaf of the configuration; lists are leaves
     metrics: dict[str, float | None]  # of the model, on the test split
-    history: list[dict[str, float]]  # one row an epoch
+    epochs: list[dict[str, float]]  # the metrics of each
 
     @property
     def name(self) -> str:
@@ -39,12 +40,12 @@ class Finished:
 
     @property
     def best_epoch(self) -> dict[str, float]:
-        """The row of the history that was kept: the best by the run's own monitor."""
+        """The metrics of the epoch that was kept: the best by the run's own monitor."""
         monitor = self.experiment.schedule.monitor
         metric = find_metric(task=self.experiment.data.task, name=monitor)
         assert metric is not None, "the check has verified schedule.monitor"
         sign = -1 if metric.higher_is_better else 1
-        present = [row for row in self.history if row[f"valid/{monitor}"] == row[f"valid/{monitor}"]]
+        present = [row for row in self.epochs if row[f"valid/{monitor}"] == row[f"valid/{monitor}"]]
         return min(present, key=lambda row: sign * row[f"valid/{monitor}"], default={})
 
 
@@ -70,12 +71,11 @@ def read_run(path: Path) -> Finished:
     resolved = read(folder.resolved)
     try:
         metrics = dict(json.loads(folder.metrics.read_bytes())["model"])
-        with folder.metrics_log.open(newline="", encoding="utf-8") as file:
-            history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        epochs = read_metrics_log(folder.metrics_log)
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise TreadleError(
             f"{path} is damaged: {type(error).__name__}: {error}; `treadle verify {path}` names the file, and the "
             "run's own command makes it anew"
         ) from error
     leaves = {key: value for key, value in list_leaves(resolved.values) if not key.startswith(_TOLD_ELSEWHERE)}
-    return Finished(path.resolve(), resolved.experiment, leaves, metrics, history)
+    return Finished(path.resolve(), resolved.experiment, leaves, metrics, epochs)

@@ -182,7 +182,7 @@ def _make_trainer(
         max_epochs=num_epochs,
         use_distributed_sampler=False,  # the loader knows its own share
         num_sanity_val_steps=0,
-        logger=False,  # `History` is the record; W&B listens to it
+        logger=False,  # `MetricsLog` writes the metrics; W&B listens to it
         callbacks=[*callbacks, make_progress()],
         enable_model_summary=False,
         enable_progress_bar=False,

@@ -46,7 +46,7 @@ def prepare_backward(strategy: Strategy, loss: Tensor) -> None:
 
 
 def add_steps(trainer: lightning.Trainer, count: int) -> None:
-    """Add to `Trainer.global_step`, by which checkpoints, history and resuming go: the bypassed wrapper counts it."""
+    """Add to `Trainer.global_step`, by which checkpoints, rows and resuming go: the bypassed wrapper counts it."""
     progress = trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
     for tracker in (progress.total, progress.current):
         tracker.ready += count

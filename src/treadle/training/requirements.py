@@ -84,19 +84,19 @@ def _takes_one_row(network: nn.Module, rows: Batch) -> bool:
 
 
 def explain_failure(
-    rows: Mapping[str, Rows], *, history: Sequence[dict[str, float]], monitor: str, numeric: Sequence[str]
+    rows: Mapping[str, Rows], *, epochs: Sequence[dict[str, float]], monitor: str, numeric: Sequence[str]
 ) -> str:
     """Why the monitored metric is a number in no epoch.
 
     Args:
         rows: as training had them.
-        history: of its epochs.
+        epochs: the metrics of each.
         monitor: the metric.
         numeric: name of each numeric input.
     """
-    score = history[-1][f"valid/{monitor}"]
+    score = epochs[-1][f"valid/{monitor}"]
     told = f"schedule: the validation {monitor} is {score} in every epoch"
-    if math.isfinite(history[-1]["train/loss"]) and math.isfinite(history[-1]["valid/loss"]):
+    if math.isfinite(epochs[-1]["train/loss"]) and math.isfinite(epochs[-1]["valid/loss"]):
         return f"{told}, though the losses are numbers: monitor another metric in schedule.monitor"
     largest = _find_largest(rows["train"].sample_numeric())
     if largest is not None and largest[1] > LARGE:

@@ -16,14 +16,15 @@ from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
+from treadle.metrics.log import read_metrics_log
 from treadle.schema import FitsInputs
 from treadle.targets.build import build
 from treadle.tensor_files import save_whole
 from treadle.training.augmentation import Augment
 from treadle.training.fit import fit
-from treadle.training.history import EpochLog, History, read_history
 from treadle.training.lightning_internals import raising_interrupts
 from treadle.training.losses import build_loss
+from treadle.training.metrics_log import EpochLog, MetricsLog
 from treadle.training.requirements import explain_failure, require_rows
 from treadle.training.resume import (
     BEST,
@@ -66,7 +67,7 @@ def train(experiment: Experiment, *, folder: RunFolder, signature: str, log: Epo
             experiment,
             scaling=scaling,
             checkpoints=_claim_checkpoints(folder.checkpoints, signature),
-            callbacks=[History(folder.metrics_log, log=log)],
+            callbacks=[MetricsLog(folder.metrics_log, log=log)],
             augment=augment,
         )
     best = _publish(folder, rows, monitor=experiment.schedule.monitor, numeric=inputs["numeric"])
@@ -116,11 +117,11 @@ def _publish(
     Raises:
         TreadleError: no epoch's score is a number.
     """
-    checkpoints, model, history = folder.checkpoints, folder.model, read_history(folder.metrics_log)
+    checkpoints, model, epochs = folder.checkpoints, folder.model, read_metrics_log(folder.metrics_log)
     saved = torch.load(checkpoints / BEST, weights_only=True)
-    score = history[saved["epoch"]][f"valid/{monitor}"]
+    score = epochs[saved["epoch"]][f"valid/{monitor}"]
     if not math.isfinite(score):
-        raise TreadleError(explain_failure(rows, history=history, monitor=monitor, numeric=numeric))
+        raise TreadleError(explain_failure(rows, epochs=epochs, monitor=monitor, numeric=numeric))
     # A loss of the user's may have state of its own.
     own = {name: value for name, value in saved["state_dict"].items() if name.startswith("network.")}
     weights = {name.removeprefix("network."): value for name, value in own.items()}
@@ -129,8 +130,8 @@ def _publish(
     save_whole({**saved, "callbacks": {}}, model / BEST)
     summary = {
         "best_epoch": saved["epoch"] + 1,
-        "num_epochs": len(history),
-        "num_steps": int(history[-1]["step"]),
+        "num_epochs": len(epochs),
+        "num_steps": int(epochs[-1]["step"]),
         "num_parameters": sum(value.numel() for value in weights.values()),
         "monitor": monitor,
         "score": score,

@@ -1,4 +1,4 @@
-"""The plain record of training: one row an epoch, in memory, in `metrics.csv`, and to whoever listens."""
+"""The metrics of each epoch: written to `metrics.csv`, and passed to a listener, such as W&B."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from treadle.training.learner import Learner
 EpochLog = Callable[[Mapping[str, float], int], None]  # (values, step)
 
 
-class History(lightning.Callback):
+class MetricsLog(lightning.Callback):
     """Write each epoch's row as soon as it is known. The rows travel in the checkpoint, so that resuming drops none."""
 
     def __init__(self, path: Path, *, log: EpochLog) -> None:
@@ -69,9 +69,3 @@ class History(lightning.Callback):
 
 def _ignore(values: Mapping[str, float], step: int) -> None:
     pass
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a `metrics.csv`."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
