@@ -1,4 +1,4 @@
-"""Treadle: one composed configuration describes a whole turn of the machine-learning loop."""
+"""Treadle: one composed configuration describes the whole ML lifecycle."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door to the terminal for tables and coloured lines."""
+"""Tables and coloured lines for the terminal: the only module that opens a Rich console."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from treadle.printable import escape
 
 
 class Console(rich.console.Console):
-    """Rich's, which writes what does not print as escapes: names and classes of a table are somebody else's.
+    """Rich's console, which escapes what does not print: names and classes of a table come from outside.
 
     Args:
         width: of a line where the output is no terminal [characters].
@@ -22,5 +22,5 @@ class Console(rich.console.Console):
         super().__init__(width=None if sys.stdout.isatty() else width)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Cells and lines come through here, before their width is taken."""
+        """Escape cells and lines before Rich measures their width."""
         return super().render_str(escape(text), **options)

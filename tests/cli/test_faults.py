@@ -212,7 +212,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(project):
             1,
         ),
         (MemoryError(), "out of memory", 1),
-        (KeyError("x"), "KeyError: 'x'; --traceback shows the way there", 1),
+        (KeyError("x"), "KeyError: 'x'; --traceback shows where it was raised", 1),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )

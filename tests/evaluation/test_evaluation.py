@@ -1,4 +1,4 @@
-"""The verdict: baselines, curves, parity, and the report."""
+"""Evaluation: baselines, curves, parity, and the report."""
 
 import csv
 import json
@@ -343,7 +343,9 @@ def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
     save(bundle, finished / "bundle")
     experiment = read(finished / "resolved.yaml").experiment
 
-    with pytest.raises(TreadleError, match=r"model predicts is no number for [\d,]+ test rows, such as row \d+"):
+    with pytest.raises(
+        TreadleError, match=r"the predictions of model are not finite for [\d,]+ test rows, such as row \d+"
+    ):
         evaluate(experiment, folder=RunFolder(finished), run="a run")
 
 

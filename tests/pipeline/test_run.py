@@ -227,7 +227,7 @@ def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
     _, said = process.communicate(timeout=60)
 
     assert process.returncode == 130
-    assert "interrupted; the same command goes on from the last epoch" in said
+    assert "interrupted; the same command resumes from the last epoch" in said
     assert "Traceback" not in said
     (folder,) = [path.parent for path in project.glob("runs/*/checkpoints")]
     treadle("train", *QUICK, NO_WANDB, "schedule.max_epochs=100")

@@ -1,4 +1,4 @@
-"""What went wrong, in one line for people: the place, the rule, the fix."""
+"""Error messages: what went wrong in one line, with the place, the rule and the fix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.modules import is_installed
 from treadle.printable import escape_lines
 
-_AGAIN = "run the same command again, which goes on from there"
+_AGAIN = "run the same command again; it resumes from there"
 _FIXES = {
     errno.ENOSPC: f"free some space, and {_AGAIN}",
     errno.EDQUOT: f"free some space of yours, and {_AGAIN}",
@@ -25,7 +25,7 @@ _FIXES = {
     errno.EROFS: "name another place",
     errno.EISDIR: "name a file",
     errno.ENOTDIR: "a part of the path is a file; name another place",
-    errno.ENOENT: f"where it was removed in the meantime, {_AGAIN}",
+    errno.ENOENT: f"if it was removed in the meantime, {_AGAIN}",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
     errno.EIO: "the disk does not read or write; see the system's log",
@@ -52,7 +52,7 @@ def _mark(text: str) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """What a command says as it ends, and its exit code: 1 a failure at work, 2 a mistake of the user's."""
+    """The message of a failed command, and its exit code: 1 a failure at run time, 2 a mistake of the user."""
 
     text: str
     code: int
@@ -90,24 +90,24 @@ def _is_output_open() -> bool:
 
 
 def _abandon_output() -> None:
-    """Let what cannot be written go, so that Python does not try again, and complain, as it ends."""
+    """Discard what cannot be written, so that Python does not try again, and warn, at its exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _describe_unexpected(error: Exception) -> str:
-    """A mistake in somebody's code: whose, and where."""
+    """A bug: in whose code, and where."""
     lines = str(error).splitlines()
     what = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     places = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_readable(frame.filename)]
     where = f", at {places[-1].filename}:{places[-1].lineno}" if places else ""
     if places and Path(places[-1].filename).is_relative_to(_OWN):
-        return f"{what}{where}; this is a mistake of Treadle's, please report it with what --traceback shows{notes}"
-    return f"{what}{where}; --traceback shows the way there{notes}"
+        return f"{what}{where}; this is a bug in Treadle; please report it with the output of --traceback{notes}"
+    return f"{what}{where}; --traceback shows where it was raised{notes}"
 
 
 def _is_readable(filename: str) -> bool:
-    """Whether a frame is of somebody's own code, or of Treadle's: no library's, and not Python's."""
+    """Whether a frame is in the user's code or in Treadle: not in a library, and not in Python."""
     path = Path(filename)
     return path.is_relative_to(_OWN) or (path.is_file() and not is_installed(path))

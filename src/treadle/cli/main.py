@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run_verb(words)
     except KeyboardInterrupt:
-        left = "nothing was made" if "init" in words else "the same command continues from the last epoch"
+        left = "nothing was made" if "init" in words else "the same command resumes from the last epoch"
         sys.stderr.write(f"treadle {_find_verb(words)}: interrupted; {left}\n")
         return 130
     except Exception as error:

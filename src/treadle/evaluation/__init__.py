@@ -1,1 +1,1 @@
-"""The verdict: the model beside its baselines, on the split that nothing else has read."""
+"""Evaluation: metrics of the model and its baselines on the test split, which no other stage reads."""

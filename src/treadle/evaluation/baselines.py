@@ -1,6 +1,6 @@
-"""The stage `baseline`: what a model must beat, fitted on the same rows and inputs.
+"""The stage `baseline`: fit the baselines on the same rows and inputs as the model.
 
-The prior, a linear model and gradient boosting depend on data and features alone, so that runs share them.
+The prior, a linear model and gradient boosting depend on data and features alone, so runs share them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 _LINEAR_STEPS = 100
-_LINEAR_PENALTY = 1e-5  # of the squared weights: keeps one-hot columns from running away
+_LINEAR_PENALTY = 1e-5  # of the squared weights: keeps the weights of one-hot columns finite
 _BOOSTING_SEED = 0  # of the rows from which LightGBM takes the bounds of its bins
 
 
@@ -119,7 +119,7 @@ class Prior:
         save_whole(self.shares, path)
 
     @classmethod
-    def load(cls, path: Path, sizes: Sizes) -> Self:  # noqa: ARG003 - the shares say it all
+    def load(cls, path: Path, sizes: Sizes) -> Self:  # noqa: ARG003 - the shares hold the sizes
         """Read the shares."""
         return cls(torch.load(path, weights_only=True))
 
@@ -192,7 +192,7 @@ class Boosting:
 
     booster: lightgbm.Booster
     task: Task
-    mean: float  # as of the linear model: LightGBM keeps labels in float32
+    mean: float  # as in the linear model: LightGBM stores labels in float32
     scale: float
 
     @classmethod

@@ -28,7 +28,7 @@ class Kind:
     title: str
     x: str
     y: str
-    diagonal: bool  # whether y = x means something: chance, or perfect calibration
+    diagonal: bool  # whether to draw y = x: chance, or perfect calibration
 
 
 KINDS = {
@@ -112,7 +112,7 @@ def compute_curves(
 
 
 def _compute(task: Task, prediction: Tensor, target: Tensor, num_bins: int) -> list[Curve]:
-    """Of a regression the calibration alone; of two classes all three kinds."""
+    """Calibration alone for a regression; all three kinds for two classes."""
     if prediction.numel() == 0 or (prediction == prediction[0]).all():
         return []
     means = _bin_means(prediction, target.double(), num_bins)

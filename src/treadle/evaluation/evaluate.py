@@ -1,4 +1,4 @@
-"""The stage `evaluate`: judge the bundle of a run on its test split, beside the baselines."""
+"""The stage `evaluate`: metrics and report of a run's bundle and its baselines on the test split."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
         run: its name, `<name>-<id>`, for the report.
 
     Raises:
-        TreadleError: a row predicted alone gets another prediction than in the batch, or one that is no number.
+        TreadleError: a row alone gets another prediction than in the batch, or a prediction is not finite.
     """
     torch.set_num_threads(1)
     bundle = load(folder.bundle, targets=experiment.targets)
@@ -62,58 +62,58 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
 def _find(
     experiment: Experiment, bundle: Bundle, candidates: dict[str, Tensor], target: Tensor, parity: dict[str, Any]
 ) -> Findings:
-    """Metrics and curves of everyone; by class those of the model alone."""
+    """Metrics and curves of the model and its baselines; curves by class of the model alone."""
     settings, task = experiment.evaluation, bundle.task
     results = {
-        who: compute_metrics(
+        name: compute_metrics(
             task=task,
             prediction=values,
             target=target,
             threshold=settings.threshold,
             num_bins=settings.calibration_bins,
         )
-        for who, values in candidates.items()
+        for name, values in candidates.items()
     }
     curves = {
-        who: compute_curves(
+        name: compute_curves(
             task=task,
             prediction=values,
             target=target,
             num_bins=settings.calibration_bins,
-            classes=bundle.classes if who == MODEL else (),
+            classes=bundle.classes if name == MODEL else (),
         )
-        for who, values in candidates.items()
+        for name, values in candidates.items()
     }
     confusions = count_confusions(candidates[MODEL], target) if task == "multiclass" else None
     return Findings(results, curves, confusions, bundle.classes, parity)
 
 
 def _predict(bundle: Bundle, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
-    """Predictions and targets of all rows, of which a part is in memory at a time."""
+    """Predictions and targets of all rows, read in parts."""
     num_rows = rows.select(pl.len()).collect().item()
     predicted, targets = [], []
     for start in range(0, num_rows, PART_ROWS):
         part = rows.slice(start, PART_ROWS).collect()
-        predicted.append(bundle.predict(part, on_breach="allow"))  # `prepare` held it already
+        predicted.append(bundle.predict(part, on_breach="allow"))  # `prepare` has checked the contract
         targets.append(read_target(part, classes=bundle.classes))
     return pl.concat(predicted), torch.cat(targets)
 
 
 def _require_numbers(candidates: dict[str, Tensor], predicted: pl.DataFrame) -> None:
-    """Metrics of what is no number would be no numbers, and would not say why."""
+    """Metrics of predictions that are not finite would be NaN, without a reason."""
     for name, values in candidates.items():
         wrong = ~values.isfinite().reshape(len(values), -1).all(dim=1)
         if wrong.any():
             place = int(wrong.nonzero()[0])
-            told = f"for {int(wrong.sum()):,} test rows, such as row {predicted[ROW][place]} ({values[place].tolist()})"
+            affected = f"{int(wrong.sum()):,} test rows, such as row {predicted[ROW][place]} ({values[place].tolist()})"
             raise TreadleError(
-                f"evaluation: what {name} predicts is no number {told}; does the row lie far outside of the training "
-                "rows? Bounds in the contract (min, max) keep such rows out"
+                f"evaluation: the predictions of {name} are not finite for {affected}; is the row far outside of the "
+                "range of the training rows? Bounds in the contract (min, max) keep such rows out"
             )
 
 
 def _predict_baselines(experiment: Experiment, test: pl.LazyFrame, folder: RunFolder) -> dict[str, Tensor]:
-    """Of rows that lie in memory."""
+    """Predictions of each baseline; all rows are in memory at once."""
     if not experiment.evaluation.baselines:
         return {}
     featurizer = Featurizer.load(folder.features, spec=experiment.features, targets=experiment.targets)

@@ -1,4 +1,4 @@
-"""Parity: a row alone, as a server gets it, is given the prediction that it has in a batch."""
+"""Parity: a row alone, as a server gets it, gets the same prediction as in a batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from treadle.bundle import Bundle
 from treadle.errors import TreadleError
 
-PARITY = 1e-6  # largest difference between a row judged alone and among others, in the unit of `check_parity`
+PARITY = 1e-6  # largest difference between a row predicted alone and in a batch, in the unit of `check_parity`
 # Of what a network adds up, the share that float32 may lose. Measured over four models, shipped: 0.05 to 0.2 of it.
 ROUNDING = torch.finfo(torch.float32).eps
 
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *, num_rows: int) -> dict[str, Any]:
-    """Judge rows one by one, as a server would, and compare with the batch.
+    """Predict rows one by one, as a server would, and compare with the batch.
 
     Raises:
         TreadleError: they differ by more than `PARITY`, as a share of the value, of the target's deviation, or of 1,
@@ -48,13 +48,13 @@ def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
     return torch.from_numpy(predicted[name].to_numpy(writable=True))
 
 
-def _compare(bundle: Bundle, row: Row, among_others: Tensor) -> float:
+def _compare(bundle: Bundle, row: Row, in_batch: Tensor) -> float:
     alone = read_predictions(bundle.predict(row, on_breach="allow"), bundle)[0]
-    gaps = (alone - among_others).abs().flatten()
-    units = among_others.abs().clamp(min=max(1.0, bundle.card.target.scale)).flatten()
+    gaps = (alone - in_batch).abs().flatten()
+    units = in_batch.abs().clamp(min=max(1.0, bundle.card.target.scale)).flatten()
     place = int((gaps / units).argmax())
     gap, unit = float(gaps[place]), float(units[place])
-    if gap <= PARITY * unit:  # terms are dear to measure
+    if gap <= PARITY * unit:  # the terms are expensive to measure
         return gap / unit
     return gap / max(unit, ROUNDING / PARITY * _measure_terms(bundle, row, place))
 

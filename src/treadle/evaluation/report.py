@@ -1,4 +1,4 @@
-"""One self-contained HTML page that says how good the model is, and how it was evaluated."""
+"""The report of an evaluation: metrics, curves and configuration as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from treadle.metrics.table import tabulate
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
 
-Results = dict[str, dict[str, float]]  # who: metric: value
-MODEL = "model"  # the first of those who are evaluated
+Results = dict[str, dict[str, float]]  # model or baseline: metric: value
+MODEL = "model"  # its name among the results; the first
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
     if not math.isfinite(own):
         return f"{metric.title} is not defined on the {num_rows:,} test rows."
     sentence = f"{metric.title} {write_score(own)} on {num_rows:,} test rows"
-    others = {who: values[metric.name] for who, values in results.items() if who != MODEL}
+    others = {name: values[metric.name] for name, values in results.items() if name != MODEL}
     best = metric.find_best(others.values())
     if best is None:
         return f"{sentence}."
-    name = next(who for who, value in others.items() if value == best).replace("_", " ")
+    name = next(name for name, value in others.items() if value == best).replace("_", " ")
     gain = own - best if metric.higher_is_better else best - own
     relation = "better than" if gain > 0 else "worse than" if gain < 0 else "the same as"
     size = f"{write_score(abs(gain))} " if gain else ""
@@ -91,8 +91,8 @@ def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
 
 def _list_lines(name: str, curves: Mapping[str, Sequence[Curve]]) -> list[Line]:
     return [
-        _make_line(who.replace("_", " "), c.kind, c.rows)
-        for who, found in curves.items()
+        _make_line(label.replace("_", " "), c.kind, c.rows)
+        for label, found in curves.items()
         for c in found
         if c.name == name
     ]

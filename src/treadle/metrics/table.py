@@ -1,4 +1,4 @@
-"""Metrics of several models or runs side by side, as text with the best marked: for a terminal and for a page."""
+"""Metrics of models or runs side by side, as text with the best marked, for a terminal and for a page."""
 
 from __future__ import annotations
 

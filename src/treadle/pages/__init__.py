@@ -1,1 +1,1 @@
-"""HTML pages: templates, charts, and how a template is filled."""
+"""HTML pages: templates, charts, and rendering."""

@@ -1,4 +1,4 @@
-"""Charts as SVG text for a page: one line each, quiet axes, readable on light and dark."""
+"""Charts as SVG text for a page: one line each, light axes, readable in light and dark mode."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Line:
     label: str
     x: Sequence[float]
     y: Sequence[float]
-    marked: float | None = None  # the place on x of a point that stands out: the epoch that was kept
+    marked: float | None = None  # x of the point to highlight: the epoch that was kept
 
 
 def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False) -> str:
@@ -33,7 +33,7 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
         "svg.fonttype": "none",
         "svg.hashsalt": "treadle",
         "font.family": "sans-serif",
-        "text.parse_math": False,  # a name with two dollars is no formula
+        "text.parse_math": False,  # a name with two dollar signs is not a formula
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
@@ -48,7 +48,7 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
             axes.plot(ends, ends, color="#999999", linewidth=1, linestyle="--")
         handles: list[Line2D] = []
         for index, line in enumerate(lines):
-            mark = "o" if len(line.x) < 30 else None  # noqa: PLR2004 - few points want to be seen
+            mark = "o" if len(line.x) < 30 else None  # noqa: PLR2004 - few enough to show each
             handles += axes.plot(
                 line.x,
                 line.y,

@@ -9,7 +9,7 @@ import jinja2
 
 
 def render_page(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every value is escaped, only drawings (made here) are not."""
+    """Fill a template of this folder; every value is escaped, except SVG drawings made here."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,

@@ -1,1 +1,1 @@
-"""Finished runs: what they say, side by side, and what differs between any two."""
+"""Finished runs: their results, compared side by side, and the difference between any two."""

@@ -1,4 +1,4 @@
-"""Compare runs: which differ in what, and which is best by the metric that training monitored."""
+"""Compare runs: how their configurations differ, and which is best by the monitored metric."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _TARGET = "_target_"
 
 @dataclass(frozen=True)
 class Ranked:
-    """A run in its place among others."""
+    """A run and its rank among others."""
 
     run: Finished
-    label: str  # what sets it apart from the others
+    label: str  # its values that differ from the others'
     score: float | None  # the monitored validation metric, of the epoch that was kept
 
 
@@ -54,8 +54,8 @@ class Comparison:
 def compare_runs(runs: Sequence[Finished]) -> Comparison:
     """Label the runs, and sort them by the validation metric that the first of them monitored.
 
-    A run of another task, which has no such metric, comes last. The test metrics choose nothing: who picks a model by
-    them has no honest figure left.
+    A run of another task, which has no such metric, comes last. Test metrics do not affect the order: a model that is
+    selected by them has no unbiased estimate left.
     """
     monitor = find_metric(task=runs[0].experiment.data.task, name=runs[0].experiment.schedule.monitor)
     assert monitor is not None, "the check has verified schedule.monitor"
@@ -83,15 +83,15 @@ def _list_metrics(runs: Sequence[Finished]) -> list[Metric]:
 
 
 def _label(runs: Sequence[Finished]) -> Iterable[tuple[Finished, str]]:
-    """What sets each run apart: the values that differ, under the shortest keys that tell them apart."""
+    """The values in which each run differs, under the shortest keys that are unique."""
     differences = list_differences(runs)
     for index, run in enumerate(runs):
         own = {key: values[index] for key, values in differences.items() if values[index] is not None}
-        yield run, _write_label({key: own[key] for key in own if _tells(key, run, runs)}, differences)
+        yield run, _write_label({key: own[key] for key in own if _distinguishes(key, run, runs)}, differences)
 
 
-def _tells(key: str, run: Finished, runs: Sequence[Finished]) -> bool:
-    """Whether a value tells a run from those with the same component: another class has other arguments anyway."""
+def _distinguishes(key: str, run: Finished, runs: Sequence[Finished]) -> bool:
+    """Whether a value differs among runs with the same component: another class has other arguments anyway."""
     node = _find_component(key, run)
     peers = [other for other in runs if node is None or other.values.get(node) == run.values[node]]
     return any(other.values.get(key) != run.values[key] for other in peers) or key == node
@@ -126,7 +126,7 @@ def _group(branches: list[str], values: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _shorten_names(keys: Iterable[str]) -> dict[str, str]:
-    """Each dotted key by its last parts, as many as tell it from the others; a component by its node."""
+    """Each dotted key by its last parts, as many as make it unique; a component by its node."""
     paths = {key: key.removesuffix(f".{_TARGET}").split(".") for key in keys}
     taken: dict[str, int] = defaultdict(int)
     for parts in paths.values():

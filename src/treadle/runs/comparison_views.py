@@ -24,7 +24,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     monitor, metrics = comparison.write_monitor(), comparison.write_metrics()
     shown = _fit_metrics(comparison, monitor, metrics, width=console.width)
     title = comparison.monitor.title
-    caption = f"sorted by {title} on valid; the other metrics are of the test split, the best marked *"
+    caption = f"sorted by {title} on valid; the other metrics are on the test split, the best marked *"
     table = Table(caption=caption, caption_justify="left")
     table.add_column("run", no_wrap=True)
     table.add_column("what differs", overflow="fold", min_width=_LABEL_WIDTH)
@@ -35,7 +35,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         table.add_row(escape(ranked.run.name), escape(ranked.label), *cells)
     console.print(table)
     if left_out := [metric.title for metric in comparison.metrics[len(shown) :]]:
-        console.print(f"not shown, for want of width: {', '.join(left_out)}; --html FILE shows all", highlight=False)
+        console.print(f"not shown (narrow terminal): {', '.join(left_out)}; --html FILE shows all", highlight=False)
 
 
 def _fit_metrics(comparison: Comparison, monitor: Scores, metrics: list[Scores], *, width: int) -> list[Scores]:
@@ -99,8 +99,8 @@ def _draw_curves(ranked: list[Ranked]) -> list[str]:
     charts = []
     for name, kind in KINDS.items():
         lines = [
-            Line(who, [row[kind.x] for row in curves[name].rows], [row[kind.y] for row in curves[name].rows])
-            for who, curves in found.items()
+            Line(run, [row[kind.x] for row in curves[name].rows], [row[kind.y] for row in curves[name].rows])
+            for run, curves in found.items()
             if name in curves
         ]
         if lines:

@@ -35,7 +35,7 @@ class Side:
     title: str
     values: Values
     signature: str | None = None  # of the first stage, where it is known: it holds the files' fingerprint
-    version: str | None = None  # of the data, as data.dvc says
+    version: str | None = None  # of the data, from data.dvc
 
 
 def read_side(text: str, *, root: Path) -> Side:
@@ -117,7 +117,7 @@ def _show(name: str, root: Path) -> str | None:
 
 @dataclass(frozen=True)
 class Difference:
-    """What differs, and what that means."""
+    """What differs, and which stages run again."""
 
     changes: list[Change]
     reruns: dict[str, list[str]]  # stage: reasons
@@ -156,7 +156,7 @@ def print_difference(before: Side, after: Side, console: Console) -> None:
         text = f"{stage.name:<10} {f'runs again: {reasons}' if reasons else 'the same'}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     if found.data == "unknown" and FIRST not in found.reruns:
-        console.print("data       not compared: a side does not say which version it means", highlight=False)
+        console.print("data       not compared: the version of one side is unknown", highlight=False)
 
 
 def _write(value: Any) -> str:

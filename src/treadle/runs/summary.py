@@ -1,4 +1,4 @@
-"""The short table at the end of an evaluation: the model beside its baselines, and where everything lies."""
+"""The table at the end of an evaluation: metrics of the model and its baselines, and the paths of the results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def print_summary(
     Args:
         experiment: that was evaluated.
         folder: of the run, or of the pipeline.
-        records: where W&B's lie.
+        records: the folder of the W&B records.
         overrides: that were typed for it.
         console: takes the text.
     """
@@ -54,7 +54,7 @@ def print_summary(
 
 
 def list_next_steps(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
-    """Commands that make sense now, each with its purpose; none of them is what was just typed."""
+    """Useful next commands, each with its purpose; none repeats the one just run."""
     other = "linear" if not str(experiment.network["_target_"]).endswith(".Linear") else "mlp"
     if folder.parent.name == RUNS:
         kept = [word for word in overrides if not word.startswith((_MODEL, _MODEL.replace("=", ".")))]

@@ -1,1 +1,1 @@
-"""Shell completion: from names of files, YAML and the parser alone, so that a TAB answers at once."""
+"""Shell completion: from file names, YAML and the parser alone, so that a TAB answers at once."""

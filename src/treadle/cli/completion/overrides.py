@@ -1,4 +1,4 @@
-"""Words of Hydra's override grammar: groups, their options, dotted keys, and values."""
+"""Candidates of Hydra's override grammar: groups, their options, dotted keys, and values."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _list_values(key: str, root: Path) -> list[str]:
 
 
 def _write(values: Iterable[Any]) -> list[str]:
-    """Plain words of the override grammar; the rest needs quotes, and is left out."""
+    """Values that the override grammar takes without quotes; the rest is left out."""
     texts = (value if isinstance(value, str) else json.dumps(value) for value in values)
     return [text for text in dict.fromkeys(texts) if _PLAIN.fullmatch(text)]
 

@@ -1,4 +1,4 @@
-"""Names and values that the JSON Schemas in conf/.schema allow, where there are such."""
+"""Names and values that the JSON Schemas in conf/.schema allow, where they exist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BRANCHES = ("anyOf", "oneOf", "allOf")
 
 
 def list_names(conf: Path, group: str, path: list[str]) -> Iterator[tuple[str, bool]]:
-    """The keys below a dotted path of a group, each with whether more lies below it."""
+    """The keys below a dotted path of a group, each with whether it has keys below it."""
     for part in _find(conf, group, path):
         for name, inner in part.node.get("properties", {}).items():
             yield name, any(one.node.get("properties") for one in _expand(part.enter(inner)))

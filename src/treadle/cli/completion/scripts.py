@@ -1,4 +1,4 @@
-"""What a shell loads: `eval "$(treadle completion bash)"`, in fish `treadle completion fish | source`."""
+"""The scripts that a shell loads: `eval "$(treadle completion bash)"`, in fish `treadle completion fish | source`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may follow on a command line: verbs, options and their values, as the parser of the command line says."""
+"""Candidates for the next word of a command line: verbs, options and their values, from its parser."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from treadle.cli.completion.overrides import list_columns, list_keys, list_overrides
 
-FILES = "<files>"  # in place of an answer: the shell is to complete names of files
+FILES = "<files>"  # instead of candidates: the shell completes file names
 
 
 def complete(words: list[str], *, root: Path, parser: argparse.ArgumentParser) -> list[str]:
-    """What may stand for the last word, the likeliest first.
+    """Candidates for the last word, the likeliest first.
 
     Args:
         words: after `treadle`, the last one being typed (perhaps empty).
