@@ -122,7 +122,7 @@ def describe(kind: str) -> dict[str, object]:
     flights = {
         **dict.fromkeys(("month", "day", "hour", "minute", "distance"), whole),
         **dict.fromkeys(("carrier", "origin", "dest", "tailnum"), text),
-        "arr_delay": {**part, "late": True},
+        "arr_delay": {**part, "known_after_prediction": True},
         "time_hour": moment,
     }
     planes = {"tailnum": {"dtype": "str", "unique": True}, "year": part, "seats": whole, "engine": text}

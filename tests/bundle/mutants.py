@@ -94,12 +94,12 @@ JSON = [
         ("a name twice", b'{"seed": 1, "seed": 2}', "a name twice"),
         ("NaN", b'{"seed": NaN}', "NaN is no number"),
         ("eleven million values", b"[" + b"0," * 11_000_000 + b"0]", "more than 10,000,000 values"),
-        ("an unknown key", b'{"format": 1, "evil": 1}', ""),
+        ("an unknown key", b'{"format": 2, "evil": 1}', ""),
     ]
 ]
 CARDS = [
     *(with_value(CARD, key, ...) for key in ("task", "classes", "columns", "target", "target/mean", "target/scale")),
-    *(with_value(CARD, "format", value) for value in (..., 2, "1", True, None)),
+    *(with_value(CARD, "format", value) for value in (..., 1, "2", True, None)),
     *(
         with_value(CARD, "task", value)
         for value in (True, "ranking", None, 1, ["binary"], "multiclass", "regression\n")

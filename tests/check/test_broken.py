@@ -374,6 +374,10 @@ CASES = {
         edits=[("features/flights", "plane_age: 2013 - plane_year", "plane_age: |\n    2013\n    - plane_yaer")]
     ),
     # leakage
+    "key-renamed": case(
+        edits=[(FLIGHTS, "dep_time: {dtype: int, known_after_prediction: true", "dep_time: {dtype: int, late: true")]
+    ),
+    "key-renamed-in-an-override": case("+data.tables.flights.columns.hour.late=true"),
     "leak-of-a-late-column": case(
         edits=[
             (FLIGHTS, KNOWN, f"{KNOWN[:-1]}, dep_delay]"),

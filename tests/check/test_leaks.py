@@ -7,7 +7,7 @@ from treadle.check.leaks import find_doubts, find_leaks, find_same_tables
 from treadle.experiment.spec import Data, Features
 from treadle.lineage.graph import trace
 
-TEXT, MOMENT, LATE = {"dtype": "str"}, {"dtype": "datetime"}, {"dtype": "int", "late": True}
+TEXT, MOMENT, LATE = {"dtype": "str"}, {"dtype": "datetime"}, {"dtype": "int", "known_after_prediction": True}
 COLUMNS = {"id": {**TEXT, "unique": True}, "next_id": TEXT, "card": TEXT, "at": MOMENT, "fraud": LATE}
 OUTCOMES = {"id": TEXT, "at": MOMENT, "fraud": {"dtype": "int"}}
 SAME_ROW = {"table": "tx", "by": {"id": "id"}, "columns": {"x": "fraud"}}

@@ -22,8 +22,8 @@ COLUMNS = {
     "j": {"dtype": "int", "nullable": True},
     "at": {"dtype": "datetime"},
     "seen": {"dtype": "datetime", "nullable": True},
-    "v": {"dtype": "float", "nullable": True, "late": True},
-    "y": {"dtype": "float", "late": True},
+    "v": {"dtype": "float", "nullable": True, "known_after_prediction": True},
+    "y": {"dtype": "float", "known_after_prediction": True},
 }
 LOOK = {"by": {"k": "k", "j": "j"}}
 ASKED = {"mean": "AVG(v)", "total": "SUM(v)", "values": "COUNT(v)", "rows": "COUNT(*)", "label_mean": "AVG(y)"}

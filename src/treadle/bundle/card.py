@@ -16,7 +16,7 @@ from treadle.json_files import read_json
 from treadle.schema import Link, Task
 from treadle.validation import describe_first
 
-FORMAT = 1  # of the files; a bundle of another one is made anew
+FORMAT = 2  # of the files; a bundle of another one is made anew
 MAX_COLUMNS = 50_000  # of the examples, or of all tables
 MAX_STEPS = 4_000  # of the features, their blocks included
 _WORDS = {str(dtype): word for word, dtype in DTYPES.items()}

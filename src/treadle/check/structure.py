@@ -14,7 +14,7 @@ import pydantic
 from pydantic import Field, Tag
 
 from treadle.config.compose import Composed, tell_how_to_list, tell_of_a_rule
-from treadle.config.namesakes import SECURITY, find_namesake
+from treadle.config.namesakes import SECURITY, find_namesake, find_renamed
 from treadle.config.overrides import key_of
 from treadle.experiment.spec import RECORDS, Data, Experiment
 from treadle.hints import Hint, find_nearest, nearest, show
@@ -96,6 +96,10 @@ def _describe(error: Any, composed: Composed) -> Problem:
 def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> Problem:
     """A key that the specification does not know, and the one that was meant: beside it, or in another section."""
     section, _, name = key.rpartition(".")
+    renamed = find_renamed(key)
+    if renamed:
+        rule = f"{name!r} is the former name of {renamed.rpartition('.')[2]!r}"
+        return Problem(key, rule, "rename the key", part="key")
     siblings = _keys_at(location[:-1])
     close = find_nearest(name, [sibling for sibling in siblings if sibling != SECURITY])
     meant = find_namesake(key, composed.keys) or (f"{section}.{close}".lstrip(".") if close else "")

@@ -1,7 +1,8 @@
-"""What other tools call a key of ours: a word that is unknown where it stands may be meant for another place."""
+"""What other tools, and older configurations, call a key: an unknown name may be meant for another one."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 SECURITY = "targets"  # says whose code may run: no misspelt word is mended to it
@@ -27,15 +28,25 @@ _WORDS = {
     "random_state": "seed",
     "random_seed": "seed",
 }
+# Keys that were renamed: the pattern of the old one, and the new one.
+_RENAMED = {r"(data\.tables\.[^.]+\.columns\..+)\.late": r"\1.known_after_prediction"}
+
+
+def find_renamed(key: str) -> str:
+    """The key that an older version called so; "" where there is none."""
+    return next((re.sub(old, new, key) for old, new in _RENAMED.items() if re.fullmatch(old, key)), "")
 
 
 def find_namesake(key: str, known: Collection[str]) -> str:
-    """The key that a word stands for elsewhere: of the same last name, or as other tools call it; else nothing.
+    """The key that a name stands for: renamed, of the same last name elsewhere, or as other tools call it; else "".
 
     Args:
         key: dotted, and unknown where it stands.
         known: every dotted key that there is.
     """
+    renamed = find_renamed(key)
+    if renamed:
+        return renamed
     word = key.rpartition(".")[2]
     places = [other for other in known if other.rpartition(".")[2] == word and other != key and _is_plain(other)]
     fewest = min((other.count(".") for other in places), default=0)

@@ -15,6 +15,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment, is_rule
 from treadle.experiment.stages import CODE, STAGES, Stage, Values, take_slice
 from treadle.printable import escape_lines
+from treadle.validation import describe_first
 
 _HEADER = "# Written by `treadle compose`: every value of the experiment, and the fingerprint of each stage's code.\n"
 
@@ -67,8 +68,9 @@ def read(path: Path) -> Resolved:
     try:
         experiment = Experiment.model_validate({key: value for key, value in values.items() if key != CODE})
     except (pydantic.ValidationError, AttributeError) as error:
+        first = describe_first(error) if isinstance(error, pydantic.ValidationError) else error
         raise TreadleError(
-            f"{path} is not a resolved experiment; write it anew with `treadle compose`: {error}"
+            f"{path} is not a resolved experiment; write it anew with `treadle compose`: {first}"
         ) from error
     if is_rule(experiment.model):
         raise TreadleError(f"{path} holds a rule in place of a network; write it anew with `treadle compose`")

@@ -98,7 +98,7 @@ def trace_experiment(experiment: Experiment) -> Graph:
 def _add_table(graph: Graph, name: str, table: Table, data: Data) -> None:
     key = f"data.tables.{name}"
     for column, spec in table.columns.items():
-        late = "known only after the prediction" if spec.late else ""
+        late = "known only after the prediction" if spec.known_after_prediction else ""
         graph.add(Node(f"{name}.{column}", f"{key}.columns.{column}", f"column of {table.path}", late=late))
     for join_name, join in table.joins.items():
         other = data.tables.get(join.table)

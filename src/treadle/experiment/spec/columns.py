@@ -109,7 +109,7 @@ class Column(Spec):
     """What happens to a value that cannot be parsed as the type: refuse the table, or read it as missing."""
     max_age: Duration | None = None
     """Maximum age of the newest date or datetime when the rows are read [duration]."""
-    late: bool = False
+    known_after_prediction: bool = False
     """Whether the value is known only after the prediction, so that no feature of its own row may use it."""
 
     def name_in_file(self, name: str) -> str:
