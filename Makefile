@@ -16,7 +16,7 @@ data: $(VENV)/.installed  ## the versioned data, from the remote inside the repo
 test: data  ## all but what takes long and rarely tells
 	pytest -n 2 --dist loadgroup -m "not exhaustive"
 
-test-fast: data  ## within a minute
+test-fast: data  ## within a minute: no other process, few trainings
 	pytest -n 2 --dist loadgroup -m "not slow and not exhaustive"
 
 test-all: data  ## everything, as a release needs it
