@@ -1,4 +1,4 @@
-"""The pipeline under real DVC, in a fresh copy of this repository. T… names the trap."""
+"""The pipeline under real DVC, in copies of one fresh copy of this repository. T… names the trap."""
 
 import contextlib
 import json
@@ -16,21 +16,21 @@ import yaml
 from runs import WIDE
 from wandb_record import read_history
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]  # one copy of the repository for all
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]  # one finished pipeline for all
 ROOT = Path(__file__).parents[1]
 SLICES = "artifacts/slices"
+OUTPUTS = ("artifacts/", "resolved.yaml", "dvc.lock")  # a fresh copy makes its own
 STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
 PARAMS = {
     "experiment": "california",
-    "model": "mlp",
+    "model": "wide",
     "set": {
-        "model": {"width": 16},
         "schedule": {"max_epochs": 2, "batch_size": 1024},
         "evaluation": {"baselines": ["prior"], "parity_rows": 5},
     },
 }
 SAME = [
-    "experiment=california", "model=mlp", "model.width=16", "schedule.max_epochs=2", "schedule.batch_size=1024",
+    "experiment=california", "model=wide", "schedule.max_epochs=2", "schedule.batch_size=1024",
     "evaluation.baselines=[prior]", "evaluation.parity_rows=5",
 ]  # fmt: skip
 
@@ -44,6 +44,7 @@ class Copy:
     @property
     def environment(self):
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB", "DVC"))}
+        environment["DVC_SITE_CACHE_DIR"] = str(self.folder.parent / "site")
         environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
         environment["PYTHONPATH"] = str(self.folder / "src")
         environment |= {
@@ -90,36 +91,29 @@ class Copy:
         return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
 
     def status(self):
-        """The stages whose own slices or code are others than those that they were made from."""
+        """The stages whose own slices or code differ from those of their last run."""
         self("treadle", "compose", "--selection", "params.yaml", "--output", "resolved.yaml", "--slices", SLICES)
         changed = json.loads(self("dvc", "status", "--json"))
         return [name for name in STAGES if f"{SLICES}/{name}.yaml" in json.dumps(changed.get(name, []))]
 
-    def foresee(self):
-        """The stages that `--why` says would run."""
-        told = {name: self("treadle", name, "--why", "--folder", "artifacts") for name in STAGES}
-        return [name for name, line in told.items() if "would run: " in line]
+    def foresee(self, *stages):
+        """Those of the stages of which `--why` prints that they would run."""
+        printed = {name: self("treadle", name, "--why", "--folder", "artifacts") for name in stages}
+        return [name for name, line in printed.items() if "would run: " in line]
 
     def edit(self, file, old, new):
         path = self.folder / file
         assert old in path.read_text()
         path.write_text(path.read_text().replace(old, new, 1))
 
-    def metrics(self):
-        return json.loads((self.folder / "artifacts/evaluation/metrics.json").read_text())
-
-    def restore(self):
-        self("git", "checkout", "-q", "--", ".")
-        self("dvc", "checkout", "-q", "--force")
-        self.repro()
-
 
 @pytest.fixture(scope="module")
-def repo(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("copy") / "treadle"
+def finished(tmp_path_factory):
+    """A copy of this repository with a network of its user's own, after `make demo`. Tests only read it."""
+    folder = tmp_path_factory.mktemp("finished") / "treadle"
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, files.split("\0")):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and not name.startswith(OUTPUTS):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
     (folder / ".venv").mkdir()
@@ -127,27 +121,38 @@ def repo(tmp_path_factory):
     (folder / ".venv" / ".installed").touch()  # `make` has nothing to install
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     copy = Copy(folder)
+    (folder / "my_package").mkdir()  # without an `__init__.py`
+    (folder / "my_package" / "wide.py").write_text(WIDE)
+    (folder / "conf" / "model" / "wide.yaml").write_text("_target_: my_package.wide.Wide\nwidth: 8\n")
+    copy.edit("conf/config.yaml", "targets:\n", "targets:\n  - my_package.\n")
+    copy.edit("dvc.yaml", "conf, src", "conf, my_package, src")
     copy("git", "init", "-q")
     copy("git", "add", "-A")
     copy("git", "commit", "-qm", "begin")
     copy.first = copy.run_in_terminal("make", "demo")
     copy("git", "add", "-A")
-    copy("git", "commit", "-qm", "first turn")
+    copy("git", "commit", "-qm", "first run")
     return copy
 
 
-def test_a_fresh_copy_pulls_its_data_and_runs_every_stage(repo):
+@pytest.fixture
+def repo(finished, tmp_path):
+    """A copy of the finished one, to be edited."""
+    return Copy(shutil.copytree(finished.folder, tmp_path / "treadle", symlinks=True))
+
+
+def test_a_fresh_copy_pulls_its_data_and_runs_every_stage(finished):
     """`make demo`, as it is typed into a terminal: DVC asks nothing there."""
-    ran = [line for line in repo.first.splitlines() if line.startswith("Running stage")]
+    ran = [line for line in finished.first.splitlines() if line.startswith("Running stage")]
 
     assert [line.split("'")[1] for line in ran] == ["compose", *STAGES]
-    assert (repo.folder / "data" / "california" / "california.parquet").is_file()
-    assert "WARNING" not in repo.first
-    assert "dvc exp run -S model=linear" in repo.first
+    assert (finished.folder / "data" / "california" / "california.parquet").is_file()
+    assert "WARNING" not in finished.first
+    assert "dvc exp run -S model=linear" in finished.first
 
 
-def test_a_second_time_nothing_has_changed(repo):
-    assert repo.repro() == []
+def test_a_second_time_nothing_has_changed(finished):
+    assert finished.repro() == []
 
 
 def test_another_run_at_another_commit_writes_the_same_bytes(repo):
@@ -164,76 +169,69 @@ def test_another_run_at_another_commit_writes_the_same_bytes(repo):
         assert (folder / name).read_bytes() == file.read_bytes(), name
 
 
-EDITS = {
-    "features": ("conf/features/california.yaml", "num_bins: 48", "num_bins: 20", ["featurize"]),
-    "comment": ("conf/features/california.yaml", "blocks:", "# a comment\nblocks:", []),
-    "tracker": ("conf/tracker/offline.yaml", "project: treadle", "project: other", []),
-    "evaluation": ("conf/evaluation/default.yaml", "calibration_bins: 15", "calibration_bins: 9", ["evaluate"]),
-    "source of train": (
-        "src/treadle/training/schedules.py", "(step + 1) / (rise + 1)", "(step + 2) / (rise + 2)", ["train"],
-    ),
-    "comment in a source": ("src/treadle/training/schedules.py", "def _cosine", "# a comment\ndef _cosine", []),
-    "source of prepare": ("src/treadle/data/split.py", "round(rule.test", "int(rule.test", ["prepare"]),
-    "no stage's source": ("src/treadle/runs/compare.py", "the same configuration", "equal", []),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_reaches_the_stages_that_depend_on_it(repo, edit):
-    """T1 and T15, by what DVC says of its stages after `compose`."""
-    file, old, new, stages = EDITS[edit]
-    repo.edit(file, old, new)
-
-    assert repo.status() == stages
-
-    repo("git", "checkout", "-q", "--", ".")
-    repo("dvc", "checkout", "-q", "--force")
+FEATURES = ("conf/features/california.yaml", "num_bins: 48", "num_bins: 20")
+EVALUATION = ("conf/evaluation/default.yaml", "calibration_bins: 15", "calibration_bins: 9")
+NO_EFFECT = [
+    ("conf/features/california.yaml", "blocks:", "# a comment\nblocks:"),
+    ("conf/tracker/offline.yaml", "project: treadle", "project: other"),
+    ("src/treadle/training/schedules.py", "def _cosine", "# a comment\ndef _cosine"),
+    ("src/treadle/runs/compare.py", "the same configuration", "equal"),  # no stage's source
+]
+PREPARE = ("src/treadle/data/split.py", "round(rule.test", "int(rule.test")
+TRAIN = ("src/treadle/training/schedules.py", "(step + 1) / (rise + 1)", "(step + 2) / (rise + 2)")
 
 
 @pytest.mark.parametrize(
-    ("edit", "ran"),
-    [
-        ("source of train", ["compose", "train", "evaluate"]),
-        # It writes the same as before, with int for round: what follows has nothing to do.
-        ("source of prepare", ["compose", "prepare"]),
-    ],
+    ("edits", "stages"),
+    [(NO_EFFECT, []), ([FEATURES], ["featurize"]), ([EVALUATION], ["evaluate"])],
+    ids=["none", "featurize", "evaluate"],
 )
-def test_an_edit_reruns_what_depends_on_it(repo, edit, ran):
-    file, old, new, stages = EDITS[edit]
-    repo.edit(file, old, new)
-    foreseen = repo.foresee()
+def test_an_edit_reaches_the_stages_that_depend_on_it(repo, edits, stages):
+    """T1 and T15, by DVC's status of the stages after `compose`."""
+    for edit in edits:
+        repo.edit(*edit)
 
-    assert repo.repro() == ran
-    assert foreseen == (STAGES if "prepare" in stages else ran[1:])
-    assert repo.foresee() == []
-
-    repo.restore()
+    assert repo.status() == stages
 
 
-def test_experiments_select_by_params_and_every_diff_shows_them(repo):
-    repo(
-        "dvc",
-        "exp",
-        "run",
-        "-n",
-        "wider",
-        "-S",
-        "model=resnet",
-        "-S",
-        "set.model={width: 8}",
-        "-S",
-        "++set.schedule.max_epochs=3",
-    )
+def test_an_edit_of_a_source_reruns_what_depends_on_it(repo):
+    repo.edit(*PREPARE)
+    assert repo.foresee("prepare", "evaluate") == ["prepare", "evaluate"]
+    # It writes the same as before, with int for round: what follows has nothing to do.
+    assert repo.repro() == ["compose", "prepare"]
+    assert repo.foresee("prepare", "evaluate") == []
 
+    repo.edit(*TRAIN)
+    assert repo.foresee(*STAGES) == ["train", "evaluate"]
+    assert repo.repro() == ["compose", "train", "evaluate"]
+    assert repo.foresee("train", "evaluate") == []
+
+
+def test_a_queued_experiment_selects_by_params_and_every_diff_shows_it(repo):
+    """DVC runs it in a copy of the project and deletes that: the record stays."""
+    wider = ["-S", "model=resnet", "-S", "++set.model.width=8", "-S", "++set.schedule.max_epochs=3"]
+    before = set(repo.folder.glob("runs/*/wandb"))
+    repo("dvc", "exp", "run", "--queue", "-n", "wider", *wider)
+    repo("dvc", "exp", "run", "--run-all")
+
+    log = repo("dvc", "queue", "logs", "wider")
+    (printed,) = (line.split()[-1] for line in log.splitlines() if line.startswith("W&B run"))
+    (kept,) = set(repo.folder.glob("runs/*/wandb")) - before
+    assert Path(printed).parent == kept
+    assert Path(printed).is_dir()
+    rows = [row for record in kept.glob("offline-run-*") for row in read_history(record)]  # of train, of evaluate
+    assert sum("valid/loss" in row for row in rows) == 3
+
+    repo("dvc", "exp", "apply", "wider")
     params = repo("dvc", "params", "diff", "HEAD")
     metrics = repo("dvc", "metrics", "diff", "HEAD")
     plots = repo("dvc", "plots", "diff", "HEAD")
     table = repo("dvc", "exp", "show", "--csv")
     resolved = yaml.safe_load((repo.folder / "resolved.yaml").read_text())
-    assert resolved["model"]["_target_"] == "treadle.models.resnet.ResNet"
+    assert resolved["model"] == {"_target_": "treadle.models.resnet.ResNet"} | resolved["model"] | {"width": 8}
     assert resolved["schedule"]["max_epochs"] == 3
     assert "set.schedule.max_epochs" in params
-    assert "model._target_" not in params  # of what is selected alone: `treadle diff` tells the values behind it
+    assert "model._target_" not in params  # of what is selected alone: `treadle diff` lists the values behind it
     assert "model.rmse" in metrics
     page = Path(plots.strip().splitlines()[-1].removeprefix("file://")).read_text()
     assert all(axis in page for axis in ("train/loss", "valid/loss", "predicted", "observed"))
@@ -242,48 +240,18 @@ def test_experiments_select_by_params_and_every_diff_shows_them(repo):
     assert {"experiment", "model", "set.schedule.max_epochs", "model.rmse"} <= set(columns)
     assert len(columns) < 60
 
-    repo.restore()
-
 
 def test_own_code_beside_src_is_watched_or_refused(repo):
-    """A package without `__init__.py`; its edit trains anew, and nothing before that."""
-    (repo.folder / "my_package").mkdir()
-    (repo.folder / "my_package" / "wide.py").write_text(WIDE)
-    (repo.folder / "conf" / "model" / "wide.yaml").write_text("_target_: my_package.wide.Wide\nwidth: 8\n")
-    repo.edit("conf/config.yaml", "targets:\n", "targets:\n  - my_package.\n")
-    selected = {key: value for key, value in PARAMS["set"].items() if key != "model"}
-    (repo.folder / "params.yaml").write_text(yaml.safe_dump({**PARAMS, "model": "wide", "set": selected}))
+    """An edit of the user's own network trains anew, and nothing before that."""
+    repo.edit("my_package/wide.py", "nn.ReLU", "nn.SiLU")
+    assert repo.status() == ["train"]
+
+    repo.edit("dvc.yaml", "conf, my_package, src", "conf, src")
     with pytest.raises(AssertionError, match="add my_package to the deps of compose"):
         repo.repro()
-    repo.edit("dvc.yaml", "conf, src", "conf, my_package, src")
-    repo.repro()
-
-    repo.edit("my_package/wide.py", "nn.ReLU", "nn.SiLU")
-    assert repo.repro() == ["compose", "train", "evaluate"]
-    assert repo.repro() == []
-
-    shutil.rmtree(repo.folder / "my_package")
-    repo.restore()
 
 
-def test_a_queued_experiment_keeps_its_record(repo):
-    """DVC runs it in a copy of the project, and deletes that."""
-    before = set(repo.folder.glob("runs/*/wandb"))
-    repo("dvc", "exp", "run", "--queue", "-n", "queued", "-S", "++set.seed=7")
-    repo("dvc", "exp", "run", "--run-all")
-
-    said = repo("dvc", "queue", "logs", "queued")
-    (printed,) = (line.split()[-1] for line in said.splitlines() if line.startswith("W&B run"))
-    (kept,) = set(repo.folder.glob("runs/*/wandb")) - before
-    assert Path(printed).parent == kept
-    assert Path(printed).is_dir()
-    rows = [row for record in kept.glob("offline-run-*") for row in read_history(record)]  # of train, of evaluate
-    assert sum("valid/loss" in row for row in rows) == 2
-
-    repo.restore()
-
-
-@pytest.mark.parametrize("kind", ["symlink", "hardlink"])
+@pytest.mark.parametrize("kind", ["symlink", pytest.param("hardlink", marks=pytest.mark.exhaustive)])
 def test_a_cache_that_is_linked_is_read_and_never_written(repo, kind):
     repo("dvc", "config", "cache.type", kind)
     repo("dvc", "checkout", "--relink")
@@ -292,23 +260,19 @@ def test_a_cache_that_is_linked_is_read_and_never_written(repo, kind):
 
     rows = "artifacts/examples/test.parquet"
     repo("treadle", "predict", "artifacts", rows, "-o", "artifacts/evaluation/predictions.parquet")
-    select = ["--selection", "params.yaml", "--output", "resolved.yaml", "--slices", "artifacts/slices"]
+    select = ["--selection", "params.yaml", "--output", "resolved.yaml", "--slices", SLICES]
     repo("treadle", "compose", *select, "evaluation.threshold=0.4")
     repo("treadle", "evaluate", "--folder", "artifacts", "--resolved", "resolved.yaml")
-    repo.edit("conf/evaluation/default.yaml", "calibration_bins: 15", "calibration_bins: 9")
-    assert repo.repro() == ["compose", "evaluate"]
-    assert all(file.read_bytes() == content for file, content in cache.items())
 
-    repo("dvc", "config", "cache.type", "--unset")
-    repo.restore()
-    repo("dvc", "checkout", "--relink")
+    assert all(file.read_bytes() == content for file, content in cache.items())
+    assert repo.status() == []  # of the selection without the threshold
 
 
 LADDER = """\
 budget: 10m
 ladder:
   - {option: linear}
-  - {option: mlp, set: {width: 16}, min_rows: 5000}
+  - {option: wide, min_rows: 5000}
 speeds:
   cpu: {step: 1.0e-4, products: 1.0e+10, values: 1.0e+9}
   gpu: {step: 1.0e-4, products: 1.0e+12, values: 1.0e+11}
@@ -317,35 +281,30 @@ speeds:
 
 def test_a_model_that_is_chosen_is_chosen_again_when_the_data_changes(repo):
     (repo.folder / "conf" / "model" / "auto.yaml").write_text(LADDER)
-    selected = {key: value for key, value in PARAMS["set"].items() if key != "model"}
-    (repo.folder / "params.yaml").write_text(yaml.safe_dump({**PARAMS, "model": "auto", "set": selected}))
+    (repo.folder / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"model": "auto"}))
     assert repo.repro() == ["compose"]  # the model of before, chosen: nothing else is new
     table = repo.folder / "data" / "california" / "california.parquet"
     few = pl.read_parquet(table).head(3000)
     table.unlink()  # it may be a link into DVC's cache
     few.write_parquet(table)
 
-    assert repo.repro() == ["compose", *STAGES]
+    repo("dvc", "repro", "compose")
 
     resolved = yaml.safe_load((repo.folder / "resolved.yaml").read_text())
     assert resolved["model"] == {"_target_": "treadle.models.linear.Linear"}
     assert resolved["model_choice"]["rows"] == 1920
     assert "wants 5,000 rows" in resolved["model_choice"]["why"]
-    assert repo.repro() == []
-
-    repo.restore()
+    assert "train" in repo.status()
 
 
 def test_a_typo_in_a_selection_fails(repo):
     with pytest.raises(AssertionError, match=r"Did you mean 'schedule.max_epochs'"):
         repo("dvc", "exp", "run", "-S", "++set.schedule.max_epoch=3")
 
-    repo.restore()
-
 
 def test_an_interrupted_stage_resumes_though_dvc_deletes_outputs(repo):
     """T19 and T10: the state stands beside what DVC deletes."""
-    repo.edit("params.yaml", "max_epochs: 2", "max_epochs: 120")
+    repo.edit("params.yaml", "max_epochs: 2", "max_epochs: 60")
     repo("treadle", "compose", "--selection", "params.yaml", "--output", "resolved.yaml")
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "treadle"), "train", "--resolved", "resolved.yaml", "--folder", "artifacts"],
@@ -364,5 +323,3 @@ def test_an_interrupted_stage_resumes_though_dvc_deletes_outputs(repo):
     first = next(int(line.split()[1]) for line in out.splitlines() if line.startswith("epoch "))
     assert first > 3
     assert not state.exists()
-
-    repo.restore()
