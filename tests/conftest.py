@@ -3,7 +3,6 @@
 import contextlib
 import gc
 import os
-import shutil
 from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runs import run_quick
+from runs import make_project, run_quick
 
 # Tests run side by side, one a core: the libraries' own threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,12 +21,16 @@ NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of a table with many cases the fast tests run some; before the slow ones are deselected."""
+    """Of a table of many cases, or of a module of costly tests, some are fast; before the slow ones are deselected."""
     tables = defaultdict(list)
     for item in items:
-        if mark := item.get_closest_marker("fast_cases"):
-            tables[item.parent.nodeid, item.originalname, mark.args[0]].append(item)
-    for (*_, count), cases in tables.items():
+        if any(item.get_closest_marker(name) for name in ("slow", "exhaustive")):
+            continue
+        for node, mark in item.iter_markers_with_node("fast_cases"):
+            table = (item.parent.nodeid, item.originalname) if node is item else node.nodeid
+            tables[table, mark.args[0]].append(item)
+            break  # the closest one
+    for (_, count), cases in tables.items():
         fast = {index * len(cases) // count for index in range(count)}
         for index, case in enumerate(cases):
             if index not in fast:
@@ -57,12 +60,6 @@ def flights_tables(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("flights")
     loaded = load_tables(Data.model_validate(read_conf("data/flights")), root=ROOT, now=NOW, scratch=scratch)
     return {name: table.rows for name, table in loaded.items()}
-
-
-def make_project(folder):
-    shutil.copytree(ROOT / "conf", folder / "conf")
-    (folder / "data").symlink_to(ROOT / "data")
-    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
 
 
 @pytest.fixture

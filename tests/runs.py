@@ -1,9 +1,12 @@
 """How tests run the command line: in this process, on a small and quick experiment with real data."""
 
 import importlib
+import shutil
+from pathlib import Path
 
 from treadle.cli.main import main
 
+ROOT = Path(__file__).parents[1]
 QUICK = [
     "experiment=california",
     "model=mlp",
@@ -27,6 +30,13 @@ class Wide(nn.Module):
     def forward(self, numeric, ids):
         return self.net(numeric)
 """
+
+
+def make_project(folder: Path) -> None:
+    """A project in an empty folder: conf/ copied, data linked."""
+    shutil.copytree(ROOT / "conf", folder / "conf")
+    (folder / "data").symlink_to(ROOT / "data")
+    shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
 
 
 def treadle(*arguments: str) -> int:

@@ -8,6 +8,8 @@ import pytest
 
 from runs import forget_sources, treadle
 
+pytestmark = pytest.mark.fast_cases(3)
+
 ROOT = Path(__file__).parents[2]
 WIDE = """
 from torch import nn

@@ -82,13 +82,12 @@ def list_files(name):
     return [file.path for file in compose(overrides=[f"experiment={name}"], root=ROOT).files]
 
 
-FILES = {name: list_files(name) for name in EXPERIMENTS}
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("num_mutants", [30, pytest.param(200, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_mutant_is_refused_with_a_place_or_is_sound(project, name, num_mutants):
+    files = list_files(name)
+
     @settings(
         max_examples=num_mutants,
         deadline=None,
@@ -99,7 +98,7 @@ def test_a_mutant_is_refused_with_a_place_or_is_sound(project, name, num_mutants
     )
     @given(data=st.data())
     def check_mutant(data):
-        file = data.draw(st.sampled_from(FILES[name]), label="file").relative_to(CONF)
+        file = data.draw(st.sampled_from(files), label="file").relative_to(CONF)
         text = mutate((CONF / file).read_text(), data.draw)
         (project / "conf" / file).write_text(text)
         try:

@@ -1,9 +1,11 @@
 """Whatever is typed, and whatever the system refuses: one line that says what and where, and no traceback."""
 
+import contextlib
 import errno
 import os
 import pty
 import resource
+import shutil
 import subprocess
 import sys
 
@@ -112,8 +114,16 @@ NASTY = [
 ]
 
 
+@pytest.fixture(scope="session")
+def resolved(tmp_path_factory, root):
+    file = tmp_path_factory.mktemp("resolved") / "resolved.yaml"
+    with contextlib.chdir(root):
+        assert treadle("compose", *QUICK, NO_WANDB, "-o", str(file)) == 0
+    return file
+
+
 @pytest.fixture
-def nasty(project, run_once):
+def nasty(project, run_once, resolved):
     (project / "folder").mkdir()
     (project / "empty").mkdir()
     for name in ("binary.yaml", "binary.csv", "binary.parquet"):
@@ -122,12 +132,12 @@ def nasty(project, run_once):
     (project / "digits.yaml").write_text(f"set: {{seed: {DIGITS}}}\n")
     (project / "deep.yaml").write_text("[" * 10_000)
     (project / "rows.csv").write_text("x,y\n1,2\n")
-    assert treadle("compose", *QUICK, NO_WANDB, "-o", "resolved.yaml") == 0
+    shutil.copyfile(resolved, "resolved.yaml")
     (project / "runs").symlink_to(run_once(NO_WANDB))
     return find_run(project)
 
 
-@pytest.mark.fast_cases(12)
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize("words", NASTY, ids=lambda words: " ".join(word[:20] for word in words))
 def test_a_nasty_command_line_is_refused_in_words(nasty, capfd, words):
     try:
@@ -152,6 +162,7 @@ def run_alone(*words, **streams):
     return done.returncode, (done.stderr or b"").decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["compose"], ["completion", "bash"]], ids=lambda words: words[0])
 def test_a_full_output_is_told_in_one_line(project, words):
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
@@ -162,6 +173,7 @@ def test_a_full_output_is_told_in_one_line(project, words):
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_told_nothing(project):
     read, write = os.pipe()
     os.close(read)
@@ -172,6 +184,7 @@ def test_a_reader_that_goes_away_is_told_nothing(project):
     assert (code, said) == (1, "")
 
 
+@pytest.mark.slow
 def test_bytes_that_are_not_utf8_are_refused(project):
     code, said = run_alone("check", os.fsdecode(b"model=caf\xe9"))
 
@@ -223,6 +236,7 @@ def test_an_error_is_told_with_place_rule_and_fix(error, text, code):
     assert fault.code == code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 def test_an_error_is_red_in_a_terminal_that_shows_colours(project, changes, colored):
     master, slave = pty.openpty()

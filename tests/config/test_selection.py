@@ -5,6 +5,8 @@ from treadle.config.selection import quote, read_selection
 from treadle.errors import TreadleError
 from treadle.problems import ConfigError
 
+pytestmark = pytest.mark.fast_cases(6)
+
 
 def test_groups_and_single_values_become_plain_overrides(project):
     (project / "params.yaml").write_text(

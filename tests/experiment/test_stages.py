@@ -23,6 +23,8 @@ from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, get_stage
 from treadle.pipeline.tracked import TRACKED
 from treadle.pipeline.work import STAGE_FUNCTIONS
 
+pytestmark = pytest.mark.fast_cases(5)
+
 ROOT = Path(__file__).parents[2]
 NAMES = [stage.name for stage in STAGES]
 

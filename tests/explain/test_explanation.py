@@ -18,6 +18,8 @@ from treadle.problems import ConfigError
 from treadle.targets.components import list_components
 from treadle.targets.docstrings import read_words
 
+pytestmark = pytest.mark.fast_cases(8)
+
 PLACES = (
     "model",
     "features.blocks.*.steps.*",

@@ -14,6 +14,8 @@ from treadle.errors import TreadleError
 from treadle.lineage.graph import find_nodes, trace_experiment
 from treadle.lineage.views import draw_mermaid, draw_svg, list_ends, list_sources, print_tree
 
+pytestmark = pytest.mark.fast_cases(4)
+
 SVG = "{http://www.w3.org/2000/svg}"
 
 

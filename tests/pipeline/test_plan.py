@@ -12,6 +12,8 @@ import yaml
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
 from treadle.experiment.resolved import read
 
+pytestmark = pytest.mark.fast_cases(6)
+
 ROOT = Path(__file__).parents[2]
 NO_WANDB = "tracker=disabled"
 STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]

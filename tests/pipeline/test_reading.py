@@ -8,11 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from conftest import ROOT
-from runs import QUICK, find_run, forget_sources, run_quick, treadle
+from runs import QUICK, ROOT, find_run, forget_sources, run_quick, treadle
 from treadle.check.resolve import resolve
 from treadle.pipeline import run
 from treadle.pipeline.reading import ChangedError
+
+pytestmark = pytest.mark.fast_cases(1)
 
 NO_WANDB = "tracker=disabled"
 NET = """

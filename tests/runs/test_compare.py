@@ -14,6 +14,8 @@ from treadle.runs.compare import compare_runs
 from treadle.runs.comparison_views import print_comparison
 from treadle.runs.read import read_run
 
+pytestmark = pytest.mark.fast_cases(5)
+
 
 @pytest.fixture
 def two_runs(project, run_once):

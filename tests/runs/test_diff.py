@@ -1,5 +1,6 @@
 """What `treadle diff` says of every kind of side: selection, file, run, revision of git; and of nonsense."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -9,9 +10,11 @@ import polars as pl
 import pytest
 import yaml
 
-from runs import treadle
+from runs import make_project, treadle
 from treadle.errors import TreadleError
 from treadle.runs.diff import read_side
+
+pytestmark = pytest.mark.fast_cases(5)
 
 ROOT = Path(__file__).parents[2]
 BASE = "experiment=california model=mlp"
@@ -54,16 +57,27 @@ def commit(text):
     git("commit", "-qm", text)
 
 
-@pytest.fixture
-def repository(project):
+@pytest.fixture(scope="module")
+def committed(tmp_path_factory):
     """Two commits, of which the newer one (tagged `wide`) trains another model."""
-    shutil.copyfile(ROOT / "data.dvc", project / "data.dvc")
-    git("init", "-q")
-    for width in (16, 32):
-        assert treadle("compose", *BASE.split(), f"model.width={width}", "-o", "resolved.yaml") == 0
-        commit(f"width {width}")
-    git("tag", "wide")
-    return project
+    folder = tmp_path_factory.mktemp("committed")
+    make_project(folder)
+    shutil.copyfile(ROOT / "data.dvc", folder / "data.dvc")
+    with contextlib.chdir(folder):
+        git("init", "-q")
+        for width in (16, 32):
+            assert treadle("compose", *BASE.split(), f"model.width={width}", "-o", "resolved.yaml") == 0
+            commit(f"width {width}")
+        git("tag", "wide")
+    return folder
+
+
+@pytest.fixture
+def repository(committed, tmp_path, monkeypatch):
+    """A copy of them, to be edited."""
+    folder = shutil.copytree(committed, tmp_path / "repository", symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
 
 
 # --- sides --------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from treadle.scaffold.init import Origin, fill
 from treadle.scaffold.planning.plan import Request
 from treadle.scaffold.summary import print_summary
 
+pytestmark = pytest.mark.slow
 HOSTILE = [
     "x\ntargets: [os.]",
     "y\r\n    - os.\r\n# Heading",

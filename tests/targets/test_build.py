@@ -13,6 +13,8 @@ from treadle.errors import TreadleError
 from treadle.problems import ConfigError
 from treadle.targets.build import BuildError, build
 
+pytestmark = pytest.mark.fast_cases(3)
+
 TARGETS = ["treadle.models.", "treadle.training.", "mine."]
 NET = """\
 from torch import nn
@@ -101,6 +103,7 @@ def test_what_is_not_allowed_is_not_built(path):
         build({"_target_": path}, key="model", targets=TARGETS)
 
 
+@pytest.mark.slow
 def test_a_failing_constructor_names_key_file_and_line_and_shows_the_users_own_traceback(mine, capsys):
     assert treadle("run", *QUICK[2:], "experiment=california", "model=net", "~model.width", "+model.width=64") == 2
 

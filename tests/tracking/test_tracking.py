@@ -24,6 +24,8 @@ from wandb_record import (
     read_summary,
 )
 
+pytestmark = pytest.mark.fast_cases(8)
+
 CONFIG = {"name": "n", "seed": 0, "model": {"width": 8, "dropout": None, "sizes": [1, 2]}, "flag": False}
 PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # where another process finds this file
 ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages": {"torch": "2"}}

@@ -328,6 +328,7 @@ def test_an_optimizer_that_no_graph_holds_trains_eagerly(root, tmp_path, capsys)
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_network_that_changes_at_each_call_gives_its_graph_up(root, tmp_path, capsys):
     eager = fit(root, tmp_path / "eager", Counting(), "schedule.max_epochs=2", "trainer.compile=off")
 

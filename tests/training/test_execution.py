@@ -41,6 +41,7 @@ def test_few_steps_are_not_even_counted(decide):
     decide("trainer.compile=auto", steps=999, work=None)
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize("switch", ["on", "auto"])
 @pytest.mark.parametrize(
     ("override", "situation", "says"),

@@ -147,6 +147,7 @@ def test_debug_takes_one_batch_an_epoch(project):
     assert [row["step"] for row in epochs(project)] == [1, 2]
 
 
+@pytest.mark.slow
 def test_overfit_learns_its_one_batch(project):
     run_quick(
         "tracker=disabled", "trainer=overfit", "schedule=default", "schedule.max_epochs=80", "schedule.batch_size=64",
@@ -158,6 +159,7 @@ def test_overfit_learns_its_one_batch(project):
     assert rows[-1]["valid/loss"] < 0.1 * rows[0]["valid/loss"]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("schedule", ["default", "sgd", "cosine", "one_cycle"])
 def test_every_schedule_trains(project, schedule):
     run_quick("tracker=disabled", f"schedule={schedule}", "schedule.max_epochs=3", verb="train")
@@ -166,6 +168,7 @@ def test_every_schedule_trains(project, schedule):
     assert rows[-1]["valid/loss"] < rows[0]["valid/loss"]
 
 
+@pytest.mark.slow
 def test_the_rate_follows_the_schedule(project):
     run_quick("tracker=disabled", "schedule.max_epochs=4", verb="train")
 

@@ -201,6 +201,7 @@ def test_a_huber_loss_of_a_large_delta_is_half_the_squared_error(project):
     assert last["valid/loss"] == pytest.approx(0.5 * (last["valid/rmse"] / read_scale(run)) ** 2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_poisson_loss_predicts_what_is_above_0_and_its_mean(project):
     """The validation loss is that of the predictions, in units of the mean."""
     overrides = ("loss=poisson", "schedule.max_epochs=6", "schedule.batch_size=256")
@@ -238,7 +239,7 @@ def test_a_quantile_is_what_is_predicted(project):
     assert load(run).recipe.loss.function["quantile"] == 0.9
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize(
     ("loss", "key"), [("focal", "gamma"), ("label_smoothing", "label_smoothing")], ids=["focal", "smoothed"]
@@ -260,6 +261,7 @@ def predict_relationships(project):
     features.write_text(features.read_text().replace("relationship, ", ""))
 
 
+@pytest.mark.slow
 def test_weights_of_classes_count_in_the_loss_of_training_and_validation(project):
     predict_relationships(project)
 
@@ -300,6 +302,7 @@ def own_loss(project, monkeypatch):
     forget_sources()
 
 
+@pytest.mark.slow
 def test_a_loss_of_the_users_own_trains(project, own_loss):
     """A constant c costs the mean of squares plus 0.5 * (mean - c): predictions come out 0.25 deviations too high."""
     run, last = train(project, "tracker=disabled", own_loss, "schedule.max_epochs=4")

@@ -18,6 +18,8 @@ from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.stream import DiskRows
 
+pytestmark = pytest.mark.fast_cases(3)
+
 
 def make_rows(target, weight=None):
     target = torch.tensor(target)

@@ -23,8 +23,11 @@ from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.stream import DiskRows
 
+pytestmark = pytest.mark.fast_cases(5)
+
 NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
 WITHIN = 2 * 13 + 8  # steps: in the middle of the third epoch
+STOPS = [4, 12, 13 + 4, WITHIN, 2 * 13 + 12, 2 * 13 + 13, 3 * 13 + 13]
 
 
 @pytest.fixture(autouse=True)
@@ -98,8 +101,13 @@ def same(a, b):
 
 
 @pytest.mark.fast_cases(3)
-@pytest.mark.parametrize("streamed", [False, True], ids=["memory", "stream"])
-@pytest.mark.parametrize("stop_at", [4, 12, 13 + 4, WITHIN, 2 * 13 + 12, 2 * 13 + 13, 3 * 13 + 13])
+@pytest.mark.parametrize(
+    ("stop_at", "streamed"),
+    [
+        *((stop_at, False) for stop_at in STOPS),
+        *(pytest.param(stop_at, True, marks=[] if stop_at == WITHIN else pytest.mark.exhaustive) for stop_at in STOPS),
+    ],
+)
 def test_a_stopped_training_goes_on_within_its_epoch_with_the_same_numbers(root, tmp_path, stop_at, streamed):
     network, rows, seen = fit(root, tmp_path / "whole", streamed=streamed)
 

@@ -25,7 +25,7 @@ from treadle.training.scaling import Scaling
 from treadle.training.schedules import cosine
 from treadle.training.steps import Steps
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.fast_cases(6)]
 NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
 
 

@@ -186,7 +186,7 @@ def same(a, b):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", ["trainer.limit_batches=5", "trainer.overfit_batches=2", "schedule.max_steps=17"])
-@pytest.mark.parametrize("experiment", ["california", "adult"])
+@pytest.mark.parametrize("experiment", ["california", pytest.param("adult", marks=pytest.mark.exhaustive)])
 def test_a_buffer_for_the_whole_split_trains_what_rows_in_memory_train(project, small_files, experiment, limit):
     quick = (f"experiment={experiment}", "schedule.batch_size=1024", limit)
     weights = "loss.class_weights=balanced" if experiment == "adult" else "loss=default"
@@ -239,6 +239,7 @@ def fit(root, folder, *, callbacks=()):
     return network.state_dict(), read_metrics_log(folder / "metrics.csv")
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path):
     network, rows = fit(root, tmp_path / "whole")
 

@@ -2,9 +2,9 @@
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -252,12 +252,13 @@ def test_a_tab_imports_no_heavy_library(project):
 
 
 def test_a_tab_answers_within_three_tenths_of_a_second(project):
-    """The best of several: what a busy machine adds is not ours."""
+    """Of a core of its own, the best of several: what a busy machine adds is not ours."""
 
     def measure():
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         command = [sys.executable, "-m", "treadle", "completion", "bash", "--words", "run", "data.tables."]
         subprocess.run(command, check=True, capture_output=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(measure() for _ in range(5)) < 0.3
+    assert min(measure() for _ in range(3)) < 0.3

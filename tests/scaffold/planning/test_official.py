@@ -15,6 +15,7 @@ def spread(*values):
     return [values[index % len(values)] for index in range(NUM_ROWS)]
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize(
     ("name", "values", "expected"),
     [

@@ -20,6 +20,7 @@ def make(num_rows, **columns):
     return {**columns, "x": x, "y": y}
 
 
+@pytest.mark.fast_cases(3)
 @pytest.mark.parametrize(
     ("name", "values", "role"),
     [
