@@ -21,6 +21,11 @@ ROOT = Path(__file__).parents[1]
 SLICES = "artifacts/slices"
 OUTPUTS = ("artifacts/", "resolved.yaml", "dvc.lock")  # a fresh copy makes its own
 STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
+COST = """\
+class Wide(nn.Module):
+    COST = Cost(products="num_numeric * width", values="width")
+"""  # by which `model=auto` chooses
+OWN = "from treadle.targets.costs import Cost\n" + WIDE.replace("class Wide(nn.Module):\n", COST)
 PARAMS = {
     "experiment": "california",
     "model": "wide",
@@ -122,7 +127,7 @@ def finished(tmp_path_factory):
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     copy = Copy(folder)
     (folder / "my_package").mkdir()  # without an `__init__.py`
-    (folder / "my_package" / "wide.py").write_text(WIDE)
+    (folder / "my_package" / "wide.py").write_text(OWN)
     (folder / "conf" / "model" / "wide.yaml").write_text("_target_: my_package.wide.Wide\nwidth: 8\n")
     copy.edit("conf/config.yaml", "targets:\n", "targets:\n  - my_package.\n")
     copy.edit("dvc.yaml", "conf, src", "conf, my_package, src")
@@ -259,7 +264,8 @@ def test_a_cache_that_is_linked_is_read_and_never_written(repo, kind):
     cache = {file: file.read_bytes() for file in (repo.folder / ".dvc" / "cache").rglob("*") if file.is_file()}
 
     rows = "artifacts/examples/test.parquet"
-    repo("treadle", "predict", "artifacts", rows, "-o", "artifacts/evaluation/predictions.parquet")
+    out = "artifacts/evaluation/predictions.parquet"
+    repo("treadle", "predict", "artifacts", rows, "-o", out, "--allow", "my_package.")
     select = ["--selection", "params.yaml", "--output", "resolved.yaml", "--slices", SLICES]
     repo("treadle", "compose", *select, "evaluation.threshold=0.4")
     repo("treadle", "evaluate", "--folder", "artifacts", "--resolved", "resolved.yaml")
@@ -304,7 +310,7 @@ def test_a_typo_in_a_selection_fails(repo):
 
 def test_an_interrupted_stage_resumes_though_dvc_deletes_outputs(repo):
     """T19 and T10: the state stands beside what DVC deletes."""
-    repo.edit("params.yaml", "max_epochs: 2", "max_epochs: 60")
+    repo.edit("params.yaml", "max_epochs: 2", "max_epochs: 40")
     repo("treadle", "compose", "--selection", "params.yaml", "--output", "resolved.yaml")
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "treadle"), "train", "--resolved", "resolved.yaml", "--folder", "artifacts"],

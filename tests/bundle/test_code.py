@@ -6,8 +6,8 @@ import sys
 import polars as pl
 import pytest
 import torch
-from mutants import edit
 
+from bundle_mutants import edit
 from runs import forget_sources, treadle
 from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, fingerprint_code, load, save
 from treadle.bundle.code import require_same_code

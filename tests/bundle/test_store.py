@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 import torch
-from mutants import MUTANTS, edit, sign
 
+from bundle_mutants import MUTANTS, edit, sign
 from treadle.bundle import load
 from treadle.errors import TreadleError
 

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import messy
 import pytest
 
+import messy
 from runs import treadle
 from treadle.config.shipped import find_shipped
 

@@ -1,6 +1,5 @@
 """The record in W&B: real runs, read back from disk, and synced to a server on this machine. T… names the trap."""
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import loopback_server
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Tracker
@@ -311,11 +311,7 @@ def test_a_killed_run_loses_nothing_that_it_logged(tmp_path):
 
 @pytest.fixture
 def server():
-    file = Path(__file__).with_name("loopback_server.py")
-    spec = importlib.util.spec_from_file_location("loopback_server", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.serve() as (url, received):
+    with loopback_server.serve() as (url, received):
         yield url, received
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
-from plans import plan, roles
 
+from plans import plan, roles
 from treadle.scaffold.planning.groups import measure_agreement, names_entity
 
 GENERATOR = np.random.default_rng(0)

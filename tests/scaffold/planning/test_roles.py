@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 import pytest
-from plans import plan, roles
 
+from plans import plan, roles
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
 from treadle.scaffold.planning.roles import choose_roles

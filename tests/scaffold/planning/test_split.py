@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from plans import plan
 
+from plans import plan
 from treadle.errors import TreadleError
 
 GENERATOR = np.random.default_rng(0)

@@ -1,8 +1,8 @@
 """A split that leaves nothing to learn from, or nothing to judge by, is refused before a project is built on it."""
 
-import messy
 import pytest
 
+import messy
 from treadle.errors import TreadleError
 from treadle.scaffold.planning.plan import Request, make_plan
 from treadle.scaffold.reading.profile import profile_table

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from plans import plan
 
 GENERATOR = np.random.default_rng(0)

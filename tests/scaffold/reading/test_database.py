@@ -9,10 +9,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import messy
 import polars as pl
 import pytest
 
+import messy
 from treadle.errors import TreadleError
 from treadle.scaffold.init import Origin, fill
 from treadle.scaffold.planning.plan import Request

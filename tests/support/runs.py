@@ -6,7 +6,7 @@ from pathlib import Path
 
 from treadle.cli.main import main
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 QUICK = [
     "experiment=california",
     "model=mlp",
