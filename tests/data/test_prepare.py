@@ -12,7 +12,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(3)
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 

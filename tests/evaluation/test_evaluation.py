@@ -380,6 +380,7 @@ def test_the_report_is_one_self_contained_page(finished):
         assert word in page.text
 
 
+@pytest.mark.slow
 def test_names_from_the_configuration_are_escaped(project):
     run_quick("tracker=disabled", "tracker.tags=['<b onclick=x>']")
 

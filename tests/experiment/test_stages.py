@@ -23,7 +23,7 @@ from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, get_stage
 from treadle.pipeline.tracked import TRACKED
 from treadle.pipeline.work import STAGE_FUNCTIONS
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(3)
 
 ROOT = Path(__file__).parents[2]
 NAMES = [stage.name for stage in STAGES]
@@ -38,7 +38,7 @@ def changed(before, after):
     return [name for name in NAMES if before[name] != after[name]]
 
 
-@pytest.mark.fast_cases(4)
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("override", "stages"),
     [
