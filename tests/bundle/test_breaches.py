@@ -38,7 +38,7 @@ def test_a_row_that_the_contract_calls_impossible_is_refused(tiny, changed, brea
     assert bundle.find_breaches([SOUND, {**SOUND, **changed}]).rows() == [(1, *breach)]
 
 
-def test_unseen_values_are_sound_where_the_contract_allows_them(tiny):
+def test_unseen_values_are_valid_where_the_contract_allows_them(tiny):
     assert load(tiny).find_breaches(SOUND).is_empty()
     assert len(load(tiny).predict(SOUND)) == 1
 
@@ -48,7 +48,7 @@ def test_a_value_outside_those_allowed_is_refused(bundle, rows):
         bundle.predict(rows.head(2).with_columns(gender=pl.lit("X")))
 
 
-def test_what_happens_can_be_said_when_loading_and_when_predicting(tiny):
+def test_what_happens_can_be_set_when_loading_and_when_predicting(tiny):
     broken = {**SOUND, "age": 300}
     allowed = load(tiny, on_breach="allow").predict(broken)
 

@@ -113,7 +113,7 @@ def test_other_code_of_treadle_is_refused(copy):
     load(copy, code="any")
 
 
-def test_a_bundle_that_does_not_tell_its_code_is_refused(copy):
+def test_a_bundle_without_the_digests_of_its_code_is_refused(copy):
     edit(copy, "bundle.json", lambda card: card.update(code={}))
 
     with pytest.raises(TreadleError, match=r"does not tell the code of: .*treadle\.models\.mlp; "):
@@ -135,7 +135,7 @@ def test_a_hidden_file_of_the_system_is_no_part_of_a_bundle(copy):
     load(copy)
 
 
-def test_the_command_takes_other_code_when_it_is_told_to(copy, tmp_path, capsys):
+def test_the_command_takes_other_code_when_it_is_asked_to(copy, tmp_path, capsys):
     edit(copy, "bundle.json", lambda card: card["code"].update({"treadle.models.mlp": "0" * 16}))
     rows = tmp_path / "rows.parquet"
     columns = json.loads((copy / "bundle.json").read_text())["columns"]

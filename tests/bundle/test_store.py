@@ -44,7 +44,7 @@ def test_a_card_cannot_name_other_files(copy):
         load(copy)
 
 
-def test_a_bundle_of_an_older_treadle_says_so(copy):
+def test_a_bundle_of_an_older_treadle_is_refused_with_the_reason(copy):
     edit(copy, "bundle.json", lambda card: card.pop("format"))
 
     with pytest.raises(TreadleError, match="format 2 is read, found null; train the model anew"):
@@ -91,7 +91,7 @@ def test_a_bundle_that_no_training_made_is_refused_in_one_line(copy, mutant):
     assert len(told) < 1000
 
 
-def test_the_unchanged_bundle_is_sound(copy):
+def test_the_unchanged_bundle_is_valid(copy):
     sign(copy)
     json.loads((copy / "bundle.json").read_text())
 

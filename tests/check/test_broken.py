@@ -482,7 +482,7 @@ def tell(project, name):
 
 @pytest.mark.fast_cases(6)
 @pytest.mark.parametrize("name", CASES)
-def test_a_broken_experiment_is_told_as_its_snapshot_says(project, name):
+def test_a_broken_experiment_is_reported_as_in_its_snapshot(project, name):
     assert tell(project, name) == (SNAPSHOTS / f"{name}.txt").read_text()
 
 

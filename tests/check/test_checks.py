@@ -78,7 +78,7 @@ def test_an_interpolation_that_resolves_is_written_as_its_value(project):
     assert "${" not in resolved.dump()
 
 
-def test_all_mistakes_are_told_at_once(project):
+def test_all_mistakes_are_reported_at_once(project):
     overrides = ["model=tabn", "schedule.max_epoch=3", "seed=x", "schedule.monitor=auc", "evaluation.threshold=2"]
 
     keys = {p.key for p in find_problems(project, *overrides)}

@@ -180,7 +180,7 @@ def test_a_file_is_the_same_by_any_path(tmp_path, how):
     ],
     ids=["the label's column of another file", "another column", "the label's column of the same file"],
 )
-def test_what_cannot_be_told_from_the_own_row_is_doubted(tmp_path, path, column, doubted):
+def test_what_cannot_be_distinguished_from_the_own_row_is_doubted(tmp_path, path, column, doubted):
     columns = {"card": TEXT, "at": MOMENT, "fraud": LATE, "amount": {"dtype": "int"}}
     data, features = declare(
         look={"table": "log", "columns": {"rate": f"AVG({column})"}}, log=table(path, columns, known_at="at")

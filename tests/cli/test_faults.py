@@ -164,7 +164,7 @@ def run_alone(*words, **streams):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [["compose"], ["completion", "bash"]], ids=lambda words: words[0])
-def test_a_full_output_is_told_in_one_line(project, words):
+def test_a_full_output_is_reported_in_one_line(project, words):
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
         code, said = run_alone(*words, stdout=full)
 
@@ -174,7 +174,7 @@ def test_a_full_output_is_told_in_one_line(project, words):
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_is_told_nothing(project):
+def test_a_reader_that_goes_away_is_reported_nothing(project):
     read, write = os.pipe()
     os.close(read)
 
@@ -192,7 +192,7 @@ def test_bytes_that_are_not_utf8_are_refused(project):
     assert said == "treadle check: b'model=caf\\xe9' is not in UTF-8; give names and values in UTF-8\n"
 
 
-def test_a_limit_of_the_system_is_told_with_the_file(project, capsys):
+def test_a_limit_of_the_system_is_reported_with_the_file(project, capsys):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
     try:
@@ -229,7 +229,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(project):
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_an_error_is_told_with_place_rule_and_fix(error, text, code):
+def test_an_error_is_reported_with_place_rule_and_fix(error, text, code):
     fault = describe(error)
 
     assert fault.text.startswith(text)

@@ -45,12 +45,12 @@ def test_what_is_no_verb_or_option_is_refused(words, capsys):
     assert "usage: treadle" in capsys.readouterr().err
 
 
-def test_predict_says_what_is_missing(project, capsys):
+def test_predict_reports_what_is_missing(project, capsys):
     assert treadle("predict", "runs/none", "rows.parquet", "-o", "out.parquet") == 2
     assert "no bundle in runs/none" in capsys.readouterr().err
 
 
-def test_compare_without_runs_says_how_to_make_one(project, capsys):
+def test_compare_without_runs_explains_how_to_make_one(project, capsys):
     (project / "runs").mkdir()
 
     assert treadle("compare") == 2

@@ -256,7 +256,7 @@ def test_every_moment_that_python_writes_comes_back(moment):
         "%d%%%m%%%Y",
     ],
 )
-def test_a_format_that_says_the_date_is_sound(text):
+def test_a_format_that_holds_the_date_is_valid(text):
     assert reads_back(Column(dtype="datetime", format=text))
 
 

@@ -142,7 +142,7 @@ def test_the_own_row_counts_in_no_window_and_no_lookup(tmp_path, seed, looked_at
         require_equal(example, search(row, [other for other in past if other is not row]))
 
 
-def test_the_row_that_tells_the_label_is_left_out_too(tmp_path):
+def test_the_row_that_reveals_the_label_is_left_out_too(tmp_path):
     """Two visits of one patient share an outcome, which is known with the first of them."""
     at = [START + timedelta(hours=hour) for hour in range(4)]
     visits = {"patient": ["p", "p", "q", "r"], "at": at}
@@ -205,7 +205,7 @@ def test_a_copy_in_another_format_is_refused(tmp_path):
         build(declare(looked_at="b", other="data/log.csv"), tmp_path)
 
 
-def test_outcomes_of_another_file_that_are_told_after_the_prediction_are_no_copies(tmp_path):
+def test_outcomes_of_another_file_that_are_known_after_the_prediction_are_no_copies(tmp_path):
     """All that the two files share, the label too, is the same; customer a's first outcome is known to the second."""
     opened = [START + timedelta(days=day) for day in range(4)]
     closed = [moment + timedelta(days=1) for moment in opened]

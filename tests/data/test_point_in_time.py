@@ -103,7 +103,7 @@ def test_as_of_weather_is_the_last_observation(flights_tables, asked):
         assert result["seen"] == (seen["time_hour"][-1] if len(seen) else None)
 
 
-def test_arrival_is_known_exactly_when_the_clock_says(flights):
+def test_arrival_is_known_at_the_time_of_the_clock(flights):
     """Scheduled time plus delay plus the minutes in between lands on the arrival clock at the destination."""
     arrived = flights.filter(pl.col("arr_delay").is_not_null())
     local = arrived.select(

@@ -66,7 +66,7 @@ def test_no_row_stands_in_two_splits(flights):
     assert rows.n_unique() == len(rows)
 
 
-def test_the_label_is_what_the_expression_says(flights, flights_tables):
+def test_the_label_is_the_value_of_the_expression(flights, flights_tables):
     _, examples = flights
     delays = flights_tables["flights"].with_row_index(ROW).select(ROW, "arr_delay").collect()
     both = examples.take("test").join(delays, on=ROW)

@@ -63,7 +63,7 @@ def test_no_group_stands_in_two_splits(groups, seed):
     assert splits.null_count() == 0
 
 
-def test_a_column_says_it_and_validation_is_drawn_from_training():
+def test_a_column_names_the_test_rows_and_validation_is_drawn_from_training():
     frame = pl.DataFrame({"s": ["a"] * 100 + ["b"] * 50 + ["other"] * 10})
     rule = ColumnSplit(by="column", column="s", train=["a"], test=["b"], valid_share=0.2, seed=0)
 
@@ -101,7 +101,7 @@ def test_values_of_a_split_are_read_in_the_type_of_their_column(values, train, t
     assert count(splits) == {"test": 8, "train": 2, "valid": 2}
 
 
-def test_a_value_of_a_split_that_its_column_cannot_hold_is_told():
+def test_a_value_of_a_split_that_its_column_cannot_hold_is_reported():
     rule = ColumnSplit(by="column", column="part", train=["train"], test=["2"], valid_share=0.5, seed=0)
 
     with pytest.raises(TreadleError, match=r"data\.split\.train: 'train' is no int, and 'part' is int"):

@@ -83,7 +83,7 @@ def test_a_key_must_name_one_row(tmp_path):
         read(tmp_path, "a,b\n1,x\n1,y\n1,x\n", columns, key=["a", "b"])
 
 
-def test_all_breaches_are_told_at_once(tmp_path):
+def test_all_breaches_are_reported_at_once(tmp_path):
     with pytest.raises(ContractError) as caught:
         read(
             tmp_path,
@@ -157,7 +157,7 @@ def test_an_unknown_column_is_named_with_its_nearest_spelling(tmp_path):
         read(tmp_path, "distance\n1\n", {"distanse": {"dtype": "int"}})
 
 
-def test_a_missing_file_says_where(tmp_path):
+def test_a_missing_file_is_reported_with_its_path(tmp_path):
     spec = Table.model_validate({"path": "none.csv", "columns": {"a": {"dtype": "int"}}})
 
     with pytest.raises(TreadleError, match=r"data\.tables\.t\.path: no file at 'none.csv'"):
@@ -249,7 +249,7 @@ def test_a_join_by_two_keys_finds_the_row_of_both(tmp_path):
     assert loaded["people"].rows.collect()["size"].to_list() == expected
 
 
-def test_of_two_broken_tables_the_first_is_told(tmp_path):
+def test_of_two_broken_tables_the_first_is_reported(tmp_path):
     spec = people(tmp_path)
     (tmp_path / "p.csv").write_text("id,team,y\n1,a,0\n,b,1\n")
     (tmp_path / "teams.csv").write_text("name,size\na,\n")
@@ -334,7 +334,7 @@ STR, INT = {"dtype": "str", "nullable": True}, {"dtype": "int", "nullable": True
     ],
     ids=["BOM", "CRLF", "semicolon", "tab", "latin-1", "windows-1252", "utf-16", "quote", "blank lines"],
 )
-def test_a_text_file_is_read_as_its_table_says(tmp_path, raw, table):
+def test_a_text_file_is_read_as_its_table_declares(tmp_path, raw, table):
     assert read_messy(tmp_path, raw, {"name": STR, "n": INT}, **table).rows() == [("für", 1)]
 
 
@@ -379,7 +379,7 @@ def test_a_column_is_found_by_its_source(tmp_path):
     ],
     ids=["long row", "short row", "open quote", "utf-8", "windows-1252", "empty", "duplicates"],
 )
-def test_what_cannot_be_parsed_is_told_with_file_and_row(tmp_path, raw, table, message):
+def test_what_cannot_be_parsed_is_reported_with_file_and_row(tmp_path, raw, table, message):
     with pytest.raises(TreadleError, match=rf"(?s)data\.tables\.t\.path: cannot read .*t\.csv: .*{message}"):
         read_messy(tmp_path, raw, {"a": STR, "b": STR}, **table)
 
@@ -405,7 +405,7 @@ def test_a_line_without_any_value_is_left_out_where_not_all_columns_are_declared
     assert frame["a"].to_list() == [1, None]
 
 
-def test_a_row_with_too_many_fields_is_told_where_its_last_column_is_not_declared(tmp_path):
+def test_a_row_with_too_many_fields_is_reported_where_its_last_column_is_not_declared(tmp_path):
     with pytest.raises(TreadleError, match=r"row 2 has 3 fields, the header has 2"):
         read_messy(tmp_path, b"a,b\n1,2\n3,4,5\n", {"a": INT})
 
@@ -420,7 +420,7 @@ def test_a_plan_gives_the_same_rows_in_memory_and_in_a_file(tmp_path, num_cells)
     assert (tmp_path / "kept.parquet").exists() is (num_cells > 0)
 
 
-def test_a_lost_value_is_told_with_its_file_and_its_row_there(tmp_path):
+def test_a_lost_value_is_reported_with_its_file_and_its_row_there(tmp_path):
     (tmp_path / "one.csv").write_text("a\n1\n2\n")
     (tmp_path / "two.csv").write_text("a\n3\nx\ny\n")
     spec = Table.model_validate({"path": "*.csv", "columns": {"a": {"dtype": "int"}}})
@@ -429,7 +429,7 @@ def test_a_lost_value_is_told_with_its_file_and_its_row_there(tmp_path):
         collect(spec, tmp_path)
 
 
-def test_a_breach_is_told_with_its_file_and_its_row_there(tmp_path):
+def test_a_breach_is_reported_with_its_file_and_its_row_there(tmp_path):
     (tmp_path / "one.csv").write_text("a\n1\n2\n")
     (tmp_path / "two.csv").write_text("a\n3\n9\n")
     spec = Table.model_validate({"path": "*.csv", "columns": {"a": {"dtype": "int", "max": 5}}})

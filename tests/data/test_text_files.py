@@ -58,7 +58,7 @@ def test_a_long_file_is_cut_between_rows(tmp_path, encoding):
     assert head["a"].str.len_chars().to_list() == [100_001] * 3
 
 
-def test_a_byte_in_the_middle_of_the_head_that_is_no_utf_8_is_told_with_its_line(tmp_path):
+def test_a_byte_in_the_middle_of_the_head_that_is_no_utf_8_is_reported_with_its_line(tmp_path):
     (tmp_path / "t.csv").write_bytes(b"a,b\n1,2\n\xe4,2\n")
 
     with pytest.raises(TreadleError, match=r"line 3: not UTF-8, found b'\\xe4,2"):
@@ -98,7 +98,7 @@ def test_no_value_is_made_up_or_lost_in_between(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "windows-1251"])
 @pytest.mark.parametrize("said", ["sep=;", "SEP=;", '"sep=;"'])
-def test_a_first_line_that_says_the_separator_is_no_header(tmp_path, encoding, said):
+def test_a_first_line_that_names_the_separator_is_no_header(tmp_path, encoding, said):
     file = tmp_path / "t.csv"
     file.write_bytes(f"{said}\r\na;b\r\n1;2\r\n3;4\r\n".encode(encoding))
     table = table_of(encoding=encoding.removesuffix("-sig"))

@@ -79,7 +79,7 @@ def test_a_docstring_that_is_assigned_later_is_read_too():
     assert "parameters" in words.arguments["params"]
 
 
-def test_type_range_and_unit_are_told(project):
+def test_type_range_and_unit_are_printed(project):
     text = to_text(look(project, "schedule.max_epochs"))
 
     assert "type     int, at least 1" in text
@@ -101,7 +101,7 @@ def test_an_argument_names_its_target(project):
     assert "above 0" in to_text(found)
 
 
-def test_a_key_that_is_not_set_tells_its_default(project):
+def test_a_key_that_is_not_set_prints_its_default(project):
     found = look(project, "data.tables.planes.joins")
 
     assert to_text(found).startswith("data.tables.planes.joins is not set")
@@ -111,7 +111,7 @@ def test_a_key_that_is_not_set_tells_its_default(project):
 # --- history ------------------------------------------------------------------------------------------
 
 
-def test_files_are_told_in_the_order_in_which_they_win(project):
+def test_files_are_listed_in_the_order_in_which_they_win(project):
     assert settings(look(project, "schedule.max_epochs")) == [
         ("conf/schedule/base.yaml:4:13", 20),
         ("conf/schedule/one_cycle.yaml:14:13", 8),
@@ -149,7 +149,7 @@ def test_every_value_of_a_composition_is_the_last_of_its_history(project):
         assert {key for key, found in leaves.items() if found.history[-1].value != found.written} == set()
 
 
-def test_a_value_of_params_yaml_is_told_with_its_line(project):
+def test_a_value_of_params_yaml_is_reported_with_its_line(project):
     (project / "params.yaml").write_text("experiment: adult\nset:\n  schedule:\n    max_epochs: 2\n")
     places = read_selection(project / "params.yaml", root=project)
 
@@ -174,7 +174,7 @@ def test_an_option_under_another_package_is_traced_to_its_file(project):
     assert settings(found)[-1] == ("conf/part/long.yaml:2:13", 33)
 
 
-def test_an_interpolation_is_told_as_it_is_written(project):
+def test_an_interpolation_is_reported_as_it_is_written(project):
     cpu = project / "conf" / "trainer" / "cpu.yaml"
     cpu.write_text(cpu.read_text().replace("threads: 1", "threads: ${trainer.devices}"))
 
@@ -194,7 +194,7 @@ def test_a_missing_value_can_be_explained(project):
 # --- groups and sections ------------------------------------------------------------------------------
 
 
-def test_a_group_tells_its_option_what_selected_it_and_what_else_there_is(project):
+def test_a_group_prints_its_option_what_selected_it_and_the_other_options(project):
     found = look(project, "model", "experiment=adult")
 
     assert found.choice.selected == "tabm_wide"
@@ -270,7 +270,7 @@ def test_a_section_lists_its_keys_with_their_meanings(project):
         ("tracker.mode", [], "no stage: it cannot change a result"),
     ],
 )
-def test_the_stages_that_read_a_key_are_told(project, key, stages, words):
+def test_the_stages_that_read_a_key_are_listed(project, key, stages, words):
     found = look(project, key)
 
     assert found.stages == stages

@@ -61,7 +61,7 @@ def test_fitting_returns_what_applying_gives(featurizer, monkeypatch, copied_cel
     assert all(torch.equal(a, b) for a, b in zip(fitted, applied, strict=True))
 
 
-def test_of_two_blocks_that_do_not_fit_the_first_is_told():
+def test_of_two_blocks_that_do_not_fit_the_first_is_reported():
     text = {"columns": ["c"], "steps": {"scale": SCALE}}
     gaps = {"columns": ["a"], "steps": {"scale": SCALE}}
 
@@ -183,7 +183,7 @@ class Twice(Transform):
         return [*self.columns, *self.columns]
 
 
-def test_a_transform_that_does_not_say_where_its_outputs_come_from_is_refused_when_that_is_asked_for():
+def test_a_transform_without_the_origins_of_its_outputs_is_refused_when_these_are_asked_for():
     chain = Chain({"twice": Twice(columns=["a"])})
 
     with pytest.raises(
@@ -199,7 +199,7 @@ BINS = {"_target_": "treadle.features.transforms.PiecewiseLinear", "num_bins": 4
 
 
 @pytest.mark.parametrize("step", [SCALE, QUANTILE, BINS], ids=["scale", "quantile", "bins"])
-def test_a_large_number_keeps_what_tells_rows_apart_in_training_and_serving(step, tmp_path):
+def test_a_large_number_keeps_what_distinguishes_rows_in_training_and_serving(step, tmp_path):
     small = pl.DataFrame({"x": np.linspace(0, 30, 50)})
     large = small.with_columns(pl.col("x") + 1_700_000_000)
     block = {"columns": ["x"], "steps": {"impute": IMPUTE, "step": step}}
@@ -214,7 +214,7 @@ def test_a_large_number_keeps_what_tells_rows_apart_in_training_and_serving(step
     assert torch.equal(torch.cat([loaded(large[row]).numeric for row in range(50)]), fitted)
 
 
-def test_a_number_that_float32_would_not_tell_apart_must_be_scaled():
+def test_numbers_that_float32_would_not_distinguish_must_be_scaled():
     rows = pl.DataFrame({"id": [1_700_000_000 + 3 * n for n in range(50)]})
 
     with pytest.raises(
@@ -245,7 +245,7 @@ CHAINS = {
 
 
 @pytest.mark.parametrize("steps", CHAINS.values(), ids=CHAINS)
-def test_what_never_varied_in_training_tells_nothing_afterwards(steps, tmp_path):
+def test_what_never_varied_in_training_carries_no_information_afterwards(steps, tmp_path):
     """Not a year that was always the same, nor a sensor that was silent, nor a word that stood in every row."""
     hashes = {"_target_": "treadle.features.categories.Hashing", "num_buckets": 1000}
     made = make(

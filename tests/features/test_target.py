@@ -5,7 +5,7 @@ from treadle.features.target import measure_target, scale_target
 
 
 @pytest.mark.parametrize("offset", [0.0, 1.7e9, -1.7e9, 1e12])
-def test_a_target_keeps_what_tells_its_rows_apart_however_large_it_is(offset):
+def test_a_target_keeps_what_distinguishes_its_rows_however_large_it_is(offset):
     small = torch.randn(1000, generator=torch.Generator().manual_seed(0), dtype=torch.float64).mul(64).round()
 
     mean, scale = measure_target(lambda: (small + offset).split(300))

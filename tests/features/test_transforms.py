@@ -77,7 +77,7 @@ class TestEveryTransform:
         assert transform(self.rows).isfinite().all()
 
 
-def test_impute_fills_and_tells_where():
+def test_impute_fills_and_marks_where():
     impute = Impute(columns=["a"], strategy="median", indicator=True)
 
     impute.fit(column(1.0, NAN, 3.0, 10.0))
@@ -154,7 +154,7 @@ def test_standardize_learns_from_many_rows_in_double_precision():
 
 
 @pytest.mark.parametrize("value", [0.0, 0.1, 2024.0, -1e30])
-def test_a_constant_column_says_nothing_of_another_value(value):
+def test_a_constant_column_carries_no_information_on_another_value(value):
     standardize = Standardize(columns=["year"])
 
     standardize.fit(column(*[value] * 999))
@@ -181,7 +181,7 @@ def test_standardize_knows_no_unit(unit):
     ],
     ids=["standardize", "quantile", "bins", "cyclic"],
 )
-def test_seconds_since_1970_are_told_apart_like_seconds_since_yesterday(make):
+def test_seconds_since_1970_are_distinguished_like_seconds_since_yesterday(make):
     seconds = torch.arange(0, 7_200, 60, dtype=torch.float64)[:, None]
     small, large = make(["seconds"]), make(["seconds"])
     days = 19_675 * 86_400
@@ -212,7 +212,7 @@ def test_quantile_makes_a_skewed_column_normal():
     ],
     ids=["quantile", "bins"],
 )
-def test_what_rounding_alone_tells_apart_is_one_value(make):
+def test_what_rounding_alone_distinguishes_is_one_value(make):
     rows = torch.cat([column(*[0.1 + 0.2, 0.3] * 50), column(0.0, 1.0)])
     transform = make()
 

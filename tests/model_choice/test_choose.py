@@ -94,7 +94,7 @@ def test_few_rows_keep_to_the_rungs_that_want_no_more(ladder):
     assert choice.why.endswith("mlp (width 16) wants 5,000 rows, 1,920 are here")
 
 
-def test_the_best_rung_within_the_budget_is_taken_and_the_next_is_told(ladder):
+def test_the_best_rung_within_the_budget_is_taken_and_the_next_is_reported(ladder):
     choice = choose(ladder, "experiment=california")
 
     assert (choice.option, choice.set) == ("mlp", {"width": 16})
@@ -277,7 +277,7 @@ def test_params_yaml_selects_it_with_a_budget(project):
     assert experiment.model_choice.budget == "3h"
 
 
-def test_check_and_explain_tell_the_choice(ladder, capsys):
+def test_check_and_explain_print_the_choice(ladder, capsys):
     assert treadle("check", "model=auto", "experiment=california") == 0
     assert "model      mlp (width 16): the last of 3 rungs" in capsys.readouterr().out
 
@@ -288,7 +288,7 @@ def test_check_and_explain_tell_the_choice(ladder, capsys):
     assert capsys.readouterr().out.startswith("model_choice.rows = 13210\n")
 
 
-def test_diff_tells_the_choice_apart_from_what_runs_again(ladder, capsys):
+def test_diff_separates_the_choice_from_what_runs_again(ladder, capsys):
     chosen = "experiment=california model=auto"
 
     assert treadle("diff", chosen, "experiment=california model=mlp model.width=16") == 0
@@ -326,7 +326,7 @@ def test_options_come_from_the_shipped_conf_where_a_project_has_none(project):
     assert choose(project, "experiment=california", "model.budget=1s").option == "linear"
 
 
-def test_a_broken_file_of_an_option_is_told_with_its_place(ladder):
+def test_a_broken_file_of_an_option_is_reported_with_its_place(ladder):
     (ladder / "conf" / "model" / "mlp.yaml").write_text("width: [1\nheight: 2\n")
 
     with pytest.raises(ConfigError, match=r"conf/model/mlp.yaml:2"):

@@ -82,7 +82,7 @@ class TestEveryModel:
 
         assert mean(build(name, **sizes)(*draw(num_rows, **sizes))).shape == (num_rows, 1)
 
-    def test_judges_a_row_alone_as_among_others(self, name):
+    def test_predicts_a_row_alone_as_among_others(self, name):
         model, (numeric, ids) = build(name), draw(64)
 
         alone = torch.cat([model(numeric[i : i + 1], ids[i : i + 1]) for i in range(64)])

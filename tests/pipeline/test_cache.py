@@ -73,7 +73,7 @@ DAMAGE = {
 
 @pytest.mark.fast_cases(3)
 @pytest.mark.parametrize("name", DAMAGE)
-def test_damage_in_a_run_is_told_and_made_anew(ran, project, capsys, name):
+def test_damage_in_a_run_is_reported_and_made_anew(ran, project, capsys, name):
     """The cache holds the same files by hard links, and so the same damage, but for a name that is gone."""
     damage, stage = DAMAGE[name]
     before = read_outputs(ran)

@@ -215,7 +215,7 @@ def test_a_run_whose_resolved_yaml_was_replaced_is_not_blamed_on_the_data(ran, f
     assert foresee()["train"] == f"would run: another resolved.yaml, since runs/{run.name}"
 
 
-def test_many_keys_are_told_by_the_branches_that_hold_them(ran, capsys):
+def test_many_keys_are_listed_by_the_branches_that_hold_them(ran, capsys):
     assert treadle("run", "--why") == 0
 
     told = read_lines(capsys.readouterr().out)["prepare"]
@@ -289,7 +289,7 @@ def test_what_it_was_made_from_is_found_in_dvcs_cache(pipeline, project):
     assert pipeline("train", *BY_FILE) == "would run: schedule.max_epochs, unless DVC knows the result already"
 
 
-def test_what_nobody_keeps_is_told_without_a_key(pipeline, project):
+def test_what_nobody_keeps_is_reported_without_a_key(pipeline, project):
     (project / "artifacts" / "slices" / "train.yaml").unlink()
     edit("resolved.yaml", lambda values: values["schedule"].update(max_epochs=9))
 

@@ -145,7 +145,7 @@ def test_the_same_seed_gives_the_same_numbers_and_seed_0_is_a_seed(project):
     assert results["one"] != results["three"]
 
 
-def test_a_failing_stage_leaves_no_half_written_folder_and_says_why(project, capsys):
+def test_a_failing_stage_leaves_no_half_written_folder_and_prints_the_reason(project, capsys):
     assert run_quick(NO_WANDB, "schedule.optimizer.lr=1e30", "schedule.gradient_clip=null") == 2
 
     assert "schedule: the validation loss is" in capsys.readouterr().err
@@ -214,7 +214,7 @@ def test_a_killed_training_goes_on_where_it_was_with_the_same_numbers(project, c
 
 
 @pytest.mark.slow
-def test_ctrl_c_says_how_to_go_on_and_the_same_command_does(project, capsys):
+def test_ctrl_c_explains_how_to_go_on_and_the_same_command_does(project, capsys):
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from treadle.cli.main import main; sys.exit(main(sys.argv[1:]))"

@@ -24,7 +24,7 @@ def damage(file):
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def test_sound_results_are_said_to_be(ran, project, capsys):
+def test_intact_results_are_reported_as_such(ran, project, capsys):
     assert treadle("verify") == 0
 
     lines = capsys.readouterr().out.splitlines()

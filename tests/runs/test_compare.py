@@ -51,7 +51,7 @@ def show(runs, width):
     return text.getvalue()
 
 
-def test_runs_are_rows_that_tell_what_differs(two_runs, capsys):
+def test_runs_are_rows_that_show_what_differs(two_runs, capsys):
     capsys.readouterr()
 
     assert treadle("compare") == 0
@@ -78,7 +78,7 @@ def test_a_run_without_the_monitored_metric_comes_last(vary):
     assert [ranked.run.name for ranked in compare_runs([vary("a"), other, vary("b", 0.4)]).runs] == ["b", "a", "other"]
 
 
-def test_another_class_is_told_by_its_name_and_not_by_all_its_arguments(vary):
+def test_another_class_is_reported_by_its_name_and_not_by_all_its_arguments(vary):
     plain = vary("mlp", **{"model.width": 16})
     wide = vary("wide", **{"model.width": 64})
     linear = vary(
@@ -88,7 +88,7 @@ def test_another_class_is_told_by_its_name_and_not_by_all_its_arguments(vary):
     assert label(plain, wide, linear) == ["model=Mlp  width=16", "model=Mlp  width=64", "model=Linear"]
 
 
-def test_names_are_as_short_as_they_tell_apart(vary):
+def test_names_are_as_short_as_they_differ(vary):
     first = vary("a", **{"data.split.seed": 0, "seed": 0, "schedule.optimizer.lr": 0.001})
     second = vary("b", **{"data.split.seed": 1, "seed": 1, "schedule.optimizer.lr": 0.01})
 
@@ -131,7 +131,7 @@ def test_seven_metrics_stand_whole_beside_each_other_or_are_left_out(vary, width
     assert rows[0].count("0.1235") + sum(line.count(", ") + 1 for line in left_out) >= len(METRICS["binary"])
 
 
-def test_what_is_told_elsewhere_is_no_label(project, run_once):
+def test_what_is_known_elsewhere_is_no_label(project, run_once):
     """The question of an experiment is long, and cannot change a result."""
     shutil.copytree(run_once("tracker=disabled"), project / "runs", dirs_exist_ok=True)
 

@@ -131,7 +131,7 @@ def test_a_selection_is_split_as_a_shell_does(project, say):
     assert "evaluation.baselines=[prior]" in " ".join(out.split()), "the title is no markup"
 
 
-def test_a_key_that_a_side_lacks_is_told_from_one_that_is_null(project, say):
+def test_a_key_that_a_side_lacks_is_distinguished_from_one_that_is_null(project, say):
     other = "experiment=california model=linear schedule.gradient_clip=1.0"
 
     out = say(f"{BASE} schedule.gradient_clip=null", other)
@@ -214,7 +214,7 @@ def test_a_comment_in_data_dvc_is_no_new_version(repository, say):
     assert stages_of(say("HEAD~1", "HEAD"))["prepare"] == []
 
 
-def test_a_changed_data_file_tells_a_run_from_the_same_selection(project, say):
+def test_a_changed_data_file_distinguishes_a_run_from_the_same_selection(project, say):
     treadle("prepare", *BASE.split())
     (run,) = (str(path.parent.relative_to(project)) for path in project.glob("runs/*/stages.json"))
     (project / "data").unlink()
@@ -226,7 +226,7 @@ def test_a_changed_data_file_tells_a_run_from_the_same_selection(project, say):
     assert stages_of(say(run, BASE))["prepare"] == ["the data files"]
 
 
-def test_data_that_no_side_names_is_said_to_be_not_compared(project, say):
+def test_data_that_no_side_names_is_reported_as_not_compared(project, say):
     treadle("compose", *BASE.split(), "-o", "resolved.yaml")
 
     out = say("resolved.yaml", BASE)
@@ -253,7 +253,7 @@ def test_other_code_runs_its_stage_again_and_is_no_value(project, say):
     }
 
 
-def test_many_keys_are_told_by_the_branches_that_hold_them(project, say):
+def test_many_keys_are_listed_by_the_branches_that_hold_them(project, say):
     out = say("experiment=flights", "experiment=california")
 
     assert stages_of(out)["prepare"][:4] == ["data.task", "data.tables", "data.examples", "data.split"]
@@ -310,7 +310,7 @@ def test_what_is_no_revision_is_refused_and_no_option_of_git_gets_through(reposi
     assert not (repository / "stolen").exists()
 
 
-def test_a_revision_without_resolved_yaml_is_told_from_no_revision(repository, say):
+def test_a_revision_without_resolved_yaml_is_distinguished_from_no_revision(repository, say):
     git("rm", "-q", "--cached", "resolved.yaml")
     git("commit", "-qm", "without")
 

@@ -93,5 +93,5 @@ def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choos
         (None, "-"),
     ],
 )
-def test_a_score_of_any_size_keeps_digits_that_tell_it_from_others(value, text):
+def test_a_score_of_any_size_keeps_digits_that_distinguish_it_from_others(value, text):
     assert write_score(value) == text

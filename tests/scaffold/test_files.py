@@ -41,7 +41,7 @@ def test_separators_and_encodings(make, tmp_path, separator, encoding):
     assert made.rows["size"].to_list() == pytest.approx([float(value) for value in columns["size"]])
 
 
-def test_a_file_of_excel_in_the_east_is_read_and_told(make, tmp_path):
+def test_a_file_of_excel_in_the_east_is_read_and_reported(make, tmp_path):
     columns = messy.make_rows()
     columns["цвет"] = [{"red": "красный", "green": "зелёный", "blue": "синий"}[c] for c in columns.pop("color")]
     columns["size"] = [value.replace(".", ",") for value in columns["size"]]
@@ -107,7 +107,7 @@ def test_question_marks_and_the_like_are_missing(make, tmp_path):
     assert made.rows["size"].null_count() == made.rows["color"].null_count() == 3
 
 
-def test_a_text_among_numbers_is_missing_and_is_told(make, tmp_path):
+def test_a_text_among_numbers_is_missing_and_is_reported(make, tmp_path):
     columns = messy.make_rows()
     columns["size"][7] = "not measured"
 
@@ -296,7 +296,7 @@ def test_what_is_useless_is_left_out_with_a_reason(make, tmp_path):
     assert all(f"#   {name}: " in (made.folder / "conf/data/shop.yaml").read_text() for name in made.left_out)
 
 
-def test_a_column_that_tells_the_target_is_left_out_unless_asked_for(make, tmp_path):
+def test_a_column_that_reveals_the_target_is_left_out_unless_asked_for(make, tmp_path):
     columns = messy.make_rows()
     columns["refund"] = ["" if answer == "no" else str(i % 7) for i, answer in enumerate(columns["answer"])]
     file = messy.write_csv(tmp_path / "rows.csv", columns)

@@ -70,7 +70,7 @@ def made(request, tmp_path_factory):
     return fill(tmp_path / "shop", title="shop", package="shop", origin=origin, request=Request(target))
 
 
-def test_yaml_says_what_the_plan_says_and_nothing_else(made):
+def test_yaml_holds_what_the_plan_holds_and_nothing_else(made):
     experiment = check(compose(overrides=[], root=made.folder))
 
     assert experiment.targets == ["treadle.models.", "treadle.features.", "treadle.training.", "torch.optim.", "shop."]

@@ -48,7 +48,7 @@ def test_few_classes_are_multiclass_and_rare_ones_are_excluded(make, tmp_path):
     assert made.excluded["rare"] == 2
 
 
-def test_a_whole_number_is_classes_unless_said_otherwise(make, tmp_path):
+def test_a_whole_number_is_classes_unless_asked_otherwise(make, tmp_path):
     made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="count", task="regression")
 
     assert made.read("data")["task"] == "regression"
@@ -366,7 +366,7 @@ def test_a_name_that_no_folder_should_have(tmp_path, name):
         init(tmp_path / name, origin=Origin([str(file)]), request=Request("answer"))
 
 
-def test_without_git_it_is_told_and_nothing_is_left(tmp_path, monkeypatch):
+def test_without_git_it_is_reported_and_nothing_is_left(tmp_path, monkeypatch):
     file = messy.write_csv(tmp_path / "rows.csv", messy.make_rows())
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
 
@@ -381,7 +381,7 @@ def test_a_text_comes_back_from_yaml_as_it_was(text):
     assert OmegaConf.to_container(OmegaConf.create(to_yaml([text])), resolve=True) == [text]
 
 
-def test_a_time_that_was_not_asked_for_is_told(make, tmp_path):
+def test_a_time_that_was_not_asked_for_is_reported(make, tmp_path):
     rows = messy.make_rows() | {"day": [f"2024-01-{1 + index % 28:02d}" for index in range(200)]}
 
     made = make(messy.write_csv(tmp_path / "rows.csv", rows))
@@ -398,7 +398,7 @@ def test_texts_of_several_words_are_no_identifiers(make, tmp_path):
     assert made.left_out["title"] == "names or free text: 200 different values in 200 rows"
 
 
-def test_a_folder_that_is_called_like_a_table_is_told(tmp_path):
+def test_a_folder_that_is_called_like_a_table_is_reported(tmp_path):
     (tmp_path / "rows.csv").mkdir()
 
     with pytest.raises(TreadleError, match=r"rows\.csv: Is a directory; nothing was made"):

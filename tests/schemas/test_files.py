@@ -277,7 +277,7 @@ def test_an_option_that_does_not_exist_is_refused_in_a_defaults_list(project, fi
         ("set: {schedule: {max_epochs: 0}}\n", "set.schedule.max_epochs"),
     ],
 )
-def test_a_selection_is_judged_too(project, text, place):
+def test_a_selection_is_validated_too(project, text, place):
     file = project / "params.yaml"
     file.write_text(f"{MODELINE}conf/.schema/params.json\n{text}")
 
@@ -359,7 +359,7 @@ def test_check_names_what_is_stale_and_the_verb_writes_it(project, capsys):
     assert '"small"' in (project / "conf" / ".schema" / "defaults.json").read_text()
 
 
-def test_a_broken_file_is_told_with_its_place(project, capsys):
+def test_a_broken_file_is_reported_with_its_place(project, capsys):
     edit(project, "tracker/offline", "tags: []", "tags: [a\nb: c")
 
     assert treadle("schema") == 2

@@ -116,7 +116,7 @@ def test_a_failing_constructor_names_key_file_and_line_and_shows_the_users_own_t
     assert "pipeline.py" not in told
 
 
-def test_a_module_that_fails_when_it_is_imported_is_told_alike(mine, capsys):
+def test_a_module_that_fails_when_it_is_imported_is_reported_alike(mine, capsys):
     assert treadle("run", "experiment=california", "model=net", "model._target_=mine.late.Net", "~model.width") == 2
 
     told = capsys.readouterr().err
@@ -134,7 +134,7 @@ def test_nothing_half_written_remains(mine):
     assert not list(mine.glob("runs/.stages/train/*/"))
 
 
-def test_on_dvcs_road_the_place_is_in_resolved_yaml(mine, capsys):
+def test_a_stage_of_dvc_names_the_place_in_resolved_yaml(mine, capsys):
     assert treadle("compose", "experiment=california", "model=net", "-o", "resolved.yaml") == 0
     for stage in ("prepare", "featurize"):
         assert treadle(stage, "--resolved", "resolved.yaml", "--folder", "artifacts") == 0

@@ -134,7 +134,7 @@ def read_run(folder):
     return run
 
 
-def test_variables_of_w_and_b_hold_as_its_documentation_says(tmp_path):
+def test_variables_of_w_and_b_hold_as_documented(tmp_path):
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
         "from pathlib import Path; from test_tracking import *\n"

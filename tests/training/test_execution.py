@@ -51,7 +51,7 @@ def test_few_steps_are_not_even_counted(decide):
         ("trainer.precision=32-true", {"steps": 0}, "no batch is full"),
     ],
 )
-def test_what_cannot_be_compiled_is_told(decide, switch, override, situation, says):
+def test_what_cannot_be_compiled_is_reported(decide, switch, override, situation, says):
     found, experiment = decide(f"trainer.compile={switch}", override, **situation)
 
     assert found.compile.value == "off"
@@ -59,7 +59,7 @@ def test_what_cannot_be_compiled_is_told(decide, switch, override, situation, sa
     assert found.list_lines(experiment) == [f"compile    off ({found.compile.reason})"]
 
 
-def test_what_is_off_is_not_told(decide):
+def test_what_is_off_is_not_reported(decide):
     found, experiment = decide("trainer.compile=off")
 
     assert found.compile.value == "off"

@@ -162,7 +162,7 @@ def test_a_loss_gives_a_number_for_each_row_and_for_none(loss):
 
 
 @pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
-def test_numbers_of_half_precision_are_judged_in_full(loss):
+def test_losses_of_half_precision_are_computed_in_full(loss):
     output, target = draw(loss, 5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         each = loss(output.bfloat16(), target)

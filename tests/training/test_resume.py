@@ -201,7 +201,7 @@ def empty(file):
     ],
     ids=["newest", "both", "best"],
 )
-def test_a_damaged_checkpoint_is_told_and_an_older_one_taken(tmp_path, capsys, damage, damaged, kept):
+def test_a_damaged_checkpoint_is_reported_and_an_older_one_taken(tmp_path, capsys, damage, damaged, kept):
     for name in ["best.ckpt", "within-epoch-1.ckpt", "last.ckpt"]:
         write_checkpoint(tmp_path / name, 100)
     for name in damaged:

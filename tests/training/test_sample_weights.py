@@ -74,7 +74,7 @@ def test_the_validation_loss_is_weighed(project):
 
 
 @pytest.mark.slow
-def test_what_rows_of_weight_0_say_changes_no_loss_of_a_training(project):
+def test_values_of_rows_of_weight_0_change_no_loss_of_a_training(project):
     """Half of the records count nothing, and have other labels in the second run."""
     losses = []
     counts, truth = "fnlwgt < 180000", "income = '>50K'"

@@ -35,7 +35,7 @@ def test_cosine_passes_the_middle_and_ends_low():
     assert [round(factor(step), 6) for step in (0, 50, 100)] == [1.0, 0.55, 0.1]
 
 
-def test_one_cycle_peaks_where_it_is_told():
+def test_one_cycle_peaks_where_it_should():
     factor = one_cycle(num_steps=100, peak=0.3, initial_factor=0.1, final_factor=0.0)
     values = [factor(step) for step in range(100)]
 

@@ -164,7 +164,7 @@ def test_the_size_of_a_chunk_does_not_change_how_rows_are_mixed(root, tmp_path):
     assert same(network, other)
 
 
-def test_mixed_batches_are_not_compiled_and_the_log_says_why(root, tmp_path, capsys):
+def test_mixed_batches_are_not_compiled_and_the_reason_is_logged(root, tmp_path, capsys):
     fit(root, tmp_path, "trainer.compile=on", augment=MIXUP)
 
     assert "compile    off (batches are mixed between steps)" in capsys.readouterr().out
@@ -200,7 +200,7 @@ def test_half_precision_trains_with_clipped_gradients(root, tmp_path):
     assert half[-1]["valid/loss"] == pytest.approx(full[-1]["valid/loss"], rel=0.1)
 
 
-def test_the_record_says_how_it_was_trained(root, tmp_path):
+def test_the_record_holds_how_it_was_trained(root, tmp_path):
     fit(root, tmp_path, "trainer.precision=bf16-mixed", "trainer.compile=auto")
 
     saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)

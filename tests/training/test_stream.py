@@ -118,7 +118,7 @@ def test_limits_of_batches_and_steps_hold(streamed):
 # --- reading -------------------------------------------------------------------------------------------
 
 
-def test_what_goes_wrong_in_reading_is_told(streamed):
+def test_what_goes_wrong_in_reading_is_reported(streamed):
     next(iter(sorted(streamed.stored.folder.iterdir()))).write_bytes(b"no parquet")
 
     with pytest.raises(pl.exceptions.ComputeError, match="parquet"):

@@ -72,7 +72,7 @@ def test_categories_are_no_groups(tmp_path, name):
     assert roles(made)[name] == "category"
 
 
-def test_a_column_that_tells_the_class_by_few_values_is_a_leak_and_no_group(tmp_path):
+def test_a_column_that_reveals_the_class_by_few_values_is_a_leak_and_no_group(tmp_path):
     classes = GENERATOR.integers(0, 8, len(GROUP))
     made = plan(tmp_path, {"verdict": [f"v{c}" for c in classes], "x": X, "y": [f"c{c}" for c in classes]})
 
@@ -81,7 +81,7 @@ def test_a_column_that_tells_the_class_by_few_values_is_a_leak_and_no_group(tmp_
 
 
 @pytest.mark.parametrize("asked", [{"keep": ("patient",)}, {"drop": ("patient",)}])
-def test_a_column_of_which_the_user_says_what_it_is_makes_no_groups(tmp_path, asked):
+def test_a_column_whose_role_the_user_gives_makes_no_groups(tmp_path, asked):
     assert plan(tmp_path, {"patient": GROUP, "x": X, "y": OF_GROUP}, **asked).split["by"] == "stratified"
 
 

@@ -11,15 +11,15 @@ TRUTH = pl.Series("truth", GENERATOR.random(20_000) < 0.3)
 NOISE = pl.Series("noise", GENERATOR.normal(size=20_000))
 
 
-def test_noise_tells_nothing():
+def test_noise_carries_no_information():
     assert score_column(NOISE, TRUTH, task="binary").value == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_copy_tells_all():
+def test_a_copy_reveals_all():
     assert score_column(TRUTH.cast(pl.String), TRUTH, task="binary").value == 1.0
 
 
-def test_a_number_of_each_row_tells_nothing_to_rows_that_are_new():
+def test_a_number_of_each_row_carries_no_information_on_new_rows():
     names = pl.Series([f"row {index}" for index in range(20_000)])
 
     assert score_column(names, TRUTH, task="binary").value == pytest.approx(0.5, abs=0.02)
@@ -39,14 +39,14 @@ def test_the_share_of_the_variance_of_a_regression():
     assert score_column(value, target, task="regression").value == pytest.approx(0.5, abs=0.03)
 
 
-def test_of_three_classes_one_that_is_told_apart_lifts_the_mean():
+def test_of_three_classes_one_that_is_distinguished_lifts_the_mean():
     classes = pl.Series(GENERATOR.choice(["a", "b", "c"], 20_000))
     is_a = classes == "a"
 
     assert score_column(is_a, classes, task="multiclass").value == pytest.approx((1 + 0.75 + 0.75) / 3, abs=0.02)
 
 
-def test_gaps_that_tell_the_answer():
+def test_gaps_that_reveal_the_answer():
     filled = pl.DataFrame({"t": TRUTH, "x": NOISE}).select(pl.when("t").then("x")).to_series()
 
     found = score(filled, TRUTH, task="binary")
@@ -55,7 +55,7 @@ def test_gaps_that_tell_the_answer():
     assert found.find_suspicion("binary")
 
 
-def test_gaps_at_random_tell_nothing():
+def test_gaps_at_random_carry_no_information():
     holes = NOISE.set(pl.Series(GENERATOR.random(20_000) < 0.5), None)
 
     assert not score(holes, TRUTH, task="binary").find_suspicion("binary")
@@ -84,7 +84,7 @@ def when_c(of_c, others):
     ],
     ids=["flag", "text", "amount", "filled in", "score", "category", "nearly"],
 )
-def test_one_class_that_is_told_alone_is_suspect(values):
+def test_a_column_that_reveals_one_class_is_suspect(values):
     suspicion = score(values, CLASSES, task="multiclass").find_suspicion("multiclass")
 
     assert "the class 'c'" in suspicion

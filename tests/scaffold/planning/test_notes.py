@@ -16,7 +16,7 @@ WEIGHT = GENERATOR.uniform(0.5, 2, NUM_ROWS).round(3)
 
 
 @pytest.mark.parametrize("name", ["weight", "sample_weight", "instance_weight", "SampleWeight", "fnlwgt"])
-def test_a_feature_that_is_called_a_weight_is_told(tmp_path, name):
+def test_a_feature_that_is_called_a_weight_is_reported(tmp_path, name):
     made = plan(tmp_path, {name: WEIGHT, "x": X, "y": X + WEIGHT})
 
     (note,) = made.notes
@@ -60,7 +60,7 @@ def test_what_can_be_no_weight_is_refused(tmp_path, values, told):
     ],
     ids=["positive", "from 0", "both ways"],
 )
-def test_a_heavy_tail_is_told(tmp_path, target, told):
+def test_a_heavy_tail_is_reported(tmp_path, target, told):
     (note,) = plan(tmp_path, {"x": X, "y": target.round(6)}).notes
 
     assert note.startswith("the target has a heavy tail: 1% of the rows hold")

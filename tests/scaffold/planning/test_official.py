@@ -34,7 +34,7 @@ def spread(*values):
         ("cv_fold", ["fold 2", "fold 1", "fold 3"], (["fold 1"], ["fold 2"], ["fold 3"])),
     ],
 )
-def test_the_split_that_the_data_says_is_followed(tmp_path, name, values, expected):
+def test_the_split_that_the_data_names_is_followed(tmp_path, name, values, expected):
     made = plan(tmp_path, {name: spread(*values), "x": X, "y": Y})
 
     assert made.split["by"] == "column"
@@ -62,7 +62,7 @@ def test_other_columns_are_features(tmp_path, name, values):
     assert roles(made)[name] != "out"
 
 
-def test_a_split_without_answers_is_told_and_is_no_feature(tmp_path):
+def test_a_split_without_answers_is_reported_and_is_no_feature(tmp_path):
     split = spread("train", "train", "test")
     made = plan(
         tmp_path, {"set": split, "x": X, "y": [a if s == "train" else None for a, s in zip(Y, split, strict=True)]}
@@ -81,5 +81,5 @@ def test_a_row_that_no_split_takes_is_no_example(tmp_path):
 
 
 @pytest.mark.parametrize("asked", [{"drop": ("set",)}, {"keep": ("set",)}])
-def test_a_column_of_which_the_user_says_what_it_is_splits_nothing(tmp_path, asked):
+def test_a_column_whose_role_the_user_gives_splits_nothing(tmp_path, asked):
     assert plan(tmp_path, {"set": spread("train", "test"), "x": X, "y": Y}, **asked).split["by"] == "stratified"

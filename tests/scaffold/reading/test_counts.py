@@ -65,7 +65,7 @@ def test_codes_and_ratings_are_classes(tmp_path, rows):
         ("grade", "multiclass"),
     ],
 )
-def test_a_name_may_say_that_it_is_a_count(tmp_path, name, task):
+def test_a_name_may_mean_a_count(tmp_path, name, task):
     rows = repeat({0: 100, 1: 150, 2: 100, 3: 50})
 
     assert plan(tmp_path, {"x": NOISE, name: rows}, target=name).target.task == task

@@ -129,6 +129,6 @@ def test_a_table_of_postgresql(server, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_answer_is_told(tmp_path):
+def test_a_server_that_does_not_answer_is_reported(tmp_path):
     with pytest.raises(TreadleError, match="--from: the database cannot be read"):
         export_table(f"postgresql://{getpass.getuser()}@127.0.0.1:1/none", "x", folder=tmp_path)

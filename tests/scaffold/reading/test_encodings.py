@@ -66,7 +66,7 @@ WORDS = {
         ("Korean", "cp949"),
     ],
 )
-def test_a_few_words_tell_their_encoding(language, encoding):
+def test_the_encoding_of_a_few_words_is_found(language, encoding):
     lines = "\n".join(f"{index},{word}" for index, word in enumerate(WORDS[language].split()))
 
     guess = guess_encoding([f"id,name\n{lines}\n".encode(encoding)])
@@ -92,7 +92,7 @@ def test_bytes_that_are_no_words_are_refused(tmp_path):
         find_source([str(tmp_path / "t.csv")])
 
 
-def test_the_user_may_say_it(tmp_path):
+def test_the_user_may_ask_for_it(tmp_path):
     (tmp_path / "t.csv").write_bytes("имя,b\nx,1\n".encode("koi8-r"))
 
     source = find_source([str(tmp_path / "t.csv")], encoding="koi8-r")

@@ -17,7 +17,7 @@ def test_a_number_that_is_no_whole_one_takes_no_other_with_it():
     assert tell_strays(raw, columns, readings)["a"].reason == "missing where no number: row 41: '1.5'"
 
 
-def test_what_is_read_after_all_is_not_told():
+def test_what_is_read_after_all_is_not_reported():
     raw = pl.DataFrame({"a": ["1", "2"]})
     readings = {"a": Reading("int", strays=("2",), options={"unreadable": "missing"})}
 

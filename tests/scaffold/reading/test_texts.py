@@ -107,14 +107,14 @@ def test_what_stands_beside_a_number(texts, dtype, options):
 @pytest.mark.parametrize(
     "texts", [["$5", "\u20ac5", "$7", "\u20ac9"], ["5 kg", "7 lb"], ["5 MB", "7 KB"]], ids="/".join
 )
-def test_several_units_are_texts_and_are_told(texts):
+def test_several_units_are_texts_and_are_reported(texts):
     reading = read(*texts)
 
     assert reading.dtype == "str"
     assert reading.reason.startswith("numbers in several units, ")
 
 
-def test_numbers_with_and_without_a_unit_are_told():
+def test_numbers_with_and_without_a_unit_are_reported():
     assert read("$5", "$7", "12").reason == "some numbers, such as 12, are without '$': read as if it stood there"
 
 
@@ -149,7 +149,7 @@ def test_digits_that_are_moments(texts, name, expected):
     ],
     ids=["year", "month", "day", "epoch"],
 )
-def test_digits_are_moments_where_the_user_says_so(texts, options):
+def test_digits_are_moments_where_the_user_asks_for_it(texts, options):
     assert read(*texts, use="moment").options == options
 
 
@@ -177,7 +177,7 @@ def test_a_point_stands_between_thousands_where_other_columns_have_decimal_comma
     assert read("17.694", "163", has_semicolons=True) == Reading("float")
 
 
-def test_an_order_of_day_and_month_that_is_open_is_told():
+def test_an_order_of_day_and_month_that_is_open_is_reported():
     assert read("01/02/2024", "03/04/2024").reason == "month before day: both fit; for the other order write %d/%m/%Y"
 
 
