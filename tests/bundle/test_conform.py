@@ -19,7 +19,7 @@ id;row;Größe;Kauf am;neu;Ort;y
 
 @pytest.fixture
 def messy(bundle):
-    """The bundle's road for rows, with another table: texts as a spreadsheet writes them."""
+    """How a bundle conforms rows, with another table: texts as a spreadsheet writes them."""
     columns = {
         "number": {"dtype": "int", "source": "row"},
         "size": {"dtype": "float", "source": "Größe", "thousands": ".", "decimal": ",", "missing": ["?"]},

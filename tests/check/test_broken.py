@@ -473,7 +473,7 @@ def own_packages(project):
 
 
 def tell(project, name):
-    """What the command line says of a case."""
+    """What the command line prints for a case."""
     with own_packages(project), pytest.raises(TreadleError) as caught:
         complain(project, *CASES[name])
     error = caught.value

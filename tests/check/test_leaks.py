@@ -1,4 +1,4 @@
-"""What could know the answer is refused with the way on which it would; what provably does not is sound."""
+"""What could know the answer is refused with the way on which it would; what provably does not is allowed."""
 
 import polars as pl
 import pytest

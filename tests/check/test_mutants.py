@@ -1,4 +1,4 @@
-"""Mutants of the shipped experiments: each is refused with a place, or is sound; nothing else is raised."""
+"""Mutants of the shipped experiments: each is refused with a place, or is valid; nothing else is raised."""
 
 import importlib
 import inspect
@@ -102,14 +102,14 @@ def test_a_mutant_is_refused_with_a_place_or_is_valid(project, name, num_mutants
         text = mutate((CONF / file).read_text(), data.draw)
         (project / "conf" / file).write_text(text)
         try:
-            judge(project, name)
+            validate(project, name)
         finally:
             shutil.copyfile(CONF / file, project / "conf" / file)
 
     check_mutant()
 
 
-def judge(project, name):
+def validate(project, name):
     try:
         composed = compose(overrides=[f"experiment={name}"], root=project)
         experiment = check(composed)
@@ -117,11 +117,11 @@ def judge(project, name):
         problems = refused.problems
     else:
         problems = []
-        assert_it_is_sound(composed, experiment)
+        assert_it_is_valid(composed, experiment)
     assert [problem for problem in problems if not (problem.rule.strip() and str(problem.place))] == []
 
 
-def assert_it_is_sound(composed, experiment):
+def assert_it_is_valid(composed, experiment):
     assert_nothing_is_dropped(composed.values, experiment.model_dump(), "")
     for key, node in find_targets(composed.values, ""):
         assert_it_binds(key, node)

@@ -1,4 +1,4 @@
-"""Whatever is typed, and whatever the system refuses: one line that says what and where, and no traceback."""
+"""Whatever is typed, and whatever the system refuses: one line with rule and place, and no traceback."""
 
 import contextlib
 import errno

@@ -21,7 +21,7 @@ PERIODIC = {"numeric_embedding": "periodic", "num_frequencies": 16, "frequency_s
 
 
 def measure(node, num_numeric, cardinalities):
-    """The cost that is told, and the multiplications that torch counts, of the way forward of a row.
+    """The cost that is stated, and the multiplications that torch counts, of the way forward of a row.
 
     On a CPU torch counts no products of attention: of few tokens they are few.
     """

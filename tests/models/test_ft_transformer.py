@@ -48,7 +48,7 @@ def test_attention_is_that_of_torch():
 
 
 def test_the_order_of_features_does_not_matter():
-    """No token carries a position: moved with its own weights, a feature says the same."""
+    """No token carries a position: moved with its own weights, a feature contributes the same."""
     model, moved, (numeric, ids) = build(), build(), draw()
     order = torch.tensor([2, 0, 3, 1])
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""A damaged output is never used in silence: it is told, set aside, and made anew."""
+"""A damaged output is never used in silence: it is reported, set aside, and made anew."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`--why` says what would run and why: each line is compared with what then really runs, and nothing is written."""
+"""`--why` prints what would run and why: each line is compared with what then really runs, and nothing is written."""
 
 import hashlib
 import json
@@ -227,7 +227,7 @@ def test_why_checks_the_selection_first(project, capsys):
     assert "Did you mean 'model.width'" in capsys.readouterr().err
 
 
-# --- DVC's road: dvc.lock is the witness ----------------------------------------------------------------
+# --- stages of DVC: dvc.lock is the record ---------------------------------------------------------------
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def own_quick(*overrides, verb="train"):
 
 
 def run_editing(project, edit, *, upto, overrides):
-    """A run in which `edit` happens as soon as the stage is announced; the lines that it says."""
+    """A run in which `edit` happens as soon as the stage is announced; the lines that it prints."""
     said = []
 
     def say(line):

@@ -1,4 +1,4 @@
-"""The turn by command: identity, sharing, resuming, and what a run folder holds. T… names the trap in its way."""
+"""The pipeline by command: identity, sharing, resuming, and what a run folder holds. T… names the trap in its way."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def start(*arguments):
     )
 
 
-# --- the whole turn -----------------------------------------------------------------------------------
+# --- the whole pipeline -------------------------------------------------------------------------------
 
 
 def test_a_run_leaves_everything_in_its_folder_and_is_unchanged_the_second_time(project, capsys):
@@ -280,7 +280,7 @@ def test_checkpoints_hold_plain_values(finished):
 
 
 def test_commit_changes_and_environment_are_recorded(finished):
-    """T20; outside of git the commit is null, and said so."""
+    """T20; outside of git the commit is null."""
     environment = json.loads((finished / "environment.json").read_text())
 
     assert environment["git"] == {"commit": None, "changed": None}
@@ -312,7 +312,7 @@ def test_commit_and_local_changes_are_recorded_in_a_repository(project):
 
 
 def test_evaluation_reads_the_runs_own_configuration(finished, project):
-    """T22: an edit of conf/ after the training does not reach the verdict of an existing run."""
+    """T22: an edit of conf/ after the training does not reach the evaluation of an existing run."""
     before = read_metrics(finished)
     (project / "conf" / "model" / "mlp.yaml").write_text("_target_: treadle.models.linear.Linear\n")
     (project / "conf" / "data" / "california.yaml").unlink()

@@ -17,7 +17,7 @@ def ran(project, run_once):
 
 
 def damage(file):
-    """Where neither size nor time tell."""
+    """Where neither size nor time differ."""
     before = file.stat()
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -1,4 +1,4 @@
-"""What `treadle diff` says of every kind of side: selection, file, run, revision of git; and of nonsense."""
+"""What `treadle diff` prints for every kind of side: selection, file, run, revision of git; and of nonsense."""
 
 import contextlib
 import os

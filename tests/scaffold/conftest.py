@@ -1,4 +1,4 @@
-"""A project made of a table without the command line, and what its files say."""
+"""A project made of a table without the command line, and the contents of its files."""
 
 import json
 from datetime import datetime
@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
 
 
 class Made:
-    """A filled project, and what its files say."""
+    """A filled project, and the contents of its files."""
 
     def __init__(self, folder, plan):
         self.folder = folder

@@ -1,4 +1,4 @@
-"""Bundles that no training made: each a change of a sound one, signed anew, and a word of the refusal."""
+"""Bundles that no training made: each a valid one with a change, signed anew, and a part of the error."""
 
 import hashlib
 import json

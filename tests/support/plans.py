@@ -1,4 +1,4 @@
-"""A plan from columns, by the same road as `treadle init`: a file, its profile, what is decided."""
+"""A plan from columns, made as `treadle init` makes it: a file, its profile, the decisions."""
 
 import polars as pl
 

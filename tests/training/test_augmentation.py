@@ -19,7 +19,7 @@ KINDS = [Mixup, CutMix]
 
 
 def make_rows(num_rows=NUM_ROWS):
-    """Each value tells its row and its column, and the target its row."""
+    """Each value encodes its row and its column, the target its row."""
     index = torch.arange(num_rows)
     numeric = index[:, None] + torch.tensor([0.1, 0.2, 0.3])
     return Batch(numeric, index[:, None] * 10 + torch.tensor([1, 2]), index.float(), 1 + index.float())
@@ -105,10 +105,6 @@ def test_cutmix_takes_each_column_from_one_row_with_all_that_it_gave():
 # --- the loss ------------------------------------------------------------------------------------------
 
 
-def judge(output, mixed, *, loss, weighted=True):
-    return compute_mixed_loss(output, mixed, loss=loss, weighted=weighted)
-
-
 def make_mixed(task, num_rows=6):
     torch.manual_seed(0)
     none = torch.empty(num_rows, 0)
@@ -128,7 +124,7 @@ def test_the_loss_is_the_mean_by_share_over_both_targets(loss, members):
     partner = Batch(mixed.numeric, mixed.ids, mixed.partner_target, mixed.partner_weight)
     both = [compute_loss(output, rows, loss=loss, weighted=True) for rows in (Batch(*mixed[:4]), partner)]
 
-    assert torch.allclose(judge(output, mixed, loss=loss), 0.3 * both[0] + 0.7 * both[1])
+    assert torch.allclose(compute_mixed_loss(output, mixed, loss=loss), 0.3 * both[0] + 0.7 * both[1])
 
 
 def test_the_log_loss_is_that_of_mixed_targets():
@@ -136,7 +132,7 @@ def test_the_log_loss_is_that_of_mixed_targets():
     output = torch.randn(6, 1)
     soft = 0.3 * mixed.target + 0.7 * mixed.partner_target
 
-    found = judge(output, mixed, loss=TaskLoss(task="binary"), weighted=False)
+    found = compute_mixed_loss(output, mixed, loss=TaskLoss(task="binary"), weighted=False)
     assert torch.allclose(found, torch.nn.functional.binary_cross_entropy_with_logits(output[:, 0], soft))
 
 
@@ -145,7 +141,9 @@ def test_the_squared_error_has_the_gradient_of_that_to_mixed_targets():
     output = torch.randn(6, 1, requires_grad=True)
     soft = 0.3 * mixed.target + 0.7 * mixed.partner_target
 
-    (found,) = torch.autograd.grad(judge(output, mixed, loss=TaskLoss(task="regression"), weighted=False), output)
+    (found,) = torch.autograd.grad(
+        compute_mixed_loss(output, mixed, loss=TaskLoss(task="regression"), weighted=False), output
+    )
     (wanted,) = torch.autograd.grad((output[:, 0] - soft).square().mean(), output)
     assert torch.allclose(found, wanted, atol=1e-7)
 
@@ -154,7 +152,9 @@ def test_an_augmentation_of_inputs_alone_has_the_plain_loss():
     rows = Batch(*make_mixed("binary")[:4])
     output, loss = torch.randn(6, 1), TaskLoss(task="binary")
 
-    assert torch.equal(judge(output, rows, loss=loss), compute_loss(output, rows, loss=loss, weighted=True))
+    assert torch.equal(
+        compute_mixed_loss(output, rows, loss=loss), compute_loss(output, rows, loss=loss, weighted=True)
+    )
 
 
 # --- the configuration ---------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def read_rows(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_training_mixes_rows_of_the_training_split_alone(project, run_once, name):
-    """Mixed rows are harder to judge than the pure ones of validation."""
+    """Mixed rows are harder to predict than the pure ones of validation."""
     plain = read_rows(run_once("experiment=adult", "tracker=disabled").parent)
     augment = (f"augmentation={name}", "augmentation.alpha=1.0")
     run_quick("experiment=adult", "tracker=disabled", *augment, verb="train")

@@ -80,7 +80,7 @@ def test_a_last_batch_with_fewer_rows_than_processes_is_left_out_of_training():
     parts = [read(make_loader(9, rank=rank, num_processes=2)) for rank in (0, 1)]
 
     assert [[len(batch) for batch in part] for part in parts] == [[2, 2], [2, 2]]
-    assert [len(batch) for batch in read(make_loader(9, seed=None, rank=1, num_processes=2))] == [2, 2, 0]  # judged
+    assert [len(batch) for batch in read(make_loader(9, seed=None, rank=1, num_processes=2))] == [2, 2, 0]  # predicted
 
 
 def test_the_loss_of_an_ensemble_is_the_mean_of_its_members():
@@ -190,7 +190,7 @@ def test_a_gpu_that_is_not_there_is_refused_before_training(project, capsys):
 @pytest.mark.slow
 def test_two_processes_train_what_one_trains(project):
     """Data-parallel over gloo with the same global batch: the same losses, but for rounding."""
-    odd = "data.split.valid=0.16013"  # 3,305 rows: one process judges a row more
+    odd = "data.split.valid=0.16013"  # 3,305 rows: one process predicts a row more
     same = ("tracker=disabled", "trainer.precision=32-true", odd)  # bfloat16 rounds sums by their parts
     run_quick(*same, "name=one", verb="train")
     run_quick(*same, "name=two", "trainer=ddp", "seed=0", "trainer.threads=2", verb="train")

@@ -40,7 +40,7 @@ def logit(share):
     return torch.tensor([[share]], dtype=torch.float64).logit()
 
 
-def judge(loss, output, target):
+def evaluate(loss, output, target):
     return float(loss(output, torch.as_tensor(target).reshape(1)))
 
 
@@ -52,13 +52,13 @@ def test_the_focal_loss_is_its_formula(target, true):
     loss = FocalLoss(task="binary", gamma=2.0)
     target = torch.tensor([target], dtype=torch.float64)
 
-    assert judge(loss, logit(0.8), target) == pytest.approx(-((1 - true) ** 2) * math.log(true))
+    assert evaluate(loss, logit(0.8), target) == pytest.approx(-((1 - true) ** 2) * math.log(true))
 
 
 def test_the_focal_loss_of_several_classes_takes_the_true_one():
     loss = FocalLoss(task="multiclass", gamma=3.0)
 
-    assert judge(loss, logits([0.7, 0.2, 0.1]), 1) == pytest.approx(-(0.8**3) * math.log(0.2))
+    assert evaluate(loss, logits([0.7, 0.2, 0.1]), 1) == pytest.approx(-(0.8**3) * math.log(0.2))
 
 
 @pytest.mark.parametrize("gamma", [0.5, 2.0])
@@ -78,7 +78,7 @@ def test_smoothing_spreads_a_share_of_the_target_over_all_classes():
     loss = SmoothedLogLoss(task="multiclass", label_smoothing=0.3)
     expected = -0.8 * math.log(0.7) - 0.1 * math.log(0.2) - 0.1 * math.log(0.1)
 
-    assert judge(loss, logits([0.7, 0.2, 0.1]), 0) == pytest.approx(expected)
+    assert evaluate(loss, logits([0.7, 0.2, 0.1]), 0) == pytest.approx(expected)
 
 
 def test_smoothing_means_the_same_for_two_classes_and_for_a_binary_task():
@@ -86,15 +86,15 @@ def test_smoothing_means_the_same_for_two_classes_and_for_a_binary_task():
     two = SmoothedLogLoss(task="multiclass", label_smoothing=0.2)
     expected = -0.9 * math.log(0.8) - 0.1 * math.log(0.2)
 
-    assert judge(binary, logit(0.8), torch.ones(1, dtype=torch.float64)) == pytest.approx(expected)
-    assert judge(two, logits([0.2, 0.8]), 1) == pytest.approx(expected)
+    assert evaluate(binary, logit(0.8), torch.ones(1, dtype=torch.float64)) == pytest.approx(expected)
+    assert evaluate(two, logits([0.2, 0.8]), 1) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(("error", "cost"), [(2.0, 0.9 * 2.0), (-2.0, 0.1 * 2.0), (0.0, 0.0)])
 def test_a_quantile_of_nine_tenths_makes_too_low_nine_times_as_dear_as_too_high(error, cost):
     loss = QuantileLoss(task="regression", quantile=0.9)
 
-    assert judge(loss, torch.tensor([[1.0]]), 1.0 + error) == pytest.approx(cost)
+    assert evaluate(loss, torch.tensor([[1.0]]), 1.0 + error) == pytest.approx(cost)
 
 
 def test_the_constant_of_least_cost_is_the_quantile():
@@ -109,7 +109,7 @@ def test_the_constant_of_least_cost_is_the_quantile():
 def test_the_huber_loss_bends_into_a_line_at_delta(error, cost):
     loss = HuberLoss(task="regression", delta=1.5)
 
-    assert judge(loss, torch.tensor([[1.0]]), 1.0 + error) == pytest.approx(cost)
+    assert evaluate(loss, torch.tensor([[1.0]]), 1.0 + error) == pytest.approx(cost)
 
 
 @pytest.mark.parametrize(("target", "mean"), [(0.0, 0.5), (1.0, 0.5), (3.0, 3.0), (7.0, 2.0)])
@@ -117,7 +117,7 @@ def test_the_poisson_loss_is_half_the_deviance(target, mean):
     """Against the difference of log-likelihoods, from the probabilities themselves."""
     likelihood, best = (rate**target * math.exp(-rate) for rate in (mean, target))
 
-    cost = judge(PoissonLoss(task="regression"), torch.tensor([[mean]]).log(), target)
+    cost = evaluate(PoissonLoss(task="regression"), torch.tensor([[mean]]).log(), target)
 
     assert cost == pytest.approx(math.log(best / likelihood), abs=1e-6)
 
@@ -130,7 +130,7 @@ def test_of_an_output_that_is_a_logarithm_members_are_averaged_as_predictions():
 
 @pytest.mark.parametrize("name", [name for name in LOSSES if name.startswith("multiclass")])
 def test_a_class_that_is_not_known_costs_nothing(name):
-    assert judge(LOSSES[name], torch.randn(1, 3), -1) == 0
+    assert evaluate(LOSSES[name], torch.randn(1, 3), -1) == 0
 
 
 # --- every loss ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What training refuses before its first step, and what it says where it failed."""
+"""What training refuses before its first step, and the error where it failed."""
 
 import math
 
@@ -40,11 +40,11 @@ def on_disk(rows, folder):
 
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_a_split_that_weights_of_classes_leave_nothing_of_is_refused(root, split, tmp_path):
-    sound, empty = make_rows([0.0, 1.0]), make_rows([1.0, 1.0], [0.0, 0.0])
+    valid, empty = make_rows([0.0, 1.0]), make_rows([1.0, 1.0], [0.0, 0.0])
 
     with pytest.raises(TreadleError, match=rf"loss\.class_weights: no row of {split} counts"):
-        require_rows({"train": sound, "valid": sound, split: empty}, experiment=read(root))
-    streams = {name: on_disk(sound, tmp_path / name) for name in ("train", "valid")}
+        require_rows({"train": valid, "valid": valid, split: empty}, experiment=read(root))
+    streams = {name: on_disk(valid, tmp_path / name) for name in ("train", "valid")}
     streams[split] = on_disk(make_rows([1.0, 1.0]), tmp_path / "empty")
     with pytest.raises(TreadleError, match=rf"loss\.class_weights: no row of {split} counts"):
         require_rows(streams, experiment=read(root))

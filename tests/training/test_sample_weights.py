@@ -1,4 +1,4 @@
-"""A row counts in training, and in the validation loss, as often as `data.examples.weight` says."""
+"""A row counts in training, and in the validation loss, as often as its `data.examples.weight`."""
 
 import json
 

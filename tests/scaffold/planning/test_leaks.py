@@ -1,4 +1,4 @@
-"""What one column alone tells about the target, against values that can be worked out."""
+"""What one column alone reveals about the target, against values that can be worked out."""
 
 import numpy as np
 import polars as pl

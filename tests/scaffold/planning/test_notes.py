@@ -1,4 +1,4 @@
-"""What a look at the table cannot decide is said: weights, counts, long tails."""
+"""What a look at the table cannot decide is noted: weights, counts, long tails."""
 
 import numpy as np
 import polars as pl

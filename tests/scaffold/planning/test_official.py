@@ -1,4 +1,4 @@
-"""Columns that say of each row to which split it belongs, as people write them."""
+"""Columns that name the split of each row, as people write them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A split that leaves nothing to learn from, or nothing to judge by, is refused before a project is built on it."""
+"""A split that leaves nothing to learn from, or nothing to evaluate by, is refused before a project is built on it."""
 
 import pytest
 

@@ -10,7 +10,7 @@ NOISE = GENERATOR.normal(size=400).round(2)
 
 
 def repeat(rows):
-    """Each value as often as it says, in no order."""
+    """Each value as often as its own number, in no order."""
     return GENERATOR.permutation(np.repeat(list(rows), list(rows.values())))
 
 
