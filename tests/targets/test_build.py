@@ -1,4 +1,4 @@
-"""Targets are built within the allow-list; one whose own code fails is reported with key, place and its own traceback."""
+"""Targets are built within the allow-list; one whose own code fails is reported with key, place and traceback."""
 
 import functools
 import sys
