@@ -124,7 +124,7 @@ def test_the_loss_is_the_mean_by_share_over_both_targets(loss, members):
     partner = Batch(mixed.numeric, mixed.ids, mixed.partner_target, mixed.partner_weight)
     both = [compute_loss(output, rows, loss=loss, weighted=True) for rows in (Batch(*mixed[:4]), partner)]
 
-    assert torch.allclose(compute_mixed_loss(output, mixed, loss=loss), 0.3 * both[0] + 0.7 * both[1])
+    assert torch.allclose(compute_mixed_loss(output, mixed, loss=loss, weighted=True), 0.3 * both[0] + 0.7 * both[1])
 
 
 def test_the_log_loss_is_that_of_mixed_targets():
@@ -153,7 +153,7 @@ def test_an_augmentation_of_inputs_alone_has_the_plain_loss():
     output, loss = torch.randn(6, 1), TaskLoss(task="binary")
 
     assert torch.equal(
-        compute_mixed_loss(output, rows, loss=loss), compute_loss(output, rows, loss=loss, weighted=True)
+        compute_mixed_loss(output, rows, loss=loss, weighted=True), compute_loss(output, rows, loss=loss, weighted=True)
     )
 
 
