@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # `data` is a folder too, and dvc knows best whether it is current.
-.PHONY: demo data test test-fast test-all lint clean
+.PHONY: demo data test test-fast test-all lint docs clean
 
 demo: data  ## the whole pipeline on real flights
 	dvc repro
@@ -28,9 +28,12 @@ lint: $(VENV)/.installed
 	mypy
 	lint-imports
 
+docs: $(VENV)/.installed  ## build/docs/index.html; a broken link fails
+	sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
+
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,database,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,database,dev,docs]'
 	@touch $@
 
 clean:

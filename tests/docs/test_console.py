@@ -1,0 +1,119 @@
+"""What the README and the pages of docs/ show of a terminal is what the commands print.
+
+`python tests/docs/test_console.py [--long] [PAGE …]` writes the outputs anew; read the difference.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))  # as a script, too
+
+from consoles import Block, matches, read_blocks, rewrite, run_blocks
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def make_checkout(folder):
+    """What a reader has: a repository with its data, and an environment that is installed."""
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith("tests/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "data", folder / "data")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    (folder / ".venv" / ".installed").touch()  # `make` has nothing to install
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "begin"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def list_due(page, *, long):
+    return [block for block in read_blocks(page.read_text()) if block.is_due(long=long)]
+
+
+def has(page, *, flag):
+    """Whether a page has consoles that are long, or (an empty flag) that are not."""
+    due = [block for block in list_due(page, long=True) if block.language == "console"]
+    return any(("long" in block.flags) == bool(flag) for block in due)
+
+
+def name_page(page):
+    return page.relative_to(ROOT).with_suffix("").as_posix()
+
+
+def hold(page, folder, *, long):
+    results = run_blocks(list_due(page, long=long), folder=make_checkout(folder), timeout_s=1800)
+    for command, printed in results:
+        assert matches(command.expected, printed), _describe(page, command, printed)
+
+
+def _describe(page, command, printed):
+    shown, found = "\n".join(command.expected), "\n".join(printed)
+    return f"{name_page(page)}:{command.first}: $ {command.text}\n--- shown\n{shown}\n--- printed\n{found}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if has(page, flag="")], ids=name_page)
+def test_a_page_shows_what_its_commands_print(tmp_path, page):
+    hold(page, tmp_path, long=False)
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("page", [page for page in PAGES if has(page, flag="long")], ids=name_page)
+def test_a_page_with_long_commands_shows_what_they_print(tmp_path, page):
+    hold(page, tmp_path, long=True)
+
+
+def test_the_readme_shows_the_committed_metrics():
+    show = ["git", "show", "HEAD:artifacts/evaluation/metrics.json"]  # a `make demo` beside the tests writes the file
+    metrics = json.loads(subprocess.run(show, cwd=ROOT, check=True, capture_output=True).stdout)
+    names = ("auroc", "log_loss", "brier", "accuracy")
+
+    rows = [line.strip("│").split("│") for line in PAGES[0].read_text().splitlines() if line.startswith("│ ")]
+    shown = {name.strip(): values for name, *values in rows if name.strip() in metrics}
+
+    assert len(shown) == len(metrics)
+    for name, values in shown.items():
+        assert [value.strip() for value in values] == [f"{metrics[name][metric]:.4f}" for metric in names]
+
+
+def test_a_wildcard_is_any_text_a_line_of_it_any_lines_and_times_and_ids_are_not_compared():
+    assert matches(["in 1.0 s at runs/a-00000000"], ["in 0.3 s at runs/a-12345678"])
+    assert matches(["done in … s", "…", "end"], ["done in 0.3 s", "more", "and more", "end"])
+    assert not matches(["done in … s", "end"], ["done in 0.3 s", "more", "end"])
+    assert not matches(["a.c"], ["abc"])
+
+
+def test_a_page_that_is_written_anew_keeps_its_wildcards():
+    page = "```console\n$ run\ndone in … s\n…\nold\n$ next\n```\n"
+    (block,) = read_blocks(page)
+    run, after = block.list_commands()
+
+    written = rewrite(page, [(run, ["done in 2 s", "x", "y", "new in 3.5 s"]), (after, ["runs/a-0a1b2c3d"])])
+
+    assert written == "```console\n$ run\ndone in … s\n…\nnew in 3.5 s\n$ next\nruns/a-0a1b2c3d\n```\n"
+    assert read_blocks(written)[0] == Block("", "console", 1, written.splitlines()[1:-1])
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    for page in [page for page in PAGES if not set(words) - {"--long"} or name_page(page) in words]:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch, "checkout")
+            folder.mkdir()
+            due = list_due(page, long="--long" in words)
+            page.write_text(rewrite(page.read_text(), run_blocks(due, folder=make_checkout(folder), timeout_s=1800)))
