@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.keys import get_name, get_section, join
+
 SHOWN = 12  # options in a message
 FEW = 5  # options that a message lists beside the nearest one
 WIDTH = 60  # characters of a value in a message
@@ -53,9 +55,8 @@ def nearest(word: str, among: Iterable[str], *, command: str = "") -> Hint:
 
 def nearest_key(key: str, siblings: Iterable[str]) -> str:
     """The closest spelling among the keys of one section: that they share its name does not make two alike."""
-    section, dot, name = key.rpartition(".")
-    found = find_nearest(name, [sibling.rpartition(".")[2] for sibling in siblings])
-    return f"{section}{dot}{found}" if found else ""
+    found = find_nearest(get_name(key), map(get_name, siblings))
+    return join(get_section(key), found) if found else ""
 
 
 def find_nearest(word: str, options: Iterable[str]) -> str:

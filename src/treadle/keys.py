@@ -48,6 +48,12 @@ def walk(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
         yield from walk(value, inner)
 
 
+def find_targets(node: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping below `node` that has a `_target_`, with its key."""
+    found = ((key, value) for key, value in walk(node) if isinstance(value, dict))
+    return ((key, value) for key, value in found if isinstance(value.get("_target_"), str))
+
+
 def list_leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every value with its key; lists and empty mappings are values."""
     if isinstance(node, Mapping) and node:

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from treadle.check.checks import check
 from treadle.config.compose import compose
+from treadle.keys import find_targets
 from treadle.problems import ConfigError
 from treadle.targets.injected import list_context
-from treadle.targets.validate import RESERVED, find_targets
+from treadle.targets.validate import RESERVED
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
@@ -123,7 +124,7 @@ def validate(project, name):
 
 def assert_it_is_valid(composed, experiment):
     assert_nothing_is_dropped(composed.values, experiment.model_dump(), "")
-    for key, node in find_targets(composed.values, ""):
+    for key, node in find_targets(composed.values):
         assert_it_binds(key, node)
 
 

@@ -8,7 +8,7 @@ from treadle.bundle.card import Recipe
 from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import fingerprint_again, fingerprint_modules
 from treadle.experiment.modules import TREADLE, find_module
-from treadle.targets.validate import find_targets
+from treadle.keys import find_targets
 
 _PREDICTING = ("treadle.bundle.conform", "treadle.features.featurizer")  # what a row goes through before the network
 # Of Treadle's own code what computes numbers; an edit elsewhere leaves a prediction as it is.
@@ -52,7 +52,7 @@ def _has_identity(module: str) -> bool:
 
 
 def _list_modules(recipe: Recipe) -> Iterator[str]:
-    nodes = find_targets({"features": recipe.features.model_dump(), "model": recipe.model}, "")
+    nodes = find_targets({"features": recipe.features.model_dump(), "model": recipe.model})
     yield from dict.fromkeys(node["_target_"].rpartition(".")[0] for _, node in nodes)
 
 

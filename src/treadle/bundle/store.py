@@ -27,9 +27,10 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import OnBreach
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
+from treadle.keys import find_targets
 from treadle.printable import escape
 from treadle.targets.build import BuildError
-from treadle.targets.validate import check_target, find_targets
+from treadle.targets.validate import check_target
 from treadle.tensor_files import read_tensors, require_same, write_tensors
 
 _CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"
@@ -134,7 +135,7 @@ def _check_types(card: Card, recipe: Recipe) -> None:
 def _check_targets(recipe: Recipe, *, targets: Sequence[str]) -> None:
     """Every class that is built, with its arguments, against the signature in its source."""
     built = {"features": recipe.features.model_dump(), "model": recipe.model}
-    for key, node in find_targets(built, ""):
+    for key, node in find_targets(built):
         for problem in check_target(key, node, targets):
             raise TreadleError(f"{problem.key}: {problem.rule}")
 

@@ -18,6 +18,7 @@ from treadle.config.namesakes import SECURITY, find_namesake, find_renamed
 from treadle.config.overrides import key_of
 from treadle.experiment.spec import RECORDS, Data, Experiment
 from treadle.hints import Hint, find_nearest, nearest, show
+from treadle.keys import get_section, join, walk
 from treadle.problems import Problem
 
 BITS = 63  # of a whole number, beside its sign
@@ -32,7 +33,7 @@ def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Prob
     """
     data_parts = {f"data.{name}" for name in Data.model_fields}
     problems = [_refuse_record(key) for key in RECORDS if key in composed.values]
-    problems += _find_endless(composed.values, "")
+    problems += _find_endless(composed.values)
     values = {key: value for key, value in composed.values.items() if key not in RECORDS}
     try:
         return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
@@ -54,15 +55,13 @@ def _refuse_record(key: str) -> Problem:
     return Problem(key, rule, "remove it", part="key", fix_override=f"~{key}")
 
 
-def _find_endless(node: Any, key: str) -> Iterator[Problem]:
+def _find_endless(values: Any) -> Iterator[Problem]:
     """Numbers that neither a library nor JSON could take, wherever they stand."""
-    if isinstance(node, dict | list):
-        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
-            yield from _find_endless(value, f"{key}.{name}".lstrip("."))
-    elif isinstance(node, int) and node.bit_length() > BITS:
-        yield Problem(key, f"a whole number has {BITS} bits at most; found {show(node)}")
-    elif isinstance(node, float) and not math.isfinite(node):
-        yield Problem(key, f"a number is finite; found {show(node)}")
+    for key, value in walk(values):
+        if isinstance(value, int) and value.bit_length() > BITS:
+            yield Problem(key, f"a whole number has {BITS} bits at most; found {show(value)}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield Problem(key, f"a number is finite; found {show(value)}")
 
 
 def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> dict[str, Any]:
@@ -102,8 +101,8 @@ def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> 
         return Problem(key, rule, "rename the key", part="key")
     siblings = _keys_at(location[:-1])
     close = find_nearest(name, [sibling for sibling in siblings if sibling != SECURITY])
-    meant = find_namesake(key, composed.keys) or (f"{section}.{close}".lstrip(".") if close else "")
-    is_beside = meant.rpartition(".")[0] == section
+    meant = find_namesake(key, composed.keys) or (join(section, close) if close else "")
+    is_beside = get_section(meant) == section
     is_listed = {f"{section}.{sibling}" for sibling in siblings}.issubset(composed.keys)
     command = tell_how_to_list(section, composed.keys) if is_listed else ""
     hint = Hint(close if is_beside else meant, tuple(siblings), command)

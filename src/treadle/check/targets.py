@@ -9,23 +9,24 @@ from treadle.config.compose import Composed
 from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import fingerprint_modules
 from treadle.experiment.modules import TREADLE
+from treadle.keys import find_targets
 from treadle.problems import Problem
 from treadle.targets.signatures import UnknownTargetError, read_signature
-from treadle.targets.validate import check_target, find_targets
+from treadle.targets.validate import check_target
 
 
 def check_targets(composed: Composed) -> list[Problem]:
     """Every mistake in every target and its arguments."""
     allowed = composed.values.get("targets")
     prefixes = [str(prefix) for prefix in allowed] if isinstance(allowed, list) else []
-    found = find_targets(composed.values, "")
+    found = find_targets(composed.values)
     return [problem for key, node in found for problem in _check_target(key, node, prefixes)]
 
 
 def list_opaque(composed: Composed) -> list[Problem]:
     """Targets whose arguments cannot be known without an import, once each: a warning."""
     seen: dict[str, str] = {}
-    for key, node in find_targets(composed.values, ""):
+    for key, node in find_targets(composed.values):
         try:
             if not read_signature(node["_target_"]).known:
                 seen.setdefault(node["_target_"], key)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from treadle.keys import get_name
+
 SECURITY = "targets"  # says whose code may run: no misspelt word is mended to it
 
 # Keys whose own last word differs from the one that users of other tools type.
@@ -47,8 +49,8 @@ def find_namesake(key: str, known: Collection[str]) -> str:
     renamed = find_renamed(key)
     if renamed:
         return renamed
-    word = key.rpartition(".")[2]
-    places = [other for other in known if other.rpartition(".")[2] == word and other != key and _is_plain(other)]
+    word = get_name(key)
+    places = [other for other in known if get_name(other) == word and other != key and _is_plain(other)]
     fewest = min((other.count(".") for other in places), default=0)
     nearest = [other for other in places if other.count(".") == fewest]
     if len(nearest) == 1:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from treadle.experiment.stages import CODE, STAGES, Stage, Values
+from treadle.keys import ABSENT, is_within, list_leaves
 
-ABSENT: Final = object()  # in place of a value: the side has no such key
 MAX_KEYS = 6  # named for one stage
 
 
@@ -20,15 +19,6 @@ class Change:
     key: str
     before: Any
     after: Any
-
-
-def list_leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Every dotted key with its value; lists are values."""
-    if isinstance(node, dict) and node:
-        for name, value in node.items():
-            yield from list_leaves(value, f"{key}.{name}" if key else str(name))
-    else:
-        yield key, node
 
 
 def list_changes(before: Values, after: Values) -> list[Change]:
@@ -67,11 +57,7 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
 
 def _take(leaves: Values, stage: Stage) -> Values:
     """The leaves of the stage's slices; an older file may lack some."""
-    return {
-        leaf: value
-        for leaf, value in leaves.items()
-        if any(leaf == key or leaf.startswith(f"{key}.") for key in stage.slices)
-    }
+    return {leaf: value for leaf, value in leaves.items() if any(is_within(leaf, key) for key in stage.slices)}
 
 
 def shorten(keys: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from treadle.disk import read_record, write_json
 from treadle.errors import TreadleError
 from treadle.experiment.file_states import read_state
-from treadle.experiment.imports import Source, forget_imports, import_graph, parse, read_source, walk_statements
+from treadle.experiment.imports import SourceFile, forget_imports, import_graph, parse, read_source, walk_statements
 from treadle.experiment.modules import TREADLE, find_module, is_own
 
 LENGTH = 16  # hexadecimal digits: 64 bits
@@ -50,7 +50,7 @@ def fingerprint_modules(modules: Iterable[str]) -> dict[str, str]:
     return own | {name: found for name in libraries if (found := _identify_library(name)) is not None}
 
 
-def list_sources(modules: Iterable[str]) -> dict[str, Source]:
+def list_sources(modules: Iterable[str]) -> dict[str, SourceFile]:
     """Each module that `fingerprint_code` reads, as it was just before."""
     return {name: source for name in import_graph(set(modules)) if (source := read_source(name)) is not None}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
@@ -13,6 +12,7 @@ from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import CACHE
 from treadle.experiment.stages import STAGES, Stage, Values, take_slice
+from treadle.keys import find_targets
 
 
 def fingerprint_stages(values: Values) -> dict[str, str]:
@@ -27,18 +27,7 @@ def list_modules(values: Values, stage: Stage) -> list[str]:
 
 def list_target_modules(values: Values, stage: Stage) -> list[str]:
     """The modules of the classes and functions that a stage's slices name."""
-    return sorted({target.rpartition(".")[0] for target in _list_targets(take_slice(values, stage))})
-
-
-def _list_targets(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield node["_target_"]
-        for value in node.values():
-            yield from _list_targets(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _list_targets(value)
+    return sorted({node["_target_"].rpartition(".")[0] for _, node in find_targets(take_slice(values, stage))})
 
 
 def sign_stages(resolved: Resolved, *, root: Path, remember: bool = True) -> dict[str, str]:

@@ -50,7 +50,7 @@ def _with_parents(name: str) -> Iterator[str]:
     yield from (".".join(parts[:size]) for size in range(first, len(parts) + 1))
 
 
-class Source(NamedTuple):
+class SourceFile(NamedTuple):
     """A module's file, and its state just before it was read."""
 
     file: Path
@@ -59,12 +59,12 @@ class Source(NamedTuple):
 
 
 @cache
-def read_source(module: str) -> Source | None:
+def read_source(module: str) -> SourceFile | None:
     """The file of a module; None where it has none."""
     found = find_module(module)
     if found is None or found.file is None:
         return None
-    return Source(found.file, read_state(found.file), found.file.read_bytes())
+    return SourceFile(found.file, read_state(found.file), found.file.read_bytes())
 
 
 def forget_imports() -> None:

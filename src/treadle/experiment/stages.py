@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from treadle.keys import get
+
 Values = dict[str, Any]  # plain, of a resolved.yaml
 
 
@@ -93,10 +95,4 @@ def list_needed(upto: str) -> list[Stage]:
 
 def take_slice(values: Values, stage: Stage) -> dict[str, Any]:
     """The part of an experiment that the stage depends on, by dotted key."""
-    return {key: _get(values, key) for key in stage.slices}
-
-
-def _get(values: Any, key: str) -> Any:
-    for part in key.split("."):
-        values = values[part]
-    return values
+    return {key: get(values, key) for key in stage.slices}

@@ -18,7 +18,7 @@ from treadle.experiment.spec import ModelChoice, is_rule
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
 from treadle.explain.meanings import NO_DEFAULT, Meaning, find_meaning, summarize_target
 from treadle.hints import show
-from treadle.keys import ABSENT, climb, get
+from treadle.keys import ABSENT, climb, get, is_within
 from treadle.problems import ConfigError, Problem
 
 
@@ -67,7 +67,7 @@ class Explanation:
     @property
     def without_effect(self) -> bool:
         """Whether it is declared that the key cannot change a result."""
-        return any(self.key == name or self.key.startswith(f"{name}.") for name in WITHOUT_EFFECT)
+        return any(is_within(self.key, name) for name in WITHOUT_EFFECT)
 
 
 def explain(composed: Composed, key: str) -> Explanation:
@@ -109,7 +109,7 @@ def _list_meanings(key: str, section: Mapping[str, Any], composed: Composed) -> 
 
 
 def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+    return is_within(one, other) or is_within(other, one)
 
 
 def _describe_unknown(composed: Composed, key: str) -> Problem:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.experiment.changes import shorten
+from treadle.keys import climb, get_section, is_within, join
 from treadle.metrics.registry import METRICS, Metric, find_metric
 from treadle.metrics.table import Scores, write_scores
 from treadle.runs.read import Finished
@@ -99,8 +100,7 @@ def _distinguishes(key: str, run: Finished, runs: Sequence[Finished]) -> bool:
 
 def _find_component(key: str, run: Finished) -> str | None:
     """The `_target_` that a key belongs to: its own node's, or that of the nearest node above."""
-    parts = key.split(".")[:-1]
-    above = (".".join([*parts[:depth], _TARGET]) for depth in range(len(parts), 0, -1))
+    above = (join(section, _TARGET) for section in climb(get_section(key)))
     return next((target for target in above if target in run.values), None)
 
 
@@ -121,7 +121,7 @@ def _group(branches: list[str], values: Iterable[str]) -> dict[str, list[str]]:
     """The keys below each branch."""
     found: dict[str, list[str]] = defaultdict(list)
     for key in values:
-        found[next(b for b in branches if key == b or key.startswith(f"{b}."))].append(key)
+        found[next(branch for branch in branches if is_within(key, branch))].append(key)
     return found
 
 

@@ -18,12 +18,13 @@ from treadle.config.selection import read_selection
 from treadle.console import Console
 from treadle.disk import read_record
 from treadle.errors import TreadleError
-from treadle.experiment.changes import ABSENT, Change, find_reruns, list_changes
+from treadle.experiment.changes import Change, find_reruns, list_changes
 from treadle.experiment.dvc_lock import DATA, read_data_version, read_version
 from treadle.experiment.identity import sign_stages
 from treadle.experiment.resolved import parse, read_values
 from treadle.experiment.run_folder import RESOLVED, RunFolder
 from treadle.experiment.stages import CODE, STAGES, Values
+from treadle.keys import ABSENT
 
 FIRST = STAGES[0].name  # reads the data
 

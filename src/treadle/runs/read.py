@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from treadle.errors import TreadleError
-from treadle.experiment.changes import list_leaves
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import CODE
+from treadle.keys import list_leaves
 from treadle.metrics.log import read_metrics_log
 from treadle.metrics.registry import find_metric
 

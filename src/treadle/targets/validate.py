@@ -16,18 +16,6 @@ RESERVED = ("_target_", "_partial_")
 _HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate` knows
 
 
-def find_targets(node: Any, key: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every node with a `_target_`, with its dotted key."""
-    if isinstance(node, dict):
-        if isinstance(node.get("_target_"), str):
-            yield key, node
-        for name, value in node.items():
-            yield from find_targets(value, f"{key}.{name}".lstrip("."))
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from find_targets(value, f"{key}.{index}")
-
-
 def check_target(key: str, node: dict[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
     """Every mistake in a target and its arguments, without places."""
     problem = _check_path(f"{key}._target_", node["_target_"], allowed)

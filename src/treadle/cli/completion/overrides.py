@@ -10,6 +10,7 @@ from typing import Any
 
 from treadle.cli.completion import schemas
 from treadle.config.shipped import SHIPPED_CONF
+from treadle.keys import get_name, list_leaves
 
 _SIGNS = ("++", "+", "~")  # add or set, add, delete
 _GLOBAL = "# @package _global_"  # such files set keys of other groups
@@ -76,7 +77,7 @@ def _list_leaves(typed: str, files: dict[str, list[Path]], root: Path) -> Iterat
     head = typed.split(".", 1)[0]
     if "." in typed and head in _list_branches(files):
         for node in _load_group(head, files):
-            yield from (f"{head}.{leaf}" for leaf, _ in _flatten(node))
+            yield from (f"{head}.{leaf}" for leaf, _ in _list_settable(node))
         yield from (f"{head}.{leaf}" for leaf in _list_schema_keys(typed.split(".")[1:-1], head, root))
 
 
@@ -87,12 +88,9 @@ def _list_schema_keys(path: list[str], group: str, root: Path) -> Iterator[str]:
                 yield ".".join([*path, name, *(["*"] if inner else [])])
 
 
-def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in node.items() if isinstance(node, dict) else ():
-        if isinstance(value, dict) and value:
-            yield from _flatten(value, f"{prefix}{name}.")
-        elif name not in _NOT_KEYS:
-            yield f"{prefix}{name}", value
+def _list_settable(node: Any) -> Iterator[tuple[str, Any]]:
+    leaves = list_leaves(node) if isinstance(node, dict) else ()
+    return ((key, value) for key, value in leaves if key and get_name(key) not in _NOT_KEYS)
 
 
 # --- values ---------------------------------------------------------------------------------------------
@@ -105,7 +103,7 @@ def _list_values(key: str, root: Path) -> list[str]:
         return sorted({path.stem for path in files[key.partition("@")[0]]})
     group, _, path = key.partition(".")
     listed = [one for folder in _find_folders(root) for one in schemas.list_values(folder, group, path.split("."))]
-    used = [value for node in _load_group(group, files) for leaf, value in _flatten(node) if leaf == path]
+    used = [value for node in _load_group(group, files) for leaf, value in _list_settable(node) if leaf == path]
     return _write(listed) or sorted(_write(used))
 
 
