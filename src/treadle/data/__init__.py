@@ -1,1 +1,1 @@
-"""Rows: tables, their contract, examples that know only their past, and splits."""
+"""Data: tables and their contracts, point-in-time correct examples, and splits."""

@@ -22,7 +22,7 @@ def read_value(value: Value, column: Column) -> Any:
     """A value of the configuration as the column's rows hold it.
 
     Raises:
-        ValueError: it is none of the column's type; says which ones are.
+        ValueError: it is not of the column's type.
     """
     return _READERS[column.dtype](value)
 

@@ -1,4 +1,4 @@
-"""From a value as a file or a served row gives it to its declared type: the same for check, training and serving."""
+"""Casting of values, from a file or a served row, to their declared types: the same for check, training and serving."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def column_of(name: str) -> pl.Expr:
 
 
 def lost_mark(name: str) -> str:
-    """The name of the column that says where values of a column were lost; no declared one begins like that."""
+    """The name of the column that marks where values of a column were lost; no declared name begins like that."""
     return f"__lost {name}"
 
 

@@ -1,4 +1,4 @@
-"""The contract of a table: what each column promises, as expressions that tell which rows break it."""
+"""The contract of a table: the rules of each column, as expressions that find the rows that break them."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ class ContractError(TreadleError):
         lines = "\n".join(f"  data.tables.{table}.columns.{breach}" for breach in breaches)
         super().__init__(
             f"the table {table!r} breaks its contract\n{lines}\n"
-            "Mend the file, or widen the contract in conf/data if these values are sound."
+            "Fix the file, or widen the contract in conf/data if these values are valid."
         )
 
 
 def check_contract(
     rows: pl.LazyFrame, spec: Table, *, table: str, now: datetime, name_row: Callable[[int], str]
 ) -> None:
-    """Hold every declared rule against the rows, some rules at a time.
+    """Check every declared rule, some rules at a time.
 
     Args:
         rows: of the table, its columns in their declared types.
         spec: what is declared.
         table: its name.
-        now: judges freshness.
+        now: the current time, for the age of values.
         name_row: names a row, counted from 1.
 
     Raises:
@@ -81,7 +81,7 @@ def check_contract(
 
 
 def list_row_rules(columns: Mapping[str, Column]) -> Iterator[Rule]:
-    """What each row must keep by itself, whatever the others are.
+    """The rules that each row must meet by itself.
 
     Raises:
         TreadleError: a bound or an allowed value is of another type than its column.
@@ -135,7 +135,7 @@ def _list_table_rules(spec: Table, *, now: datetime) -> Iterator[Rule]:
 
 
 def _stay_fresh(name: str, max_age: str, column: Column, *, now: datetime) -> Rule:
-    """A date is as old as the days since then; where there is no value at all none is fresh."""
+    """The age of a date is counted in days; without any value the rule is broken."""
     assert column.dtype in DATED, "check() refuses others"
     newest = pl.col(name).max()
     oldest = (now if column.dtype == "datetime" else now.date()) - parse_duration(max_age)

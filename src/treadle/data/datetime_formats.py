@@ -1,4 +1,4 @@
-"""Dates, moments and times of day as people write them: by a format, as ISO 8601, or as what has passed since 1970."""
+"""Date and time formats: a strptime-like format, ISO 8601, or a Unix epoch, parsed to dates, moments, times of day."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polars.exceptions import PanicException, PolarsError
 from treadle.experiment.spec import Column
 
 MOMENT = pl.Datetime("us")
-HEAD = 1 << 10  # first texts of a column, which tell whether they come again
+HEAD = 1 << 10  # first texts of a column, by which repetition is estimated
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # of an epoch, in a second
 
 _DATE = r"^\d{4}-\d\d-\d\d$"

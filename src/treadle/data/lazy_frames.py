@@ -1,4 +1,4 @@
-"""SQL expressions over columns, run by Polars."""
+"""Lazy frames of Polars: SQL expressions as columns, collecting, materializing in memory or on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from treadle.errors import TreadleError
 from treadle.sql.dialect import Bounds, TranslationError
 from treadle.sql.translate import to_expr, translate
 
-COLUMNS, CELLS = 64, 1 << 22  # that are in memory at once, where not all columns are needed together
+COLUMNS, CELLS = 64, 1 << 22  # at most, in memory at once, where not all columns are needed together
 MEMORY_CELLS = 1 << 26  # of a table that stays in memory: 0.5 GB of numbers, 1 GB of texts
 
 
@@ -48,7 +48,7 @@ def _naming(text: str, key: str) -> Iterator[None]:
 
 
 def collect(*frames: pl.LazyFrame, key: str) -> list[pl.DataFrame]:
-    """Run plans together; a column or a type that does not fit is the configuration's mistake, named by `key`."""
+    """Collect frames together; a column or a type that does not fit is a mistake at `key` of the configuration."""
     try:
         return pl.collect_all(frames)
     except PolarsError as error:
@@ -56,7 +56,7 @@ def collect(*frames: pl.LazyFrame, key: str) -> list[pl.DataFrame]:
 
 
 def collect_names(frame: pl.LazyFrame, *, key: str) -> list[str]:
-    """The columns of a plan; errors as in `collect`."""
+    """Names of the columns of a frame; errors as in `collect`."""
     try:
         return frame.collect_schema().names()
     except PolarsError as error:
@@ -69,7 +69,7 @@ def count_rows(frame: pl.LazyFrame) -> int:
 
 
 def materialize(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFrame:
-    """Run a plan once, in the order of its rows: into memory where it is small, else into a Parquet file at `path`."""
+    """Run a frame once, in the order of its rows: into memory where it is small, else into a Parquet file at `path`."""
     if num_cells <= MEMORY_CELLS:
         return frame.collect().lazy()
     frame.sink_parquet(path, compression="lz4", statistics=False)
@@ -77,7 +77,7 @@ def materialize(frame: pl.LazyFrame, path: Path, *, num_cells: int) -> pl.LazyFr
 
 
 def materialize_derived(frame: pl.LazyFrame, path: Path, *, num_rows: int, key: str) -> pl.LazyFrame:
-    """`materialize` for a plan with expressions of the configuration; errors as in `collect`."""
+    """`materialize` for a frame with expressions of the configuration; errors as in `collect`."""
     try:
         return narrow_integers(materialize(frame, path, num_cells=num_rows * len(frame.collect_schema())))
     except PolarsError as error:
@@ -85,7 +85,7 @@ def materialize_derived(frame: pl.LazyFrame, path: Path, *, num_rows: int, key: 
 
 
 def narrow_integers(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Integers of 128 bits, which arithmetic needs, as those of 64 where all of a column fit, else as floats."""
+    """Integers of 128 bits, the result of arithmetic, as 64 bits where all of a column fit, else as floats."""
     wide = [name for name, dtype in frame.collect_schema().items() if dtype == pl.Int128()]
     if not wide:
         return frame

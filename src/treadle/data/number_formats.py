@@ -1,4 +1,4 @@
-"""Numbers as people write them, to digits as Python writes them: by the marks that a column's contract names."""
+"""Number formats: texts with the separators, signs and units that a column's contract declares, parsed to numbers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _read_whole(digits: pl.Expr) -> pl.Expr:
 
 
 def _take_sign(text: pl.Expr, column: Column) -> pl.Expr:
-    """The sign in front, where the contract says that it is written otherwise."""
+    """The sign in front, where the contract declares another place or character for it."""
     if column.negative == "parentheses":
         inside = text.str.contains(r"^[^()\d+-]*\([^()+-]+\)[^()\d]*$")
         return pl.when(inside).then(pl.lit("-") + text.str.replace_all(rf"\({_GAP}|{_GAP}\)", "")).otherwise(text)

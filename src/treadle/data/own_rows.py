@@ -1,6 +1,6 @@
-"""The rows that an example is made of: its own row, and those that its label is looked up in. It may know none of them.
+"""The rows that an example is made of, which would leak its label: its own, and those that its label is joined from.
 
-A row is told by its position in its table; another table that reads the same file has the same rows.
+A row is identified by its position in its table; another table that reads the same file has the same rows.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from treadle.lineage.graph import list_label_joins
 from treadle.schema import KNOWN_AT, PREDICT_AT, ROW
 from treadle.sql.expressions import list_columns
 
-ROWS_TOLD = 0.9  # share of rows that differ from all others, from which an equal row is the same one
+UNIQUE_SHARE = 0.9  # of rows, from which on a row with equal values is taken for the same row
 
 
 class OwnRows:
-    """Finds the rows, in any table, that examples may not know.
+    """Finds the rows, in any table, that must not reach the features of an example.
 
     Args:
         rows: the examples, with ROW, PREDICT_AT and the keys by which their label is looked up.
@@ -61,18 +61,18 @@ class OwnRows:
         return [positions for positions in found if positions is not None]
 
     def _refuse_copies(self, table: str) -> None:
-        """Raise where a table of another file tells most examples, label and all, by the time they are asked for."""
+        """Raise where a table of another file holds most examples, labels included, known by the time of prediction."""
         here = self._data.examples.table
         ours, theirs = self._data.tables[here].columns, self._data.tables[table].columns
         shared = [name for name in ours if name in theirs and ours[name].dtype == theirs[name].dtype]
         if not set(shared).intersection(list_columns(self._data.examples.label)):
             return
         rows = self._tables[here].select(shared).collect()[self._rows[ROW]]
-        if rows.n_unique() < ROWS_TOLD * len(rows):
+        if rows.n_unique() < UNIQUE_SHARE * len(rows):
             return  # rows are alike by chance
-        told = self._tables[table].group_by(shared).agg(pl.col(KNOWN_AT).min().alias("__told"))
+        known = self._tables[table].group_by(shared).agg(pl.col(KNOWN_AT).min().alias("__known_at"))
         asked = rows.lazy().with_columns(self._rows[PREDICT_AT].alias("__asked"))
-        copies = asked.join(told, on=shared, nulls_equal=True).filter(pl.col("__told") <= pl.col("__asked"))
+        copies = asked.join(known, on=shared, nulls_equal=True).filter(pl.col("__known_at") <= pl.col("__asked"))
         num_copies = count_rows(copies)
         if num_copies > len(rows) / 2:
             rule = (
@@ -96,7 +96,7 @@ class OwnRows:
             rows = range(len(ours[file])) if twin is None else theirs[twin]
             if len(rows) != len(ours[file]):
                 rule = f"reads {len(rows):,} rows from {file.name}, and {here!r} {len(ours[file]):,}"
-                fix = f"read the file in both tables alike, so that an example's own row can be told in {there!r}"
+                fix = f"read the file in both tables alike, so that an example's own row can be identified in {there!r}"
                 raise TreadleError(f"data.tables.{there}: {rule}; {fix}")
             part = pl.int_range(rows.start, rows.stop, eager=True)
             parts.append(part.clear(len(part)) if twin is None else part)

@@ -1,4 +1,4 @@
-"""What was known at the moment of a prediction: as-of columns and aggregates over a window of the past.
+"""Point-in-time features: as-of joins and aggregates over a window of the past, of what was known at a prediction.
 
 A row of another table counts for an example only when its `known_at` is not after the example's
 `predict_at`. Windows are open at the far end: known in (predict_at - window, predict_at]. The rows that an example

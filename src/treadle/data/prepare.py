@@ -91,7 +91,7 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     Args:
         data: what is declared.
         root: the project; paths of tables are relative to it.
-        now: judges the freshness of tables.
+        now: the current time, for the age of values.
         scratch: a folder for copies of the tables, which the examples read as long as they are used.
     """
     spec = data.examples

@@ -1,4 +1,4 @@
-"""Sums over ranges of rows, each from the values of its own rows alone.
+"""Sums over ranges of rows, each added up from its own values alone.
 
 A difference of running sums would be quicker to write, but one infinite value spoils all that follow, and one huge
 value costs them their digits. Here a range is cut where the largest block of 2^k rows begins inside it: what is left

@@ -1,4 +1,4 @@
-"""What label, moment and weight of an example may be: one place for the rules of all tasks and splits."""
+"""The roles of columns in examples (label, time of prediction, weight): which values they may have, by task."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, Split
 LARGEST = 3e38  # of a label's size: beyond it, nothing that a network computes is a number
 WEIGHTS = (1e-30, 1e30)  # of a weight that is not 0: float32 multiplies and sums them without a loss
 NUM_EXAMPLES = 3
-_EXCLUDE = "say in data.examples.exclude which rows are no examples"
+_EXCLUDE = "exclude such rows in data.examples.exclude"
 
 
 def check_roles(frame: pl.DataFrame, data: Data) -> None:
-    """Hold what each example must have.
+    """Check the roles of each example.
 
     Args:
         frame: ROW and the roles of all examples, the label of a multiclass task in its own type.
@@ -50,7 +50,7 @@ def _hold(frame: pl.DataFrame, role: str, holds: pl.Expr, *, rule: str, fix: str
 
 
 def check_splits(rows: Mapping[Split, pl.DataFrame], data: Data) -> None:
-    """Hold what the splits must have to train, and to be judged.
+    """Check what the splits need for training and evaluation.
 
     Args:
         rows: roles of the examples of each split.
@@ -60,7 +60,7 @@ def check_splits(rows: Mapping[Split, pl.DataFrame], data: Data) -> None:
         TreadleError: the weights of a split are all 0, or it holds none of training's classes.
     """
     trained: tuple[Split, ...] = ("train", "valid")  # the metrics of the test split count each row alike
-    judged: tuple[Split, ...] = ("valid", "test")
+    evaluated: tuple[Split, ...] = ("valid", "test")
     for split in trained:
         if WEIGHT in rows[split].columns and not (rows[split][WEIGHT] > 0).any():
             raise TreadleError(
@@ -70,14 +70,14 @@ def check_splits(rows: Mapping[Split, pl.DataFrame], data: Data) -> None:
     if data.task != "multiclass":
         return
     classes = {split: frame[LABEL].unique().sort() for split, frame in rows.items()}
-    for split in judged:
+    for split in evaluated:
         if not classes[split].is_in(classes["train"].implode()).any():
             raise TreadleError(
                 f"data.split: no row of {split} is of a class that training has; its classes are "
-                f"{_tell(classes[split])}, those of train {_tell(classes['train'])}"
+                f"{_list_classes(classes[split])}, those of train {_list_classes(classes['train'])}"
             )
 
 
-def _tell(classes: pl.Series) -> str:
+def _list_classes(classes: pl.Series) -> str:
     shown = ", ".join(map(repr, classes.head(5)))
     return shown if len(classes) <= 5 else f"{shown} and {len(classes) - 5:,} more"  # noqa: PLR2004 - as above

@@ -1,4 +1,4 @@
-"""Which examples train, validate and test: one declared rule for every stage and every trial."""
+"""Splits: which examples train, validate and test, by one declared rule."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _by_group(groups: pl.Series, rule: GroupSplit) -> pl.Series:
 
 
 def _read_values(values: pl.Series, rule: ColumnSplit, split: Split) -> pl.Series:
-    """What the rule says of a split, in the type of its column."""
+    """The values that the rule lists for a split, in the type of its column."""
     dtype = values.dtype
     word = "int" if dtype.is_integer() else next((w for w, d in DTYPES.items() if type(d) is type(dtype)), "str")
     try:

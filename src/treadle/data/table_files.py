@@ -1,4 +1,4 @@
-"""The files of a table: opened as they are, and cast to what the table declares, as lazy plans."""
+"""The files of a table: opened as they are, and cast to the declared types, as lazy frames."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def refuse_ragged(files: list[TableFile], spec: Table, *, key: str) -> None:
 
 
 def explain_unreadable(error: PolarsError, files: list[TableFile], spec: Table, *, key: str) -> TreadleError:
-    """Which file the parser stumbled over, and where in it."""
+    """Which file cannot be parsed, and where."""
     for file in files:
         try:
             file.rows.select(pl.len(), pl.all().null_count()).collect(engine="streaming")

@@ -1,4 +1,4 @@
-"""Tables: files read as the contract says, joined by key, with derived columns and their known time."""
+"""Tables: files read by their contract, joined by key, with derived columns and the time when a row is known."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict
     Args:
         data: what is declared.
         root: the project; paths of tables are relative to it.
-        now: judges freshness.
+        now: the current time, for the age of values.
         scratch: a folder for typed copies of the tables, which the frames read as long as they are used.
 
     Raises:

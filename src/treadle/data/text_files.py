@@ -31,13 +31,13 @@ _SAYS_BYTES = 32  # of a file, in which such a line ends
 
 
 def is_text_file(file: Path, table: Table) -> bool:
-    """Whether the file is read as text: by its suffix, or because the table says how its fields are separated."""
+    """Whether the file is read as text: by its suffix, or because the table declares a `separator`."""
     suffix = file.suffix.lower()
     return suffix in SUFFIXES or (table.separator is not None and suffix != ".parquet")
 
 
 def find_separator(file: Path, table: Table) -> str:
-    """The one that the file says, the table's own, or the one that the suffix stands for."""
+    """The separator of the file's line `sep=`, else of the table, else of the suffix."""
     return read_sep_line(file, encoding=table.encoding) or table.separator or _SEPARATORS.get(file.suffix.lower(), ",")
 
 
@@ -53,7 +53,7 @@ def scan_text(file: Path, table: Table, *, scratch: Path) -> pl.LazyFrame:
 
     Raises:
         TreadleError: the file is not in its encoding.
-        PolarsError: it cannot be parsed; `explain` says more.
+        PolarsError: it cannot be parsed; see `explain`.
     """
     source = file if table.encoding == "utf-8" else _rewrite(file, table, scratch)
     return _drop_blank(pl.scan_csv(source, **_options(file, table)))
@@ -97,7 +97,7 @@ def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
 
 
 def explain(error: PolarsError, file: Path, table: Table) -> TreadleError:
-    """What is wrong with the file, with the row where it begins if a second, slower look finds it."""
+    """What is wrong with the file, with the first wrong row if a second, slower pass finds it."""
     try:
         found = _read_strictly(file, table)
     except UnicodeError:
@@ -108,7 +108,7 @@ def explain(error: PolarsError, file: Path, table: Table) -> TreadleError:
 def find_ragged(file: Path, table: Table) -> str:
     """The first row with more or fewer fields than the header, in words; Polars fills a short one with nulls.
 
-    Fields over several lines are judged by a second, slower look, which happens only where a line seems wrong.
+    Fields over several lines need a second, slower pass, which runs only where a line seems wrong.
     """
     if table.encoding != "utf-8":
         return _read_strictly(file, table)

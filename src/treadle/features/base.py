@@ -1,7 +1,7 @@
-"""What every fitted transform is: columns in, columns out, state in buffers.
+"""The base of every fitted transform: input columns, output columns, state in buffers.
 
 Numbers are float64 until the last transform has run: beside a large one (a moment in seconds, an identifier) float32
-would lose what tells rows apart. What the network takes is float32.
+would lose the difference between rows. The network takes float32.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Transform(_Learned):
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the columns that come out."""
+        """Names of the output columns."""
         return self.columns
 
     @property
@@ -62,7 +62,7 @@ class Transform(_Learned):
         """Learn from the training split, `[B, n]` float64."""
 
     def check_state(self) -> None:
-        """Hold learned tensors, which a file gave, against what `fit` could have learned.
+        """Check that learned tensors, read from a file, are what `fit` could have learned.
 
         Raises:
             TreadleError: it could not.
@@ -73,9 +73,9 @@ class Transform(_Learned):
 
 
 class Constants(_Learned):
-    """Inputs that have one value in all training rows keep it, whatever a row says.
+    """Inputs that are constant in training keep that value for any row.
 
-    The weights that such an input meets were never told what another value means.
+    The weights of such an input were not trained on any other value.
     """
 
     places: Tensor  # [h] positions of these inputs
@@ -122,7 +122,7 @@ class Chain(Named):
 
     @property
     def outputs(self) -> list[str]:
-        """Names of the columns that the last one gives."""
+        """Names of the output columns of the last one."""
         return list(self.steps.values())[-1].outputs if len(self) else []
 
     @property
@@ -130,7 +130,7 @@ class Chain(Named):
         """Position of the column of the first one that each output of the last one comes from.
 
         Raises:
-            TreadleError: a transform does not say it of each of its outputs.
+            TreadleError: a transform has not as many origins as outputs.
         """
         found: list[int] | None = None
         for name, step in self.steps.items():
@@ -222,7 +222,7 @@ def stack_rows(parts: Iterable[Tensor], *, num_rows: int, into: Tensor | None = 
     Args:
         parts: at least one.
         num_rows: of all parts.
-        into: memory that is taken where shape and type fit.
+        into: memory to reuse where shape and type fit.
     """
     rest = iter(parts)
     first = next(rest)

@@ -20,7 +20,7 @@ class Vocabulary(Encoder):
     """Every value that training holds at least `min_count` times gets an id, the most frequent first.
 
     Args:
-        columns: names of the columns that come in.
+        columns: names of the input columns.
         min_count: a value that is rarer in training counts as unknown [rows].
     """
 
@@ -72,13 +72,13 @@ class Vocabulary(Encoder):
 
 
 class Hashing(Encoder):
-    """Values share `num_buckets` ids by a hash: for columns with very many values. Missing is 0.
+    """The hashing trick: `num_buckets` ids, for columns with very many values. Missing is 0.
 
     The hash is BLAKE2b, so that ids are the same on every machine and in every version.
 
     Args:
-        columns: names of the columns that come in.
-        num_buckets: ids that the values share; two values may meet in one.
+        columns: names of the input columns.
+        num_buckets: number of hash buckets; values in the same bucket share an id.
     """
 
     def __init__(self, *, columns: Sequence[str], num_buckets: Count) -> None:

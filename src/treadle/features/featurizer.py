@@ -1,4 +1,4 @@
-"""The whole way from rows to tensors: expressions, encoders, transforms. Fitted once, saved with the weights."""
+"""From rows to tensors: expressions, encoders, transforms. Fitted once, saved with the weights."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Featurizer(nn.Module):
         self.constant_numbers = Constants()
         self.constant_ids = Constants()
 
-    # --- what comes out
+    # --- outputs
 
     @property
     def numeric_names(self) -> list[str]:
@@ -142,13 +142,13 @@ class Featurizer(nn.Module):
             step.fit(values)
             values, columns = overwrite(values, step=step), step.outputs
             chain[step_name] = step
-        if values.sum().isnan() and values.isnan().any():  # a sum is sooner found
+        if values.sum().isnan() and values.isnan().any():  # the sum is faster
             raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
         narrowed = narrow(values)
         if lost := _find_lost(values, narrowed, columns):
             raise TreadleError(
                 f"features.blocks.{name}.steps: the values of {lost!r} are large beside what they differ by, and the "
-                "network's float32 does not tell them apart; end with a step that scales, such as Standardize"
+                "network's float32 cannot distinguish them; end with a step that scales, such as Standardize"
             )
         return chain, narrowed
 
@@ -174,7 +174,7 @@ class Featurizer(nn.Module):
         return torch.from_numpy(numbers).reshape(len(derived), len(self.spec.blocks[name].columns))
 
     def _read_columns(self, name: str, derived: pl.DataFrame) -> Tensor:
-        """The same with each column in one piece of memory: to look at columns one by one is sooner done so."""
+        """The same with each column in one piece of memory: faster for reading column by column."""
         numbers = self._list_numbers(name, derived.schema)
         if len(numbers) * len(derived) <= COPIED_CELLS:
             return torch.from_numpy(derived.select(numbers).to_numpy(order="fortran", writable=True))
@@ -271,7 +271,7 @@ class Featurizer(nn.Module):
         with _naming(folder / STATE_FILE):
             state = _State.model_validate(read_json(folder / STATE_FILE))
             if {*state.encoders, *state.columns} != set(spec.blocks) or set(state.encoders) & set(state.columns):
-                raise TreadleError(f"must tell the state of the blocks {sorted(spec.blocks)}, each once")
+                raise TreadleError(f"must hold the state of the blocks {sorted(spec.blocks)}, each once")
             for name, block in spec.blocks.items():
                 featurizer._restore_block(name, block, state)
         tensors = read_tensors(folder / WEIGHTS_FILE)
@@ -295,7 +295,7 @@ class Featurizer(nn.Module):
             return
         columns = state.columns.get(name)
         if columns is None or list(columns) != steps:
-            raise TreadleError(f"columns.{name}: must tell the columns of the steps {steps}")
+            raise TreadleError(f"columns.{name}: must hold the columns of the steps {steps}")
         self.chains[name] = Chain({step: self._build_step(name, step, columns=columns[step]) for step in steps})
 
 
@@ -308,7 +308,7 @@ class _State(Spec):
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """A mistake is told with the file that holds it."""
+    """Errors name the file."""
     try:
         yield
     except BuildError:
@@ -316,15 +316,15 @@ def _naming(file: Path) -> Iterator[None]:
     except pydantic.ValidationError as error:
         raise TreadleError(f"{file}: {describe_first(error)}") from error
     except ValueError as error:
-        told = str(error)
-        raise TreadleError(told if str(file) in told else f"{file}: {told}") from error
+        message = str(error)
+        raise TreadleError(message if str(file) in message else f"{file}: {message}") from error
 
 
 def _check_chain(chain: Chain, columns: Sequence[str], *, key: str) -> None:
     """Each step takes what the one before gives, and has learned for as many columns."""
     for name, step in chain.steps.items():
         if step.columns != list(columns):
-            raise TreadleError(f"{key}.{name}: its columns are not those that come in")
+            raise TreadleError(f"{key}.{name}: its columns are not its inputs")
         try:
             step.check_state()
             columns = step.outputs

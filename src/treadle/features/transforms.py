@@ -20,14 +20,14 @@ CLOSE = 2.0**-40  # of a value's size: less is no difference to a quantile; of a
 
 
 class Impute(Transform):
-    """Fill what is missing with a statistic of the training split, 0 where a column has no value at all.
+    """Fill missing values with a statistic of the training split, with 0 where a column has no value at all.
 
-    With `indicator`, each column that had gaps in training gets a second one that says where they were.
+    With `indicator`, each column with missing values in training gets a second one that marks them.
 
     Args:
-        columns: names of the columns that come in.
+        columns: names of the input columns.
         strategy: the statistic; `zero` is the number 0.
-        indicator: whether gaps are marked in a second column.
+        indicator: whether a second column marks missing values.
     """
 
     center: Tensor  # [n]
@@ -42,16 +42,16 @@ class Impute(Transform):
 
     @property
     def outputs(self) -> list[str]:
-        """The columns, then `… missing` for each that had gaps."""
+        """The columns, then `… missing` for each with missing values in training."""
         return self.columns + [f"{self.columns[i]} missing" for i in self.gaps.tolist()]
 
     @property
     def origins(self) -> list[int]:
-        """A mark comes from the column whose gaps it tells."""
+        """An indicator comes from the column whose missing values it marks."""
         return [*range(len(self.columns)), *self.gaps.tolist()]
 
     def fit(self, values: Tensor) -> None:
-        """Take the statistic of the values that are there."""
+        """Compute the statistic of the values that are not missing."""
         if self.strategy == "zero":
             center = values.new_zeros(values.shape[1])
         elif self.strategy == "mean":
@@ -62,11 +62,11 @@ class Impute(Transform):
         self.learn(center=center.nan_to_num(0.0), gaps=gaps)
 
     def check_state(self) -> None:
-        """A number for each column, and each gap once."""
+        """A number for each column, and each column with an indicator once."""
         require_numbers("center", self.center, shape=[len(self.columns)])
         require_positions("gaps", self.gaps, below=len(self.columns))
         if len(self.gaps.unique()) < len(self.gaps) or (len(self.gaps) and not self.indicator):
-            raise TreadleError("gaps must be told once each, and only with `indicator`")
+            raise TreadleError("gaps must hold each column once, and none without `indicator`")
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, n + g]`."""
@@ -80,10 +80,10 @@ class Impute(Transform):
 class Standardize(Transform):
     """Subtract the mean and divide by the standard deviation of the training split; a constant column becomes 0.
 
-    So it does where a row has another value: how far off that is, a constant cannot say.
+    It is 0 for any other value, too: a constant has no unit in which to measure the distance.
 
     Args:
-        columns: names of the columns that come in.
+        columns: names of the input columns.
     """
 
     mean: Tensor  # [n]
@@ -95,7 +95,7 @@ class Standardize(Transform):
         self.register_buffer("scale", torch.empty(0))
 
     def fit(self, values: Tensor) -> None:
-        """Mean and deviation of the values that are there."""
+        """Mean and standard deviation of the values that are not missing."""
         mean, count = _take_mean(values)
         squares = [_sum_columns((part - mean).square_())[0] for part in _split(values)]
         deviation = (torch.stack(squares).sum(dim=0) / count).sqrt()
@@ -115,15 +115,15 @@ class Standardize(Transform):
 
 
 class Quantile(Transform):
-    """Map each column to its rank in the training split: uniform in [0, 1], or normal with variance 1.
+    """Map each column to its quantile in the training split: uniform in [0, 1], or normal with variance 1.
 
-    Between the quantiles it is linear, beyond them constant. A value that fills several quantiles (many zeros) gets
-    the middle of its ranks. The idea is that of scikit-learn's QuantileTransformer.
+    Linear between the quantiles, constant beyond them. A value that spans several quantiles (many zeros) gets their
+    middle. As scikit-learn's QuantileTransformer.
 
     Args:
-        columns: names of the columns that come in.
-        num_quantiles: points of the map, both ends included.
-        output: the distribution that comes out.
+        columns: names of the input columns.
+        num_quantiles: number of quantiles, minimum and maximum included.
+        output: distribution of the output.
     """
 
     knots: Tensor  # [n, q] distinct quantiles, ascending; padded with infinity
@@ -176,14 +176,14 @@ class Quantile(Transform):
 
 
 class PiecewiseLinear(Transform):
-    """Each column becomes `num_bins` columns that fill up one after another, 0 to 1, from bin to bin.
+    """Piecewise-linear encoding: a column for each bin, the fraction, 0 to 1, to which a value fills it.
 
-    Bins lie between quantiles of the training split; bins of no width are left out.
-    Source: piecewise-linear encoding, arXiv 2203.05556.
+    The edges of the bins are quantiles of the training split; bins of no width are left out.
+    Source: arXiv 2203.05556.
 
     Args:
-        columns: names of the columns that come in.
-        num_bins: bins of each column at most.
+        columns: names of the input columns.
+        num_bins: maximum number of bins of each column.
     """
 
     edges: Tensor  # [m] left edge of each output
@@ -199,7 +199,7 @@ class PiecewiseLinear(Transform):
 
     @property
     def outputs(self) -> list[str]:
-        """`column ≥ edge` for each bin, with as many digits as tell the edges apart."""
+        """`column ≥ edge` for each bin, with as many digits as distinguish the edges."""
         pairs = list(zip(self.origin.tolist(), self.edges.tolist(), strict=True))
         short = [f"{self.columns[i]} ≥ {edge:.6g}" for i, edge in pairs]
         return short if len(set(short)) == len(pairs) else [f"{self.columns[i]} ≥ {edge!r}" for i, edge in pairs]
@@ -238,8 +238,8 @@ class Cyclic(Transform):
     """Sine and cosine of a quantity that repeats: the hour with period 24, the weekday with period 7.
 
     Args:
-        columns: names of the columns that come in.
-        period: after how much the quantity repeats, in its own unit.
+        columns: names of the input columns.
+        period: of the quantity, in its own unit.
     """
 
     def __init__(self, *, columns: Sequence[str], period: Positive) -> None:
@@ -263,7 +263,7 @@ class Cyclic(Transform):
 
 
 def _take_mean(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean `[n]` of the values that are there, and their number; 0 and 1 where there are none."""
+    """Mean `[n]` of the values that are not missing, and their number; 0 and 1 where there are none."""
     sums, counts = zip(*map(_sum_columns, _split(values)), strict=True)
     count = torch.stack(counts).sum(dim=0).clamp(min=1)
     return torch.stack(sums).sum(dim=0) / count, count
@@ -275,7 +275,7 @@ def _split(values: Tensor) -> Iterator[Tensor]:
 
 
 def _sum_columns(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum and number `[n]` of the values that are there; to look for gaps is slower than to add."""
+    """Sum and number `[n]` of the values that are not missing; looking for missing ones takes longer than adding."""
     sums = values.sum(dim=0)
     if not sums.isnan().any():
         return sums, torch.full_like(sums, len(values), dtype=torch.int64)
@@ -283,13 +283,13 @@ def _sum_columns(values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sort(column: Tensor) -> Tensor:
-    """The values that are there, ascending."""
+    """The values that are not missing, ascending."""
     ordered = torch.from_numpy(np.sort(column.numpy()))  # several times faster than torch's on a CPU
     return ordered[: len(ordered) - int(ordered.isnan().sum())]  # NaN stands at the end
 
 
 def _take_median(column: Tensor) -> Tensor:
-    """The lower median of the values that are there, NaN where there are none."""
+    """The lower median of the values that are not missing, NaN where there are none."""
     values = column.numpy()
     count = len(values) - np.count_nonzero(np.isnan(values))  # NaN stands behind all of them
     middle = (count - 1) // 2
@@ -297,7 +297,7 @@ def _take_median(column: Tensor) -> Tensor:
 
 
 def _take_quantiles(column: Tensor, num: int) -> Tensor:
-    """`num` quantiles of the values that are there, 0 to 1, with linear interpolation; zeros where there are none."""
+    """`num` quantiles of what is not missing, 0 to 1, with linear interpolation; zeros where there is nothing."""
     ordered = _sort(column)
     if not len(ordered):
         return column.new_zeros(num)
@@ -307,7 +307,7 @@ def _take_quantiles(column: Tensor, num: int) -> Tensor:
 
 
 def _merge_close(ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """Ascending values, and how many each stands for: those that rounding alone tells apart are one.
+    """Ascending values, and how many each stands for: those that differ by rounding alone are one.
 
     10 * sin(30°) and 5 * sin(90°) differ in the last digit. As two quantiles they would be a step between them, which
     a served row takes or not, by chance.

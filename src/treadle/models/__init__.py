@@ -1,1 +1,1 @@
-"""Architectures: one file each, plain modules of PyTorch."""
+"""Architectures, one a file, as plain PyTorch modules."""

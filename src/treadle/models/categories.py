@@ -1,4 +1,4 @@
-"""Embeddings of id columns, side by side."""
+"""Embeddings of categorical inputs, concatenated."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 class CategoryEmbeddings(nn.Module):
-    """One learned vector for each id of each column, concatenated.
+    """A learned vector for each id of each column, concatenated.
 
-    All columns share one table: ids are moved to their column's rows, and looked up at once.
+    All columns share one embedding table, in which each has its own rows, and are looked up at once.
 
     Shape:
         ids: `[B, C]` int64, column c in `0 .. cardinalities[c] - 1`.
@@ -27,7 +27,7 @@ class CategoryEmbeddings(nn.Module):
         self.table = nn.Embedding(int(sizes.sum()), embedding_dim)
         self.num_outputs = len(sizes) * embedding_dim
         with torch.no_grad():
-            self.table.weight.mul_(embedding_dim**-0.5)  # the sum of squares of a vector is about 1
+            self.table.weight.mul_(embedding_dim**-0.5)  # the norm of a vector is about 1
 
     def forward(self, ids: Tensor) -> Tensor:
         """Look up."""

@@ -1,4 +1,4 @@
-"""DCN V2: layers that multiply features with each other, and a multilayer perceptron."""
+"""DCN V2: cross layers for feature interactions, and a multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from treadle.targets.costs import Cost
 
 
 class DcnV2(nn.Module):
-    """Each cross layer adds products of one degree more; deep layers stand behind them or beside them.
+    """Cross layers, each of which raises the degree of feature interactions by 1, with a deep network.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
-        structure: `stacked`: the deep layers read what the cross layers give; `parallel`: both read the
-            features, and the head reads both.
-        num_cross_layers: cross layers; n of them make products of up to n + 1 features.
-        rank: of the matrix of a cross layer, which is the product of two narrow ones; None: one full matrix.
-        num_layers: hidden layers of the deep part.
-        width: units of each hidden layer.
-        dropout: share of units that a step of training sets to 0.
-        embedding_dim: numbers that stand for a category.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        structure: `stacked`: the deep network takes the output of the cross layers; `parallel`: both take the
+            features, and the output layer takes both outputs.
+        num_cross_layers: number of cross layers; n of them give interactions of up to n + 1 features.
+        rank: of the weight matrix of a cross layer, a product of two; None: full rank, one matrix.
+        num_layers: number of hidden layers of the deep network.
+        width: hidden units of each layer.
+        dropout: dropout probability of hidden units.
+        embedding_dim: embedding dimension of a categorical input.
 
     Source: "DCN V2: Improved Deep & Cross Network and Practical Lessons for Web-scale Learning to Rank Systems",
     arXiv 2008.13535; without its mixture of low-rank experts.
@@ -68,7 +68,7 @@ class DcnV2(nn.Module):
         self.head = nn.Linear(width if structure == "stacked" else width + num_inputs, num_outputs)
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Cross, then run the layers."""
+        """Run the cross layers and the deep network."""
         first = torch.cat([numeric, self.categories(ids)], dim=1)
         crossed = first
         for cross in self.crosses:
@@ -82,7 +82,7 @@ class CrossLayer(nn.Module):
     """`first * (W x + b) + x`, element by element; W is `[F, F]`, or the product of `[F, rank]` and `[rank, F]`.
 
     Shape:
-        first: `[B, F]`, the features; x: `[B, F]`, what the layer before gives.
+        first: `[B, F]`, the features; x: `[B, F]`, the output of the layer before.
         output: `[B, F]`.
     """
 

@@ -1,4 +1,4 @@
-"""Ensemble: networks of one kind side by side, each with first weights of its own."""
+"""Deep ensemble: networks of one architecture, each with its own initial weights."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from treadle.schema import Count, FitsInputs
 
 
 class Ensemble(nn.Module):
-    """Every member judges each row; they are averaged as probabilities, and each is trained by its own loss.
+    """The predictions of all members (probabilities, not logits) are averaged; each is trained on its own loss.
 
-    All see the same batches. Member i begins as the network of a run with `seed + i` does, and its gradients are those
-    of training it alone; clipping, too, looks at each member by itself. The best epoch is that of all together.
+    All are trained on the same batches. Member i is initialised as the network of a run with `seed + i`, and its
+    gradients are those of training it alone, clipped by themselves. The best epoch is that of the whole ensemble.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, members, num_outputs]`; where a member has k of its own, `[B, members * k, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
-        members: how many.
-        member: the kind of network; a `_target_` of its own. One whose weights all begin at 0 gains nothing.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        members: number of networks.
+        member: the network, a `_target_` of its own. One whose weights are initialised to 0 gains nothing.
 
     Source: "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles", arXiv 1612.01474.
     """
@@ -48,13 +48,13 @@ class Ensemble(nn.Module):
             self.members = nn.ModuleList(_make_member(member, inputs, seed=first + index) for index in range(members))
 
     def fit_inputs(self, numeric: Tensor) -> None:
-        """Let each member learn from the numbers `[M, N]` of the training rows what it wants to know of them."""
+        """Fit those members that fit their inputs, to the numeric inputs `[M, N]` of the training rows."""
         for member in self.members:
             if isinstance(member, FitsInputs):
                 member.fit_inputs(numeric)
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Every member's output."""
+        """The outputs of all members."""
         outputs = [member(numeric, ids) for member in self.members]
         each = torch.cat([output if output.dim() == 3 else output[:, None] for output in outputs], dim=1)  # noqa: PLR2004 - see the shapes
         return _MultiplyGradient.apply(each, len(outputs))  # type: ignore[no-untyped-call]
@@ -69,11 +69,11 @@ def _make_member(member: Callable[..., nn.Module], inputs: dict[str, Any], *, se
 
 
 class _MultiplyGradient(torch.autograd.Function):
-    """The mean over members in the loss divides the gradient of each by their number; here it is whole again."""
+    """Multiply the gradient by the number of members, by which the mean over members in the loss divides it."""
 
     @staticmethod
-    def forward(output: Tensor, factor: int) -> Tensor:  # noqa: ARG004 - of the way back
-        """Change nothing."""
+    def forward(output: Tensor, factor: int) -> Tensor:  # noqa: ARG004 - of the backward pass
+        """Identity."""
         return output.view_as(output)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""FT-Transformer: every feature is a token, and attention lets them look at each other."""
+"""FT-Transformer: a transformer whose tokens are the features of a row."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from treadle.targets.costs import Cost
 
 
 class FtTransformer(nn.Module):
-    """Tokens of all features and one more, [CLS], go through blocks of attention; [CLS] is read at the end.
+    """Attention blocks over one token for each feature and a token [CLS], from which the output is computed.
 
-    Tokens are `num_heads * head_dim` wide, here named D. They carry no position: a feature is known by its weights.
-    Time and memory grow with the square of the number of tokens. A column that is cut into bins is a token a bin: give
-    numbers whole, by `Standardize` or `Quantile`.
+    The token dimension D is `num_heads * head_dim`. There is no positional encoding: each feature has its own weights.
+    Time and memory grow with the square of the number of tokens. A column cut into bins gives a token for each bin:
+    use `Standardize` or `Quantile` instead.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
@@ -28,17 +28,17 @@ class FtTransformer(nn.Module):
         output: `[B, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
-        num_blocks: blocks, one after another.
-        num_heads: attentions side by side in a block.
-        head_dim: numbers of a token that one head sees.
-        hidden_factor: units inside a feed-forward layer, as a multiple of the width of a token.
-        activation: of the feed-forward layer. `reglu`: a second linear layer, through ReLU, gates the first; `relu`:
-            one layer, and no gate.
-        dropout: share of units of a feed-forward layer that a step of training sets to 0.
-        attention_dropout: share of attention weights that a step of training sets to 0.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        num_blocks: number of blocks.
+        num_heads: number of attention heads of each block.
+        head_dim: dimension of each attention head.
+        hidden_factor: hidden units of a feed-forward layer, as a multiple of the token dimension.
+        activation: of the feed-forward layers. `reglu`: a linear layer, gated by ReLU of a second one; `relu`: one
+            linear layer, and ReLU.
+        dropout: dropout probability in the feed-forward layers.
+        attention_dropout: dropout probability of attention weights.
 
     Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959. As there, the first block has no norm
     before its attention. Keys have no bias: softmax would cancel it.
@@ -84,17 +84,17 @@ class FtTransformer(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, num_outputs))
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Run the blocks, and read the token [CLS]."""
+        """Run the blocks, and compute the output from the token [CLS]."""
         tokens = self.tokenizer(numeric, ids)
         last = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
-            # What the last block would give for other tokens is not read.
+            # Of the last block only the output for [CLS] is used.
             tokens = block(tokens, num_queries=1 if index == last else tokens.shape[1])
         return self.head(tokens[:, 0])
 
 
 class FeatureTokenizer(nn.Module):
-    """[CLS], then a vector for each number (its value times a learned direction), then one for each category.
+    """The token [CLS], then one for each numeric input (its value times a learned vector) and each categorical one.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
@@ -111,7 +111,7 @@ class FeatureTokenizer(nn.Module):
         self.categories = CategoryEmbeddings(cardinalities=cardinalities, embedding_dim=width)
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Make the tokens."""
+        """Compute the tokens."""
         numbers = numeric[:, :, None] * self.weight
         words = self.categories(ids).view(len(ids), ids.shape[1], self.cls.shape[1])
         features = torch.cat([numbers, words], dim=1) + self.bias
@@ -119,7 +119,7 @@ class FeatureTokenizer(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention of the first tokens over all of them.
+    """Multi-head attention whose queries are the first tokens only.
 
     Shape:
         x: `[B, T, width]`.
@@ -136,7 +136,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, *, num_queries: int) -> Tensor:
-        """Mix the values by how well query and key agree."""
+        """Scaled dot-product attention."""
         query, key, value = (
             part.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for part in (self.query(x[:, :num_queries]), self.key(x), self.value(x))
@@ -153,7 +153,7 @@ class _Block(nn.Module):
         self.feed_forward = feed_forward
 
     def forward(self, x: Tensor, *, num_queries: int) -> Tensor:
-        """Add what attention, then what the feed-forward layer gives."""
+        """Attention, then the feed-forward layer, each with a residual connection."""
         x = x[:, :num_queries] + self.attention(self.norm(x), num_queries=num_queries)
         return x + self.feed_forward(x)
 

@@ -1,4 +1,4 @@
-"""Linear model: a weight for each number and for each value of each category."""
+"""Linear model: a weight for each numeric input and for each category."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from treadle.targets.costs import Cost
 
 
 class Linear(nn.Module):
-    """Linear or logistic regression, by the loss of the task. Every weight begins at 0.
+    """Linear or logistic regression, depending on the loss. Weights are initialised to 0.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
     """
 
     COST = Cost(products="(num_numeric + num_categories) * num_outputs", values="(1 + num_categories) * num_outputs")
@@ -34,6 +34,6 @@ class Linear(nn.Module):
         nn.init.zeros_(self.categories.table.weight)
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Sum the weights."""
+        """Weighted sum."""
         words = self.categories(ids).view(len(ids), ids.shape[1], len(self.bias))
         return numeric @ self.weight + words.sum(dim=1) + self.bias

@@ -1,4 +1,4 @@
-"""Multilayer perceptron over numbers and learned embeddings of categories."""
+"""Multilayer perceptron over numeric inputs and embeddings of categories."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from treadle.targets.costs import Cost
 
 
 class Mlp(nn.Module):
-    """Layers of one width, with ReLU.
+    """Hidden layers of equal width with ReLU.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
-        num_layers: hidden layers.
-        width: units of each hidden layer.
-        dropout: share of units that a step of training sets to 0.
-        embedding_dim: numbers that stand for a category.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        num_layers: number of hidden layers.
+        width: hidden units of each layer.
+        dropout: dropout probability of hidden units.
+        embedding_dim: embedding dimension of a categorical input.
     """
 
     COST = Cost(
@@ -60,7 +60,7 @@ class Mlp(nn.Module):
 
 
 def make_layers(num_inputs: int, *, num_layers: int, width: int, dropout: float) -> nn.Sequential:
-    """`[B, num_inputs] -> [B, width]`. Without dropout there is no module for it: on a CPU it is dear."""
+    """`[B, num_inputs] -> [B, width]`. Without dropout there is no module for it: on a CPU it takes time."""
     layers: list[nn.Module] = []
     for index in range(num_layers):
         layers += [nn.Linear(num_inputs if index == 0 else width, width), nn.ReLU()]

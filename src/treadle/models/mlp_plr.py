@@ -1,4 +1,4 @@
-"""Multilayer perceptron over periodic embeddings of numbers (PLR-lite)."""
+"""Multilayer perceptron over periodic embeddings of numeric inputs (PLR-lite)."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from treadle.targets.costs import Cost
 
 
 class MlpPlr(nn.Module):
-    """Each number becomes sines and cosines of learned frequencies, then a shared linear layer and ReLU.
+    """Each numeric input is embedded by sine and cosine of learned frequencies, a shared linear layer and ReLU.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
-        num_layers: hidden layers.
-        width: units of each hidden layer.
-        dropout: share of units that a step of training sets to 0.
-        embedding_dim: numbers that stand for a category.
-        num_frequencies: frequencies of each number.
-        frequency_scale: standard deviation of the first frequencies: small means smooth functions first.
-        numeric_embedding_dim: numbers that stand for a number.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        num_layers: number of hidden layers.
+        width: hidden units of each layer.
+        dropout: dropout probability of hidden units.
+        embedding_dim: embedding dimension of a categorical input.
+        num_frequencies: number of frequencies of each numeric input.
+        frequency_scale: standard deviation of the initial frequencies; a small one favours smooth functions.
+        numeric_embedding_dim: embedding dimension of a numeric input.
 
     Source: "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv 2203.05556; library
     `rtdl_num_embeddings`.

@@ -1,4 +1,4 @@
-"""Piecewise-linear embeddings of numbers, whose bins are fitted to the rows of training."""
+"""Piecewise-linear embeddings of numeric inputs, whose bins are fitted to the training rows."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import torch
 from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from torch import Tensor, nn
 
-MAX_ROWS = 1_000_000  # that quantiles are taken of: more would not move them
-RANGE = 3.0  # of the bins before they are fitted: numbers are standardised
+MAX_ROWS = 1_000_000  # that quantiles are computed from: more would not move them
+RANGE = 3.0  # of the bins before they are fitted: inputs are standardised
 
 
 class PiecewiseEmbeddings(PiecewiseLinearEmbeddings):  # type: ignore[misc] # the library has no types
-    """Each number becomes a vector that changes along straight lines from bin to bin.
-
-    At first it is a linear function of the number alone; the lines learn to bend.
+    """Each numeric input becomes a vector that is piecewise linear in it; before training it is linear.
 
     Shape:
         input: `[B, N]`.
         output: `[B, N, embedding_dim]`.
 
     Args:
-        num_numeric: columns of numbers.
-        num_bins: bins of each number at most.
-        embedding_dim: numbers that stand for a number.
+        num_numeric: number of numeric inputs.
+        num_bins: maximum number of bins of each numeric input.
+        embedding_dim: embedding dimension of a numeric input.
 
     Source: arXiv 2203.05556, in the form of arXiv 2410.24210; library `rtdl_num_embeddings`, version B.
     """
@@ -38,9 +36,9 @@ class PiecewiseEmbeddings(PiecewiseLinearEmbeddings):  # type: ignore[misc] # th
 
 
 class Bins(nn.Module):
-    """The share to which a number fills each bin of its column: `[B, N] -> [B, N, num_bins]`, 0 to 1.
+    """Piecewise-linear encoding: the fraction, 0 to 1, to which a value fills each bin, `[B, N] -> [B, N, num_bins]`.
 
-    Bins that a column does not need, since several of its quantiles are one value, stay at 0.
+    Surplus bins of a column, several of whose quantiles are equal, stay at 0.
 
     Args:
         edges: `[N, num_bins + 1]`, ascending.
@@ -67,5 +65,5 @@ class Bins(nn.Module):
             self.bias[index, :num_bins] = -edges[:-1] / edges.diff()
 
     def forward(self, numeric: Tensor) -> Tensor:
-        """Fill the bins."""
+        """Encode."""
         return torch.addcmul(self.bias, self.weight, numeric[..., None]).clamp(0.0, 1.0)

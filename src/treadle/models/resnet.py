@@ -1,4 +1,4 @@
-"""Residual network for tables."""
+"""Residual network for tabular data."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from treadle.targets.costs import Cost
 
 
 class ResNet(nn.Module):
-    """Blocks of norm, linear, ReLU, linear, added to their input.
+    """Residual blocks of LayerNorm, linear layer, ReLU and linear layer.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
-        num_blocks: blocks, one after another.
-        width: units of each hidden layer.
-        hidden_factor: units inside a block, as a multiple of `width`.
-        dropout: share of units that a step of training sets to 0.
-        embedding_dim: numbers that stand for a category.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        num_blocks: number of blocks.
+        width: hidden units of each layer.
+        hidden_factor: hidden units inside a block, as a multiple of `width`.
+        dropout: dropout probability of hidden units.
+        embedding_dim: embedding dimension of a categorical input.
 
     Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959; with LayerNorm in place of
-    BatchNorm, so that a row's prediction does not depend on the rows beside it in training.
+    BatchNorm, so that no output depends on the other rows of a batch.
     """
 
     COST = Cost(

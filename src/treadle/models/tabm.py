@@ -19,28 +19,28 @@ from treadle.targets.rules import OnlyWith
 
 
 class TabM(nn.Module):
-    """`k` members judge each row; they are averaged as probabilities, and each is trained by its own loss.
+    """The predictions of `k` members (probabilities, not logits) are averaged; each is trained on its own loss.
 
     Shape:
         numeric: `[B, N]`; ids: `[B, C]`.
         output: `[B, k, num_outputs]`.
 
     Args:
-        num_numeric: columns of numbers.
-        cardinalities: number of different ids of each column of categories.
-        num_outputs: numbers that come out for a row.
-        k: members.
-        num_blocks: blocks, one after another.
-        width: units of each hidden layer.
-        dropout: share of units that a step of training sets to 0.
-        arch_type: `tabm`: every layer has adapters of its members; `tabm-mini`: the first alone; `tabm-packed`: members
-            share no weights.
-        numeric_embedding: `periodic`: sines and cosines of learned frequencies; `piecewise`: straight lines between
-            quantiles of the training rows; `none`: numbers as they are.
-        num_frequencies: frequencies of each number.
-        frequency_scale: standard deviation of the first frequencies: small means smooth functions first.
-        num_bins: bins of each number at most, between as many quantiles.
-        numeric_embedding_dim: numbers that stand for a number.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        k: number of ensemble members.
+        num_blocks: number of blocks.
+        width: hidden units of each layer.
+        dropout: dropout probability of hidden units.
+        arch_type: `tabm`: each layer has adapters for each member; `tabm-mini`: only the first layer; `tabm-packed`:
+            members share no weights.
+        numeric_embedding: `periodic`: sine and cosine of learned frequencies; `piecewise`: piecewise linear between
+            quantiles of the training rows; `none`: inputs as they are.
+        num_frequencies: number of frequencies of each numeric input.
+        frequency_scale: standard deviation of the initial frequencies; a small one favours smooth functions.
+        num_bins: maximum number of bins of each numeric input; their edges are quantiles of the training rows.
+        numeric_embedding_dim: embedding dimension of a numeric input.
 
     Source: "TabM: Advancing Tabular Deep Learning with Parameter-Efficient Ensembling", arXiv 2410.24210; library
     `tabm`.
@@ -111,24 +111,24 @@ class TabM(nn.Module):
         _set_dropout(self.net, dropout)
 
     def fit_inputs(self, numeric: Tensor) -> None:
-        """Learn from the training rows `[M, N]` what does not change while weights do: where bins lie."""
+        """Fit the edges of the bins to the numeric inputs `[M, N]` of the training rows."""
         if isinstance(self.net.num_module, PiecewiseEmbeddings):
             self.net.num_module.fit(numeric)
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Every member's output."""
+        """The outputs of all members."""
         return self.net(numeric if numeric.shape[1] else None, ids if self.num_categories else None)
 
 
 class _AsFloat(nn.Module):
-    """The library's one-hot gives integers, which a packed ensemble cannot multiply where no number stands beside."""
+    """The library's one-hot encoding gives integers; without numeric inputs a packed ensemble cannot multiply them."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x.to(torch.float32)
 
 
 def _set_dropout(module: nn.Module, dropout: float) -> None:
-    """Replace the library's dropout by a cheaper one, and dropout of nothing by nothing: it is dear, too."""
+    """Replace the library's dropout by a faster one, and one of probability 0, which takes time too, by nothing."""
     for name, child in module.named_children():
         if isinstance(child, nn.Dropout):
             setattr(module, name, Dropout(dropout) if dropout > 0 else nn.Identity())

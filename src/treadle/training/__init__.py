@@ -1,1 +1,1 @@
-"""Learning: one learner for every task, over rows that lie in memory."""
+"""Training: one learner for every task, over rows in memory or on disk."""

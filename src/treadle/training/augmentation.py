@@ -1,8 +1,8 @@
-"""Augmentation: rows of a batch mixed with each other while training. The configuration names one in `augmentation`.
+"""Augmentation: rows of a training batch are mixed with each other. The configuration names one in `augmentation`.
 
-It is built with the column that each input comes from, and is called with each batch, in a step's turn. Its random
-numbers are torch's own, which training seeds anew for each epoch. Where several processes share a batch, each mixes
-the rows that it has.
+It is built with the column that each input comes from, and called with each batch before its step. It draws from
+torch's generator, which training seeds for each epoch. Of a batch that several processes share, each mixes its own
+rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from treadle.schema import Batch, Positive
 
 
 class MixedBatch(NamedTuple):
-    """A batch in which each row has a partner, another row, whose target counts as well."""
+    """A batch in which each row is mixed with another one, its partner, whose target counts as well."""
 
     numeric: Tensor  # [B, N] float32, mixed
     ids: Tensor  # [B, C] int64, mixed
@@ -26,7 +26,7 @@ class MixedBatch(NamedTuple):
     weight: Tensor  # [B] the row's own
     partner_target: Tensor  # [B]
     partner_weight: Tensor  # [B]
-    share: Tensor  # [] of the loss that the row's own target makes; the partner's makes the rest
+    share: Tensor  # [] lambda: weight of the loss for the row's own target; the partner's has the rest
 
 
 Augment = Callable[[Batch], Batch | MixedBatch]
@@ -41,19 +41,19 @@ class NoAugmentation:
     """
 
     def __init__(self, *, numeric_columns: Sequence[str], id_columns: Sequence[str]) -> None:
-        """Take what every augmentation takes."""
+        """Accept the arguments of every augmentation."""
 
 
 class Mixup:
-    """Each row becomes a weighted mean of itself and of a partner, and its loss the mean of both targets' losses.
+    """Each row becomes a convex combination of itself and a partner, as does its loss for both targets.
 
-    Ids have no mean: a row takes those of its partner, column by column, with the partner's share as probability.
-    For a squared error this is the same as to mix the targets; for a log loss, too.
+    Ids cannot be averaged: each column's id is the partner's with probability 1 - lambda. For log loss and, up to
+    a constant, squared error this equals mixing the targets.
 
     Args:
         numeric_columns: the column that each number comes from.
         id_columns: the column that each id comes from.
-        alpha: the share of a batch's rows is drawn from Beta(alpha, alpha): near 0 they stay nearly as they are.
+        alpha: lambda, a row's own weight, is drawn from Beta(alpha, alpha) for each batch; near 0: hardly mixed.
 
     Source: "mixup: Beyond Empirical Risk Minimization", arXiv 1710.09412.
     """
@@ -71,14 +71,14 @@ class Mixup:
 
 
 class CutMix:
-    """Each cell of a row is its own or that of a partner, and the row's loss the mean of both targets' losses.
+    """Each value of a row is its own or its partner's; its loss is weighted accordingly over both targets.
 
-    A cell is what a column gave: its bins, or the mark that it is missing, go with its number, and its ids, too.
+    All inputs that come from one column (its bins, its missing indicator, its ids) are replaced together.
 
     Args:
         numeric_columns: the column that each number comes from.
         id_columns: the column that each id comes from.
-        alpha: the share of a batch's cells that stay is drawn from Beta(alpha, alpha); 1: each share alike.
+        alpha: lambda, the probability of a row's own value, is drawn from Beta(alpha, alpha) for each batch.
 
     Source: "SAINT: Improved Neural Networks for Tabular Data", arXiv 2106.01342, after "CutMix", arXiv 1905.04899.
     """
@@ -95,7 +95,7 @@ class CutMix:
 
 
 class _Cells:
-    """Which inputs come from the same column, and change hands together."""
+    """Which inputs come from the same column and are swapped together."""
 
     def __init__(self, numeric_columns: Sequence[str], id_columns: Sequence[str]) -> None:
         place = {name: index for index, name in enumerate(dict.fromkeys([*numeric_columns, *id_columns]))}

@@ -1,7 +1,7 @@
 """Whole steps in one graph: forward, loss, backward, clipping and optimizer, compiled together by `torch.compile`.
 
 The numbers are those of `Steps`, but for the last bits: also dropout draws the same units, since random numbers are
-left to torch's own generator. Three kinds of steps are taken as ever: the first one of a training, in which the
+left to torch's own generator. Three kinds of steps are taken eagerly: the first one of a training, in which the
 optimizer makes its state; batches of another size, as the last one of an epoch is; and all of them from where
 compiling fails.
 """
@@ -41,21 +41,23 @@ class CompiledSteps:
         eager: takes the steps that are not compiled; `find_obstacle` has found none in its optimizer.
         num_rows: of the batches that are compiled for.
         buffers: what a step changes besides the weights.
-        tell: takes the reason for which there is no graph.
+        report: is called with the reason for which there is no graph.
     """
 
-    def __init__(self, eager: Steps, *, num_rows: int, buffers: Iterable[Tensor], tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, eager: Steps, *, num_rows: int, buffers: Iterable[Tensor], report: Callable[[str], None]
+    ) -> None:
         self.eager = eager
         self.num_rows = num_rows
         self.buffers = list(buffers)
-        self.tell = tell
+        self.report = report
         self.unchecked = CHECKED_STEPS.get(eager.parameters[0].device.type, 1)
         self.graph: Graph | None = None
         self.failed = False
         self.behind = 0  # steps that the optimizer has not counted yet
 
     def take(self, batch: Batch) -> Tensor:
-        """Change the weights, and return the loss before."""
+        """Update the weights; return the loss before the update."""
         if self.failed or len(batch.target) != self.num_rows or self.eager.done == 0:
             self.settle()
             return self.eager.take(batch)
@@ -85,7 +87,7 @@ class CompiledSteps:
         return loss
 
     def _take_checked(self, batch: Batch) -> Tensor:
-        """Take the step both ways, and hold the compiled one against the other."""
+        """Take the step both ways, and compare the compiled one with the eager one."""
         done, tensors = self.eager.done, self._list_tensors()
         before = Snapshot(tensors)
         eager_loss = self.eager.take(batch)
@@ -146,7 +148,7 @@ class CompiledSteps:
         return [*self.eager.parameters, *own, *self.buffers]
 
     def _check(self, losses: tuple[Tensor, Tensor], *, before: Snapshot, after: Snapshot) -> None:
-        """Hold the compiled step's loss and change of weights against those of the eager one.
+        """Compare the compiled step's loss and change of weights with those of the eager one.
 
         Gaps are relative: that of the change is a quotient of norms over all weights. It may be large, since Adam
         makes a step of full length of a gradient that is nothing but rounding.
@@ -169,7 +171,7 @@ class CompiledSteps:
     def _give_up(self, error: Exception) -> None:
         self.failed = True
         self.graph = None
-        self.tell(describe_failure(error))
+        self.report(describe_failure(error))
 
 
 def _measure_distance(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
@@ -185,7 +187,7 @@ class Group:
 
 
 class Table:
-    """What the updates want to know of a step, computed for many steps at once, in 64 bits."""
+    """The factors that updates need at each step, computed for many steps at once, in 64 bits."""
 
     def __init__(
         self, groups: Sequence[Group], rates: Sequence[float], *, factor: Factor, ahead: int, device: torch.device
@@ -278,7 +280,7 @@ def compile_graph(step: Graph, *, device: torch.device) -> Graph:
 
 
 def describe_failure(error: Exception) -> str:
-    """One line of what a compiler says in many: the first, and what it announces."""
+    """One line of a compiler's message of many: the first, with the one that it announces."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     first = " ".join(lines[: 2 if lines[0].endswith(":") else 1]) if lines else ""
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

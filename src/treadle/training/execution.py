@@ -75,7 +75,7 @@ class Execution:
         return replace(self, compile=Decision("off", reason))
 
     def list_lines(self, experiment: Experiment) -> list[str]:
-        """What the log says of what the configuration left open, or asked for in vain."""
+        """The lines of the log on what the configuration left open, or asked for in vain."""
         lines = []
         if experiment.trainer.precision == "auto":
             lines.append(f"{'precision':<10} {self.precision.value} ({self.precision.reason})")
@@ -137,8 +137,8 @@ def _decide_compile(*, device: str, planned_steps: int, count: Callable[[], Work
         return Decision("off", f"auto: compiling takes longer than it saves in {planned_steps:,} steps")
     work = count()
     saved = planned_steps * work.saved_s
-    says = f"auto: it takes about {work.cost_s:,.0f} s and saves about {saved:,.0f} s in {planned_steps:,} steps"
-    return Decision("on" if saved >= work.cost_s else "off", says)
+    reason = f"auto: it takes about {work.cost_s:,.0f} s and saves about {saved:,.0f} s in {planned_steps:,} steps"
+    return Decision("on" if saved >= work.cost_s else "off", reason)
 
 
 def _decide_precision(asked: str, *, device: str, count: Callable[[], Work]) -> Decision:
@@ -151,8 +151,8 @@ def _decide_precision(asked: str, *, device: str, count: Callable[[], Work]) -> 
         return Decision("32-true", "auto: attention in bfloat16 is slow on a cpu")
     pays = work.mean_size >= LARGE_OPERATION
     size = f"{work.mean_size:,.0f} numbers an operation on average, from {LARGE_OPERATION:,} on it pays"
-    says = f"auto: the layers are {'large enough' if pays else 'too small'} for bfloat16: {size}"
-    return Decision("bf16-mixed" if pays else "32-true", says)
+    reason = f"auto: the layers are {'large enough' if pays else 'too small'} for bfloat16: {size}"
+    return Decision("bf16-mixed" if pays else "32-true", reason)
 
 
 def _multiplies_bfloat16(device: str) -> bool:

@@ -122,7 +122,7 @@ def _count_work(learner: Learner, batch: Batch) -> Work:
 
 
 def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning.Callback]:
-    """Keep the best epoch and the newest, and stop where the schedule says so."""
+    """Keep the best epoch and the newest, and stop early where the schedule asks for it."""
     schedule = experiment.schedule
     metric = find_metric(task=experiment.data.task, name=schedule.monitor)
     assert metric is not None, "the check has verified schedule.monitor"

@@ -1,4 +1,4 @@
-"""The one learner: any network, any task."""
+"""The learner: Lightning's module for any network and any task."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class Learner(lightning.LightningModule):
         self.weighted = weighted
         self.scaling = scaling
         self.augment = augment
-        judge = compute_loss if augment is None else compute_mixed_loss
-        self.compute_loss = partial(judge, loss=self.loss, weighted=weighted)
+        compute = compute_loss if augment is None else compute_mixed_loss
+        self.compute_loss = partial(compute, loss=self.loss, weighted=weighted)
         self.execution = EAGER
         self.automatic_optimization = False  # a step of Lightning's is a chunk of the schedule's
-        self.tell_step: Callable[[int], None] = _ignore  # takes the steps done in this epoch, after each
+        self.report_step: Callable[[int], None] = _ignore  # is called after each step with the number of this epoch's
         self.gathered: list[tuple[Tensor, Tensor, Tensor]] = []
         self.train_losses: list[Tensor] = []
         self.epoch_metrics: dict[str, float] = {}  # of the last validation
@@ -73,7 +73,7 @@ class Learner(lightning.LightningModule):
         return optimizer
 
     def on_train_start(self) -> None:
-        """Make what takes the steps, now that a checkpoint has given back the optimizer's state."""
+        """Build the steps, now that a checkpoint has restored the optimizer's state."""
         self.steps = self._make_steps()
         if self.global_rank == 0:
             for line in self.execution.list_lines(self.experiment):
@@ -96,14 +96,14 @@ class Learner(lightning.LightningModule):
             self.execution = self.execution.without_graph(obstacle)
             return eager
         num_rows = self.experiment.schedule.batch_size
-        return CompiledSteps(eager, num_rows=num_rows, buffers=self.buffers(), tell=self._go_on_without_graph)
+        return CompiledSteps(eager, num_rows=num_rows, buffers=self.buffers(), report=self._go_on_without_graph)
 
     def _go_on_without_graph(self, reason: str) -> None:
         self.execution = self.execution.without_graph(reason)
         write_line(f"compiling failed, and training goes on without it: {reason}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Say with the weights how they were trained."""
+        """Record with the weights how they were trained."""
         checkpoint["execution"] = self.execution.describe()
 
     def on_train_epoch_start(self) -> None:
@@ -121,7 +121,7 @@ class Learner(lightning.LightningModule):
         with torch.autocast(self.device.type, enabled=False):  # Lightning's spans the chunk; only forward wants it
             for batch in batches if self.augment is None else _mix(batches, self.augment):
                 losses.append(self.steps.take(batch))
-                self.tell_step(len(self.train_losses) + len(losses))
+                self.report_step(len(self.train_losses) + len(losses))
         self.steps.settle()
         # In one piece of memory: thousands of small ones that stay would leave holes between the large ones that go.
         self.train_losses += torch.stack(losses).unbind()
@@ -130,12 +130,12 @@ class Learner(lightning.LightningModule):
             self.log("train/loss", torch.stack(losses).mean(), logger=False, prog_bar=True, batch_size=1)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        """Keep the predictions; they are judged together at the end of the epoch."""
+        """Keep the predictions; metrics are computed over all at the end of the epoch."""
         prediction = to_prediction(self.network(batch.numeric, batch.ids), task=self.task, link=find_link(self.loss))
         self.gathered.append((prediction, batch.target, batch.weight))
 
     def on_validation_epoch_end(self) -> None:
-        """Judge all rows of the validation split together."""
+        """Compute loss and metrics over all rows of the validation split."""
         parts = [torch.cat(part) for part in zip(*self.gathered, strict=True)]
         self.gathered.clear()
         if self.trainer.world_size > 1:
@@ -155,7 +155,7 @@ class Learner(lightning.LightningModule):
 
 
 def _mix(batches: Iterator[Batch], augment: Augment) -> Iterator[Batch]:
-    """Each batch in its turn. Of a mixed one a step reads the inputs alone, and leaves the rest to its loss."""
+    """Augment each batch when it is taken. A step reads its inputs; the rest is read by the loss."""
     return cast("Iterator[Batch]", map(augment, batches))
 
 
@@ -164,7 +164,7 @@ def _ignore(_: int) -> None:
 
 
 def write_line(line: str) -> None:
-    """Tell a person something about the training."""
+    """Print a line about the training."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -176,7 +176,7 @@ def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) ->
         output: `[B, out]` or `[B, k, out]`.
         batch: its target is standardised for a regression.
         loss: of each row.
-        weighted: False: each weight is 1, which gives the same number sooner.
+        weighted: False: each weight is 1, which gives the same number faster.
     """
     if output.ndim == 2:  # noqa: PLR2004 - see the shapes
         each = loss(output, batch.target)
@@ -201,7 +201,7 @@ def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss,
 def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task) -> Tensor:
     """The same loss, of the prediction that the bundle will give: the best epoch is best at what was asked for."""
     if isinstance(loss, TaskLoss):
-        each = loss.judge_prediction(prediction, target)
+        each = loss.of_prediction(prediction, target)
     else:
         each = loss(_to_output(prediction, task=task, link=find_link(loss)), target)
     return (each * weight).sum() / weight.sum()

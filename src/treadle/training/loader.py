@@ -1,4 +1,4 @@
-"""Batches by index: rows lie in memory as tensors and are sliced, never collated one by one."""
+"""Batches by index: rows are in memory as tensors and are sliced, never collated one by one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from treadle.training.sampling import draw_order
 
 
 class Clock(Protocol):
-    """Who knows where training stands: Lightning's module does."""
+    """Knows epoch, process and device of the training: Lightning's module does."""
 
     @property
     def current_epoch(self) -> int:
@@ -127,8 +127,8 @@ class BatchLoader:
 class ChunkLoader:
     """Iterate over chunks of batches: what Lightning does around a step, it does once a chunk.
 
-    A chunk is an iterator, which slices each batch when its turn comes; it ends with the epoch at the latest. Its state
-    is where in the epoch it stands: Lightning keeps it in checkpoints, and goes on from there.
+    A chunk is an iterator that slices each batch on demand; it ends with the epoch at the latest. The state is the
+    number of batches done in the epoch: Lightning keeps it in checkpoints, and resumes there.
     """
 
     def __init__(self, batches: Loader, *, chunk_size: int) -> None:

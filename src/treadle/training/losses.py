@@ -1,10 +1,10 @@
-"""Losses: what a row costs, before the mean by weight. The configuration names one in `loss.function`.
+"""Losses of each row, before the weighted mean. The configuration names one in `loss.function`.
 
-A loss is built with the `task`, whose annotation says which tasks it is for, and is then called with rows.
+A loss is built with the `task`, whose annotation lists the tasks that it is for, and is then called with rows.
 
 Shape:
-    output: `[M, num_outputs]`, what the network gives: a logit, a logit for each class, or a value.
-    target: `[M]`; 0 or 1, the position of a class (-1: of none that is known, which costs nothing), or a value in
+    output: `[M, num_outputs]` of the network: a logit, a logit for each class, or a value.
+    target: `[M]`; 0 or 1, the position of a class (-1: an unknown class, whose loss is 0), or a value in
         standard deviations of the training split. A loss whose `link` is "log" takes the output for the logarithm of
         the prediction, and the target in units of its mean.
     result: `[M]`.
@@ -45,7 +45,7 @@ class TaskLoss:
             return (output[:, 0] - target).square()
         return _log_loss(output, target, task=self.task, label_smoothing=0.0)
 
-    def judge_prediction(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def of_prediction(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The same, of a prediction `[M]`, or `[M, K]` for K classes."""
         if self.task == "binary":
             return nnf.binary_cross_entropy(prediction.clamp(EPSILON, 1 - EPSILON), target, reduction="none")
@@ -57,11 +57,11 @@ class TaskLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothedLogLoss:
-    """Log loss against targets that are less sure: probabilities stay away from 0 and 1.
+    """Log loss with label smoothing: probabilities are kept away from 0 and 1.
 
     Args:
         task: of the experiment.
-        label_smoothing: share of each target that is spread evenly over all classes.
+        label_smoothing: fraction of each target that is spread evenly over all classes.
 
     Source: "Rethinking the Inception Architecture for Computer Vision", arXiv 1512.00567.
     """
@@ -76,13 +76,13 @@ class SmoothedLogLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class FocalLoss:
-    """Log loss times `(1 - p) ** gamma`, p being the probability of the true class: what is easy counts little.
+    """Log loss times `(1 - p) ** gamma`, p being the probability of the true class: easy rows count little.
 
-    Its probabilities are less sure than the shares that are observed: see the calibration, and decide by rank.
+    Its probabilities are underconfident: see the calibration, and decide by rank.
 
     Args:
         task: of the experiment.
-        gamma: how fast the weight of an easy row falls; near 0 it is the log loss.
+        gamma: focusing parameter: how fast the weight of an easy row falls; near 0 it is the log loss.
 
     Source: "Focal Loss for Dense Object Detection", arXiv 1708.02002; its weight alpha is `loss.class_weights`.
     """
@@ -100,13 +100,13 @@ class FocalLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantileLoss:
-    """Pinball loss: what is predicted is not the mean but the value below which a share `quantile` of targets lies.
+    """Pinball loss: the prediction is a quantile of the target in place of its mean.
 
-    RMSE and R squared still judge it as if it were the mean: only the median can do well by them.
+    RMSE and R squared still evaluate it as a mean: only a median can do well by them.
 
     Args:
         task: of the experiment.
-        quantile: share of rows whose target is to lie below the prediction; 0.5 is the median.
+        quantile: fraction of targets that are to be below the prediction; 0.5: the median.
 
     Source: Koenker and Bassett, "Regression Quantiles", Econometrica 46 (1978).
     """
@@ -122,11 +122,11 @@ class QuantileLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class HuberLoss:
-    """Half the squared error up to `delta`, and a straight line from there: outliers pull less.
+    """Half the squared error up to `delta`, linear beyond it: robust against outliers.
 
     Args:
         task: of the experiment.
-        delta: error from which the line begins, in standard deviations of the training target.
+        delta: error from which the loss is linear [standard deviations of the training target].
 
     Source: Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35 (1964).
     """
@@ -141,10 +141,9 @@ class HuberLoss:
 
 @dataclass(frozen=True, kw_only=True)
 class PoissonLoss:
-    """Half the Poisson deviance: an error counts by its share of what is expected, and no prediction is below 0.
+    """Half the Poisson deviance, for counts and other amounts from 0 on; predictions are above 0.
 
-    The target is a count, or another amount from 0 on; the output is the logarithm of its mean, which is what is
-    predicted. Targets are in units of their mean, and not in standard deviations.
+    The output is the logarithm of the predicted mean. Targets are in units of their mean, not in standard deviations.
 
     Args:
         task: of the experiment.

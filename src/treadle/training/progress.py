@@ -1,4 +1,4 @@
-"""What a person sees while training runs: a line an epoch, and in a terminal a bar below them."""
+"""Progress of the training: a line an epoch, and in a terminal a bar below them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
 
-REFRESH_S = 0.05  # between two moves of the bar
+REFRESH_S = 0.05  # between two updates of the bar
 
 
 def make_progress() -> lightning.Callback:
-    """The fitting one for where the output goes."""
+    """A bar in a terminal, else lines alone."""
     return StepBar() if sys.stdout.isatty() else EpochLines()
 
 
@@ -28,7 +28,7 @@ class EpochLines(lightning.Callback):
     console: Console  # made in the process that trains: its lock does not follow into spawned ones
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Say where an interrupted training goes on."""
+        """Print where an interrupted training resumes."""
         self.console = Console(soft_wrap=True, highlight=False)
         if trainer.is_global_zero and trainer.global_step:
             self.console.print(
@@ -47,7 +47,7 @@ class EpochLines(lightning.Callback):
         self.console.print(f"epoch {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  {shown}{best}")
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Say why a training ended before its last epoch."""
+        """Print why a training ended before its last epoch."""
         assert isinstance(pl_module, Learner)
         stopping = trainer.early_stopping_callback
         if trainer.is_global_zero and isinstance(stopping, EarlyStopping) and stopping.stopped_epoch:
@@ -68,13 +68,13 @@ class StepBar(EpochLines):
 
     bar: Progress | None = None
     task: TaskID | None = None  # of the epoch
-    shown_at = 0.0  # moment of the last move, by the monotonic clock [s]
+    shown_at = 0.0  # time of the last update, by the monotonic clock [s]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Show the bar, and listen to the steps."""
         super().on_train_start(trainer, pl_module)
         if trainer.is_global_zero:
-            cast("Learner", pl_module).tell_step = self.show_step
+            cast("Learner", pl_module).report_step = self.show_step
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("step {task.completed}/{task.total}"))
             self.bar = Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True)
             self.bar.start()
@@ -89,7 +89,7 @@ class StepBar(EpochLines):
         self.task = self.bar.add_task(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", total=steps)
 
     def show_step(self, step: int) -> None:
-        """Move on, twenty times a second at most, and to the end."""
+        """Update the bar, at most twenty times a second, and at the end."""
         if self.bar is None or self.task is None:
             return
         now = time.monotonic()
@@ -98,7 +98,7 @@ class StepBar(EpochLines):
             self.bar.update(self.task, completed=step, refresh=True)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._stop()
         super().on_train_end(trainer, pl_module)
 
@@ -108,7 +108,7 @@ class StepBar(EpochLines):
         pl_module: lightning.LightningModule,  # noqa: ARG002
         exception: BaseException,  # noqa: ARG002
     ) -> None:
-        """Give the terminal back as it was."""
+        """Restore the terminal."""
         self._stop()
 
     def _stop(self) -> None:

@@ -1,4 +1,4 @@
-"""What training needs of its rows, looked at before the first step, and why it failed where they were not enough."""
+"""What training needs of its rows, checked before the first step; and why a training failed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGE = 1e4  # input that no step has scaled
 
 
 def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
-    """Hold what the splits must have, weights of classes included.
+    """Check what the splits must have, class weights included.
 
     Raises:
         TreadleError: no row of a split counts, or the monitored metric is not defined on the validation split.
@@ -95,14 +95,14 @@ def explain_failure(
         numeric: name of each numeric input.
     """
     score = epochs[-1][f"valid/{monitor}"]
-    told = f"schedule: the validation {monitor} is {score} in every epoch"
+    failure = f"schedule: the validation {monitor} is {score} in every epoch"
     if math.isfinite(epochs[-1]["train/loss"]) and math.isfinite(epochs[-1]["valid/loss"]):
-        return f"{told}, though the losses are numbers: monitor another metric in schedule.monitor"
+        return f"{failure}, though the losses are numbers: monitor another metric in schedule.monitor"
     largest = _find_largest(rows["train"].sample_numeric())
     if largest is not None and largest[1] > LARGE:
         place, size = largest
-        return f"{told}; the input {numeric[place]!r} is as large as {size:.3g}: scale it by a step of its block"
-    return f"{told}; lower schedule.optimizer.lr"
+        return f"{failure}; the input {numeric[place]!r} is as large as {size:.3g}: scale it by a step of its block"
+    return f"{failure}; lower schedule.optimizer.lr"
 
 
 def _find_largest(numeric: Tensor) -> tuple[int, float] | None:

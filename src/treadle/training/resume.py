@@ -1,4 +1,4 @@
-"""Where an interrupted training goes on: the end of its last epoch, or within a long one, where it was last written."""
+"""Resuming an interrupted training: from the end of its last epoch, or from the last checkpoint within a long one."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _KEY = "within_epoch"  # of a checkpoint
 
 
 class EpochCheckpoint(lightning.Callback):
-    """Write `path` when so much time has passed since the last time, at the end of a chunk of steps.
+    """Write a checkpoint within an epoch when enough time has passed, at the end of a chunk of steps.
 
-    Beside what Lightning keeps the checkpoint holds what has happened in the epoch: the losses, and where the random
-    numbers of dropout stand in each process. Resumed, the training ends with the same numbers as an uninterrupted one.
+    Beside Lightning's state it holds that of the epoch: its losses, and the state of each process's random generator.
+    A resumed training ends with the same numbers as an uninterrupted one.
 
     Args:
         path: the file.
@@ -112,14 +112,14 @@ class StopEarly(EarlyStopping):
     """Lightning's, for a training that is resumed after it was stopped: it is over."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Stop where the checkpoint says so."""
+        """Stop where the patience of the checkpoint is used up."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= max(1, self.patience)
 
 
 def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:
     """The newest checkpoint to go on from; one within an epoch is for as many processes as wrote it.
 
-    In place of a damaged one it is an older one, else none, which begins anew; what is damaged is told and removed.
+    A damaged one is reported and removed; an older one takes its place, else none, and the training begins anew.
     """
     files = [checkpoints / LAST, checkpoints / name_within_epoch(num_processes)]
     newest = sorted((file for file in files if file.is_file()), key=lambda file: -file.stat().st_mtime_ns)
@@ -151,7 +151,7 @@ def name_within_epoch(num_processes: int) -> str:
 
 
 def _get_random(device: torch.device) -> Tensor:
-    """Where the random numbers of dropout stand."""
+    """State of the random generator, for dropout."""
     return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
 
 

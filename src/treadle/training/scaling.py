@@ -1,4 +1,4 @@
-"""Targets and weights as training wants them: by class, and standardised by what the training split measures."""
+"""Scaling of targets and weights: targets standardised by the training split, weights multiplied by class weights."""
 
 from __future__ import annotations
 

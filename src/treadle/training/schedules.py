@@ -1,4 +1,4 @@
-"""Learning rates over a training: factors of the configured rate, by step."""
+"""Learning-rate schedules: factors of the configured rate, by step."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ Factor = Callable[[int], float]  # step, counted from 0 -> factor
 
 
 def constant(*, num_steps: int, warmup: Fraction) -> Factor:
-    """Rise over the first `warmup` share of the steps, then stay.
+    """Linear warm-up, then a constant learning rate.
 
     Args:
-        num_steps: of the whole training.
-        warmup: share of the steps in which the rate rises to its full height.
+        num_steps: number of steps of the whole training.
+        warmup: fraction of the steps over which the learning rate rises to the configured one.
     """
     return partial(_constant, warmup=round(warmup * num_steps))
 
 
 def cosine(*, num_steps: int, warmup: Fraction, final_factor: Fraction) -> Factor:
-    """Rise over the first `warmup` share of the steps, then fall along half a cosine to `final_factor`.
+    """Linear warm-up, then cosine annealing to `final_factor`.
 
-    Source: arXiv 1608.03983, without restarts.
+    Source: "SGDR: Stochastic Gradient Descent with Warm Restarts", arXiv 1608.03983, without restarts.
 
     Args:
-        num_steps: of the whole training.
-        warmup: share of the steps in which the rate rises to its full height.
-        final_factor: the last rate, as a multiple of the full one.
+        num_steps: number of steps of the whole training.
+        warmup: fraction of the steps over which the learning rate rises to the configured one.
+        final_factor: the last learning rate, as a multiple of the configured one.
     """
     rise = _count_rise(warmup, num_steps)
     return partial(_cosine, first=0.0, rise=rise, num_steps=num_steps, last=final_factor)
 
 
 def one_cycle(*, num_steps: int, peak: Fraction, initial_factor: Fraction, final_factor: Fraction) -> Factor:
-    """Rise from `initial_factor` to 1 at the `peak` share of the steps, then fall along a cosine to `final_factor`.
+    """Linear rise from `initial_factor` to 1 until `peak`, then cosine annealing to `final_factor`.
 
-    Source: arXiv 1708.07120.
+    Source: "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates", arXiv 1708.07120.
 
     Args:
-        num_steps: of the whole training.
-        peak: share of the steps after which the rate is at its height.
-        initial_factor: the first rate, as a multiple of the full one.
-        final_factor: the last rate, as a multiple of the full one.
+        num_steps: number of steps of the whole training.
+        peak: fraction of the steps after which the learning rate is the configured one.
+        initial_factor: the first learning rate, as a multiple of the configured one.
+        final_factor: the last learning rate, as a multiple of the configured one.
     """
     rise = _count_rise(peak, num_steps)
     return partial(_cosine, first=initial_factor, rise=rise, num_steps=num_steps, last=final_factor)

@@ -1,4 +1,4 @@
-"""What a step changes, kept so that the step can be taken back."""
+"""A copy of what a step changes, to undo the step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Snapshot:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put all back, each into its place."""
+        """Restore all in place."""
         for tensor, copy in zip(self.tensors, self.copies, strict=True):
             tensor.copy_(copy)
         torch.set_rng_state(self.random)

@@ -1,4 +1,4 @@
-"""Steps of training as a loop written by hand takes them: nothing beside the mathematics in between."""
+"""Training steps without overhead: only the mathematics, as in a hand-written loop."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Steps:
     Args:
         network: whose weights change.
         optimizer: of its parameters.
-        factor: of the rate of each step.
-        done: steps before the first one.
+        factor: of the learning rate at each step.
+        done: number of steps already taken.
         loss: of the network's output for a batch.
-        clip: L2 norm of all gradients together at most, of each member in an ensemble; None: not clipped.
+        clip: maximum L2 norm of the gradients, in an ensemble of each member's; None: no clipping.
         strategy: Lightning's, which knows precision and processes.
     """
 
@@ -53,7 +53,7 @@ class Steps:
         self.clipped = _list_clipped(network, self.parameters)
 
     def take(self, batch: Batch) -> Tensor:
-        """Change the weights, and return the loss before."""
+        """Update the weights; return the loss before the update."""
         if self.precision.scaler is not None:
             loss = self._take_scaled(batch, self.precision.scaler)
         elif isinstance(self.optimizer, LBFGS):  # looks at the loss several times in a step
@@ -66,7 +66,7 @@ class Steps:
         return loss
 
     def settle(self) -> None:
-        """Nothing is left to do: see `CompiledSteps`."""
+        """Does nothing: see `CompiledSteps`."""
 
     def _differentiate(self, batch: Batch) -> Tensor:
         """The loss of a batch; its gradients are left in the parameters."""
@@ -85,7 +85,7 @@ class Steps:
                 torch._foreach_mul_(gradients, torch.clamp(limit / (norm + 1e-6), max=1.0))
 
     def _take_scaled(self, batch: Batch, scaler: torch.amp.GradScaler) -> Tensor:
-        """As the other road, with the small gradients of half precision kept from vanishing."""
+        """The same with a scaled loss, so that small gradients do not underflow in half precision."""
         loss = self._run(batch)
         scaler.scale(loss).backward()
         if self.clip is not None:
@@ -105,7 +105,7 @@ class Steps:
 
 
 def _list_clipped(network: nn.Module, parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
-    """Parameters whose gradients are clipped together: all, or those of each member of an ensemble."""
+    """Groups of parameters whose gradients are clipped together: all, or each member's in an ensemble."""
     apart = [list(member.parameters()) for member in _list_members(network)]
     taken = {parameter for member in apart for parameter in member}
     rest = [parameter for parameter in parameters if parameter not in taken]

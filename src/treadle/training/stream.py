@@ -1,4 +1,4 @@
-"""Rows that do not fit in memory: read from disk as training needs them, and shuffled in a buffer.
+"""Rows that do not fit in memory, streamed from disk and shuffled in a buffer.
 
 An epoch visits the files in an order drawn for it, some at a time: as many as the buffer holds. Their rows are
 shuffled together, and while training uses them the next are read in another thread. Where the buffer holds the whole
@@ -25,7 +25,7 @@ from treadle.training.loader import Cut, Loader
 from treadle.training.scaling import Scaling
 
 TRIM_S = 0.25  # between two times that free memory is given back: it takes some milliseconds
-SAMPLE_ROWS = 1 << 18  # of a split on disk, at most, that a network fits its inputs to
+SAMPLE_ROWS = 1 << 18  # of a split on disk, at most, to which a network fits its inputs
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What an optimizer does to a weight, in tensor mathematics that a compiled graph can hold.
+"""Updates of optimizers as tensor operations that a compiled graph can hold.
 
 The state stays the optimizer's own, and so do the numbers, but for rounding. What depends on the step (rates, bias
-corrections) is computed outside of the graph in 64 bits and handed in: `1 - 0.999**t` in 32 bits is wrong by a
+corrections) is computed outside of the graph in 64 bits and passed in: `1 - 0.999**t` in 32 bits is wrong by a
 thousandth at the start.
 """
 
