@@ -1,4 +1,4 @@
-"""Evaluation: baselines, curves, parity, and the report."""
+"""The stage: metrics beside their baselines, parity of batch and row, and the report."""
 
 import csv
 import json
@@ -17,192 +17,14 @@ from treadle.bundle import Standard, load, save
 from treadle.check.checks import check
 from treadle.config.compose import compose
 from treadle.errors import TreadleError
-from treadle.evaluation.baselines import KINDS, Sizes
-from treadle.evaluation.curves import compute_curves, count_confusions, read_curves, write_confusions
 from treadle.evaluation.evaluate import evaluate
 from treadle.evaluation.parity import check_parity
 from treadle.evaluation.report import conclude
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
-from treadle.features.featurizer import Inputs
 from treadle.metrics.log import read_metrics_log
-from treadle.schema import Batch
 
 BASELINES = "evaluation.baselines=[prior,linear,gradient_boosting]"
-
-
-def make_rows(num_rows=600, task="binary"):
-    generator = torch.Generator().manual_seed(0)
-    numeric = torch.randn(num_rows, 3, generator=generator)
-    ids = torch.randint(3, (num_rows, 1), generator=generator)
-    signal = numeric[:, 0] + (ids[:, 0] == 1)
-    target = {
-        "binary": (signal > 0).float(),
-        "multiclass": (signal > 0).long() + (signal > 1).long(),
-        "regression": signal,
-    }
-    return Batch(numeric, ids, target[task], torch.ones(num_rows))
-
-
-def fit(name, task):
-    rows = make_rows(task=task)
-    num_classes = 3 if task == "multiclass" else 0
-    fitted = KINDS[name].fit(rows, Sizes(task, num_numeric=3, cardinalities=[3], num_classes=num_classes))
-    return rows, fitted.predict(Inputs(rows.numeric, rows.ids))
-
-
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_the_prior_is_the_mean_of_the_target(task):
-    rows, predicted = fit("prior", task)
-
-    if task == "multiclass":
-        assert torch.allclose(predicted[0], rows.target.bincount() / len(rows.target))
-    else:
-        assert predicted[0] == pytest.approx(float(rows.target.mean()), abs=1e-6)
-    assert (predicted == predicted[0]).all()
-
-
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-@pytest.mark.parametrize("name", ["linear", "gradient_boosting"])
-def test_a_baseline_learns(name, task):
-    rows, predicted = fit(name, task)
-
-    if task == "regression":
-        assert (predicted - rows.target).square().mean() < 0.1 * rows.target.var()
-    else:
-        decided = predicted.argmax(dim=1) if task == "multiclass" else predicted > 0.5
-        assert (decided == rows.target).float().mean() > 0.9
-
-
-@pytest.mark.parametrize("name", ["prior", "linear", "gradient_boosting"])
-def test_a_baseline_knows_neither_offset_nor_unit(name):
-    """Of the target; nor of the weights."""
-    rows = make_rows(task="regression")
-    moved = rows._replace(target=rows.target.double() * 60 + 1.7e9, weight=rows.weight * 1e-12)
-    inputs = Inputs(rows.numeric, rows.ids)
-
-    sizes = Sizes("regression", num_numeric=3, cardinalities=[3], num_classes=0)
-    plain, large = (KINDS[name].fit(some, sizes).predict(inputs) for some in (rows, moved))
-
-    assert torch.allclose((large - 1.7e9) / 60, plain, atol=1e-4)
-
-
-def test_the_linear_baseline_of_a_regression_is_least_squares():
-    rows, predicted = fit("linear", "regression")
-
-    words = np.eye(3)[rows.ids[:, 0].numpy()]
-    design = np.concatenate([rows.numeric.numpy(), words], axis=1)
-    solution, *_ = np.linalg.lstsq(design, rows.target.numpy(), rcond=None)
-    assert np.allclose(predicted.numpy(), design @ solution, atol=1e-2)
-
-
-@pytest.mark.parametrize(
-    ("task", "kinds"), [("binary", ["roc", "precision_recall", "calibration"]), ("regression", ["calibration"])]
-)
-def test_curves_run_from_end_to_end(task, kinds, tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    prediction = torch.rand(5000, generator=generator)
-    target = torch.rand(5000, generator=generator) < prediction
-
-    curves = compute_curves(task=task, prediction=prediction, target=target, num_bins=10)
-    for curve in curves:
-        curve.write(tmp_path)
-
-    assert [curve.name for curve in curves] == kinds
-    assert [c.rows for c in read_curves(tmp_path)] == [c.rows for c in curves]
-    roc = curves[0].rows
-    if task == "binary":
-        assert (roc[0], roc[-1]) == (
-            {"false_positive_rate": 0.0, "true_positive_rate": 0.0},
-            {"false_positive_rate": 1.0, "true_positive_rate": 1.0},
-        )
-        assert len(roc) <= 202
-    bins = curves[-1].rows
-    assert len(bins) == 10
-    assert all(abs(row["predicted"] - row["observed"]) < 0.1 for row in bins)
-
-
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-@pytest.mark.parametrize("name", KINDS)
-def test_a_baseline_predicts_the_same_after_it_was_stored(name, task, tmp_path):
-    rows = make_rows(task=task)
-    sizes = Sizes(task, num_numeric=3, cardinalities=[3], num_classes=3 if task == "multiclass" else 0)
-    fitted = KINDS[name].fit(rows, sizes)
-
-    fitted.save(tmp_path / name)
-    stored = KINDS[name].load(tmp_path / name, sizes)
-
-    inputs = Inputs(rows.numeric, rows.ids)
-    assert torch.equal(stored.predict(inputs), fitted.predict(inputs))
-
-
-@pytest.mark.parametrize("offset", [0.0, 1.0], ids=["near the origin", "far from it"])
-def test_the_calibration_of_a_tiny_unit_keeps_its_digits(offset):
-    target = torch.linspace(1e-7, 2e-7, 100, dtype=torch.float64) + offset
-
-    (curve,) = compute_curves(task="regression", prediction=target, target=target, num_bins=4)
-
-    found = [row["observed"] - offset for row in curve.rows]
-    assert found == pytest.approx([1.1212e-7, 1.3737e-7, 1.6263e-7, 1.8788e-7], rel=1e-4)
-
-
-def test_one_class_alone_has_no_curves():
-    assert compute_curves(task="binary", prediction=torch.rand(5), target=torch.zeros(5), num_bins=3) == []
-
-
-def test_the_same_prediction_for_every_row_has_no_curves():
-    assert (
-        compute_curves(task="binary", prediction=torch.full((4,), 0.5), target=torch.tensor([0, 1, 0, 1]), num_bins=3)
-        == []
-    )
-
-
-def test_several_classes_have_a_curve_over_all_and_one_each(tmp_path):
-    prediction = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.4, 0.3], [0.2, 0.3, 0.5], [0.6, 0.3, 0.1]])
-    target = torch.tensor([0, 1, 0, 2, -1])  # training never saw the last one's class
-
-    curves = compute_curves(
-        task="multiclass", prediction=prediction, target=target, num_bins=3, classes=["a", "b", "c"]
-    )
-    for curve in curves:
-        curve.write(tmp_path)
-
-    assert [curve.name for curve in curves] == ["roc", "precision_recall", "calibration"]
-    assert all(list(curve.by_class) == ["a", "b", "c"] for curve in curves)
-    # Class a: rows 0 (0.7) and 2 (0.3) against 1 (0.1), 3 (0.2) and 4 (0.6).
-    points = {(row["false_positive_rate"], row["true_positive_rate"]) for row in curves[0].by_class["a"]}
-    assert points == {(0.0, 0.0), (0.0, 0.5), (0.333333, 0.5), (0.333333, 1.0), (0.666667, 1.0), (1.0, 1.0)}
-    written = list(csv.DictReader((tmp_path / "roc_by_class.csv").read_text().splitlines()))
-    assert {row["class"] for row in written} == {"a", "b", "c"}
-    assert [c.rows for c in read_curves(tmp_path)] == [c.rows for c in curves]
-
-
-def test_the_curve_over_all_classes_pools_each_against_the_rest():
-    generator = torch.Generator().manual_seed(0)
-    prediction = torch.rand(300, 3, generator=generator).softmax(dim=1)
-    target = torch.randint(3, (300,), generator=generator)
-    hits = torch.nn.functional.one_hot(target, 3)
-
-    pooled = compute_curves(task="multiclass", prediction=prediction, target=target, num_bins=5)
-    binary = compute_curves(task="binary", prediction=prediction.flatten(), target=hits.flatten(), num_bins=5)
-
-    assert [curve.rows for curve in pooled] == [curve.rows for curve in binary]
-    assert all(not curve.by_class for curve in pooled)
-
-
-def test_confusions_count_rows_by_class_and_predicted_class(tmp_path):
-    prediction = torch.tensor([[0.7, 0.3], [0.4, 0.6], [0.8, 0.2], [0.9, 0.1], [0.1, 0.9]])
-
-    counts = count_confusions(prediction, torch.tensor([0, 0, 1, 1, -1]))
-    write_confusions(counts, ["no", "yes"], tmp_path / "confusion.csv")
-
-    assert counts.tolist() == [[1, 1], [2, 0]]
-    assert (tmp_path / "confusion.csv").read_text().split() == [
-        "actual,predicted,rows",
-        "no,no,1",
-        "no,yes,1",
-        "yes,no,2",
-    ]
 
 
 @pytest.mark.parametrize(
@@ -235,13 +57,6 @@ def test_the_result_is_one_sentence(root, results, sentence):
     found = conclude({who: {"rmse": value} for who, value in results.items()}, experiment, num_rows=1000)
 
     assert found == sentence
-
-
-def test_rows_of_new_classes_alone_have_no_curves():
-    assert compute_curves(task="multiclass", prediction=torch.rand(5, 2), target=torch.full((5,), -1), num_bins=3) == []
-
-
-# --- the stage --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
