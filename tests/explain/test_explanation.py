@@ -156,7 +156,7 @@ def test_a_value_of_params_yaml_is_reported_with_its_line(project):
     found = look(project, "schedule.max_epochs", *places, places=places)
 
     assert settings(found)[-1] == ("params.yaml:4:17", 2)
-    assert [str(s.place) for s in look(project, "experiment", *places, places=places).choice.history] == [
+    assert [str(s.place) for s in look(project, "experiment", *places, places=places).group.history] == [
         "conf/config.yaml:14:17",
         "params.yaml:1:13",
     ]
@@ -197,13 +197,13 @@ def test_a_missing_value_can_be_explained(project):
 def test_a_group_prints_its_option_what_selected_it_and_the_other_options(project):
     found = look(project, "model", "experiment=adult")
 
-    assert found.choice.selected == "tabm_wide"
-    assert [(str(s.place), s.value) for s in found.choice.history] == [
+    assert found.group.selected == "tabm_wide"
+    assert [(str(s.place), s.value) for s in found.group.history] == [
         ("conf/config.yaml:6:12", "tabm_wide"),
         ("conf/experiment/adult.yaml:7:22", "tabm_wide"),
     ]
-    options = {option.name: option.words for option in found.choice.options}
-    assert options["tabm_wide"] == "TabM twice as wide, held by dropout."
+    options = {option.name: option.summary for option in found.group.options}
+    assert options["tabm_wide"] == "TabM of twice the width, regularised by dropout."
     assert options["mlp"] == "Layers of one width, with ReLU."
     assert [place for place, _ in settings(found)] == ["conf/model/tabm.yaml:1:1", "conf/model/tabm_wide.yaml:1:1"]
 
@@ -211,15 +211,15 @@ def test_a_group_prints_its_option_what_selected_it_and_the_other_options(projec
 def test_an_override_that_selects_wins(project):
     found = look(project, "model", "experiment=adult", "model=mlp")
 
-    assert str(found.choice.history[-1].place) == "override 2: 'model=mlp'"
-    assert found.choice.selected == "mlp"
+    assert str(found.group.history[-1].place) == "override 2: 'model=mlp'"
+    assert found.group.selected == "mlp"
     assert [place for place, _ in settings(found)] == ["conf/model/mlp.yaml:1:1"]
 
 
 def test_a_section_that_an_override_sets_is_no_selection(project):
     found = look(project, "model", "++model={_target_: treadle.models.linear.Linear}")
 
-    assert [str(s.place) for s in found.choice.history] == ["conf/config.yaml:6:12"]
+    assert [str(s.place) for s in found.group.history] == ["conf/config.yaml:6:12"]
     assert settings(found)[-1][1] == {"_target_": "treadle.models.linear.Linear"}
 
 
@@ -230,14 +230,14 @@ def test_an_option_that_stands_under_another_name_is_traced_there(project):
     found = look(project, "extra.max_epochs", "schedule@extra=cosine", "extra.max_epochs=3")
 
     assert [value for _, value in settings(found)] == [20, 3]
-    assert look(project, "schedule", "schedule@extra=cosine").choice.selected == "one_cycle"
+    assert look(project, "schedule", "schedule@extra=cosine").group.selected == "one_cycle"
     assert look(project, "extra.optimizer.lr", "schedule@extra=cosine").value == 0.002
 
 
 def test_a_broken_option_that_is_not_selected_disturbs_nothing(project):
     (project / "conf" / "model" / "broken.yaml").write_text("width: [1\nb: 2\n")
 
-    options = {option.name: option.words for option in look(project, "model").choice.options}
+    options = {option.name: option.summary for option in look(project, "model").group.options}
 
     assert options["broken"] == ""
 
@@ -260,21 +260,21 @@ def test_a_section_lists_its_keys_with_their_meanings(project):
 
 
 @pytest.mark.parametrize(
-    ("key", "stages", "words"),
+    ("key", "stages", "text"),
     [
         ("data.split.gap", ["prepare"], "prepare"),
         ("seed", ["train"], "train"),
         ("trainer.threads", ["train"], "train"),
         ("trainer", ["train"], "train"),
         ("trainer.devices", ["train"], "train"),
-        ("tracker.mode", [], "no stage: it cannot change a result"),
+        ("tracker.mode", [], "no stage: it does not change results"),
     ],
 )
-def test_the_stages_that_read_a_key_are_listed(project, key, stages, words):
+def test_the_stages_that_read_a_key_are_listed(project, key, stages, text):
     found = look(project, key)
 
     assert found.stages == stages
-    assert f"read by  {words}" in to_text(found).replace("read by      ", "read by  ")
+    assert f"read by  {text}" in to_text(found).replace("read by      ", "read by  ")
 
 
 def test_every_key_is_read_by_a_stage_or_has_no_effect(project):

@@ -1,1 +1,1 @@
-"""What a key means, how it came to its value, and who reads it."""
+"""The meaning of a key, how it got its value, and which stages read it."""

@@ -1,4 +1,4 @@
-"""Explain: what a key is, what it means, how it came to its value, and who reads it."""
+"""Explain a key: its meaning, how it got its value, and which stages read it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Option:
     """A file that a group can be set to."""
 
     name: str
-    words: str  # what its first comment says, or the summary of its target
+    summary: str  # its first comment, or the summary of its target
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The option of a group that is selected, what else there is, and what selected it."""
+class Group:
+    """The selected option of a group, the others, and what selected it."""
 
     selected: str | None
     options: list[Option]
@@ -41,37 +41,37 @@ class Choice:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that is known of one key."""
+    """Everything that is known about one key."""
 
     key: str
     value: Any  # resolved; ABSENT for a group that holds no key, such as `experiment`
     written: Any  # as it stands in the file: an interpolation, where it is one
     meaning: Meaning
     history: list[Setting]
-    choice: Choice | None = None  # where the key is a group
-    keys: dict[str, str] = field(default_factory=dict)  # of a section: what each key in it means
-    chosen: str = ""  # of a rule in place of a model: the network that it chooses, and why
+    group: Group | None = None  # where the key is a group
+    keys: dict[str, str] = field(default_factory=dict)  # of a section: the meaning of each key in it
+    chosen: str = ""  # of a rule that chooses the model: the network that it chooses, and why
 
     @property
     def kind(self) -> Literal["group", "section", "value"]:
-        """A section holds further keys; a group is one that whole files are chosen for."""
-        if self.choice is not None:
+        """A section holds further keys; the values of a group are whole files."""
+        if self.group is not None:
             return "group"
         return "section" if isinstance(self.value, dict) else "value"
 
     @property
     def stages(self) -> list[str]:
-        """The stages whose slices hold the key, or a part of it."""
+        """The stages that depend on the key, or on a part of it."""
         return [stage.name for stage in STAGES if any(_overlap(self.key, own) for own in stage.slices)]
 
     @property
     def without_effect(self) -> bool:
-        """Whether it is declared that the key cannot change a result."""
+        """Whether the key is declared not to change results."""
         return any(is_within(self.key, name) for name in WITHOUT_EFFECT)
 
 
 def explain(composed: Composed, key: str) -> Explanation:
-    """What is known of a dotted key of the composition, or of a group.
+    """What is known about a dotted key of the composition, or about a group.
 
     Raises:
         ConfigError: there is no such key; or an override of the selection is broken.
@@ -83,18 +83,18 @@ def explain(composed: Composed, key: str) -> Explanation:
     values = composed.values if record is None else {**composed.values, "model_choice": record.model_dump()}
     value, written = get(values, key), get(composed.written, key)
     meaning = find_meaning(key, composed.values)
-    choice = _find_choice(composed, key)
-    if value is ABSENT and choice is None and (meaning is None or meaning.default is NO_DEFAULT):
+    group = _find_group(composed, key)
+    if value is ABSENT and group is None and (meaning is None or meaning.default is NO_DEFAULT):
         raise ConfigError([_describe_unknown(composed, key)])
     history = composed.origins.trace(key) if value is not ABSENT else []
     meaning = meaning or Meaning()
     inner = _list_meanings(key, value, composed) if isinstance(value, dict) else {}
     chosen = str(record) if record is not None and key == "model" else ""
-    return Explanation(key, value, written, meaning, history, choice, inner, chosen)
+    return Explanation(key, value, written, meaning, history, group, inner, chosen)
 
 
 def _find_record(composed: Composed) -> ModelChoice | None:
-    """What a rule in place of a model chooses; None where there is no rule, or where it cannot choose yet."""
+    """What a rule chooses as the model; None where there is no rule, or where it cannot choose yet."""
     if not is_rule(composed.values.get("model")):
         return None
     try:
@@ -127,7 +127,7 @@ def _describe_unknown(composed: Composed, key: str) -> Problem:
 # --- groups -------------------------------------------------------------------------------------------
 
 
-def _find_choice(composed: Composed, key: str) -> Choice | None:
+def _find_group(composed: Composed, key: str) -> Group | None:
     group = key.replace(".", "/")
     options = list_options(composed.root).get(group)
     if options is None:
@@ -135,16 +135,16 @@ def _find_choice(composed: Composed, key: str) -> Choice | None:
     selected = composed.choices.get(group)
     history = sorted(composed.origins.trace_group(group), key=lambda setting: setting.value == selected)
     listed = [Option(name, describe_option(find_option(composed.root, group, name))) for name in options]
-    return Choice(selected, listed, history)
+    return Group(selected, listed, history)
 
 
 def describe_option(path: Path) -> str:
-    """The first sentence of the comment that a file begins with, else what its target is."""
+    """The first line of the comment at the top of a file, else the summary of its target."""
     comment = itertools.takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    sentences = [line.lstrip("# ") for line in comment]
-    said = [text for text in sentences if text and not text.startswith(("@", "yaml-language-server:"))]
-    if said:
-        return said[0]
+    lines = [line.lstrip("# ") for line in comment]
+    described = [text for text in lines if text and not text.startswith(("@", "yaml-language-server:"))]
+    if described:
+        return described[0]
     with contextlib.suppress(yaml.YAMLError):  # an option that is not selected may be broken
         return summarize_target(read_file(path))
     return ""

@@ -21,10 +21,10 @@ from treadle.targets.docstrings import read_words
 from treadle.targets.signatures import Parameter, UnknownTargetError, read_signature
 
 TARGET_KEYS = {
-    "_target_": (Type("scalar", "str"), "the dotted path of the class or function that is built"),
+    "_target_": (Type("scalar", "str"), "Dotted path of the class or function that is built"),
     "_partial_": (
         Type("scalar", "bool"),
-        "leave the call of a nested target to the target that holds it; no effect where Treadle calls the target",
+        "Pass a nested target uncalled to the target that holds it; no effect where Treadle calls the target",
     ),
 }
 _UNIT = re.compile(r"\s*\[([^\]]+)\]$")
@@ -33,19 +33,19 @@ NO_DEFAULT = PydanticUndefined
 
 @dataclass(frozen=True)
 class Meaning:
-    """What is known of one key, whatever its value."""
+    """What is known about a key, whatever its value."""
 
     type: Type = ANY
     text: str = ""
     unit: str = ""
-    section: str = ""  # what the section or the target as a whole is, in its own words
+    section: str = ""  # summary of the section or the target, from its docstring
     target: str = ""  # the dotted path that takes the key as an argument
     default: Any = NO_DEFAULT
 
 
 @dataclass(frozen=True)
 class _Node:
-    """A step of the way from the root of the specification to a key."""
+    """A step on the path from the root of the specification to a key."""
 
     annotation: Any  # of a field of the specification; None inside a target
     meaning: Meaning
@@ -55,12 +55,12 @@ class _Node:
 
 
 def describe_key(model: type[pydantic.BaseModel], name: str) -> tuple[str, str]:
-    """What a key of a section means, and its unit."""
+    """The meaning of a section's key, and its unit."""
     return split_unit(model.model_fields[name].description or "")
 
 
 def split_unit(text: str) -> tuple[str, str]:
-    """A sentence and the unit that stands in brackets at its end.
+    """A sentence, and the unit in brackets at its end.
 
     >>> split_unit("Number of epochs to wait [epochs].")
     ('Number of epochs to wait', 'epochs')
@@ -71,18 +71,18 @@ def split_unit(text: str) -> tuple[str, str]:
 
 
 def describe_limits(kind: Type) -> str:
-    """The range of a type in words."""
+    """The range of a type as text."""
     members = kind.members if kind.kind == "union" else (kind,)
     limits = {name: limit for member in members for name, limit in member.limits.items()}
-    words = {**{name: said for name, (said, _) in LIMITS.items()}, "min_length": "of length at least"}
-    return " and ".join(f"{words[name]} {limit:g}" for name, limit in limits.items())
+    texts = {**{name: text for name, (text, _) in LIMITS.items()}, "min_length": "of length at least"}
+    return " and ".join(f"{texts[name]} {limit:g}" for name, limit in limits.items())
 
 
 # --- from a key to its meaning ------------------------------------------------------------------------
 
 
 def find_meaning(key: str, values: Any) -> Meaning | None:
-    """What a dotted key means in an experiment with these values; None where it can mean nothing."""
+    """The meaning of a dotted key in an experiment with these values; None for a key that cannot exist."""
     node = _Node(spec.Experiment, Meaning(Type("class", "Experiment"), section=_first_paragraph(spec.Experiment)))
     for part in key.split("."):
         step = _step(node, part, values)
@@ -117,7 +117,7 @@ def _fits(model: type[pydantic.BaseModel], values: Any) -> bool:
 
 
 def list_kinds(model: type[pydantic.BaseModel]) -> tuple[str, ...]:
-    """The values of `by` that choose this member of a union; none where it is no member of one."""
+    """The values of `by` that select this member of a union; none for a model that is not a member of one."""
     by = model.model_fields.get("by")
     return typing.get_args(by.annotation) if by is not None and typing.get_origin(by.annotation) is Literal else ()
 
@@ -132,7 +132,7 @@ def _enter(model: type[pydantic.BaseModel], name: str, values: Any) -> _Node:
 
 
 def _step_into_items(node: _Node, part: str, value: Any) -> _Node | None:
-    """An entry of a mapping or a list: it means what the whole of them does."""
+    """An entry of a mapping or a list, which has the meaning of the whole."""
     for member in _list_members(node.annotation):
         if typing.get_origin(member) in {dict, list}:
             inner = typing.get_args(member)[-1]
@@ -191,13 +191,13 @@ def _describe_argument(path: str, parameter: Parameter, values: Mapping[str, Any
 
 
 def describe_argument(path: str, name: str) -> tuple[str, str]:
-    """What an argument of a target means, and its unit."""
+    """The meaning of a target's argument, and its unit."""
     text, unit = split_unit(read_words(path).arguments.get(name, ""))
     return text[:1].upper() + text[1:], unit
 
 
 def read_default(parameter: Parameter) -> Any:
-    """The default of an argument, or NO_DEFAULT where there is none that could be written."""
+    """The default of an argument; NO_DEFAULT where there is none that is a literal."""
     try:
         return ast.literal_eval(parameter.default) if parameter.default else NO_DEFAULT
     except (SyntaxError, ValueError):

@@ -1,4 +1,4 @@
-"""An explanation to be read: a page of text for people, one JSON object for programs."""
+"""An explanation as text for people, and as one JSON object for programs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SHOWN = 40  # characters of a value in a list
 
 
 def to_json(explanation: Explanation) -> str:
-    """One JSON object; every key of it is always there, null where nothing is known."""
+    """One JSON object; its keys are always the same, null where nothing is known."""
     return json.dumps(_to_plain(explanation), ensure_ascii=False, indent=1)
 
 
 def _to_plain(explanation: Explanation) -> dict[str, Any]:
-    meaning, choice = explanation.meaning, explanation.choice
+    meaning, group = explanation.meaning, explanation.group
     return {
         "key": explanation.key,
         "kind": explanation.kind,
@@ -41,11 +41,11 @@ def _to_plain(explanation: Explanation) -> dict[str, Any]:
         "chosen": explanation.chosen,
         "history": [_plain_setting(setting) for setting in explanation.history],
         "group": None
-        if choice is None
+        if group is None
         else {
-            "selected": choice.selected,
-            "options": [option.name for option in choice.options],
-            "history": [_plain_setting(setting) for setting in choice.history],
+            "selected": group.selected,
+            "options": [option.name for option in group.options],
+            "history": [_plain_setting(setting) for setting in group.history],
         },
     }
 
@@ -70,18 +70,18 @@ def _plain_setting(setting: Setting) -> dict[str, Any]:
 
 
 def to_text(explanation: Explanation) -> str:
-    """A page of text: the value first, then one line a fact."""
+    """The value first, then one line per fact."""
     facts = [(name, lines) for name, lines in _list_facts(explanation) if any(lines)]
     width = max(len(name) for name, _ in facts)
-    told = [_head(explanation), ""]
+    text = [_format_head(explanation), ""]
     for name, lines in facts:
-        told += [f"  {name if index == 0 else '':<{width}}  {line}".rstrip() for index, line in enumerate(lines)]
-    return "\n".join(told)
+        text += [f"  {name if index == 0 else '':<{width}}  {line}".rstrip() for index, line in enumerate(lines)]
+    return "\n".join(text)
 
 
-def _head(explanation: Explanation) -> str:
-    if explanation.choice is not None:
-        return f"{explanation.key} = {explanation.choice.selected or 'null'}  (a group)"
+def _format_head(explanation: Explanation) -> str:
+    if explanation.group is not None:
+        return f"{explanation.key} = {explanation.group.selected or 'null'}  (a group)"
     if explanation.value is ABSENT:
         return f"{explanation.key} is not set"
     if explanation.kind == "section":
@@ -90,7 +90,7 @@ def _head(explanation: Explanation) -> str:
 
 
 def _list_facts(explanation: Explanation) -> Iterator[tuple[str, list[str]]]:
-    meaning, kind, choice = explanation.meaning, explanation.kind, explanation.choice
+    meaning, kind, group = explanation.meaning, explanation.kind, explanation.group
     limits = describe_limits(meaning.type)
     is_open = isinstance(explanation.written, str) and explanation.written != explanation.value
     yield "written", [str(explanation.written)] if is_open else []
@@ -101,29 +101,29 @@ def _list_facts(explanation: Explanation) -> Iterator[tuple[str, list[str]]]:
         yield "unit", [meaning.unit]
         yield "default", [] if meaning.default is NO_DEFAULT else [_write(meaning.default)]
     yield "argument of", [meaning.target]
-    if not (choice is not None and explanation.value is ABSENT):
-        yield "read by", [_tell_readers(explanation)]
-    if choice is not None:
-        yield "selected by", _tell_settings(choice.history)
-        yield "options", _align([(option.name, option.words) for option in choice.options])
-    yield "set by", _tell_settings(explanation.history)
+    if not (group is not None and explanation.value is ABSENT):
+        yield "read by", [_format_readers(explanation)]
+    if group is not None:
+        yield "selected by", _list_settings(group.history)
+        yield "options", _align([(option.name, option.summary) for option in group.options])
+    yield "set by", _list_settings(explanation.history)
     if isinstance(explanation.value, dict):
-        yield "keys", _tell_keys(explanation)
+        yield "keys", _list_keys(explanation)
 
 
-def _tell_keys(explanation: Explanation) -> list[str]:
-    """One line a key: its value, and its meaning where that is not the section's own."""
-    told = {name: text if text != explanation.meaning.text else "" for name, text in explanation.keys.items()}
-    return _align([(str(name), _shorten(_write(value)), told[name]) for name, value in explanation.value.items()])
+def _list_keys(explanation: Explanation) -> list[str]:
+    """One line per key: its value, and its meaning where that differs from the section's."""
+    meanings = {name: text if text != explanation.meaning.text else "" for name, text in explanation.keys.items()}
+    return _align([(str(name), _shorten(_write(value)), meanings[name]) for name, value in explanation.value.items()])
 
 
-def _tell_readers(explanation: Explanation) -> str:
+def _format_readers(explanation: Explanation) -> str:
     if explanation.stages:
         return ", ".join(explanation.stages)
-    return "no stage: it cannot change a result" if explanation.without_effect else "no stage"
+    return "no stage: it does not change results" if explanation.without_effect else "no stage"
 
 
-def _tell_settings(settings: list[Setting]) -> list[str]:
+def _list_settings(settings: list[Setting]) -> list[str]:
     rows = [(str(s.place), "removed" if s.value is ABSENT else _shorten(_write(s.value))) for s in settings]
     lines = _align(rows)
     return [*lines[:-1], f"{lines[-1]}  <- wins"] if len(lines) > 1 else lines

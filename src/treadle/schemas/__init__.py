@@ -1,1 +1,1 @@
-"""JSON Schemas (draft 7) of the files of `conf/`, for editors: completion, meanings on hover, mistakes as one types."""
+"""JSON Schemas (draft 7) of the files of `conf/`, for editors: completion, descriptions on hover, and validation."""

@@ -13,9 +13,9 @@ from treadle.targets.rules import Exclusive, OnlyWith, Rule, Together
 
 @dataclass(frozen=True)
 class Branch:
-    """What an object may hold when the discriminator has one value."""
+    """The keys of an object for one value of the discriminator."""
 
-    summary: str  # what the value stands for
+    summary: str  # of the value
     properties: dict[str, Schema]
     open: bool = False  # further keys are allowed
     rules: list[Rule] = field(default_factory=list)
@@ -56,7 +56,7 @@ def make_discriminated(
 
 
 def _define(schema: Schema, value: str, name: str, definitions: dict[str, Schema]) -> str:
-    """The name of a definition with this schema: the value's, or one that the object's name tells apart."""
+    """The name of the definition of this schema: the value, after the object's name where that is taken."""
     place = value if definitions.setdefault(value, schema) == schema else f"{name}.{value}"
     definitions[place] = schema
     return place
@@ -109,16 +109,16 @@ def _unite_one(key: str, schemas: Mapping[str, Schema]) -> Schema:
 
 
 def _make_rule(rule: Rule) -> Iterator[Schema]:
-    """A rule as conditions, so that a breach is told at the argument; what is decided elsewhere breaks none."""
+    """A rule as conditions, so that a breach is reported at the argument; an interpolation breaks no rule."""
     match rule:
         case Exclusive(names=names):
             for first, second in combinations(names, 2):
-                said = f"{first!r} and {second!r} exclude each other"
-                yield {"if": _given(first), "then": {"properties": {second: _refuse_given(said)}}}
+                message = f"{first!r} and {second!r} exclude each other"
+                yield {"if": _given(first), "then": {"properties": {second: _refuse_given(message)}}}
         case Together(names=names):
-            said = f"{', '.join(map(repr, names))} are given together or not at all"
+            message = f"{', '.join(map(repr, names))} are given together or not at all"
             for name in names:
-                others = {other: _refuse_absent(said) for other in names if other != name}
+                others = {other: _refuse_absent(message) for other in names if other != name}
                 yield {"if": _given(name), "then": {"properties": others}}
         case OnlyWith(name=name, names=names):
             need, refuse = f"is needed with {rule.condition}", f"is read with {rule.condition} only"
@@ -137,12 +137,12 @@ def _given(name: str) -> Schema:
     return _has(name, {"not": {"anyOf": [absent, OPEN_TEXT]}})
 
 
-def _refuse_given(said: str) -> Schema:
+def _refuse_given(message: str) -> Schema:
     types = ["null", "string", "array", "object"]
-    empty: Schema = {"pattern": OPEN, "patternErrorMessage": said, "maxItems": 0, "maxProperties": 0}
-    return {"type": types, "errorMessage": said, **empty}
+    empty: Schema = {"pattern": OPEN, "patternErrorMessage": message, "maxItems": 0, "maxProperties": 0}
+    return {"type": types, "errorMessage": message, **empty}
 
 
-def _refuse_absent(said: str) -> Schema:
+def _refuse_absent(message: str) -> Schema:
     types = ["number", "string", "boolean", "array", "object"]
-    return {"type": types, "errorMessage": said, "minItems": 1, "minProperties": 1}
+    return {"type": types, "errorMessage": message, "minItems": 1, "minProperties": 1}

@@ -180,8 +180,8 @@ def _describe(model: type[pydantic.BaseModel], name: str) -> Schema:
 
 def describe(text: str, unit: str) -> Schema:
     """The description of a key; the long ones of libraries are cut."""
-    said = f"{_cut(text)} ({unit})" if unit else _cut(text)
-    return {"description": said} if said else {}
+    description = f"{_cut(text)} ({unit})" if unit else _cut(text)
+    return {"description": description} if description else {}
 
 
 def _cut(text: str) -> str:
