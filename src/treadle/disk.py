@@ -84,18 +84,18 @@ def read_record(path: Path) -> dict[str, Any] | None:
     return values if isinstance(values, dict) else None
 
 
-def sweep(folder: Path) -> None:
-    """Remove what a killed process left half written in a folder that nobody else writes to."""
+def delete_partials(folder: Path) -> None:
+    """Delete what a killed process left half written in a folder that no other process writes to."""
     for partial in folder.glob(_PARTIAL.format("*")):
         partial.unlink(missing_ok=True)
 
 
 def find_errno(error: BaseException) -> int | None:
-    """The number of the system's error, also where a library tells it in its message alone."""
+    """The errno of the system's error, also where a library gives it in its message alone."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return int(told.group(1)) if told else None
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match.group(1)) if match else None
 
 
 def _is_plain(path: Path) -> bool:

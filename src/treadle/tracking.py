@@ -1,4 +1,4 @@
-"""The only door to Weights & Biases: one run of ours is one run there, offline unless told otherwise."""
+"""The only door to Weights & Biases: one run of Treadle is one run there, offline by default."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ Mode = Literal["online", "offline", "disabled"]
 FLUSH_INTERVAL = 0.1  # seconds; the default of 15 loses what a killed run logged last
 _FILE = "run-id.json"
 SCRATCH = ".scratch"  # folder for W&B's own use; the next holder of the run's lock removes what a kill left there
-# Set by an agent or by hand, and stronger than what wandb.init() is given: they would put other values over the
-# configuration that we record, or graft the run onto another one.
+# Set by a sweep agent or by hand, they take precedence over the arguments of wandb.init(): they would overwrite the
+# configuration that we record, or attach the run to another one.
 _FOREIGN = (
     "WANDB_SWEEP_ID",
     "WANDB_SWEEP_PARAM_PATH",
@@ -42,14 +42,14 @@ _MODES: dict[str, Mode] = {
     "online": "online",
     "offline": "offline",
     "disabled": "disabled",
-    "run": "online",  # two older words, which W&B still takes
+    "run": "online",  # two older names, which W&B still accepts
     "dryrun": "offline",
 }
 _SECRETS = ("KEY", "TOKEN", "PASSWORD", "HEADERS")  # in the names of variables whose values are not shown
 
 
 class Tracking:
-    """An open record; without a run it takes everything and keeps nothing."""
+    """An open record; where tracking is disabled, it discards all that is logged."""
 
     def __init__(self, run: Run | None, *, takes_bundle: bool, state: Path, last_step: int, resumed: bool) -> None:
         self._run = run
@@ -64,7 +64,7 @@ class Tracking:
         return self._run.id if self._run is not None else None
 
     def log(self, values: Mapping[str, float], *, step: int) -> None:
-        """Add values of one step; the record only goes forward, so a step that it already holds is left out."""
+        """Log values of one step; a step that the record already holds is skipped."""
         if self._run is None or step <= self.last_step:
             return
         self._run.log(dict(values), step=step, commit=True)  # else the row waits for the next step
@@ -72,14 +72,14 @@ class Tracking:
         _write_state(self._state, last_step=step)
 
     def summarize(self, values: Mapping[str, float]) -> None:
-        """Set values of the run as a whole."""
+        """Set the summary values of the run."""
         if self._run is not None:
             self._run.summary.update(dict(values))
 
     def log_curve(self, *, name: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
-        """Add a curve as a pair of metrics, y over x: the dashboard draws those of several runs into one chart.
+        """Log a curve as a pair of metrics, y over x: the dashboard draws those of several runs in one chart.
 
-        A curve that the record already holds is not added again.
+        A curve that the record already holds is not logged again.
         """
         if self._run is None:
             return
@@ -96,7 +96,7 @@ class Tracking:
         _write_state(self._state, last_step=self.last_step, curves={**held, name: content})
 
     def log_bundle(self, folder: Path, *, name: str) -> None:
-        """Upload the bundle as an artifact, where the record is online and the configuration wants it."""
+        """Upload the bundle as an artifact, where the record is online and the configuration asks for it."""
         if self._run is None or not self._takes_bundle:
             return
         import wandb
@@ -118,13 +118,13 @@ def track(
 ) -> Iterator[Tracking]:
     """Open the record of a run folder.
 
-    The same signature goes on with the same W&B id, another one begins a new record. It is finished in any
+    The same signature resumes the record of the same W&B id, another one starts a new record. It is finished in any
     case, with exit code 1 if the body fails. W&B's own process writes the end of the record a moment later,
     at the latest when this process exits.
 
-    `WANDB_…` variables hold as W&B's documentation says: mode, project, entity, group, job type, name and notes over
-    the configuration, tags beside its own; with `mode: disabled` nothing is recorded, whatever they say. Those that
-    would change the recorded configuration, or graft the run onto another one, are left out.
+    `WANDB_…` variables work as W&B's documentation describes: mode, project, entity, group, job type, name and notes
+    override the configuration, tags are added to its own; with `mode: disabled` nothing is recorded in any case. Those
+    that would change the recorded configuration, or attach the run to another one, are ignored.
 
     Args:
         settings: how to record.
@@ -135,7 +135,7 @@ def track(
         about: provenance, recorded in the configuration under `treadle`.
 
     Raises:
-        TreadleError: the record cannot be opened, or a variable holds what W&B cannot take.
+        TreadleError: the record cannot be opened, or a variable has a value that W&B does not accept.
     """
     state = folder.wandb / _FILE
     mode = _choose_mode(settings)
@@ -143,7 +143,7 @@ def track(
         yield Tracking(None, takes_bundle=False, state=state, last_step=-1, resumed=False)
         return
     _load_wandb(folder.wandb / SCRATCH)
-    _require_sound_variables()
+    _require_valid_variables()
     known = _read_state(state)
     resumed = known.get("signature") == signature
     if not resumed:
@@ -161,7 +161,7 @@ def track(
 
 
 def _load_wandb(scratch: Path) -> None:
-    """Let W&B make the folders of its own that it makes as it is loaded in the run's: a kill leaves none elsewhere."""
+    """Import W&B so that its temporary folders lie in the run's: a killed process leaves none elsewhere."""
     scratch.mkdir(parents=True, exist_ok=True)
     usual, tempfile.tempdir = tempfile.tempdir, str(scratch)
     try:
@@ -211,32 +211,32 @@ def _open_run(
 
 
 def _choose_mode(settings: Tracker) -> Mode:
-    """That of WANDB_MODE where it is set; a configuration that wants no record has none.
+    """That of WANDB_MODE where it is set, unless the configuration disables tracking.
 
     Raises:
         TreadleError: WANDB_MODE is no mode.
     """
-    word = os.environ.get("WANDB_MODE")
-    if settings.mode == "disabled" or not word:
+    value = os.environ.get("WANDB_MODE")
+    if settings.mode == "disabled" or not value:
         return settings.mode
-    if word not in _MODES:
-        raise TreadleError(f"WANDB_MODE: must be online, offline or disabled, found {word!r}; correct or unset it")
-    return _MODES[word]
+    if value not in _MODES:
+        raise TreadleError(f"WANDB_MODE: must be online, offline or disabled, found {value!r}; correct or unset it")
+    return _MODES[value]
 
 
 def _unless_set(variable: str, value: str | None) -> str | None:
-    """Nothing where W&B reads the variable itself."""
+    """The value, or None where W&B reads the variable itself."""
     return None if os.environ.get(variable) else value
 
 
 def _join_tags(tags: Sequence[str]) -> list[str]:
     """Those of the configuration and those of WANDB_TAGS, each once."""
-    words = (word.strip() for word in os.environ.get("WANDB_TAGS", "").split(","))
-    return list(dict.fromkeys([*tags, *filter(None, words)]))
+    given = (tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(","))
+    return list(dict.fromkeys([*tags, *filter(None, given)]))
 
 
-def _require_sound_variables() -> None:
-    """Let W&B read each variable by itself: what it cannot take is named, and all at once.
+def _require_valid_variables() -> None:
+    """Let W&B parse each variable, and report all that it does not accept at once.
 
     Raises:
         TreadleError: with every such variable.
@@ -249,8 +249,8 @@ def _require_sound_variables() -> None:
             try:
                 wandb.Settings().update_from_env_vars({name: value})
             except (ValueError, TypeError, wandb.errors.Error) as error:
-                shown = "its value" if any(word in name for word in _SECRETS) else repr(value)
-                faults.append(f"{name}: W&B cannot take {shown}: {_describe(error)}; correct or unset it")
+                shown = "its value" if any(part in name for part in _SECRETS) else repr(value)
+                faults.append(f"{name}: W&B does not accept {shown}: {_describe(error)}; correct or unset it")
     if faults:
         raise TreadleError("\n".join(faults))
 
@@ -263,7 +263,7 @@ def _describe(error: Exception) -> str:
 
 @contextmanager
 def _without(variables: Sequence[str]) -> Iterator[None]:
-    """Without these variables, and without empty ones, which W&B would take for values."""
+    """Without these variables, and without empty ones, which W&B would treat as values."""
     empty = [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]
     hidden = {name: os.environ.pop(name) for name in {*variables, *empty} if name in os.environ}
     try:
@@ -280,7 +280,7 @@ def _draw_id() -> str:
 
 
 def _read_state(path: Path) -> dict[str, Any]:
-    """What is known of the record; nothing where the file is damaged, which begins a new one."""
+    """The state of the record; empty where the file is damaged, which starts a new one."""
     return read_record(path) or {}
 
 

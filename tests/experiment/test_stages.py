@@ -173,7 +173,7 @@ def is_empty_package(name):
 def test_every_output_of_a_stage_has_a_name_in_the_layout_of_a_run():
     layout = {path.name for path in vars(RunFolder(Path())).values()}
 
-    assert {name for stage in STAGES for name in (*stage.outs, *stage.scratch)} <= layout
+    assert {name for stage in STAGES for name in (*stage.outputs, *stage.scratch)} <= layout
 
 
 def test_the_pipeline_of_dvc_is_that_of_the_stages(project):
@@ -188,9 +188,9 @@ def test_the_pipeline_of_dvc_is_that_of_the_stages(project):
         assert entry["cmd"] == f"treadle {stage.name} --resolved resolved.yaml --folder artifacts"
         assert deps[0] == f"artifacts/slices/{stage.name}.yaml"
         assert (project / deps[0]).is_file()
-        read = {out for name in stage.reads for out in get_stage(name).outs}
+        read = {out for name in stage.reads for out in get_stage(name).outputs}
         assert read <= {dep.removeprefix("artifacts/") for dep in deps}
-        assert {Path(out).relative_to("artifacts").parts[0] for out in outs} == set(stage.outs)
+        assert {Path(out).relative_to("artifacts").parts[0] for out in outs} == set(stage.outputs)
 
 
 def test_each_stage_has_its_work():

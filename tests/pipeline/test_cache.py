@@ -137,11 +137,11 @@ def test_a_large_file_is_read_again_only_where_size_or_time_differ(tmp_path, mon
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_text(name)
     (tmp_path / "metrics.csv").write_text("epoch\n")
-    taken = take_digests(tmp_path, stage.outs)
+    taken = take_digests(tmp_path, stage.outputs)
     os.utime(tmp_path / "model" / "a")
     monkeypatch.setattr(digests, "hash_content", hashed := Hashed())
 
-    assert find_damage(tmp_path, stage.outs, taken, max_hashed=0) is None
+    assert find_damage(tmp_path, stage.outputs, taken, max_hashed=0) is None
 
     assert hashed.files == [tmp_path / "model" / "a"]
 
@@ -201,7 +201,7 @@ def test_a_stage_in_a_damaged_run_is_refused(ran, capsys):
     assert treadle("evaluate", "--folder", str(ran)) == 2
 
     assert (
-        "examples/test.parquet does not hold what was written; `treadle run` makes it anew" in capsys.readouterr().err
+        "examples/test.parquet does not hold what was written; `treadle run` makes it again" in capsys.readouterr().err
     )
 
 

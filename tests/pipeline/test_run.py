@@ -336,7 +336,7 @@ def test_a_run_takes_no_other_configuration(finished, project, capsys):
 
     assert treadle("evaluate", "--folder", str(finished), "--resolved", str(other)) == 2
 
-    assert "a run with a configuration of its own" in capsys.readouterr().err
+    assert "a run with another configuration" in capsys.readouterr().err
     assert read_metrics(finished) == before
     assert (finished / "resolved.yaml").read_text() == text
 

@@ -28,9 +28,9 @@ def test_intact_results_are_reported_as_such(ran, project, capsys):
     assert treadle("verify") == 0
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"sound      runs/{ran.name}"
+    assert lines[0] == f"OK         runs/{ran.name}"
     assert [line.split("/")[2] for line in lines[1:]] == [stage.name for stage in STAGES]
-    assert all(line.startswith("sound      runs/.stages/") for line in lines[1:])
+    assert all(line.startswith("OK         runs/.stages/") for line in lines[1:])
 
 
 def test_damage_is_found_in_the_run_and_in_the_cache_and_made_anew(ran, project, capsys):

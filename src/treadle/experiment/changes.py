@@ -22,14 +22,14 @@ class Change:
 
 
 def list_changes(before: Values, after: Values) -> list[Change]:
-    """The values that differ, in the order of the experiment; code is no value."""
+    """The values that differ, in the order of the experiment, without the fingerprints of code."""
     old, new = ({k: v for k, v in list_leaves(side) if not k.startswith(f"{CODE}.")} for side in (before, after))
     changes = (Change(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in {**old, **new})
     return [change for change in changes if _write(change.before) != _write(change.after)]
 
 
 def _write(value: Any) -> str:
-    """As a signature sees it: 1, 1.0 and true are three values."""
+    """As JSON, like a signature: 1, 1.0 and true are three values."""
     return json.dumps(value, sort_keys=True, default=repr)
 
 

@@ -53,7 +53,7 @@ def read_slice(name: str, *, stage: dict[str, Any], resolved: Resolved, root: Pa
     return None
 
 
-def read_outs(stage: dict[str, Any]) -> list[str]:
+def read_outputs(stage: dict[str, Any]) -> list[str]:
     """The paths that a stage wrote."""
     return [out["path"] for out in stage.get("outs", [])]
 

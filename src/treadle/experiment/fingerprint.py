@@ -62,11 +62,11 @@ def forget_code() -> None:
 
 
 def fingerprint_again(name: str, known: str) -> str | None:
-    """What `fingerprint_modules` says of a module today, wherever it lies now; None where it is not found.
+    """What `fingerprint_modules` returns for a module now, wherever it is; None where it is not found.
 
     Args:
         name: of a module, or of an installed package.
-        known: what was said before.
+        known: the fingerprint of before.
     """
     if " " in known:  # of a package: its name and version
         return _identify_library(name) if find_module(name) is not None else None
@@ -127,7 +127,7 @@ def _identify_library(package: str) -> str | None:
 
 
 def _hash_record(distribution: metadata.Distribution) -> str:
-    """The sources of a package that came from a folder or a repository, where the version says little."""
+    """The sources of a package that came from a folder or a repository, where the version identifies little."""
     hashes = {str(f): f.hash.value for f in distribution.files or () if f.suffix == ".py" and f.hash is not None}
     return digest(json.dumps(hashes, sort_keys=True))
 

@@ -165,7 +165,7 @@ def _list_loaded(node: ast.AST, module: str, package: str) -> Iterator[str]:
 
 
 def _require_found(tree: ast.Module, package: str, file: Path) -> None:
-    """Refuse what is imported in any case and found nowhere: from a folder, say, that joins the path at run time.
+    """Refuse what is imported unconditionally and found nowhere, such as from a folder added to the path at run time.
 
     Raises:
         TreadleError: there is such an import.

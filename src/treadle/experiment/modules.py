@@ -1,4 +1,4 @@
-"""Where a module lies, by Python's own rules and without importing it."""
+"""The file of a module, found by Python's own rules without importing it."""
 
 from __future__ import annotations
 

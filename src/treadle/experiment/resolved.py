@@ -52,7 +52,7 @@ class Resolved:
 
 
 def _dump(values: Values) -> str:
-    """As YAML; it is ASCII where a character of it would not print."""
+    """As YAML; with escapes where a character would not print."""
     dump_as = partial(yaml.dump, values, Dumper=_Dumper, sort_keys=False, width=110)
     text: Any = dump_as(allow_unicode=True)
     return str(text if escape_lines(text) == text else dump_as(allow_unicode=False))
@@ -106,7 +106,7 @@ def parse(text: str, *, name: str) -> Values:
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Repeated nodes are written out: an alias would hide what a diff should show."""
+    """Writes repeated nodes out: an alias would hide what a diff should show."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the same for each
         return True

@@ -19,7 +19,7 @@ class Stage:
     module: str  # its code: this module and what it imports
     slices: tuple[str, ...]  # keys of the experiment that can change its result
     reads: tuple[str, ...]  # the stages whose outputs it reads; none: the data
-    outs: tuple[str, ...]  # its outputs, by their names in the run folder
+    outputs: tuple[str, ...]  # its outputs, by their names in the run folder
     scratch: tuple[str, ...] = ()  # what it keeps there until its outputs are safe
 
 
@@ -30,7 +30,7 @@ STAGES = (
         module="treadle.data.prepare",
         slices=("data",),
         reads=(),
-        outs=("examples",),
+        outputs=("examples",),
     ),
     Stage(
         name="featurize",
@@ -38,7 +38,7 @@ STAGES = (
         module="treadle.features.featurize",
         slices=("features",),
         reads=("prepare",),
-        outs=("features",),
+        outputs=("features",),
     ),
     Stage(
         name="train",
@@ -46,7 +46,7 @@ STAGES = (
         module="treadle.training.train",
         slices=("seed", "model", "schedule", "loss", "augmentation", "trainer"),
         reads=("featurize",),
-        outs=("model", "bundle", "metrics.csv"),
+        outputs=("model", "bundle", "metrics.csv"),
         scratch=("checkpoints",),
     ),
     Stage(
@@ -55,7 +55,7 @@ STAGES = (
         module="treadle.evaluation.baselines",
         slices=("evaluation.baselines",),
         reads=("featurize",),
-        outs=("baselines",),
+        outputs=("baselines",),
     ),
     Stage(
         name="evaluate",
@@ -63,11 +63,11 @@ STAGES = (
         module="treadle.evaluation.evaluate",
         slices=("evaluation",),
         reads=("train", "baseline"),
-        outs=("evaluation",),
+        outputs=("evaluation",),
     ),
 )
 
-# Keys that cannot change a result: under which name, what is allowed, what is recorded. Tests hold that every key of an
+# Keys that cannot change a result: the name, what is allowed, what is recorded. Tests check that every key of an
 # experiment is either in a stage's slices or here, and that those here change no number.
 #
 # Where training runs is in the slice of `train`: processes share the rows of a step and draw their own dropout, and a

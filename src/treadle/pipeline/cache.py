@@ -1,4 +1,4 @@
-"""The outputs of stages as files: removed, kept by signature for other runs, and shared by hard links."""
+"""The cache of stage outputs: kept by signature, and shared between runs by hard links."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from treadle.disk import read_record, write_json
 from treadle.experiment.run_folder import CACHE
 from treadle.experiment.stages import Stage
 from treadle.pipeline.digests import SMALL, Digests, find_damage, take_digests
-from treadle.pipeline.locks import Say, try_claim
+from treadle.pipeline.locks import Notify, try_lock
 
 _DIGESTS = "digests.json"  # beside the outputs of an entry
 _PARTIAL = ".tmp"  # ending of an entry that is being written
@@ -20,18 +20,18 @@ _DAMAGED = ".damaged"  # ending of an entry that was set aside
 
 @dataclass(frozen=True)
 class Entry:
-    """The outputs of one stage for one signature, whether they are there or not."""
+    """The outputs of one stage for one signature, which may not exist yet."""
 
     stage: Stage
     folder: Path
 
     @property
     def lock(self) -> Path:
-        """Held by whoever makes, takes or checks the entry."""
+        """Held by the process that writes, reads or verifies the entry."""
         return self.folder.with_suffix(".lock")
 
     def exists(self) -> bool:
-        """Whether outputs were kept."""
+        """Whether the cache has the outputs."""
         return self.folder.is_dir()
 
     def read_digests(self) -> object:
@@ -39,23 +39,23 @@ class Entry:
         return read_record(self.folder / _DIGESTS) or None
 
     def find_damage(self, *, max_hashed: float = SMALL) -> str | None:
-        """What is wrong with the outputs."""
-        return find_damage(self.folder, self.stage.outs, self.read_digests(), max_hashed=max_hashed)
+        """Describe what is damaged; None: nothing is."""
+        return find_damage(self.folder, self.stage.outputs, self.read_digests(), max_hashed=max_hashed)
 
     def set_aside(self) -> Path:
-        """Give a damaged entry another name, so that it can be looked at and is not used; return the folder."""
+        """Rename a damaged entry, so that it can be inspected and is not used; return its folder."""
         aside = self.folder.with_suffix(_DAMAGED)
         shutil.rmtree(aside, ignore_errors=True)
         return self.folder.replace(aside)
 
     def publish(self, source: Path) -> Digests:
-        """Keep the outputs in a run's folder for other runs: all of them or none; return their digests."""
+        """Add the outputs in a run's folder to the cache, all of them or none; return their digests."""
         partial = self.folder.with_suffix(_PARTIAL)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
         try:
-            _link_outs(self.stage, source=source, target=partial)
-            digests = take_digests(source, self.stage.outs)
+            _link_outputs(self.stage, source=source, target=partial)
+            digests = take_digests(source, self.stage.outputs)
             write_json(partial / _DIGESTS, digests)
             partial.replace(self.folder)
         except BaseException:
@@ -64,11 +64,11 @@ class Entry:
         return digests
 
     def share(self, target: Path) -> Digests:
-        """Give a run's folder the outputs; return their digests."""
-        remove_outs(target, self.stage)
-        _link_outs(self.stage, source=self.folder, target=target)
+        """Link the outputs into a run's folder; return their digests."""
+        delete_outputs(target, self.stage)
+        _link_outputs(self.stage, source=self.folder, target=target)
         digests = self.read_digests()
-        assert isinstance(digests, dict), "a sound entry has digests"
+        assert isinstance(digests, dict), "an undamaged entry has digests"
         return digests
 
 
@@ -83,46 +83,46 @@ def list_entries(root: Path, stage: Stage) -> list[Entry]:
     return [Entry(stage, folder) for folder in sorted(folders) if folder.is_dir() and not folder.suffix]
 
 
-def drop_if_damaged(entry: Entry, *, root: Path, say: Say, max_hashed: float = SMALL) -> bool:
-    """Set an entry aside if it is damaged, and say so. Its lock is held."""
+def drop_if_damaged(entry: Entry, *, root: Path, notify: Notify, max_hashed: float = SMALL) -> bool:
+    """Set an entry aside if it is damaged, and report it. The caller holds its lock."""
     damage = entry.find_damage(max_hashed=max_hashed) if entry.exists() else None
     if damage is not None:
         aside = entry.set_aside().relative_to(root)
-        say(f"{entry.stage.name:<10} damaged in the cache: {damage}; set aside as {aside}")
+        notify(f"{entry.stage.name:<10} damaged in the cache: {damage}; set aside as {aside}")
     return damage is not None
 
 
-def remove_outs(folder: Path, stage: Stage) -> None:
-    """Leave nothing of what the stage wrote before."""
-    for out in stage.outs:
-        path = folder / out
+def delete_outputs(folder: Path, stage: Stage) -> None:
+    """Delete what the stage wrote before."""
+    for output in stage.outputs:
+        path = folder / output
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
 
 
-def remove_scratch(folder: Path, stage: Stage) -> None:
-    """Remove what the stage kept only until its outputs were safe."""
+def delete_scratch(folder: Path, stage: Stage) -> None:
+    """Delete what the stage kept only until its outputs were safe."""
     for name in stage.scratch:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def sweep_entries(entry: Entry) -> None:
-    """Remove what killed processes left half written beside an entry, where no other process is at work."""
+def delete_partial_entries(entry: Entry) -> None:
+    """Delete what killed processes left half written beside an entry, unless another process is writing it."""
     for partial in entry.folder.parent.glob(f"*{_PARTIAL}"):
-        with try_claim(partial.with_name(f"{partial.name.split('.')[0]}.lock")) as is_free:
-            if is_free:
+        with try_lock(partial.with_name(f"{partial.name.split('.')[0]}.lock")) as is_held:
+            if is_held:
                 shutil.rmtree(partial, ignore_errors=True)
 
 
-def _link_outs(stage: Stage, *, source: Path, target: Path) -> None:
-    """Give another folder the same outputs, without a copy where the file system allows it."""
-    for out in stage.outs:
-        if (source / out).is_dir():
-            shutil.copytree(source / out, target / out, copy_function=_link)
+def _link_outputs(stage: Stage, *, source: Path, target: Path) -> None:
+    """Link the outputs into another folder, or copy them where the file system has no hard links."""
+    for output in stage.outputs:
+        if (source / output).is_dir():
+            shutil.copytree(source / output, target / output, copy_function=_link)
         else:
-            _link(source / out, target / out)
+            _link(source / output, target / output)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

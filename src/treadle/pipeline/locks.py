@@ -8,17 +8,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-Say = Callable[[str], None]  # takes a line of progress
+Notify = Callable[[str], None]  # prints a line of progress
 
 
 @contextmanager
-def claim(path: Path, *, say: Say, what: str) -> Iterator[None]:
-    """Hold a lock; the system frees it when the process ends, however that is."""
+def hold_lock(path: Path, *, notify: Notify, what: str) -> Iterator[None]:
+    """Hold a lock, after waiting for it if need be; the system releases it when the process ends, even if killed."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say(f"{what} is in use by another process; waiting for it")
+        notify(f"{what} is in use by another process; waiting for it")
         lock.acquire()
     try:
         yield
@@ -27,8 +27,8 @@ def claim(path: Path, *, say: Say, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def try_claim(path: Path) -> Iterator[bool]:
-    """Hold a lock if nobody else does; gives whether it is held."""
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold a lock unless another process holds it; yields whether it is held."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)

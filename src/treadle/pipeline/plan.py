@@ -1,4 +1,4 @@
-"""What a command would do with each stage, and why; nothing is written."""
+"""The plan of a command (`--why`): what it would do with each stage, and why. Nothing is written."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_RUNS = 50  # newest ones that a stage is compared with
 
 
 @dataclass(frozen=True)
-class Outlook:
+class PlannedStage:
     """What a stage would do, and why."""
 
     stage: str
@@ -29,33 +29,31 @@ class Outlook:
     reasons: list[str]
 
 
-def foresee(resolved: Resolved, *, root: Path, upto: str) -> list[Outlook]:
-    """What each stage up to `upto` would do, and why: against the run that differs least. Nothing is written."""
+def plan_run(resolved: Resolved, *, root: Path, upto: str) -> list[PlannedStage]:
+    """What each stage up to `upto` would do, and why, compared with the run that differs least."""
     signatures = sign_stages(resolved, root=root, remember=False)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
     past = _Past(root)
-    return [_foresee_one(stage, resolved.values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
+    return [_plan(stage, resolved.values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
 
 
-def _foresee_one(
-    stage: Stage, values: Values, signatures: dict[str, str], *, folder: RunFolder, past: _Past
-) -> Outlook:
+def _plan(stage: Stage, values: Values, signatures: dict[str, str], *, folder: RunFolder, past: _Past) -> PlannedStage:
     signature, where = signatures[stage.name], folder.path.relative_to(past.root)
     damage = None
     if is_done(folder, stage, signature):
         damage = find_run_damage(folder, stage)
         if damage is None:
-            return Outlook(stage.name, "unchanged", [f"{where} has it"])
+            return PlannedStage(stage.name, "unchanged", [f"{where} has it"])
     entry = find_entry(past.root, stage, signature)
     if entry.exists() and entry.find_damage() is None:
-        return Outlook(stage.name, "would be shared", [f"{CACHE} has it"])
+        return PlannedStage(stage.name, "would be shared", [f"{CACHE} has it"])
     if damage is not None:
-        return Outlook(stage.name, "would run", [f"its result in {where} is damaged: {damage}"])
-    return Outlook(stage.name, "would run", _explain(stage, values, signatures, past))
+        return PlannedStage(stage.name, "would run", [f"its result in {where} is damaged: {damage}"])
+    return PlannedStage(stage.name, "would run", _explain(stage, values, signatures, past))
 
 
 class _Past:
-    """The newest runs: the signatures of what each has done, and its values. Read once, when they are asked for."""
+    """The signatures and the values of the newest runs, read once, on first use."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -68,7 +66,7 @@ class _Past:
 
 
 def _read_values(folder: RunFolder) -> Values | None:
-    """The values of a run; None where they are missing or damaged, which makes it no witness."""
+    """The values of a run; None where they are missing or damaged: nothing is compared with it then."""
     try:
         return read_values(folder.resolved)
     except (OSError, TreadleError):
@@ -90,8 +88,8 @@ def _explain(stage: Stage, values: Values, signatures: dict[str, str], past: _Pa
     return [*reasons, f"since {nearest}"]
 
 
-def foresee_stage(name: str, *, resolved: Resolved, folder: Path, root: Path) -> Outlook:
-    """What `dvc repro` would do with one stage, by what dvc.lock says that it was last made from.
+def plan_stage(name: str, *, resolved: Resolved, folder: Path, root: Path) -> PlannedStage:
+    """What `dvc repro` would do with one stage, compared with what dvc.lock records of it.
 
     Args:
         name: of the stage.
@@ -100,9 +98,9 @@ def foresee_stage(name: str, *, resolved: Resolved, folder: Path, root: Path) ->
         root: the project.
     """
     stages = dvc_lock.read_stages(root)
-    outs = [root / out for out in dvc_lock.read_outs(stages.get(name, {}))]
-    if not any(out.is_relative_to((root / folder).resolve()) for out in outs):
-        return Outlook(name, "would run", [f"{dvc_lock.LOCK} names no result of it in {folder}"])
+    outputs = [root / output for output in dvc_lock.read_outputs(stages.get(name, {}))]
+    if not any(output.is_relative_to((root / folder).resolve()) for output in outputs):
+        return PlannedStage(name, "would run", [f"{dvc_lock.LOCK} names no result of it in {folder}"])
     new_data = dvc_lock.read_used_data(stages) != dvc_lock.read_data_version(root)
     slices = {
         stage.name: dvc_lock.read_slice(stage.name, stage=stages.get(stage.name, {}), resolved=resolved, root=root)
@@ -112,7 +110,9 @@ def foresee_stage(name: str, *, resolved: Resolved, folder: Path, root: Path) ->
     reasons = find_reruns(before, resolved.values, new_data=new_data).get(name, [])
     if slices[name] is None:
         reasons = ["other values or other code"]
-    reasons += [f"{out.relative_to(root)} is missing" for out in outs if not out.exists()]
+    reasons += [f"{output.relative_to(root)} is missing" for output in outputs if not output.exists()]
     if not reasons:
-        return Outlook(name, "unchanged", [f"{dvc_lock.LOCK} has it by the same values, code and version of the data"])
-    return Outlook(name, "would run", [*reasons, "unless DVC knows the result already"])
+        return PlannedStage(
+            name, "unchanged", [f"{dvc_lock.LOCK} has it by the same values, code and version of the data"]
+        )
+    return PlannedStage(name, "would run", [*reasons, "unless DVC knows the result already"])

@@ -71,7 +71,7 @@ def describe_git(root: Path) -> dict[str, Any]:
 
 def _git(root: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S603, S607 - git, with our own words
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, check=False)  # noqa: S603, S607 - git, with fixed arguments
     except FileNotFoundError:
         return None
     return done.stdout.decode(errors="backslashreplace") if done.returncode == 0 else None

@@ -1,4 +1,4 @@
-"""What a run folder says of itself: which stages are done, with the digests of their outputs, and a log."""
+"""The record of a run in its folder: the stages that are done, the digests of their outputs, and a log."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from treadle.experiment.spec import Experiment
 from treadle.experiment.stages import Stage
 from treadle.pipeline.digests import SMALL, Digests, find_damage
 from treadle.pipeline.dvc_workspace import find_origin
-from treadle.pipeline.locks import Say
+from treadle.pipeline.locks import Notify
 
 State = Literal["ran", "shared", "unchanged"]
 
 
 @dataclass
 class Run:
-    """One run folder and what was done in it."""
+    """A run of the pipeline, and what each of its stages did."""
 
     resolved: Resolved
     signatures: dict[str, str]
     folder: RunFolder
     root: Path
-    say: Say  # takes each line of progress
+    notify: Notify  # takes each line of progress
     states: dict[str, State] = field(default_factory=dict)
 
     @property
@@ -57,35 +57,35 @@ def list_runs(root: Path) -> list[RunFolder]:
 
 
 def read_signatures(folder: RunFolder) -> dict[str, str]:
-    """The signature of each stage that is done; none where the record is damaged, which makes it anew."""
+    """The signature of each stage that is done; none where the record is damaged: all stages run again then."""
     record = read_record(folder.signatures) or {}
     return {name: signature for name, signature in record.items() if isinstance(signature, str)}
 
 
 def read_digests(folder: RunFolder) -> dict[str, object]:
-    """The digests of each stage that is done, as far as the record is not damaged."""
+    """The digests of each stage that is done, none where the record is damaged."""
     return read_record(folder.digests) or {}
 
 
 def is_done(folder: RunFolder, stage: Stage, signature: str) -> bool:
-    """Whether the run has the stage's outputs, by the record; `find_run_damage` says whether they are sound."""
+    """Whether the run has the stage's outputs, by its record; `find_run_damage` verifies them."""
     done = read_signatures(folder).get(stage.name) == signature and stage.name in read_digests(folder)
-    return done and all((folder.path / out).exists() for out in stage.outs)
+    return done and all((folder.path / output).exists() for output in stage.outputs)
 
 
 def find_run_damage(folder: RunFolder, stage: Stage, *, max_hashed: float = SMALL) -> str | None:
-    """What is wrong with the outputs of a stage that is done."""
-    return find_damage(folder.path, stage.outs, read_digests(folder).get(stage.name), max_hashed=max_hashed)
+    """Describe what is damaged in the outputs of a stage that is done; None: nothing is."""
+    return find_damage(folder.path, stage.outputs, read_digests(folder).get(stage.name), max_hashed=max_hashed)
 
 
 def record_done(folder: RunFolder, stage: Stage, signature: str, digests: Digests) -> None:
-    """Note that the stage is done."""
+    """Record that the stage is done."""
     write_json(folder.digests, {**read_digests(folder), stage.name: digests})
     write_json(folder.signatures, {**read_signatures(folder), stage.name: signature})
 
 
 def record_damaged(folder: RunFolder, stage: Stage) -> None:
-    """Note that the stage is to be done anew."""
+    """Record that the stage has to run again."""
     write_json(folder.signatures, {name: s for name, s in read_signatures(folder).items() if name != stage.name})
 
 
@@ -96,8 +96,8 @@ def log(folder: RunFolder, text: str) -> None:
 
 
 def log_failure(folder: RunFolder, stage: Stage, error: BaseException) -> None:
-    """Add what failed, with its traceback; a disk that is full keeps the error from being told there, not here."""
+    """Add an error with its traceback to run.log; where the disk is full, the caller still reports it."""
     error.add_note(f"{folder.log} has the traceback")
-    told = "".join(traceback.format_exception(error)).rstrip()
+    text = "".join(traceback.format_exception(error)).rstrip()
     with suppress(OSError):
-        log(folder, f"{stage.name} failed: {type(error).__name__}: {error}\n{told}")
+        log(folder, f"{stage.name} failed: {type(error).__name__}: {error}\n{text}")

@@ -1,4 +1,4 @@
-"""A run: each stage before the wanted one runs, is shared from another run, or is unchanged."""
+"""Run the pipeline: each stage up to the requested one runs, is shared from another run, or is unchanged."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import shutil
 import time
 from pathlib import Path
 
-from treadle.disk import read_text, sweep, write_text
+from treadle.disk import delete_partials, read_text, write_text
 from treadle.errors import TreadleError
 from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
 from treadle.experiment.stages import Stage, get_stage, list_needed
-from treadle.pipeline.cache import drop_if_damaged, find_entry, remove_outs, remove_scratch, sweep_entries
+from treadle.pipeline.cache import delete_outputs, delete_partial_entries, delete_scratch, drop_if_damaged, find_entry
 from treadle.pipeline.digests import find_damage, take_digests
-from treadle.pipeline.locks import Say, claim
-from treadle.pipeline.reading import ChangedError, Reading
+from treadle.pipeline.inputs import ChangedError, StageInputs
+from treadle.pipeline.locks import Notify, hold_lock
 from treadle.pipeline.record import (
     Run,
     find_run_damage,
@@ -29,11 +29,11 @@ from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import STAGE_FUNCTIONS
 from treadle.tracking import SCRATCH
 
-# --- a command's road ---------------------------------------------------------------------------------
+# --- by a command of Treadle --------------------------------------------------------------------------
 
 
-def run(resolved: Resolved, *, root: Path, upto: str, say: Say) -> Run:
-    """Bring a run up to a stage: each stage before it runs, is shared from another run, or is unchanged.
+def run(resolved: Resolved, *, root: Path, upto: str, notify: Notify) -> Run:
+    """Ensure the outputs of a stage and of those before it: each runs, is shared from another run, or is unchanged.
 
     The folder follows from the run's identity. A second process that wants the same folder waits for the first.
 
@@ -41,140 +41,140 @@ def run(resolved: Resolved, *, root: Path, upto: str, say: Say) -> Run:
         resolved: what is run.
         root: the project.
         upto: the last stage.
-        say: takes each line of progress.
+        notify: prints each line of progress.
 
     Raises:
         ChangedError: a source or a data file was edited while a stage read it.
     """
-    reading = Reading(resolved, root=root)
-    signatures = _sign(resolved, root=root, say=say)
+    inputs = StageInputs(resolved, root=root)
+    signatures = _sign(resolved, root=root, notify=notify)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
-    current = Run(resolved, signatures, folder, root, say)
+    current = Run(resolved, signatures, folder, root, notify)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with claim(folder.lock, say=say, what=str(folder.path.relative_to(root))):
-        _sweep(folder)
+    with hold_lock(folder.lock, notify=notify, what=str(folder.path.relative_to(root))):
+        _delete_leftovers(folder)
         write_text(folder.resolved, resolved.dump())
         with open_tracking(current) as tracking:
             for stage in list_needed(upto):
-                _bring_up(current, stage, reading, tracking)
+                _ensure_stage(current, stage, inputs, tracking)
     return current
 
 
-def _sign(resolved: Resolved, *, root: Path, say: Say) -> dict[str, str]:
-    """One process at a time hashes data files: what it finds, the next one need not hash."""
+def _sign(resolved: Resolved, *, root: Path, notify: Notify) -> dict[str, str]:
+    """Compute the signatures; one process at a time hashes data files, so that each is hashed once."""
     cache = root / CACHE
     cache.mkdir(parents=True, exist_ok=True)
-    with claim(cache / ".lock", say=say, what="the cache of hashes"):
-        sweep(cache)
+    with hold_lock(cache / ".lock", notify=notify, what="the cache of hashes"):
+        delete_partials(cache)
         return sign_stages(resolved, root=root)
 
 
-def _bring_up(current: Run, stage: Stage, reading: Reading, tracking: LazyTracking) -> None:
+def _ensure_stage(current: Run, stage: Stage, inputs: StageInputs, tracking: LazyTracking) -> None:
     signature = current.signatures[stage.name]
     if _is_unchanged(current, stage):
         current.states[stage.name] = "unchanged"
-        remove_scratch(current.folder.path, stage)
+        delete_scratch(current.folder.path, stage)
         return
     entry = find_entry(current.root, stage, signature)
     entry.folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep_entries(entry)
-    with claim(entry.lock, say=current.say, what=f"stage {stage.name}"):
-        drop_if_damaged(entry, root=current.root, say=current.say)
+    delete_partial_entries(entry)
+    with hold_lock(entry.lock, notify=current.notify, what=f"stage {stage.name}"):
+        drop_if_damaged(entry, root=current.root, notify=current.notify)
         if entry.exists():
             digests = entry.share(current.folder.path)
             current.states[stage.name] = "shared"
-            current.say(f"{stage.name:<10} shared with another run")
+            current.notify(f"{stage.name:<10} shared with another run")
         else:
-            seconds = _execute(current, stage, reading, tracking)
+            seconds = _execute(current, stage, inputs, tracking)
             digests = entry.publish(current.folder.path)
             current.states[stage.name] = "ran"
-            current.say(f"{stage.name:<10} done in {seconds:.1f} s")
+            current.notify(f"{stage.name:<10} done in {seconds:.1f} s")
     record_done(current.folder, stage, signature, digests)
-    remove_scratch(current.folder.path, stage)
+    delete_scratch(current.folder.path, stage)
     if stage.name in TRACKED:
         TRACKED[stage.name](current.folder, tracking.get())
 
 
 def _is_unchanged(current: Run, stage: Stage) -> bool:
-    """Whether the run has the stage's outputs as they were written; damage is told."""
+    """Whether the run has the stage's outputs as they were written; damage is reported."""
     if not is_done(current.folder, stage, current.signatures[stage.name]):
         return False
     damage = find_run_damage(current.folder, stage)
     if damage is not None:
-        current.say(f"{stage.name:<10} damaged in {current.folder.path.relative_to(current.root)}: {damage}")
+        current.notify(f"{stage.name:<10} damaged in {current.folder.path.relative_to(current.root)}: {damage}")
     return damage is None
 
 
-# --- DVC's road ---------------------------------------------------------------------------------------
+# --- by DVC -------------------------------------------------------------------------------------------
 
 
-def run_stage(name: str, *, resolved_file: Path, folder: RunFolder, root: Path, say: Say) -> Run:
-    """Run one stage as DVC orders it: what it reads lies in `folder`, what it writes DVC keeps.
+def run_stage(name: str, *, resolved_file: Path, folder: RunFolder, root: Path, notify: Notify) -> Run:
+    """Run one stage as DVC calls it: its inputs lie in `folder`, and DVC keeps its outputs.
 
     Raises:
-        TreadleError: the folder is a command's run, and the configuration is not its own; or the code is not the one
-            that the configuration was composed from.
+        TreadleError: the folder is a run of `treadle run` with another configuration; or the code is not the one that
+            the configuration was composed from.
         ChangedError: a source or a data file was edited while the stage read it.
     """
     resolved = read(resolved_file)
     _require_own(folder, resolved)
     stage = get_stage(name)
-    reading = Reading(resolved, root=root)
-    reading.require_composed_code(stage)
-    current = Run(resolved, _sign(resolved, root=root, say=say), folder, root, say)
+    inputs = StageInputs(resolved, root=root)
+    inputs.require_composed_code(stage)
+    current = Run(resolved, _sign(resolved, root=root, notify=notify), folder, root, notify)
     folder.path.mkdir(parents=True, exist_ok=True)
-    with claim(folder.lock, say=say, what=str(folder.path)):
-        _sweep(folder)
+    with hold_lock(folder.lock, notify=notify, what=str(folder.path)):
+        _delete_leftovers(folder)
         if resolved_file.resolve() != folder.resolved.resolve():
             write_text(folder.resolved, read_text(resolved_file))
-        _require_sound_inputs(current, stage)
+        _require_intact_inputs(current, stage)
         with open_tracking(current) as tracking:
-            seconds = _execute(current, stage, reading, tracking)
+            seconds = _execute(current, stage, inputs, tracking)
             if name in TRACKED:
                 TRACKED[name](folder, tracking.get())
         if folder.signatures.is_file():
-            record_done(folder, stage, current.signatures[name], take_digests(folder.path, stage.outs))
-        remove_scratch(folder.path, stage)
-    say(f"{name:<10} done in {seconds:.1f} s")
+            record_done(folder, stage, current.signatures[name], take_digests(folder.path, stage.outputs))
+        delete_scratch(folder.path, stage)
+    notify(f"{name:<10} done in {seconds:.1f} s")
     current.states[name] = "ran"
     return current
 
 
 def _require_own(folder: RunFolder, resolved: Resolved) -> None:
-    """A run says in one file what all of its outputs came from."""
+    """All outputs of a run come from the one configuration in its folder."""
     if folder.signatures.is_file() and read(folder.resolved).values != resolved.values:
         raise TreadleError(
-            f"--resolved: {folder.path} is a run with a configuration of its own; "
+            f"--resolved: {folder.path} is a run with another configuration; "
             "name another --folder, or run the other configuration by `treadle run`"
         )
 
 
-def _require_sound_inputs(current: Run, stage: Stage) -> None:
-    """A run's earlier outputs are as they were written; what DVC keeps, it knows itself."""
+def _require_intact_inputs(current: Run, stage: Stage) -> None:
+    """Require the outputs of earlier stages as they were written; DVC verifies those that it keeps."""
     for earlier in list_needed(stage.name)[:-1]:
         if earlier.name in read_digests(current.folder):
             damage = find_run_damage(current.folder, earlier)
             if damage is not None:
-                raise TreadleError(f"{current.folder.path} is damaged: {damage}; `treadle run` makes it anew")
+                raise TreadleError(f"{current.folder.path} is damaged: {damage}; `treadle run` makes it again")
 
 
 # --- one stage ----------------------------------------------------------------------------------------
 
 
-def _execute(current: Run, stage: Stage, reading: Reading, tracking: LazyTracking) -> float:
+def _execute(current: Run, stage: Stage, inputs: StageInputs, tracking: LazyTracking) -> float:
     """Run a stage from a clean start, and return its seconds; if it fails, no half-written folder remains."""
-    current.say(f"{stage.name:<10} …")
+    current.notify(f"{stage.name:<10} …")
     log(current.folder, f"{stage.name} begins")
-    remove_outs(current.folder.path, stage)
+    delete_outputs(current.folder.path, stage)
     start = time.perf_counter()
     try:
-        reading.begin(stage)
+        inputs.load_code(stage)
         STAGE_FUNCTIONS[stage.name](current, tracking)
-        _require_untouched(current, stage, reading)
+        _require_untouched(current, stage, inputs)
     except BaseException as error:
-        for out in stage.outs:
-            if (current.folder.path / out).is_dir():
-                shutil.rmtree(current.folder.path / out, ignore_errors=True)
+        for output in stage.outputs:
+            if (current.folder.path / output).is_dir():
+                shutil.rmtree(current.folder.path / output, ignore_errors=True)
         log_failure(current.folder, stage, error)
         raise
     seconds = time.perf_counter() - start
@@ -182,30 +182,30 @@ def _execute(current: Run, stage: Stage, reading: Reading, tracking: LazyTrackin
     return seconds
 
 
-def _require_untouched(current: Run, stage: Stage, reading: Reading) -> None:
-    """Nothing that the stage read was written to in the meantime, or its result is dropped."""
+def _require_untouched(current: Run, stage: Stage, inputs: StageInputs) -> None:
+    """Require that no input of the stage was modified while it ran; else its result is dropped."""
     try:
-        reading.require_read(stage)
+        inputs.require_unchanged(stage)
         _require_untouched_inputs(current, stage)
     except ChangedError:
-        remove_scratch(current.folder.path, stage)  # it may have come of what was changed
+        delete_scratch(current.folder.path, stage)  # it may come from modified inputs
         raise
-    reading.require_code(stage)
+    inputs.require_same_code(stage)
 
 
 def _require_untouched_inputs(current: Run, stage: Stage) -> None:
     recorded = read_digests(current.folder)
     for earlier in (earlier for earlier in list_needed(stage.name)[:-1] if earlier.name in recorded):
-        damage = find_damage(current.folder.path, earlier.outs, recorded[earlier.name], max_hashed=0)
+        damage = find_damage(current.folder.path, earlier.outputs, recorded[earlier.name], max_hashed=0)
         if damage is not None:
             raise ChangedError(
                 f"{stage.name}: its input changed: {damage}; nothing is kept; run the same command again"
             )
 
 
-def _sweep(folder: RunFolder) -> None:
-    """Remove what a killed process left in a run's folder, whose lock is held."""
+def _delete_leftovers(folder: RunFolder) -> None:
+    """Delete what a killed process left in a run's folder. The caller holds its lock."""
     for written in (folder.path, folder.checkpoints, folder.wandb):
-        sweep(written)
+        delete_partials(written)
     for left in (*folder.path.glob(".tables-*"), folder.wandb / SCRATCH):
         shutil.rmtree(left, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What a run's record in W&B is given by the stages."""
+"""What the stages log to the run's record in W&B."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from treadle.tracking import Tracking, track
 
 
 class LazyTracking:
-    """The run's record in W&B, opened when the first stage has something to say."""
+    """The run's record in W&B, opened when the first stage logs to it."""
 
     def __init__(self, stack: ExitStack, current: Run) -> None:
         self.stack = stack
@@ -40,13 +40,13 @@ class LazyTracking:
 
 @contextmanager
 def open_tracking(current: Run) -> Iterator[LazyTracking]:
-    """The run's record, which is finished in the end if it was opened."""
+    """The run's record, which is finished on exit if it was opened."""
     with ExitStack() as stack:
         yield LazyTracking(stack, current)
 
 
 def _track_training(folder: RunFolder, tracking: Tracking) -> None:
-    """Hand over the epochs that the record lacks: those of a shared stage, or of spawned processes."""
+    """Log the epochs that the record lacks: those of a shared stage, or of spawned processes."""
     from treadle.metrics.log import read_metrics_log
 
     for row in read_metrics_log(folder.metrics_log):
@@ -56,7 +56,7 @@ def _track_training(folder: RunFolder, tracking: Tracking) -> None:
 
 
 def _track_evaluation(folder: RunFolder, tracking: Tracking) -> None:
-    """Hand over the evaluation: metrics, curves, bundle."""
+    """Log the evaluation: metrics, curves, bundle."""
     from treadle.evaluation.curves import read_curves
 
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`treadle verify`: every stored output read again, and held against its digest."""
+"""`treadle verify`: every stored output compared with its digest."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.stages import STAGES
 from treadle.pipeline.cache import Entry, drop_if_damaged, find_entry, list_entries
-from treadle.pipeline.locks import try_claim
+from treadle.pipeline.locks import try_lock
 from treadle.pipeline.record import find_run_damage, list_runs, read_digests, read_signatures, record_damaged
 
 
@@ -21,12 +21,12 @@ class Verification:
     """The state of one run, or of one entry of the cache."""
 
     where: str
-    state: str  # sound, damaged, in use, nothing recorded
+    state: str  # OK, damaged, in use, nothing recorded
     details: list[str]
 
 
 def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Verification]:
-    """Read every output of runs, and without folders of the cache too; a damaged one is made anew by the next run.
+    """Verify every output of runs, and without folders of the cache too; the next run replaces a damaged one.
 
     Raises:
         TreadleError: a folder is no run, or there is none.
@@ -46,17 +46,17 @@ def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Verification]:
 
 
 def _verify_entry(entry: Entry, root: Path) -> Verification:
-    said: list[str] = []
-    with try_claim(entry.lock) as is_free:
-        if is_free:
-            drop_if_damaged(entry, root=root, say=said.append, max_hashed=inf)
-    state = "damaged" if said else "sound" if is_free else "in use"
-    return Verification(show_path(entry.folder, root), state, said)
+    messages: list[str] = []
+    with try_lock(entry.lock) as is_held:
+        if is_held:
+            drop_if_damaged(entry, root=root, notify=messages.append, max_hashed=inf)
+    state = "damaged" if messages else "OK" if is_held else "in use"
+    return Verification(show_path(entry.folder, root), state, messages)
 
 
 def _verify_run(folder: RunFolder, root: Path) -> Verification:
-    with try_claim(folder.lock) as is_free:
-        if not is_free:
+    with try_lock(folder.lock) as is_held:
+        if not is_held:
             return Verification(show_path(folder.path, root), "in use", [])
         signatures, digests = read_signatures(folder), read_digests(folder)
         recorded = [stage for stage in STAGES if stage.name in signatures and stage.name in digests]
@@ -67,5 +67,5 @@ def _verify_run(folder: RunFolder, root: Path) -> Verification:
                 record_damaged(folder, stage)
                 shared = _verify_entry(find_entry(root, stage, signatures[stage.name]), root)
                 details += [f"{stage.name:<10} {damage}; the next `treadle run` makes it anew", *shared.details]
-    state = "damaged" if details else "sound" if recorded else "nothing recorded"
+    state = "damaged" if details else "OK" if recorded else "nothing recorded"
     return Verification(show_path(folder.path, root), state, details)

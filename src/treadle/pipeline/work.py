@@ -1,4 +1,4 @@
-"""The work of each stage: its function, with what the run gives it."""
+"""The function of each stage, called with what the run provides."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Comparison:
     """Runs in order, the best first."""
 
     runs: list[Ranked]
-    monitor: Metric  # on the validation split: what the order goes by
+    monitor: Metric  # on the validation split: the runs are sorted by it
     metrics: list[Metric]  # on the test split, the experiment's chosen one first
     differences: dict[str, list[Any]]  # key: the value of each run, in their order; None where a run has no such key
 

@@ -1,4 +1,4 @@
-"""The difference between two selections, runs or git revisions: values, and the stages that run again for it."""
+"""The difference between two selections, runs or git revisions: values, and the stages that run again because of it."""
 
 from __future__ import annotations
 

@@ -18,14 +18,19 @@ from treadle.keys import list_leaves
 from treadle.metrics.log import read_metrics_log
 from treadle.metrics.registry import find_metric
 
-_TOLD_ELSEWHERE = (f"{CODE}.", "name", "question", "model_choice")  # by the folder's name, the report, the model itself
+_SHOWN_ELSEWHERE = (
+    f"{CODE}.",
+    "name",
+    "question",
+    "model_choice",
+)  # by other columns
 
 Flat = dict[str, Any]  # dotted key: value
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What a finished run left."""
+    """The results of a finished run."""
 
     folder: Path
     experiment: Experiment
@@ -50,7 +55,7 @@ class Finished:
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """The finished runs among folders; of a folder that is none itself, those directly below it."""
+    """The finished runs among folders; of a folder that is no run, those directly below it."""
     found: list[Path] = []
     for folder in folders:
         if not folder.is_dir():
@@ -62,7 +67,7 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
 
 
 def read_run(path: Path) -> Finished:
-    """Read a run folder; no library of training is needed for it.
+    """Read a run folder, without the libraries that train.
 
     Raises:
         TreadleError: what it holds is damaged.
@@ -75,7 +80,7 @@ def read_run(path: Path) -> Finished:
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise TreadleError(
             f"{path} is damaged: {type(error).__name__}: {error}; `treadle verify {path}` names the file, and the "
-            "run's own command makes it anew"
+            "run's own command makes it again"
         ) from error
-    leaves = {key: value for key, value in list_leaves(resolved.values) if not key.startswith(_TOLD_ELSEWHERE)}
+    leaves = {key: value for key, value in list_leaves(resolved.values) if not key.startswith(_SHOWN_ELSEWHERE)}
     return Finished(path.resolve(), resolved.experiment, leaves, metrics, epochs)

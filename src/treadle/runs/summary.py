@@ -20,14 +20,14 @@ _MODEL = "model="  # beginning of the override that selects a network
 def print_summary(
     experiment: Experiment, folder: RunFolder, *, records: Path, overrides: Sequence[str], console: Console
 ) -> None:
-    """Print the metrics of `folder` with the best of each marked, and what to type next.
+    """Print the metrics of `folder` with the best of each marked, and suggested commands.
 
     Args:
         experiment: that was evaluated.
         folder: of the run, or of the pipeline.
         records: the folder of the W&B records.
         overrides: that were typed for it.
-        console: takes the text.
+        console: prints the text.
     """
     results = json.loads(folder.metrics.read_text(encoding="utf-8"))
     scores = tabulate(results, task=experiment.data.task)

@@ -63,7 +63,7 @@ def _run_upto(stage: str, overrides: Sequence[str]) -> None:
     from treadle.pipeline import run
 
     with _naming_places(lambda key: compose_selected(overrides).locate(key)):
-        current = run(resolved, root=Path.cwd(), upto=stage, say=print_lines)
+        current = run(resolved, root=Path.cwd(), upto=stage, notify=print_lines)
     _print_result(current, upto=stage, overrides=overrides)
 
 
@@ -76,7 +76,7 @@ def _run_alone(options: argparse.Namespace) -> None:
     folder = RunFolder(options.folder)
     file = options.resolved if options.resolved is not None else folder.resolved
     with _naming_places(lambda key: find_place(file, key)):
-        current = run_stage(options.verb, resolved_file=file, folder=folder, root=Path.cwd(), say=print_lines)
+        current = run_stage(options.verb, resolved_file=file, folder=folder, root=Path.cwd(), notify=print_lines)
     _print_result(current, upto=options.verb, overrides=())
 
 
@@ -122,14 +122,14 @@ def _print_intent(options: argparse.Namespace, *, upto: str) -> bool:
 
 
 def _print_plan(resolved: Resolved, *, folder: Path | None, upto: str) -> None:
-    from treadle.pipeline import foresee, foresee_stage
+    from treadle.pipeline import plan_run, plan_stage
 
     if folder is None:
-        outlooks = foresee(resolved, root=Path.cwd(), upto=upto)
+        planned = plan_run(resolved, root=Path.cwd(), upto=upto)
     else:
-        outlooks = [foresee_stage(upto, resolved=resolved, folder=folder, root=Path.cwd())]
-    for outlook in outlooks:
-        print_lines(f"{outlook.stage:<10} {outlook.state}: {', '.join(outlook.reasons)}")
+        planned = [plan_stage(upto, resolved=resolved, folder=folder, root=Path.cwd())]
+    for stage in planned:
+        print_lines(f"{stage.stage:<10} {stage.state}: {', '.join(stage.reasons)}")
 
 
 def _read_next(resolved_file: Path | None) -> Resolved:

@@ -1,7 +1,6 @@
-"""What a stage reads while it works: still what its signature was taken of?
+"""The inputs of a stage, held unchanged while it runs.
 
-A result made of an edited source, or of a file that was swapped, must not be kept under the signature of what stood
-there before.
+A result of an edited source, or of a replaced file, must not be kept under the signature of the inputs before.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from treadle.experiment.stages import STAGES, Stage
 
 
 class ChangedError(TreadleError):
-    """Something that a stage reads is not what its signature was taken of."""
+    """An input of a stage is not the one that its signature was computed from."""
 
 
-class Reading:
-    """The sources and the data files that signatures are taken of; made just before they are."""
+class StageInputs:
+    """The sources and the data files that signatures are computed from; made just before they are."""
 
     def __init__(self, resolved: Resolved, *, root: Path) -> None:
         self.resolved = resolved
@@ -36,22 +35,22 @@ class Reading:
         self.sources = {name: list_sources(modules) for name, modules in self.modules.items()}
         self.loaded = set(sys.modules)
 
-    def begin(self, stage: Stage) -> None:
-        """Load the stage's code.
+    def load_code(self, stage: Stage) -> None:
+        """Import the stage's code.
 
         Raises:
-            ChangedError: an edit came first.
+            ChangedError: it was edited before that.
         """
         for module in self.modules[stage.name]:
-            with suppress(Exception):  # told with its place where the class is built
+            with suppress(Exception):  # reported with its place where the class is built
                 importlib.import_module(module)
-        self.require_read(stage)
+        self.require_unchanged(stage)
 
-    def require_read(self, stage: Stage) -> None:
-        """Hold what has been read since the last time: it is as it was.
+    def require_unchanged(self, stage: Stage) -> None:
+        """Require that nothing read since the last call was modified.
 
         Raises:
-            ChangedError: it was written to, be it with the same content in the end.
+            ChangedError: a file was written to, even if its content is the same again.
         """
         new = set(sys.modules) - self.loaded
         self.loaded |= new
@@ -66,34 +65,34 @@ class Reading:
                 "not kept; run the same command again"
             )
 
-    def require_code(self, stage: Stage) -> None:
-        """Hold the code as it stands now: the same, comments and docstrings aside.
+    def require_same_code(self, stage: Stage) -> None:
+        """Require the same code as at the start, comments and docstrings aside.
 
         Raises:
             ChangedError: it was edited while the stage ran.
         """
         sources = self.sources[stage.name].values()
         changed = [source.file for source in sources if read_state(source.file) != source.state]
-        if changed and self._is_other_code(stage):
-            back = ", or go on from the last epoch with the old source put back" if stage.name == "train" else ""
+        if changed and self._has_other_code(stage):
+            back = ", or restore the old source to continue from the last epoch" if stage.name == "train" else ""
             raise ChangedError(
                 f"{stage.name}: {self._name(changed)} was edited while the stage ran, so that its result is not kept; "
                 f"run the same command again with the new source{back}"
             )
 
     def require_composed_code(self, stage: Stage) -> None:
-        """Hold the code against a resolved.yaml that was written before.
+        """Require the code that resolved.yaml was composed from.
 
         Raises:
-            ChangedError: it was composed from other code.
+            ChangedError: the code is another one.
         """
-        if self._is_other_code(stage):
+        if self._has_other_code(stage):
             raise ChangedError(
                 f"{stage.name}: its code is not the one that resolved.yaml was composed from, and the result would "
-                "bear the wrong name; `dvc repro` composes first, or `treadle compose -o FILE` does"
+                "have the wrong name; `dvc repro` composes first, or `treadle compose -o FILE` does"
             )
 
-    def _is_other_code(self, stage: Stage) -> bool:
+    def _has_other_code(self, stage: Stage) -> bool:
         forget_code()
         return fingerprint_code(self.modules[stage.name]) != self.resolved.code[stage.name]
 

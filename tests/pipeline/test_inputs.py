@@ -11,7 +11,7 @@ import pytest
 from runs import QUICK, ROOT, find_run, forget_sources, run_quick, treadle
 from treadle.check.resolve import resolve
 from treadle.pipeline import run
-from treadle.pipeline.reading import ChangedError
+from treadle.pipeline.inputs import ChangedError
 
 pytestmark = pytest.mark.fast_cases(1)
 
@@ -60,12 +60,12 @@ def run_editing(project, edit, *, upto, overrides):
     """A run in which `edit` happens as soon as the stage is announced; the lines that it prints."""
     said = []
 
-    def say(line):
+    def notify(line):
         said.append(line)
         if line == f"{upto:<10} …":
             edit()
 
-    run(resolve(overrides=[*overrides, NO_WANDB], root=project), root=project, upto=upto, say=say)
+    run(resolve(overrides=[*overrides, NO_WANDB], root=project), root=project, upto=upto, notify=notify)
     return said
 
 
