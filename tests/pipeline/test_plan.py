@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
-from treadle.experiment.resolved import read
 
 pytestmark = pytest.mark.fast_cases(6)
 
@@ -233,10 +232,11 @@ def test_why_checks_the_selection_first(project, capsys):
 @pytest.fixture
 def pipeline(project, capsys):
     """This repository's own pipeline, as a fresh clone has it after `dvc pull`: results, and no resolved.yaml there."""
-    for name in ("dvc.lock", "data.dvc", "resolved.yaml"):
+    for name in ("dvc.lock", "data.dvc"):
         shutil.copyfile(ROOT / name, project / name)
     lock = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
-    read(project / "resolved.yaml").write_slices(project / "artifacts" / "slices")
+    composed = ("--selection", "params.yaml", "--output", "resolved.yaml", "--slices", "artifacts/slices")
+    assert treadle("compose", *composed) == 0
     for stage in STAGES:  # the sources under test may be newer than the committed lock
         (own,) = (dep for dep in lock[stage]["deps"] if dep["path"] == f"artifacts/slices/{stage}.yaml")
         own["md5"] = hashlib.md5((project / own["path"]).read_bytes(), usedforsecurity=False).hexdigest()
