@@ -114,7 +114,7 @@ def test_a_text_among_numbers_is_missing_and_is_reported(make, tmp_path):
     made = make(messy.write_csv(tmp_path / "rows.csv", columns))
 
     assert made.columns["size"]["missing"] == ["not measured"]
-    assert "missing where no number: row 8: 'not measured'" in (made.folder / "conf/data/shop.yaml").read_text()
+    assert "missing where not a number: row 8: 'not measured'" in (made.folder / "conf/data/shop.yaml").read_text()
 
 
 def test_a_text_far_down_a_long_column_is_found(make, tmp_path):

@@ -86,7 +86,7 @@ def test_weights_and_rows_without_a_moment_reach_the_examples(make, tmp_path):
 
     assert made.excluded["undated"] == 2
     assert made.rows.sort("row")["weight"][:3].to_list() == [1, 2, 3]
-    assert made.left_out["weight_"] == "it says how much a row counts"
+    assert made.left_out["weight_"] == "the weight of each row"
 
 
 def test_what_the_user_may_know_better_stands_in_the_readme(make, tmp_path):
@@ -268,7 +268,7 @@ def test_a_list_can_be_neither_target_nor_feature(refuse, tmp_path):
     rows = pl.DataFrame(messy.make_rows()).with_columns(pl.Series("tags", [["a"]] * 200))
     rows.write_parquet(tmp_path / "rows.parquet")
 
-    assert "--keep: 'tags' can be no feature: of type List(String)" in refuse(tmp_path / "rows.parquet", keep=("tags",))
+    assert "--keep: 'tags' cannot be a feature: of type List" in refuse(tmp_path / "rows.parquet", keep=("tags",))
 
 
 def test_numbers_too_large_for_64_bits_are_read_as_texts(make, tmp_path):
@@ -324,7 +324,7 @@ def test_marks_in_the_name_of_a_file(make, tmp_path, name):
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"\x1f\x8b\x08\x00\x90\x81" * 50, "is no text in an encoding that is known here. Unpack it"),
+        (b"\x1f\x8b\x08\x00\x90\x81" * 50, "is not a text file in a known encoding. Unpack it"),
         ("a,answer\nüé,yes\n".encode("utf-7").replace(b"+", b"\xff\x81") * 50, "no other encoding is likely"),
         (b"\n\na,answer\n1,yes\n", "the first line is blank"),
         (b"a,answer\r1,yes\r2,no\r", "its lines end in a carriage return alone"),
@@ -386,7 +386,7 @@ def test_a_time_that_was_not_asked_for_is_reported(make, tmp_path):
 
     made = make(messy.write_csv(tmp_path / "rows.csv", rows))
 
-    assert made.plan.split_reason.endswith("if the future is to be predicted, begin anew with --time day")
+    assert made.plan.split_reason.endswith("if the future is to be predicted, start over with --time day")
     assert "cycle_7:  # repeats every 7 days" in (made.folder / "conf/features/shop.yaml").read_text()
 
 

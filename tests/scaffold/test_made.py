@@ -34,7 +34,7 @@ def made(tmp_path_factory):
     file = messy.write_csv(folder / "sales.csv", messy.make_rows())
     with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()) as out:
         assert treadle("init", "shop", "--from", str(file), "--target", "answer") == 0
-    assert "answer: binary (two different values; 'yes' counts as true: by its name)" in out.getvalue()
+    assert "answer: binary (two different values; positive class 'yes', by its name)" in out.getvalue()
     return folder
 
 

@@ -1,1 +1,1 @@
-"""A project from a table: what its columns are, what they can be used for, and the files that say so."""
+"""A new project from a table: reading its columns, planning their roles, and writing the project's files."""

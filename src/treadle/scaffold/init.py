@@ -20,7 +20,7 @@ from treadle.errors import TreadleError
 from treadle.scaffold.planning.plan import Plan, Request, make_plan
 from treadle.scaffold.reading.database import export_table, is_database
 from treadle.scaffold.reading.profile import profile_table
-from treadle.scaffold.reading.source import Source, find_source
+from treadle.scaffold.reading.source import TableFiles, find_source
 from treadle.scaffold.writing.atomic_folder import create_atomically
 from treadle.scaffold.writing.data_files import place_files
 from treadle.scaffold.writing.files import Project, write_files
@@ -33,7 +33,7 @@ _MAX_NAME = 100  # characters of a folder's name
 
 @dataclass(frozen=True)
 class Scaffolded:
-    """What was made, to be told."""
+    """What was made, for the summary."""
 
     folder: Path
     plan: Plan
@@ -46,8 +46,8 @@ class Origin:
 
     sources: Sequence[str]  # files, patterns of files, or one database
     table: str | None = None  # of a database
-    missing: Sequence[str] = ()  # texts that mean "no value", besides the usual ones
-    encoding: str | None = None  # of text files; None: found out
+    missing: Sequence[str] = ()  # texts that stand for a missing value, besides the usual ones
+    encoding: str | None = None  # of text files; None: detected
 
 
 def init(folder: Path, *, origin: Origin, request: Request) -> Scaffolded:
@@ -77,7 +77,7 @@ def _require_name(name: str) -> None:
         raise TreadleError(f"the name has {len(name)} characters; {_MAX_NAME} are allowed")
     if name.startswith("-") or not all(mark.isalnum() or mark in " ._-" for mark in name):
         raise TreadleError(
-            f"{name!r} is no name for a project: give letters, digits, `_`, `-` and dots, such as `churn`"
+            f"{name!r} is not a valid name for a project: use letters, digits, `_`, `-` and dots, such as `churn`"
         )
 
 
@@ -89,7 +89,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
         title: of the README.
         package: name for Python and the configuration, as `name_package` gives it.
         origin: where the rows come from.
-        request: the target, and what the user says of it.
+        request: the target, and the user's other options.
 
     Raises:
         TreadleError: as `init`.
@@ -120,7 +120,7 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
     return Scaffolded(folder, plan, project)
 
 
-def _fetch(origin: Origin, made: Path) -> tuple[Source, str]:
+def _fetch(origin: Origin, made: Path) -> tuple[TableFiles, str]:
     """The files, and where they came from."""
     sources, table = origin.sources, origin.table
     databases = [text for text in sources if is_database(text)]

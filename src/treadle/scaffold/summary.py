@@ -1,4 +1,4 @@
-"""What `treadle init` tells: the target, the split, each column that was left out, and what comes next."""
+"""What `treadle init` prints: the target, the split, each column that was left out, and the next commands."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rich.table import Table
 
 from treadle.console import Console
 from treadle.scaffold.init import Scaffolded
-from treadle.scaffold.planning.roles import Choice
+from treadle.scaffold.planning.roles import ColumnUse
 
 MAX_SHOWN = 30  # columns of a table; the README of the project has them all
 
 
 def print_summary(made: Scaffolded, console: Console) -> None:
-    """A few lines, and a table of what was left out."""
+    """Print a few lines, and tables of columns with reasons."""
     plan = made.plan
     target = plan.target
     features = [choice for choice in plan.choices if choice.role != "out"]
@@ -34,7 +34,7 @@ def print_summary(made: Scaffolded, console: Console) -> None:
     )
     for title, text in lines.items():
         console.print(f"  {title:<10} {text}", highlight=False, markup=False)
-    _print_columns("Left out as leak suspects (--keep COLUMN takes one in)", plan.suspects, console)
+    _print_columns("Left out as leak suspects (--keep COLUMN uses one)", plan.suspects, console)
     _print_columns("Left out for other reasons", [choice for choice in plan.left_out if not choice.is_suspect], console)
     read = [plan.target_profile, *(choice.profile for choice in features)]
     _print_reasons("How values are read", [(profile.name, profile.note) for profile in read if profile.note], console)
@@ -44,7 +44,7 @@ def print_summary(made: Scaffolded, console: Console) -> None:
     console.print(f"Next: cd {shlex.quote(str(made.folder))} && make demo && make test", highlight=False, markup=False)
 
 
-def _print_columns(title: str, choices: Iterable[Choice], console: Console) -> None:
+def _print_columns(title: str, choices: Iterable[ColumnUse], console: Console) -> None:
     _print_reasons(title, [(choice.profile.name, choice.reason) for choice in choices], console)
 
 

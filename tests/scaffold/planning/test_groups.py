@@ -60,7 +60,7 @@ def test_groups_with_answers_of_their_own_are_suggested(tmp_path):
     assert roles(made)["customer"] != "out"
     (note,) = made.notes
     assert note.startswith("rows may belong together: 40 different values of 'customer' with 6.0 rows each")
-    assert note.endswith("begin anew with --group 'customer'")
+    assert note.endswith("start over with --group 'customer'")
 
 
 @pytest.mark.parametrize("name", ["color", "occupation", "city", "relationship", "carrier", "Capacity"])

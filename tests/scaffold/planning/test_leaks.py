@@ -108,4 +108,4 @@ def test_a_measurement_that_nearly_sets_a_class_apart_is_worth_a_look():
     found = score(when_c(SOME + 0.95, SOME), CLASSES, task="multiclass")
 
     assert not found.find_suspicion("multiclass")
-    assert found.find_look("multiclass").startswith("look: it alone tells much of the class 'c', AUC 0.99")
+    assert found.find_look("multiclass").startswith("look: it alone predicts much of the class 'c', AUC 0.99")

@@ -20,7 +20,7 @@ def test_a_feature_that_is_called_a_weight_is_reported(tmp_path, name):
     made = plan(tmp_path, {name: WEIGHT, "x": X, "y": X + WEIGHT})
 
     (note,) = made.notes
-    assert f"begin anew with --weight {name!r}" in note
+    assert f"start over with --weight {name!r}" in note
 
 
 @pytest.mark.parametrize("name", ["height", "weighted_by", "weight_of_x_kg", "curb_weight", "BirthWeight"])
@@ -39,8 +39,8 @@ def test_a_weight_is_taken_and_is_no_feature(tmp_path):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        (-WEIGHT, "a weight is a number from 0 on"),
-        (0 * WEIGHT, "a weight is a number from 0 on"),
+        (-WEIGHT, "a weight is at least 0"),
+        (0 * WEIGHT, "a weight is at least 0"),
         ([None, *WEIGHT[1:]], "is missing in 1 rows"),
         (["many"] * NUM_ROWS, "is of type str"),
     ],

@@ -70,7 +70,7 @@ def test_a_split_without_answers_is_reported_and_is_no_feature(tmp_path):
 
     assert made.split["by"] == "stratified"
     assert roles(made)["set"] == "out"
-    assert made.notes == ("'set' says to which split a row belongs, but leaves one without rows or answers",)
+    assert made.notes == ("'set' assigns rows to splits, but leaves one without rows or answers",)
 
 
 def test_a_row_that_no_split_takes_is_no_example(tmp_path):

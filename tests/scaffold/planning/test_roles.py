@@ -50,14 +50,14 @@ def test_a_strong_column_is_taken_where_it_is_the_only_one(tmp_path):
     beside = plan(tmp_path, {"rooms": rooms, "x": GENERATOR.normal(size=120).round(2), "y": price})
 
     assert roles(alone) == {"rooms": "number"}
-    assert alone.choices[0].reason.startswith("look: it alone tells the target: R² 0.9")
+    assert alone.choices[0].reason.startswith("look: it alone predicts the target: R² 0.9")
     assert roles(beside) == {"rooms": "out", "x": "number"}
 
 
 def test_a_copy_of_the_target_is_never_taken_unasked(tmp_path):
     rooms = GENERATOR.integers(1, 90, 120)
 
-    with pytest.raises(TreadleError, match=r"no column is left to predict 'y' from \(rooms: it alone tells the target"):
+    with pytest.raises(TreadleError, match=r"no column is left to predict 'y' from \(rooms: it alone predicts the"):
         plan(tmp_path, {"rooms": rooms, "y": rooms * 100_000})
 
 

@@ -20,7 +20,7 @@ def make(num_missing):
 def test_rows_without_a_moment_are_left_out_and_counted(tmp_path, asked):
     made = plan(tmp_path, make(6), time="when", **asked)
 
-    assert made.target.exclude == (("undated", '"when" IS NULL', "6 rows have no moment"),)
+    assert made.target.exclude == (("undated", '"when" IS NULL', "6 rows have no time"),)
     assert made.split["by"] == ("group" if asked else "time")
 
 

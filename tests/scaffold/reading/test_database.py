@@ -50,7 +50,7 @@ def test_a_table_of_sqlite_becomes_a_project(database, tmp_path):
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        (None, "--table: say which; the database has sales 2024"),
+        (None, "--table: required; the database has sales 2024"),
         ("sales 2025", "the database has no table 'sales 2025'. Did you mean 'sales 2024'?"),
         ('x" UNION SELECT 1 --', "the database has no table"),
     ],

@@ -98,7 +98,7 @@ def test_the_user_may_ask_for_it(tmp_path):
     source = find_source([str(tmp_path / "t.csv")], encoding="koi8-r")
 
     assert (source.header, source.remarks) == (("имя", "b"), {})
-    with pytest.raises(TreadleError, match=r"--encoding: 'koi8' is none that is known here\. Did you mean 'koi8-"):
+    with pytest.raises(TreadleError, match=r"--encoding: 'koi8' is not a known encoding\. Did you mean 'koi8-"):
         find_source([str(tmp_path / "t.csv")], encoding="koi8")
 
 

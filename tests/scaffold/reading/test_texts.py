@@ -115,7 +115,7 @@ def test_several_units_are_texts_and_are_reported(texts):
 
 
 def test_numbers_with_and_without_a_unit_are_reported():
-    assert read("$5", "$7", "12").reason == "some numbers, such as 12, are without '$': read as if it stood there"
+    assert read("$5", "$7", "12").reason == "some numbers, such as 12, are without '$': read as if they had it"
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Deciding what a new project declares of its table: roles, target, split."""
+"""Planning a new project: the target, the split, the role of each column, the schedule."""

@@ -1,6 +1,6 @@
 """Rows that belong together: several of one patient, one user, one machine.
 
-Where all rows of one have the same answer, a split that parts them asks for what training has seen.
+Where all rows of a group have the same answer, a random split tests on groups that training has seen.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from treadle.scaffold.planning.target import Target
 from treadle.scaffold.reading.profile import Profile
 
 MIN_GROUPS = 5  # of a column that is suggested
-MIN_TAKEN = 10  # of one that is taken unasked: three splits hold some each
-MIN_UNNAMED = 20  # of one whose name does not tell what it is
-SAME = 0.9  # agreement from which the answers of a group are one
+MIN_TAKEN = 10  # of one that is used without --group: three splits get some each
+MIN_UNNAMED = 20  # of one whose name does not show what it is
+SAME = 0.9  # agreement from which all rows of a group count as having one answer
 _MIN_SIZE = 2.0  # rows of a group, on average
 _MARKS = {"id", "uid", "uuid", "guid"}  # last in a name of something
 _NUMBERS = {"no", "nr", "num", "number", "name", "code", "key", "index"}  # after what is numbered or named
@@ -92,7 +92,7 @@ class Entity:
 
     @property
     def is_decisive(self) -> bool:
-        """The answer is one of the group's, and not of its rows."""
+        """The answer belongs to the group, not to its rows."""
         return self.agreement >= SAME and self.profile.num_distinct >= MIN_TAKEN
 
     def describe(self) -> str:
@@ -110,15 +110,15 @@ def find_entities(
         columns: of the table.
         sample: rows of it.
         target: what is to be predicted.
-        aside: columns that are something else.
+        aside: columns that have another use.
     """
     rows, label = target.take(sample)
     found = []
     for profile in _list_candidates(columns, aside={*aside, target.name}):
         entity = Entity(profile, measure_agreement(rows[profile.name], label))
         is_named = names_entity(profile.name)
-        is_told = entity.is_decisive and profile.num_distinct >= max(MIN_UNNAMED, 3 * _count_answers(label, target))
-        if is_named or is_told:
+        is_clear = entity.is_decisive and profile.num_distinct >= max(MIN_UNNAMED, 3 * _count_answers(label, target))
+        if is_named or is_clear:
             found.append(entity)
     return sorted(found, key=lambda entity: (not entity.is_decisive, entity.profile.num_distinct))
 

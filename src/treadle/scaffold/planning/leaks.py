@@ -1,8 +1,8 @@
-"""How well one column alone tells the target: a column that tells nearly all of it was written with the answer.
+"""How well one column alone predicts the target: one that predicts it almost perfectly is probably a leak.
 
-A column's values are grouped (numbers into bins of equal size, missing into one of their own), each group predicts the
-mean of the target in one half of the rows, and the other half judges it. Of two numbers a straight line may tell more
-than bins, where rows are few.
+A column's values are grouped (numbers into bins of equal size, missing ones into a bin of their own); each group
+predicts the mean of the target over one half of the rows, and is evaluated on the other half. For two numbers a
+straight line may predict better than bins, where rows are few.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from treadle.schema import Task
 
 BINS = 64
-SUSPECT = {"binary": 0.9, "multiclass": 0.95, "regression": 0.95}  # AUC, mean AUC, R²: from here on it is left out
+SUSPECT = {"binary": 0.9, "multiclass": 0.95, "regression": 0.95}  # AUC, mean AUC, R² from which a column is left out
 # AUC of one of several classes, from which on a column is left out. A measurement that sets one class apart, as the
 # length of a petal does, comes near the first, but seldom near the second.
-TOLD = {"few": 0.98, "many": 0.999}  # by the number of different values
+CLASS_SUSPECT = {"few": 0.98, "many": 0.999}  # by the number of different values
 COPY = 0.9995  # AUC or R², from which a column is the target under another name
 FEW = 20  # different values
-SPIKE = 0.5  # share of rows with one value, from which what matters most is whether a row has it
-TOLD_GAPS = 0.9  # the same of where the value is missing
-STRONG = 0.85  # from here on it is worth a look
-GAPS = {"binary": 0.75, "multiclass": 0.75, "regression": 0.5}  # where the value is missing tells so much
+SPIKE = 0.5  # share of rows with one value, from which it matters most whether a row has that value
+CLASS_GAPS = 0.9  # the same for whether the value is missing
+STRONG = 0.85  # AUC or R² from which a column is worth a look
+GAPS = {"binary": 0.75, "multiclass": 0.75, "regression": 0.5}  # the same as SUSPECT for whether the value is missing
 TITLE = {"binary": "AUC", "multiclass": "AUC", "regression": "R²"}
 _HUGE = 1e300  # stands for what is infinite
-_MIN_JUDGED = 5  # rows of a class, below which chance can tell it
+_MIN_SCORED = 5  # rows of a class, below which its AUC is noise
 _PRIOR = 1.0  # rows of the overall mean that each group is given
 
 Floats = NDArray[np.float64]
@@ -38,27 +38,27 @@ Groups = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How well a column alone tells one of several classes from the others."""
+    """How well a column alone separates one of several classes from the others."""
 
     name: Any
     value: float  # AUC
-    num_rows: int  # of the class, that judge it
+    num_rows: int  # of the class, that it is evaluated on
 
 
 @dataclass(frozen=True)
 class Strength:
-    """What is told by values."""
+    """How well values predict the target."""
 
     value: float  # AUC (of several classes the mean) or R²
-    best: ClassScore | None = None  # of several classes, the one that is told best
+    best: ClassScore | None = None  # of several classes, the best predicted
 
 
 @dataclass(frozen=True)
 class Score:
-    """What one column alone tells."""
+    """How well one column alone predicts the target."""
 
     own: Strength
-    gaps: Strength  # by the mere fact that the value is missing
+    gaps: Strength  # by whether the value is missing
     is_fine: bool  # of many different values, none of which holds most rows
 
     @property
@@ -67,34 +67,34 @@ class Score:
         return self.own.value >= COPY
 
     def find_suspicion(self, task: Task) -> str:
-        """In words, why this is more than what is known beforehand usually tells; empty where it is not."""
+        """Why the column is suspected to be a leak, as a sentence; empty where it is not."""
         if self.own.value >= SUSPECT[task]:
-            return f"it alone tells the target: {TITLE[task]} {self.own.value:.3f}"
-        if self.own.best is not None and self.own.best.value >= TOLD["many" if self.is_fine else "few"]:
-            return f"it alone tells the class {self.own.best.name!r}: AUC {self.own.best.value:.3f}"
+            return f"it alone predicts the target: {TITLE[task]} {self.own.value:.3f}"
+        if self.own.best is not None and self.own.best.value >= CLASS_SUSPECT["many" if self.is_fine else "few"]:
+            return f"it alone predicts the class {self.own.best.name!r}: AUC {self.own.best.value:.3f}"
         if self.gaps.value >= GAPS[task]:
-            return f"where it is missing tells the target alone: {TITLE[task]} {self.gaps.value:.3f}"
-        if self.gaps.best is not None and self.gaps.best.value >= TOLD_GAPS:
-            return f"where it is missing tells the class {self.gaps.best.name!r} alone: AUC {self.gaps.best.value:.3f}"
+            return f"whether it is missing predicts the target: {TITLE[task]} {self.gaps.value:.3f}"
+        if self.gaps.best is not None and self.gaps.best.value >= CLASS_GAPS:
+            return f"whether it is missing predicts the class {self.gaps.best.name!r}: AUC {self.gaps.best.value:.3f}"
         return ""
 
     def find_look(self, task: Task) -> str:
-        """In words, that it is worth a look; empty where it is not."""
+        """Why the column is worth a look, as a sentence; empty where it is not."""
         if self.own.value >= STRONG:
-            return f"look: it alone tells much of the target, {TITLE[task]} {self.own.value:.3f}"
-        if self.own.best is not None and self.own.best.value >= TOLD["few"]:
-            return f"look: it alone tells much of the class {self.own.best.name!r}, AUC {self.own.best.value:.3f}"
+            return f"look: it alone predicts much of the target, {TITLE[task]} {self.own.value:.3f}"
+        if self.own.best is not None and self.own.best.value >= CLASS_SUSPECT["few"]:
+            return f"look: it alone predicts much of the class {self.own.best.name!r}, AUC {self.own.best.value:.3f}"
         return ""
 
 
 def score(values: pl.Series, target: pl.Series, *, task: Task) -> Score:
-    """What a column tells by its values, and by its gaps."""
+    """Score a column by its values, and by where they are missing."""
     gaps = score_column(values.is_null(), target, task=task) if values.null_count() else Strength(0.0)
     return Score(score_column(values, target, task=task), gaps, _is_fine(values))
 
 
 def _correlate(values: pl.Series, target: pl.Series) -> float:
-    """The share of the variance that a straight line explains, where both are known; 0 of what is no number."""
+    """The share of the variance that a straight line explains, where both are known; 0 for other columns."""
     if not values.dtype.is_numeric():
         return 0.0
     found = pl.select(pl.corr(values.cast(pl.Float64), target.cast(pl.Float64))).item()
@@ -120,13 +120,13 @@ def score_column(values: pl.Series, target: pl.Series, *, task: Task) -> Strengt
     for name in classes:
         truth = (target == name).cast(pl.Float64).to_numpy()
         scores.append(ClassScore(name, _auc(_predict(groups, truth, half), truth[~half]), int(truth[~half].sum())))
-    judged = [each for each in scores if each.num_rows >= _MIN_JUDGED] if task == "multiclass" else []
-    best = max(judged, key=lambda each: each.value, default=None)
+    scored = [each for each in scores if each.num_rows >= _MIN_SCORED] if task == "multiclass" else []
+    best = max(scored, key=lambda each: each.value, default=None)
     return Strength(float(np.mean([each.value for each in scores])), best)
 
 
 def _draw_half(num_rows: int) -> NDArray[np.bool_]:
-    """Half of the rows, by chance: what comes in turns, as stores do day by day, stands in both halves."""
+    """A random half of the rows, so that periodic rows (each store, day by day) are in both halves."""
     half = np.zeros(num_rows, dtype=np.bool_)
     half[np.random.default_rng(0).permutation(num_rows)[: num_rows // 2]] = True
     return half

@@ -1,4 +1,4 @@
-"""What the user may know better: weights of rows, counts, and numbers with a long tail."""
+"""Notes on what the table leaves open: weights of rows, counts, and heavy tails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from treadle.errors import TreadleError
-from treadle.scaffold.planning.roles import Choice
+from treadle.scaffold.planning.roles import ColumnUse
 from treadle.scaffold.planning.target import Target, quote
 from treadle.scaffold.reading.profile import Profile, Profiles
 
@@ -23,7 +23,7 @@ _WEIGHT = re.compile(
 
 
 def require_weight(profile: Profile, sample: pl.Series) -> None:
-    """A weight is a number from 0 on, of every row.
+    """Every row has a weight, a number of at least 0.
 
     Raises:
         TreadleError: it is none.
@@ -34,13 +34,11 @@ def require_weight(profile: Profile, sample: pl.Series) -> None:
     if profile.num_missing:
         raise TreadleError(f"--weight: {name!r} is missing in {profile.num_missing:,} rows; each row needs one")
     if profile.low < 0 or profile.high <= 0 or not sample.cast(pl.Float64).is_finite().all():
-        raise TreadleError(
-            f"--weight: {name!r} reaches from {profile.low} to {profile.high}; a weight is a number from 0 on"
-        )
+        raise TreadleError(f"--weight: {name!r} reaches from {profile.low} to {profile.high}; a weight is at least 0")
 
 
-def list_notes(table: Profiles, target: Target, choices: Iterable[Choice]) -> list[str]:
-    """A sentence for each thing that a look at the table cannot decide."""
+def list_notes(table: Profiles, target: Target, choices: Iterable[ColumnUse]) -> list[str]:
+    """A sentence on each thing that the table alone cannot decide."""
     notes = [_suggest_weight(choice.profile) for choice in choices if _may_weigh(choice)]
     if target.task == "regression":
         _, label = target.take(table.sample)
@@ -48,7 +46,7 @@ def list_notes(table: Profiles, target: Target, choices: Iterable[Choice]) -> li
     return notes
 
 
-def _may_weigh(choice: Choice) -> bool:
+def _may_weigh(choice: ColumnUse) -> bool:
     """A feature that is called a weight, and could be one."""
     profile = choice.profile
     is_number = profile.column.dtype in {"int", "float"} and profile.low is not None and profile.low >= 0
@@ -57,9 +55,7 @@ def _may_weigh(choice: Choice) -> bool:
 
 def _suggest_weight(profile: Profile) -> str:
     name = profile.column.source or profile.name
-    return (
-        f"{name!r} is a feature, as any number; where it says how much a row counts, begin anew with --weight {name!r}"
-    )
+    return f"{name!r} is used as a feature; if it is the weight of each row, start over with --weight {name!r}"
 
 
 def _describe_label(label: pl.Series, target: Target) -> Iterator[str]:
@@ -74,7 +70,7 @@ def _describe_label(label: pl.Series, target: Target) -> Iterator[str]:
         scale = f", or its logarithm as the label, {logarithm}" if isinstance(low, float) and low > -1 else ""
         yield (
             f"the target has a heavy tail: {TAIL:.0%} of the rows hold {share:.0%} of its spread; look at "
-            f"`treadle run loss=huber`, which outliers pull less{scale}"
+            f"`treadle run loss=huber`, which is less sensitive to outliers{scale}"
         )
 
 

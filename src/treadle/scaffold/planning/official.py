@@ -1,4 +1,4 @@
-"""A column that says of each row to which split it belongs: TRAIN and TEST, `is_train`, numbers of folds."""
+"""A column that assigns each row to a split: TRAIN and TEST, `is_train`, numbers of folds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLAIN: dict[Split, set[str]] = {
     "valid": {"valid", "val", "validation", "validate", "dev", "development", "tune", "tuning"},
     "test": {"test", "testing", "holdout", "heldout"},
 }
-# Where the name of the column says what it is, too.
+# Where the name of the column shows what it is, too.
 _SHORT: dict[Split, set[str]] = {
     "train": {"tr", "trn", "trainval", "learn", "learning", "fit"},
     "valid": {"va", "vld", "eval", "evaluation"},
@@ -44,15 +44,17 @@ class Official:
 
 
 def find_official(columns: Iterable[Profile]) -> Official | None:
-    """The first column that says of each row to which split it belongs."""
+    """The first column that assigns each row to a split."""
     for profile in columns:
         texts = [_write(value) for value, _ in profile.values]
         if not 1 < len(texts) == profile.num_distinct:
             continue
         if rule := _read_words(profile.name, texts) or _read_flag(profile.name, texts):
-            return Official(profile, _complete(profile, rule), f"{profile.name!r} says it of each row")
+            return Official(profile, _complete(profile, rule), f"{profile.name!r} assigns each row")
         if folds := _read_folds(profile, texts):
-            reason = f"{profile.name!r} numbers folds: the last one tests, the one before validates"
+            reason = (
+                f"{profile.name!r} numbers folds: the last one is the test split, the one before the validation split"
+            )
             return Official(profile, _complete(profile, folds), reason)
     return None
 

@@ -11,7 +11,7 @@ from treadle.data.datetime_formats import is_coarse
 from treadle.errors import TreadleError
 from treadle.hints import nearest
 from treadle.scaffold.planning.notes import list_notes, require_weight
-from treadle.scaffold.planning.roles import Choice, choose_roles
+from treadle.scaffold.planning.roles import ColumnUse, choose_roles
 from treadle.scaffold.planning.split import divide
 from treadle.scaffold.planning.target import Target, choose_target, quote
 from treadle.scaffold.reading.profile import Profile, Profiles, Use
@@ -39,7 +39,7 @@ class Request:
 
     @property
     def uses(self) -> dict[str, Use]:
-        """What it says of single columns, as far as it matters to how they are read."""
+        """The use of single columns, as far as it decides how they are read."""
         moment: dict[str, Use] = {} if self.time is None else {self.time: "moment"}
         return {**moment, self.target: "target"}
 
@@ -56,11 +56,11 @@ class Derived:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that the files of a project say."""
+    """All decisions that the files of a project contain."""
 
     target: Target
     target_profile: Profile
-    choices: tuple[Choice, ...]
+    choices: tuple[ColumnUse, ...]
     predict_at: str | None  # a column
     split: dict[str, Any]
     split_reason: str
@@ -70,7 +70,7 @@ class Plan:
     max_epochs: int
     min_count: int  # rows from which a category gets a vector of its own
     weight: str | None = None  # a column
-    notes: tuple[str, ...] = ()  # what the user may know better
+    notes: tuple[str, ...] = ()  # on what the table leaves open
 
     def list_columns(self, *roles: str) -> list[str]:
         """The columns of some roles."""
@@ -89,13 +89,13 @@ class Plan:
         return f"so that training sees about {_SEEN:,} examples"
 
     @property
-    def left_out(self) -> list[Choice]:
+    def left_out(self) -> list[ColumnUse]:
         """The columns that are no features."""
         return [choice for choice in self.choices if choice.role == "out"]
 
     @property
-    def suspects(self) -> list[Choice]:
-        """Those that tell the target."""
+    def suspects(self) -> list[ColumnUse]:
+        """The columns that are suspected to be leaks."""
         return [choice for choice in self.choices if choice.is_suspect]
 
     @property
@@ -108,7 +108,7 @@ def make_plan(table: Profiles, request: Request) -> Plan:
     """Decide everything from what the table holds and what the user asks for.
 
     Raises:
-        TreadleError: a column does not exist, or cannot be what it is to be.
+        TreadleError: a column does not exist, or cannot have the role that is asked for.
     """
     find = _Finder(table.columns)
     _require_uses(find, request)
@@ -121,7 +121,7 @@ def make_plan(table: Profiles, request: Request) -> Plan:
     aside = {find("--drop", name).name: "left out as asked" for name in request.drop}
     if weight is not None:
         require_weight(weight, table.sample[weight.name])
-        aside[weight.name] = "it says how much a row counts"
+        aside[weight.name] = "the weight of each row"
     division = divide(table, target, moment=moment, group=group, taken=[*keep, *aside])
     target = division.target
     aside |= division.aside
@@ -172,24 +172,24 @@ def _require_uses(find: _Finder, request: Request) -> None:
     for option, names in uses.items():
         for name in filter(None, names):
             if find(option, name).name == target:
-                raise TreadleError(f"{option}: {name!r} is the target, and so nothing else")
+                raise TreadleError(f"{option}: {name!r} is the target, and cannot have another role")
     for name in request.drop:
         if find("--drop", name).name in kept:
             raise TreadleError(f"--drop: {name!r} is given to --keep, too; name it once")
 
 
-def _require_features(choices: Mapping[str, Choice], target: Target) -> None:
+def _require_features(choices: Mapping[str, ColumnUse], target: Target) -> None:
     if any(choice.role != "out" for choice in choices.values()):
         return
     reasons = "; ".join(f"{name}: {choice.reason}" for name, choice in list(choices.items())[:5])
     reasons = reasons or "the table has no other"
-    raise TreadleError(f"no column is left to predict {target.name!r} from ({reasons}); --keep takes one in")
+    raise TreadleError(f"no column is left to predict {target.name!r} from ({reasons}); --keep uses one")
 
 
 # --- moments as numbers -------------------------------------------------------------------------------
 
 
-def _derive(choices: Mapping[str, Choice], at: Profile | None, *, taken: set[str]) -> list[Derived]:
+def _derive(choices: Mapping[str, ColumnUse], at: Profile | None, *, taken: set[str]) -> list[Derived]:
     derived: list[Derived] = []
     for choice in choices.values():
         if choice.role == "moment":
@@ -213,7 +213,7 @@ def _derive_moment(profile: Profile, at: Profile | None, taken: set[str]) -> lis
 
 
 def _list_parts(profile: Profile, *, is_at: bool) -> Iterator[tuple[str, tuple[str, str, int]]]:
-    """What comes again, by name: its expression, a comment, and after how much it repeats."""
+    """Periodic parts by name: expression, comment and period."""
     column, form = quote(profile.name), profile.column.format
     month = f"EXTRACT(MONTH FROM {column})"
     if profile.column.dtype in {"datetime", "time"} and not is_coarse(form):

@@ -1,4 +1,4 @@
-"""What each column is good for: a number, a category, a moment; or nothing, and why."""
+"""The role of each column: a number, a category, a moment; or left out, and why."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _ID = re.compile(
 
 
 @dataclass(frozen=True)
-class Choice:
+class ColumnUse:
     """The use of one column."""
 
     profile: Profile
     role: Role
     reason: str
-    is_suspect: bool = False  # left out because it tells the target
+    is_suspect: bool = False  # left out because it predicts the target
     is_copy: bool = False  # and nothing but the target
 
 
@@ -49,36 +49,36 @@ def choose_roles(
     *,
     keep: Collection[str],
     aside: Mapping[str, str],
-) -> dict[str, Choice]:
+) -> dict[str, ColumnUse]:
     """A role for every column but the target's.
 
     Args:
         profiles: of all columns.
         sample: rows of them.
         target: what is to be predicted.
-        keep: columns that are features whatever they tell.
+        keep: columns that are features however well they predict the target.
         aside: columns that are none, each with the reason.
     """
     rows, label = target.take(sample)
     twins = _find_twins(rows)
-    choices: dict[str, Choice] = {}
+    choices: dict[str, ColumnUse] = {}
     for name, profile in profiles.items():
         if name == target.name:
             continue
         twin = next((other for other in twins.get(name, ()) if other in choices and choices[other].role != "out"), None)
         if name in aside:
-            choices[name] = Choice(profile, "out", aside[name])
+            choices[name] = ColumnUse(profile, "out", aside[name])
         elif name in keep:
             choices[name] = _keep(profile, rows[name])
         else:
-            choices[name] = _judge(profile, rows[name], label, target, twin)
+            choices[name] = _decide(profile, rows[name], label, target, twin)
     if all(choice.role == "out" for choice in choices.values()):
         choices |= _take_suspects(choices, rows)
     return choices
 
 
-def _take_suspects(choices: Mapping[str, Choice], rows: pl.DataFrame) -> dict[str, Choice]:
-    """Where no other column is left, those that tell much of the target may be what the table is about."""
+def _take_suspects(choices: Mapping[str, ColumnUse], rows: pl.DataFrame) -> dict[str, ColumnUse]:
+    """Where no other column is left, use the suspects: the table may be about them."""
     return {
         name: _use(choice.profile, rows[name], f"look: {choice.reason}, and no other column is left")
         for name, choice in choices.items()
@@ -95,22 +95,22 @@ def _find_twins(sample: pl.DataFrame) -> dict[str, list[str]]:
     return {name: [other for other in group if other != name] for group in groups.values() for name in group}
 
 
-def _keep(profile: Profile, values: pl.Series) -> Choice:
+def _keep(profile: Profile, values: pl.Series) -> ColumnUse:
     if not profile.num_present:
         why = profile.note if not profile.is_readable else "it holds no value"
-        raise TreadleError(f"--keep: {profile.name!r} can be no feature: {why}")
+        raise TreadleError(f"--keep: {profile.name!r} cannot be a feature: {why}")
     return _use(profile, values, "kept as asked")
 
 
-def _judge(profile: Profile, values: pl.Series, label: pl.Series, target: Target, twin: str | None) -> Choice:
+def _decide(profile: Profile, values: pl.Series, label: pl.Series, target: Target, twin: str | None) -> ColumnUse:
     useless = _find_use(profile, values)
     if useless is not None:
-        return Choice(profile, "out", useless)
+        return ColumnUse(profile, "out", useless)
     if twin is not None:
-        return Choice(profile, "out", f"the same values as {twin!r}")
+        return ColumnUse(profile, "out", f"the same values as {twin!r}")
     found = score(values, label, task=target.task)
     if suspicion := found.find_suspicion(target.task):
-        return Choice(profile, "out", suspicion, is_suspect=True, is_copy=found.is_copy)
+        return ColumnUse(profile, "out", suspicion, is_suspect=True, is_copy=found.is_copy)
     return _use(profile, values, found.find_look(target.task))
 
 
@@ -126,7 +126,7 @@ def _find_use(profile: Profile, values: pl.Series) -> str | None:
 
 
 def _find_name(profile: Profile, values: pl.Series) -> str | None:
-    """Why a column tells one row from another, and no more; None where it tells something of them."""
+    """Why a column only identifies its rows; None where it describes them."""
     if not (_names_rows(profile) or _counts_rows(profile, values)):
         return None
     if profile.column.dtype == "str" and profile.mean_length >= TEXT_LENGTH:
@@ -181,20 +181,20 @@ def _is_called_name(profile: Profile) -> bool:
     return profile.column.dtype == "int" and (bool(_ID.search(profile.name)) or names_entity(profile.name))
 
 
-def _use(profile: Profile, values: pl.Series, reason: str) -> Choice:
+def _use(profile: Profile, values: pl.Series, reason: str) -> ColumnUse:
     dtype, different = profile.column.dtype, profile.num_distinct
     if dtype in {"date", "datetime", "time"}:
-        return Choice(profile, "moment", reason)
+        return ColumnUse(profile, "moment", reason)
     if dtype == "bool":
-        return Choice(profile, "category", reason)
+        return ColumnUse(profile, "category", reason)
     if dtype == "str" or _is_called_name(profile):
         role: Role = "category" if different <= MAX_WORDS else "hashed"
         called = "a number that names something" if dtype == "int" else ""
-        return Choice(profile, role, "; ".join(filter(None, [reason, called])))
+        return ColumnUse(profile, role, "; ".join(filter(None, [reason, called])))
     counts = values.drop_nulls().value_counts(sort=True, name="|rows")
     spike = counts.row(0)[1] / max(1, len(values)) if len(counts) else 0.0
     if spike >= SPIKE and different > MANY // 2:
-        return Choice(
+        return ColumnUse(
             profile, "spiky", "; ".join(filter(None, [reason, f"{counts.row(0)[0]} in {spike:.0%} of the rows"]))
         )
-    return Choice(profile, "number", reason)
+    return ColumnUse(profile, "number", reason)

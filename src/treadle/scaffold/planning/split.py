@@ -13,7 +13,7 @@ from treadle.errors import TreadleError
 from treadle.scaffold.planning.groups import Entity, find_entities
 from treadle.scaffold.planning.official import find_official
 from treadle.scaffold.planning.target import Exclusion, Target, quote
-from treadle.scaffold.planning.trial import find_sound, try_split
+from treadle.scaffold.planning.trial import find_rule, try_split
 from treadle.scaffold.reading.profile import Profile, Profiles
 
 MAX_LEFT_OUT = 0.05  # share of rows without a moment, or without a split, that may be left out
@@ -42,14 +42,14 @@ def divide(
         target: what is to be predicted.
         moment: the column of `--time`.
         group: the column of `--group`.
-        taken: columns of which the user says what they are.
+        taken: columns whose role the user has set.
 
     Raises:
         TreadleError: what was asked for cannot be done.
     """
     if moment is not None:
         _require_moment(moment, table.sample[moment.name])
-        target = leave_out(target, moment, "undated", "have no moment")
+        target = leave_out(target, moment, "undated", "have no time")
     if group is not None:
         found = _by_group(target, group)
     elif moment is not None:
@@ -62,14 +62,14 @@ def divide(
 def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Division:
     others = {name: profile for name, profile in table.columns.items() if name not in taken}
     unasked = _explain_unasked(table.columns.values())
-    said = _as_said(table, target, others)
-    if said is not None and said.rule:
-        return said
-    aside, notes = ({}, ()) if said is None else (said.aside, said.notes)
+    official = _by_official(table, target, others)
+    if official is not None and official.rule:
+        return official
+    aside, notes = ({}, ()) if official is None else (official.aside, official.notes)
     entities = find_entities(others, table.sample, target, aside=aside)
     for entity in entities:
         by_group = {"by": "group", "column": entity.profile.name, **_SHARES}
-        rule = find_sound(by_group, table, target) if entity.is_decisive else None
+        rule = find_rule(by_group, table, target) if entity.is_decisive else None
         if rule is not None:
             reason = f"{_explain_group(entity)}; {unasked}"
             return Division(rule, reason, target, {**aside, **_name_group(entity.profile)}, notes)
@@ -83,29 +83,29 @@ def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Divi
 
 
 def _explain_unasked(columns: Iterable[Profile]) -> str:
-    """What the user may know better: whether rows are to be predicted that come later."""
+    """How to split where the time or a group matters, which the table cannot show."""
     moments = [column.name for column in columns if column.column.dtype in {"date", "datetime"}]
     if not moments:
         return "neither --time nor --group was given"
-    return f"if the future is to be predicted, begin anew with --time {' or '.join(moments[:_MAX_NAMED])}"
+    return f"if the future is to be predicted, start over with --time {' or '.join(moments[:_MAX_NAMED])}"
 
 
-# --- as the data says ---------------------------------------------------------------------------------
+# --- by a column of the data --------------------------------------------------------------------------
 
 
-def _as_said(table: Profiles, target: Target, others: Mapping[str, Profile]) -> Division | None:
-    """By a column that says it; without a rule where it cannot be followed."""
+def _by_official(table: Profiles, target: Target, others: Mapping[str, Profile]) -> Division | None:
+    """By a column that assigns rows to splits; without a rule where it cannot be followed."""
     official = find_official(others.values())
     if official is None:
         return None
     profile, name = official.column, official.column.name
-    aside = {name: "it says to which split a row belongs"}
+    aside = {name: "it assigns each row to a split"}
     assigned = leave_out(target, profile, "unassigned", "name no split")
-    rule = find_sound(official.rule, table, assigned)
+    rule = find_rule(official.rule, table, assigned)
     if rule is not None and profile.num_missing <= MAX_LEFT_OUT * profile.num_rows:
         return Division(rule, official.reason, assigned, aside)
     fault = f"is missing in {profile.num_missing:,} rows" if rule is not None else "leaves one without rows or answers"
-    return Division({}, "", target, aside, (f"{name!r} says to which split a row belongs, but {fault}",))
+    return Division({}, "", target, aside, (f"{name!r} assigns rows to splits, but {fault}",))
 
 
 def leave_out(target: Target, profile: Profile, reason: str, words: str) -> Target:
@@ -124,24 +124,24 @@ def _by_group(target: Target, group: Profile) -> Division:
         raise TreadleError(f"--group: {group.name!r} is missing in {group.num_missing:,} rows")
     if group.num_distinct < 3:  # noqa: PLR2004 - one for each split
         raise TreadleError(f"--group: {group.name!r} has {group.num_distinct} values; three splits need three at least")
-    reason = "no group stands in two splits: what is learned must hold for new ones"
+    reason = "no group is in two splits: the model must generalise to new ones"
     return Division({"by": "group", "column": group.name, **_SHARES}, reason, target, _name_group(group))
 
 
 def _name_group(group: Profile) -> dict[str, str]:
-    return {group.name: "it names the groups of the split: those of the test are new"}
+    return {group.name: "it names the groups of the split: those of the test split are new"}
 
 
 def _explain_group(entity: Entity) -> str:
     return (
-        f"no {entity.profile.name!r} stands in two splits, since the rows of each have the same answer "
+        f"no {entity.profile.name!r} is in two splits, since the rows of each have the same answer "
         f"({entity.describe()})"
     )
 
 
 def _suggest_group(entity: Entity) -> str:
     return (
-        f"rows may belong together: {entity.describe()}; where new ones are to be predicted, begin anew with "
+        f"rows may belong together: {entity.describe()}; where new ones are to be predicted, start over with "
         f"--group {entity.profile.name!r}"
     )
 
@@ -152,7 +152,7 @@ def _suggest_group(entity: Entity) -> str:
 def _by_time(target: Target, moments: pl.Series) -> Division:
     valid_from, test_from = _cut(moments.drop_nulls())
     rule = {"by": "time", "valid_from": valid_from, "test_from": test_from, "gap": "0d"}
-    reason = "train on the first 70 % of the rows, test on the last 15 %: as in use, the future is predicted"
+    reason = "train on the first 70 % of the rows, test on the last 15 %: as in production, the future is predicted"
     return Division(rule, reason, target)
 
 
@@ -168,7 +168,7 @@ def _require_moment(moment: Profile, sample: pl.Series) -> None:
     if moment.num_missing > MAX_LEFT_OUT * moment.num_rows:
         raise TreadleError(
             f"--time: {moment.name!r} is missing in {moment.num_missing:,} of {moment.num_rows:,} rows, more than the "
-            f"{MAX_LEFT_OUT:.0%} that may be left out: give a moment that each row has, or leave --time away"
+            f"{MAX_LEFT_OUT:.0%} that may be left out: give a moment that each row has, or leave out --time"
         )
 
 
@@ -181,7 +181,7 @@ def _cut(moments: pl.Series) -> tuple[str, str]:
         cuts = [cut.replace(hour=0, minute=0, second=0, microsecond=0) for cut in cuts]
     valid_from, test_from = cuts
     if not first < valid_from < test_from <= last:
-        raise TreadleError(f"--time: the rows lie at too few different moments, {first} to {last}, to be split by them")
+        raise TreadleError(f"--time: the rows have too few different times, {first} to {last}, to be split by them")
     return _write_moment(valid_from), _write_moment(test_from)
 
 

@@ -1,4 +1,4 @@
-"""The target: which task it sets, what counts as true, and which rows cannot be examples."""
+"""The target: its task, its positive class, and the rows that cannot be examples."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Target:
     name: str
     task: Task
     label: str  # SQL
-    reason: str  # why this task, and this value that counts as true
+    reason: str  # why this task, and this positive class
     balance: str  # of the classes, or the range
     exclude: tuple[Exclusion, ...]
 
@@ -56,12 +56,12 @@ def literal(value: Any) -> str:
 
 
 def choose_target(profile: Profile, *, task: Task | None, positive: str | None) -> Target:
-    """Decide what the column asks.
+    """Decide the task of the target column.
 
     Args:
         profile: of the target's column.
-        task: where the user says it.
-        positive: the value that counts as true, where the user says it.
+        task: where the user gives it.
+        positive: the value of the positive class, where the user gives it.
 
     Raises:
         TreadleError: the column holds one value only, too many classes, or nothing that can be predicted.
@@ -76,7 +76,7 @@ def choose_target(profile: Profile, *, task: Task | None, positive: str | None) 
     if profile.num_distinct == 1:
         raise TreadleError(
             f"--target: {name!r} holds one value only, {profile.values[0][0]!r} in {profile.num_present:,} rows: there "
-            "is nothing to tell apart"
+            "is nothing to predict"
         )
     if profile.column.dtype in {"date", "datetime"}:
         raise TreadleError(
@@ -85,21 +85,21 @@ def choose_target(profile: Profile, *, task: Task | None, positive: str | None) 
     exclude: list[Exclusion] = []
     if profile.num_missing:
         exclude.append(("unanswered", f"{quote(name)} IS NULL", f"{profile.num_missing:,} rows have no answer"))
-    chosen, why = (task, "as --task says") if task is not None else _find_task(profile)
+    chosen, why = (task, "by --task") if task is not None else _find_task(profile)
     if chosen == "regression":
         return _regress(profile, why, exclude)
     if profile.num_distinct > MAX_CLASSES:
         raise TreadleError(
             f"--target: {name!r} has {profile.num_distinct:,} different values, more than the {MAX_CLASSES} classes "
-            "that can be told apart" + ("; for a quantity give --task regression" if _is_number(profile) else "")
+            "that are allowed" + ("; for a quantity give --task regression" if _is_number(profile) else "")
         )
     if chosen == "binary":
-        return _tell_true(profile, positive, why, exclude)
+        return _make_binary(profile, positive, why, exclude)
     if positive is not None:
         raise TreadleError(
             f"--positive: {name!r} has {profile.num_distinct} classes; only one of two can be the positive one"
         )
-    return _tell_apart(profile, why, exclude)
+    return _make_multiclass(profile, why, exclude)
 
 
 def _is_number(profile: Profile) -> bool:
@@ -125,7 +125,7 @@ def _explain_amount(profile: Profile) -> str:
     if profile.num_distinct > MAX_INT_CLASSES:
         return f"{kind} with {profile.num_distinct:,} different values"
     if profile.column.thousands is not None:
-        return "amounts, for how they are written; for classes give --task multiclass"
+        return "amounts, by the way they are written; for classes give --task multiclass"
     count = explain_count(profile)
     return f"{count}; for classes give --task multiclass" if count else ""
 
@@ -151,7 +151,7 @@ def _regress(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
     return Target(profile.name, "regression", quote(profile.name), why, balance, tuple(exclude))
 
 
-def _tell_true(profile: Profile, positive: str | None, why: str, exclude: list[Exclusion]) -> Target:
+def _make_binary(profile: Profile, positive: str | None, why: str, exclude: list[Exclusion]) -> Target:
     if len(profile.values) != 2:  # noqa: PLR2004 - two
         raise TreadleError(f"--task: {profile.name!r} has {profile.num_distinct:,} different values; binary takes two")
     value, reason = _find_positive(profile.values, positive, profile.name)
@@ -164,8 +164,8 @@ def _tell_true(profile: Profile, positive: str | None, why: str, exclude: list[E
         )
     share = counts[value] / profile.num_present
     label = quote(profile.name) if value is True else f"{quote(profile.name)} = {literal(value)}"
-    balance = f"{share:.1%} true ({counts[value]:,} of {profile.num_present:,})"
-    return Target(profile.name, "binary", label, f"{why}; {value!r} counts as true: {reason}", balance, tuple(exclude))
+    balance = f"{share:.1%} positive ({counts[value]:,} of {profile.num_present:,})"
+    return Target(profile.name, "binary", label, f"{why}; positive class {value!r}, {reason}", balance, tuple(exclude))
 
 
 def _find_positive(values: Sequence[tuple[Any, int]], positive: str | None, name: str) -> tuple[Any, str]:
@@ -174,7 +174,7 @@ def _find_positive(values: Sequence[tuple[Any, int]], positive: str | None, name
         positive = positive.capitalize() if isinstance(values[0][0], bool) else positive
         if positive not in known:
             raise TreadleError(f"--positive: {name!r} holds {' and '.join(map(repr, known))}, not {positive!r}")
-        return known[positive], "as --positive says"
+        return known[positive], "by --positive"
     if all(isinstance(value, bool | int | float) for value, _ in values):
         return max(value for value, _ in values), "the larger"
     for text, value in known.items():
@@ -183,7 +183,7 @@ def _find_positive(values: Sequence[tuple[Any, int]], positive: str | None, name
     return values[-1][0], "the rarer"
 
 
-def _tell_apart(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
+def _make_multiclass(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
     values = [(value, count) for value, count in profile.values if count >= MIN_CLASS_ROWS]
     rare = [(value, count) for value, count in profile.values if count < MIN_CLASS_ROWS]
     if len(values) < 2:  # noqa: PLR2004 - two
@@ -193,7 +193,7 @@ def _tell_apart(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
         )
     if rare:
         names = ", ".join(literal(value) for value, _ in rare)
-        comment = f"fewer than {MIN_CLASS_ROWS} rows each: no split could hold them all"
+        comment = f"fewer than {MIN_CLASS_ROWS} rows each: too few for three splits"
         exclude = [*exclude, ("rare", f"{quote(profile.name)} IN ({names})", comment)]
     largest, smallest = values[0], values[-1]
     balance = (

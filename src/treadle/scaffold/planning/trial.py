@@ -17,7 +17,7 @@ from treadle.schema import LABEL, PREDICT_AT, SPLITS
 SEEDS = 20  # that are tried for groups: the largest may come first in one order, and last in another
 _FIXES = {
     "group": "Take a column of more and smaller groups",
-    "time": "Bring rows of each answer from early and late, or leave --time away",
+    "time": "Bring rows of each answer from early and late, or leave out --time",
     "stratified": "More rows of each answer are needed",
     "random": "More rows of each answer are needed",
 }
@@ -34,7 +34,7 @@ def try_split(split: dict[str, Any], table: Profiles, target: Target, *, at: str
         at: the column with the moment of the prediction.
 
     Raises:
-        TreadleError: no split of this kind can be learned from and judged by.
+        TreadleError: no split of this kind can be trained and evaluated on.
     """
     rule, fault = _try_seeds(split, table, target, at)
     if fault:
@@ -42,8 +42,8 @@ def try_split(split: dict[str, Any], table: Profiles, target: Target, *, at: str
     return rule
 
 
-def find_sound(split: dict[str, Any], table: Profiles, target: Target) -> dict[str, Any] | None:
-    """The same, of a split that nobody asked for: None where it cannot be learned from."""
+def find_rule(split: dict[str, Any], table: Profiles, target: Target) -> dict[str, Any] | None:
+    """The same, of for a split that nobody asked for: None where it is not usable."""
     rule, fault = _try_seeds(split, table, target, None)
     return None if fault else rule
 
@@ -81,7 +81,7 @@ def _take_rows(table: Profiles, target: Target, at: str | None) -> pl.DataFrame:
 
 
 def _name_option(split: dict[str, Any], at: str | None) -> str:
-    """Which of the user's words gave the split."""
+    """The option that asked for the split."""
     if split["by"] == "group":
         return f"--group: {split['column']!r}, whose groups are too few or too large"
     return f"--time: {at!r}" if split["by"] == "time" else "--target"

@@ -1,1 +1,1 @@
-"""Reading a table whose types nobody declared."""
+"""Reading a table without declared types: dialect, encoding, types, missing values."""

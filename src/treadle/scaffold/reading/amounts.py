@@ -1,4 +1,4 @@
-"""Numbers with something beside them: a currency, a unit, a percent sign, a thousand or a million, a minus of its own.
+"""Numbers with a currency, a unit, a percent sign, a power of ten or another minus sign beside them.
 
 What stands beside the digits is taken off, so that the digits can be looked at alone; a column has one unit, or none.
 """
@@ -71,17 +71,17 @@ _POWER = re.compile(
 
 @dataclass(frozen=True)
 class Amount:
-    """One text, taken apart."""
+    """One text, parsed."""
 
     digits: str  # with its sign, as it is written
     prefix: str = ""
     suffix: str = ""  # a unit
     power: str = ""  # letters that stand for a power of ten
-    negative: str = ""  # the way in which a minus is written, where it is not "-"
+    negative: str = ""  # how a minus is written, where it is not "-"
 
     @property
     def unit(self) -> str:
-        """What is measured in; the same for all ways of writing it."""
+        """The unit, the same for all ways of writing it."""
         return " ".join(filter(None, (_name(self.prefix), _name(self.suffix))))
 
     @property
@@ -107,13 +107,13 @@ class Amounts:
         return {key: value for key, value in (options | {"negative": negative}).items() if value}
 
     def describe(self, texts: Iterable[str]) -> str:
-        """A word where some numbers have the unit beside them, and others have not."""
+        """A note where some numbers have the unit beside them, and others have not."""
         parts = [self.parts[text] for text in texts]
         bare = next((part.digits for part in parts if not part.unit), None)
         if not self.unit or bare is None:
             return ""
         shown = next(part.prefix or part.suffix for part in parts if part.unit)
-        return f"some numbers, such as {bare}, are without {shown!r}: read as if it stood there"
+        return f"some numbers, such as {bare}, are without {shown!r}: read as if they had it"
 
 
 def take_apart(texts: Mapping[str, int], *, share: float) -> Amounts | None:
@@ -126,7 +126,7 @@ def take_apart(texts: Mapping[str, int], *, share: float) -> Amounts | None:
     parts = {text: part for text in texts if (part := _split(text)) is not None}
     if not any(part.is_dressed for part in parts.values()):
         return None
-    parts = _tell_powers(parts)
+    parts = _take_powers(parts)
     rows = _count_units(parts, texts)
     unit = max(rows, key=lambda name: (rows[name], name), default="")
     known = not unit or _is_known(unit)
@@ -138,7 +138,7 @@ def take_apart(texts: Mapping[str, int], *, share: float) -> Amounts | None:
 
 
 def name_units(texts: Mapping[str, int], *, share: float) -> str:
-    """In words, that a column is one of numbers in several units, where nearly all of it is."""
+    """A note where nearly all texts of a column are numbers, but in several units."""
     parts = {text: part for text in texts if (part := _split(text)) is not None}
     rows = {
         unit: count
@@ -148,7 +148,7 @@ def name_units(texts: Mapping[str, int], *, share: float) -> str:
     if len(rows) < 2 or sum(rows.values()) < share * sum(texts.values()):  # noqa: PLR2004 - several
         return ""
     units = ", ".join(f"{unit!r}" for unit in sorted(rows, key=lambda unit: -rows[unit])[:5])
-    return f"numbers in several units, {units}: texts, until they are brought to one"
+    return f"numbers in several units, {units}: read as texts; convert them to one unit"
 
 
 def _count_units(parts: Mapping[str, Amount], texts: Mapping[str, int]) -> Counter[str]:
@@ -160,7 +160,7 @@ def _count_units(parts: Mapping[str, Amount], texts: Mapping[str, int]) -> Count
 
 
 def _split(text: str) -> Amount | None:
-    """None where it is no number, or one with a word before it that is no currency."""
+    """None where it is not a number, or has a word before it that is not a currency."""
     inside = _INSIDE.fullmatch(text)
     found = _AMOUNT.fullmatch("".join(part.strip() for part in inside.groups()) if inside else text)
     if found is None:
@@ -193,7 +193,7 @@ def _is_known(unit: str) -> bool:
 
 
 def _is_letter(unit: str, parts: Iterable[Amount]) -> bool:
-    """One letter, however often it is written, may stand for anything, as in the numbers of houses."""
+    """A single letter, however frequent, may mean anything, as in house numbers."""
     written = {part.prefix + part.suffix for part in parts if part.unit == unit}
     return bool(unit) and all(len(text) == 1 and text.isalpha() for text in written)
 
@@ -204,14 +204,14 @@ def _find_negative(parts: Iterable[Amount]) -> str:
     return max(ways, key=lambda way: (ways[way], way), default="")
 
 
-def _tell_powers(parts: Mapping[str, Amount]) -> dict[str, Amount]:
+def _take_powers(parts: Mapping[str, Amount]) -> dict[str, Amount]:
     """Letters after the digits as powers of ten, unless they are one unit: 5 m are metres, and $5 m are millions."""
-    told = {text: powered for text, part in parts.items() if (powered := _take_power(part)) is not None}
-    powers = {part.power.lower() for part in told.values()}
-    affixes = {affix for part in (*parts.values(), *told.values()) for affix in (part.prefix, part.suffix) if affix}
+    powered = {text: taken for text, part in parts.items() if (taken := _take_power(part)) is not None}
+    powers = {part.power.lower() for part in powered.values()}
+    affixes = {affix for part in (*parts.values(), *powered.values()) for affix in (part.prefix, part.suffix) if affix}
     bare = any(not part.suffix for part in parts.values())
     meant = any(map(_is_currency, affixes)) or len(powers) > 1 or (bare and powers - _ALSO_UNITS)
-    return {**parts, **told} if meant else dict(parts)
+    return {**parts, **powered} if meant else dict(parts)
 
 
 def _take_power(part: Amount) -> Amount | None:

@@ -1,4 +1,4 @@
-"""Whether whole numbers count something. A count is a quantity, and none of its values is too rare to learn from."""
+"""Whether whole numbers are counts. A count is a quantity, so rare values are used, not dropped as rare classes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from treadle.scaffold.reading.profile import Profile
 
-RARE = 10  # rows: what fewer hold is rare
-_MIN_VALUES = 4  # different values, from which their frequencies tell a count
-_MIN_NAMED = 3  # likewise, where the name says it
+RARE = 10  # rows, below which a value is rare
+_MIN_VALUES = 4  # different values, from which their frequencies can show a count
+_MIN_NAMED = 3  # the same, where the name shows it
 _MIN_SPARSE = 8  # different values, of which many are rare
-_SPARSE = 0.25  # share of rows with a rare value, from which they are not to be lost
+_SPARSE = 0.25  # share of rows with a rare value, from which they are too many to drop
 _SPREAD = 1.5  # numbers in the range of the lower half of the values, for each of these
 _THINNING = -0.7  # correlation by ranks between rows of a value and distance from the most frequent one
 _COUNT = re.compile(
@@ -24,7 +24,7 @@ _CODE = re.compile(r"(?i:(^|[\W_])(class|type|category|label|code|id|level|grade
 
 
 def explain_count(profile: Profile) -> str:
-    """Why the values are counts, or quantities at least; empty where they are classes for all that is seen.
+    """Why the values are counts, or at least quantities; empty where they look like classes.
 
     Args:
         profile: of a column of whole numbers, each of which is listed with its rows.

@@ -1,4 +1,4 @@
-"""Tables of a database, exported once to Parquet: from then on the project has its data as files, versioned by DVC."""
+"""Tables of a database, exported once to Parquet, which DVC versions as files of the project."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def export_table(uri: str, table: str | None, *, folder: Path) -> Path:
     tables = _read(uri, _LIST[kind])["name"].to_list()
     names = {name: name for name in tables} | {name.removeprefix("public."): name for name in tables}
     if table is None:
-        raise TreadleError(f"--table: say which; the database has {', '.join(sorted(names)[:20]) or 'none'}")
+        raise TreadleError(f"--table: required; the database has {', '.join(sorted(names)[:20]) or 'none'}")
     if table not in names:
         raise TreadleError(f"--table: the database has no table {table!r}. {nearest(table, sorted(names))}")
     quoted = ".".join(map(_quote, _split(names[table], kind)))
@@ -53,7 +53,7 @@ def export_table(uri: str, table: str | None, *, folder: Path) -> Path:
 
 
 def _list_sqlite_columns(uri: str, table: str) -> str:
-    """What to select: a cell of SQLite has a type of its own, and the driver takes that of the first ones for all.
+    """The columns to select: SQLite types each cell, and the driver infers a column's type from its first cells.
 
     Whole numbers among fractions are read as such; numbers among texts as texts, which `treadle init` looks at.
     """

@@ -53,7 +53,7 @@ Form = tuple[str, str | None]  # type, and its format
 
 
 def list_forms() -> Iterator[tuple[Form, Callable[[str], bool]]]:
-    """Ways of writing dates, moments and times, the plainest first, each with whether a text is written so."""
+    """Formats of dates, moments and times, the simplest first, each with a check of whether a text has it."""
     yield ("date", None), lambda text: bool(_ISO_DAY.fullmatch(text)) and fits("%Y-%m-%d", text)
     yield ("datetime", None), _is_iso
     yield ("time", None), _is_clock
@@ -80,7 +80,7 @@ def fits(form: str, text: str) -> bool:
 
 
 def explain_form(form: str | None, texts: Iterable[str]) -> str:
-    """A word where another order of day and month fits as well."""
+    """A note where another order of day and month fits as well."""
     for order, other in (("%m/%d/", "%d/%m/"), ("%d-%m-", "%m-%d-")):
         swapped = form.replace(order, other) if form is not None and form.startswith(order) else ""
         if swapped and all(fits(swapped, text) for text in texts):
@@ -116,7 +116,7 @@ def _read_epoch(numbers: Sequence[int], *, asked: bool) -> tuple[str, dict[str, 
         first = 86_400 * 365 * times if asked else _FIRST * times
         if first <= low and high < _LAST * times:
             seconds = {1: "seconds", 1_000: "milliseconds", 1_000_000: "microseconds"}.get(times, "nanoseconds")
-            return "datetime", {"epoch": unit}, f"{seconds} since 1970; if they are none, write {{dtype: int}}"
+            return "datetime", {"epoch": unit}, f"{seconds} since 1970; for plain numbers write {{dtype: int}}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Which encoding a text is in that is not UTF-8: the one in which its words are most likely words.
+"""Detect the encoding of a text that is not UTF-8: the one in which its words are the most likely.
 
 Each encoding was made for some languages. A word is likely in one that has all of its letters, with no other script
 and no capital in the middle. What is known to be more frequent weighs more, but little: a few words outweigh it. On
@@ -19,14 +19,14 @@ from treadle.experiment.spec import Encoding
 LIKELY = 0.6  # probability of an encoding, from which it is taken
 _LINE = re.compile(rb"[^\r\n]*[\x80-\xff][^\r\n]*")
 _WORD = re.compile(r"[^\s,;|\"'\d]*[^\x00-\x7f][^\s,;|\"'\d]*")
-_MAX_LINES, _MAX_LENGTH = 500, 10_000  # lines that are judged, and characters of one
+_MAX_LINES, _MAX_LENGTH = 500, 10_000  # lines that are scored, and characters of one
 _FOREIGN = math.log(1 / 2_000)  # a letter that no language of the encoding has
 _MIXED = math.log(1 / 200)  # two scripts in one word, or a capital after a small letter
 _CAPITAL = math.log(1 / 4)  # one with an accent
 _LATIN = 26  # letters beyond ASCII, of which languages with another script have more
 _PLAIN, _MARK = math.log(1 / 26), math.log(1 / 200)  # a letter of ASCII in a word, and one of its signs
 _WIDEST = 1_000  # letters of a language, from which it is one of East Asia, where Latin letters stand in words
-_OTHERS = 2  # encodings that are told beside the likeliest
+_OTHERS = 2  # encodings that are named beside the likeliest
 _POOR = 0.34  # share of words with something foreign, from which no encoding is likely
 
 _LANGUAGES = {
@@ -109,7 +109,7 @@ class Guess:
 
 
 def guess_encoding(chunks: Iterable[bytes]) -> Guess | None:
-    """The most likely of the encodings; None where no one of them can read the bytes, or they are no text.
+    """The most likely of the encodings; None where none of them can decode the bytes, or they are not text.
 
     Args:
         chunks: of the file, one after another.
@@ -122,7 +122,7 @@ def guess_encoding(chunks: Iterable[bytes]) -> Guess | None:
         if (text := _decode(name, lines, used)) is None:
             continue
         words = list(dict.fromkeys(_WORD.findall(text)))
-        likelihood, is_poor = _judge(words, languages)
+        likelihood, is_poor = _score_words(words, languages)
         reading = _Reading(name, math.log(prior) + likelihood, is_poor)
         key = "\n".join(words)
         readings[key] = max(reading, readings.get(key, reading), key=lambda one: one.score)
@@ -139,7 +139,7 @@ def guess_encoding(chunks: Iterable[bytes]) -> Guess | None:
 class _Reading:
     name: Encoding
     score: float  # logarithm of its likelihood
-    is_poor: bool  # whether many words are none
+    is_poor: bool  # whether many words are implausible
 
 
 def _collect(chunks: Iterable[bytes]) -> tuple[list[bytes], set[int]]:
@@ -174,18 +174,18 @@ def _decode(name: str, lines: list[bytes], used: set[int]) -> str | None:
         return None
 
 
-def _judge(words: list[str], languages: tuple[str, ...]) -> tuple[float, bool]:
-    """The likelihood of the words in the best of some languages, and whether many of them are none."""
+def _score_words(words: list[str], languages: tuple[str, ...]) -> tuple[float, bool]:
+    """The likelihood of the words in the best of some languages, and whether many are implausible."""
     scores = []
     for language in languages:
-        each = [_judge_word(word, _letters(language)) for word in words]
+        each = [_score_word(word, _letters(language)) for word in words]
         odd = sum(is_odd for _, is_odd in each)
         rare = math.log(_RARE.get(language, 1.0))
         scores.append((rare + sum(score for score, _ in each), odd > _POOR * len(words)))
     return max(scores)
 
 
-def _judge_word(word: str, letters: frozenset[str]) -> tuple[float, bool]:
+def _score_word(word: str, letters: frozenset[str]) -> tuple[float, bool]:
     score, odd, is_latin, is_wide = 0.0, False, len(letters) < _LATIN, len(letters) > _WIDEST
     for letter in word:
         if letter.isascii():

@@ -1,4 +1,4 @@
-"""What each column of a table holds: read once from a sample, then held against every row."""
+"""Profile the columns of a table: types inferred from a sample, then validated on every row."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from treadle.scaffold.reading.readings import (
     guess_all,
     make_column,
     read_columns,
+    report_strays,
     settle,
-    tell_strays,
 )
-from treadle.scaffold.reading.source import Source
+from treadle.scaffold.reading.source import TableFiles
 from treadle.scaffold.reading.texts import Around, Reading
 
 SAMPLE = 20_000  # rows, evenly from the whole table
@@ -40,7 +40,7 @@ Use = Literal["moment", "target"]
 class Profile:
     """One column."""
 
-    name: str  # as the project calls it
+    name: str  # in the project
     column: Column  # how it is read
     num_rows: int
     num_missing: int
@@ -49,7 +49,7 @@ class Profile:
     high: Any = None
     mean_length: float = 0.0  # of texts, in characters
     values: tuple[tuple[Any, int], ...] = ()  # each value with its rows, the most frequent first, where they are few
-    note: str = ""  # what to know of how it is read
+    note: str = ""  # on how it is read
 
     @property
     def num_present(self) -> int:
@@ -76,8 +76,8 @@ class Profiles:
     sample: pl.DataFrame  # typed values of up to SAMPLE rows, in the order of the table
 
 
-def profile_table(source: Source, *, missing: Sequence[str], uses: Mapping[str, Use], scratch: Path) -> Profiles:
-    """Read every row of a table, in pieces, and tell what its columns hold.
+def profile_table(source: TableFiles, *, missing: Sequence[str], uses: Mapping[str, Use], scratch: Path) -> Profiles:
+    """Read every row of a table, in chunks, and profile its columns.
 
     Args:
         source: its files.
@@ -94,7 +94,7 @@ def profile_table(source: Source, *, missing: Sequence[str], uses: Mapping[str, 
         raise source.explain(error) from error
 
 
-def _profile(source: Source, missing: Sequence[str], uses: Mapping[str, Use], scratch: Path) -> Profiles:
+def _profile(source: TableFiles, missing: Sequence[str], uses: Mapping[str, Use], scratch: Path) -> Profiles:
     names = name_columns(source.header)
     # By position: a name such as `*` is a pattern to Polars.
     raw = source.scan(scratch=scratch).select(pl.nth(index).alias(name) for index, name in enumerate(names))
@@ -105,12 +105,12 @@ def _profile(source: Source, missing: Sequence[str], uses: Mapping[str, Use], sc
     arounds = {name: _look_around(name, old, source, uses) for name, old in names.items()}
     notes = guess_all(sample, arounds, missing, has_types=not source.is_text)
     columns = {name: make_column(name, names[name], notes[name]) for name in names}
-    # What is no value here is not read: nulls stand for it.
+    # What is missing here is not read, but replaced by nulls.
     blank = [pl.lit(None, dtype=pl.String).alias(name) for name in names if notes[name].dtype == "other"]
     sample = sample.with_columns(blank)
     rows = sample if len(sample) == num_rows else raw.with_columns(blank)  # nothing is read twice
     columns, notes = settle(rows, columns, notes)
-    notes = tell_strays(rows, columns, notes)
+    notes = report_strays(rows, columns, notes)
     profiles = _list_values(rows, _measure(rows, columns, num_rows, notes))
     profiles = {name: _join_spellings(profile) for name, profile in profiles.items()}
     return Profiles(profiles, num_rows, _read_sample(sample, {name: profiles[name].column for name in names}))
@@ -130,7 +130,7 @@ def name_columns(header: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _look_around(name: str, old: str, source: Source, uses: Mapping[str, Use]) -> Around:
+def _look_around(name: str, old: str, source: TableFiles, uses: Mapping[str, Use]) -> Around:
     use: Use | Literal[""] = uses.get(name) or uses.get(old) or ""
     return Around(name, has_semicolons=source.dialect.get("separator") == ";", use=use)
 
@@ -167,12 +167,12 @@ def _measure(raw: Rows, columns: dict[str, Column], num_rows: int, readings: dic
             fact.get(f"{name}|low"),
             fact.get(f"{name}|high"),
             fact.get(f"{name}|length") or 0.0,
-            note="; ".join(filter(None, (readings[name].reason, _tell_endless(fact.get(f"{name}|endless"))))),
+            note="; ".join(filter(None, (readings[name].reason, _describe_infinite(fact.get(f"{name}|endless"))))),
         )
     return profiles
 
 
-def _tell_endless(count: int | None) -> str:
+def _describe_infinite(count: int | None) -> str:
     return f"infinite in {count:,} rows, which are read as missing" if count else ""
 
 

@@ -1,4 +1,4 @@
-"""How each column of a table is read: guessed from a sample, then held against every row."""
+"""How each column of a table is read: inferred from a sample, then validated on every row."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from treadle.experiment.spec import Column
 from treadle.scaffold.reading.dates import read_digits
 from treadle.scaffold.reading.texts import MAX_STRAYS, MIN_SHARE, Around, Reading, read_texts, take_as_missing
 
-UNREADABLE = "of type "  # how the reason begins, where the values of a column are none that can be read
+UNREADABLE = "of type "  # prefix of the reason, where the type of a column cannot be read
 _PIECE = 64  # columns that are read at a time: a plan of Polars costs memory and time by the square of its columns
-_SHOWN = 3  # of the texts and of the rows that are told
+_SHOWN = 3  # of the texts and of the rows that a message lists
 _COUNT = "|rows"  # beside a column of any name but this
-_TEXTS = 2_000  # distinct texts of a column that tell its type
+_TEXTS = 2_000  # distinct texts of a column from which its type is inferred
 Rows = pl.DataFrame | pl.LazyFrame  # of texts or of the file's types
 
 
@@ -63,7 +63,7 @@ def _guess(values: pl.Series, around: Around, missing: Sequence[str], *, has_typ
         texts = {text: count for text, count in counts.iter_rows() if not _is_mark(text, missing)}
         reading = read_texts(texts, around=around)
         if has_types and _is_code(reading):
-            reading = Reading("str")  # a file with types says text and means it
+            reading = Reading("str")  # a file with types, so it is text
         return replace(reading, missing=sorted({*reading.missing, *missing}))
     dtype = _name_type(values.dtype)
     if dtype == "other":
@@ -75,7 +75,7 @@ def _guess(values: pl.Series, around: Around, missing: Sequence[str], *, has_typ
 
 
 def _is_mark(text: str, missing: Sequence[str]) -> bool:
-    """Whether a text means "no value"; a number does so however it is written."""
+    """Whether a text means a missing value; a number does so however it is written."""
     return text in missing or (bool(missing) and _to_number(text) in {_to_number(mark) for mark in missing} - {None})
 
 
@@ -115,14 +115,14 @@ def _name_type(dtype: pl.DataType) -> str:
 
 
 def make_column(name: str, source: str, reading: Reading) -> Column:
-    """The contract of a column as far as it says how values are read; `source` is its name in the file."""
+    """The keys of a column's contract that control how values are read; `source` is its name in the file."""
     dtype: Any = "str" if reading.dtype == "other" else reading.dtype
     options: dict[str, Any] = reading.options | ({"source": source} if name != source else {})
     return Column(dtype=dtype, missing=reading.missing, **options)
 
 
 def read_columns(raw: Rows, columns: Mapping[str, Column]) -> pl.LazyFrame:
-    """Typed values, and marks of those that are lost; `raw` has some of the columns, by the project's names."""
+    """Typed values, and flags of those that are lost; `raw` has some of the columns, by the project's names."""
     schema = raw.collect_schema()
     own = {name: columns[name].model_copy(update={"source": None}) for name in schema}
     return cast_cells(raw.lazy(), own, schema=schema)
@@ -131,7 +131,7 @@ def read_columns(raw: Rows, columns: Mapping[str, Column]) -> pl.LazyFrame:
 def settle(
     raw: Rows, columns: dict[str, Column], readings: dict[str, Reading]
 ) -> tuple[dict[str, Column], dict[str, Reading]]:
-    """Hold the types of the sample against every row; where values are lost, take them for missing, or read texts."""
+    """Validate the types of the sample on every row; where values are lost, treat them as missing, or read texts."""
     schema = raw.collect_schema()
     wide = {pl.UInt64(), pl.Int128(), pl.UInt128()}
     doubtful = [
@@ -174,9 +174,9 @@ def _find_lost(raw: Rows, name: str, column: Column) -> pl.LazyFrame:
     return lost.select(pl.col("|row").alias("row"), pl.col(f"{name} text").alias("text"))
 
 
-def tell_strays(raw: Rows, columns: dict[str, Column], readings: dict[str, Reading]) -> dict[str, Reading]:
-    """Add to the reasons which texts are taken for missing values, and in which rows they stand."""
-    told = dict(readings)
+def report_strays(raw: Rows, columns: dict[str, Column], readings: dict[str, Reading]) -> dict[str, Reading]:
+    """Add to the reasons which texts are treated as missing values, and their rows."""
+    reported = dict(readings)
     for name, reading in readings.items():
         if reading.strays:
             marks = [mark for mark in columns[name].missing if mark not in reading.strays]
@@ -187,9 +187,9 @@ def tell_strays(raw: Rows, columns: dict[str, Column], readings: dict[str, Readi
             rows = _list_some(f"{row:,}" for row in lost["row"])
             kind = "number" if reading.dtype in {"int", "float"} else reading.dtype
             places = f"{len(lost):,} rows ({rows})" if len(lost) > 1 else f"row {rows}"
-            reason = f"missing where no {kind}: {places}: {texts}"
-            told[name] = replace(reading, reason="; ".join(filter(None, (reason, reading.reason))))
-    return told
+            reason = f"missing where not a {kind}: {places}: {texts}"
+            reported[name] = replace(reading, reason="; ".join(filter(None, (reason, reading.reason))))
+    return reported
 
 
 def _list_some(words: Iterable[str]) -> str:

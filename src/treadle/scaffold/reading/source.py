@@ -1,4 +1,4 @@
-"""Where a table comes from, and how its files are written: separator, quotes, encoding, header."""
+"""The files of a table and their dialect: separator, quotes, encoding, header."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from treadle.scaffold.reading.encodings import LIKELY, guess_encoding
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 _SEPARATORS = (",", ";", "\t", "|")
-_HEAD = 1 << 20  # bytes that tell the separator
+_HEAD = 1 << 20  # bytes from which the separator is detected
 _LINES = 200
 
 
 @dataclass(frozen=True)
-class Source:
+class TableFiles:
     """The files of one table."""
 
     files: tuple[Path, ...]
-    header: tuple[str, ...]  # the names of the columns, as the files have them
+    header: tuple[str, ...]  # the names of the columns in the files
     dialect: dict[str, Any] = field(default_factory=dict)  # keys of a table, where they are not the default
-    remarks: dict[str, str] = field(default_factory=dict)  # how a key of the dialect was found, where that is a guess
+    remarks: dict[str, str] = field(default_factory=dict)  # how a key was detected, where that is uncertain
 
     @property
     def is_text(self) -> bool:
-        """CSV or TSV: every value is a text until it is read as something."""
+        """CSV or TSV: every value is a text at first."""
         return self.files[0].suffix.lower() != ".parquet"
 
     @property
@@ -67,21 +67,21 @@ class Source:
 
     def _refuse_ragged(self, files: Iterable[Path]) -> None:
         for original, file in zip(self.files, files, strict=True):
-            if told := find_ragged(file, self.table):
-                raise TreadleError(f"{original}: {told}")
+            if fault := find_ragged(file, self.table):
+                raise TreadleError(f"{original}: {fault}")
 
     def explain(self, error: pl.exceptions.PolarsError) -> TreadleError:
-        """Which file the parser stumbled over, and in which row."""
+        """In which file, and in which row, the parser failed."""
         for file in self.files if self.is_text else ():
-            told = str(explain(error, file, self.table))
-            if told.startswith(("row ", "line ")):
-                return TreadleError(f"{file}: {told}")
-        told = str(error).splitlines()[0].partition(", hint:")[0]
-        return TreadleError(f"{', '.join(map(str, self.files[:5]))}: {told}")
+            fault = str(explain(error, file, self.table))
+            if fault.startswith(("row ", "line ")):
+                return TreadleError(f"{file}: {fault}")
+        fault = str(error).splitlines()[0].partition(", hint:")[0]
+        return TreadleError(f"{', '.join(map(str, self.files[:5]))}: {fault}")
 
 
 def _link(file: Path, link: Path) -> Path:
-    """The file under a name that Polars does not take for a pattern."""
+    """The file under a name that Polars does not read as a pattern."""
     if not set("*?[") & set(str(file)):
         return file
     link = link.with_suffix(file.suffix)
@@ -89,8 +89,8 @@ def _link(file: Path, link: Path) -> Path:
     return link
 
 
-def find_source(patterns: Sequence[str], *, encoding: str | None = None) -> Source:
-    """The files that the patterns name, and how they are written; the encoding as the user says it, if at all.
+def find_source(patterns: Sequence[str], *, encoding: str | None = None) -> TableFiles:
+    """The files that match the patterns, and their dialect; the encoding is the user's, if given.
 
     Raises:
         TreadleError: no file, files of several kinds or with different headers, an empty file, no header.
@@ -100,8 +100,8 @@ def find_source(patterns: Sequence[str], *, encoding: str | None = None) -> Sour
     if len(kinds) > 1 or not kinds <= set(SUFFIXES):
         found = ", ".join(kind or "a name without suffix" for kind in sorted(kinds))
         raise TreadleError(
-            f"--from: the files of one table are all CSV, all TSV, or all Parquet; found {found}; write other kinds "
-            "anew as one of these"
+            f"--from: the files of one table are all CSV, all TSV, or all Parquet; found {found}; convert other "
+            "kinds to one of these"
         )
     sources = [_look_at(file, _require_encoding(encoding)) for file in files]
     for source in sources[1:]:
@@ -113,16 +113,16 @@ def find_source(patterns: Sequence[str], *, encoding: str | None = None) -> Sour
             )
         if source.dialect != sources[0].dialect:
             raise TreadleError(
-                f"{source.files[0]} is written otherwise than {files[0]}: {source.dialect or 'the default'} against "
+                f"{source.files[0]} has another dialect than {files[0]}: {source.dialect or 'the default'} against "
                 f"{sources[0].dialect or 'the default'}"
             )
-    return Source(files, sources[0].header, sources[0].dialect, sources[0].remarks)
+    return TableFiles(files, sources[0].header, sources[0].dialect, sources[0].remarks)
 
 
 def _require_encoding(name: str | None) -> Encoding | None:
     known: dict[str, Encoding] = {known: known for known in typing.get_args(Encoding)}
     if name is not None and name not in known:
-        raise TreadleError(f"--encoding: {name!r} is none that is known here. {nearest(name, known)}")
+        raise TreadleError(f"--encoding: {name!r} is not a known encoding. {nearest(name, known)}")
     return None if name is None else known[name]
 
 
@@ -135,54 +135,52 @@ def _expand(pattern: str) -> list[str]:
     return names
 
 
-def _look_at(file: Path, encoding: Encoding | None) -> Source:
+def _look_at(file: Path, encoding: Encoding | None) -> TableFiles:
     if file.stat().st_size == 0:
         raise TreadleError(f"{file} is empty: it has not even a header")
     if file.suffix.lower() == ".parquet":
         try:
             with file.open("rb") as stream:
-                return Source((file,), tuple(pl.read_parquet_schema(stream)))
+                return TableFiles((file,), tuple(pl.read_parquet_schema(stream)))
         except pl.exceptions.PolarsError as error:
             raise TreadleError(f"{file} is not Parquet: {str(error).splitlines()[0]}") from error
     encoding, remark = (encoding, "") if encoding else _find_encoding(file)
-    head, said = _read_start(file, encoding)
-    separator = said or _find_separator(head, file)
+    head, declared = _read_start(file, encoding)
+    separator = declared or _find_separator(head, file)
     try:
         header = next(csv.reader(io.StringIO(head, newline=""), delimiter=separator))
     except csv.Error as error:
         raise TreadleError(f"{file}: the first line cannot be read: {error}") from error
     if "\n" not in head and "\r" in head:
-        raise TreadleError(
-            f"{file}: its lines end in a carriage return alone, as old Macs wrote; write them anew with \\n"
-        )
+        raise TreadleError(f"{file}: its lines end in a carriage return alone, as on old Macs; convert them to \\n")
     _require_header(header, file)
     default = "\t" if file.suffix.lower() == ".tsv" else ","
     dialect = {"separator": separator} if separator != default else {}
     dialect |= {"encoding": encoding} if encoding != "utf-8" else {}
-    draft = Source((file,), ("",), dialect)
+    draft = TableFiles((file,), ("",), dialect)
     try:
         header = read_head(file, draft.table, num_rows=1).columns
     except TreadleError as error:
         raise TreadleError(f"{file}: {error}") from error
-    return Source((file,), tuple(header), dialect, {"encoding": remark} if remark else {})
+    return TableFiles((file,), tuple(header), dialect, {"encoding": remark} if remark else {})
 
 
 def _read_start(file: Path, encoding: Encoding) -> tuple[str, str]:
-    """The first characters from the header on, and the separator that a line before it says."""
+    """The first characters from the header on, and the separator that a line before it declares."""
     with file.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as stream:
         try:
             head = stream.read(_HEAD)
         except UnicodeError as error:
             raise TreadleError(f"{file} is not in {encoding}: {error}") from error
-    said = read_sep_line(file, encoding=encoding)
-    head = head.split("\n", 1)[1] if said else head
+    declared = read_sep_line(file, encoding=encoding)
+    head = head.split("\n", 1)[1] if declared else head
     if not head.strip():
-        raise TreadleError(f"{file} holds nothing but blanks")
+        raise TreadleError(f"{file} contains only blanks")
     if not head.splitlines()[0].strip():
         raise TreadleError(f"{file}: the first line is blank; it must name the columns. Remove the blank lines")
     if "\0" in head:
-        raise TreadleError(f"{file} is no text: it holds a zero byte")
-    return head, said
+        raise TreadleError(f"{file} is not a text file: it contains a zero byte")
+    return head, declared
 
 
 def _find_encoding(file: Path) -> tuple[Encoding, str]:
@@ -206,8 +204,8 @@ def _guess_encoding(chunks: Iterable[bytes], file: Path) -> tuple[Encoding, str]
     guess = guess_encoding(chunks)
     if guess is None:
         raise TreadleError(
-            f"{file} is no text in an encoding that is known here. Unpack it if it is packed; a text in another "
-            "encoding is written anew by `iconv -f NAME -t UTF-8`"
+            f"{file} is not a text file in a known encoding. Unpack it if it is compressed; convert a text in another "
+            "encoding by `iconv -f NAME -t UTF-8`"
         )
     if guess.confidence < LIKELY:
         read = "; ".join((f"{guess.name} {guess.sample}", *guess.others))

@@ -1,4 +1,4 @@
-"""What the texts of a column are: numbers, dates, truth values, or texts; and which of them mean "no value"."""
+"""Infer what the texts of a column are: numbers, dates, booleans, or texts; and which of them mean a missing value."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ NUMBER_MARKERS = MARKERS | {
 }
 
 MAX_STRAYS = 20  # different texts among numbers that a contract names one by one
-MIN_SHARE = 0.9  # of the rows that must be numbers then
-_TRIED = 10  # texts of which one must be written in a form, before all of them are held against it
+MIN_SHARE = 0.9  # of the rows that must be numbers
+_TRIED = 10  # texts of which one must match a format, before all of them are tried
 
 _INT = re.compile(r"[+-]?(0|[1-9]\d*)", re.ASCII)
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -43,12 +43,12 @@ _INDIAN = (2, 3)  # digits of a group before the last one
 
 @dataclass(frozen=True)
 class Around:
-    """What is known of a column besides its texts."""
+    """What is known about a column besides its texts."""
 
     name: str = ""
     has_semicolons: bool = False  # the file separates its fields by them, as programs do where a comma is in numbers
     has_commas: bool = False  # other columns of the file have decimal commas
-    use: Literal["moment", "target", ""] = ""  # what the user says of it
+    use: Literal["moment", "target", ""] = ""  # given by the user
 
 
 _NOTHING = Around()
@@ -62,7 +62,7 @@ class Reading:
     options: dict[str, Any] = field(default_factory=dict)  # thousands, decimal, prefix, format, …
     missing: list[str] = field(default_factory=list)
     reason: str = ""
-    strays: tuple[str, ...] = ()  # those of `missing` that no software writes for "no value"
+    strays: tuple[str, ...] = ()  # those of `missing` that are not usual markers
 
 
 def read_texts(counts: Mapping[str, int], *, around: Around = _NOTHING) -> Reading:
@@ -137,7 +137,7 @@ def _read_numbers(
         if any(_CODE.fullmatch(number) or _is_long(number) for number in numbers.values()):
             return None
         if _use_all(way, [digits[text] for text in numbers]):
-            reading = _tell_dtype(list(numbers.values()), around if digits.keys() == texts.keys() else _NOTHING)
+            reading = _infer_dtype(list(numbers.values()), around if digits.keys() == texts.keys() else _NOTHING)
             reason = "; ".join(filter(None, (reading.reason, _explain_way(way, around))))
             return take_as_missing(Reading(reading.dtype, {**way, **reading.options}, reason=reason), strays)
     return None
@@ -158,7 +158,7 @@ def _list_ways(around: Around) -> list[dict[str, Any]]:
     return [german, *ways] if around.has_commas else ways
 
 
-def _tell_dtype(numbers: list[str], around: Around) -> Reading:
+def _infer_dtype(numbers: list[str], around: Around) -> Reading:
     """Of numbers as Python writes them: whole ones, perhaps moments, or fractions."""
     if not all(map(_INT.fullmatch, numbers)):
         return Reading("float")
@@ -236,7 +236,7 @@ def take_as_missing(reading: Reading, strays: Iterable[str]) -> Reading:
 
 
 def name_strays(strays: Iterable[str]) -> tuple[str, ...]:
-    """Those that no software writes for "no value", so that they are worth a word."""
+    """Those that no software writes for "no value", so that they are reported."""
     return tuple(sorted(text for text in strays if text.lower() not in NUMBER_MARKERS))
 
 

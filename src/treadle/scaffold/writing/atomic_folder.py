@@ -35,7 +35,7 @@ def create_atomically(folder: Path) -> Iterator[Path]:
 
 
 def _delete_leftovers(parent: Path, prefix: str) -> None:
-    """Remove what an init of this name left that was killed: nobody holds its lock."""
+    """Delete what a killed init of this name left behind: nobody holds its lock."""
     for left in parent.glob(f"{glob.escape(prefix)}*"):
         with suppress(Timeout, OSError), FileLock(left / _LOCK, timeout=0):
             shutil.rmtree(left, ignore_errors=True)
@@ -43,7 +43,7 @@ def _delete_leftovers(parent: Path, prefix: str) -> None:
 
 @contextmanager
 def _end_by_exception() -> Iterator[None]:
-    """Let the signals that end a process raise an exception, so that what was begun is removed."""
+    """Let the signals that end a process raise an exception, so that the unfinished folder is deleted."""
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():  # Python sets handlers in the main thread alone
         signals = []

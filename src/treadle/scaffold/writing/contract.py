@@ -8,7 +8,7 @@ from typing import Any
 from treadle.experiment.spec import Column
 from treadle.printable import escape
 from treadle.scaffold.planning.plan import Plan, describe_span
-from treadle.scaffold.planning.roles import Choice
+from treadle.scaffold.planning.roles import ColumnUse
 from treadle.scaffold.reading.profile import Profile
 from treadle.scaffold.writing.yaml_text import WIDTH, to_yaml
 
@@ -23,7 +23,7 @@ class Line:
     contract: str
     comment: str
     reason: str = ""
-    above: str = ""  # what to know of how it is read, where that does not fit beside it
+    above: str = ""  # a note on how it is read, where that does not fit beside it
 
 
 def is_read(name: str, plan: Plan) -> bool:
@@ -33,7 +33,7 @@ def is_read(name: str, plan: Plan) -> bool:
 
 def list_columns(plan: Plan) -> list[Line]:
     """The columns that are read, those that are no features first."""
-    roles = {plan.target.name: "the target", plan.predict_at: "the moment of the prediction", plan.weight: "the weight"}
+    roles = {plan.target.name: "the target", plan.predict_at: "the time of the prediction", plan.weight: "the weight"}
     roles.setdefault(plan.split.get("column"), "the split")
     lines = [_describe(plan.target_profile, roles[plan.target.name], is_target=True)]
     for choice in plan.choices:
@@ -57,7 +57,7 @@ def _describe(profile: Profile, remark: str, *, is_target: bool) -> Line:
     return Line(profile.name, text, f"  # {_shorten(comment, max(40, room))}" if comment else "", above=above)
 
 
-def describe_left_out(choice: Choice) -> Line:
+def describe_left_out(choice: ColumnUse) -> Line:
     """A column that is not read, for a comment."""
     column = choice.profile.column.model_copy(update={"missing": []})
     contract = _list_contract(Profile(choice.profile.name, column, 0, 0, 0), most=0)
@@ -67,7 +67,7 @@ def describe_left_out(choice: Choice) -> Line:
 
 
 def _list_contract(profile: Profile, *, most: int | None) -> dict[str, Any]:
-    """The keys of a column's contract that are not the default, and the limits that the values show.
+    """The keys of a column's contract that are not the default, and limits from its values.
 
     Texts are named where all of them together are not longer than `most`; None: whatever their length.
     """

@@ -6,10 +6,10 @@ import re
 import shutil
 from pathlib import Path
 
-from treadle.scaffold.reading.source import Source
+from treadle.scaffold.reading.source import TableFiles
 
 
-def place_files(source: Source, folder: Path) -> str:
+def place_files(source: TableFiles, folder: Path) -> str:
     """Copy the files as they are into the project; the path by which it reads them."""
     folder.mkdir(parents=True)
     names = {file: _name_copy(file) for file in source.files}
@@ -27,6 +27,6 @@ def place_files(source: Source, folder: Path) -> str:
 
 
 def _name_copy(file: Path) -> str:
-    """The file's own name, but for marks that mean something in a path of the configuration."""
+    """The file's own name, without characters that have a meaning in a path of the configuration."""
     suffix = ".csv" if file.suffix.lower() == ".txt" else file.suffix.lower()
     return re.sub(r"[^\w. ()+-]|^\W", "_", file.stem) + suffix

@@ -26,7 +26,7 @@ _SHIPPED = ("constraints.txt", "dvc.yaml")  # the same as Treadle's own
 
 @dataclass(frozen=True)
 class Project:
-    """What the files say besides the plan."""
+    """What the files contain besides the plan."""
 
     title: str
     package: str  # of Python; also the name of data, features and experiment
@@ -100,7 +100,7 @@ def _make_environment() -> jinja2.Environment:
 
 
 def _finish(value: Any) -> Any:
-    """The door into a file: a name or a class stays on the line that our template gives it."""
+    """Escape every value that goes into a file, so that a name stays on its line of the template."""
     return value if isinstance(value, Lines) else escape(str(value))
 
 

@@ -1,4 +1,4 @@
-"""Texts of others in Markdown."""
+"""Escape texts from outside for Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from treadle.printable import escape
 
 
 def to_prose(text: str) -> str:
-    """For Markdown: no link, image, HTML, code or cell of a table begins in a name."""
+    """For Markdown: a name starts no link, image, HTML, code or table cell."""
     return re.sub(r"([\\`*\[\]<|~]|:(?=//))", r"\\\1", escape(text))
 
 

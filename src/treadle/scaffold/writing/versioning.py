@@ -24,10 +24,10 @@ _DVC_CONFIG = """\
 
 
 def put_under_versions(made: Path, *, within: Path) -> None:
-    """Git where there is none, DVC with a remote in the folder, and the data under it."""
+    """Initialise git where there is none, and DVC with a remote in the folder; add the data to it."""
     inside = _run("git", "rev-parse", "--is-inside-work-tree", cwd=within, check=False) == 0
     if inside and _run("git", "check-ignore", "--quiet", str(made), cwd=within, check=False) == 0:
-        inside = False  # what git ignores there is a place of its own
+        inside = False  # a folder that git ignores gets its own repository
     if not inside:
         _run("git", "init", "--quiet", cwd=made)
     _run(sys.executable, "-m", "dvc", "init", "--quiet", *(["--subdir"] if inside else []), cwd=made)
@@ -47,6 +47,6 @@ def _run(*command: str, cwd: Path, check: bool = True) -> int:
     except FileNotFoundError as error:
         raise TreadleError(f"`{command[0]}` is not installed, or not in PATH; a project needs it") from error
     if check and done.returncode:
-        told = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
-        raise TreadleError(f"`{' '.join(command)}` failed: {told}")
+        reason = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()[-1]
+        raise TreadleError(f"`{' '.join(command)}` failed: {reason}")
     return done.returncode

@@ -15,7 +15,7 @@ _INTERPOLATION = re.compile(r"(\\*)\$\{")  # with the backslashes before it, eac
 
 
 class Lines(str):
-    """Text of ours that may have several lines."""
+    """Text from this module, which may have several lines."""
 
     __slots__ = ()
 
