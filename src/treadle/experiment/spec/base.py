@@ -25,13 +25,13 @@ class Spec(pydantic.BaseModel):
 
 
 def check_duration(text: str) -> str:
-    """Refuse what is no duration."""
+    """Refuse a text that is not a duration."""
     parse_duration(text)
     return text
 
 
 def check_moment(text: str) -> str:
-    """Refuse what is no moment."""
+    """Refuse a text that is not a date or datetime."""
     parse_moment(text)
     return text
 
@@ -45,7 +45,7 @@ def check_target(node: dict[str, Any]) -> dict[str, Any]:
 
 def _check_word(text: str) -> str:
     if not text or "." in text:
-        raise ValueError("a name here is not empty and holds no dot, which parts the names of a key")
+        raise ValueError("must not be empty or contain a dot, which separates the names of a key")
     return text
 
 
@@ -53,5 +53,5 @@ Sql = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, AfterValidator(check_duration)]  # "3h", "90m", "1d", "2w"
 Moment = Annotated[str, AfterValidator(check_moment)]  # ISO 8601, UTC: "2013-09-01"
 Target = Annotated[dict[str, Any], AfterValidator(check_target)]  # a `_target_` node, checked by signature
-Word = Annotated[str, AfterValidator(_check_word)]  # a name that stands between the dots of a key
+Word = Annotated[str, AfterValidator(_check_word)]  # one name of a dotted key
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)]  # also the name of a file

@@ -18,12 +18,9 @@ def _check_suffix(text: str) -> str:
 
 
 def _check_affix(text: str, *, touching: str) -> str:
-    """`touching` is the letter beside the number."""
+    """`touching` is the character next to the number."""
     if not touching or touching.isdecimal() or text.strip()[0] in "-.,":
-        raise ValueError(
-            "must be a text beside a number: no blank alone, no digit that touches the number, no minus, point or "
-            "comma at its start"
-        )
+        raise ValueError("must not be blank, begin with a minus, point or comma, or have a digit next to the number")
     return text
 
 

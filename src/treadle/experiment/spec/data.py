@@ -14,7 +14,7 @@ from treadle.schema import Task
 
 def _check_separator(text: str) -> str:
     if len(text) != 1 or not text.isascii() or text in "\r\n\"'":
-        raise ValueError("must be one ASCII character, and neither a quote nor the end of a line")
+        raise ValueError("must be one ASCII character other than a quote or a line break")
     return text
 
 

@@ -54,9 +54,9 @@ class Experiment(Spec):
 
     @property
     def network(self) -> dict[str, Any]:
-        """The node of the network, which is chosen when an experiment is frozen."""
+        """The `_target_` node of the network; a rule is replaced by its choice when the experiment is frozen."""
         assert not isinstance(self.model, ModelRule), "check() chooses"
         return self.model
 
 
-RECORDS = ("model_choice", "question")  # keys that Treadle writes into resolved.yaml; no configuration may hold them
+RECORDS = ("model_choice", "question")  # written into resolved.yaml by Treadle; not allowed in a configuration

@@ -82,7 +82,7 @@ class ModelChoice(Spec):
 
 
 def is_rule(model: Any) -> bool:
-    """Whether a model is a rule that chooses one, and no network yet."""
+    """Whether a model is a rule that has not chosen its network yet."""
     return isinstance(model, ModelRule) or (isinstance(model, dict) and "ladder" in model and "_target_" not in model)
 
 

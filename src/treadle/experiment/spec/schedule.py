@@ -26,7 +26,7 @@ class Schedule(Spec):
     """Learning-rate schedule: a factor of the learning rate per step; a `_target_`."""
     batch_size: int = Field(ge=1)
     """Rows per training step, over all processes [rows]."""
-    sampling: Sampling = "shuffle"  # the default is for a schedule of a project's own that is older than the key
+    sampling: Sampling = "shuffle"  # the default is for schedules of projects that are older than the key
     """How batches are drawn: shuffle (every row once per epoch), or balanced (each class equally often)."""
     shuffle_buffer: Count | None = None
     """Size of the shuffle buffer for rows that are streamed from disk; null: all rows are in memory [rows]."""

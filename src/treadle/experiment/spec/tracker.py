@@ -11,7 +11,7 @@ from treadle.experiment.spec.base import Spec
 
 def _check_project(text: str) -> str:
     if not set(text).isdisjoint("/\\#?%:"):
-        raise ValueError("must hold none of / \\ # ? % :, which W&B refuses")
+        raise ValueError("must not contain / \\ # ? % :, which W&B refuses")
     return text
 
 
@@ -36,7 +36,7 @@ class Tracker(Spec):
     """W&B user or team; null: the account's default."""
     tags: list[RecordTag]
     """Tags of the run in W&B."""
-    # The defaults are for a tracker of a project's own that is older than the keys.
+    # The defaults are for trackers of projects that are older than the keys.
     group: RecordName | None = None
     """Group of runs in W&B, such as the folds of one experiment; null: none."""
     job_type: RecordName | None = None

@@ -41,6 +41,6 @@ class Trainer(Spec):
 
     @property
     def num_processes(self) -> int:
-        """They share the rows of each step."""
-        assert isinstance(self.devices, int), "check() settles it"
+        """Number of training processes, which share the rows of each step."""
+        assert isinstance(self.devices, int), "check() replaces auto"
         return self.devices * self.num_nodes
