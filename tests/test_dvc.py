@@ -299,7 +299,7 @@ def test_a_model_that_is_chosen_is_chosen_again_when_the_data_changes(repo):
     resolved = yaml.safe_load((repo.folder / "resolved.yaml").read_text())
     assert resolved["model"] == {"_target_": "treadle.models.linear.Linear"}
     assert resolved["model_choice"]["rows"] == 1920
-    assert "wants 5,000 rows" in resolved["model_choice"]["why"]
+    assert "needs 5,000 rows" in resolved["model_choice"]["why"]
     assert "train" in repo.status()
 
 

@@ -23,7 +23,7 @@ class Hint:
     command: str = ""  # lists all that is allowed
 
     def __str__(self) -> str:
-        """The nearest spelling; what is allowed where that is little, or where nothing is near."""
+        """The nearest spelling; what is allowed, if there is little of it or nothing is near."""
         shown = () if self.nearest and len(self.allowed) > FEW else self.allowed[:SHOWN]
         is_cut = len(shown) < len(self.allowed)
         parts = (
@@ -39,7 +39,7 @@ NO_HINT = Hint()
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a single value, wherever it stands."""
+    """What is wrong with a single value, independent of its key."""
 
     rule: str  # what must hold, and what was found instead
     fix: str = ""  # in words

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: rule, value, place, fix, for every mistake at once."""
+"""Problems of a configuration: rule, value, place and fix of every mistake at once."""
 
 from __future__ import annotations
 

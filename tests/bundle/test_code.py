@@ -89,7 +89,9 @@ def test_other_own_code_is_refused_unless_it_is_asked_for(own, row):
     before = open_own(own).predict(row)
     write_package(own, ACT.replace("x + 1", "x - 9"))
 
-    with pytest.raises(TreadleError, match=r"trained with other code than is here: served_model\.act; .*--any-code"):
+    with pytest.raises(
+        TreadleError, match=r"trained with other code than the installed: served_model\.act; .*--any-code"
+    ):
         open_own(own)
     assert not open_own(own, code="any").predict(row).equals(before)
 
@@ -108,7 +110,7 @@ def test_the_same_code_may_lie_elsewhere_and_be_commented(own, row, monkeypatch)
 def test_other_code_of_treadle_is_refused(copy):
     edit(copy, "bundle.json", lambda card: card["code"].update({"treadle.models.mlp": "0" * 16}))
 
-    with pytest.raises(TreadleError, match=r"other code than is here: treadle\.models\.mlp;"):
+    with pytest.raises(TreadleError, match=r"other code than the installed: treadle\.models\.mlp;"):
         load(copy)
     load(copy, code="any")
 
@@ -116,7 +118,7 @@ def test_other_code_of_treadle_is_refused(copy):
 def test_a_bundle_without_the_digests_of_its_code_is_refused(copy):
     edit(copy, "bundle.json", lambda card: card.update(code={}))
 
-    with pytest.raises(TreadleError, match=r"does not tell the code of: .*treadle\.models\.mlp; "):
+    with pytest.raises(TreadleError, match=r"does not record the code of: .*treadle\.models\.mlp; "):
         load(copy)
 
 

@@ -47,7 +47,7 @@ def test_a_card_cannot_name_other_files(copy):
 def test_a_bundle_of_an_older_treadle_is_refused_with_the_reason(copy):
     edit(copy, "bundle.json", lambda card: card.pop("format"))
 
-    with pytest.raises(TreadleError, match="format 2 is read, found null; train the model anew"):
+    with pytest.raises(TreadleError, match="format 2 is read, found null; train the model again"):
         load(copy)
 
 

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from treadle.check.leaks import find_doubts, find_leaks, find_same_tables
+from treadle.check.leaks import find_label_namesakes, find_leaks, find_same_tables
 from treadle.experiment.spec import Data, Features
 from treadle.lineage.graph import trace
 
@@ -38,8 +38,8 @@ def table(path, columns, **rest):
 
 
 OWN = "the example's own row"
-TELLS = "tells the example's label"
-UNTOLD = "does not say when it is known"
+TELLS = "holds the example's label"
+UNTOLD = "does not depend on when it is known"
 CASES = {
     "the label's column by a key of its own": (
         {"tx": {"joins": {"j": SAME_ROW}, "known_at": None}, "known": ["x"]},
@@ -186,7 +186,7 @@ def test_what_cannot_be_distinguished_from_the_own_row_is_doubted(tmp_path, path
         look={"table": "log", "columns": {"rate": f"AVG({column})"}}, log=table(path, columns, known_at="at")
     )
 
-    doubts = list(find_doubts(trace(data, features), data, same=find_same_tables(data, root=tmp_path)))
+    doubts = list(find_label_namesakes(trace(data, features), data, same=find_same_tables(data, root=tmp_path)))
 
     assert [source for _, source in doubts] == doubted
     assert all(node.name == "examples.rate" for node, _ in doubts)

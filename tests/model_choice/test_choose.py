@@ -91,14 +91,14 @@ def test_few_rows_keep_to_the_rungs_that_want_no_more(ladder):
     choice = choose(ladder, "experiment=california", "data.tables.blocks.path=blocks.csv")
 
     assert (choice.option, choice.set, choice.rows) == ("linear", {}, 1920)
-    assert choice.why.endswith("mlp (width 16) wants 5,000 rows, 1,920 are here")
+    assert choice.why.endswith("mlp (width 16) needs 5,000 rows, there are 1,920")
 
 
 def test_the_best_rung_within_the_budget_is_taken_and_the_next_is_reported(ladder):
     choice = choose(ladder, "experiment=california")
 
     assert (choice.option, choice.set) == ("mlp", {"width": 16})
-    assert choice.why.startswith("the last of 3 rungs that trains within 5m: in ")
+    assert choice.why.startswith("the last of 3 candidates that trains within 5m: in ")
     assert "; mlp (width 4096) would take " in choice.why
 
 
@@ -109,8 +109,8 @@ def test_where_none_fits_the_cheapest_is_taken_with_a_word(ladder):
     (warning,) = [w for w in find_warnings(experiment, composed) if w.key == "model.budget"]
 
     assert experiment.model_choice.option == "linear"
-    assert experiment.model_choice.why.startswith("the cheapest: none trains within 0s")
-    assert "linear, the cheapest, takes" in warning.rule
+    assert experiment.model_choice.why.startswith("the fastest: none trains within 0s")
+    assert "linear, the fastest, takes" in warning.rule
     assert warning.place.override == "model.budget=0s"
 
 
@@ -263,9 +263,9 @@ def test_a_run_is_the_run_of_the_chosen_model_written_out(ladder, capsys):
 
     assert treadle("run", *REST, "model=mlp", "model.width=16") == 0
 
-    assert "model      mlp (width 16): the last of 3 rungs" in told
+    assert "model      mlp (width 16): the last of 3 candidates" in told
     assert capsys.readouterr().out == f"unchanged  runs/{folder.name}\n"
-    assert "mlp (width 16): the last of 3 rungs" in (folder / "evaluation" / "report.html").read_text()
+    assert "mlp (width 16): the last of 3 candidates" in (folder / "evaluation" / "report.html").read_text()
 
 
 def test_params_yaml_selects_it_with_a_budget(project):
@@ -279,10 +279,10 @@ def test_params_yaml_selects_it_with_a_budget(project):
 
 def test_check_and_explain_print_the_choice(ladder, capsys):
     assert treadle("check", "model=auto", "experiment=california") == 0
-    assert "model      mlp (width 16): the last of 3 rungs" in capsys.readouterr().out
+    assert "model      mlp (width 16): the last of 3 candidates" in capsys.readouterr().out
 
     assert treadle("explain", "model", "model=auto", "experiment=california") == 0
-    assert "chosen       mlp (width 16): the last of 3 rungs" in capsys.readouterr().out
+    assert "chosen       mlp (width 16): the last of 3 candidates" in capsys.readouterr().out
 
     assert treadle("explain", "model_choice.rows", "model=auto", "experiment=california") == 0
     assert capsys.readouterr().out.startswith("model_choice.rows = 13210\n")

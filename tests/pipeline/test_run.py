@@ -374,7 +374,7 @@ def test_code_of_the_project_can_be_a_target_and_belongs_to_its_identity(project
     served = [[command[0], "predict", str(f), rows, "-o", "out.csv", "--allow", package_name] for f in folders]
     answers = [subprocess.run(serve, check=False, capture_output=True, text=True) for serve in served]
     assert sorted(answer.returncode for answer in answers) == [0, 2]  # the code of one of them is here no more
-    assert any(f"trained with other code than is here: {module};" in answer.stderr for answer in answers)
+    assert any(f"trained with other code than the installed: {module};" in answer.stderr for answer in answers)
 
 
 # --- tracking by the pipeline ---------------------------------------------------------------------------

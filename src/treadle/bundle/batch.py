@@ -15,11 +15,11 @@ from treadle.schema import ROW
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of the rows of a file."""
+    """The numbers of predicted and rejected rows of a file."""
 
     num_rows: int
     num_rejected: int
-    told: str  # on rows that break the contract; empty where there is nothing to tell
+    message: str  # describes the rows that break the contract; empty if there are none
 
 
 def predict_file(bundle: Bundle, rows: Path, *, output: Path) -> Batch:
@@ -39,14 +39,14 @@ def predict_file(bundle: Bundle, rows: Path, *, output: Path) -> Batch:
     if breaches.is_empty():
         write_rows(predicted, output)
         return Batch(len(frame), 0, "")
-    told = describe_breaches(breaches, num_rows=len(frame))
+    message = describe_breaches(breaches, num_rows=len(frame))
     if bundle.on_breach == "warn":
         write_rows(predicted, output)
-        return Batch(len(frame), 0, f"{told}\n  they were predicted nevertheless")
+        return Batch(len(frame), 0, f"{message}\n  they were predicted nevertheless")
     positions = breaches["position"].unique()
     write_rows(_blank(predicted, positions), output)
     write_rows(breaches, beside)
-    return Batch(len(frame), len(positions), f"{told}\n  they have no prediction; each is listed in {beside}")
+    return Batch(len(frame), len(positions), f"{message}\n  they have no prediction; each is listed in {beside}")
 
 
 def _blank(predicted: pl.DataFrame, positions: pl.Series) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Rows to predict that the contract of the examples' table calls impossible."""
+"""Rows to predict that break the contract of the examples' table."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class BreachError(TreadleError):
 
     def __init__(self, breaches: pl.DataFrame, *, num_rows: int) -> None:
         self.breaches = breaches
-        way_out = "mend them, or take them as they are with on_breach: warn or allow"
-        super().__init__(f"{describe_breaches(breaches, num_rows=num_rows)}\n{way_out}")
+        fix = "correct them, or predict them nevertheless with on_breach: warn or allow"
+        super().__init__(f"{describe_breaches(breaches, num_rows=num_rows)}\n{fix}")
 
 
 class BreachWarning(UserWarning):
-    """Rows that break the contract, and were predicted nevertheless."""
+    """Warning of rows that break the contract and were predicted nevertheless."""
 
 
 def find_breaches(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
@@ -31,11 +31,11 @@ def find_breaches(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
 
     Args:
         rows: in the types of the training examples.
-        rules: which each row must keep by itself.
+        rules: of single rows.
 
     Returns:
-        One line a breach, by row: `position` of the row from 0, `column`, `rule`, and `value` as text, null where it
-        is missing.
+        One row per breach, ordered by `position` of the row from 0, with `column`, `rule`, and `value` as text, null if
+        it is missing.
     """
     holds = rows.select(rule.holds.alias(str(index)) for index, rule in enumerate(rules)).row(0) if rules else ()
     broken = [rule for rule, held in zip(rules, holds, strict=True) if not held]
@@ -47,12 +47,16 @@ def find_breaches(rows: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFrame:
 def _list_rows(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     (name,) = rule.columns
     broken = rows.select(name).with_row_index("position").filter(rule.breaks)
-    told = [pl.lit(name).alias("column"), pl.lit(rule.words).alias("rule"), pl.col(name).cast(pl.String).alias("value")]
-    return broken.select(pl.col("position").cast(pl.Int64), *told)
+    described = [
+        pl.lit(name).alias("column"),
+        pl.lit(rule.words).alias("rule"),
+        pl.col(name).cast(pl.String).alias("value"),
+    ]
+    return broken.select(pl.col("position").cast(pl.Int64), *described)
 
 
 def describe_breaches(breaches: pl.DataFrame, *, num_rows: int) -> str:
-    """How many rows break which rule, and the first of them."""
+    """The number of rows that break each rule, and the first of them."""
     count = breaches["position"].n_unique()
     lines = [_describe(part) for part in breaches.partition_by("column", "rule", maintain_order=True)]
     return "\n  ".join([f"{count:,} of {num_rows:,} rows break the contract", *lines])

@@ -29,7 +29,7 @@ CHUNK = 16_384  # rows that go through the model at once; the same everywhere, s
 
 @dataclass(frozen=True)
 class Bundle:
-    """A trained model with everything that it needs to judge a row."""
+    """A trained model with everything that it needs to predict a row."""
 
     card: Card
     recipe: Recipe
@@ -44,7 +44,7 @@ class Bundle:
 
     @property
     def task(self) -> Task:
-        """What kind of answer is given."""
+        """The kind of prediction."""
         return self.card.task
 
     @property
@@ -53,7 +53,7 @@ class Bundle:
         return self.card.classes
 
     def predict(self, rows: Rows, *, on_breach: OnBreach | None = None) -> pl.DataFrame:
-        """Judge rows: a frame, one row as a mapping, or a list of such rows.
+        """Predict rows: a frame, one row as a mapping, or a list of such rows.
 
         Args:
             rows: to predict.
@@ -120,12 +120,12 @@ class Bundle:
         return self.read_output(self.network(*self.featurizer(frame)))
 
     def read_output(self, output: Tensor) -> Tensor:
-        """From what the network gives to predictions in the target's own units: `[B]`, or `[B, K]`."""
+        """From network outputs to predictions in the target's own units: `[B]`, or `[B, K]`."""
         target = self.card.target
         prediction = to_prediction(output, task=self.task, link=target.link)
         if self.task != "regression":
             return prediction
-        return prediction.double() * target.scale + target.mean  # float32 tells few values near 1.7e9 apart
+        return prediction.double() * target.scale + target.mean  # float32 has few distinct values near 1.7e9
 
     def _name_outputs(self, outputs: Tensor) -> list[pl.Series]:
         values = outputs.numpy()

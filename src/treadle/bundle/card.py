@@ -1,4 +1,4 @@
-"""What a bundle says of itself: a card of what training learned, and the experiment that made it."""
+"""The metadata of a bundle: a card with what training learned, and the experiment that made it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Card(Spec):
     @pydantic.model_validator(mode="after")
     def _fit_task(self) -> Self:
         if (self.task == "multiclass") != bool(self.classes):
-            raise ValueError(f"classes are listed for a multiclass task, and for no other; found {self.task}")
+            raise ValueError(f"only a multiclass task has classes; found {self.task}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
         if self.task != "regression" and self.target != Standard(mean=0, scale=1):
@@ -90,7 +90,7 @@ class Recipe(Spec):
 
     @pydantic.model_validator(mode="after")
     def _limit_size(self) -> Self:
-        """What takes seconds to read or to build is no bundle's: a table of such a size could not be trained on."""
+        """Refuse sizes that would take seconds to read or build: no table of such a size could have been trained on."""
         if sum(len(table.columns) for table in self.data.tables.values()) > MAX_COLUMNS:
             raise ValueError(f"data.tables: more than {MAX_COLUMNS:,} columns")
         if sum(1 + len(block.steps) for block in self.features.blocks.values()) > MAX_STEPS:
@@ -110,7 +110,7 @@ def read_card(file: Path) -> Card:
     values = read_json(file)
     found = values.get("format") if isinstance(values, dict) else None
     if isinstance(found, int | None) and found != FORMAT:
-        raise TreadleError(f"{file}: format {FORMAT} is read, found {show(found)}; train the model anew")
+        raise TreadleError(f"{file}: format {FORMAT} is read, found {show(found)}; train the model again")
     return _validate(Card, values, file)
 
 

@@ -1,4 +1,4 @@
-"""The code that a prediction needs: recorded in training, and held against what is here when a bundle is loaded."""
+"""The code that a prediction needs: recorded in training, compared with the installed code when a bundle is loaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMPUTING = (
 
 
 def fingerprint_code(recipe: Recipe) -> dict[str, str]:
-    """The project's own code that network and features need, and Treadle's that computes: a hash for each module.
+    """A hash for each module of the project's code that network and features need, and of Treadle's that computes.
 
     Of an installed library that is a target, its name and version.
     """
@@ -30,15 +30,18 @@ def fingerprint_code(recipe: Recipe) -> dict[str, str]:
 
 
 def require_same_code(code: Mapping[str, str], recipe: Recipe) -> None:
-    """Refuse other code than what a bundle was trained with: it might give other predictions.
+    """Refuse code that differs from that of the training: its predictions may differ.
 
     Raises:
         TreadleError: it differs, is not here, or the bundle does not tell.
     """
     told = {*code, *(name for name in _list_modules(recipe) if name.partition(".")[0] in code)}
-    untold = [name for name in _list_modules(recipe) if name not in told and _has_identity(name)]
+    unrecorded = [name for name in _list_modules(recipe) if name not in told and _has_identity(name)]
     differing = [name for name, known in code.items() if fingerprint_again(name, known) != known]
-    for names, what in ((differing, "was trained with other code than is here"), (untold, "does not tell the code of")):
+    for names, what in (
+        (differing, "was trained with other code than the installed"),
+        (unrecorded, "does not record the code of"),
+    ):
         if names:
             raise TreadleError(
                 f"the bundle {what}: {', '.join(names)}; its predictions may differ from those of the training. "
@@ -47,7 +50,7 @@ def require_same_code(code: Mapping[str, str], recipe: Recipe) -> None:
 
 
 def _has_identity(module: str) -> bool:
-    """Whether a hash or a version tells its code; libraries that Treadle itself requires are the environment."""
+    """Whether a hash or a version identifies its code; libraries that Treadle itself requires are the environment."""
     return find_module(module) is not None and any(map(_decides, fingerprint_modules([module])))
 
 

@@ -1,4 +1,4 @@
-"""From the rows that someone gives to a frame with the columns and the types of the training examples."""
+"""From given rows to a frame with the columns and the types of the training examples."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column]) -> list[pl.
 
 
 def _is_read(values: pl.Series, column: Column) -> bool:
-    """Whether the values are what reading would make of them: of the type, and none that is to be missing."""
+    """Whether reading would leave the values as they are: of the declared type, and none that counts as missing."""
     if values.dtype != DTYPES[column.dtype] or column.dtype == "str" or column.missing:
         return False
     return column.dtype != "float" or bool(values.is_finite().all())

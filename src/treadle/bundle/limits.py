@@ -1,4 +1,4 @@
-"""Limits while a bundle's network is built: its weights, which lie in a file, say how large it may be."""
+"""Limits while a bundle's network is built: the file of its weights determines how large it may be."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NUMBERS_A_PART = 16  # of large weights, which may be drawn in small pieces
 
 @contextmanager
 def limit_building(weights: Mapping[str, Tensor]) -> Iterator[None]:
-    """Refuse what makes more numbers, modules or operations than these weights account for, before it is allocated.
+    """Refuse more parameters, modules or operations than these weights need, before they are allocated.
 
     Raises:
         TreadleError: the network is larger than its weights.
@@ -46,7 +46,7 @@ def limit_building(weights: Mapping[str, Tensor]) -> Iterator[None]:
 
 
 class _Allowance(TorchFunctionMode):
-    """Counts what calls make; those that allocate by argument are asked for their size first."""
+    """Counts what calls allocate; for those that allocate by argument, the size is computed first."""
 
     def __init__(self, *, numbers: int, parts: int) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class _Allowance(TorchFunctionMode):
 
 
 def _is_fresh(made: Tensor, given: list[Any]) -> bool:
-    """Whether it lies in memory of its own: neither one of the arguments nor a view of one."""
+    """Whether it has memory of its own: neither one of the arguments nor a view of one."""
     places = [value.untyped_storage().data_ptr() for value in given if isinstance(value, Tensor)]
     return made.untyped_storage().data_ptr() not in places
 

@@ -1,4 +1,4 @@
-"""The network of a bundle: built for given inputs, its output read as predictions."""
+"""The network of a bundle: built for given inputs, with its output as predictions."""
 
 from __future__ import annotations
 

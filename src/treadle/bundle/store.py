@@ -34,7 +34,7 @@ from treadle.targets.validate import check_target
 from treadle.tensor_files import read_tensors, require_same, write_tensors
 
 _CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"
-MAX_TOLD = 800  # characters of an error
+MAX_MESSAGE = 800  # characters of an error
 _LISTED = (STATE_FILE, WEIGHTS_FILE, _NETWORK, _RECIPE)
 _OF_THE_SYSTEM = (".DS_Store", ".nfs")  # beginnings of files that macOS and NFS leave in any folder
 
@@ -117,7 +117,7 @@ def _require_numbers(weights: Mapping[str, torch.Tensor], *, parameters: set[str
     """Only a buffer may be infinite, such as a mask."""
     for name, tensor in weights.items():
         if tensor.isnan().any() or (name in parameters and tensor.isinf().any()):
-            raise TreadleError(f"{file}: {name!r} holds what is no finite number")
+            raise TreadleError(f"{file}: {name!r} holds a value that is not finite")
 
 
 def _check_types(card: Card, recipe: Recipe) -> None:
@@ -127,9 +127,9 @@ def _check_types(card: Card, recipe: Recipe) -> None:
     for name in declared.keys() & card.columns.keys() & set(examples.known):
         column, key = declared[name], f"data.tables.{examples.table}.columns.{name}"
         if str(DTYPES[column.dtype]) != card.columns[name]:
-            raise TreadleError(f"{key}.dtype is {column.dtype}, and {_CARD} tells {card.columns[name]}")
+            raise TreadleError(f"{key}.dtype is {column.dtype}, but {_CARD} has {card.columns[name]}")
         if column.format is not None and not (column.dtype in {"date", "datetime", "time"} and reads_back(column)):
-            raise TreadleError(f"{key}.format: {column.format!r} is none by which a {column.dtype} can be read")
+            raise TreadleError(f"{key}.format: a {column.dtype} cannot be read with {column.format!r}")
 
 
 def _check_targets(recipe: Recipe, *, targets: Sequence[str]) -> None:
@@ -142,7 +142,7 @@ def _check_targets(recipe: Recipe, *, targets: Sequence[str]) -> None:
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """What fails when it is built is told with the file that asks for it, unless another one is named already."""
+    """Name the file in the error of a failed build, unless a file is named already."""
     try:
         yield
     except BuildError as error:
@@ -155,16 +155,16 @@ def _naming(file: Path) -> Iterator[None]:
 
 @contextmanager
 def _in_one_line() -> Iterator[None]:
-    """Names and values are somebody else's: whatever they hold, an error is a line that prints."""
+    """Names and values are untrusted: whatever they hold, an error is one printable line."""
     try:
         yield
     except TreadleError as error:
         text = str(error)
-        raise TreadleError(escape(text if len(text) <= MAX_TOLD else f"{text[:MAX_TOLD]}…")) from error
+        raise TreadleError(escape(text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…")) from error
 
 
 def _try_out(bundle: Bundle, folder: Path) -> None:
-    """One row of nulls shows whether the parts fit together.
+    """Predict one row of nulls, to verify that the parts fit together.
 
     Raises:
         TreadleError: they do not.
@@ -184,17 +184,17 @@ def _find_folder(path: Path) -> Path:
 
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
-    """The content counts, not the place: DVC may keep a file elsewhere, behind a link."""
+    """Compare contents, not paths: DVC may store a file elsewhere, behind a link."""
     if set(files) != set(_LISTED):
         raise TreadleError(f"{folder / _CARD}: must list the files {sorted(_LISTED)}, found {sorted(files)}")
     for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_OF_THE_SYSTEM)):
         if name not in (_CARD, *_LISTED):
-            raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle holds its own files, and no other")
+            raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle has no other files")
     for name, digest in files.items():
         if not (folder / name).is_file():
-            raise TreadleError(f"{folder / name} is missing from the bundle, or is no plain file")
+            raise TreadleError(f"{folder / name} is missing in the bundle, or is not a regular file")
         if _digest(folder / name) != digest:
-            raise TreadleError(f"{folder / name} is damaged: its digest is not the one in {_CARD}")
+            raise TreadleError(f"{folder / name} is damaged: its digest differs from the one in {_CARD}")
 
 
 def _digest(file: Path) -> str:

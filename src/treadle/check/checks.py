@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from treadle.check.columns import check_columns, check_leaks, find_doubtful, find_unread
+from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
 from treadle.check.consistency import (
+    check_examples_table,
+    check_lookups,
     check_loss,
     check_metrics,
-    check_moments,
     check_sampling,
-    check_sources,
     check_split,
-    check_tables,
+    check_table_options,
     check_trainer,
-    find_in_memory,
+    find_memory_use,
 )
 from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.file_heads import Absent, check_files
 from treadle.check.places import locate_problems
 from treadle.check.structure import check_structure
-from treadle.check.targets import check_targets, list_opaque
+from treadle.check.targets import check_targets, find_opaque_targets
 from treadle.config.compose import Composed
 from treadle.config.hydra_keys import find_hydra_keys
 from treadle.experiment.spec import Experiment, ModelRule, Trainer
 from treadle.hardware import count_gpus
-from treadle.model_choice.choose import choose_model, find_excess
+from treadle.model_choice.choose import choose_model, find_over_budget
 from treadle.model_choice.ladder import Ladder, check_ladder
 from treadle.problems import ConfigError, Problem, unique
 
@@ -34,10 +34,10 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...]]
     (check_metrics, ("data.task", "schedule", "evaluation")),
     (check_loss, ("data.task", "loss", "targets")),
     (check_sampling, ("data.task", "loss", "schedule")),
-    (check_sources, ("data.tables",)),
+    (check_table_options, ("data.tables",)),
     (check_contracts, ("data.tables",)),
-    (check_tables, ("data.tables", "data.examples")),
-    (check_moments, ("data.tables", "data.examples")),
+    (check_examples_table, ("data.tables", "data.examples")),
+    (check_lookups, ("data.tables", "data.examples")),
     (check_split, ("data.tables", "data.examples", "data.split")),
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_trainer, ("trainer",)),
@@ -78,9 +78,9 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> Experiment:
 
 def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
     """What is valid and may still be a mistake: it is never read, takes too much, or only an import could check it."""
-    found = [problem for find in (find_unread, find_excess, find_in_memory) for problem in find(experiment)]
-    found += find_doubtful(experiment, root=composed.root)
-    return locate_problems([*found, *list_opaque(composed)], composed)
+    found = [problem for find in (find_unused, find_over_budget, find_memory_use) for problem in find(experiment)]
+    found += find_possible_leaks(experiment, root=composed.root)
+    return locate_problems([*found, *find_opaque_targets(composed)], composed)
 
 
 def _without(found: list[Problem], reported: list[Problem]) -> list[Problem]:
@@ -90,7 +90,7 @@ def _without(found: list[Problem], reported: list[Problem]) -> list[Problem]:
 
 
 def settle_trainer(trainer: Trainer) -> Trainer:
-    """What `auto` comes to here: the kind of device and their number change numbers, and belong to a run's identity."""
+    """The values of `auto` on this machine: kind and number of devices change results, so they identify a run."""
     on_gpu = trainer.accelerator == "gpu" or (trainer.accelerator == "auto" and count_gpus()[0] > 0)
     devices = trainer.devices
     if devices == "auto":

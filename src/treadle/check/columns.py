@@ -1,7 +1,7 @@
-"""Columns and expressions of an experiment, walked as the stages will: each name known, each type fitting, no leak.
+"""Columns and expressions of an experiment, in the order of the stages: names, types and leakage.
 
-Nothing is read but the heads of the files. Every expression runs on one row of nulls, so that the engine itself says
-what it knows; the types that come out go into the next expression.
+No rows are read. Every expression runs on one row of nulls, so that the engine itself reports unknown columns and
+types that do not fit; the resulting types are the input of the next expression.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from treadle.check.leaks import find_doubts, find_leaks, find_same_tables
+from treadle.check.leaks import find_label_namesakes, find_leaks, find_same_tables
 from treadle.data.casting import DTYPES
 from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
 from treadle.hints import NO_HINT, Hint, nearest
@@ -37,7 +37,7 @@ _TRANSFORMS = ("Impute", "Standardize", "Quantile", "PiecewiseLinear", "Cyclic")
 
 @dataclass
 class _Walk:
-    """One row of nulls for each table, then for the examples, and what was found on the way."""
+    """One row of nulls for each table, then for the examples, and the problems found so far."""
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -46,35 +46,35 @@ class _Walk:
         self.problems.append(Problem(key, rule, fix, hint=hint, span=span))
 
     def run(self, text: str, rows: pl.DataFrame, *, key: str, shift: int = 0, inner: str | None = None) -> pl.Series:
-        """The expression's value, or a null of unknown type where it is not sound, or reads what is not."""
-        asked = inner if inner is not None else text
+        """The expression's value; a null of unknown type if it is invalid, or reads an invalid one."""
+        expression = inner if inner is not None else text
         try:
-            parse_expression(asked)
-            if any(rows.schema.get(column) == pl.Null() for column in list_columns(asked)):
+            parse_expression(expression)
+            if any(rows.schema.get(column) == pl.Null() for column in list_columns(expression)):
                 return _unknown()
-            value = run(asked, rows)
+            value = run(expression, rows)
             return value.cast(pl.Int64) if value.dtype == pl.Int128() else value  # as the stages will, where it fits
         except ExpressionError as error:
             self.find(key, error.fault.rule, hint=error.fault.hint, span=Span(text, error.fault.offset + shift))
             return _unknown()
 
     def add(self, rows: pl.DataFrame, name: str, value: pl.Series, *, key: str) -> pl.DataFrame:
-        """The row with one column more; a name that is taken already, or that no column may have, is refused."""
+        """The row with one more column; a name that exists already, or that is reserved, is refused."""
         fault = find_name_fault(name)
         if fault:
-            self.find(key, fault, "give the column another one")
+            self.find(key, fault, "rename the column")
         if name in rows.columns:
-            self.find(key, f"the column {name!r} exists already", "give the new one a name of its own")
+            self.find(key, f"the column {name!r} exists already", "rename the new one")
             return rows
         return rows.with_columns(value.alias(name))
 
 
 def find_name_fault(name: str) -> str:
-    """Why no column may have this name; nothing where one may."""
+    """Why no column may have this name; empty if one may."""
     if not name.strip():
         return "a column needs a name"
     pattern = name == "*" or (name.startswith("^") and name.endswith("$"))  # to Polars
-    return f"the name {name!r} is reserved here" if name in RESERVED or name.startswith("__") or pattern else ""
+    return f"the name {name!r} is reserved" if name in RESERVED or name.startswith("__") or pattern else ""
 
 
 def check_columns(experiment: Experiment) -> list[Problem]:
@@ -93,7 +93,7 @@ def check_columns(experiment: Experiment) -> list[Problem]:
 
 
 def _unknown() -> pl.Series:
-    """A value whose making was refused: what reads it is not judged."""
+    """The value of an invalid expression: expressions that read it are not checked."""
     return pl.Series([None], dtype=pl.Null)
 
 
@@ -138,14 +138,17 @@ def _check_keys(
         elif theirs not in other.columns:
             walk.find(place, f"no column {theirs!r} in {there!r}", hint=nearest(theirs, other.columns))
         elif rows.schema[own] != other.schema[theirs] and pl.Null() not in {rows.schema[own], other.schema[theirs]}:
-            types = f"{own!r} is {_say(rows.schema[own])} here, {theirs!r} is {_say(other.schema[theirs])} in {there!r}"
-            walk.find(place, f"keys must be of one type: {types}", "give both the same dtype in their contracts")
+            types = [_name_type(rows.schema[own]), _name_type(other.schema[theirs])]
+            rule = f"keys must have the same type: {own!r} is {types[0]} here, {theirs!r} is {types[1]} in {there!r}"
+            walk.find(place, rule, "declare the same dtype for both")
 
 
 def _check_moment(walk: _Walk, value: pl.Series, *, key: str) -> None:
     if not isinstance(value.dtype, pl.Datetime | pl.Date | pl.Null):
         walk.find(
-            key, f"must be a moment, found {_say(value.dtype)}", "derive it from a column of dtype datetime or date"
+            key,
+            f"must be a date or datetime, found {_name_type(value.dtype)}",
+            "derive it from a column of dtype datetime or date",
         )
 
 
@@ -164,7 +167,7 @@ def _walk_examples(walk: _Walk, data: Data) -> pl.DataFrame:
     if spec.weight is not None:
         weight = walk.run(spec.weight, rows, key="data.examples.weight")
         if not (weight.dtype.is_numeric() or weight.dtype == pl.Null()):
-            walk.find("data.examples.weight", f"must be a number, found {_say(weight.dtype)}")
+            walk.find("data.examples.weight", f"must be a number, found {_name_type(weight.dtype)}")
     with_label = rows.with_columns(label.alias(LABEL)) if LABEL not in rows.columns else rows
     for reason, text in spec.exclude.items():
         _check_condition(walk, text, with_label, key=f"data.examples.exclude.{reason}")
@@ -180,16 +183,16 @@ def _check_label(walk: _Walk, label: pl.Series, data: Data) -> None:
     dtype = label.dtype
     if data.task == "regression" and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
         fix = "set data.task to binary" if dtype == pl.Boolean() else "set data.task to multiclass, or make it a number"
-        walk.find("data.examples.label", f"a regression's label is a number, found {_say(dtype)}", fix)
+        walk.find("data.examples.label", f"the label of a regression must be a number, found {_name_type(dtype)}", fix)
     if data.task == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
-        fix = "compare it with the value that counts as true, such as income = '>50K'"
-        walk.find("data.examples.label", f"a binary label is true or false, found {_say(dtype)}", fix)
+        fix = "compare it with the positive value, such as income = '>50K'"
+        walk.find("data.examples.label", f"a binary label must be true or false, found {_name_type(dtype)}", fix)
 
 
 def _check_condition(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> None:
     value = walk.run(text, rows, key=key)
     if value.dtype not in {pl.Boolean(), pl.Null()}:
-        walk.find(key, f"a condition is true or false, found {_say(value.dtype)}", "write a comparison")
+        walk.find(key, f"a condition must be true or false, found {_name_type(value.dtype)}", "write a comparison")
 
 
 def _take_known(walk: _Walk, rows: pl.DataFrame, data: Data) -> pl.DataFrame:
@@ -233,16 +236,16 @@ def _run_aggregate(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> p
         return number
     if inner == "*":
         if function != "COUNT":
-            walk.find(key, f"{function}(*) has no value to aggregate", "name a column")
+            walk.find(key, f"{function}(*) has no value to aggregate", "aggregate a column")
         return number
     value = walk.run(text, rows, key=key, shift=shift, inner=inner)
     if not (value.dtype.is_numeric() or value.dtype in {pl.Boolean(), pl.Null()}):
-        walk.find(key, f"{function} aggregates numbers, found {_say(value.dtype)}")
+        walk.find(key, f"{function} aggregates numbers, found {_name_type(value.dtype)}")
     return number
 
 
 def _unify(value: pl.Series) -> pl.Series:
-    """The types that the stage `prepare` gives to the columns of examples."""
+    """The types of the columns of examples, as the stage `prepare` writes them."""
     if value.dtype.is_integer():
         return value.cast(pl.Int64)
     return value.cast(pl.Float64) if value.dtype.is_float() or value.dtype.is_decimal() else value
@@ -264,7 +267,7 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
             if column not in schema:
                 walk.find(
                     key,
-                    f"no column {column!r} among the examples' and the derived ones",
+                    f"no column {column!r} among those of the examples and the derived features",
                     hint=nearest(column, rows.columns),
                 )
             elif column in seen:
@@ -288,12 +291,12 @@ def _check_step(walk: _Walk, dtype: pl.DataType, column: str, block: Block, *, k
     """Numbers go through transforms; anything else needs an encoder first."""
     names = [_class_name(step) for step in block.steps.values()]
     encoded = bool(names) and names[0] in _ENCODERS
-    known = not names or names[0] in (*_ENCODERS, *_TRANSFORMS)  # a step of the user's own may take what it likes
+    known = not names or names[0] in (*_ENCODERS, *_TRANSFORMS)  # a user's own step may take any type
     is_number = dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}
     if known and not encoded and not is_number:
-        first = names[0] if names else "no step at all"
-        rule = f"{column!r} is {_say(dtype)}, and {first} takes numbers"
-        walk.find(key, rule, "begin its block with Vocabulary or Hashing, or derive a number from it")
+        first = names[0] if names else "a block without steps"
+        rule = f"{column!r} is {_name_type(dtype)}, and {first} takes numbers"
+        walk.find(key, rule, "let its block begin with Vocabulary or Hashing, or derive a number from it")
 
 
 def _check_order(walk: _Walk, name: str, block: Block) -> None:
@@ -303,9 +306,9 @@ def _check_order(walk: _Walk, name: str, block: Block) -> None:
             continue
         key = f"features.blocks.{name}.steps"
         if index > 0:
-            walk.find(f"{key}.{step}", f"{_class_name(node)} takes columns as they are: it must be the first step")
+            walk.find(f"{key}.{step}", f"{_class_name(node)} must be the first step: it encodes raw values")
         elif len(steps) > 1:
-            walk.find(f"{key}.{steps[1][0]}", "no step may follow ids")
+            walk.find(f"{key}.{steps[1][0]}", "no step may follow an encoder")
 
 
 def _class_name(step: Mapping[str, Any]) -> str:
@@ -313,8 +316,8 @@ def _class_name(step: Mapping[str, Any]) -> str:
     return target.rpartition(".")[2] if target.startswith("treadle.features.") else target
 
 
-def _say(dtype: pl.DataType) -> str:
-    """A type in the words of the contract."""
+def _name_type(dtype: pl.DataType) -> str:
+    """A type by its name in contracts."""
     if dtype.is_integer():
         return "int"
     if dtype.is_float() or dtype.is_decimal():
@@ -328,25 +331,28 @@ def _say(dtype: pl.DataType) -> str:
 
 
 def check_leaks(experiment: Experiment, *, root: Path) -> list[Problem]:
-    """Features that could know the answer, each with the way on which it would."""
+    """Features that could leak the label, each with its path through the lineage."""
     data = experiment.data
     leaks = find_leaks(trace_experiment(experiment), data, same=find_same_tables(data, root=root))
     return [
-        Problem(leak.key, f"{leak.path[0].name!r} reaches what is known only later: {leak}", leak.fix) for leak in leaks
+        Problem(leak.key, f"{leak.path[0].name!r} depends on what is known only after the prediction: {leak}", leak.fix)
+        for leak in leaks
     ]
 
 
-def find_doubtful(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
-    """Columns of the past that may hold the example's own label, though nothing proves it."""
+def find_possible_leaks(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """Looked-up columns that may hold the example's own label, which cannot be proved from the configuration."""
     data = experiment.data
-    for node, source in find_doubts(trace_experiment(experiment), data, same=find_same_tables(data, root=root)):
-        rule = f"{source!r} has the name of a column that tells the label"
-        fix = "make sure that its table does not hold the examples' own rows: from another file they cannot be left out"
+    for node, source in find_label_namesakes(
+        trace_experiment(experiment), data, same=find_same_tables(data, root=root)
+    ):
+        rule = f"{source!r} has the name of a column that the label is computed from"
+        fix = "make sure that its table does not hold the examples' own rows: of another file they cannot be left out"
         yield Problem(node.key, rule, fix)
 
 
-def find_unread(experiment: Experiment) -> Iterator[Problem]:
-    """Tables and columns that nothing names: sound, and worth a word."""
+def find_unused(experiment: Experiment) -> Iterator[Problem]:
+    """Tables and columns that nothing reads: valid, but worth a warning."""
     graph, data = trace_experiment(experiment), experiment.data
     read = _list_read(graph, data)
     looked_up = {join.table for table in data.tables.values() for join in table.joins.values()}
@@ -356,9 +362,9 @@ def find_unread(experiment: Experiment) -> Iterator[Problem]:
             yield Problem(f"data.tables.{name}", "nothing reads this table", "remove it")
         else:
             made = [*table.derive, *(column for join in table.joins.values() for column in join.columns)]
-            yield from _list_unread(graph, read, [f"{name}.{column}" for column in made])
+            yield from _find_unused_columns(graph, read, [f"{name}.{column}" for column in made])
     made = [name for name, node in graph.nodes.items() if node.key.startswith(_MADE)]
-    yield from _list_unread(graph, read, made)
+    yield from _find_unused_columns(graph, read, made)
 
 
 def _list_lookups(data: Data) -> list[AsOf | History]:
@@ -377,7 +383,7 @@ def _list_read(graph: Graph, data: Data) -> set[str]:
     return read
 
 
-def _list_unread(graph: Graph, read: set[str], names: list[str]) -> Iterator[Problem]:
+def _find_unused_columns(graph: Graph, read: set[str], names: list[str]) -> Iterator[Problem]:
     for name in names:
         if name not in read and name in graph.nodes:
             yield Problem(graph.nodes[name].key, f"nothing reads the column {name.partition('.')[2]!r}", "remove it")

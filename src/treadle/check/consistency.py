@@ -1,4 +1,4 @@
-"""Names that refer to names, values that must fit each other, and the machine that must have what is asked for."""
+"""Consistency: names that refer to other names, values that must fit each other, devices that the machine must have."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from treadle.schema import BINARY_CLASSES, LABEL
 from treadle.targets.annotations import list_options
 from treadle.targets.signatures import UnknownTargetError, read_signature
 
-_NUMBERS, _MOMENTS = ("int", "float"), ("date", "datetime", "time")
-_MARKS: dict[str, tuple[tuple[str, ...], str]] = {  # of a column: the types that have it, and what they are called
+_NUMBERS, _TIMES = ("int", "float"), ("date", "datetime", "time")
+_OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {  # option of a column: the types that it applies to, and their name
     **dict.fromkeys(("thousands", "decimal", "prefix", "suffix", "powers", "negative"), (_NUMBERS, "numbers")),
-    "format": (_MOMENTS, "dates and moments"),
-    "epoch": (("datetime",), "moments"),
-    "spellings": (("str",), "texts"),
+    "format": (_TIMES, "dates and times"),
+    "epoch": (("datetime",), "datetimes"),
+    "spellings": (("str",), "strings"),
 }
 _DATE_FORMAT = 'write year, month and day, such as "%d/%m/%Y %H:%M"; an offset is %z'
 _TIME_FORMAT = 'write hour and minute, such as "%H:%M" or "%I:%M %p"'
@@ -29,7 +29,7 @@ STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_
 
 
 def check_metrics(experiment: Experiment) -> Iterator[Problem]:
-    """Metrics that the task has."""
+    """Metrics that the task defines."""
     task = experiment.data.task
     for key, name in (
         ("schedule.monitor", experiment.schedule.monitor),
@@ -41,7 +41,7 @@ def check_metrics(experiment: Experiment) -> Iterator[Problem]:
 
 
 def check_loss(experiment: Experiment) -> Iterator[Problem]:
-    """A loss that is for the task, and weights of classes that it has."""
+    """A loss for this task, and weights of classes that exist."""
     task, path = experiment.data.task, experiment.loss.function["_target_"]
     tasks = _list_tasks(path)
     if tasks and task not in tasks:
@@ -58,59 +58,61 @@ def check_loss(experiment: Experiment) -> Iterator[Problem]:
 
 
 def check_sampling(experiment: Experiment) -> Iterator[Problem]:
-    """Classes to balance, in memory, and one way to do it."""
+    """Balanced sampling: it needs classes and rows in memory, and excludes class weights."""
     if experiment.schedule.sampling != "balanced":
         return
     if experiment.schedule.shuffle_buffer is not None:
-        rule = "rows that are streamed from disk cannot be drawn by class"
+        rule = "rows that are streamed from disk cannot be sampled by class"
         way_out = "set schedule.shuffle_buffer to null, or balance by loss.class_weights"
         yield Problem("schedule.sampling", rule, way_out)
     if experiment.data.task == "regression":
         yield Problem("schedule.sampling", "a regression has no classes to balance", "set it to shuffle")
     elif experiment.loss.class_weights == "balanced":
-        rule = "schedule.sampling and loss.class_weights both balance the classes: rare ones would count twice over"
+        rule = "schedule.sampling and loss.class_weights both balance the classes: rare classes would be balanced twice"
         yield Problem("schedule.sampling", rule, "set it to shuffle, or loss.class_weights to null")
 
 
-def find_in_memory(experiment: Experiment) -> Iterator[Problem]:
-    """A word on what reads whole splits into memory, where training does not."""
+def find_memory_use(experiment: Experiment) -> Iterator[Problem]:
+    """Warnings of what reads whole splits into memory while training streams them."""
     if experiment.schedule.shuffle_buffer is None:
         return
     if experiment.features.fit_rows is None:
-        rule = "featurize reads the whole training split into memory, and training no more than schedule.shuffle_buffer"
-        yield Problem("features.fit_rows", rule, "say how many rows steps are to learn from, such as 500000")
+        rule = (
+            "featurize reads the whole training split into memory; training reads no more than schedule.shuffle_buffer"
+        )
+        yield Problem("features.fit_rows", rule, "set the number of rows that transforms are fitted on, such as 500000")
     if experiment.evaluation.baselines:
-        rule = "baselines read whole splits into memory, and training no more than schedule.shuffle_buffer"
-        yield Problem("evaluation.baselines", rule, "set it to [] where they do not fit")
+        rule = "baselines read whole splits into memory; training reads no more than schedule.shuffle_buffer"
+        yield Problem("evaluation.baselines", rule, "set it to [] if they do not fit into memory")
 
 
 def _list_tasks(path: str) -> list[str]:
-    """The tasks that the annotation of a loss's argument `task` allows; none where it says nothing."""
+    """The tasks that the annotation of a loss's argument `task` allows; empty without one."""
     try:
         parameter = read_signature(path).parameters.get("task")
-    except (UnknownTargetError, SyntaxError):  # told by the check of targets
+    except (UnknownTargetError, SyntaxError):  # reported by check/targets.py
         return []
     return list_options(parameter.type) if parameter is not None else []
 
 
-def check_tables(experiment: Experiment) -> Iterator[Problem]:
+def check_examples_table(experiment: Experiment) -> Iterator[Problem]:
     """The examples' own table exists."""
     tables, name = experiment.data.tables, experiment.data.examples.table
     if name not in tables:
         yield Problem("data.examples.table", f"no table {name!r}", hint=nearest(name, tables))
 
 
-def check_sources(experiment: Experiment) -> Iterator[Problem]:
-    """What a table says of its files and their texts fits together."""
+def check_table_options(experiment: Experiment) -> Iterator[Problem]:
+    """Options of tables and columns that fit each other, the kind of file and the type of column."""
     for name, table in experiment.data.tables.items():
         key = f"data.tables.{name}"
         if table.path.lower().endswith(".parquet"):
             for option in ("separator", "encoding", "quote"):
                 if getattr(table, option) != Table.model_fields[option].default:
-                    yield Problem(f"{key}.{option}", f"{table.path!r} is no text file", "remove it")
+                    yield Problem(f"{key}.{option}", f"{table.path!r} is not a text file", "remove it")
         for column, spec in table.columns.items():
             yield from _check_name(f"{key}.columns.{column}", column, spec, table)
-            yield from _check_marks(f"{key}.columns.{column}", spec)
+            yield from _check_options(f"{key}.columns.{column}", spec)
 
 
 def _check_name(key: str, name: str, column: Column, table: Table) -> Iterator[Problem]:
@@ -119,28 +121,28 @@ def _check_name(key: str, name: str, column: Column, table: Table) -> Iterator[P
         yield Problem(key, fault, f"declare it under another name, with `source: {name!r}`")
     other = table.columns.get(column.source) if column.source is not None else None
     if other is not None and other is not column:
-        rule = f"{column.source!r} is declared as a column of its own: a row to predict could not tell the two apart"
-        yield Problem(f"{key}.source", rule, "give that column another name, too")
+        rule = f"{column.source!r} is also declared as a column: in a row to predict the two could not be distinguished"
+        yield Problem(f"{key}.source", rule, "rename that column")
 
 
-def _check_marks(key: str, column: Column) -> Iterator[Problem]:
-    for mark, (dtypes, kind) in _MARKS.items():
-        if getattr(column, mark) != Column.model_fields[mark].default and column.dtype not in dtypes:
-            yield Problem(f"{key}.{mark}", f"is a mark of {kind}, and the column is {column.dtype}", "remove it")
+def _check_options(key: str, column: Column) -> Iterator[Problem]:
+    for option, (dtypes, kind) in _OPTIONS.items():
+        if getattr(column, option) != Column.model_fields[option].default and column.dtype not in dtypes:
+            yield Problem(f"{key}.{option}", f"is an option of {kind}; the column is {column.dtype}", "remove it")
     if column.dtype in _NUMBERS and column.thousands == column.decimal:
-        yield Problem(f"{key}.thousands", f"{column.thousands!r} is the mark of the fraction already: see `decimal`")
+        yield Problem(f"{key}.thousands", f"{column.thousands!r} is already the `decimal` separator")
     if column.epoch is not None and column.format is not None:
         yield Problem(f"{key}.format", "`format` and `epoch` exclude each other", "remove one of them")
-    elif column.format is not None and column.dtype in _MOMENTS and not reads_back(column):
-        rule = f"{column.format!r} is no format: a {column.dtype} that is written by it cannot be read by it"
+    elif column.format is not None and column.dtype in _TIMES and not reads_back(column):
+        rule = f"{column.format!r} is not a valid format: a {column.dtype} written with it cannot be read back"
         yield Problem(f"{key}.format", rule, _TIME_FORMAT if column.dtype == "time" else _DATE_FORMAT)
     folded = [spelling.lower() for spelling in column.spellings]
     if len(set(folded)) < len(folded):
-        yield Problem(f"{key}.spellings", "two of them differ in the case of their letters alone", "remove one of them")
+        yield Problem(f"{key}.spellings", "two of them differ only in case", "remove one of them")
 
 
-def check_moments(experiment: Experiment) -> Iterator[Problem]:
-    """Looking back needs a moment to look back from, and tables that say when a row is known."""
+def check_lookups(experiment: Experiment) -> Iterator[Problem]:
+    """Point-in-time lookups: they need `predict_at`, and `known_at` of each table that they read."""
     data = experiment.data
     looked_up = [asof.table for asof in data.examples.asof.values()]
     looked_up += [history.table for history in data.examples.history.values()]
@@ -173,11 +175,11 @@ def check_split(experiment: Experiment) -> Iterator[Problem]:
         for name, values in parts:
             for index, value in enumerate(values):
                 if value in seen:
-                    rule = f"{value!r} stands in {seen[value]} already: a row belongs to one split"
+                    rule = f"{value!r} is already in {seen[value]}: a row belongs to one split"
                     yield Problem(f"data.split.{name}.{index}", rule)
                 seen.setdefault(value, name)
     elif not isinstance(split, TimeSplit) and split.valid + split.test >= 1:
-        rule = f"valid and test together leave nothing to train on: {split.valid:g} + {split.test:g}"
+        rule = f"valid and test leave no rows for training: {split.valid:g} + {split.test:g}"
         yield Problem("data.split.valid", rule)
 
 
@@ -194,10 +196,10 @@ def _check_split_column(experiment: Experiment) -> Iterator[Problem]:
 
 
 def check_trainer(experiment: Experiment) -> Iterator[Problem]:
-    """What the machine must have."""
+    """Devices, precision and strategy that this machine supports."""
     trainer = experiment.trainer
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
-        yield Problem("trainer.precision", "'16-mixed' needs a GPU; a CPU trains in 32-true or bf16-mixed")
+        yield Problem("trainer.precision", "'16-mixed' needs a GPU; on a CPU use 32-true or bf16-mixed")
     if trainer.strategy not in STRATEGIES:
         rule = f"{trainer.strategy!r} is not a strategy"
         yield Problem("trainer.strategy", rule, hint=nearest(trainer.strategy, STRATEGIES))
@@ -206,8 +208,8 @@ def check_trainer(experiment: Experiment) -> Iterator[Problem]:
     if trainer.accelerator != "gpu":
         return
     found, why = count_gpus()
-    asked = trainer.devices if isinstance(trainer.devices, int) else 1
+    requested = trainer.devices if isinstance(trainer.devices, int) else 1
     if found == 0:
-        yield Problem("trainer.accelerator", f"'gpu' is asked for, and {why}", "add the override trainer=cpu")
-    elif asked > found:
-        yield Problem("trainer.devices", f"{asked} GPUs are asked for, and this machine has {found}")
+        yield Problem("trainer.accelerator", f"'gpu' is requested, but {why}", "add the override trainer=cpu")
+    elif requested > found:
+        yield Problem("trainer.devices", f"{requested} GPUs are requested, but this machine has {found}")

@@ -1,4 +1,4 @@
-"""What a contract asks of a column against the column's type: a rule that no row could break or keep is refused."""
+"""Rules of a contract against the type of their column: a rule that every row, or no row, would break is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from treadle.problems import Problem
 
 
 def check_contracts(experiment: Experiment) -> Iterator[Problem]:
-    """Bounds, allowed values and ages that the column's type has, and that do not contradict each other."""
+    """Bounds, allowed values and ages that fit the column's type and do not contradict each other."""
     for name, table in experiment.data.tables.items():
         for column, spec in table.columns.items():
             yield from _check_column(f"data.tables.{name}.columns.{column}", spec)
@@ -36,7 +36,7 @@ def _check_column(key: str, column: Column) -> Iterator[Problem]:
     faults = [*_check_bounds(key, column), *_check_allowed(key, column)]
     yield from faults or _check_contradictions(key, column)
     if column.max_age is not None and column.dtype not in DATED:
-        rule = f"is of dates and moments, and the column is {column.dtype}"
+        rule = f"applies to dates and datetimes; the column is {column.dtype}"
         yield Problem(f"{key}.max_age", rule, "remove it")
 
 
@@ -45,8 +45,8 @@ def _check_bounds(key: str, column: Column) -> Iterator[Problem]:
         if bound is None:
             continue
         if column.dtype not in ORDERED:
-            rule = f"is of numbers, dates and moments, and the column is {column.dtype}"
-            yield Problem(f"{key}.{name}", rule, "remove it, or list the values that are sound as `allowed`")
+            rule = f"applies to numbers, dates and datetimes; the column is {column.dtype}"
+            yield Problem(f"{key}.{name}", rule, "remove it, or list the valid values as `allowed`")
             continue
         try:
             read_bound(bound, column)
@@ -56,7 +56,7 @@ def _check_bounds(key: str, column: Column) -> Iterator[Problem]:
 
 def _check_allowed(key: str, column: Column) -> Iterator[Problem]:
     if column.allowed == []:
-        yield Problem(f"{key}.allowed", "lists no value, so that no row could be sound", "list some, or remove it")
+        yield Problem(f"{key}.allowed", "is empty, so that no row could be valid", "list values, or remove it")
     for index, value in enumerate(column.allowed or []):
         try:
             read_value(value, column)
@@ -69,7 +69,7 @@ def _refuse(key: str, column: Column, value: object, error: ValueError) -> Probl
 
 
 def _check_contradictions(key: str, column: Column) -> Iterator[Problem]:
-    """Bounds and allowed values, each of the column's type, that leave no room for each other."""
+    """Bounds and allowed values, each of the column's type, that contradict each other."""
     low, high = (None if bound is None else read_bound(bound, column) for bound in (column.min, column.max))
     if low is not None and high is not None and low > high:
         yield Problem(f"{key}.min", f"must not be above `max`: {show(column.min)} is above {show(column.max)}")
@@ -89,5 +89,5 @@ def _check_split_value(key: str, value: str, name: str, column: Column) -> Itera
         return
     allowed = None if column.allowed is None else [read_value(value, column) for value in column.allowed]
     if allowed is not None and read not in allowed:
-        rule = f"{show(value)} is not among the values that are allowed in {name!r}"
+        rule = f"{show(value)} is not an allowed value of {name!r}"
         yield Problem(key, rule, hint=nearest(value, map(str, allowed)))

@@ -1,4 +1,4 @@
-"""dvc.yaml: whether DVC's stages depend on all that Treadle reads, so that `dvc repro` sees every edit."""
+"""dvc.yaml: whether DVC's stages depend on everything that Treadle reads, so that `dvc repro` detects every edit."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ class _DvcStage:
 
 
 def require_seen(experiment: Experiment, *, root: Path) -> None:
-    """Refuse what an experiment reads and DVC would not see change: own code, data files, values of the configuration.
+    """Refuse what an experiment reads without a dependency in dvc.yaml: own code, data files, values of conf/.
 
     Args:
         experiment: checked.
-        root: the project; without a dvc.yaml nothing is wrong.
+        root: the project; without a dvc.yaml there is no problem.
 
     Raises:
         ConfigError: with every dependency that dvc.yaml lacks.
@@ -61,7 +61,7 @@ def _find_code(experiment: Experiment, stages: dict[str, _DvcStage], root: Path)
         files = [(name, module.file) for name in modules if (module := find_module(name)) and module.file]
         unseen = [(name, file) for name, file in files if not _is_below(file, stages["compose"].deps)]
         for place in dict.fromkeys(_outermost(name, file) for name, file in unseen):
-            yield _complain(stages["compose"], place, "code of this experiment", root)
+            yield _report(stages["compose"], place, "code of this experiment", root)
 
 
 def _is_own_work(module: str) -> bool:
@@ -81,12 +81,12 @@ def _find_data(experiment: Experiment, stages: dict[str, _DvcStage], root: Path)
         unseen = {file for file in files if not _is_below(file, stages[first].deps)}
         for folder in sorted({file.parent for file in unseen}):
             inside = [file for file in unseen if file.parent == folder]
-            yield _complain(stages[first], inside[0] if len(inside) == 1 else folder, "data of this experiment", root)
+            yield _report(stages[first], inside[0] if len(inside) == 1 else folder, "data of this experiment", root)
 
 
-def _complain(stage: _DvcStage, path: Path, what: str, root: Path) -> Problem:
+def _report(stage: _DvcStage, path: Path, what: str, root: Path) -> Problem:
     name = os.path.relpath(path, root)
-    rule = f"{name!r} is {what}, and DVC's stage {stage.name!r} does not depend on it: an edit would go unseen"
+    rule = f"{name!r} is {what}, and DVC's stage {stage.name!r} does not depend on it: DVC would not detect an edit"
     return Problem("", rule, f"add {name} to the deps of {stage.name}", _locate(stage, "deps", root))
 
 
@@ -96,14 +96,14 @@ def _find_slices(stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
         return
     compose = stages["compose"]
     if compose.slices is None:
-        rule = f"stage {compose.name!r} does not write what the other stages depend on"
+        rule = f"stage {compose.name!r} does not write the files that the other stages depend on"
         fix = "add --slices FOLDER to its command, and FOLDER/<stage>.yaml to the deps of each stage"
         yield Problem("", rule, fix, _locate(compose, "cmd", root))
         return
     for stage in (stages[stage.name] for stage in STAGES if stage.name in stages):
         file = compose.slices / f"{stage.verb}.yaml"
         if not _is_below(file, stage.deps):
-            yield _complain(stage, file, "the configuration and the code of the stage", root)
+            yield _report(stage, file, "the configuration and the code of the stage", root)
 
 
 def _is_below(file: Path, folders: Iterable[Path]) -> bool:

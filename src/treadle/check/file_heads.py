@@ -1,4 +1,4 @@
-"""The data contract against what the heads of the files say: Parquet's own schema, the first rows of a CSV."""
+"""The data contract against the heads of the files: the schema of Parquet, the first rows of a text file."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from treadle.hints import nearest
 from treadle.problems import Problem
 
 ROWS = 100  # of a text file
-
-
-Absent = Literal["refuse", "pass"]  # what becomes of a table without files
+Absent = Literal["refuse", "pass"]  # a table without files is a problem, or is ignored
 
 
 def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[Problem]:
-    """Tables without files, columns that a file lacks, or holds in a type that its contract excludes."""
+    """Tables without files; columns that are missing in a file, or of a type that the contract excludes."""
     found = []
     for name, table in experiment.data.tables.items():
         files = list_files(table.path, root=root)
@@ -36,11 +34,11 @@ def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[P
 
 def _refuse_absent(key: str, path: str, root: Path) -> Problem:
     if "://" in path:
-        fix = "fetch it into the project, such as by `dvc import-url`, and give the path of the copy"
-        return Problem(key, f"{path!r} is no path: tables are read from files", fix)
+        fix = "download it into the project, for example with `dvc import-url`, and use the path of the copy"
+        return Problem(key, f"{path!r} is not a local path: tables are read from local files", fix)
     if path.strip() and (root / path).is_dir():
         return Problem(key, f"{path!r} is a folder", f"name its files, such as '{path.rstrip('/')}/*.parquet'")
-    return Problem(key, f"no file at {path!r}", "`dvc pull` fetches versioned data; else mend the path")
+    return Problem(key, f"no file at {path!r}", "`dvc pull` fetches versioned data; else correct the path")
 
 
 def _check_file(name: str, table: Table, file: Path) -> Iterator[Problem]:
@@ -61,13 +59,13 @@ def _check_file(name: str, table: Table, file: Path) -> Iterator[Problem]:
             yield from _check_values(key, table, head)
         else:
             rule = f"{file.name} is neither Parquet nor a text file ({', '.join(SUFFIXES)})"
-            yield Problem(f"{key}.path", rule, "a text of another suffix needs the table's `separator`")
+            yield Problem(f"{key}.path", rule, "for a text file of another suffix set the table's `separator`")
     except (pl.exceptions.PolarsError, OSError, TreadleError) as error:
         yield Problem(f"{key}.path", f"{table.path} cannot be read: {str(error).splitlines()[0]}")
 
 
 def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
-    """The likely separator of a file that the declared one does not part."""
+    """The likely separator of a file in which the declared one does not occur."""
     if head.width != 1 or len(table.columns) == 1:
         return ""
     return next((mark for mark in (",", ";", "\t", "|") if mark in head.columns[0]), "")
@@ -85,12 +83,12 @@ def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file
     for name, column in table.columns.items():
         dtype = schema.get(column.name_in_file(name))
         if dtype is not None and not _can_hold(dtype, column):
-            rule = f"{file.name} holds {column.name_in_file(name)!r} as {dtype}, which is no {column.dtype}"
-            yield Problem(f"{key}.columns.{name}.dtype", rule, "declare the type that the file has, and derive another")
+            rule = f"{file.name} holds {column.name_in_file(name)!r} as {dtype}, which is not of type {column.dtype}"
+            yield Problem(f"{key}.columns.{name}.dtype", rule, "declare the type of the file, and derive the other one")
 
 
 def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Problem]:
-    """The first value of each column that the stage `prepare` would refuse, by the same reader."""
+    """The first value of each column that the stage `prepare` would refuse, found by the same reader."""
     schema = head.schema
     present = {name: column for name, column in table.columns.items() if column.name_in_file(name) in schema}
     cells = cast_cells(head.lazy(), present, schema=schema).collect()
@@ -99,14 +97,14 @@ def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Proble
         if lost_mark(name) in lost:
             row = lost[lost_mark(name)].arg_true()[0]
             found = head[column.name_in_file(name)][row]
-            rule = f"row {row + 1:,} holds {found!r}, which is no {column.dtype}"
-            yield Problem(f"{key}.columns.{name}", rule, _say_how(column))
+            rule = f"row {row + 1:,} holds {found!r}, which is not of type {column.dtype}"
+            yield Problem(f"{key}.columns.{name}", rule, _suggest(column))
 
 
-def _say_how(column: Column) -> str:
-    marks = {"int": ", its `thousands` mark", "float": ", its `decimal` and `thousands` marks"}
-    marks |= dict.fromkeys(("date", "datetime", "time"), ", its `format`")
-    return f"declare the type that the file has{marks.get(column.dtype, '')}, or the text among `missing`"
+def _suggest(column: Column) -> str:
+    options = {"int": ", set `thousands`", "float": ", set `decimal` and `thousands`"}
+    options |= dict.fromkeys(("date", "datetime", "time"), ", set `format`")
+    return f"declare the type of the file{options.get(column.dtype, '')}, or add the text to `missing`"
 
 
 def _can_hold(dtype: pl.DataType, spec: Column) -> bool:

@@ -1,9 +1,9 @@
-"""The proof that no feature knows the answer, by the ways on which it could.
+"""Proof that no feature leaks the label, over all paths of the lineage.
 
-On an example's own row nothing may be read that is known only later, nor what the label is computed from. A step into
-the past reads rows that were known by then, and the stage `prepare` leaves the example's own rows out of them. But a
-past row may be joined by key with any row, at any time, the example's own among them: what such a join gives counts
-only where it is known with the past row.
+From an example's own row no feature may read what is known only after the prediction, nor what the label is computed
+from. A point-in-time lookup (`asof`, `history`) reads rows that were known at prediction time, and the stage `prepare`
+excludes the example's own rows from them. But a past row may be joined by key with any row of any time, the example's
+own among them: such a join is accepted only if its columns are known together with the past row.
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from treadle.lineage.graph import Graph, Node, list_label_joins
 from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT
 from treadle.sql.expressions import list_columns
 
-Names = Mapping[str, set[str]]  # of tables, or of columns; to each the others that are the same
+Names = Mapping[str, set[str]]  # for each table, or each column, the others that are the same
 
-
-_LEAVE = "leave it out, or look back by `asof` or `history`, which take only what was known by then"
+_LEAVE = "remove it, or read it by `asof` or `history`, which take only rows that were known at prediction time"
 
 
 @dataclass(frozen=True)
 class Leak:
-    """A way from a feature (or the moment of the prediction) to what is known only later."""
+    """A path from a feature, or from the prediction time, to what is known only after the prediction."""
 
     key: str
     path: list[Node]
@@ -41,7 +40,7 @@ class Leak:
 
 
 def find_leaks(graph: Graph, data: Data, *, same: Names) -> Iterator[Leak]:
-    """Every feature that could know the answer, with the way on which it would.
+    """Every feature that could leak the label, with its path through the lineage.
 
     Args:
         graph: the lineage of an experiment.
@@ -54,7 +53,7 @@ def find_leaks(graph: Graph, data: Data, *, same: Names) -> Iterator[Leak]:
     for name in (moment, *graph.features):
         if name not in graph.nodes:
             continue
-        without = moment if name != moment else ""  # the moment is judged once, by itself
+        without = moment if name != moment else ""  # the prediction time is checked once, by itself
         path = graph.find_path(name, ends=lambda node: node.name in late, without=without)
         if path:
             yield Leak(path[0].key, path, late[path[-1].name], _LEAVE)
@@ -62,19 +61,19 @@ def find_leaks(graph: Graph, data: Data, *, same: Names) -> Iterator[Leak]:
             yield from islice(_walk_past(graph, name, joins), 1)
 
 
-def find_doubts(graph: Graph, data: Data, *, same: Names) -> Iterator[tuple[Node, str]]:
-    """Columns of the past that read what is called as a column that tells the label, and that column.
+def find_label_namesakes(graph: Graph, data: Data, *, same: Names) -> Iterator[tuple[Node, str]]:
+    """Looked-up columns that read a column of the same name as one that the label is computed from; and that column.
 
-    It is of another file: if that holds the examples' own rows once more, nothing tells them from others.
+    It is in another file: if that holds the examples' own rows again, they cannot be distinguished from others.
     """
     columns = {
         f"{name}.{column}": (name, spec.name_in_file(column))
         for name, table in data.tables.items()
         for column, spec in table.columns.items()
     }
-    answers = [columns[name] for name in _list_answers(graph, data) if name in columns]
-    sources = {source for _, source in answers}
-    holders = {name for name, _ in answers}
+    of_label = [columns[name] for name in _list_label_sources(graph, data) if name in columns]
+    sources = {source for _, source in of_label}
+    holders = {name for name, _ in of_label}
     known = holders.union(*(same.get(name, set()) for name in holders))
     for node in graph.nodes.values():
         for edge in node.reads:
@@ -95,12 +94,12 @@ def find_same_tables(data: Data, *, root: Path) -> Names:
     return same
 
 
-# --- what is late -------------------------------------------------------------------------------------
+# --- what is known only after the prediction ----------------------------------------------------------
 
 
 def _list_late(graph: Graph, data: Data, same: Names) -> dict[str, str]:
-    """Columns that no own row may give to a feature, and why; a column of a file is as late in every table."""
-    late = dict.fromkeys((*_list_answers(graph, data), f"examples.{LABEL}"), "the label is computed from it")
+    """Columns that a feature may not read from the example's own row, and why; the same in every table of a file."""
+    late = dict.fromkeys((*_list_label_sources(graph, data), f"examples.{LABEL}"), "the label is computed from it")
     late |= {name: node.late for name, node in graph.nodes.items() if node.late}
     for name, twins in _list_twins(data, same).items():
         twin = next((twin for twin in sorted(twins) if twin in late), None)
@@ -109,10 +108,10 @@ def _list_late(graph: Graph, data: Data, same: Names) -> dict[str, str]:
     return late
 
 
-def _list_answers(graph: Graph, data: Data) -> set[str]:
-    """The columns that the label is computed from; where some of them are declared late, those alone.
+def _list_label_sources(graph: Graph, data: Data) -> set[str]:
+    """The columns that the label is computed from; if some of them are declared late, only those.
 
-    The key of a join is none of them: it says where to look, not what is found.
+    The key of a join is not among them: it selects a row, and is no part of the value.
     """
     label, steps = f"examples.{LABEL}", _list_steps(data)
     sources: set[str] = set()
@@ -129,7 +128,7 @@ def _list_answers(graph: Graph, data: Data) -> set[str]:
 
 
 def _list_twins(data: Data, same: Names) -> Names:
-    """For each column its others: the same column of the same file, in this table or another."""
+    """For each column the others that read the same column of the same file, in this table or another."""
     twins = {}
     readers = {name: _list_readers(table) for name, table in data.tables.items()}
     for name, table in data.tables.items():
@@ -149,12 +148,12 @@ def _list_readers(table: Table) -> dict[str, list[str]]:
     return readers
 
 
-# --- the past -----------------------------------------------------------------------------------------
+# --- lookups -------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A column of another table that a join takes."""
+    """A column of another table that a join reads."""
 
     table: str  # which the join belongs to
     join: Join
@@ -162,7 +161,7 @@ class _Step:
 
 
 def _list_steps(data: Data) -> dict[str, list[_Step]]:
-    """For each joined column what it takes from the other table."""
+    """For each joined column what it reads from the other table."""
     return {
         f"{name}.{column}": [_Step(name, join, f"{join.table}.{source}") for source in list_columns(text)]
         for name, table in data.tables.items()
@@ -173,37 +172,37 @@ def _list_steps(data: Data) -> dict[str, list[_Step]]:
 
 @dataclass(frozen=True)
 class _PastJoins:
-    """Judges what rows that are looked back at take from others by key."""
+    """Checks what looked-up rows read from other rows by key."""
 
     data: Data
     graph: Graph
     late: Mapping[str, str]
     same: Names
 
-    def judge(self, step: _Step) -> tuple[str, str]:
-        """Why a past row may not take that column of the joined row, and a fix; empty where it may."""
+    def check(self, step: _Step) -> tuple[str, str]:
+        """Why a past row may not read that column of the joined row, and a fix; both empty if it may."""
         name, join, source = step.table, step.join, step.source
         other = self.data.tables.get(join.table)
         if other is None:
             return "", ""
-        is_late, is_told = source in self.late, self._tells(name, join)
+        is_late, is_covered = source in self.late, self._covers(name, join)
         if is_late and self._is_same(join.table, self.data.examples.table):
-            return "a past row looks it up by key, perhaps in the example's own row", "leave it out"
+            return "a past row joins it by key, possibly with the example's own row", "remove it"
         if is_late and self._holds_label(join.table):
             is_own = name == self.data.examples.table and _is_unique(self.data.tables[name], join)
             if not is_own:
                 return (
-                    "a past row looks it up by key, perhaps in the row that tells the example's label",
-                    "leave it out",
+                    "a past row joins it by key, possibly with the row that holds the example's label",
+                    "remove it",
                 )
-            is_told = is_told or other.known_at is None
-        if is_told or not (is_late or other.known_at is not None):
+            is_covered = is_covered or other.known_at is None
+        if is_covered or not (is_late or other.known_at is not None):
             return "", ""
-        why = f"a past row looks it up by key, and `known_at` of {name!r} does not say when it is known"
-        return why, f"look back at {join.table!r} itself, or compute that `known_at` from a column of the join"
+        why = f"a past row joins it by key, and `known_at` of {name!r} does not depend on when it is known"
+        return why, f"look up {join.table!r} itself, or compute that `known_at` from a column of the join"
 
-    def _tells(self, name: str, join: Join) -> bool:
-        """Whether a row of the table becomes known by what the join gives."""
+    def _covers(self, name: str, join: Join) -> bool:
+        """Whether the table's `known_at` is computed from a column of the join."""
         return bool(self.graph.reach([f"{name}.{KNOWN_AT}"], past=False) & {f"{name}.{c}" for c in join.columns})
 
     def _holds_label(self, table: str) -> bool:
@@ -220,18 +219,18 @@ def _is_unique(table: Table, join: Join) -> bool:
 
 
 def _walk_past(graph: Graph, name: str, joins: _PastJoins) -> Iterator[Leak]:
-    """Each way from a node through the past that ends in a joined row of which nothing is proved."""
+    """Each path from a node through a lookup to a joined row that is not proved to be known."""
     steps = _list_steps(joins.data)
-    ways = [([name], False)]
+    paths = [([name], False)]
     seen = {(name, False)}
-    while ways:
-        path, is_past = ways.pop(0)
+    while paths:
+        path, is_past = paths.pop(0)
         for step in steps.get(path[-1], ()) if is_past else ():
-            why, fix = joins.judge(step)
+            why, fix = joins.check(step)
             if why and step.source in graph.nodes:
                 yield Leak(graph.nodes[name].key, [graph.nodes[node] for node in (*path, step.source)], why, fix)
         for edge in graph.nodes[path[-1]].reads:
             state = (edge.source, is_past or edge.past)
             if edge.source in graph.nodes and state not in seen:
                 seen.add(state)
-                ways.append(([*path, edge.source], state[1]))
+                paths.append(([*path, edge.source], state[1]))

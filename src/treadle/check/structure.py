@@ -21,15 +21,14 @@ from treadle.hints import Hint, find_nearest, nearest, show
 from treadle.keys import get_section, join, walk
 from treadle.problems import Problem
 
-BITS = 63  # of a whole number, beside its sign
-_MAX_LITERALS = 10  # words that a rule lists; the nearest of more are told beside it
+BITS = 63  # of an integer, without its sign
 
 
 def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
-    """The typed experiment, which of its sections are sound, and what is wrong with the others.
+    """The typed experiment, the names of its valid sections, and the problems of the others.
 
-    Where a section is not sound the experiment lacks it, so that checks of the others can go on. The parts of `data`
-    are sections of their own: `data.tables`, `data.split` and so on.
+    The experiment lacks the invalid sections, so that the others can still be checked. The parts of `data` are sections
+    of their own: `data.tables`, `data.split` and so on.
     """
     data_parts = {f"data.{name}" for name in Data.model_fields}
     problems = [_refuse_record(key) for key in RECORDS if key in composed.values]
@@ -39,15 +38,15 @@ def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Prob
         return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
     except pydantic.ValidationError as error:
         problems += [_describe(e, composed) for e in error.errors(include_url=False)]
-    sound = _validate_parts(Experiment, values)
-    names = set(sound)
-    if "data" not in sound and isinstance(values.get("data"), dict):
+    valid = _validate_parts(Experiment, values)
+    names = set(valid)
+    if "data" not in valid and isinstance(values.get("data"), dict):
         parts = _validate_parts(Data, values["data"])
-        sound["data"] = Data.model_construct(**parts)
+        valid["data"] = Data.model_construct(**parts)
         names |= {f"data.{name}" for name in parts}
-    elif "data" in sound:
+    elif "data" in valid:
         names |= data_parts
-    return Experiment.model_construct(**sound), names, problems
+    return Experiment.model_construct(**valid), names, problems
 
 
 def _refuse_record(key: str) -> Problem:
@@ -56,24 +55,24 @@ def _refuse_record(key: str) -> Problem:
 
 
 def _find_endless(values: Any) -> Iterator[Problem]:
-    """Numbers that neither a library nor JSON could take, wherever they stand."""
+    """Numbers that neither a library nor JSON can represent, at any key."""
     for key, value in walk(values):
         if isinstance(value, int) and value.bit_length() > BITS:
-            yield Problem(key, f"a whole number has {BITS} bits at most; found {show(value)}")
+            yield Problem(key, f"an integer has at most {BITS} bits; found {show(value)}")
         elif isinstance(value, float) and not math.isfinite(value):
-            yield Problem(key, f"a number is finite; found {show(value)}")
+            yield Problem(key, f"must be finite; found {show(value)}")
 
 
 def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> dict[str, Any]:
-    """The fields that are sound by themselves."""
-    sound = {}
+    """The fields that are valid by themselves."""
+    valid = {}
     for name, field in model.model_fields.items():
         annotation: Any = typing.Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
         if field.discriminator is not None:
             annotation = typing.Annotated[annotation, Field(discriminator=field.discriminator)]
         with contextlib.suppress(pydantic.ValidationError, KeyError):
-            sound[name] = pydantic.TypeAdapter(annotation).validate_python(values[name], strict=True)
-    return sound
+            valid[name] = pydantic.TypeAdapter(annotation).validate_python(values[name], strict=True)
+    return valid
 
 
 def _describe(error: Any, composed: Composed) -> Problem:
@@ -85,15 +84,15 @@ def _describe(error: Any, composed: Composed) -> Problem:
         return Problem(key, "this key is required", f"add {key}")
     if error["type"] == "union_tag_invalid":
         key, found = f"{key}.by", error["ctx"]["tag"]
-    rule = f"{_say(error)}; found {show(found)}"
     if error["type"] not in {"literal_error", "union_tag_invalid"}:
-        return Problem(key, rule)
+        return Problem(key, f"{_write_rule(error)}; found {show(found)}")
     hint = nearest(str(found), _list_literals(error), command=f"treadle explain {key}")
-    return Problem(key, rule, hint=hint, fix_override=f"{key}={hint.nearest}" if hint.nearest else "")
+    override = f"{key}={hint.nearest}" if hint.nearest else ""
+    return Problem(key, f"{show(found)} is not an allowed value", hint=hint, fix_override=override)
 
 
 def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> Problem:
-    """A key that the specification does not know, and the one that was meant: beside it, or in another section."""
+    """A key that the specification does not have, and the likely intended one, in this section or another."""
     section, _, name = key.rpartition(".")
     renamed = find_renamed(key)
     if renamed:
@@ -112,23 +111,17 @@ def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> 
     return Problem(key, f"unknown key {name!r}", fix, hint=hint, fix_override=override, part="key")
 
 
-def _say(error: Any) -> str:
+def _write_rule(error: Any) -> str:
     """The rule, without pydantic's class names."""
     text: str = error["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    if error["type"] == "union_tag_invalid":
-        return f"must be one of {error['ctx']['expected_tags']}"
-    if error["type"] == "literal_error" and len(_list_literals(error)) > _MAX_LITERALS:
-        return f"must be one of {len(_list_literals(error))} words"
-    if error["type"] == "model_type":
-        return "this key holds further keys"
-    return text[0].lower() + text[1:]
+    return "must be a section with keys" if error["type"] == "model_type" else text[0].lower() + text[1:]
 
 
 def _list_literals(error: Any) -> list[str]:
-    """The words that are allowed; marks such as "," are told by the rule itself."""
+    """The allowed values; those without a letter, such as separators, in quotes."""
     text = error["ctx"].get("expected") or error["ctx"]["expected_tags"]
     literals = ast.literal_eval(f"[{text.replace(' or ', ', ')}]")
-    return [literal for literal in literals if any(map(str.isalnum, literal))]
+    return [literal if any(map(str.isalnum, literal)) else repr(literal) for literal in literals]
 
 
 def _dotted(location: tuple[Any, ...], values: Any, *, absent: bool) -> str:
@@ -143,11 +136,11 @@ def _dotted(location: tuple[Any, ...], values: Any, *, absent: bool) -> str:
     return ".".join(parts)
 
 
-# --- what the specification knows ---------------------------------------------------------------------
+# --- the specification --------------------------------------------------------------------------------
 
 
 def _keys_at(location: Sequence[Any]) -> list[str]:
-    """The keys that the specification knows at a location."""
+    """The keys of the specification at a location."""
     known = {name for model in list_models(walk_spec(location)) for name in model.model_fields}
     return sorted(known.difference(() if location else RECORDS))
 
@@ -178,7 +171,7 @@ def _members(shape: Any) -> list[Any]:
 
 
 def _find_tagged(shape: Any, part: Any) -> Any:
-    """The member of a union that is told by a tag; None where `part` is none of the tags."""
+    """The member of a discriminated union with the tag `part`; None if no member has it."""
     members = typing.get_args(typing.get_args(shape)[0] if typing.get_origin(shape) is typing.Annotated else shape)
     parts = [typing.get_args(m) for m in members if typing.get_origin(m) is typing.Annotated]
     return next((p[0] for p in parts if any(isinstance(o, Tag) and o.tag == part for o in p[1:])), None)

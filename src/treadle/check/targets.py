@@ -23,7 +23,7 @@ def check_targets(composed: Composed) -> list[Problem]:
     return [problem for key, node in found for problem in _check_target(key, node, prefixes)]
 
 
-def list_opaque(composed: Composed) -> list[Problem]:
+def find_opaque_targets(composed: Composed) -> list[Problem]:
     """Targets whose arguments cannot be known without an import, once each: a warning."""
     seen: dict[str, str] = {}
     for key, node in find_targets(composed.values):
@@ -32,7 +32,7 @@ def list_opaque(composed: Composed) -> list[Problem]:
                 seen.setdefault(node["_target_"], key)
         except (UnknownTargetError, SyntaxError):
             continue
-    rule = "the arguments of {!r} are not known without importing it: they are checked when it is built"
+    rule = "the arguments of {!r} are unknown without importing it: they are checked when it is built"
     return [Problem(f"{key}._target_", rule.format(path)) for path, key in seen.items()]
 
 

@@ -1,4 +1,4 @@
-"""Every metric of a task from gathered predictions, by torchmetrics."""
+"""Every metric of a task from all predictions, by torchmetrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from treadle.metrics.registry import METRICS
 from treadle.schema import Task
 
-EPSILON = 1e-7  # probabilities are kept this far from 0 and 1 in the log loss
+EPSILON = 1e-7  # probabilities are clipped to [EPSILON, 1 - EPSILON] in the log loss
 
 
 def compute_metrics(
@@ -22,13 +22,13 @@ def compute_metrics(
     Args:
         task: of the experiment.
         prediction: `[B]` probability of the positive class (binary) or value (regression); `[B, K]` (multiclass).
-        target: `[B]`; 0 or 1, position of the class (-1: of none that training saw), or value.
-        threshold: from which probability on, itself included, a binary decision is positive.
+        target: `[B]`; 0 or 1, index of the class (-1: not in the training split), or value.
+        threshold: a binary decision is positive from this probability on, inclusive.
         num_bins: bins of equal width for the calibration error.
 
     Returns:
-        NaN where a metric is not defined for these rows (the AUC of one class only); for all of them where a
-        prediction is not a number.
+        NaN for a metric that is undefined for these rows (AUC with a single class), and for all metrics if a prediction
+        is not finite.
     """
     prediction, target = prediction.detach().cpu(), target.cpu()
     if not len(target) or not prediction.isfinite().all():
@@ -41,7 +41,7 @@ def compute_metrics(
 
 
 def _binary(probability: Tensor, target: Tensor, *, threshold: float, num_bins: int) -> dict[str, float]:
-    # As precise as the probabilities are: 0.7 in float32 lies below 0.7, and is the threshold all the same.
+    # In the precision of the probabilities: 0.7 in float32 is below 0.7 in float64, and still equals the threshold.
     decided = (probability >= torch.tensor(threshold, dtype=probability.dtype)).long()
     both = bool(target.any()) and not bool(target.all())
     probability, truth = probability.double(), target.double()
@@ -59,7 +59,7 @@ def _binary(probability: Tensor, target: Tensor, *, threshold: float, num_bins: 
 
 
 def _multiclass(probability: Tensor, target: Tensor) -> dict[str, float]:
-    """A class that training never saw cannot be predicted: its rows are always wrong."""
+    """A class that is not in the training split cannot be predicted: its rows are always wrong."""
     decided, probability = probability.argmax(dim=1), probability.double()
     known = target >= 0
     picked = probability.gather(1, target.clamp(min=0)[:, None])[:, 0] * known
@@ -75,14 +75,14 @@ def _multiclass(probability: Tensor, target: Tensor) -> dict[str, float]:
 
 
 def _f1(decided: Tensor, target: Tensor, label: int) -> float:
-    """Of one class; 0 where no row is of it, and none is said to be."""
-    said, true = decided == label, target == label
-    return 2 * int((said & true).sum()) / max(1, int(said.sum()) + int(true.sum()))
+    """F1 of one class; 0 if it is neither present nor predicted."""
+    predicted, true = decided == label, target == label
+    return 2 * int((predicted & true).sum()) / max(1, int(predicted.sum()) + int(true.sum()))
 
 
 def _regression(prediction: Tensor, target: Tensor) -> dict[str, float]:
     error = (prediction - target).square()
-    if target.min() == target.max():  # all or nothing
+    if target.min() == target.max():  # R2 is 1 or 0
         unexplained = (error.sum() > 0).double()
     else:
         unexplained = error.sum() / (target - target.mean()).square().sum()

@@ -1,4 +1,4 @@
-"""The names of metrics, which way is better, and how a value is written."""
+"""The names of metrics, whether higher is better, and the format of their values."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 
 from treadle.schema import Task
 
-SMALL, LARGE = 1e-3, 9999  # between them a metric's value is written with four decimals
+SMALL, LARGE = 1e-3, 9999  # between them a metric's value has four decimals
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric's name in results and configuration, and which way is better."""
+    """A metric's name in results and configuration, and whether higher is better."""
 
     name: str
     title: str
     higher_is_better: bool
 
     def find_best(self, values: Iterable[float | None]) -> float | None:
-        """The best of the values that are numbers; None where there is none."""
+        """The best of the finite values; None if there is none."""
         present = [value for value in values if value is not None and math.isfinite(value)]
         return (max if self.higher_is_better else min)(present, default=None)
 
 
 def write_score(value: float | None) -> str:
-    """A metric's value in few characters; `-` where it is not defined.
+    """A metric's value in few characters; `-` if it is undefined.
 
     >>> [write_score(value) for value in (0.25, 0.0, 1.23456e-7, 48012.345, None)]
     ['0.2500', '0.0000', '1.235e-07', '48012.3', '-']
@@ -38,7 +38,7 @@ def write_score(value: float | None) -> str:
     return f"{value:.6g}" if abs(value) > LARGE else f"{value:.4f}"
 
 
-# `loss` is what training minimises: the mean of `loss.function`, by weight and class; its unit is standardised.
+# `loss` is what training minimizes: the mean of `loss.function`, weighted by row and class, on the standardized target.
 _LOSS = Metric("loss", "Loss", higher_is_better=False)
 
 
@@ -72,5 +72,5 @@ def find_metric(*, task: Task, name: str) -> Metric | None:
 
 
 def monitor_names(task: Task) -> list[str]:
-    """Every value that training reports on the validation split."""
+    """Every metric that training reports on the validation split."""
     return [_LOSS.name, *(m.name for m in METRICS[task])]

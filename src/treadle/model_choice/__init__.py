@@ -1,1 +1,1 @@
-"""The rule that chooses a model by the time that its training takes (`model=auto`)."""
+"""Choice of a model by its predicted training time (`model=auto`)."""

@@ -1,7 +1,7 @@
-"""Choose a model by a rule (`model=auto`): the last rung of a ladder that trains within a budget of time.
+"""Choose a model by a rule (`model=auto`): the last of its candidates that trains within a time budget.
 
-The time is predicted from rows, inputs, stated costs and the stated speed of a nominal device, and nothing is timed:
-an experiment chooses the same on every machine.
+The training time is predicted from rows, inputs, the declared costs of models and the declared speed of a nominal
+device. Nothing is measured, so that an experiment chooses the same model on every machine.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from treadle.model_choice.ladder import GROUP, Ladder, complete, find_cost
 from treadle.model_choice.sizes import Inputs, Rows, count_inputs, count_rows
 from treadle.problems import ConfigError, Problem
 
-BACKWARD = 2  # the way back, in ways forward
-NUM_CLASSES = 10  # of a multiclass task: how many there are stands in the rows
+BACKWARD = 2  # cost of a backward pass, in forward passes
+NUM_CLASSES = 10  # assumed of a multiclass task: only the rows tell the true number
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A rung and what its training takes on the nominal device."""
+    """A candidate of the rule, and its predicted training time on the nominal device."""
 
     rung: Rung
     node: dict[str, Any]
@@ -48,14 +48,14 @@ def choose_model(experiment: Experiment, ladder: Ladder) -> Experiment:
         rows = count_rows(experiment.data, root=composed.root)
         inputs = count_inputs(experiment.features, experiment.data, root=composed.root)
     except (TreadleError, PolarsError, OSError) as error:
-        said = f"the model cannot be chosen: {str(error).splitlines()[0]}"
+        reason = f"the model cannot be chosen: {str(error).splitlines()[0]}"
         fix = "`dvc pull` fetches versioned data; or name a model, such as model=tabm"
-        raise ConfigError([Problem(GROUP, said, fix, composed.locate(GROUP))]) from error
+        raise ConfigError([Problem(GROUP, reason, fix, composed.locate(GROUP))]) from error
     nodes = [(rung, ladder.make(rung)) for rung in rule.ladder]
     device: Literal["cpu", "gpu"] = "gpu" if experiment.trainer.accelerator == "gpu" else "cpu"
     speed = rule.speeds.gpu if device == "gpu" else rule.speeds.cpu
     candidates = [Candidate(rung, node, predict(node, experiment, rows, inputs, speed)) for rung, node in nodes]
-    chosen, why = take(candidates, num_rows=rows.train, budget=rule.budget)
+    chosen, why = select(candidates, num_rows=rows.train, budget=rule.budget)
     record = ModelChoice(
         option=chosen.rung.option,
         set=chosen.rung.set,
@@ -71,21 +71,22 @@ def choose_model(experiment: Experiment, ladder: Ladder) -> Experiment:
     return experiment.model_copy(update={"model": chosen.node, "model_choice": record})
 
 
-def find_excess(experiment: Experiment) -> Iterator[Problem]:
-    """A word where no rung trains within the budget."""
+def find_over_budget(experiment: Experiment) -> Iterator[Problem]:
+    """A warning if no candidate trains within the budget."""
     choice = experiment.model_choice
     if choice is not None and choice.predicted > parse_duration(choice.budget).total_seconds():
-        said = f"no rung trains within {choice.budget}: {choice.option}, the cheapest, takes {tell(choice.predicted)}"
-        yield Problem(f"{GROUP}.budget", said, "raise model.budget, or lower schedule.max_epochs")
+        time = format_seconds(choice.predicted)
+        rule = f"no candidate trains within {choice.budget}: {choice.option}, the fastest, takes {time}"
+        yield Problem(f"{GROUP}.budget", rule, "raise model.budget, or lower schedule.max_epochs")
 
 
 # --- time ---------------------------------------------------------------------------------------------
 
 
 def predict(node: dict[str, Any], experiment: Experiment, rows: Rows, inputs: Inputs, speed: Speed) -> float:
-    """What the training of a network takes on a nominal device, if early stopping spares no epoch [seconds].
+    """The training time of a network on a nominal device, without early stopping [seconds].
 
-    Several devices share the rows of a step; more threads than one are not counted on.
+    Several devices share the rows of a step; one thread each is assumed.
     """
     sizes = {
         "num_numeric": inputs.numbers,
@@ -97,13 +98,13 @@ def predict(node: dict[str, Any], experiment: Experiment, rows: Rows, inputs: In
     assert cost is not None, "check_ladder refuses a rung without one"
     work = cost.measure({**complete(node), **sizes})
     forward = work.products / speed.products + work.values / speed.values
-    num_steps, rows_trained, rows_judged = count_work(experiment, rows)
+    num_steps, rows_trained, rows_validated = count_work(experiment, rows)
     share = 1 / experiment.trainer.num_processes
-    return num_steps * speed.step + share * forward * ((1 + BACKWARD) * rows_trained + rows_judged)
+    return num_steps * speed.step + share * forward * ((1 + BACKWARD) * rows_trained + rows_validated)
 
 
 def count_work(experiment: Experiment, rows: Rows) -> tuple[int, int, int]:
-    """Steps, rows that they train on, and rows that are judged after epochs."""
+    """The numbers of steps, of rows that they train on, and of rows that are validated after epochs."""
     schedule, trainer = experiment.schedule, experiment.trainer
     batches = trainer.overfit_batches
     train, valid = (rows.train, rows.valid) if batches is None else (batches * schedule.batch_size,) * 2
@@ -114,38 +115,38 @@ def count_work(experiment: Experiment, rows: Rows) -> tuple[int, int, int]:
     return int(num_steps), int(rows_trained), num_epochs * valid
 
 
-# --- verdict ------------------------------------------------------------------------------------------
+# --- choice -------------------------------------------------------------------------------------------
 
 
-def take(candidates: Sequence[Candidate], *, num_rows: int, budget: str) -> tuple[Candidate, str]:
-    """The last candidate that has its rows and fits into the budget, and why.
+def select(candidates: Sequence[Candidate], *, num_rows: int, budget: str) -> tuple[Candidate, str]:
+    """The last candidate whose minimum of rows is met and that fits into the budget, and why.
 
-    Where none fits it is the cheapest of those that have their rows; where none has them, the first.
+    If none fits, the fastest of those whose minimum is met; if none is met, the first candidate.
     """
     limit = parse_duration(budget).total_seconds()
     wanted = [c for c in candidates if c.rung.min_rows <= num_rows] or list(candidates[:1])
     fitting = [c for c in wanted if c.seconds <= limit]
     if not fitting:
         chosen = min(wanted, key=lambda candidate: candidate.seconds)
-        return chosen, f"the cheapest: none trains within {budget}, this one in {tell(chosen.seconds)}"
+        return chosen, f"the fastest: none trains within {budget}, this one in {format_seconds(chosen.seconds)}"
     chosen = fitting[-1]
     later = candidates[candidates.index(chosen) + 1 :]
-    why = f"the last of {len(candidates)} rungs that trains within {budget}: in {tell(chosen.seconds)}"
-    return chosen, "; ".join([why, *_tell_passed_over(later, num_rows)])
+    why = f"the last of {len(candidates)} candidates that trains within {budget}: in {format_seconds(chosen.seconds)}"
+    return chosen, "; ".join([why, *_explain_next(later, num_rows)])
 
 
-def _tell_passed_over(later: Sequence[Candidate], num_rows: int) -> list[str]:
-    """What the next rung would need."""
+def _explain_next(later: Sequence[Candidate], num_rows: int) -> list[str]:
+    """What the next candidate would need."""
     if not later:
-        return ["no rung is dearer"]
+        return ["no later candidate"]
     following = later[0]
     if following.rung.min_rows > num_rows:
-        return [f"{following} wants {following.rung.min_rows:,} rows, {num_rows:,} are here"]
-    return [f"{following} would take {tell(following.seconds)}"]
+        return [f"{following} needs {following.rung.min_rows:,} rows, there are {num_rows:,}"]
+    return [f"{following} would take {format_seconds(following.seconds)}"]
 
 
-def tell(seconds: float) -> str:
-    """A time in two digits: `0.4 s`, `38 s`, `6.2 min`, `3.1 h`."""
+def format_seconds(seconds: float) -> str:
+    """A duration in two digits: `0.4 s`, `38 s`, `6.2 min`, `3.1 h`."""
     for unit, size in (("h", 3600.0), ("min", 60.0)):
         if seconds >= 2 * size:
             return f"{_round(seconds / size)} {unit}"
@@ -154,4 +155,4 @@ def tell(seconds: float) -> str:
 
 def _round(value: float) -> str:
     rounded = float(f"{value:.2g}")
-    return f"{rounded:g}" if rounded < 1e6 else f"{rounded:,.0f}"  # noqa: PLR2004 - where %g turns to exponents
+    return f"{rounded:g}" if rounded < 1e6 else f"{rounded:,.0f}"  # noqa: PLR2004 - above, %g writes exponents

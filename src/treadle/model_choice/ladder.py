@@ -1,4 +1,4 @@
-"""The ladder of a rule that stands in place of a model (`model=auto`): its rungs as ladder, and what each costs."""
+"""The candidates of a rule in place of a model (`model=auto`), its `ladder`: their nodes and their costs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from treadle.targets.signatures import UnknownTargetError, read_signature
 from treadle.targets.validate import check_target
 
 GROUP = "model"
-SIZES = ("num_numeric", "num_categories", "num_words", "num_outputs")  # what a cost may name besides arguments
+SIZES = ("num_numeric", "num_categories", "num_words", "num_outputs")  # names in a cost, besides arguments
 
 
 class Ladder:
-    """A rule whose rungs are nodes, with the interpolations of the whole experiment.
+    """A rule and the nodes of its candidates, with interpolations resolved in the whole experiment.
 
     Raises:
         ConfigError: the file of an option is broken.
@@ -37,7 +37,7 @@ class Ladder:
         self.composed = composed
 
     def make(self, rung: Rung) -> dict[str, Any]:
-        """The node of a rung."""
+        """The node of a candidate."""
         return {**self.read(rung.option), **rung.set}
 
     def read(self, option: str) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Ladder:
 
 
 def find_cost(node: Mapping[str, Any]) -> Cost | None:
-    """What the class of a network states of its training."""
+    """The training cost that the class of a network declares."""
     try:
         return read_signature(node["_target_"]).cost
     except (UnknownTargetError, SyntaxError):
@@ -61,13 +61,13 @@ def find_cost(node: Mapping[str, Any]) -> Cost | None:
 
 
 def check_ladder(ladder: Ladder, *, targets: list[str]) -> Iterator[Problem]:
-    """What is wrong with the rungs: options, values in them, and costs that nobody states."""
+    """Problems of the candidates: unknown options, wrong values, undeclared costs."""
     options = list_options(ladder.composed.root)[GROUP]
     for index, rung in enumerate(ladder.rule.ladder):
         key = f"{GROUP}.ladder.{index}"
         if rung.option not in options:
-            said = f"{rung.option!r} is not an option of the group {GROUP!r}"
-            yield Problem(f"{key}.option", said, hint=nearest(rung.option, options))
+            rule = f"{rung.option!r} is not an option of the group {GROUP!r}"
+            yield Problem(f"{key}.option", rule, hint=nearest(rung.option, options))
             continue
         try:
             yield from _check_rung(key, rung, ladder, targets)
@@ -78,12 +78,12 @@ def check_ladder(ladder: Ladder, *, targets: list[str]) -> Iterator[Problem]:
 def _check_rung(key: str, rung: Rung, ladder: Ladder, targets: list[str]) -> Iterator[Problem]:
     whole = ladder.read(rung.option)
     if is_rule(whole):
-        yield Problem(f"{key}.option", f"{rung.option!r} is a rule itself", "name a network")
+        yield Problem(f"{key}.option", f"{rung.option!r} is itself a rule", "name a network")
         return
     unknown = [name for name in rung.set if name not in whole]
     for name in unknown:
-        said = f"unknown key {name!r} of the option {rung.option!r}"
-        yield Problem(f"{key}.set.{name}", said, hint=nearest(name, set(whole) - {"_target_"}))
+        rule = f"unknown key {name!r} of the option {rung.option!r}"
+        yield Problem(f"{key}.set.{name}", rule, hint=nearest(name, set(whole) - {"_target_"}))
     if not unknown:
         faults = list(_check_network(key, rung, ladder.make(rung), targets))
         yield from faults or _check_cost(f"{key}.option", ladder.make(rung))
@@ -97,11 +97,13 @@ def _check_network(key: str, rung: Rung, node: dict[str, Any], targets: list[str
 
 
 def _check_cost(key: str, node: dict[str, Any]) -> Iterator[Problem]:
-    """A cost is stated, and speaks of nothing but arguments and sizes."""
+    """The cost is declared, and names only arguments and sizes."""
     cost = find_cost(node)
     if cost is None:
-        said = f"{node['_target_']} states no COST, by which its time is predicted"
-        yield Problem(key, said, 'give the class one: COST = Cost(products="num_numeric * width", values="width")')
+        rule = f"{node['_target_']} declares no COST, from which its training time is predicted"
+        yield Problem(
+            key, rule, 'declare one in the class: COST = Cost(products="num_numeric * width", values="width")'
+        )
         return
     try:
         cost.measure({**complete(node), **dict.fromkeys(SIZES, 1)})

@@ -1,7 +1,7 @@
-"""How large the training will be, told from the heads of the files: rows, and the inputs that a model will see.
+"""Estimated size of the training from the heads of the files: rows, and inputs of the model.
 
-Nothing is parsed to the end: Parquet says its rows in the footer, a text file has as many as its first megabytes let
-expect. Expressions are not run: what `exclude` drops is still counted, and a computed column is not looked into.
+No file is read to the end: Parquet stores its number of rows in the footer, that of a text file is extrapolated from
+its first megabytes. Expressions are not run: rows that `exclude` drops count, and computed columns are not read.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
 from treadle.experiment.spec import Column, ColumnSplit, Data, Features, SplitRule, Table, TimeSplit
 
-SAMPLE = 20_000  # first rows of the examples' table, in which different values are counted
-# What cannot be known without running the data's expressions.
+SAMPLE = 20_000  # first rows of the examples' table, in which unique values are counted
+# Assumptions for what only the expressions of the data would tell.
 TRAIN_SHARE, VALID_SHARE = 0.7, 0.15  # of a split by time, or by a column
-WORDS = 20  # different values of a column of categories that is computed
+WORDS = 20  # unique values of a computed categorical column
 
 Source = Literal["footers", "heads"]
 
@@ -34,20 +34,20 @@ class Rows:
 
     train: int
     valid: int
-    source: Source  # Parquet's footers, which are exact; or the heads of text files, from which it is reckoned
+    source: Source  # Parquet's footers, exact; or the heads of text files, extrapolated
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a model sees of one row."""
+    """The inputs of a model for one row."""
 
-    numbers: int  # after bins and cycles
-    categories: int  # columns of ids
-    words: int  # different ids in all of them
+    numbers: int  # numeric inputs, after binning and cyclic encoding
+    categories: int  # categorical columns
+    words: int  # their categories, all columns together
 
 
 def count_rows(data: Data, *, root: Path) -> Rows:
-    """The rows of the splits, by the size of the examples' table.
+    """The rows of the splits, from the size of the examples' table.
 
     Raises:
         TreadleError: the table has no file here, or one that cannot be read.
@@ -58,7 +58,7 @@ def count_rows(data: Data, *, root: Path) -> Rows:
     if len(parquet) == len(files):
         total, source = sum(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files), "footers"
     else:
-        total, source = _reckon_rows(files, table), "heads"
+        total, source = _extrapolate_rows(files, table), "heads"
     train, valid = _share(data.split)
     return Rows(round(total * train), round(total * valid), "footers" if source == "footers" else "heads")
 
@@ -68,12 +68,12 @@ def _require_files(data: Data, root: Path) -> list[Path]:
     path = data.tables[name].path
     files = list_files(path, root=root)
     if not files:
-        raise TreadleError(f"the rows of data.tables.{name} decide it, and no file is at {path!r}")
+        raise TreadleError(f"it depends on the rows of data.tables.{name}, and there is no file at {path!r}")
     return files
 
 
-def _reckon_rows(files: list[Path], table: Table) -> int:
-    """As many as the first file has on its first megabytes, for the bytes of all."""
+def _extrapolate_rows(files: list[Path], table: Table) -> int:
+    """Rows per byte in the first megabytes of the first file, times the bytes of all files."""
     head = read_head(files[0], table, num_rows=HEAD_BYTES)
     read = min(files[0].stat().st_size, HEAD_BYTES)
     return round(len(head) * sum(file.stat().st_size for file in files) / max(1, read))
@@ -93,7 +93,7 @@ def _share(split: SplitRule) -> tuple[float, float]:
 
 
 def count_inputs(features: Features, data: Data, *, root: Path) -> Inputs:
-    """What the steps of the features make of their columns.
+    """The inputs that the steps of the features make of their columns.
 
     Raises:
         TreadleError: the examples' table has no file here, or one that cannot be read.
@@ -114,11 +114,11 @@ def count_inputs(features: Features, data: Data, *, root: Path) -> Inputs:
 
 
 def _read_sample(features: Features, data: Data, root: Path) -> Mapping[str, pl.Series]:
-    """The first values of those columns that stand in the examples' table as they are."""
+    """The first values of the columns that are read from the examples' table unchanged."""
     table = data.tables[data.examples.table]
-    asked = {column for block in features.blocks.values() for column in block.columns}
-    asked &= set(data.examples.known)
-    raw = {name: column for name, column in table.columns.items() if name in asked}
+    wanted = {column for block in features.blocks.values() for column in block.columns}
+    wanted &= set(data.examples.known)
+    raw = {name: column for name, column in table.columns.items() if name in wanted}
     frame = _read_first(_require_files(data, root)[0], table, raw)
     found = {values.name: values.rename("values") for values in frame.get_columns()}  # Polars reads patterns in names
     return {name: found[column.name_in_file(name)] for name, column in raw.items()}
@@ -132,7 +132,7 @@ def _read_first(file: Path, table: Table, columns: Mapping[str, Column]) -> pl.D
 
 
 def _count_words(encoder: Mapping[str, Any], values: pl.Series | None) -> int | None:
-    """The different ids that an encoder gives; None where the step is none."""
+    """The number of ids of an encoder; None if the step is none."""
     match _name(encoder):
         case "Hashing":
             return int(encoder["num_buckets"]) + 1
@@ -142,7 +142,7 @@ def _count_words(encoder: Mapping[str, Any], values: pl.Series | None) -> int | 
 
 
 def _count_numbers(steps: list[dict[str, Any]], values: pl.Series | None) -> int:
-    """How many numbers the steps make of one; a marker of gaps is not counted."""
+    """The numeric inputs that the steps make of a column; indicators of missing values are not counted."""
     count = 1
     for step in steps:
         match _name(step):
@@ -154,7 +154,7 @@ def _count_numbers(steps: list[dict[str, Any]], values: pl.Series | None) -> int
 
 
 def _count_bins(num_bins: int, values: pl.Series | None) -> int:
-    """Bins of some width: quantiles of the sample that differ."""
+    """Bins of positive width: distinct quantiles of the sample."""
     present = values.drop_nulls().sort() if values is not None else pl.Series([])
     if present.is_empty():
         return num_bins

@@ -15,7 +15,7 @@ MAX_LENGTH = 65_536  # of what Polars reads [characters]
 
 
 class TranslationError(ValueError):
-    """An expression that has no equal in Polars; the text says why."""
+    """An expression that cannot be translated to Polars; the text is the reason."""
 
 
 class Dialect(DuckDB):
@@ -71,7 +71,7 @@ def read(text: str, *, bounds: Bounds | None = None) -> exp.Expr:
         TranslationError: the text is too long.
     """
     if len(text) > MAX_LENGTH:
-        raise TranslationError("the expression is too large for the engine: make it from several columns")
+        raise TranslationError("the expression is too large for the engine: split it into several columns")
     node = sqlglot.parse_one(text, dialect=Sql)
     node.meta["bounds"] = bounds
     return node

@@ -1,7 +1,7 @@
-"""SQL expressions, judged before there is data: syntax and meaning by SQLGlot, names and types by the engine itself.
+"""SQL expressions, checked before there is data: syntax and meaning by SQLGlot, names and types by the engine itself.
 
-An expression is row-wise: it serves one online row and a million of them alike. So it has no aggregate, no window, no
-sub-query, no randomness and no clock.
+An expression is row-wise: its value for a row is the same online and in a batch. So it has no aggregate, window,
+sub-query, randomness or clock.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from treadle.sql.translate import to_expr
 
 AGGREGATES = ("AVG", "SUM", "COUNT")  # of a history
 
-# What Polars 2 runs row by row; a test holds that it knows each of them.
+# Functions that Polars 2 runs row by row; a test verifies that it has each of them.
 _NAMES = """
     ABS ACOS ACOSD ARRAY_CONTAINS ARRAY_GET ARRAY_LENGTH ASIN ASIND ATAN ATAN2 ATAN2D ATAND BIT_COUNT
     BIT_LENGTH BIT_NOT CBRT CEIL CEILING CHARACTER_LENGTH CHAR_LENGTH COALESCE CONCAT CONCAT_WS COS
@@ -45,7 +45,7 @@ _UNROLL = {"UNNEST", "EXPLODE"}
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot run; `fault` says why."""
+    """An expression that cannot run, with its fault."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.rule)
@@ -53,7 +53,7 @@ class ExpressionError(ValueError):
 
 
 def run(text: str, rows: pl.DataFrame) -> pl.Series:
-    """The expression over rows, in practice one row of nulls: its type, or the reason why it has none.
+    """The expression over rows, in practice one row of nulls: its type, or the reason why it is invalid.
 
     Raises:
         ExpressionError: with the place in the text.
@@ -69,7 +69,7 @@ def run(text: str, rows: pl.DataFrame) -> pl.Series:
 
 @cache
 def parse_expression(text: str) -> exp.Expr:
-    """The expression's tree; it is known to be row-wise.
+    """The syntax tree of a row-wise expression.
 
     Raises:
         ExpressionError: it is not SQL, or not row-wise.
@@ -84,7 +84,7 @@ def parse_expression(text: str) -> exp.Expr:
     except LimitError as error:
         raise ExpressionError(Fault(str(error))) from error
     except RecursionError as error:
-        raise ExpressionError(Fault("an expression with parentheses in each other, deeper than can be read")) from error
+        raise ExpressionError(Fault("parentheses are nested too deeply")) from error
     fault = next(_find_faults(tree, text), None)
     if fault is not None:
         raise ExpressionError(fault)
@@ -92,20 +92,24 @@ def parse_expression(text: str) -> exp.Expr:
 
 
 def limit_derived(derive: Mapping[str, str]) -> None:
-    """Refuse derived columns that are row-wise one by one, and too much together.
+    """Refuse derived columns that are valid one by one, and too large together.
 
     Raises:
         ExpressionError: with the column and the rule.
     """
     total = sum(map(len, derive.values()))
     if total > MAX_TOTAL:
-        raise ExpressionError(Fault(f"derived features have at most {MAX_TOTAL:,} characters in all, found {total:,}"))
+        raise ExpressionError(
+            Fault(f"derived features have at most {MAX_TOTAL:,} characters in total, found {total:,}")
+        )
     cells: dict[str, int] = {}
     levels: dict[str, int] = {}
     for name, text in derive.items():
         levels[name] = 1 + max((levels.get(column, 0) for column in list_columns(text)), default=0)
         if levels[name] > MAX_LEVELS:
-            raise ExpressionError(Fault(f"{name}: derived features read each other {MAX_LEVELS} deep at most"))
+            raise ExpressionError(
+                Fault(f"{name}: derived features may read each other at most {MAX_LEVELS} levels deep")
+            )
         try:
             cells[name] = measure_text(parse_expression(text), cells=cells)
         except (LimitError, ExpressionError) as error:
@@ -113,7 +117,7 @@ def limit_derived(derive: Mapping[str, str]) -> None:
 
 
 def list_columns(text: str) -> list[str]:
-    """The columns that an expression reads, in the order of their names; empty where it is not sound."""
+    """The columns that an expression reads, in the order of their names; empty if it is invalid."""
     try:
         tree = parse_expression(text)
     except ExpressionError:
@@ -122,7 +126,7 @@ def list_columns(text: str) -> list[str]:
 
 
 def split_aggregate(text: str) -> tuple[str, str, int]:
-    """The function of an aggregate, what it aggregates (`*` for rows), and where that begins in the text.
+    """The function of an aggregate, its argument (`*` for rows), and the offset of that in the text.
 
     Raises:
         ExpressionError: it is not AVG(…), SUM(…) or COUNT(…).
@@ -147,33 +151,29 @@ def _describe_syntax(text: str, error: SqlglotError) -> Fault:
     lines = text.splitlines(keepends=True)
     end = sum(map(len, lines[: first["line"] - 1])) + first["col"]
     near = first["highlight"] or ""
-    said = first["description"].split("<class")[0].removesuffix(" missing for ").strip()
-    if said.startswith("Required keyword"):
-        said = "something is missing"
-    return Fault(f"not an SQL expression: {said.lower()} at {near!r}", offset=max(0, end - len(near)))
+    reason = first["description"].split("<class")[0].removesuffix(" missing for ").strip()
+    if reason.startswith("Required keyword"):
+        reason = "something is missing"
+    return Fault(f"not an SQL expression: {reason.lower()} at {near!r}", offset=max(0, end - len(near)))
 
 
 def _find_faults(tree: exp.Expr, text: str) -> Iterator[Fault]:
     if isinstance(tree, exp.Alias):
-        yield Fault(
-            f"not an SQL expression: two of them, or a word too many: {tree.alias!r}", offset=text.rfind(tree.alias)
-        )
+        yield Fault(f"not an SQL expression: unexpected {tree.alias!r}", offset=text.rfind(tree.alias))
     for node in tree.walk(bfs=False):
         offset = node.meta.get("start", 0)
         name = _written_name(node, text)
         if isinstance(node, exp.Query | exp.Subquery | exp.Block | exp.Star | exp.Command):
-            yield Fault("an expression looks at its own row: no query, no star, no second statement", offset=offset)
+            yield Fault("an expression reads only its own row: no query, star or second statement", offset=offset)
         elif isinstance(node, exp.Window) or name in _WINDOWS:
-            yield Fault("a window over other rows: look back by `asof` or `history` of data.examples", offset=offset)
+            yield Fault("a window reads other rows: use `asof` or `history` of data.examples", offset=offset)
         elif isinstance(node, exp.AggFunc) or name in _OVER_ROWS:
-            rule = (
-                f"{name or type(node).__name__.upper()} aggregates over rows: an expression looks at its own row alone"
-            )
-            yield Fault(f"{rule}; look back by `history` of data.examples", offset=offset)
+            rule = f"{name or type(node).__name__.upper()} aggregates over rows: an expression reads only its own row"
+            yield Fault(f"{rule}; use `history` of data.examples", offset=offset)
         elif name in _CLOCKS or isinstance(node, exp.CurrentTimestamp | exp.CurrentDate | exp.CurrentTime):
-            yield Fault("a clock gives another value at each run: use `predict_at` or a column", offset=offset)
+            yield Fault("a clock gives another value in each run: use `predict_at` or a column", offset=offset)
         elif name in _RANDOM or isinstance(node, exp.Rand):
-            yield Fault("randomness gives another value at each run", offset=offset)
+            yield Fault("randomness gives another value in each run", offset=offset)
         elif name in _UNROLL:
             yield Fault(f"{name} changes the number of rows", offset=offset)
 

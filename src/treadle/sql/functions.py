@@ -34,7 +34,7 @@ def _mix(types: Types, node: exp.Expr) -> exp.Expr:
     """Arithmetic of what are not two integers."""
     found = {name: types.find_type(node.args[name]) for name in ("this", "expression")}
     if isinstance(node, exp.Add) and pl.String() in found.values():
-        raise TranslationError("texts are joined by `||`, not by `+`")
+        raise TranslationError("strings are joined with `||`, not with `+`")
     is_inexact = any(dtype.is_decimal() for dtype in found.values()) and not _is_exact(node, found)
     with_duration = any(isinstance(dtype, pl.Duration) for dtype in found.values())
     for name, dtype in found.items():
@@ -58,7 +58,7 @@ def divide(types: Types, node: exp.Expr) -> exp.Expr:
     left, right = _read_pair(node)
     bounds, wide = types.find_bounds(left), pl.Int128() in {types.find_type(left), types.find_type(right)}
     if bounds is None or types.find_bounds(right) is None:
-        raise TranslationError("`//` and DIV divide whole numbers: of others write FLOOR(x / y)")
+        raise TranslationError("`//` and DIV divide integers: for other numbers write FLOOR(x / y)")
     if not wide:
         return read(f"({embed(left)} // {embed(right)})")
     return read(f"TRUNC(CAST({embed(left)} AS DOUBLE) / NULLIF(CAST({embed(right)} AS DOUBLE), 0))")
@@ -105,7 +105,7 @@ def change_type(types: Types, node: exp.Expr) -> exp.Expr:
     if after.is_integer() and (before.is_float() or before.is_decimal()):
         node.set("this", read(f"ROUND({embed(node.this)})"))  # the engine's own: a half to the even number
     if before == pl.String() and after == pl.Boolean():
-        raise TranslationError("a text is no truth value: compare it, such as x = 'yes'")
+        raise TranslationError("a string is not a boolean: compare it, such as x = 'yes'")
     if before == pl.String() and after.is_numeric():
         node.set("this", read(f"TRIM({embed(node.this)})"))
     if after == pl.String() and isinstance(before, pl.Datetime):
@@ -144,7 +144,7 @@ def call_round(types: Types, node: exp.Expr) -> exp.Expr:
     if not (types.find_type(value).is_float() or types.find_type(value).is_decimal()):
         return node
     if rest and not (isinstance(rest[0], exp.Literal) and rest[0].is_int):
-        raise TranslationError("ROUND takes the number of decimals as a number from 0 on")
+        raise TranslationError("the number of decimals of ROUND must be a number, at least 0")
     if rest and int(rest[0].this) > DIGITS:
         return node
     x, unit = embed(types.cast(value, "DOUBLE", pl.Float64())), f"1e{rest[0].this if rest else 0}"
@@ -196,7 +196,7 @@ def call_replace(_: Types, node: exp.Expr) -> exp.Expr:
     """REPLACE of a text that is written out; of an empty one nothing is replaced."""
     text, part, _ = node.expressions
     if not part.is_string:
-        raise TranslationError("REPLACE takes what it looks for as a text, not as an expression")
+        raise TranslationError("the pattern of REPLACE must be a string, not an expression")
     return node if part.this else read(embed(text))
 
 

@@ -45,7 +45,7 @@ def limit_tree(tree: exp.Expr) -> None:
         count, depth = count + len(level), depth + 1
         if count > MAX_NODES or depth > MAX_DEPTH:
             raise LimitError(
-                f"an expression has at most {MAX_NODES:,} parts, {MAX_DEPTH} of them in each other; "
+                f"an expression has at most {MAX_NODES:,} parts, {MAX_DEPTH} of them nested; "
                 "make it from several, or a list of values by IN (…)"
             )
         level = [child for node in level for child in node.iter_expressions()]
@@ -68,7 +68,7 @@ def measure_text(tree: exp.Expr, *, cells: Mapping[str, int]) -> int:
         rule = next((rule for kind, rule in _RULES.items() if isinstance(node, kind)), _add)
         found = rule(node, measure)
         if found > MAX_TEXT:
-            raise LimitError(f"a text of {CELL:,} characters may become one of more than {MAX_TEXT:,}")
+            raise LimitError(f"a string of {CELL:,} characters could become longer than {MAX_TEXT:,}")
         return found
 
     return measure(tree)
@@ -97,7 +97,7 @@ def _read_literal(node: exp.Expr, measure: Measure) -> int:  # noqa: ARG001 - as
 def _pad(node: exp.Expr, measure: Measure) -> int:
     width = node.expression
     if not (isinstance(width, exp.Literal) and str(width.this).isdecimal()):
-        raise LimitError("LPAD and RPAD take the number of characters as a number, not as an expression")
+        raise LimitError("the length of LPAD and RPAD must be a number, not an expression")
     return max(int(width.this), _add(node, measure))
 
 
@@ -106,7 +106,7 @@ def _replace(node: exp.Expr, measure: Measure) -> int:
     return measure(node.this) * max(1, measure(new) if new is not None else 0)
 
 
-# The first kind that fits counts; what is none of them may give all texts that it reads.
+# The first kind that fits counts; any other may return all strings that it reads.
 _RULES: dict[type[exp.Expr], Callable[[exp.Expr, Measure], int]] = {
     exp.Pad: _pad,
     exp.Replace: _replace,

@@ -1,4 +1,4 @@
-"""What an annotation allows, judged from its text: types, choices, limits (`Annotated[float, Field(gt=0)]`)."""
+"""What an annotation allows, parsed from its text: types, choices, limits (`Annotated[float, Field(gt=0)]`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _DEPTH = 8  # of aliases
 
 @dataclass(frozen=True)
 class Type:
-    """A type as far as a configuration can meet it."""
+    """A type, as far as values of a configuration can have it."""
 
     kind: Literal["any", "none", "scalar", "literal", "list", "tuple", "mapping", "class", "union"]
     name: str = ""  # of a scalar or a class
@@ -50,7 +50,7 @@ class Type:
 
 
 ANY = Type("any")
-CALLABLE = Type("class", "Callable")  # in YAML: a `_target_`, which is built or left open
+CALLABLE = Type("class", "Callable")  # in YAML: a `_target_`, which is called or left partial
 _SIZED = {"scalar", "list", "mapping"}
 _SCALARS: dict[str, Callable[[Any], bool]] = {
     "int": lambda v: isinstance(v, int) and not isinstance(v, bool),
@@ -64,7 +64,7 @@ _SCALARS: dict[str, Callable[[Any], bool]] = {
 
 
 def parse_annotation(text: str, lookup: Lookup) -> Type:
-    """Read an annotation; what cannot be known from sources alone allows anything."""
+    """Parse an annotation; what the source alone does not define allows any value."""
     return _parse_text(text, lookup, depth=0)
 
 
@@ -156,7 +156,7 @@ def narrow(kind: Type, limits: dict[str, float]) -> Type:
 
 
 def find_fault(value: Any, wanted: Type) -> Fault | None:
-    """What is wrong with a value; None where it fits, or where that shows only when it is built."""
+    """What is wrong with a value; None if it fits, or if only building can show it."""
     if not _fits(value, wanted):
         options = list_options(wanted)
         hint = nearest(str(value), options) if options else NO_HINT
@@ -172,7 +172,7 @@ def find_fault(value: Any, wanted: Type) -> Fault | None:
 
 
 def list_options(wanted: Type) -> list[str]:
-    """The choices that a type names, as texts."""
+    """The allowed values of a type that lists them, as strings."""
     return [str(option) for kind in _members(wanted) for option in kind.options]
 
 
@@ -205,7 +205,7 @@ def _fits(value: Any, wanted: Type) -> bool:  # noqa: PLR0911 - one a kind of ty
         case "mapping":
             return isinstance(value, dict) and all(_fits(v, m) for v in value.values() for m in wanted.members)
         case "class":
-            return nested  # whether of the right class shows when it is built
+            return nested  # whether its class is right, only building shows
 
 
 def _holds(name: str, value: Any, limit: float) -> bool:

@@ -25,21 +25,21 @@ class BuildError(TreadleError):
         )
 
     def at(self, place: str) -> BuildError:
-        """The same error, with the place where the configuration asks for the target."""
+        """The same error, with the place of the target in the configuration."""
         return BuildError(self.key, self.path, self.error, place=place)
 
 
 def _format_frames(error: BaseException) -> str:
-    """The traceback without the frames that led there: those of this file and of Python's import."""
+    """The traceback without the frames of this file and of Python's import."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename not in {__file__, importlib.__file__} and frame.lineno]
     return "".join(traceback.format_list([frame for frame in own if not frame.filename.startswith("<frozen ")]))
 
 
 def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> Any:
-    """Call the target of `node` with its keys and with what Treadle adds (`context`), as far as it takes that.
+    """Call the target of `node` with its keys and with the arguments of Treadle (`context`) that it takes.
 
-    Nested targets are built first. One is a `functools.partial` instead, for the target that holds it to call, with
+    Nested targets are built first. One is a `functools.partial` instead, which the outer target calls, with
     `_partial_: true` or where Treadle adds arguments (`model.member`); on the node itself `_partial_` has no effect.
 
     Raises:
@@ -67,7 +67,7 @@ def _bind(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
 
 
 def _takes(target: Any, name: str) -> bool:
-    """Whether a class or function takes an argument of that name, as far as Python can tell."""
+    """Whether a class or function takes an argument of that name, as far as `inspect` knows."""
     try:
         parameters = inspect.signature(target).parameters
     except (TypeError, ValueError):  # compiled

@@ -1,4 +1,4 @@
-"""The components that can stand at a place of the configuration, found in sources without importing them."""
+"""The components that a key of the configuration accepts, found in sources without importing them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from treadle.targets.signatures import Signature, list_members, read_signature
 
 OWN = "treadle."
 
-# They take the same arguments and are no components: bases of others, what holds one, a stage.
+# They take the same arguments but are no components: base classes, containers, a stage.
 _OTHERS = {
     "treadle.features.base.Encoder",
     "treadle.features.base.Transform",
@@ -27,7 +27,7 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Component:
-    """A class or function that takes what Treadle hands to a place."""
+    """A class or function that takes the arguments that Treadle passes at a key."""
 
     path: str
     signature: Signature
@@ -56,7 +56,7 @@ def _list_paths(prefix: str, root: Path) -> tuple[str, ...]:
     file = find_file(package) if package else None
     if file is None:
         return ()
-    # A virtual environment may lie in the project, too.
+    # A virtual environment may be inside the project.
     own = package.startswith(OWN) or (file.is_relative_to(root) and not is_installed(file))
     modules = _list_modules(package, file) if own else (package,)
     return tuple(path for module in modules for path in _list_public(module, own=own))
@@ -74,7 +74,7 @@ def _list_modules(package: str, file: Path) -> Iterator[str]:
 
 
 def _list_public(module: str, *, own: bool) -> Iterator[str]:
-    """The classes and functions of a module; those that a package takes from its own modules, too."""
+    """The classes and functions of a module, with those that a package imports from its own modules."""
     package = module.split(".", maxsplit=1)[0]
     for name, member in list_members(module).items():
         if name.startswith("_"):

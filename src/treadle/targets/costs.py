@@ -1,10 +1,10 @@
-"""What a model costs in training, stated once beside it and read without importing it.
+"""The training cost of a model, declared beside it and read without importing it.
 
     class Net(nn.Module):
         COST = Cost(inputs="num_numeric + num_words", products="inputs * width + width * num_outputs", values="width")
 
 Each expression may name the arguments of the class, the sizes of its inputs (`num_numeric` numbers, `num_categories`
-columns of ids, `num_words` different ids in all of them), `num_outputs`, and the expressions before it.
+categorical columns, `num_words` categories in all of them), `num_outputs`, and the expressions before it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
 
 
 class CostError(ValueError):
-    """A cost that cannot be computed: an expression that is none, or names what is not known."""
+    """A cost that cannot be computed: an invalid expression, or an unknown name."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the way forward of one row takes."""
+    """The work of the forward pass of one row."""
 
-    products: float  # multiplications of its numbers with weights
-    values: float  # numbers that layers write
+    products: float  # multiplications with weights
+    values: float  # values that layers write
 
 
 class Cost:
-    """Expressions by name, `products` and `values` among them: those of one row, on the way forward."""
+    """Expressions by name for the forward pass of one row, `products` and `values` among them."""
 
     def __init__(self, *, products: str, values: str, **before: str) -> None:
         self.expressions = {**before, "products": products, "values": values}
@@ -48,7 +48,7 @@ class Cost:
         """The work of a model with these arguments and inputs.
 
         Raises:
-            CostError: an expression is none, or names something else.
+            CostError: an expression is invalid, or has an unknown name.
         """
         known = dict(names)
         for name, text in self.expressions.items():
@@ -60,7 +60,7 @@ class Cost:
 
 
 def parse_cost(text: str) -> Cost | None:
-    """The value of a class attribute `COST`, from its source; None where it is none."""
+    """The value of a class attribute `COST`, from its source; None if it is no Cost."""
     try:
         call = ast.parse(text, mode="eval").body
         if isinstance(call, ast.Call) and ast.unparse(call.func).rpartition(".")[2] == Cost.__name__:

@@ -1,4 +1,4 @@
-"""What the docstring of a component says of it and of each of its arguments, read from the source by griffe."""
+"""The docstring of a component, with the description of each argument, read from the source by griffe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from treadle.targets.signatures import find_target
 
 @dataclass(frozen=True)
 class Words:
-    """What is said of a class or a function."""
+    """The description of a class or a function."""
 
     summary: str = ""  # the first paragraph, on one line
     arguments: dict[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Words:
 
 @cache
 def read_words(path: str) -> Words:
-    """The docstring of a class or a function by dotted path; empty where only an import could tell.
+    """The docstring of a class or a function by dotted path; empty if only an import could resolve it.
 
     Raises:
         UnknownTargetError: no such module or name.
@@ -75,7 +75,7 @@ def _find_assigned(file: Path) -> dict[str, ast.expr]:
 
 
 def _evaluate(node: ast.expr, module: griffe.Module) -> Iterator[str]:
-    """The parts of a text that is put together from constants; what is none is left out."""
+    """The constant parts of a text that is concatenated from several."""
     if isinstance(node, ast.Constant):
         yield str(node.value)
     elif isinstance(node, ast.BinOp):

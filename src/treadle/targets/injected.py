@@ -1,4 +1,4 @@
-"""What Treadle itself hands to the target at a place, because it knows it from the data."""
+"""Arguments that Treadle itself passes to the target at a key, with values from the data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Arguments by place; a configuration must not give them.
+# Arguments by key; a configuration must not set them.
 CONTEXT: dict[str, tuple[str, ...]] = {
     r"model(\.member)*": ("num_numeric", "cardinalities", "num_outputs"),
     r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
@@ -17,7 +17,7 @@ CONTEXT: dict[str, tuple[str, ...]] = {
 }
 
 
-# Places whose target may do without what it is handed: an own loss need not take the task.
+# Keys whose target need not take them all: a user's own loss may do without the task.
 _OPTIONAL = r"model|loss\.function|augmentation|schedule\.lr_schedule"
 
 
@@ -27,10 +27,10 @@ def is_left_open(node: Mapping[str, Any], key: str) -> bool:
 
 
 def list_required(key: str) -> set[str]:
-    """Those arguments that the target at a place must take."""
+    """The arguments that the target at a key must take."""
     return set() if re.fullmatch(_OPTIONAL, key) else list_context(key)
 
 
 def list_context(key: str) -> set[str]:
-    """The arguments that Treadle hands to the target at a place."""
+    """The arguments that Treadle passes to the target at a key."""
     return {name for form, names in CONTEXT.items() if re.fullmatch(form, key) for name in names}

@@ -1,4 +1,4 @@
-"""Rules between the arguments of a component, written once beside it and read without importing it.
+"""Rules between the arguments of a component, written beside it and read without importing it.
 
     class Net(nn.Module):
         RULES = (OnlyWith("embedding", "periodic", ("num_frequencies", "frequency_scale")),)
@@ -25,7 +25,7 @@ class Exclusive:
     names: tuple[str, ...]
 
     def find(self, values: Mapping[str, Any]) -> Iterator[Found]:
-        """The breach, if there is one."""
+        """The fault, if there is one."""
         given = [name for name in self.names if _is_given(values.get(name))]
         if len(given) > 1:
             rule = f"{' and '.join(map(repr, given))} exclude each other"
@@ -39,16 +39,16 @@ class Together:
     names: tuple[str, ...]
 
     def find(self, values: Mapping[str, Any]) -> Iterator[Found]:
-        """The breach, if there is one."""
+        """The fault, if there is one."""
         absent = [name for name in self.names if not _is_given(values.get(name))]
         if absent and len(absent) < len(self.names):
-            rule = f"{', '.join(map(repr, self.names))} are given together or not at all"
+            rule = f"{', '.join(map(repr, self.names))} must be given together, or none of them"
             yield from ((name, Fault(rule, f"give {name}, too")) for name in absent)
 
 
 @dataclass(frozen=True)
 class OnlyWith:
-    """These arguments are read when, and only when, `name` has that value, or one of a tuple; else they are null."""
+    """These arguments are read if and only if `name` has that value, or one of a tuple; otherwise they are null."""
 
     name: str
     value: Any
@@ -56,30 +56,30 @@ class OnlyWith:
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """Those with which the arguments are read."""
+        """The values with which the arguments are read."""
         return self.value if isinstance(self.value, tuple) else (self.value,)
 
     @property
     def condition(self) -> str:
-        """The same in words."""
+        """The condition as text."""
         return " or ".join(f"{self.name}={value}" for value in self.values)
 
     def find(self, values: Mapping[str, Any]) -> Iterator[Found]:
-        """Each breach."""
+        """Each fault."""
         wanted = values.get(self.name) in self.values
         for name in self.names:
             given = _is_given(values.get(name))
             if wanted and not given:
-                yield name, Fault(f"is needed with {self.condition}", f"give {name} a value")
+                yield name, Fault(f"is required with {self.condition}", f"give {name} a value")
             elif given and not wanted:
-                rule = f"is read with {self.condition} only; here {self.name} is {values.get(self.name)!r}"
+                rule = f"is only read with {self.condition}; here {self.name} is {values.get(self.name)!r}"
                 yield name, Fault(rule, f"set {name} to null, or {self.name} to {' or '.join(map(str, self.values))}")
 
 
 Rule = Exclusive | Together | OnlyWith
 _KINDS: dict[str, type[Rule]] = {"Exclusive": Exclusive, "Together": Together, "OnlyWith": OnlyWith}
 
-# Limits of arguments whose sources are not ours, by prefix of the target.
+# Limits of arguments of other libraries, by prefix of the target.
 FOREIGN: dict[str, dict[str, dict[str, float]]] = {
     "torch.optim.": {
         "lr": {"gt": 0},

@@ -1,4 +1,4 @@
-"""What a `_target_` takes, read from its source without importing it (by griffe)."""
+"""The signature of a `_target_`, read from its source without importing it (by griffe)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Parameter:
     name: str
     required: bool
     type: Type
-    default: str = ""  # as the source writes it; empty where there is none
+    default: str = ""  # as written in the source; empty if there is none
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class Signature:
 
     parameters: dict[str, Parameter]
     open: bool  # takes any keyword
-    known: bool = True  # False: only an import could tell
+    known: bool = True  # False: only an import could resolve it
     rules: list[Rule] = field(default_factory=list)
-    cost: Cost | None = None  # what a model states of its training
+    cost: Cost | None = None  # the training cost that a model declares
 
 
 UNKNOWN = Signature({}, open=True, known=False)
 
 
 class UnknownTargetError(LookupError):
-    """The dotted path leads nowhere; `options` are the names that do exist at its last sound step."""
+    """The dotted path does not exist; `options` are the names that exist in its last valid part."""
 
     def __init__(self, path: str, missing: str, options: list[str]) -> None:
         super().__init__(f"{path!r} does not exist: no {missing!r}")
@@ -55,7 +55,7 @@ class UnknownTargetError(LookupError):
 
 
 class OpaqueError(LookupError):
-    """The name is made at run time, or its module has no source: only an import could tell."""
+    """The name is created at run time, or its module has no source: only an import could resolve it."""
 
 
 @cache
@@ -72,7 +72,7 @@ def read_signature(path: str) -> Signature:
     elif isinstance(found, griffe.Function):
         signature = _signature(found)
     else:
-        return UNKNOWN  # made at run time
+        return UNKNOWN  # created at run time
     limits = {
         name: limit for prefix, limits in FOREIGN.items() if path.startswith(prefix) for name, limit in limits.items()
     }
@@ -83,7 +83,7 @@ def read_signature(path: str) -> Signature:
 
 
 def find_target(path: str) -> griffe.Object | None:
-    """The class or function at a dotted path; None where only an import could tell.
+    """The class or function at a dotted path; None if only an import could resolve it.
 
     Raises:
         UnknownTargetError: no such module or name.
@@ -114,13 +114,13 @@ def find(path: str) -> griffe.Object:
 
     Raises:
         UnknownTargetError: it does not exist.
-        OpaqueError: only an import could tell.
+        OpaqueError: only an import could resolve it.
     """
     return _follow(path, ())
 
 
 def _follow(path: str, trail: tuple[str, ...]) -> griffe.Object:
-    """`trail` holds the names that led here: modules may import from each other in a circle."""
+    """`trail` holds the paths that were followed: modules may import each other in a cycle."""
     if path in trail:
         raise OpaqueError(path)
     parts = path.split(".")
@@ -174,7 +174,7 @@ def _visit(module: str, file: Path) -> griffe.Module:
 
 
 def list_members(module: str) -> dict[str, griffe.Object | griffe.Alias]:
-    """What a module defines or imports, by name; empty where it has no source, or one that is not Python."""
+    """The names that a module defines or imports; empty without a source, or if it is not Python."""
     file = find_file(module)
     try:
         return _visit(module, file).members if file is not None else {}

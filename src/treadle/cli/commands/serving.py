@@ -33,8 +33,8 @@ def _predict(options: argparse.Namespace) -> int:
     code: Literal["same", "any"] = "any" if options.any_code else "same"
     bundle = load(options.run_folder, targets=targets, on_breach=options.on_breach, code=code)
     predicted = predict_file(bundle, options.rows, output=options.output)
-    if predicted.told:
-        sys.stderr.write(f"treadle predict: {escape_lines(predicted.told)}\n")
+    if predicted.message:
+        sys.stderr.write(f"treadle predict: {escape_lines(predicted.message)}\n")
     print_lines(f"{predicted.num_rows:,} rows  {options.output}")
     return REJECTED if predicted.num_rejected else 0
 
