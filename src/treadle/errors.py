@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class TreadleError(ValueError):
-    """A mistake that the user can mend. Its text states the rule, the value, the place and the fix."""
+    """A mistake that the user can fix. Its text states the rule, the value, the place and the fix."""

@@ -55,7 +55,7 @@ def test_what_happens_can_be_set_when_loading_and_when_predicting(tiny):
     with pytest.warns(BreachWarning, match="age: must be at most 120"):
         assert load(tiny, on_breach="warn").predict(broken).equals(allowed)
     assert load(tiny).predict(broken, on_breach="allow").equals(allowed)
-    with pytest.raises(TreadleError, match="on_breach is one of refuse, warn, allow; found 'ignore'"):
+    with pytest.raises(TreadleError, match="on_breach must be one of refuse, warn, allow; found 'ignore'"):
         load(tiny, on_breach="ignore")
 
 

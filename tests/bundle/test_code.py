@@ -150,5 +150,5 @@ def test_the_command_takes_other_code_when_it_is_asked_to(copy, tmp_path, capsys
 
 
 def test_a_word_for_code_is_known(copy):
-    with pytest.raises(TreadleError, match="code is one of same, any; found 'all'"):
+    with pytest.raises(TreadleError, match="code must be same or any; found 'all'"):
         load(copy, code="all")

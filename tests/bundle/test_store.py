@@ -21,7 +21,7 @@ def test_a_damaged_file_is_refused(copy):
 def test_a_missing_file_is_named(copy):
     (copy / "network.pt").unlink()
 
-    with pytest.raises(TreadleError, match=r"network.pt is missing from the bundle"):
+    with pytest.raises(TreadleError, match=r"network.pt is missing in the bundle"):
         load(copy)
 
 
@@ -47,7 +47,7 @@ def test_a_card_cannot_name_other_files(copy):
 def test_a_bundle_of_an_older_treadle_is_refused_with_the_reason(copy):
     edit(copy, "bundle.json", lambda card: card.pop("format"))
 
-    with pytest.raises(TreadleError, match="format 2 is read, found null; train the model again"):
+    with pytest.raises(TreadleError, match="format must be 2, found null; train the model again"):
         load(copy)
 
 

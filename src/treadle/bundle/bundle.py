@@ -49,7 +49,7 @@ class Bundle:
 
     @property
     def classes(self) -> list[str]:
-        """Of a multiclass task, in the order of the outputs; else none."""
+        """Classes of a multiclass task, in the order of the outputs; empty for other tasks."""
         return self.card.classes
 
     def predict(self, rows: Rows, *, on_breach: OnBreach | None = None) -> pl.DataFrame:
@@ -57,8 +57,8 @@ class Bundle:
 
         Args:
             rows: to predict.
-            on_breach: what happens to rows that break the contract; None: as the bundle says. Each of them is told by
-                `find_breaches`.
+            on_breach: what happens to rows that break the contract; None: as the bundle declares.
+                `find_breaches` lists them.
 
         Returns:
             One row per input row, in its order: `probability` (binary), `prediction` (regression), or `prediction`
@@ -66,10 +66,10 @@ class Bundle:
 
         Raises:
             TreadleError: a column is missing, or cannot be read as its type.
-            BreachError: rows break the contract, and are to be refused.
+            BreachError: rows break the contract, and `on_breach` is refuse.
         """
         frame = self.conform(rows)
-        self._hold(frame, on_breach or self.on_breach)
+        self._check_contract(frame, on_breach or self.on_breach)
         outputs = self._predict_tensor(frame)
         columns = [frame[ROW]] if ROW in frame.columns else []
         return pl.DataFrame([*columns, *self._name_outputs(outputs)])
@@ -77,12 +77,12 @@ class Bundle:
     def find_breaches(self, rows: Rows) -> pl.DataFrame:
         """Each breach of the contract: `position` of the row from 0, `column`, `rule` and `value`.
 
-        What the contract says of a row by itself is held: bounds, allowed values, and that a value is there. Values
-        that training never saw are sound where the contract allows them.
+        It checks the rules of single rows: bounds, allowed values, missing values. Values that are not in the training
+        data are valid if the contract allows them.
         """
         return find_breaches(self.conform(rows), self._rules)
 
-    def _hold(self, frame: pl.DataFrame, on_breach: OnBreach) -> None:
+    def _check_contract(self, frame: pl.DataFrame, on_breach: OnBreach) -> None:
         breaches = pl.DataFrame() if on_breach == "allow" else find_breaches(frame, self._rules)
         if len(breaches) and on_breach == "refuse":
             raise BreachError(breaches, num_rows=len(frame))

@@ -16,7 +16,7 @@ from treadle.json_files import read_json
 from treadle.schema import Link, Task
 from treadle.validation import describe_first
 
-FORMAT = 2  # of the files; a bundle of another one is made anew
+FORMAT = 2  # of the files; a bundle of another format must be trained again
 MAX_COLUMNS = 50_000  # of the examples, or of all tables
 MAX_STEPS = 4_000  # of the features, their blocks included
 _WORDS = {str(dtype): word for word, dtype in DTYPES.items()}
@@ -34,7 +34,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Standard(Spec):
-    """How a regression's target was standardised: the network predicts (target - mean) / scale, or its logarithm."""
+    """Standardization of a regression's target: the network predicts (target - mean) / scale, or its logarithm."""
 
     mean: Finite  # 0 for other tasks
     scale: Annotated[Finite, Field(gt=0)]  # 1 for other tasks
@@ -42,12 +42,12 @@ class Standard(Spec):
 
 
 class Card(Spec):
-    """What is needed to read rows and outputs, besides features and weights. A new fact of a bundle is a key here."""
+    """What is needed to read rows and outputs, besides features and weights. A new property is a key here."""
 
     format: int = Field(default=FORMAT, ge=FORMAT, le=FORMAT)  # of the bundle's files
-    task: Task  # what kind of answer is given
-    classes: list[str]  # of a multiclass task, in the order of the outputs; else none
-    columns: dict[str, Dtype] = Field(max_length=MAX_COLUMNS)  # of the examples, as the stage `prepare` gives them
+    task: Task  # the kind of prediction
+    classes: list[str]  # of a multiclass task, in the order of the outputs; empty for other tasks
+    columns: dict[str, Dtype] = Field(max_length=MAX_COLUMNS)  # of the examples, as the stage `prepare` writes them
     target: Standard  # the unit of the outputs
     code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
@@ -55,7 +55,7 @@ class Card(Spec):
     @pydantic.model_validator(mode="after")
     def _fit_task(self) -> Self:
         if (self.task == "multiclass") != bool(self.classes):
-            raise ValueError(f"only a multiclass task has classes; found {self.task}")
+            raise ValueError(f"a multiclass task has classes, other tasks have none; found {self.task}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
         if self.task != "regression" and self.target != Standard(mean=0, scale=1):
@@ -78,7 +78,7 @@ class Recipe(Spec):
 
     @classmethod
     def take(cls, experiment: Experiment) -> Self:
-        """From a whole experiment, whose model is chosen."""
+        """The slices of a whole experiment, whose model is chosen."""
         values = experiment.model_dump()
         return cls.model_validate({name: values[name] for name in cls.model_fields})
 
@@ -105,12 +105,12 @@ def read_card(file: Path) -> Card:
     """The card of a bundle.
 
     Raises:
-        TreadleError: it is none, or of another format.
+        TreadleError: it is invalid, or of another format.
     """
     values = read_json(file)
     found = values.get("format") if isinstance(values, dict) else None
     if isinstance(found, int | None) and found != FORMAT:
-        raise TreadleError(f"{file}: format {FORMAT} is read, found {show(found)}; train the model again")
+        raise TreadleError(f"{file}: format must be {FORMAT}, found {show(found)}; train the model again")
     return _validate(Card, values, file)
 
 
@@ -118,7 +118,7 @@ def read_recipe(file: Path) -> Recipe:
     """The experiment of a bundle.
 
     Raises:
-        TreadleError: it is none.
+        TreadleError: it is invalid.
     """
     return _validate(Recipe, read_json(file), file)
 

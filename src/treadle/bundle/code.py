@@ -33,10 +33,10 @@ def require_same_code(code: Mapping[str, str], recipe: Recipe) -> None:
     """Refuse code that differs from that of the training: its predictions may differ.
 
     Raises:
-        TreadleError: it differs, is not here, or the bundle does not tell.
+        TreadleError: it differs, is not installed, or the bundle does not record it.
     """
-    told = {*code, *(name for name in _list_modules(recipe) if name.partition(".")[0] in code)}
-    unrecorded = [name for name in _list_modules(recipe) if name not in told and _has_identity(name)]
+    recorded = {*code, *(name for name in _list_modules(recipe) if name.partition(".")[0] in code)}
+    unrecorded = [name for name in _list_modules(recipe) if name not in recorded and _has_identity(name)]
     differing = [name for name, known in code.items() if fingerprint_again(name, known) != known]
     for names, what in (
         (differing, "was trained with other code than the installed"),
@@ -45,7 +45,7 @@ def require_same_code(code: Mapping[str, str], recipe: Recipe) -> None:
         if names:
             raise TreadleError(
                 f"the bundle {what}: {', '.join(names)}; its predictions may differ from those of the training. "
-                'Train it anew, or take the code that is here: --any-code, or load(…, code="any")'
+                'Train it again, or accept the installed code: --any-code, or load(…, code="any")'
             )
 
 

@@ -19,7 +19,7 @@ Rows = pl.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]  # a frame
 
 
 def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
-    """The rows as a frame with these columns in their types, and the column `row` where they have one.
+    """The rows as a frame with these columns in their types, and the column `row` if they have one.
 
     Raises:
         TreadleError: a column is missing, or cannot be read as its type.
@@ -36,7 +36,7 @@ def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
 
 
 def list_columns(types: Mapping[str, str], declared: Mapping[str, Column]) -> dict[str, Column]:
-    """How values are read, and what holds of them: as the table says, or by the type alone where a column was made.
+    """How columns are read, and their rules: as the table declares, or by the type alone for computed columns.
 
     Args:
         types: the Polars type of each column, as the stage `prepare` gives it.
@@ -49,7 +49,7 @@ def list_columns(types: Mapping[str, str], declared: Mapping[str, Column]) -> di
 
 
 def _take_name(column: Column, name: str, present: AbstractSet[str]) -> Column:
-    """The column under the name that the rows give it: its own, or the one in the files."""
+    """The column under its name in the rows: its own, or the one in the files."""
     if name in present:
         return column.model_copy(update={"source": None})
     if column.source is not None and column.source in present:

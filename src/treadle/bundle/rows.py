@@ -16,7 +16,7 @@ from treadle.schema import ROW
 
 
 def read_rows(path: Path, *, table: Table) -> pl.DataFrame:
-    """Read Parquet, or text as the files of `table` are written: its columns stay texts, which the bundle reads.
+    """Read Parquet, or text in the format of `table`, whose columns stay strings until the bundle reads them.
 
     Raises:
         TreadleError: there is no such file, or it cannot be read.
@@ -28,8 +28,8 @@ def read_rows(path: Path, *, table: Table) -> pl.DataFrame:
     except TreadleError as error:
         raise TreadleError(f"cannot read rows from {path}: {error}") from error
     except PolarsError as error:
-        told = explain(error, path, table) if is_text_file(path, table) else str(error).splitlines()[0]
-        raise TreadleError(f"cannot read rows from {path}: {told}") from error
+        reason = explain(error, path, table) if is_text_file(path, table) else str(error).splitlines()[0]
+        raise TreadleError(f"cannot read rows from {path}: {reason}") from error
 
 
 def _read_text(path: Path, table: Table) -> pl.DataFrame:
@@ -37,12 +37,12 @@ def _read_text(path: Path, table: Table) -> pl.DataFrame:
         rows = scan_text(path, table, scratch=Path(scratch)).collect()
     if ROW not in rows.columns:
         return rows
-    number = rows[ROW].cast(pl.Int64, strict=False)  # the example's position, where it is one
+    number = rows[ROW].cast(pl.Int64, strict=False)  # the example's position, if it is an integer
     return rows if number.null_count() > rows[ROW].null_count() else rows.with_columns(number)
 
 
 def write_rows(rows: pl.DataFrame, path: Path) -> None:
-    """Write Parquet, CSV or TSV, whole or not at all."""
+    """Write Parquet, CSV or TSV atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         if path.suffix.lower() in {".csv", ".tsv"}:

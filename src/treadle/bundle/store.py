@@ -61,20 +61,20 @@ def load(
     Args:
         path: the run's folder, or the bundle's own.
         targets: prefixes of the classes that may be built. Classes of your own need their package here: a bundle
-            cannot allow itself anything.
-        on_breach: what happens to rows that break the contract: "refuse", "warn" or "allow"; None: what the
-            experiment says at `data.on_breach`.
-        code: "same" refuses other code of network and features than the bundle was trained with, which might give
-            other predictions; "any" takes what is here.
+            cannot extend them itself.
+        on_breach: what happens to rows that break the contract: "refuse", "warn" or "allow"; None: the
+            experiment's `data.on_breach`.
+        code: "same" refuses code of network and features that differs from that of the training, as predictions may
+            differ; "any" accepts the installed code.
 
     Raises:
         TreadleError: there is no bundle, a file is damaged or does not fit the others, a target is not allowed, or the
             code differs.
     """
     if code not in ("same", "any"):
-        raise TreadleError(f"code is one of same, any; found {code!r}")
+        raise TreadleError(f"code must be same or any; found {code!r}")
     if on_breach not in (None, *get_args(OnBreach)):
-        raise TreadleError(f"on_breach is one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
+        raise TreadleError(f"on_breach must be one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
     folder = _find_folder(Path(path))
     with _in_one_line():
         card = read_card(folder / _CARD)
@@ -149,8 +149,8 @@ def _naming(file: Path) -> Iterator[None]:
         reason = f"{type(error.error).__name__}: {error.error}"
         raise TreadleError(f"{file}: {error.key}: {error.path!r} failed when it was built: {reason}") from error
     except TreadleError as error:
-        told = str(error)
-        raise TreadleError(told if str(file.parent) in told else f"{file}: {told}") from error
+        message = str(error)
+        raise TreadleError(message if str(file.parent) in message else f"{file}: {message}") from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What an operator or a function means, in words of Polars. Each rule takes a node whose parts are translated."""
+"""Rules that rewrite an operator or a function for Polars. Each takes a node whose parts are already translated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlglot import exp
 from treadle.sql.dialect import Bounds, TranslationError, embed, read, write
 from treadle.sql.types import RANGES, WIDTHS, Types
 
-HALF = "0.49999999999999994e0"  # the largest number below a half: with it no number is rounded up too soon
+HALF = "0.49999999999999994e0"  # the largest float below 0.5, so that no number below a half is rounded up
 
 WHOLE_PARTS = {"YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "DOW", "ISODOW", "DOY", "ISOYEAR", "HOUR", "MINUTE", "SECOND"}
 COUNTS = ("LENGTH", "CHAR_LENGTH", "CHARACTER_LENGTH", "OCTET_LENGTH", "BIT_LENGTH", "BIT_COUNT", "ARRAY_LENGTH")
@@ -22,7 +22,7 @@ Rule = Callable[[Types, exp.Expr], exp.Expr]
 
 
 def combine(types: Types, node: exp.Expr) -> exp.Expr:
-    """A sum, a difference, a product: in a type that holds it."""
+    """A sum, difference or product in a type that holds it."""
     left, right = types.find_bounds(node.this), types.find_bounds(node.expression)
     if left is None or right is None:
         return _mix(types, node)
@@ -31,7 +31,7 @@ def combine(types: Types, node: exp.Expr) -> exp.Expr:
 
 
 def _mix(types: Types, node: exp.Expr) -> exp.Expr:
-    """Arithmetic of what are not two integers."""
+    """Arithmetic on other operands than two integers."""
     found = {name: types.find_type(node.args[name]) for name in ("this", "expression")}
     if isinstance(node, exp.Add) and pl.String() in found.values():
         raise TranslationError("strings are joined with `||`, not with `+`")
@@ -48,13 +48,13 @@ def _mix(types: Types, node: exp.Expr) -> exp.Expr:
 
 
 def negate(types: Types, node: exp.Expr) -> exp.Expr:
-    """The opposite, which the least integer has only in a wider type."""
+    """Negation; the smallest integer needs a wider type."""
     bounds = types.find_bounds(node.this)
     return node if bounds is None else types.widen(node, (-bounds[1], -bounds[0]))
 
 
 def divide(types: Types, node: exp.Expr) -> exp.Expr:
-    """A quotient of whole numbers, cut to a whole number; nothing by 0."""
+    """Integer division, truncated; null for a divisor of 0."""
     left, right = _read_pair(node)
     bounds, wide = types.find_bounds(left), pl.Int128() in {types.find_type(left), types.find_type(right)}
     if bounds is None or types.find_bounds(right) is None:
@@ -65,7 +65,7 @@ def divide(types: Types, node: exp.Expr) -> exp.Expr:
 
 
 def take_rest(types: Types, node: exp.Expr) -> exp.Expr:
-    """The rest of a division, which is smaller than the divisor; nothing by 0."""
+    """Remainder, smaller than the divisor; null for a divisor of 0."""
     left, right = _read_pair(node)
     if types.find_bounds(left) is None or types.find_bounds(right) is None:
         return node
@@ -80,18 +80,18 @@ def _read_pair(node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
 
 
 def call(types: Types, node: exp.Expr) -> exp.Expr:
-    """A function, in other words where Polars means another thing."""
+    """A function, rewritten if its semantics differ in Polars."""
     rule, counts = _FUNCTIONS.get(str(node.name).upper(), (None, ()))
     return node if rule is None or len(node.expressions) not in counts else rule(types, node)
 
 
 def call_count(types: Types, node: exp.Expr) -> exp.Expr:
-    """A number of characters, bits or items, which Polars counts in 32 bits without a sign."""
+    """A number of characters, bits or items, which Polars counts in unsigned 32 bits."""
     return types.broaden(node, pl.UInt32())
 
 
 def read_part(types: Types, node: exp.Expr) -> exp.Expr:
-    """EXTRACT and DATE_PART: a part of a moment, for which 8 bits suffice to Polars."""
+    """EXTRACT and DATE_PART: a part of a date or time, which Polars gives in 8 bits."""
     part = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
     name = str(part.name).upper()
     if name.startswith("MILLISECOND"):
@@ -100,10 +100,10 @@ def read_part(types: Types, node: exp.Expr) -> exp.Expr:
 
 
 def change_type(types: Types, node: exp.Expr) -> exp.Expr:
-    """CAST: a number is rounded to a whole one, a moment is written without zeros at its end."""
+    """CAST: a float is rounded to an integer, a datetime is written without trailing zeros."""
     before, after = types.find_type(node.this), types.find_type(node)
     if after.is_integer() and (before.is_float() or before.is_decimal()):
-        node.set("this", read(f"ROUND({embed(node.this)})"))  # the engine's own: a half to the even number
+        node.set("this", read(f"ROUND({embed(node.this)})"))  # the engine's own: half to even
     if before == pl.String() and after == pl.Boolean():
         raise TranslationError("a string is not a boolean: compare it, such as x = 'yes'")
     if before == pl.String() and after.is_numeric():
@@ -114,7 +114,7 @@ def change_type(types: Types, node: exp.Expr) -> exp.Expr:
 
 
 def call_absolute(types: Types, node: exp.Expr) -> exp.Expr:
-    """ABS, which the least integer has only in a wider type."""
+    """ABS; of the smallest integer it needs a wider type."""
     (value,) = node.expressions
     bounds = types.find_bounds(value)
     if bounds is None:
@@ -127,7 +127,7 @@ def call_absolute(types: Types, node: exp.Expr) -> exp.Expr:
 def call_power(types: Types, node: exp.Expr) -> exp.Expr:
     """POWER in floats, as in every database."""
     if pl.String() in map(types.find_type, node.expressions):
-        return node  # which Polars refuses
+        return node  # Polars refuses it
     base, exponent = (embed(types.cast(value, "DOUBLE", pl.Float64())) for value in node.expressions)
     return read(f"POWER({base}, {exponent})")
 
@@ -139,7 +139,7 @@ def call_log(_: Types, node: exp.Expr) -> exp.Expr:
 
 
 def call_round(types: Types, node: exp.Expr) -> exp.Expr:
-    """ROUND: a half away from 0; beyond the digits that a float has, the value as it is."""
+    """ROUND: half away from 0; unchanged beyond the digits of a float."""
     value, *rest = node.expressions
     if not (types.find_type(value).is_float() or types.find_type(value).is_decimal()):
         return node
@@ -153,7 +153,7 @@ def call_round(types: Types, node: exp.Expr) -> exp.Expr:
 
 
 def call_left(_: Types, node: exp.Expr) -> exp.Expr:
-    """LEFT of no number is nothing."""
+    """LEFT: null for a length of null."""
     count = node.expressions[1]
     if _is_number(count):
         return node
@@ -161,7 +161,7 @@ def call_left(_: Types, node: exp.Expr) -> exp.Expr:
 
 
 def call_right(_: Types, node: exp.Expr) -> exp.Expr:
-    """RIGHT by the position where it begins: with a number that differs from row to row Polars is wrong."""
+    """RIGHT by its start position: with a length that varies between rows Polars is wrong."""
     text, count = map(embed, node.expressions)
     if _is_number(node.expressions[1]):
         return node
@@ -185,7 +185,7 @@ def call_part(_: Types, node: exp.Expr) -> exp.Expr:
 
 
 def call_position(_: Types, node: exp.Expr) -> exp.Expr:
-    """STRPOS by what stands before: Polars counts bytes, and takes another column for a pattern."""
+    """STRPOS by the text before the match: Polars counts bytes, and reads another column as a pattern."""
     text, part = map(embed, node.expressions)
     before = f"SPLIT_PART({text}, {part}, 1)"
     found = f"WHEN {part} = '' THEN 1 WHEN {before} = {text} THEN 0 ELSE CAST(LENGTH({before}) AS BIGINT) + 1"
@@ -193,7 +193,7 @@ def call_position(_: Types, node: exp.Expr) -> exp.Expr:
 
 
 def call_replace(_: Types, node: exp.Expr) -> exp.Expr:
-    """REPLACE of a text that is written out; of an empty one nothing is replaced."""
+    """REPLACE of a literal; an empty one replaces nothing."""
     text, part, _ = node.expressions
     if not part.is_string:
         raise TranslationError("the pattern of REPLACE must be a string, not an expression")
@@ -205,7 +205,7 @@ def _is_number(node: exp.Expr) -> bool:
 
 
 def _is_exact(node: exp.Expr, types: Mapping[str, pl.DataType]) -> bool:
-    """Whether decimals hold the result: of a literal, and what is at most an integer of 64 bits or another literal."""
+    """Whether decimals hold the result: of literals, and integers of at most 64 bits."""
     parts = [node.args[name] for name in types if types[name].is_decimal()]
     return all(isinstance(part, exp.Literal) for part in parts) and pl.Int128() not in types.values()
 

@@ -1,6 +1,6 @@
-"""Limits of an SQL expression: what it costs to read, and how long a text it may make of a short one.
+"""Limits of an SQL expression: the cost of parsing it, and the length of the strings that it may produce.
 
-The engine looks at an expression by recursion, and takes as much memory as an argument asks for. Without limits a sum
+The engine parses expressions recursively, and allocates as much memory as an argument demands. Without limits a sum
 of a hundred thousand terms, or `LPAD(x, 8589934592)`, ends the process.
 """
 
@@ -15,13 +15,13 @@ MAX_NODES = 4_096  # of its tree: columns, values, operators, functions
 MAX_DEPTH = 128  # of its tree; a sum is as deep as it has terms
 MAX_LEVELS = 200  # of derived features that read each other
 MAX_TOTAL = 200_000  # of all derived features together [characters]
-MAX_TEXT = 10_000_000  # that a row may get, from texts of `CELL` characters
+MAX_TEXT = 10_000_000  # of a string in a row, from strings of `CELL` characters
 CELL = 1_000
-_NUMBER = 32  # characters of a number as a text
+_NUMBER = 32  # characters of a number as a string
 
 
 class LimitError(ValueError):
-    """An expression beyond a limit; the text says which."""
+    """An expression beyond a limit, which the message names."""
 
 
 def limit_length(text: str) -> None:
@@ -52,14 +52,14 @@ def limit_tree(tree: exp.Expr) -> None:
 
 
 def measure_text(tree: exp.Expr, *, cells: Mapping[str, int]) -> int:
-    """The most characters that the expression gives for a row.
+    """The largest number of characters that the expression returns for a row.
 
     Args:
         tree: within `limit_tree`.
         cells: characters of a column, where it is known; others have `CELL`.
 
     Raises:
-        LimitError: more than `MAX_TEXT`, or as many as a column says.
+        LimitError: more than `MAX_TEXT`, or a length that depends on a column.
     """
 
     def measure(node: exp.Expr) -> int:

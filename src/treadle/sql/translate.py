@@ -1,10 +1,10 @@
-"""SQL as DuckDB and PostgreSQL mean it, to Polars: the engine's own functions where they agree, others in other words.
+"""Translation of SQL with the semantics of DuckDB and PostgreSQL to Polars, by rewriting what differs in Polars.
 
-Polars computes in the type of the columns, so that `a * a` of 64-bit integers wraps around, `EXTRACT(HOUR FROM t) * 60`
-of an 8-bit one at 127, and `LENGTH(s) - 5` of a shorter text is four thousand million. Here every integer operation
-has the narrowest of three types that holds each possible result: 64 bits, 128 bits, or a float. What else means
-another thing in Polars (ROUND, LOG, POWER, STRPOS of null, …) is written so that it means the same; a test holds each
-function against DuckDB. What cannot be written so is refused.
+Polars computes in the type of the columns: `a * a` of 64-bit integers overflows, as `EXTRACT(HOUR FROM t) * 60` does at
+127 in 8 bits, and `LENGTH(s) - 5` of a shorter string gives about 4e9. Here every integer operation has the narrowest
+of three types that holds each possible result: 64 bits, 128 bits, or a float. Other functions whose semantics differ in
+Polars (ROUND, LOG, POWER, STRPOS of null, …) are rewritten; a test compares each function with DuckDB. What cannot be
+rewritten is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NO_BOUNDS: Mapping[str, Bounds] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Translated:
-    """An expression as Polars reads it, and the least and the largest integer that it may give."""
+    """An expression in the SQL of Polars, with its smallest and largest possible integer."""
 
     text: str
     bounds: Bounds | None = None
@@ -39,21 +39,21 @@ class Translated:
         """The Polars expression.
 
         Raises:
-            PolarsError: it is none.
+            PolarsError: it is invalid.
         """
         return pl.sql_expr(self.text)
 
 
 def translate(text: str, read_schema: Callable[[], Schema], bounds: Mapping[str, Bounds] = NO_BOUNDS) -> Translated:
-    """An SQL expression for Polars.
+    """Translate an SQL expression for Polars.
 
     Args:
         text: the expression.
-        read_schema: gives the types of the columns; asked only where the meaning depends on them.
-        bounds: of columns that hold less than their type could.
+        read_schema: returns the types of the columns; called only if the translation depends on them.
+        bounds: of columns whose values cover less than the range of their type.
 
     Raises:
-        TranslationError: it has no equal in Polars.
+        TranslationError: it cannot be translated.
     """
     columns = _list_columns(text)
     if columns is None:
@@ -66,19 +66,19 @@ def to_expr(text: str, read_schema: Callable[[], Schema]) -> pl.Expr:
     """The Polars expression of an SQL expression; arguments as in `translate`.
 
     Raises:
-        PolarsError: it is none.
-        TranslationError: it has no equal in Polars.
+        PolarsError: it is invalid.
+        TranslationError: it cannot be translated.
     """
     return translate(text, read_schema).expr
 
 
 @cache
 def _list_columns(text: str) -> tuple[str, ...] | None:
-    """The columns that an expression reads; None where it means the same to Polars, or is no expression."""
+    """The columns that an expression reads; None if it needs no translation, or is invalid."""
     try:
         tree = sqlglot.parse_one(text, dialect=Sql)
     except SqlglotError:
-        return None  # Polars says what is wrong
+        return None  # Polars reports what is wrong
     if not any(is_translated(node) for node in tree.walk()):
         return None
     return tuple(sorted({column.name for column in tree.find_all(exp.Column)}))
@@ -92,7 +92,7 @@ def _translate(text: str, columns: tuple[tuple[str, pl.DataType, Bounds | None],
 
 
 def _visit(node: exp.Expr, types: Types) -> exp.Expr:
-    """The node as Polars is to read it, from its leaves on."""
+    """The translated node, from its leaves up."""
     if isinstance(node, exp.Column | exp.Literal | exp.Interval | exp.DataType):
         return node
     for name, child in list(node.args.items()):
