@@ -9,7 +9,7 @@ from itertools import chain
 import pytest
 import torch
 
-from cuts import make_cut
+from batching import make_batching
 from runs import QUICK, find_run, run_quick
 from treadle.metrics.log import read_metrics_log
 from treadle.schema import Batch
@@ -23,8 +23,8 @@ def make_rows(num_rows):
     return Batch(index[:, None].float(), index[:, None], index.float(), torch.ones(num_rows))
 
 
-def make_loader(num_rows=10, *, batch_size=4, **cut):
-    return BatchLoader(make_rows(num_rows), cut=make_cut(batch_size=batch_size, **cut))
+def make_loader(num_rows=10, *, batch_size=4, **batching):
+    return BatchLoader(make_rows(num_rows), batching=make_batching(batch_size=batch_size, **batching))
 
 
 def read(loader):

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from cuts import make_cut
+from batching import make_batching
 from runs import run_quick
 from treadle.check.checks import check
 from treadle.config.compose import compose
 from treadle.errors import TreadleError
 from treadle.features.stored import StoredRows, write_rows
 from treadle.schema import Batch
-from treadle.training.requirements import count_fewest, explain_failure, require_rows
+from treadle.training.requirements import explain_failure, find_min_rows, require_rows
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.stream import DiskRows
@@ -89,22 +89,22 @@ def test_a_network_that_learns_from_the_spread_of_a_batch_sees_no_single_row(net
     network = OfNumbers(network)
     before = {name: value.clone() for name, value in network.state_dict().items()}
 
-    fewest = count_fewest(network, {"train": rows}, batch_size=64, num_processes=1)
-    batches = list(rows.make_loader(make_cut(batch_size=64, fewest=fewest)))
+    min_rows = find_min_rows(network, {"train": rows}, batch_size=64, num_processes=1)
+    batches = list(rows.make_loader(make_batching(batch_size=64, min_rows=min_rows)))
 
     assert [len(batch.target) for batch in batches] == [64]
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert count_fewest(network, {"train": rows}, batch_size=63, num_processes=1) == 1
+    assert find_min_rows(network, {"train": rows}, batch_size=63, num_processes=1) == 1
     with pytest.raises(TreadleError, match=r"schedule\.batch_size: the network trains on no batch of a single row"):
-        count_fewest(network, {"train": rows}, batch_size=1, num_processes=1)
+        find_min_rows(network, {"train": rows}, batch_size=1, num_processes=1)
     with pytest.raises(TreadleError, match=r"found batches of 64 for 1 rows and 1 processes"):
-        count_fewest(network, {"train": make_rows([0.0])}, batch_size=64, num_processes=1)
+        find_min_rows(network, {"train": make_rows([0.0])}, batch_size=64, num_processes=1)
 
 
 def test_any_other_network_sees_every_row():
     rows = {"train": make_rows([0.0] * 65)}
 
-    assert count_fewest(OfNumbers(nn.Identity()), rows, batch_size=64, num_processes=1) == 1
+    assert find_min_rows(OfNumbers(nn.Identity()), rows, batch_size=64, num_processes=1) == 1
 
 
 def fail(rows, *, loss):

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 import torch
 
-from cuts import make_cut
+from batching import make_batching
 from runs import run_quick
 from treadle.bundle import load
 from treadle.schema import Batch
@@ -16,10 +16,10 @@ def draw(target, *, sampling="balanced", seed=0):
     return draw_order(target, sampling=sampling, generator=torch.Generator().manual_seed(seed))
 
 
-def make_loader(**cut):
+def make_loader(**batching):
     index = torch.arange(len(RARE))
     rows = Batch(index[:, None].float(), index[:, None], RARE, torch.ones(len(RARE)))
-    return BatchLoader(rows, cut=make_cut(batch_size=100, sampling="balanced", **cut))
+    return BatchLoader(rows, batching=make_batching(batch_size=100, sampling="balanced", **batching))
 
 
 def read(loader):

@@ -13,7 +13,7 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 
-from cuts import make_cut
+from batching import make_batching
 from runs import QUICK, run_quick
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
@@ -50,8 +50,11 @@ def streamed(tmp_path):
     return store(tmp_path / "train", make_rows())
 
 
-def read(rows, *, buffer_rows=30, **cut):
-    return [batch.target.tolist() for batch in StreamLoader(rows, buffer_rows=buffer_rows, cut=make_cut(**cut))]
+def read(rows, *, buffer_rows=30, **batching):
+    return [
+        batch.target.tolist()
+        for batch in StreamLoader(rows, buffer_rows=buffer_rows, batching=make_batching(**batching))
+    ]
 
 
 # --- order ---------------------------------------------------------------------------------------------
@@ -68,7 +71,7 @@ def test_an_epoch_holds_every_row_once_in_whole_batches(streamed, buffer_rows, b
 
 
 def test_all_columns_of_a_row_stay_together(streamed):
-    for batch in StreamLoader(streamed, buffer_rows=30, cut=make_cut()):
+    for batch in StreamLoader(streamed, buffer_rows=30, batching=make_batching()):
         assert torch.equal(batch.numeric[:, 0], batch.target)
         assert torch.equal(batch.ids[:, 0], batch.target.long())
 
@@ -83,7 +86,7 @@ def test_the_order_follows_from_seed_and_epoch_alone(streamed):
 @pytest.mark.parametrize("buffer_rows", [105, 10_000])
 @pytest.mark.parametrize("epoch", [0, 3])
 def test_a_buffer_for_the_whole_split_gives_the_order_of_rows_in_memory(streamed, buffer_rows, epoch):
-    in_memory = BatchLoader(make_rows(), cut=make_cut(epoch=epoch))
+    in_memory = BatchLoader(make_rows(), batching=make_batching(epoch=epoch))
 
     assert read(streamed, buffer_rows=buffer_rows, epoch=epoch) == [batch.target.tolist() for batch in in_memory]
 
@@ -141,7 +144,7 @@ def test_weights_of_classes_are_those_of_rows_in_memory(tmp_path):
     for some in (store(tmp_path / "rows", rows), MemoryRows(rows)):
         scaling = measure_scaling(some.read_targets, "balanced", classes=[], loss=None)
         scaled.append(some.scale(scaling))
-    batches = [next(iter(some.make_loader(make_cut(batch_size=NUM_ROWS, seed=None)))) for some in scaled]
+    batches = [next(iter(some.make_loader(make_batching(batch_size=NUM_ROWS, seed=None)))) for some in scaled]
 
     assert torch.equal(batches[0].weight, batches[1].weight)
     assert torch.equal(batches[0].weight, torch.cat([weight for _, weight in scaled[0].read_targets()]))
@@ -155,7 +158,7 @@ def test_a_target_is_standardised_by_the_training_split(tmp_path):
     }
     scaling = measure_scaling(streams["train"].read_targets, None, classes=[], loss=TaskLoss(task="regression"))
     batches = {
-        split: next(iter(rows.scale(scaling).make_loader(make_cut(batch_size=NUM_ROWS))))
+        split: next(iter(rows.scale(scaling).make_loader(make_batching(batch_size=NUM_ROWS))))
         for split, rows in streams.items()
     }
 
@@ -273,14 +276,14 @@ from pathlib import Path
 from types import SimpleNamespace
 import torch
 from treadle.features.stored import StoredRows
-from treadle.training.loader import Cut
+from treadle.training.loader import Batching
 from treadle.training.stream import DiskRows, StreamLoader
 torch.set_num_threads(1)
 clock = SimpleNamespace(current_epoch=0, global_rank=0, device=torch.device("cpu"))
 rows = DiskRows(StoredRows.find(Path(sys.argv[1])), buffer_rows=100)
 limits = dict(max_batches=None, max_steps=None)
-cut = Cut(batch_size=1024, shuffle_seed=0, sampling="shuffle", num_processes=1, clock=clock, **limits)
-loader = StreamLoader(rows, buffer_rows=65536, cut=cut)
+batching = Batching(batch_size=1024, shuffle_seed=0, sampling="shuffle", num_processes=1, clock=clock, **limits)
+loader = StreamLoader(rows, buffer_rows=65536, batching=batching)
 count = sum(len(batch.target) for batch in loader)
 print(count, int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024)
 """
@@ -311,7 +314,7 @@ def read_resident_mb():
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")
 def test_what_steps_free_is_given_back_between_batches(tmp_path):
     rows = store(tmp_path / "rows", make_rows())
-    batches = iter(StreamLoader(rows, buffer_rows=NUM_ROWS, cut=make_cut(), trim_s=0.0))
+    batches = iter(StreamLoader(rows, buffer_rows=NUM_ROWS, batching=make_batching(), trim_s=0.0))
     next(batches)
     blocks = [torch.ones(16_000) for _ in range(2_000)]  # 128 MB of the heap, since none is large
     blocks = blocks[::100]  # holes between what lives

@@ -1,4 +1,4 @@
-"""Whole steps in one graph: forward, loss, backward, clipping and optimizer, compiled together by `torch.compile`.
+"""Whole training steps as one graph: forward, loss, backward, clipping and optimizer, by `torch.compile`.
 
 The numbers are those of `Steps`, but for the last bits: also dropout draws the same units, since random numbers are
 left to torch's own generator. Three kinds of steps are taken eagerly: the first one of a training, in which the
@@ -32,7 +32,7 @@ Graph = Callable[[Batch, Tensor], Tensor]
 
 
 class CompiledSteps:
-    """Takes one step after another, compiled where that is possible.
+    """Training steps, compiled where that is possible.
 
     The first compiled steps are taken the eager way, too. Where the results differ by more than rounding, or where
     compiling fails for whatever reason, the eager result stands, and training goes on without the graph.
@@ -71,7 +71,7 @@ class CompiledSteps:
             return self.eager.take(batch)
 
     def settle(self) -> None:
-        """Leave the optimizer as if it had taken every step itself."""
+        """Bring the optimizer's counters and rates up to date."""
         if not self.behind:
             return
         if self.counters:
@@ -142,7 +142,7 @@ class CompiledSteps:
         self.graph = compile_graph(make_graph(self.eager, groups), device=device)
 
     def _list_tensors(self) -> list[Tensor]:
-        """All that a step changes."""
+        """All tensors that a step changes."""
         states = self.eager.optimizer.state.values()
         own = [value for state in states for value in state.values() if isinstance(value, Tensor)]
         return [*self.eager.parameters, *own, *self.buffers]

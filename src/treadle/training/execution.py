@@ -93,7 +93,7 @@ class Execution:
         }
 
 
-EAGER = Execution(Decision("32-true", "nothing was asked"), Decision("off", "nothing was asked"))
+EAGER = Execution(Decision("32-true", "not decided"), Decision("off", "not decided"))
 
 
 def decide_execution(

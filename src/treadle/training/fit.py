@@ -1,10 +1,10 @@
-"""The loop of training: a network is trained on rows by Lightning, from its newest checkpoint where there is one."""
+"""The training loop: Lightning trains a network on rows, from the newest checkpoint where there is one."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytorch_lightning as lightning
@@ -19,9 +19,9 @@ from treadle.training.augmentation import Augment
 from treadle.training.execution import Execution, Work, count_work, decide_execution
 from treadle.training.learner import Learner
 from treadle.training.lightning_internals import silence_notices
-from treadle.training.loader import ChunkLoader, Cut, Loader, count_batches
+from treadle.training.loader import Batching, ChunkLoader, Loader, count_batches
 from treadle.training.progress import make_progress
-from treadle.training.requirements import count_fewest
+from treadle.training.requirements import find_min_rows
 from treadle.training.resume import (
     BEST,
     LAST,
@@ -66,11 +66,11 @@ def fit(
         checkpoint_s: between two checkpoints within an epoch [s].
     """
     schedule, num_processes = experiment.schedule, experiment.trainer.num_processes
-    fewest = count_fewest(network, rows, batch_size=schedule.batch_size, num_processes=num_processes)
+    min_rows = find_min_rows(network, rows, batch_size=schedule.batch_size, num_processes=num_processes)
     per_epoch = count_batches(
         rows["train"].num_rows,
         batch_size=schedule.batch_size,
-        fewest=fewest * num_processes,
+        min_rows=min_rows * num_processes,
         limit=experiment.trainer.limit_batches,
     )
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
@@ -88,16 +88,12 @@ def fit(
     callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints), within_epoch]
     num_epochs = math.ceil(num_steps / per_epoch)
     trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.execution.precision.value)
-    state = find_state(checkpoints, num_processes=num_processes)
+    train_loader, valid_loader = _make_loaders(rows, experiment, learner, min_rows=min_rows, chunk_steps=chunk_steps)
     trainer.fit(
         learner,
-        # Several processes agree on the network's buffers once a step of Lightning's.
-        train_dataloaders=ChunkLoader(
-            _make_train_loader(rows["train"], experiment, learner, fewest=fewest),
-            chunk_size=chunk_steps if num_processes == 1 else 1,
-        ),
-        val_dataloaders=_make_valid_loader(rows["valid"], experiment, learner),
-        ckpt_path=state,
+        train_dataloaders=train_loader,
+        val_dataloaders=valid_loader,
+        ckpt_path=find_state(checkpoints, num_processes=num_processes),
         weights_only=True,
     )
 
@@ -141,31 +137,23 @@ def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning
     return [best, newest, StopEarly(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)]
 
 
-def _make_train_loader(rows: Rows, experiment: Experiment, learner: Learner, *, fewest: int) -> Loader:
-    cut = Cut(
-        batch_size=experiment.schedule.batch_size,
+def _make_loaders(
+    rows: Mapping[str, Rows], experiment: Experiment, learner: Learner, *, min_rows: int, chunk_steps: int
+) -> tuple[ChunkLoader, Loader]:
+    """The loaders of `train` and `valid`."""
+    schedule, num_processes = experiment.schedule, experiment.trainer.num_processes
+    shared = partial(Batching, max_batches=experiment.trainer.limit_batches, num_processes=num_processes, clock=learner)
+    train = shared(
+        batch_size=schedule.batch_size,
         shuffle_seed=experiment.seed,
-        sampling=experiment.schedule.sampling,
-        max_batches=experiment.trainer.limit_batches,
-        max_steps=experiment.schedule.max_steps,
-        num_processes=experiment.trainer.num_processes,
-        clock=learner,
-        fewest=fewest,
+        sampling=schedule.sampling,
+        max_steps=schedule.max_steps,
+        min_rows=min_rows,
     )
-    return rows.make_loader(cut)
-
-
-def _make_valid_loader(rows: Rows, experiment: Experiment, learner: Learner) -> Loader:
-    cut = Cut(
-        batch_size=VALID_ROWS,
-        shuffle_seed=None,
-        sampling="shuffle",
-        max_batches=experiment.trainer.limit_batches,
-        max_steps=None,
-        num_processes=experiment.trainer.num_processes,
-        clock=learner,
-    )
-    return rows.make_loader(cut)
+    valid = shared(batch_size=VALID_ROWS, shuffle_seed=None, sampling="shuffle", max_steps=None)
+    # Several processes agree on the network's buffers once a step of Lightning's.
+    chunk_size = chunk_steps if num_processes == 1 else 1
+    return ChunkLoader(rows["train"].make_loader(train), chunk_size=chunk_size), rows["valid"].make_loader(valid)
 
 
 def _make_trainer(

@@ -32,7 +32,7 @@ THRESHOLD, NUM_BINS = 0.5, 15
 
 
 class Learner(lightning.LightningModule):
-    """Metrics come from the task; loss, network, optimizer and rates from the groups of their names."""
+    """Metrics depend on the task; loss, network, optimizer and learning rate on the groups of their names."""
 
     def __init__(
         self,
@@ -199,7 +199,7 @@ def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss,
 
 
 def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task) -> Tensor:
-    """The same loss, of the prediction that the bundle will give: the best epoch is best at what was asked for."""
+    """The same loss, of the prediction of the bundle (of an ensemble: the mean), by which the best epoch is chosen."""
     if isinstance(loss, TaskLoss):
         each = loss.of_prediction(prediction, target)
     else:
@@ -208,7 +208,7 @@ def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss
 
 
 def _to_output(prediction: Tensor, *, task: Task, link: Link) -> Tensor:
-    """An output `[B, out]` of which a network would give this prediction."""
+    """The output `[B, out]` that a network would have for this prediction."""
     if task == "multiclass":
         return prediction.clamp(EPSILON, 1).log()
     if task == "binary":

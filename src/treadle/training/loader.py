@@ -31,11 +31,11 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cut:
-    """How rows are cut into the batches of an epoch, wherever they lie.
+class Batching:
+    """How the rows of an epoch are divided into batches.
 
-    The order of an epoch depends on seed and epoch alone, so that a resumed run sees the same batches. Across
-    processes, `batch_size` is that of all together, and each process takes every `num_processes`-th row of a batch.
+    The order of an epoch depends on seed and epoch alone, so that a resumed run sees the same batches. With several
+    processes `batch_size` counts the rows of all, and each takes every `num_processes`-th row of a batch.
     """
 
     batch_size: int
@@ -45,12 +45,12 @@ class Cut:
     max_steps: int | None  # over all epochs; None: as many as there are
     num_processes: int
     clock: Clock
-    fewest: int = 1  # rows that a process needs of a last batch, where rows are shuffled; others are left out
+    min_rows: int = 1  # rows that a process needs of a last batch, where rows are shuffled; others are left out
 
     def count(self, num_rows: int) -> int:
         """Number of batches in this epoch; the last one ends where `max_steps` does."""
-        fewest = 1 if self.shuffle_seed is None else self.num_processes * self.fewest
-        whole = count_batches(num_rows, batch_size=self.batch_size, fewest=fewest, limit=self.max_batches)
+        min_rows = 1 if self.shuffle_seed is None else self.num_processes * self.min_rows
+        whole = count_batches(num_rows, batch_size=self.batch_size, min_rows=min_rows, limit=self.max_batches)
         if self.max_steps is None:
             return whole
         return max(0, min(whole, self.max_steps - self.clock.current_epoch * whole))
@@ -62,25 +62,25 @@ class Cut:
         return torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.clock.current_epoch)
 
 
-def count_batches(num_rows: int, *, batch_size: int, fewest: int, limit: int | None) -> int:
+def count_batches(num_rows: int, *, batch_size: int, min_rows: int, limit: int | None) -> int:
     """Number of batches in a whole epoch.
 
     Args:
         num_rows: of the split.
         batch_size: of all processes together.
-        fewest: rows of a last batch that counts, of all processes together: one without a row would have no gradient
+        min_rows: rows of a last batch that counts, of all processes together: one without a row would have no gradient
             to share, and a network may need two.
         limit: of batches; None: all.
     """
     full, rest = divmod(num_rows, batch_size)
-    whole = full + int(rest >= fewest or not full)
+    whole = full + int(rest >= min_rows or not full)
     return whole if limit is None else min(whole, limit)
 
 
 class Loader(Protocol):
     """Gives the batches of an epoch, on the device of the network."""
 
-    cut: Cut
+    batching: Batching
 
     def __len__(self) -> int:
         """Number of batches in this epoch."""
@@ -93,15 +93,15 @@ class Loader(Protocol):
 
 
 class BatchLoader:
-    """Iterate over rows that lie in memory, or on the device where they fit."""
+    """Iterate over rows in memory, or on the device where they fit."""
 
-    def __init__(self, rows: Batch, *, cut: Cut) -> None:
+    def __init__(self, rows: Batch, *, batching: Batching) -> None:
         self.rows = rows
-        self.cut = cut
+        self.batching = batching
 
     def __len__(self) -> int:
         """Number of batches in this epoch."""
-        return self.cut.count(len(self.rows.target))
+        return self.batching.count(len(self.rows.target))
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
@@ -109,19 +109,19 @@ class BatchLoader:
 
     def begin(self, first: int) -> Iterator[Batch]:
         """The epoch from a batch on."""
-        cut, device = self.cut, self.cut.clock.device
+        batching, device = self.batching, self.batching.clock.device
         rows = self.rows = _place(self.rows, device)
         placed = rows.target.device == device
-        for index in islice(self._order().to(rows.target.device).split(cut.batch_size), first, len(self)):
-            own = index if cut.num_processes == 1 else index[cut.clock.global_rank :: cut.num_processes]
+        for index in islice(self._order().to(rows.target.device).split(batching.batch_size), first, len(self)):
+            own = index if batching.num_processes == 1 else index[batching.clock.global_rank :: batching.num_processes]
             batch = Batch(*[tensor.index_select(0, own) for tensor in rows])
             yield batch if placed else Batch(*[tensor.to(device) for tensor in batch])
 
     def _order(self) -> torch.Tensor:
-        target, generator = self.rows.target, self.cut.make_generator()
+        target, generator = self.rows.target, self.batching.make_generator()
         if generator is None:
             return torch.arange(len(target))
-        return draw_order(target, sampling=self.cut.sampling, generator=generator)
+        return draw_order(target, sampling=self.batching.sampling, generator=generator)
 
 
 class ChunkLoader:
@@ -152,10 +152,10 @@ class ChunkLoader:
 
     @property
     def _epoch(self) -> int:
-        return self.batches.cut.clock.current_epoch
+        return self.batches.batching.clock.current_epoch
 
     def state_dict(self) -> dict[str, int]:
-        """Plain values for the checkpoint; to be asked between two chunks."""
+        """Plain values for the checkpoint; valid between two chunks."""
         return {"epoch": self._epoch, "batches": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:

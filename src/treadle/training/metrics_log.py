@@ -24,7 +24,7 @@ class MetricsLog(lightning.Callback):
         self.rows: list[dict[str, float]] = []
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Begin the file with what a checkpoint brought."""
+        """Begin the file with the epochs of a checkpoint."""
         if trainer.is_global_zero:
             self.path.unlink(missing_ok=True)
             for index in range(len(self.rows)):

@@ -49,10 +49,10 @@ def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
         )
 
 
-def count_fewest(network: nn.Module, rows: Mapping[str, Rows], *, batch_size: int, num_processes: int) -> int:
+def find_min_rows(network: nn.Module, rows: Mapping[str, Rows], *, batch_size: int, num_processes: int) -> int:
     """Rows of a batch that a process needs at least: 2 where the network learns from their spread, as BatchNorm does.
 
-    The network is asked only where it matters: where a batch would leave a process with a single row.
+    The network is tried only where a batch would leave a process with a single row.
 
     Raises:
         TreadleError: it would in every batch.
@@ -70,7 +70,7 @@ def count_fewest(network: nn.Module, rows: Mapping[str, Rows], *, batch_size: in
 
 
 def _takes_one_row(network: nn.Module, rows: Batch) -> bool:
-    """Whether what comes out of training on one row is a number; the network is left as it was."""
+    """Whether the network can train on one row, with a finite output; it is left as it was."""
     state = [*network.parameters(), *network.buffers()]
     before, training = Snapshot(state or [rows.numeric]), network.training
     try:

@@ -42,7 +42,7 @@ class EpochCheckpoint(lightning.Callback):
         self.resumed: dict[str, Tensor] | None = None
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Go on where the checkpoint was written; after the end of an epoch there is nothing to go on with."""
+        """Restore losses and random generators of an epoch; a checkpoint of the end of an epoch holds none."""
         self.written_at = time.monotonic()
         if self.resumed is None:
             return
@@ -60,7 +60,7 @@ class EpochCheckpoint(lightning.Callback):
         batch: Any,  # noqa: ARG002
         batch_idx: int,
     ) -> None:
-        """Write, where it is time. At the end of an epoch that is done after its validation."""
+        """Write, when it is due. The end of an epoch has its own checkpoint, after its validation."""
         loader = cast("ChunkLoader", trainer.train_dataloader)
         is_last = batch_idx + 1 >= len(loader)
         if not is_last and self._is_time(trainer):
@@ -70,7 +70,7 @@ class EpochCheckpoint(lightning.Callback):
     def on_save_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Add what has happened in the epoch; a checkpoint of its end needs none of it."""
+        """Add the state of the epoch, unless it is over."""
         if trainer.training:
             assert isinstance(pl_module, Learner)
             random = _get_random(pl_module.device)
@@ -87,7 +87,7 @@ class EpochCheckpoint(lightning.Callback):
         self.resumed = checkpoint.get(_KEY)
 
     def _is_time(self, trainer: lightning.Trainer) -> bool:
-        """All processes write, or none: the first one decides, and is asked now and then."""
+        """All processes write, or none: the first one decides, and the others ask it now and then."""
         due = time.monotonic() - self.written_at >= self.seconds
         if trainer.world_size == 1:
             return due
@@ -95,7 +95,7 @@ class EpochCheckpoint(lightning.Callback):
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all: a full disk, or a kill, leaves the one before."""
+    """Writes checkpoints atomically: a full disk, or a kill, leaves the one before."""
 
     def save_checkpoint(
         self,
@@ -109,7 +109,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 class StopEarly(EarlyStopping):
-    """Lightning's, for a training that is resumed after it was stopped: it is over."""
+    """Early stopping that, resumed after it has stopped a training, stops it again at once."""
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Stop where the patience of the checkpoint is used up."""
@@ -117,7 +117,7 @@ class StopEarly(EarlyStopping):
 
 
 def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:
-    """The newest checkpoint to go on from; one within an epoch is for as many processes as wrote it.
+    """The newest checkpoint to resume from; one within an epoch is for as many processes as wrote it.
 
     A damaged one is reported and removed; an older one takes its place, else none, and the training begins anew.
     """
@@ -137,7 +137,7 @@ def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether the file is a checkpoint in which every byte is as it was written: it holds a sum of each part."""
+    """Whether the file is a checkpoint whose checksums match."""
     try:
         with zipfile.ZipFile(checkpoint) as parts:
             return parts.testzip() is None

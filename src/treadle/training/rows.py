@@ -12,7 +12,7 @@ from torch import Tensor
 from treadle.experiment.spec import Experiment
 from treadle.features.stored import StoredRows, load_rows
 from treadle.schema import Batch
-from treadle.training.loader import BatchLoader, Cut, Loader
+from treadle.training.loader import Batching, BatchLoader, Loader
 from treadle.training.losses import build_loss
 from treadle.training.scaling import Scaling, measure_scaling
 from treadle.training.stream import DiskRows
@@ -37,7 +37,7 @@ class Rows(Protocol):
     def sample_numeric(self) -> Tensor:
         """Numeric inputs `[M, N]` of all rows, or of a sample spread evenly over a split that is large."""
 
-    def make_loader(self, cut: Cut) -> Loader:
+    def make_loader(self, batching: Batching) -> Loader:
         """The batches of an epoch."""
 
 
@@ -68,9 +68,9 @@ class MemoryRows:
         """Numeric inputs `[M, N]` of all rows."""
         return self.batch.numeric
 
-    def make_loader(self, cut: Cut) -> Loader:
+    def make_loader(self, batching: Batching) -> Loader:
         """The batches of an epoch."""
-        return BatchLoader(self.batch, cut=cut)
+        return BatchLoader(self.batch, batching=batching)
 
 
 def open_rows(features: Path, experiment: Experiment, *, classes: Sequence[str]) -> tuple[dict[str, Rows], Scaling]:

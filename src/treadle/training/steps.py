@@ -18,7 +18,7 @@ from treadle.training.schedules import Factor
 
 
 class Steps:
-    """Takes one step after another.
+    """Eager training steps.
 
     Args:
         network: whose weights change.
@@ -77,7 +77,7 @@ class Steps:
         return loss.detach()
 
     def _clip(self, limit: float) -> None:
-        """Do what `nn.utils.clip_grad_norm_` does, and take for granted that all lie on one device."""
+        """As `nn.utils.clip_grad_norm_`, for gradients on one device."""
         for parameters in self.clipped:
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             if gradients:

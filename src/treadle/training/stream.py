@@ -21,7 +21,7 @@ from torch import Tensor
 from treadle.features.stored import Room, StoredRows
 from treadle.schema import Batch
 from treadle.threads import map_ahead
-from treadle.training.loader import Cut, Loader
+from treadle.training.loader import Batching, Loader
 from treadle.training.scaling import Scaling
 
 TRIM_S = 0.25  # between two times that free memory is given back: it takes some milliseconds
@@ -61,9 +61,13 @@ class DiskRows:
         every = max(1, -(-self.num_rows // self.sample_rows))
         return self.stored.read(range(0, self.stored.num_files, every)).numeric
 
-    def make_loader(self, cut: Cut) -> Loader:
+    def make_loader(self, batching: Batching) -> Loader:
         """The batches of an epoch; without shuffling a buffer need not be larger than a batch."""
-        return StreamLoader(self, buffer_rows=cut.batch_size if cut.shuffle_seed is None else self.buffer_rows, cut=cut)
+        return StreamLoader(
+            self,
+            buffer_rows=batching.batch_size if batching.shuffle_seed is None else self.buffer_rows,
+            batching=batching,
+        )
 
     def read(self, files: Sequence[int], *, order: Tensor, room: Room | None = None) -> Batch:
         """Rows of some files, as `StoredRows.read` does, scaled."""
@@ -74,15 +78,15 @@ class DiskRows:
 class StreamLoader:
     """Iterate over rows on disk. Two buffers are in memory: the one in use, and the next."""
 
-    def __init__(self, rows: DiskRows, *, buffer_rows: int, cut: Cut, trim_s: float = TRIM_S) -> None:
+    def __init__(self, rows: DiskRows, *, buffer_rows: int, batching: Batching, trim_s: float = TRIM_S) -> None:
         self.rows = rows
         self.buffer_rows = buffer_rows
-        self.cut = cut
+        self.batching = batching
         self.trim_s = trim_s
 
     def __len__(self) -> int:
         """Number of batches in this epoch."""
-        return self.cut.count(self.rows.num_rows)
+        return self.batching.count(self.rows.num_rows)
 
     def __iter__(self) -> Iterator[Batch]:
         """One epoch."""
@@ -90,17 +94,17 @@ class StreamLoader:
 
     def begin(self, first: int) -> Iterator[Batch]:
         """The epoch from a batch on; buffers before it are not read."""
-        device, reads = self.cut.clock.device, self._list_reads(first * self.cut.batch_size)
+        device, reads = self.batching.clock.device, self._list_reads(first * self.batching.batch_size)
         ahead = map_ahead(_call, reads, num_threads=1)  # so that of two rooms one is free
         buffers = (Batch(*(tensor.to(device) for tensor in rows)) for rows in ahead)
         yield from _trim_between(cut_buffers(buffers, self._list_sizes(first)), every_s=self.trim_s)
 
     def _list_sizes(self, first: int) -> Iterator[int]:
         """Rows of each batch from one on, of this process."""
-        cut = self.cut
+        batching = self.batching
         for batch in range(first, len(self)):
-            whole = min(cut.batch_size, self.rows.num_rows - batch * cut.batch_size)
-            yield len(range(cut.clock.global_rank, whole, cut.num_processes))
+            whole = min(batching.batch_size, self.rows.num_rows - batch * batching.batch_size)
+            yield len(range(batching.clock.global_rank, whole, batching.num_processes))
 
     def _list_reads(self, first: int) -> Iterator[Callable[[], Batch]]:
         """For each buffer what reads its rows, in order: those of this process, from a row of the epoch on."""
@@ -115,7 +119,7 @@ class StreamLoader:
 
     def _plan(self) -> Iterator[tuple[list[int], Tensor]]:
         """The files of each buffer, and the order of their rows."""
-        stored, generator = self.rows.stored, self.cut.make_generator()
+        stored, generator = self.rows.stored, self.batching.make_generator()
         per_buffer = max(1, self.buffer_rows // stored.file_rows)
         files = torch.arange(stored.num_files)
         if generator is not None and per_buffer < stored.num_files:
@@ -127,10 +131,10 @@ class StreamLoader:
 
     def _is_own(self, start: int, stop: int) -> Tensor | slice:
         """Which rows of a part of the epoch this process takes."""
-        cut = self.cut
-        if cut.num_processes == 1:
+        batching = self.batching
+        if batching.num_processes == 1:
             return slice(None)
-        return torch.arange(start, stop) % cut.batch_size % cut.num_processes == cut.clock.global_rank
+        return torch.arange(start, stop) % batching.batch_size % batching.num_processes == batching.clock.global_rank
 
 
 def _call(read: Callable[[], Batch]) -> Batch:
