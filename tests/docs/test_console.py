@@ -18,24 +18,22 @@ from consoles import Block, matches, read_blocks, rewrite, run_blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONFIGURATION = ("conf/", "params.yaml")  # all that the commands need that are not long
 
 
-def make_checkout(folder):
-    """What a reader has: a repository with its data, and an environment that is installed."""
+def make_checkout(folder, *, long):
+    """What a reader has: a repository with its data; without `long` no more than commands on a configuration need."""
     names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
-        if (ROOT / name).is_file() and not name.startswith("tests/"):
+        if (ROOT / name).is_file() and name.startswith("" if long else CONFIGURATION):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name)
+    if not long:
+        (folder / "data").symlink_to(ROOT / "data")
+        return folder
     shutil.copytree(ROOT / "data", folder / "data")
-    (folder / ".venv").mkdir()
-    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
-    (folder / ".venv" / ".installed").touch()  # `make` has nothing to install
-    for command in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "begin"],
-    ):
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", "begin"]):
         subprocess.run(["git", *command], cwd=folder, check=True)
     return folder
 
@@ -44,10 +42,10 @@ def list_due(page, *, long):
     return [block for block in read_blocks(page.read_text()) if block.is_due(long=long)]
 
 
-def has(page, *, flag):
-    """Whether a page has consoles that are long, or (an empty flag) that are not."""
-    due = [block for block in list_due(page, long=True) if block.language == "console"]
-    return any(("long" in block.flags) == bool(flag) for block in due)
+def list_pages(*, long):
+    """The pages with consoles that are run, with `long` those that have long ones."""
+    consoles = {page: [block for block in list_due(page, long=True) if block.language == "console"] for page in PAGES}
+    return [page for page, blocks in consoles.items() if any(("long" in block.flags) == long for block in blocks)]
 
 
 def name_page(page):
@@ -55,7 +53,7 @@ def name_page(page):
 
 
 def hold(page, folder, *, long):
-    results = run_blocks(list_due(page, long=long), folder=make_checkout(folder), timeout_s=1800)
+    results = run_blocks(list_due(page, long=long), folder=make_checkout(folder, long=long), timeout_s=1800)
     for command, printed in results:
         assert matches(command.expected, printed), _describe(page, command, printed)
 
@@ -66,14 +64,14 @@ def _describe(page, command, printed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if has(page, flag="")], ids=name_page)
+@pytest.mark.parametrize("page", list_pages(long=False), ids=name_page)
 def test_a_page_shows_what_its_commands_print(tmp_path, page):
     hold(page, tmp_path, long=False)
 
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("page", [page for page in PAGES if has(page, flag="long")], ids=name_page)
+@pytest.mark.parametrize("page", list_pages(long=True), ids=name_page)
 def test_a_page_with_long_commands_shows_what_they_print(tmp_path, page):
     hold(page, tmp_path, long=True)
 
@@ -110,10 +108,11 @@ def test_a_page_that_is_written_anew_keeps_its_wildcards():
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    for page in [page for page in PAGES if not set(words) - {"--long"} or name_page(page) in words]:
+    long = "--long" in sys.argv
+    chosen = set(sys.argv[1:]) - {"--long"}
+    for page in [page for page in PAGES if not chosen or name_page(page) in chosen]:
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch, "checkout")
             folder.mkdir()
-            due = list_due(page, long="--long" in words)
-            page.write_text(rewrite(page.read_text(), run_blocks(due, folder=make_checkout(folder), timeout_s=1800)))
+            shown = run_blocks(list_due(page, long=long), folder=make_checkout(folder, long=long), timeout_s=1800)
+            page.write_text(rewrite(page.read_text(), shown))
