@@ -283,7 +283,7 @@ if __name__ == "__main__":
 
 def fit_alone(root, folder, *overrides, stop_at=0, signal_number=0):
     """In a process of its own, from which others may be spawned; its exit code."""
-    paths = [str(root / "tests" / "training"), str(root / "tests"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(root / "tests" / "training"), str(root / "tests" / "support"), os.environ.get("PYTHONPATH", "")]
     arguments = [str(root), str(folder), str(stop_at), str(int(signal_number)), *overrides]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-c", ALONE, *arguments]
