@@ -274,11 +274,10 @@ def _write_component(component: Component, handed: set[str]) -> str:
     uses = _read_uses().get(component.path, {})
     parameters = [p for name, p in component.signature.parameters.items() if name not in handed]
     rows = [_describe_argument(component.path, p, uses) for p in parameters]
-    table = (
-        make_table(("Argument", "Type", "Default", "Meaning", "In conf/"), rows) if rows else "Takes no arguments.\n"
-    )
+    last = f"With `{next(iter(uses))}`" if len(uses) == 1 else "In `conf/`"
+    table = make_table(("Argument", "Type", "Default", "Meaning", last), rows) if rows else "Takes no arguments.\n"
     words = prose(read_words(component.path).summary)
-    return f"### `{component.path}`\n\n{words}\n\n{table}"
+    return f"### {component.path.rpartition('.')[2]}\n\n`{component.path}`: {words}\n\n{table}"
 
 
 def _describe_argument(path: str, parameter: Parameter, uses: dict[str, dict[str, Any]]) -> tuple[str, ...]:
