@@ -20,10 +20,10 @@ _PARTIAL = ".treadle-{}.tmp"  # a file that is being written
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A file to write, which then takes the place of `path`: after a crash there is the old one or the new one.
+    """A temporary file that replaces `path` when it is written: after a crash there is the old one or the new one.
 
-    What is no plain file, such as a device or a pipe, is written to as it is. A link stays one, but for a link to a
-    file that nobody may write: DVC makes those into its cache, whose content must not change under its name.
+    A device or a pipe is written to directly. A link stays a link, except one to a write-protected file: DVC links
+    into its cache in that way, whose files must not change.
 
     Raises:
         OSError: it cannot be written; its `filename` is `path`.
@@ -74,7 +74,7 @@ def read_text(path: Path) -> str:
 
 
 def read_record(path: Path) -> dict[str, Any] | None:
-    """The JSON mapping in a file of our own; empty where there is none, None where it is damaged."""
+    """The JSON object in a file of our own; empty where there is no file, None where it is damaged."""
     try:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -117,13 +117,13 @@ def _is_plain(path: Path) -> bool:
 
 
 def _is_write_protected(path: Path) -> bool:
-    """By its mode, which stands for root as well; a link that leads nowhere is none."""
+    """By its mode, which counts for root as well; a broken link is not protected."""
     return path.is_file() and not path.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH)
 
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """An error that names no file, or one with a name for the time of writing, names the wanted file."""
+    """An error that names no file, or the temporary one, names `path` instead."""
     try:
         yield
     except Exception as error:
@@ -137,7 +137,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    """Let the content reach the disk before its name does."""
+    """Write the content to the disk before the file is renamed."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What this machine has, found without importing torch."""
+"""The GPUs of this machine, counted without importing torch."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def count_gpus() -> tuple[int, str]:
     if build == "hip":
         return (1, "") if Path("/dev/kfd").exists() else (0, "this machine has no AMD GPU")
     count = _count_cuda_devices()
-    return (count, "") if count else (0, "this machine has no GPU that its driver knows")
+    return (count, "") if count else (0, "the CUDA driver of this machine is missing or finds no GPU")
 
 
 def _read_torch_build() -> str:
-    """`cuda`, `hip` or `cpu`, as the installed torch/version.py says."""
+    """`cuda`, `hip` or `cpu`, read from the installed torch/version.py."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return "cpu"

@@ -1,4 +1,4 @@
-"""JSON that somebody else may have written: read within limits, so that no file costs more than its size allows."""
+"""JSON from an untrusted source: read within limits of size and depth."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, NoReturn
 from treadle.disk import replacing
 from treadle.errors import TreadleError
 
-# A vocabulary of five million words fits; a file beyond is refused before it takes the memory.
+# A vocabulary of five million words fits; a larger file is refused before it is read.
 MAX_BYTES = 256 << 20
 MAX_VALUES = 10_000_000
-MAX_DEPTH = 64  # of lists and objects in each other
+MAX_DEPTH = 64  # of nested lists and objects
 
 
 def read_json(file: Path) -> Any:
@@ -67,8 +67,8 @@ def read_limited(file: Path, *, max_bytes: int) -> bytes:
     return data
 
 
-def _refuse_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
 
 
 def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-ABSENT: Final = object()  # in place of a value: nothing stands at the key
+ABSENT: Final = object()  # in place of a value: there is no such key
 
 
 def join(section: str, name: object) -> str:
-    """The key of what is called `name` in a section; the outermost section is empty."""
+    """The key of `name` in a section; the root section is empty."""
     return f"{section}.{name}" if section else str(name)
 
 
 def get_section(key: str) -> str:
-    """The key of the section that holds a key; empty for one of the outermost."""
+    """The key of the section that a key is in; empty at the root."""
     return key.rpartition(".")[0]
 
 
@@ -35,7 +35,7 @@ def climb(key: str) -> Iterator[str]:
 
 
 def is_within(key: str, section: str) -> bool:
-    """Whether a key is that of the section itself, or of something below it."""
+    """Whether a key is the section itself, or below it."""
     return key == section or key.startswith(f"{section}.")
 
 
@@ -64,7 +64,7 @@ def list_leaves(node: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def get(node: Any, key: str) -> Any:
-    """What stands at a key, else ABSENT. Names may hold dots themselves; the empty key is that of `node`.
+    """The value at a key, ABSENT if there is none. Names may contain dots; the empty key is `node` itself.
 
     >>> get({"torch.optim": {"betas": [0.9, 0.99]}}, "torch.optim.betas.1")
     0.99

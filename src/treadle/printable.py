@@ -1,14 +1,14 @@
-"""Text as it may be shown: a control character of a table's cell must not reach a terminal or a file of ours.
+"""Text that is safe to print: a control character in a cell of a table must not reach a terminal or a report.
 
-What does not print is written as JSON escapes it: line ends, the escape character with which a terminal's commands
-begin, marks that turn the direction of writing.
+Unprintable characters are escaped as in JSON: line ends, the escape character of terminal sequences, marks that change
+the direction of writing.
 """
 
 from __future__ import annotations
 
 import json
 
-# They print, although not for Python: no-break, thin, narrow no-break and ideographic space; joiners of letters.
+# Printable, if not by `str.isprintable`: no-break, thin, narrow no-break and ideographic space; joiners of letters.
 _ALLOWED = frozenset("\u00a0\u2009\u202f\u3000\u200c\u200d")
 
 
@@ -24,9 +24,9 @@ def escape(text: str) -> str:
 
 
 def escape_lines(text: str) -> str:
-    """The same for a text that has lines and tabs of its own, as a message with its hints."""
+    """The same for a text of several lines, keeping line ends and tabs."""
     return "\n".join("\t".join(map(escape, line.split("\t"))) for line in text.split("\n"))
 
 
 def _write(character: str) -> str:
-    return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"  # which JSON takes as it is
+    return json.dumps(character)[1:-1] if character != "\x7f" else "\\u007f"  # which JSON does not escape

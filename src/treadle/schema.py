@@ -1,4 +1,4 @@
-"""The words that everybody shares: tasks, metrics, splits, errors, and the batch a model sees."""
+"""Types and names that all rooms share: tasks, splits, columns, limits of arguments, and the batch of a model."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ BINARY_CLASSES = ("negative", "positive")  # of a binary task, by target: 0 and 
 
 LABEL = "label"  # column of an examples table that holds the target
 WEIGHT = "weight"  # column that holds the sample weight, where one is declared
-PREDICT_AT = "predict_at"  # column that holds the moment of the prediction
+PREDICT_AT = "predict_at"  # column of the prediction time
 KNOWN_AT = "known_at"  # column of a table with a known time; null: the row never becomes known
-ROW = "row"  # position of the example in its source table: the key that ties rows to predictions
+ROW = "row"  # position of the example in its source table: the key of its prediction
 
 
-# Limits of arguments, for the signatures of components; `treadle check` holds them.
+# Limits of arguments, for the signatures of components; `treadle check` enforces them.
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # what NumPy, torch and LightGBM all take
 Positive = Annotated[float, Field(gt=0)]
@@ -34,7 +34,7 @@ Link = Literal["identity", "log"]  # from a regression's prediction to the outpu
 
 
 class Batch(NamedTuple):
-    """What a training step sees. B rows, N numeric inputs, C categorical inputs."""
+    """The input of a training step: B rows, N numeric features, C categorical features."""
 
     numeric: Tensor  # [B, N] float32, finite
     ids: Tensor  # [B, C] int64; 0 is "unknown"
@@ -46,7 +46,7 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class FitsInputs(Protocol):
-    """A network that learns something of the training rows before the first step, and keeps it in its state."""
+    """A network with state that is fitted to the training rows before the first step, such as bin edges."""
 
     def fit_inputs(self, numeric: Tensor) -> None:
-        """Learn from the numbers `[M, N]` of the training rows."""
+        """Fit to the numeric features `[M, N]` of the training rows."""

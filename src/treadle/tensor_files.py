@@ -1,4 +1,4 @@
-"""Tensors by name in a file of torch's, which somebody else may have written: nothing runs, nothing swells."""
+"""Tensors by name in a file of torch, which may be untrusted: no code runs, and nothing is decompressed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from treadle.errors import TreadleError
 
 
 def write_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Write them, each in one piece."""
+    """Write the tensors, each contiguous."""
     save_whole({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
 
 
@@ -29,7 +29,7 @@ def save_whole(values: Any, file: Path) -> None:
         try:
             torch.save(values, stream)
         except RuntimeError as error:
-            if isinstance(error.__context__, OSError):  # which torch's archive answers with an error of its own
+            if isinstance(error.__context__, OSError):  # which torch reports as an error of its own
                 raise error.__context__ from None
             raise
 
@@ -52,12 +52,12 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(tensor, Tensor):
             raise TreadleError(f"{file} must hold tensors by name, found {name!r}: {type(tensor).__name__}")
         if not _is_plain(tensor):
-            raise TreadleError(f"{file}: {name!r} must be a dense tensor in one piece")
+            raise TreadleError(f"{file}: {name!r} must be a dense, contiguous tensor")
     return found
 
 
 def _require_plain_archive(file: Path) -> None:
-    """Records as they are: a packed one may become a thousand times as large."""
+    """Refuse compressed records: one may become a thousand times as large."""
     try:
         with zipfile.ZipFile(file) as archive:
             records = archive.infolist()
@@ -65,7 +65,7 @@ def _require_plain_archive(file: Path) -> None:
         raise TreadleError(f"{file} is no archive of tensors: {error}") from error
     packed = any(record.compress_type != zipfile.ZIP_STORED for record in records)
     if packed or sum(record.file_size for record in records) > file.stat().st_size:
-        raise TreadleError(f"{file} must hold its records as they are, without compression")
+        raise TreadleError(f"{file} must hold its records without compression")
 
 
 def _is_plain(tensor: Tensor) -> bool:
@@ -80,12 +80,12 @@ def require_same(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *,
         TreadleError: with the first that differs.
     """
     for name in [*(name for name in wanted if name not in tensors), *(name for name in tensors if name not in wanted)]:
-        told = "lacks" if name in wanted else "must not hold"
-        raise TreadleError(f"{file} {told} {name!r}: its weights are those of another network")
+        verb = "lacks" if name in wanted else "must not hold"
+        raise TreadleError(f"{file} {verb} {name!r}: its weights are those of another network")
     for name, tensor in tensors.items():
         if (tensor.shape, tensor.dtype) != (wanted[name].shape, wanted[name].dtype):
-            raise TreadleError(f"{file}: {name!r} must be {_say(wanted[name])}, found {_say(tensor)}")
+            raise TreadleError(f"{file}: {name!r} must be {_describe(wanted[name])}, found {_describe(tensor)}")
 
 
-def _say(tensor: Tensor) -> str:
+def _describe(tensor: Tensor) -> str:
     return f"{list(tensor.shape)} of {str(tensor.dtype).removeprefix('torch.')}"

@@ -1,4 +1,4 @@
-"""Work on several things at a time, where the libraries below let go of the interpreter's lock."""
+"""Threads for work that releases the interpreter's lock, as the libraries below do."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ NUM_THREADS = min(_count_cores(), 4)  # more would hold more in memory; the libr
 
 
 def map_ahead(function: Callable[[A], B], items: Iterable[A], *, num_threads: int = NUM_THREADS) -> Iterator[B]:
-    """As `map` and in its order, some results ahead of the one that is asked for.
+    """As `map` and in its order, computing some results ahead of the one that is read.
 
-    As many items are in work, or wait as results, as there are threads: the next begins when another result is asked
-    for, and the one before is no longer used. Long sequences so need no memory. A single item needs no thread. Not for
-    what serves rows: a pool costs more than they do.
+    At most one item per thread is computed or waits to be read, so memory does not grow with the sequence. A single
+    item uses no thread. Not for serving rows: starting a pool takes longer than predicting them.
     """
     rest = iter(items)
     first = list(islice(rest, 2))

@@ -1,4 +1,4 @@
-"""What pydantic refuses, in a line."""
+"""A validation error of pydantic in one line."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_the_verb_writes_a_drawing(project, capsys):
     assert "numbers.age" in (project / "age.svg").read_text()
 
     assert treadle("lineage", "experiment=adult", "nothing") == 2
-    assert "nothing is called 'nothing' here" in capsys.readouterr().err
+    assert "no feature or column is called 'nothing'" in capsys.readouterr().err
 
 
 def test_a_path_through_the_past_is_no_leak_and_one_on_the_own_row_is(project):

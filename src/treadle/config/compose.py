@@ -38,7 +38,7 @@ _DIRECTIVE = re.compile(r"@package\b|yaml-language-server:")  # of Hydra, of an 
 
 @dataclass
 class Composed:
-    """A composition with the traces that its error messages need."""
+    """A composed configuration, with the places where its values were written."""
 
     values: dict[str, Any]
     overrides: dict[str, Place]
@@ -48,7 +48,7 @@ class Composed:
 
     @cached_property
     def keys(self) -> list[str]:
-        """Every dotted key, those that do not resolve too."""
+        """Every dotted key, including those whose interpolation does not resolve."""
         return [key for key, _ in walk(self.written)]
 
     @cached_property
@@ -62,12 +62,12 @@ class Composed:
 
     @property
     def choices(self) -> dict[str, str | None]:
-        """The option of each group that is selected."""
+        """The selected option of each group."""
         return self._defaults.overrides.known_choices
 
     @property
     def question(self) -> str | None:
-        """What the experiment asks: the first comment of its file that is no directive."""
+        """The question of the experiment: the first comment of its file that is no directive."""
         files = [file.path for file in self.files if file.group == "experiment"]
         lines = files[-1].read_text(encoding="utf-8").splitlines() if files else []
         comments = (line.lstrip("# ").strip() for line in takewhile(lambda line: line.startswith("#"), lines))
@@ -137,7 +137,7 @@ def _to_plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _with_search_path(root: Path, overrides: list[str]) -> list[str]:
-    """A project's own conf/ falls back, file by file, on the one that ships with Treadle."""
+    """A file that the project's own conf/ lacks is taken from the conf/ that ships with Treadle."""
     if SHIPPED_CONF.is_dir() and find_conf(root) != SHIPPED_CONF:
         return [*overrides, f"hydra.searchpath=['file://{SHIPPED_CONF}']"]
     return overrides
@@ -153,7 +153,7 @@ def _describe_failure(error: Exception) -> Problem:
 
 
 def _merge_choices(root: Path, choices: Mapping[str, Place], faults: dict[str, Problem]) -> DictConfig:
-    """Merge the files that are chosen. A choice for which no defaults list has a place is added to `faults`.
+    """Merge the files that are chosen. A choice that no defaults list has an entry for is added to `faults`.
 
     Raises:
         ConfigError: files of conf/ are broken, so that nothing can be composed.
@@ -203,34 +203,34 @@ def _describe_failed(text: str, place: Place, error: Exception, known: Collectio
 
 
 def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem:
-    """That there is no such key.
+    """The problem of a key that does not exist.
 
     Args:
         key: dotted.
         known: every dotted key that there is.
-        root: the project, whose groups may be meant too.
+        root: the project; the name of a group may be meant too.
     """
     own = get_section(key)
     section = next((around for around in climb(own) if around in known), "")
     names = known if section else {*known, *list_options(root)}
     siblings = sorted(name for name in names if get_section(name) == section)
-    sound = [name for name in siblings if name != SECURITY]
-    close = nearest_key(key, sound) if section == own else find_nearest(key, {*known} - {SECURITY})
+    suggested = [name for name in siblings if name != SECURITY]
+    close = nearest_key(key, suggested) if section == own else find_nearest(key, {*known} - {SECURITY})
     hint = Hint(find_namesake(key, known) or close, tuple(siblings), tell_how_to_list(section, known))
     return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), hint=hint)
 
 
 def tell_how_to_list(section: str, known: Collection[str]) -> str:
-    """The command that lists the keys of a section; nothing where those of a target's arguments are not all given."""
+    """The command that lists the keys of a section; "" where those of a target's arguments are not all given."""
     return f"treadle explain {section}" if section and f"{section}._target_" not in known else ""
 
 
 def tell_of_a_rule(key: str, known: Collection[str], hint: Hint) -> str:
-    """How to give a network a value where a rule chooses it; nothing elsewhere, or where a hint is better."""
+    """How to set an argument of the network where a rule chooses it; "" elsewhere, or where a hint helps more."""
     section = get_section(key)
     if f"{section}.ladder" not in known or hint.nearest:
         return ""
-    return f"the network is chosen by a rule, here; name one to give it a value, such as {section}=tabm"
+    return f"a rule chooses the network here; select one to set its arguments, such as {section}=tabm"
 
 
 def list_options(root: Path) -> dict[str, list[str]]:
@@ -269,7 +269,7 @@ def compose_options(root: Path, group: str, names: Sequence[str]) -> dict[str, d
 
 
 def _resolve(node: Any, key: str, composed: Composed) -> Any:
-    """Plain values with every interpolation resolved; what is missing or broken is noted as a problem."""
+    """Plain values with every interpolation resolved; missing values and broken interpolations become problems."""
     if isinstance(node, DictConfig):
         return {str(k): _resolve_item(node, k, join(key, k), composed) for k in node}
     if isinstance(node, ListConfig):

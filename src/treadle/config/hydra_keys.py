@@ -1,4 +1,4 @@
-"""Hydra's own keys: Treadle composes by Hydra's grammar and does not run by Hydra, so that nothing reads them."""
+"""Hydra's own keys (`hydra.run.dir`): Treadle only composes with Hydra, so nothing reads them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _FOLDERS = re.compile(r"hydra[./](run|sweep|output_subdir|job\.chdir)")
 
 
 def find_hydra_overrides(overrides: Mapping[str, Place]) -> dict[str, Problem]:
-    """The overrides of Hydra's own keys, each with what is wrong with it."""
+    """The overrides of Hydra's own keys, each with its problem."""
     return {text: _refuse(key_of(text), place) for text, place in overrides.items() if _OWN.match(key_of(text))}
 
 
 def find_hydra_keys(files: Sequence[ConfigFile], *, root: Path) -> Iterator[Problem]:
-    """The same for the files of a composition."""
+    """The problems of Hydra's own keys in the files of a composition."""
     for file in files:
         if file.package or file.path.is_relative_to(SHIPPED_CONF):
             continue
@@ -34,6 +34,6 @@ def find_hydra_keys(files: Sequence[ConfigFile], *, root: Path) -> Iterator[Prob
 
 
 def _refuse(key: str, place: Place) -> Problem:
-    rule = f"nothing reads {key!r}: Treadle composes by Hydra's grammar, and does not run by Hydra"
-    folder = "a run's folder is runs/<name>-<id>, and `name` is yours to give" if _FOLDERS.match(key) else ""
+    rule = f"nothing reads {key!r}: Treadle composes with Hydra, and does not run with it"
+    folder = "a run's folder is runs/<name>-<id>: set `name`" if _FOLDERS.match(key) else ""
     return Problem(key, rule, "; ".join(part for part in ("remove it", folder) if part), place)

@@ -1,6 +1,6 @@
-"""What YAML and a defaults list can say wrongly: syntax, a key twice, an option that does not exist, a group twice.
+"""Mistakes in YAML and in defaults lists: syntax, a duplicate key or group, an option that does not exist.
 
-Hydra stops at the first of them; here each file is read by itself, so that all are told.
+Hydra stops at the first one; here each file is read by itself, so that all are reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _YAML_WORDS = {"on", "off", "yes", "no", "true", "false", "null", "~"}
 
 
 def lint(folder: Path, *, options: Mapping[str, Sequence[str]], root: Path) -> list[Problem]:
-    """Every mistake of every file under `folder` that shows without composing.
+    """Every mistake in the files under `folder` that can be found without composing.
 
     Args:
         folder: a `conf/`.
@@ -67,9 +67,7 @@ def _lint_node(node: yaml.Node, prefix: str, name: str) -> Iterator[Problem]:
     for key, value in node.value:
         dotted = f"{prefix}{key.value}"
         if key.value in first:
-            rule = (
-                f"the key {key.value!r} is given twice; the first stands in line {first[key.value].start_mark.line + 1}"
-            )
+            rule = f"the key {key.value!r} is given twice; the first is in line {first[key.value].start_mark.line + 1}"
             yield Problem(dotted, rule, "keep one of them", _place(name, key))
         first.setdefault(key.value, key)
         if key.tag == "tag:yaml.org,2002:bool" and key.value.lower() in _YAML_WORDS:

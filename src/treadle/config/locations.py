@@ -1,4 +1,4 @@
-"""Where a value of the composed configuration was written: file, line and column, or the override."""
+"""Where the files of a configuration set a key: line and column."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Marks(NamedTuple):
 
 @dataclass(frozen=True)
 class ConfigFile:
-    """One file of the defaults list, and the key under which its content stands."""
+    """One file of the defaults list, and the package (a key) that its content is merged into."""
 
     path: Path
     package: str  # "" for the root
     group: str = ""  # that it is an option of
 
     def strip(self, key: str) -> str | None:
-        """A key of the composition as this file writes it: empty for all that it holds, None outside of that."""
+        """A key of the composition relative to the package; "" is the package itself, None a key outside of it."""
         if not self.package:
             return key
         return key[len(self.package) + 1 :] if is_within(key, self.package) else None
@@ -65,12 +65,12 @@ def _mark(node: yaml.Node) -> tuple[int, int]:
 
 
 def find_place(path: Path, key: str) -> Place:
-    """Where one file sets `key`, else the nearest of its parents."""
+    """Where one file sets `key`, else the nearest section around it."""
     marks = read_marks(path)
     found = next((marks[section] for section in climb(key) if section in marks), None)
     return Place(str(path), *(() if found is None else found.value))
 
 
 def show_path(path: Path, root: Path) -> str:
-    """Relative to the project where it lies inside."""
+    """The path relative to the project, if it is inside; else as it is."""
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)

@@ -7,9 +7,9 @@ from collections.abc import Collection
 
 from treadle.keys import get_name
 
-SECURITY = "targets"  # says whose code may run: no misspelt word is mended to it
+SECURITY = "targets"  # decides whose code may run, so it is never suggested for a misspelt key
 
-# Keys whose own last word differs from the one that users of other tools type.
+# The names that other tools use for our keys.
 _WORDS = {
     "epochs": "schedule.max_epochs",
     "num_epochs": "schedule.max_epochs",
@@ -40,11 +40,14 @@ def find_renamed(key: str) -> str:
 
 
 def find_namesake(key: str, known: Collection[str]) -> str:
-    """The key that a name stands for: renamed, of the same last name elsewhere, or as other tools call it; else "".
+    """The key that an unknown one means: renamed, of that name in another section, or known from other tools.
 
     Args:
-        key: dotted, and unknown where it stands.
+        key: dotted, unknown.
         known: every dotted key that there is.
+
+    Returns:
+        The dotted key, "" where none is found.
     """
     renamed = find_renamed(key)
     if renamed:
@@ -60,6 +63,6 @@ def find_namesake(key: str, known: Collection[str]) -> str:
 
 
 def _is_plain(key: str) -> bool:
-    """A key of the experiment: no name that a project gave to a column or a step, nothing in a list, no security."""
+    """Whether the name is Treadle's own: not that of a column or a step of the project, an index, or `targets`."""
     named = key.startswith(("data.tables.", "data.examples.", "features.", SECURITY))
     return not named and not any(map(str.isdigit, key.split(".")))

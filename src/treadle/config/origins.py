@@ -1,4 +1,4 @@
-"""How a key came to its value: every file and override that sets it, with the value at each, the winner last."""
+"""The history of a key: every file and override that sets it, with its value there; the last one wins."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from treadle.config.overrides import is_choice, key_of, parse, read_value
 from treadle.keys import ABSENT, climb, get, get_section, is_within
 from treadle.problems import Part, Place
 
-_REPLACED: Final = object()  # in place of a value: what the key stood in is replaced by a list, a null, a number
+_REPLACED: Final = object()  # in place of a value: the section around the key is replaced by a list, a null or a number
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A place that sets a key, and the value that it gives there, as it is written; ABSENT where it removes it."""
+    """A place that sets a key, and the value as it is written there; ABSENT where the key is deleted."""
 
     place: Place
     value: Any
@@ -30,7 +30,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Origins:
-    """What a composition is made of: files in the order in which they are merged, and overrides."""
+    """The files of a composition in the order in which they are merged, and its overrides."""
 
     files: Sequence[ConfigFile]
     overrides: Mapping[str, Place]
@@ -38,11 +38,11 @@ class Origins:
     root: Path  # files inside it are named relative to it
 
     def trace(self, key: str, *, part: Part = "value") -> list[Setting]:
-        """Every place that sets `key`, also through a section around it, in the order in which they win.
+        """Every place that sets `key`, itself or by a section around it; the last one wins.
 
         Args:
             key: dotted.
-            part: of the pair in YAML to which a place points.
+            part: of the YAML pair that the places point to.
         """
         in_files = [_read_file_at(key, file, self.root, part) for file in self.files]
         values = {text: place for text, place in self.overrides.items() if not self._selects(text)}
@@ -56,7 +56,7 @@ class Origins:
         return settings
 
     def locate(self, key: str, *, part: Part = "value") -> Place:
-        """The last place that sets `key`, else a section around it, else something in it; else the first file."""
+        """The last place that sets `key`, else a section around it, else a key in it; else the first file."""
         for section in climb(key):
             settings = self.trace(section, part=part if section == key else "key")
             if settings:
@@ -65,7 +65,7 @@ class Origins:
         return next(inside, Place(show_path(self.files[0].path, self.root), 1, 1))
 
     def trace_group(self, group: str) -> list[Setting]:
-        """Every place that selects an option of a group: first the lists that hold it, then what overrides them."""
+        """Every place that selects an option of a group: defaults lists, their overrides, then the command line."""
         listed: list[Setting] = []
         overridden: list[Setting] = []
         for file in self.files:
@@ -92,7 +92,7 @@ def _read_file_at(key: str, file: ConfigFile, root: Path, part: Part) -> Setting
     value = ABSENT if nearest is None else _get(read_file(file.path), inside or "")
     if nearest is None or value is ABSENT:
         return None
-    # YAML 1.1 reads a name such as `on` as another: then the section around it is the nearest that has a mark.
+    # YAML 1.1 reads the name `on` as true: such a key has no mark, the section around it has.
     return Setting(Place(name, *getattr(marks[nearest], part if nearest == inside else "key")), value)
 
 

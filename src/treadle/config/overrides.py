@@ -1,4 +1,4 @@
-"""Overrides (`model=mlp schedule.max_epochs=3`): what each of them does, and what is wrong with it by itself."""
+"""Overrides (`model=mlp schedule.max_epochs=3`): parsed, and checked one by one before anything is composed."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ def parse(text: str) -> Override:
 
 
 def read_value(text: str) -> Any:
-    """The value of an override; ABSENT where it removes the key."""
+    """The value of an override; ABSENT where it deletes the key."""
     return ABSENT if parse(text).is_delete() else parse(text).value()
 
 
 def is_choice(text: str, groups: Collection[str]) -> bool:
-    """Whether an override chooses a file of a group, or none of them; else it sets, adds or removes a key."""
+    """Whether an override selects an option of a group, or deletes it; any other sets, adds or deletes a key."""
     return parse(text).key_or_group in groups and not isinstance(parse(text).value(), dict)
 
 
 def find_faults(overrides: Mapping[str, Place], options: Options) -> dict[str, Problem]:
-    """What is wrong with single overrides, before anything is composed."""
+    """The overrides that are wrong by themselves, each with its problem."""
     faults: dict[str, Problem] = {}
     chosen: dict[str, str] = {}  # by group and package; Hydra would take the last of two
     for text, place in overrides.items():
@@ -64,8 +64,8 @@ def _find_unreadable(text: str, place: Place) -> Problem | None:
         parsed = parse(text)
     except HydraException:
         return Problem("", f"{text!r} is not an override", "write key=value, +key=value or ~key", place)
-    except ValueError:  # Python reads no longer ones
-        return Problem(key_of(text), "a number of thousands of digits", "give one that a computer can hold", place)
+    except ValueError:  # longer than Python parses
+        return Problem(key_of(text), "a number of thousands of digits", "give a shorter one", place)
     if not parsed.is_sweep_override():
         return None
     rule = f"{text!r} asks for several runs; this command makes one"
@@ -86,6 +86,6 @@ def _find_unknown_option(text: str, place: Place, options: Options) -> Problem |
 
 
 def _is_option(group: str, name: Any, options: Options) -> bool:
-    """Whether a group has such a file; one in a folder below it is an option, too, and so is an interpolation."""
+    """Whether a group has such an option: a file of its folder or a subfolder. Interpolations pass."""
     folder, _, stem = f"{group}/{name}".rpartition("/")
     return isinstance(name, str) and ("${" in name or stem in options.get(folder, ()))

@@ -50,7 +50,7 @@ def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
     if not isinstance(values, dict):
         raise TreadleError(f"{path}: {SET!r} must hold keys, such as `{SET}: {{seed: 1}}`; found {values!r}")
     base = _compose_choices([f"{group}={value}" for group, value in chosen.values()], root) if values else {}
-    single = {f"{SET}.{key}": (key, value) for key, value in _flatten(values, "", base)}
+    single = {f"{SET}.{key}": (key, value) for key, value in _list_values(values, "", base)}
     pairs = {**chosen, **single}.items()
     return {
         f"{key}={quote(value) if place in single else value}": _place(path, place, root)
@@ -64,19 +64,19 @@ def _place(path: Path, key: str, root: Path) -> Place:
 
 
 def _compose_choices(overrides: list[str], root: Path) -> dict[str, Any]:
-    """What the groups alone give; nothing where they do not compose, which is told when all is composed."""
+    """The values that the groups alone compose to; empty where they do not compose, which `compose` reports later."""
     try:
         return compose(overrides=overrides, root=root).written
     except ConfigError:
         return {}
 
 
-def _flatten(values: dict[str, Any], prefix: str, base: Any) -> Iterator[tuple[str, Any]]:
-    """Single values by dotted key. Keys in place of a null are one value: there is nothing to merge with."""
+def _list_values(values: dict[str, Any], prefix: str, base: Any) -> Iterator[tuple[str, Any]]:
+    """Single values by dotted key. Keys that replace a null are one value: there is nothing to merge with."""
     for key, value in values.items():
         known = isinstance(base, dict) and key in base
         if isinstance(value, dict) and value and (not known or isinstance(base[key], dict)):
-            yield from _flatten(value, f"{prefix}{key}.", base[key] if known else None)
+            yield from _list_values(value, f"{prefix}{key}.", base[key] if known else None)
         else:
             yield f"{prefix}{key}", value
 

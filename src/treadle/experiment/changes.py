@@ -14,7 +14,7 @@ MAX_KEYS = 6  # named for one stage
 
 @dataclass(frozen=True)
 class Change:
-    """A value that differs; ABSENT where a side has no such key."""
+    """A value that differs; ABSENT where one side has no such key."""
 
     key: str
     before: Any

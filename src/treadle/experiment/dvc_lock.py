@@ -29,7 +29,7 @@ def read_stages(root: Path) -> dict[str, Any]:
 
 
 def read_slice(name: str, *, stage: dict[str, Any], resolved: Resolved, root: Path) -> Values | None:
-    """What a stage was made from, by dotted key; None where nobody keeps it any more.
+    """What a stage was made from, by dotted key; None where it is kept nowhere any more.
 
     The lock knows the file of its slices by digest. The text is what the stage would be made from now, the file in the
     project, or that in DVC's cache, where one of them has that digest.

@@ -1,4 +1,4 @@
-"""What changes whenever a file is written to."""
+"""The state of a file: it changes whenever the file is written to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files: the configuration that ships with Treadle, and those that a path of a configuration stands for."""
+"""The data files that a path or glob of a configuration matches."""
 
 from __future__ import annotations
 

@@ -68,5 +68,5 @@ def list_data_files(resolved: Resolved, root: Path) -> Iterator[Path]:
 
 
 def name_run(resolved: Resolved, signatures: Mapping[str, str]) -> str:
-    """`<name>-<id>`: the same for whatever gives the same result."""
+    """`<name>-<id>`: the same id for whatever gives the same result."""
     return f"{resolved.experiment.name}-{signatures[STAGES[-1].name][:8]}"

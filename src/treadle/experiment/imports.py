@@ -178,13 +178,13 @@ def _require_found(tree: ast.Module, package: str, file: Path) -> None:
                 if lost is not None:
                     raise TreadleError(
                         f"{file}:{node.lineno}: imports {lost!r}, which is found neither in the project nor installed, "
-                        "so that an edit of it would go unseen; a package of your own lies in the project's folder or "
-                        "in its src/, or is on PYTHONPATH"
+                        "so edits of it would go unnoticed; put a package of your own into the project's folder or "
+                        "its src/, or add it to PYTHONPATH"
                     )
 
 
 def _find_lost(name: str) -> str | None:
-    """The first part of a dotted name that is not found; libraries may make their own modules up as they run."""
+    """The first part of a dotted name that is not found; libraries may create modules at run time."""
     top = name.partition(".")[0]
     if find_module(top) is None:
         return top

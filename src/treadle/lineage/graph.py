@@ -26,13 +26,13 @@ class Edge:
 
 @dataclass(frozen=True)
 class Node:
-    """A column somewhere on the way: `flights.arr_delay`, `examples.origin_late`, `features.route`, `measures.temp`."""
+    """A column of a file, an example or a feature: `flights.arr_delay`, `examples.origin_late`, `measures.temp`."""
 
     name: str
-    key: str  # where the configuration makes it
+    key: str  # of the configuration, where it is defined
     how: str  # the expression, or where it comes from
     reads: tuple[Edge, ...] = ()
-    late: str = ""  # why it is known only after the prediction; empty where it is not
+    late: str = ""  # why it is known only after the prediction; empty where it is known before
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Graph:
     features: list[str] = field(default_factory=list)
 
     def add(self, node: Node) -> None:
-        """Keep a node; a name that is made twice means the later one."""
+        """Add a node; it replaces one of the same name."""
         self.nodes[node.name] = node
 
     def reach(self, names: Iterable[str], *, past: bool) -> set[str]:
@@ -58,7 +58,7 @@ class Graph:
         return found
 
     def find_path(self, name: str, *, ends: Callable[[Node], bool], without: str = "") -> list[Node]:
-        """The shortest way on its own row from a node to one of `ends`, past `without`; empty where there is none."""
+        """The shortest path on the same row from a node to one of `ends`, avoiding `without`; empty if none."""
         paths = [[name]]
         seen = {name, without}
         while paths:
@@ -76,7 +76,7 @@ class Graph:
 
 
 def trace(data: Data, features: Features) -> Graph:
-    """The lineage of every column of an experiment. Expressions that are not sound read nothing."""
+    """The lineage of every column of an experiment. An invalid expression reads nothing."""
     graph = Graph()
     for name, table in data.tables.items():
         _add_table(graph, name, table, data)
@@ -163,17 +163,18 @@ def _add_block(graph: Graph, name: str, block: Block, known: dict[str, str]) -> 
         graph.features.append(feature)
 
 
-def find_nodes(graph: Graph, word: str) -> list[str]:
-    """The features that a word names: `block.column`, or a column alone; else other nodes of that name.
+def find_nodes(graph: Graph, name: str) -> list[str]:
+    """The features of that name, `block.column` or a column alone; else other nodes of that name.
 
     Raises:
         TreadleError: there is none.
     """
-    named = [name for name in graph.nodes if word in {name, name.partition(".")[2]}]
-    found = [name for name in named if name in graph.features] or named
+    named = [node for node in graph.nodes if name in {node, node.partition(".")[2]}]
+    found = [node for node in named if node in graph.features] or named
     if not found:
-        among = [*graph.nodes, *(name.partition(".")[2] for name in graph.features)]
-        raise TreadleError(f"nothing is called {word!r} here. {Hint(find_nearest(word, among), tuple(graph.features))}")
+        among = [*graph.nodes, *(feature.partition(".")[2] for feature in graph.features)]
+        hint = Hint(find_nearest(name, among), tuple(graph.features))
+        raise TreadleError(f"no feature or column is called {name!r}. {hint}")
     return found
 
 

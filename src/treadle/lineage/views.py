@@ -1,4 +1,4 @@
-"""Lineage to be looked at: a list of features with their sources, a tree of one, Mermaid, and SVG."""
+"""Views of the lineage: a list of features with their source columns, a tree of one, Mermaid, and SVG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from treadle.schema import LABEL
 
 SHOWN = 60  # characters of an expression in a tree
 ROW, GAP, CHARACTER, MARGIN = 22, 90, 6.7, 12  # pixels: height of a node, between layers, of a letter, around all
-SWEEPS = 4  # of the ordering within the layers
+PASSES = 4  # of the ordering within the layers
 _INK, _SOFT, _COLORS = "#1d2330", "#9aa3b5", {"source": "#eef1f6", "step": "#ffffff", "end": "#dcebff"}
 
 
@@ -32,7 +32,7 @@ def print_list(graph: Graph) -> str:
 
 
 def print_tree(graph: Graph, name: str) -> str:
-    """A node and all that it reads, one below the other."""
+    """A node and all that it reads, as an indented tree."""
     return "\n".join(_print_node(graph, Edge(name), head="", body="", shown=set()))
 
 
@@ -120,14 +120,14 @@ def _layer(graph: Graph, names: Sequence[str]) -> list[list[str]]:
 
 
 def _order(graph: Graph, layers: list[list[str]]) -> list[list[str]]:
-    """Put each node near the middle of its neighbours, layer by layer, to and fro (the barycentre heuristic)."""
+    """Put each node near the middle of its neighbours, layer by layer, forth and back (the barycentre heuristic)."""
     neighbours: dict[str, list[str]] = defaultdict(list)
     for name in (name for layer in layers for name in layer):
         for edge in graph.nodes[name].reads:
             neighbours[name].append(edge.source)
             neighbours[edge.source].append(name)
-    for sweep in range(SWEEPS):
-        for layer in layers if sweep % 2 == 0 else reversed(layers):
+    for step in range(PASSES):
+        for layer in layers if step % 2 == 0 else reversed(layers):
             height = {name: (i + 0.5) / len(each) for each in layers for i, name in enumerate(each)}
             near = {name: [height[n] for n in neighbours[name] if n in height] for name in layer}
             layer.sort(key=lambda name: sum(near[name]) / len(near[name]) if near[name] else height[name])
