@@ -8,6 +8,8 @@ from treadle.config.compose import compose
 from treadle.keys import walk
 from treadle.problems import ConfigError
 
+pytestmark = pytest.mark.fast_cases(4)
+
 
 def find_problems(project, *overrides):
     with pytest.raises(ConfigError) as caught:

@@ -12,7 +12,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT
 
-pytestmark = pytest.mark.fast_cases(3)
+pytestmark = pytest.mark.fast_cases(2)
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 
@@ -24,6 +24,7 @@ def flights(root, tmp_path_factory):
     return experiment.data, build_examples(experiment.data, root=root, now=NOW, scratch=scratch)
 
 
+@pytest.mark.slow
 def test_every_flight_is_an_example_or_left_out_for_a_reason(flights):
     _, examples = flights
 

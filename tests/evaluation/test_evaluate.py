@@ -65,6 +65,7 @@ def finished(project, run_once):
     return find_run(project)
 
 
+@pytest.mark.slow
 def test_metrics_stand_beside_their_baselines(finished):
     metrics = json.loads((finished / "evaluation" / "metrics.json").read_text())
 
@@ -73,6 +74,7 @@ def test_metrics_stand_beside_their_baselines(finished):
     assert metrics["prior"]["r2"] == pytest.approx(0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_metrics_are_those_of_the_written_predictions(finished):
     predicted = pl.read_parquet(finished / "evaluation" / "predictions.parquet")
     truth = pl.read_parquet(finished / "examples" / "test.parquet")
@@ -84,6 +86,7 @@ def test_metrics_are_those_of_the_written_predictions(finished):
     assert metrics["rmse"] == pytest.approx(((both["prediction"] - both["label"]) ** 2).mean() ** 0.5, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_difference_between_batch_and_row_is_refused(finished):
     bundle = load(finished)
     rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)
@@ -97,6 +100,7 @@ def test_a_difference_between_batch_and_row_is_refused(finished):
         check_parity(bundle, rows.lazy(), shifted, num_rows=10)
 
 
+@pytest.mark.slow
 def test_the_rounding_of_a_wide_target_is_no_difference(finished):
     bundle = load(finished)
     dollars = bundle.card.model_copy(update={"target": Standard(mean=0.0, scale=4000.0)})
@@ -111,6 +115,7 @@ def test_the_rounding_of_a_wide_target_is_no_difference(finished):
         check_parity(bundle, rows.lazy(), shifted, num_rows=10)
 
 
+@pytest.mark.slow
 def test_the_rounding_of_a_row_far_outside_of_training_is_no_difference(finished):
     """Terms of a million, which nearly cancel: float32 rounds their sum by more than the prediction's own digits."""
     bundle = load(finished)
@@ -151,6 +156,7 @@ def test_a_target_of_moments_is_predicted_like_one_of_minutes(finished, project,
     assert predicted.n_unique() > 0.95 * len(predicted)
 
 
+@pytest.mark.slow
 def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
     bundle = load(finished)
     with torch.no_grad():
@@ -181,6 +187,7 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.mark.slow
 def test_the_report_is_one_self_contained_page(finished):
     page = Page((finished / "evaluation" / "report.html").read_text())
 
@@ -233,6 +240,7 @@ def test_a_multiclass_task_goes_the_whole_way(project):
     assert set(predicted["prediction"]) <= {name.removeprefix("probability_") for name in shares.columns}
 
 
+@pytest.mark.slow
 def test_the_history_is_a_plain_table(finished):
     rows = list(csv.DictReader((finished / "metrics.csv").read_text().splitlines()))
 

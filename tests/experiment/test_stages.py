@@ -38,7 +38,7 @@ def changed(before, after):
     return [name for name in NAMES if before[name] != after[name]]
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("override", "stages"),
     [

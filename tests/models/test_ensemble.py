@@ -113,6 +113,7 @@ def test_members_are_what_each_becomes_when_it_is_trained_alone(member, optimize
     assert torch.allclose(losses, torch.stack([own for _, own in alone]).mean(dim=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_members_of_members_stand_side_by_side():
     nested = {"_target_": "treadle.models.ensemble.Ensemble", "members": 2, "member": TABM}
     ensemble = make_ensemble(nested).eval()

@@ -13,7 +13,7 @@ from treadle.experiment.stages import STAGES, get_stage
 from treadle.pipeline import digests
 from treadle.pipeline.digests import find_damage, take_digests
 
-pytestmark = pytest.mark.fast_cases(7)
+pytestmark = pytest.mark.fast_cases(4)
 
 NO_WANDB = "tracker=disabled"
 
@@ -71,7 +71,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.fast_cases(3)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_in_a_run_is_reported_and_made_anew(ran, project, capsys, name):
     """The cache holds the same files by hard links, and so the same damage, but for a name that is gone."""

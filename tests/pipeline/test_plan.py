@@ -11,7 +11,7 @@ import yaml
 
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
 
-pytestmark = pytest.mark.fast_cases(6)
+pytestmark = pytest.mark.fast_cases(4)
 
 ROOT = Path(__file__).parents[2]
 NO_WANDB = "tracker=disabled"
@@ -81,7 +81,7 @@ def test_after_a_run_each_stage_is_unchanged(ran, compare_with_reality):
     assert compare_with_reality() == dict.fromkeys(STAGES, f"unchanged: {run} has it")
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("override", "reasons"),
     [

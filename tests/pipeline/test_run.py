@@ -20,7 +20,7 @@ from treadle.bundle import load
 from treadle.experiment.stages import WITHOUT_EFFECT
 from wandb_record import find_ended, read_config, read_history, read_summary
 
-pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.fast_cases(6)]
+pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.fast_cases(4)]
 NO_WANDB = "tracker=disabled"
 
 
@@ -77,7 +77,7 @@ OTHER_VALUES = {
 }
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("key", WITHOUT_EFFECT)
 def test_what_is_no_part_of_the_identity_changes_no_number(project, run_once, key):
     """Each trains by itself: nothing is shared with the run that it is compared with."""
@@ -380,6 +380,7 @@ def test_code_of_the_project_can_be_a_target_and_belongs_to_its_identity(project
 # --- tracking by the pipeline ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_shared_from_the_cache_is_recorded_in_full(project):
     """Another name, the same numbers: nothing is trained, and its record holds the whole history."""
     run_quick(NO_WANDB)

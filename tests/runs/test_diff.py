@@ -14,7 +14,7 @@ from runs import make_project, treadle
 from treadle.errors import TreadleError
 from treadle.runs.diff import read_side
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(3)
 
 ROOT = Path(__file__).parents[2]
 BASE = "experiment=california model=mlp"

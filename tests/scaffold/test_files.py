@@ -13,7 +13,7 @@ import messy
 from treadle.bundle import read_rows
 from treadle.experiment.spec import Table
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(4)
 
 
 # --- how a file is written -----------------------------------------------------------------------------
@@ -25,7 +25,7 @@ TOGETHER = list(zip(itertools.cycle(SEPARATORS), ENCODINGS, strict=False))
 APART = [pair for pair in itertools.product(SEPARATORS, ENCODINGS) if pair not in TOGETHER]
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("separator", "encoding"), [*TOGETHER, *(pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in APART)]
 )
@@ -135,7 +135,7 @@ def test_a_column_of_numbers_and_many_texts_is_one_of_texts(make, tmp_path):
     assert made.columns["size"]["dtype"] == "str"
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("form", "declared"),
     [
@@ -248,7 +248,7 @@ def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
     assert made.columns["area"]["dtype"] == "str"
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     "form",
     [
