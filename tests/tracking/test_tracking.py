@@ -27,7 +27,8 @@ from wandb_record import (
 pytestmark = pytest.mark.fast_cases(8)
 
 CONFIG = {"name": "n", "seed": 0, "model": {"width": 8, "dropout": None, "sizes": [1, 2]}, "flag": False}
-PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # where another process finds this file
+# Where another process finds this file, and what it imports.
+PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
 ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages": {"torch": "2"}}
 
 
