@@ -13,18 +13,10 @@ from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
 from treadle.experiment.stages import Stage, get_stage, list_needed
 from treadle.pipeline.cache import delete_outputs, delete_partial_entries, delete_scratch, drop_if_damaged, find_entry
-from treadle.pipeline.digests import find_damage, take_digests
+from treadle.pipeline.digests import SMALL, take_digests
 from treadle.pipeline.inputs import ChangedError, StageInputs
 from treadle.pipeline.locks import Notify, hold_lock
-from treadle.pipeline.record import (
-    Run,
-    find_run_damage,
-    is_done,
-    log,
-    log_failure,
-    read_digests,
-    record_done,
-)
+from treadle.pipeline.record import Run, find_run_damage, is_done, log, log_failure, read_digests, record_done
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import STAGE_FUNCTIONS
 from treadle.tracking import SCRATCH
@@ -151,11 +143,9 @@ def _require_own(folder: RunFolder, resolved: Resolved) -> None:
 
 def _require_intact_inputs(current: Run, stage: Stage) -> None:
     """Require the outputs of earlier stages as they were written; DVC verifies those that it keeps."""
-    for earlier in list_needed(stage.name)[:-1]:
-        if earlier.name in read_digests(current.folder):
-            damage = find_run_damage(current.folder, earlier)
-            if damage is not None:
-                raise TreadleError(f"{current.folder.path} is damaged: {damage}; `treadle run` makes it again")
+    damage = _find_input_damage(current, stage, max_hashed=SMALL)
+    if damage is not None:
+        raise TreadleError(f"{current.folder.path} is damaged: {damage}; `treadle run` makes it again")
 
 
 # --- one stage ----------------------------------------------------------------------------------------
@@ -194,13 +184,17 @@ def _require_untouched(current: Run, stage: Stage, inputs: StageInputs) -> None:
 
 
 def _require_untouched_inputs(current: Run, stage: Stage) -> None:
+    damage = _find_input_damage(current, stage, max_hashed=0)
+    if damage is not None:
+        raise ChangedError(f"{stage.name}: its input changed: {damage}; nothing is kept; run the same command again")
+
+
+def _find_input_damage(current: Run, stage: Stage, *, max_hashed: float) -> str | None:
+    """Describe what is damaged in the outputs of earlier stages, as far as the run has recorded them."""
     recorded = read_digests(current.folder)
-    for earlier in (earlier for earlier in list_needed(stage.name)[:-1] if earlier.name in recorded):
-        damage = find_damage(current.folder.path, earlier.outputs, recorded[earlier.name], max_hashed=0)
-        if damage is not None:
-            raise ChangedError(
-                f"{stage.name}: its input changed: {damage}; nothing is kept; run the same command again"
-            )
+    earlier = (each for each in list_needed(stage.name)[:-1] if each.name in recorded)
+    damages = (find_run_damage(current.folder, each, max_hashed=max_hashed) for each in earlier)
+    return next((damage for damage in damages if damage is not None), None)
 
 
 def _delete_leftovers(folder: RunFolder) -> None:
