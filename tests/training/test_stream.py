@@ -17,11 +17,10 @@ from batching import make_batching
 from runs import QUICK, run_quick
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
-from treadle.features.featurize import featurize
+from treadle.features import featurize as stage
 from treadle.features.stored import StoredRows, write_rows
 from treadle.metrics.log import read_metrics_log
 from treadle.models.mlp import Mlp
-from treadle.pipeline import work
 from treadle.schema import Batch
 from treadle.training.fit import fit as fit_network
 from treadle.training.loader import BatchLoader
@@ -174,7 +173,7 @@ STREAM = ("features.fit_rows=2000", "schedule.shuffle_buffer=2048")
 
 @pytest.fixture
 def small_files(monkeypatch):
-    monkeypatch.setattr(work, "featurize", partial(featurize, file_rows=512))
+    monkeypatch.setattr(stage, "featurize", partial(stage.featurize, file_rows=512))
 
 
 def train_quick(project, *overrides, name="california"):
