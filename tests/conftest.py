@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 
@@ -14,6 +15,10 @@ from runs import make_project, run_quick
 
 # Tests run side by side, one a core: the libraries' own threads would only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine is no mistake of the code.
+hypothesis.settings.register_profile("any speed", deadline=None)
+hypothesis.settings.load_profile("any speed")
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone

@@ -32,6 +32,7 @@ def run(installed, project, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_a_folder_without_conf_has_the_shipped_experiments(installed, tmp_path, root):
     (tmp_path / "data").symlink_to(root / "data")
 

@@ -13,7 +13,7 @@ from treadle.config.compose import compose
 from treadle.config.selection import read_selection
 from treadle.problems import ConfigError
 
-pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.fast_cases(4)]
+pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.fast_cases(3)]
 
 
 def find_problems(project, *overrides):

@@ -91,7 +91,6 @@ def test_a_mutant_is_refused_with_a_place_or_is_valid(project, name, num_mutants
 
     @settings(
         max_examples=num_mutants,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.generate],  # a mutant is one change already: there is nothing to shrink

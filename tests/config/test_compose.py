@@ -8,7 +8,7 @@ from treadle.config.compose import compose
 from treadle.keys import walk
 from treadle.problems import ConfigError
 
-pytestmark = pytest.mark.fast_cases(4)
+pytestmark = pytest.mark.fast_cases(3)
 
 
 def find_problems(project, *overrides):

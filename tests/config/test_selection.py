@@ -5,7 +5,7 @@ from treadle.config.selection import quote, read_selection
 from treadle.errors import TreadleError
 from treadle.problems import ConfigError
 
-pytestmark = pytest.mark.fast_cases(6)
+pytestmark = pytest.mark.fast_cases(3)
 
 
 def test_groups_and_single_values_become_plain_overrides(project):

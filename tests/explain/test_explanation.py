@@ -18,7 +18,7 @@ from treadle.problems import ConfigError
 from treadle.targets.components import list_components
 from treadle.targets.docstrings import read_words
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(4)
 
 PLACES = (
     "model",

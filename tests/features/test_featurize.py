@@ -63,6 +63,7 @@ def run(examples, folder, *, fit_rows, task="multiclass"):
     return {split: load_rows(folder / split) for split in ("train", "valid")}
 
 
+@pytest.mark.slow
 def test_a_sample_of_all_rows_gives_in_parts_what_is_made_in_memory(examples, tmp_path):
     whole = run(examples, tmp_path / "whole", fit_rows=None)
     parts = run(examples, tmp_path / "parts", fit_rows=NUM_ROWS)
@@ -84,6 +85,7 @@ def test_a_small_sample_gives_every_row_and_every_class(examples, tmp_path):
     assert rows["train"].numeric.isfinite().all()
 
 
+@pytest.mark.slow
 def test_steps_learn_from_the_sample_alone(examples, tmp_path):
     whole = run(examples, tmp_path / "whole", fit_rows=None)
     sample = run(examples, tmp_path / "sample", fit_rows=50)

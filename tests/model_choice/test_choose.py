@@ -22,7 +22,7 @@ from treadle.model_choice.ladder import Ladder
 from treadle.model_choice.sizes import Inputs, Rows, count_inputs, count_rows
 from treadle.problems import ConfigError
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(3)
 
 EXPERIMENTS = ["flights", "adult", "california"]
 BUDGETS = ["1s", "10s", "30s", "2m", "5m", "20m", "3h", "2d", "9w"]

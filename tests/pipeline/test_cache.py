@@ -13,7 +13,7 @@ from treadle.experiment.stages import STAGES, get_stage
 from treadle.pipeline import digests
 from treadle.pipeline.digests import find_damage, take_digests
 
-pytestmark = pytest.mark.fast_cases(4)
+pytestmark = pytest.mark.fast_cases(3)
 
 NO_WANDB = "tracker=disabled"
 

@@ -11,7 +11,7 @@ import yaml
 
 from runs import QUICK, find_run, forget_sources, run_quick, treadle
 
-pytestmark = pytest.mark.fast_cases(4)
+pytestmark = pytest.mark.fast_cases(2)
 
 ROOT = Path(__file__).parents[2]
 NO_WANDB = "tracker=disabled"

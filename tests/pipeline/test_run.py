@@ -20,7 +20,7 @@ from treadle.bundle import load
 from treadle.experiment.stages import WITHOUT_EFFECT
 from wandb_record import find_ended, read_config, read_history, read_summary
 
-pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.fast_cases(4)]
+pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.fast_cases(3)]
 NO_WANDB = "tracker=disabled"
 
 

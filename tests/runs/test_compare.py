@@ -14,7 +14,7 @@ from treadle.runs.compare import compare_runs
 from treadle.runs.comparison_views import print_comparison
 from treadle.runs.read import read_run
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(3)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import messy
 from treadle.bundle import read_rows
 from treadle.experiment.spec import Table
 
-pytestmark = pytest.mark.fast_cases(4)
+pytestmark = pytest.mark.fast_cases(3)
 
 
 # --- how a file is written -----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from treadle.schemas.discriminated import Branch, make_discriminated
 from treadle.schemas.files import DRAFT, find_stale, make_schemas
 from treadle.targets.rules import Exclusive, OnlyWith, Together
 
-pytestmark = pytest.mark.fast_cases(16)
+pytestmark = pytest.mark.fast_cases(10)
 
 MODELINE = "# yaml-language-server: $schema="
 

@@ -13,7 +13,7 @@ from treadle.errors import TreadleError
 from treadle.problems import ConfigError
 from treadle.targets.build import BuildError, build
 
-pytestmark = pytest.mark.fast_cases(3)
+pytestmark = pytest.mark.fast_cases(2)
 
 TARGETS = ["treadle.models.", "treadle.training.", "mine."]
 NET = """\

@@ -303,6 +303,7 @@ def test_a_compiled_training_that_is_stopped_goes_on_compiled_or_not(root, tmp_p
         assert other["valid/loss"] == pytest.approx(row["valid/loss"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_network_that_no_graph_holds_trains_as_ever(root, tmp_path, capsys):
     eager = fit(root, tmp_path / "eager", Branching(dropout=0.1), "schedule.max_epochs=2", "trainer.compile=off")
     capsys.readouterr()

@@ -128,6 +128,7 @@ def epochs(project):
     return read_metrics_log(find_run(project) / "metrics.csv")
 
 
+@pytest.mark.slow
 def test_training_stops_when_the_monitored_value_no_longer_improves(project):
     patience = "schedule.early_stopping={patience:1,min_delta:10.0}"
     run_quick("tracker=disabled", "schedule.max_epochs=9", patience, verb="train")
@@ -141,6 +142,7 @@ def test_a_limit_of_steps_ends_within_an_epoch(project):
     assert epochs(project)[-1]["step"] == 20
 
 
+@pytest.mark.slow
 def test_debug_takes_one_batch_an_epoch(project):
     run_quick("tracker=disabled", "trainer=debug", verb="train")
 

@@ -188,6 +188,7 @@ def read_scale(run):
     return json.loads((run / "bundle" / "bundle.json").read_text())["target"]["scale"]
 
 
+@pytest.mark.slow
 def test_the_validation_loss_is_the_chosen_one(project):
     """The median's pinball loss is half the mean absolute error, in standard deviations."""
     run, last = train(project, "tracker=disabled", "loss=quantile", "loss.function.quantile=0.5")
@@ -195,6 +196,7 @@ def test_the_validation_loss_is_the_chosen_one(project):
     assert last["valid/loss"] == pytest.approx(0.5 * last["valid/mae"] / read_scale(run), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_huber_loss_of_a_large_delta_is_half_the_squared_error(project):
     run, last = train(project, "tracker=disabled", "loss=huber", "loss.function.delta=1000.0")
 

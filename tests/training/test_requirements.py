@@ -18,7 +18,7 @@ from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.stream import DiskRows
 
-pytestmark = pytest.mark.fast_cases(3)
+pytestmark = pytest.mark.fast_cases(2)
 
 
 def make_rows(target, weight=None):

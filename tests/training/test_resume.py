@@ -23,7 +23,7 @@ from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.stream import DiskRows
 
-pytestmark = pytest.mark.fast_cases(5)
+pytestmark = pytest.mark.fast_cases(3)
 
 NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
 WITHIN = 2 * 13 + 8  # steps: in the middle of the third epoch
@@ -100,7 +100,7 @@ def same(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
-@pytest.mark.fast_cases(3)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("stop_at", "streamed"),
     [

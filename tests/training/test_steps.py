@@ -25,7 +25,7 @@ from treadle.training.scaling import Scaling
 from treadle.training.schedules import cosine
 from treadle.training.steps import Steps
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.fast_cases(6)]
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.fast_cases(4)]
 NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
 
 
@@ -146,7 +146,7 @@ MIXUP = Mixup(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
 CUTMIX = CutMix(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("chunk", [4, 256])
 @pytest.mark.parametrize("limit", ["schedule.max_steps=null", "schedule.max_steps=31", "trainer.limit_batches=6"])
 def test_the_size_of_a_chunk_does_not_change_a_bit(root, tmp_path, chunk, limit):

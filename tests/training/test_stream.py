@@ -59,6 +59,7 @@ def read(rows, *, buffer_rows=30, **batching):
 # --- order ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fast_cases(6)
 @pytest.mark.parametrize("batch_size", [1, 5, 16, 64, 100, 1000])
 @pytest.mark.parametrize("buffer_rows", [1, 7, 30, 99, 1000])
 def test_an_epoch_holds_every_row_once_in_whole_batches(streamed, buffer_rows, batch_size):
