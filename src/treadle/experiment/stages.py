@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple  # no dataclass: the command line lists the stages, and should import little
 
 from treadle.keys import get
 
 Values = dict[str, Any]  # plain, of a resolved.yaml
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(NamedTuple):
     """One step of the pipeline."""
 
     name: str
