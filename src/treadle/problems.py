@@ -28,7 +28,8 @@ class Place:
     def __str__(self) -> str:
         if self.file:
             return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
-        return f"override {self.position}: {self.override!r}" if self.override else ""
+        number = f" {self.position}:" if self.position else ""
+        return f"override{number} {self.override!r}" if self.override else ""
 
 
 NOWHERE = Place()

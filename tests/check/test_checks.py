@@ -58,7 +58,7 @@ def test_every_value_that_is_missing_or_does_not_resolve_is_listed(project):
     edit(
         project,
         "experiment/flights",
-        "  max_epochs: 4  # more do not lower the validation loss\n",
+        "  max_epochs: 4  # more epochs do not lower the validation loss\n",
         "  gradient_clip: 1.0\n",
     )
 

@@ -22,5 +22,5 @@ def resolve(
         ConfigError: with every problem at once.
     """
     composed = compose(overrides=overrides, root=root, places=places)
-    experiment = check(composed, absent=absent).model_copy(update={"question": composed.question})
+    experiment = check(composed, absent=absent).model_copy(update={"question": composed.question, "sweep": None})
     return Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))

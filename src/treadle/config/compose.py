@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import QuotedString
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -81,6 +83,43 @@ class Composed:
     def origins(self) -> Origins:
         """Where values come from: each place that sets a key, or selects an option."""
         return Origins(self.files, self.overrides, list_options(self.root).keys(), self.root)
+
+    def vary(self, overrides: Mapping[str, Place]) -> Composed:
+        """The composition with further values, without reading conf/ again.
+
+        Args:
+            overrides: `key=value` or `+key=value`, of single values, with the place where each was written.
+        """
+        written = copy.deepcopy(self.written)
+        for text in overrides:
+            parsed = parse(text)
+            _set(written, key_of(text).split("."), parsed.value())
+        varied = replace(self, values={}, overrides={**self.overrides, **overrides}, problems=[], written=written)
+        needs_resolving = any(mark in json.dumps(written, default=str) for mark in ("${", "???"))
+        varied.values.update(_resolve(OmegaConf.create(written), "", varied) if needs_resolving else written)
+        return varied
+
+
+def _set(node: Any, path: list[str], value: Any) -> None:
+    """Set a value in plain values, as an override does: a mapping is merged into one."""
+    *parents, last = path
+    for name in parents:
+        node = node[int(name)] if isinstance(node, list) else node.setdefault(name, {})
+    key: Any = int(last) if isinstance(node, list) else last
+    if isinstance(value, dict) and not isinstance(node, list) and isinstance(node.get(key), dict):
+        for name, inner in value.items():
+            _set(node[key], [str(name)], inner)
+    else:
+        node[key] = _to_text(value)
+
+
+def _to_text(value: Any) -> Any:
+    """Without the marks of the parser's own: how a text was quoted."""
+    if isinstance(value, QuotedString):
+        return value.text
+    if isinstance(value, list):
+        return [_to_text(inner) for inner in value]
+    return {str(name): _to_text(inner) for name, inner in value.items()} if isinstance(value, dict) else value
 
 
 def find_conf(root: Path) -> Path:

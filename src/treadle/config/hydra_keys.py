@@ -13,7 +13,11 @@ from treadle.problems import Place, Problem
 
 _OWN = re.compile(r"hydra($|[./])")
 _ENTRY = re.compile(r"defaults\.\d+\.(override )?/?(hydra/[^@]*)")
-_FOLDERS = re.compile(r"hydra[./](run|sweep|output_subdir|job\.chdir)")
+_INSTEAD = {  # what does the same in Treadle
+    r"hydra[./]sweeper": "choose sweep=grid, sweep=random or sweep=tpe, and limits such as sweep.max_trials",
+    r"hydra[./]launcher": "sweep.workers says how many trials run at once",
+    r"hydra[./](run|sweep|output_subdir|job\.chdir)": "a run's folder is runs/<name>-<id>: set `name`",
+}
 
 
 def find_hydra_overrides(overrides: Mapping[str, Place]) -> dict[str, Problem]:
@@ -35,5 +39,5 @@ def find_hydra_keys(files: Sequence[ConfigFile], *, root: Path) -> Iterator[Prob
 
 def _refuse(key: str, place: Place) -> Problem:
     rule = f"nothing reads {key!r}: Treadle composes with Hydra, and does not run with it"
-    folder = "a run's folder is runs/<name>-<id>: set `name`" if _FOLDERS.match(key) else ""
-    return Problem(key, rule, "; ".join(part for part in ("remove it", folder) if part), place)
+    instead = next((text for pattern, text in _INSTEAD.items() if re.match(pattern, key)), "")
+    return Problem(key, rule, "; ".join(part for part in ("remove it", instead) if part), place)

@@ -69,7 +69,12 @@ def _find_unreadable(text: str, place: Place) -> Problem | None:
     if not parsed.is_sweep_override():
         return None
     rule = f"{text!r} asks for several runs; this command makes one"
-    return Problem(key_of(text), rule, f"give one value; a text with a comma is quoted: {key_of(text)}='a,b'", place)
+    return Problem(
+        key_of(text),
+        rule,
+        f"`treadle run -m` runs each; else give one value, a text with a comma in quotes: {key_of(text)}='a,b'",
+        place,
+    )
 
 
 def _find_unknown_option(text: str, place: Place, options: Options) -> Problem | None:

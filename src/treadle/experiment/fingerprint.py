@@ -31,6 +31,11 @@ def digest(text: str) -> str:
 
 def fingerprint_code(modules: Iterable[str]) -> str:
     """Hash of the sources of these modules and of all that they import: see `fingerprint_modules`."""
+    return _fingerprint(frozenset(modules))
+
+
+@cache
+def _fingerprint(modules: frozenset[str]) -> str:
     return digest(json.dumps(fingerprint_modules(modules), sort_keys=True))
 
 
@@ -57,6 +62,7 @@ def list_sources(modules: Iterable[str]) -> dict[str, SourceFile]:
 
 def forget_code() -> None:
     """Read sources anew from now on."""
+    _fingerprint.cache_clear()
     _hash_module.cache_clear()
     forget_imports()
 

@@ -36,6 +36,7 @@ class RunFolder:
         self.signatures: Final = path / "stages.json"  # of the stages that are done; DVC's folder has none
         self.digests: Final = path / "digests.json"  # of the outputs of the stages that are done
         self.log: Final = path / "run.log"  # when each stage began and ended, and why one failed
+        self.overrides: Final = path / "overrides.json"  # of the command that made the run
         self.environment: Final = path / "environment.json"  # commit, versions and machine
         self.changes: Final = path / "changes.diff"  # to the commit, as a patch
         self.wandb: Final = path / "wandb"  # records of Weights & Biases, which gives the folder its name

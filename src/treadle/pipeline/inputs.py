@@ -25,13 +25,19 @@ class ChangedError(TreadleError):
 
 
 class StageInputs:
-    """The sources and the data files that signatures are computed from; made just before they are."""
+    """The sources and the data files that signatures are computed from; made just before they are.
 
-    def __init__(self, resolved: Resolved, *, root: Path) -> None:
+    Args:
+        resolved: what is run.
+        root: the project.
+        is_code_loaded: the sources need not be held, since this process has loaded them before.
+    """
+
+    def __init__(self, resolved: Resolved, *, root: Path, is_code_loaded: bool = False) -> None:
         self.resolved = resolved
         self.root = root
         self.data = self._read_data()
-        self.modules = {stage.name: list_modules(resolved.values, stage) for stage in STAGES}
+        self.modules = {s.name: [] if is_code_loaded else list_modules(resolved.values, s) for s in STAGES}
         self.sources = {name: list_sources(modules) for name, modules in self.modules.items()}
         self.loaded = set(sys.modules)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from treadle.pipeline.dvc_workspace import find_origin
 from treadle.pipeline.locks import Notify
 
 State = Literal["ran", "shared", "unchanged"]
+Watch = Callable[[Mapping[str, float], int], None]  # (values of an epoch, step); what it raises ends the training
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Run:
     folder: RunFolder
     root: Path
     notify: Notify  # takes each line of progress
+    watch: Watch | None = None  # takes each epoch of the training
     states: dict[str, State] = field(default_factory=dict)
 
     @property

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from treadle.disk import delete_partials, read_text, write_text
+from treadle.disk import delete_partials, read_text, write_json, write_text
 from treadle.errors import TreadleError
 from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.resolved import Resolved, read
@@ -16,7 +17,16 @@ from treadle.pipeline.cache import delete_outputs, delete_partial_entries, delet
 from treadle.pipeline.digests import SMALL, take_digests
 from treadle.pipeline.inputs import ChangedError, StageInputs
 from treadle.pipeline.locks import Notify, hold_lock
-from treadle.pipeline.record import Run, find_run_damage, is_done, log, log_failure, read_digests, record_done
+from treadle.pipeline.record import (
+    Run,
+    Watch,
+    find_run_damage,
+    is_done,
+    log,
+    log_failure,
+    read_digests,
+    record_done,
+)
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import STAGE_FUNCTIONS
 from treadle.tracking import SCRATCH
@@ -24,7 +34,16 @@ from treadle.tracking import SCRATCH
 # --- by a command of Treadle --------------------------------------------------------------------------
 
 
-def run(resolved: Resolved, *, root: Path, upto: str, notify: Notify) -> Run:
+def run(
+    resolved: Resolved,
+    *,
+    root: Path,
+    upto: str,
+    notify: Notify,
+    watch: Watch | None = None,
+    is_code_loaded: bool = False,
+    overrides: Sequence[str] | None = None,
+) -> Run:
     """Ensure the outputs of a stage and of those before it: each runs, is shared from another run, or is unchanged.
 
     The folder follows from the run's identity. A second process that wants the same folder waits for the first.
@@ -34,18 +53,23 @@ def run(resolved: Resolved, *, root: Path, upto: str, notify: Notify) -> Run:
         root: the project.
         upto: the last stage.
         notify: prints each line of progress.
+        watch: takes each epoch of the training.
+        is_code_loaded: this process holds the code that `resolved` was frozen with, whatever its files hold now.
+        overrides: from which the run was composed, where that is known.
 
     Raises:
         ChangedError: a source or a data file was edited while a stage read it.
     """
-    inputs = StageInputs(resolved, root=root)
+    inputs = StageInputs(resolved, root=root, is_code_loaded=is_code_loaded)
     signatures = _sign(resolved, root=root, notify=notify)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
-    current = Run(resolved, signatures, folder, root, notify)
+    current = Run(resolved, signatures, folder, root, notify, watch)
     folder.path.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder.lock, notify=notify, what=str(folder.path.relative_to(root))):
         _delete_leftovers(folder)
         write_text(folder.resolved, resolved.dump())
+        if overrides is not None:
+            write_json(folder.overrides, list(overrides))
         with open_tracking(current) as tracking:
             for stage in list_needed(upto):
                 _ensure_stage(current, stage, inputs, tracking)

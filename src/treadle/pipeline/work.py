@@ -36,6 +36,8 @@ def _train(current: Run, tracking: LazyTracking) -> None:
 
     def log(row: Mapping[str, float], step: int) -> None:
         record.log(row, step=step)
+        if current.watch is not None:
+            current.watch(row, step)
 
     train(current.experiment, folder=current.folder, signature=current.signatures["train"], log=log)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,14 +44,19 @@ class Finished:
         return self.folder.name
 
     @property
-    def best_epoch(self) -> dict[str, float]:
+    def best_epoch(self) -> Mapping[str, float]:
         """The metrics of the epoch that was kept: the best by the run's own monitor."""
-        monitor = self.experiment.schedule.monitor
-        metric = find_metric(task=self.experiment.data.task, name=monitor)
-        assert metric is not None, "the check has verified schedule.monitor"
-        sign = -1 if metric.higher_is_better else 1
-        present = [row for row in self.epochs if row[f"valid/{monitor}"] == row[f"valid/{monitor}"]]
-        return min(present, key=lambda row: sign * row[f"valid/{monitor}"], default={})
+        return find_best_epoch(self.epochs, self.experiment)
+
+
+def find_best_epoch(epochs: Sequence[Mapping[str, float]], experiment: Experiment) -> Mapping[str, float]:
+    """The metrics of the epoch that is kept: the best by the experiment's monitor; empty where none is a number."""
+    monitor = experiment.schedule.monitor
+    metric = find_metric(task=experiment.data.task, name=monitor)
+    assert metric is not None, "the check has verified schedule.monitor"
+    sign = -1 if metric.higher_is_better else 1
+    present = [row for row in epochs if row[f"valid/{monitor}"] == row[f"valid/{monitor}"]]
+    return min(present, key=lambda row: sign * row[f"valid/{monitor}"], default={})
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:

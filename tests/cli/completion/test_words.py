@@ -41,8 +41,9 @@ def test_every_verb_is_offered_and_nothing_else(offer):
     [
         (["--v"], ["--version"]),
         (["check", "--f"], ["--format"]),
-        (["run", "--"], ["--help", "--traceback", "--cfg", "--why"]),
-        (["run", "--why", "--"], ["--help", "--traceback", "--cfg"]),
+        (["train", "--"], ["--help", "--traceback", "--cfg", "--why", "--folder", "--resolved"]),
+        (["run", "--"], ["--help", "--traceback", "--cfg", "--why", "--multirun", "--evaluate"]),
+        (["run", "--why", "--"], ["--help", "--traceback", "--cfg", "--multirun", "--evaluate"]),
         (["run", "model=mlp", "--w"], ["--why"]),
         (["compose", "-o", "x.yaml", "-"], ["-h", "--help", "--traceback", "--selection", "--slices"]),
         (["predict", "--allow", "own", "--al"], ["--allow"]),

@@ -18,11 +18,17 @@ from treadle.cli.verb import Verb, add_overrides, add_selection
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["text", "json", "github"], default="text", help="for people, editors, CI")
+    parser.add_argument("-m", "--multirun", action="store_true", help="check every trial of a sweep")
     add_selection(parser)
     add_overrides(parser)
 
 
 def _check(options: argparse.Namespace) -> int:
+    if options.multirun:
+        from treadle.cli.commands.sweeps import check_many
+
+        check_many(options.overrides)
+        return 0
     with without_collector():
         from treadle.check.checks import check, find_warnings
         from treadle.problems import ConfigError, report

@@ -22,20 +22,32 @@ LAST = STAGES[-1].name
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-m", "--multirun", action="store_true", help="a sweep: train each combination of values")
+    help_text = "of a sweep: also evaluate the best run, or all, on the test split"
+    parser.add_argument("--evaluate", choices=["best", "all"], help=help_text)
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     add_overrides(parser)
     parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and stop")
     parser.add_argument("--why", action="store_true", help="print what would run, and why, and stop")
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace) -> int | None:
+    if options.multirun:
+        from treadle.cli.commands.sweeps import run_many
+
+        return run_many(options.overrides, evaluate=options.evaluate)
     if not _print_intent(options, upto=LAST):
         _run_upto(LAST, options.overrides)
+    return None
 
 
 def _add_stage(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="run this stage alone in that folder, by its resolved.yaml")
     parser.add_argument("--resolved", type=Path, metavar="FILE", help="another resolved.yaml for --folder")
-    _add_run(parser)
+    _add_overrides(parser)
 
 
 def _run_stage(options: argparse.Namespace) -> None:
@@ -63,7 +75,7 @@ def _run_upto(stage: str, overrides: Sequence[str]) -> None:
     from treadle.pipeline import run
 
     with _naming_places(lambda key: compose_selected(overrides).locate(key)):
-        current = run(resolved, root=Path.cwd(), upto=stage, notify=print_lines)
+        current = run(resolved, root=Path.cwd(), upto=stage, notify=print_lines, overrides=overrides)
     _print_result(current, upto=stage, overrides=overrides)
 
 

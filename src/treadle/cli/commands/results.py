@@ -8,9 +8,13 @@ from pathlib import Path
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 
+SWEEP = "sweep.yaml"  # in the folder of a sweep
+
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders (default: all under runs/)")
+    parser.add_argument(
+        "runs", nargs="*", type=Path, metavar="RUN", help="run folders, or one sweep (default: all under runs/)"
+    )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with curves")
 
 
@@ -22,6 +26,11 @@ def _compare(options: argparse.Namespace) -> None:
     from treadle.runs.compare import compare_runs
     from treadle.runs.read import find_runs, read_run
 
+    if len(options.runs) == 1 and (options.runs[0] / SWEEP).is_file():
+        from treadle.cli.commands.sweeps import show_sweep
+
+        show_sweep(options.runs[0])
+        return
     folders = find_runs(options.runs or [Path(RUNS)])
     if not folders:
         raise TreadleError("no finished run found; `treadle run` makes one")

@@ -23,6 +23,7 @@ from treadle.experiment.spec.split import (
     StratifiedSplit,
     TimeSplit,
 )
+from treadle.experiment.spec.sweep import Confirm, Sweep
 from treadle.experiment.spec.tracker import Tracker
 from treadle.experiment.spec.trainer import Trainer
 
@@ -33,6 +34,7 @@ __all__ = [
     "Block",
     "Column",
     "ColumnSplit",
+    "Confirm",
     "Data",
     "EarlyStopping",
     "Encoding",
@@ -55,6 +57,7 @@ __all__ = [
     "Speeds",
     "SplitRule",
     "StratifiedSplit",
+    "Sweep",
     "Table",
     "Target",
     "TimeSplit",

@@ -14,6 +14,7 @@ from treadle.experiment.spec.features import Features
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.model import Model, ModelChoice, ModelRule
 from treadle.experiment.spec.schedule import Schedule
+from treadle.experiment.spec.sweep import Sweep
 from treadle.experiment.spec.tracker import Tracker
 from treadle.experiment.spec.trainer import Trainer
 from treadle.schema import Seed
@@ -47,6 +48,8 @@ class Experiment(Spec):
     """How the run is recorded in W&B."""
     evaluation: Evaluation
     """How the model is evaluated on the test set."""
+    sweep: Sweep | None = Field(default=None, exclude=True)
+    """How `treadle run -m` makes many runs of it; no part of any of them."""
     model_choice: ModelChoice | None = None
     """Which model a rule chose, and why; null: no rule chose it."""
     question: str | None = None

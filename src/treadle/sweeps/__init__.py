@@ -1,0 +1,1 @@
+"""Sweeps: many runs of one experiment over a space of values, with a ledger that survives every fault."""

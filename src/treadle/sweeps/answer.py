@@ -1,0 +1,72 @@
+"""The answer of a sweep: settings ranked by the mean of their seeds, with ties within the noise of seeds."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from treadle.sweeps.ledger import BAD, Trial
+
+_SIGMAS = 2.0  # standard errors of the paired difference, within which two settings are a tie
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting with what its seeds gave."""
+
+    setting: Mapping[str, str]
+    scores: Mapping[int, float]  # seed: objective
+    is_confirmed: bool  # whether the scores come of seeds that the search had not seen
+    is_tied: bool  # with the best
+    trials: tuple[int, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over its seeds."""
+        return statistics.fmean(self.scores.values())
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over its seeds; None for one seed."""
+        return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
+
+
+def rank(trials: Sequence[Trial], *, higher_is_better: bool) -> list[Row]:
+    """The settings that finished, the best first; confirmed ones before the others, by their fresh seeds alone."""
+    rows = []
+    for group in group_by_setting(trials).values():
+        confirming = [trial for trial in group if trial.phase == "confirm" and trial.values is not None]
+        counted = confirming or [trial for trial in group if trial.values is not None]
+        scores = {trial.seed: trial.values[0] for trial in counted if trial.values is not None}
+        if scores and all(map(math.isfinite, scores.values())) and not _is_incomplete(group):
+            numbers = tuple(trial.number for trial in counted)
+            rows.append(Row(group[0].setting, scores, bool(confirming), is_tied=False, trials=numbers))
+    sign = -1 if higher_is_better else 1
+    rows.sort(key=lambda row: (not row.is_confirmed, sign * row.mean))
+    return [Row(r.setting, r.scores, r.is_confirmed, _ties(rows[0], r), r.trials) for r in rows]
+
+
+def group_by_setting(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """Trials that differ in the seed alone, in the order in which they were added."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(repr(sorted(trial.setting.items())), []).append(trial)
+    return groups
+
+
+def _is_incomplete(group: Sequence[Trial]) -> bool:
+    """Whether a replicate was stopped or failed: the mean of the others would flatter the setting."""
+    return any(trial.state in ("pruned", *BAD) for trial in group)
+
+
+def _ties(best: Row, row: Row) -> bool:
+    """Whether the paired difference over common seeds lies within its noise; with fewer than two nothing tells."""
+    if best is row or best.is_confirmed != row.is_confirmed:
+        return False
+    differences = [best.scores[seed] - row.scores[seed] for seed in best.scores if seed in row.scores]
+    if len(differences) < 2:  # noqa: PLR2004 - a spread needs two
+        return False
+    noise = statistics.stdev(differences) / math.sqrt(len(differences))
+    return abs(statistics.fmean(differences)) <= _SIGMAS * noise

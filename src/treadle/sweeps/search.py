@@ -1,0 +1,181 @@
+"""Search: which setting a sampler tries next, and which trial a pruner stops. By Optuna, in memory.
+
+A study is made anew from the ledger at each question, with a sampler seeded by the sweep and the number of the setting.
+So the answer follows from what the ledger holds, and a sweep that was killed goes on with the same suggestions.
+(Optuna's own journal does not do: a kill while it is written leaves a lock, and a torn line loses a trial.)
+
+CMA-ES keeps its state in the ledger as a pickle, as Optuna writes it: resume the sweeps of people whom you trust.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from treadle.experiment.fingerprint import digest
+from treadle.sweeps.axes import Axis, Choices
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+_STARTUP = 5  # settings that finish before any is pruned
+_STUDY = "treadle"  # Hyperband's bracket is a hash of this name and the trial's number
+
+
+@dataclass
+class Point:
+    """A setting as a sampler sees it: the mean over its replicates."""
+
+    suggestion: dict[str, Any]
+    state: Literal["running", "done", "pruned", "failed"]
+    values: list[float] | None = None  # one for each objective
+    epochs: dict[int, float] = field(default_factory=dict)  # of the replicate that may be pruned
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search over a space.
+
+    Args:
+        axes: those that choose an option of a group before those that depend on it.
+        applies: whether an axis exists under the values chosen so far.
+        sampler: how it chooses.
+        pruner: which trials it stops.
+        maximize: for each objective whether more is better.
+        seed: same seed and same ledger, same suggestion.
+        max_epochs: of a trial, for Hyperband.
+    """
+
+    axes: Sequence[Axis]
+    applies: Callable[[Axis, Mapping[str, str]], bool]
+    sampler: str
+    pruner: str
+    maximize: tuple[bool, ...]
+    seed: int
+    max_epochs: int
+
+    def suggest(self, points: Sequence[Point]) -> tuple[dict[str, str], dict[str, Any]]:
+        """The next setting, by key, and what the ledger keeps of the suggestion.
+
+        Args:
+            points: every setting so far, in the order in which they were suggested.
+        """
+        study = self._rebuild(points)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is experimental there is tested here
+            trial = study.ask()
+            setting: dict[str, str] = {}
+            for axis in self.axes:
+                if self.applies(axis, setting):
+                    setting[axis.key] = _suggest(trial, axis)
+        frozen = study.get_trials(deepcopy=False)[trial.number]
+        return setting, {"params": frozen.params, "system_attrs": frozen.system_attrs}
+
+    def should_prune(self, points: Sequence[Point], number: int) -> tuple[bool, dict[str, Any]]:
+        """Whether the running point of that number is to be stopped after its newest epoch.
+
+        Returns:
+            The decision, and what the ledger keeps of the point from now on in place of its suggestion.
+        """
+        point = points[number]
+        if self.pruner == "none" or not all(map(math.isfinite, point.epochs.values())):
+            return False, point.suggestion
+        study = self._rebuild(points)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            is_hopeless = study.pruner.prune(study, study.get_trials(deepcopy=False)[number])
+        attributes = study.get_trials(deepcopy=False)[number].system_attrs  # such as the rung that it has reached
+        return is_hopeless, {**point.suggestion, "system_attrs": attributes}
+
+    def measure_importance(self, points: Sequence[Point]) -> dict[str, float]:
+        """Each axis' share of what moves the first objective (PED-ANOVA); empty where too little is known."""
+        import optuna
+
+        study = self._rebuild(points)
+        target = (lambda trial: trial.values[0]) if len(self.maximize) > 1 else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                return dict(optuna.importance.get_param_importances(study, target=target))
+            except (RuntimeError, ValueError):  # fewer than two finished trials, or all of them equal
+                return {}
+
+    def _rebuild(self, points: Sequence[Point]) -> optuna.Study:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            study = optuna.create_study(
+                study_name=_STUDY,
+                directions=["maximize" if more else "minimize" for more in self.maximize],
+                sampler=self._make_sampler(len(points)),
+                pruner=self._make_pruner(),
+            )
+            study.add_trials([self._to_trial(point) for point in points])
+        return study
+
+    def _to_trial(self, point: Point) -> optuna.trial.FrozenTrial:
+        import optuna
+        from optuna.trial import TrialState
+
+        states = {"running": TrialState.RUNNING, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        params = point.suggestion["params"]
+        by_key = {axis.key: axis for axis in self.axes}
+        return optuna.trial.create_trial(
+            state=states.get(point.state, TrialState.COMPLETE),
+            values=point.values if point.state == "done" else None,
+            params=params,
+            distributions={key: _to_distribution(by_key[key]) for key in params},
+            system_attrs=point.suggestion["system_attrs"],
+            intermediate_values=point.epochs if len(self.maximize) == 1 else {},
+        )
+
+    def _make_sampler(self, number: int) -> optuna.samplers.BaseSampler:
+        from optuna import samplers
+
+        seed = int(digest(json.dumps([self.seed, number]))[:8], 16)
+        makers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+            "random": lambda: samplers.RandomSampler(seed=seed),
+            "tpe": lambda: samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+            "cmaes": lambda: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
+            "gp": lambda: samplers.GPSampler(seed=seed, warn_independent_sampling=False),
+            "nsga2": lambda: samplers.NSGAIISampler(seed=seed),
+            # Its sequence is scrambled by the seed: one seed for all points, whose number tells their place.
+            "qmc": lambda: samplers.QMCSampler(seed=self.seed, warn_independent_sampling=False),
+        }
+        return makers[self.sampler]()
+
+    def _make_pruner(self) -> optuna.pruners.BasePruner:
+        from optuna import pruners
+
+        makers: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+            "none": pruners.NopPruner,
+            "median": lambda: pruners.MedianPruner(n_startup_trials=_STARTUP, n_warmup_steps=1),
+            "halving": pruners.SuccessiveHalvingPruner,
+            "hyperband": lambda: pruners.HyperbandPruner(max_resource=self.max_epochs),
+        }
+        return makers[self.pruner]()
+
+
+def _suggest(trial: optuna.Trial, axis: Axis) -> str:
+    if isinstance(axis, Choices):
+        return str(trial.suggest_categorical(axis.key, axis.values))
+    if axis.is_integer:
+        return str(trial.suggest_int(axis.key, int(axis.low), int(axis.high), log=axis.is_log))
+    return repr(trial.suggest_float(axis.key, axis.low, axis.high, log=axis.is_log))
+
+
+def _to_distribution(axis: Axis) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(axis, Choices):
+        return CategoricalDistribution(axis.values)
+    if axis.is_integer:
+        return IntDistribution(int(axis.low), int(axis.high), log=axis.is_log)
+    return FloatDistribution(axis.low, axis.high, log=axis.is_log)

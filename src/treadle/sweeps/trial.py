@@ -1,0 +1,45 @@
+"""A trial, in its worker: a run up to the stage `train`. It is evaluated only where somebody asks for that later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from treadle.experiment.resolved import read
+from treadle.metrics.log import read_metrics_log
+from treadle.pipeline import run
+from treadle.runs.read import find_best_epoch
+from treadle.sweeps.workers import Report
+
+FUNCTION = f"{__name__}.run_trial"
+
+
+def run_trial(*, report: Report, resolved: str, root: str, objectives: list[str], overrides: list[str]) -> list[float]:
+    """Run a frozen experiment; gives each objective at the epoch that was kept.
+
+    Args:
+        report: takes each epoch's first objective, and may end the trial.
+        resolved: path of its resolved.yaml.
+        root: the project.
+        objectives: validation metrics.
+        overrides: from which it was composed.
+    """
+
+    def watch(row: Mapping[str, float], step: int) -> None:  # noqa: ARG001 - as `train` calls it
+        report(int(row["epoch"]), row[f"valid/{objectives[0]}"])
+
+    current = run(
+        read(Path(resolved)),
+        root=Path(root),
+        upto="train",
+        notify=_print,
+        watch=watch,
+        is_code_loaded=True,
+        overrides=overrides,
+    )
+    best = find_best_epoch(read_metrics_log(current.folder.metrics_log), current.experiment)
+    return [best[f"valid/{name}"] for name in objectives]
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - into the trial's own log

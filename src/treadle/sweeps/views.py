@@ -1,0 +1,128 @@
+"""A sweep on the terminal: a line for each trial that ends, and the answer as a table."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from treadle.metrics.registry import write_score
+from treadle.sweeps.answer import Row
+from treadle.sweeps.declare import Sweep
+from treadle.sweeps.drive import Drive
+from treadle.sweeps.ledger import Ledger, Trial
+
+
+def describe_trial(trial: Trial, *, total: int | None) -> str:
+    """A line: number, state, score, setting, error."""
+    of = f"/{total}" if total else ""
+    score = write_score(trial.values[0]) if trial.values else ""
+    state = "reused" if trial.is_reused else trial.state
+    error = f"  {trial.error}" if trial.error and trial.state != "pruned" else ""
+    setting = f"{describe_setting(trial.setting)} seed={trial.seed}"
+    return f"trial {trial.number}{of:<6} {state:<11} {score:<10} {setting}{error}"
+
+
+def describe_setting(setting: Mapping[str, str]) -> str:
+    """`lr=0.003 width=64`: each key by its last name."""
+    return " ".join(f"{key.rpartition('.')[2].lstrip('+')}={_shorten(text)}" for key, text in setting.items())
+
+
+def _shorten(text: str) -> str:
+    try:
+        return f"{float(text):.4g}"
+    except ValueError:
+        return text
+
+
+def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Console, *, limit: int = 20) -> None:
+    """The best settings, and what became of all trials."""
+    objective = sweep.objectives[0]
+    table = Table(box=None, pad_edge=False)
+    for title in ("", f"valid/{objective.name}", "spread", "n", *(axis.key for axis in sweep.space.axes)):
+        table.add_column(title, no_wrap=True)
+    for place, row in enumerate(rows[:limit], start=1):
+        mark = "=" if row.is_tied else str(place)
+        spread = "" if row.spread is None else f"±{write_score(row.spread)}"
+        values = (_shorten(row.setting.get(axis.key, "-")) for axis in sweep.space.axes)
+        table.add_row(mark, write_score(row.mean), spread, str(len(row.scores)), *values)
+    console.print(table)
+    console.print()
+    for line in summarize(ledger, rows):
+        console.print(line)
+
+
+def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
+    """Counts of states, cost, and which run to take."""
+    trials = list(ledger.trials.values())
+    counts = Counter("reused" if trial.is_reused else trial.state for trial in trials)
+    seconds = sum(trial.seconds for trial in trials)
+    lines = [
+        f"{len(trials)} trials: {', '.join(f'{n} {state}' for state, n in counts.items())}; {seconds:,.0f} s of work"
+    ]
+    tied = sum(row.is_tied for row in rows)
+    if tied:
+        lines.append(
+            f"= {tied} more within the noise of seeds of the best: no order among them is shown by these trials"
+        )
+    if rows and rows[0].spread is None and len(rows) > 1:
+        lines.append("one seed a setting: nothing tells a better setting from a luckier one; add seed=range(5)")
+    if rows:
+        best = ledger.trials[rows[0].trials[0]]
+        lines.append(f"best     runs/{best.run}")
+    return lines
+
+
+class Progress:
+    """What happens to trials, as it happens: a line for each that ends, and in a terminal a table of those that run."""
+
+    def __init__(self, sweep: Sweep, console: Console) -> None:
+        self.sweep = sweep
+        self.console = console
+        self.live = Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+
+    def update(self, drive: Drive, trial: Trial) -> None:
+        """After a change to one trial."""
+        if trial.has_ended or trial.state == "interrupted":
+            self.console.print(describe_trial(trial, total=drive.count_planned()), soft_wrap=True)
+        if self.live is not None:
+            self.live.update(self._draw(drive))
+
+    def _draw(self, drive: Drive) -> Table:
+        """The running trials, the best score so far, and the time that is left if trials go on taking as long."""
+        objective = self.sweep.objectives[0]
+        rows, trials = drive.rank(), list(drive.ledger.trials.values())
+        best = f"best {write_score(rows[0].mean)} {describe_setting(rows[0].setting)}" if rows else ""
+        done, total = sum(trial.has_ended for trial in trials), drive.count_planned()
+        table = Table(box=None, pad_edge=False, title=f"{done}/{total} trials  {_estimate(drive, done, total)}  {best}")
+        for title in ("trial", "epoch", f"valid/{objective.name}", "setting"):
+            table.add_column(title, no_wrap=True)
+        for trial in (trial for trial in trials if trial.state == "running"):
+            epoch, value = max(trial.epochs.items(), default=(0, None))
+            setting = f"{describe_setting(trial.setting)} seed={trial.seed}"
+            table.add_row(str(trial.number), str(epoch), write_score(value), setting)
+        return table
+
+
+def _estimate(drive: Drive, done: int, total: int) -> str:
+    """Of what is left, by the mean of what was done in this session."""
+    here = done - drive.num_ended_before
+    if here < 1:
+        return ""
+    seconds = (time.monotonic() - drive.start) / here * (total - done)
+    return f"about {timedelta(seconds=round(seconds))} left"

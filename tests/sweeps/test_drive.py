@@ -1,0 +1,235 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from runs import QUICK, treadle
+from treadle.sweeps.ledger import Ledger
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sweeps")]
+
+TINY = [word for word in QUICK if not word.startswith("evaluation.")]
+
+# A network of the user's own that ends in the way that its argument names.
+OWN = """\
+import os
+import resource
+import signal
+import time
+
+import torch
+from torch import nn
+
+
+class Own(nn.Module):
+    def __init__(self, *, num_numeric, cardinalities, num_outputs, behaviour: str):
+        super().__init__()
+        self.behaviour = behaviour
+        self.net = nn.Linear(num_numeric, num_outputs)
+
+    def forward(self, numeric, ids):
+        if self.behaviour == "raise":
+            raise ValueError("no luck")
+        if self.behaviour == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.behaviour == "hang":
+            time.sleep(600)
+        if self.behaviour == "memory":
+            resource.setrlimit(resource.RLIMIT_DATA, (1 << 20, 1 << 30))
+            torch.zeros(1 << 30)
+        if self.behaviour == "disk":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        return self.net(numeric) * (float("nan") if self.behaviour == "diverge" else 1)
+"""
+
+
+@pytest.fixture
+def ledger(project):
+    """The ledger of the project's only sweep, read when it is asked for."""
+
+    def read():
+        (folder,) = (project / "sweeps").iterdir()
+        return Ledger(folder)
+
+    return read
+
+
+def list_scores(ledger):
+    return {trial.number: trial.values for trial in ledger.trials.values()}
+
+
+def start(project, *words):
+    """A sweep in a process of its own."""
+    command = [sys.executable, "-m", "treadle", "run", "-m", *TINY, *words]
+    with (project / "out.txt").open("a") as out:
+        return subprocess.Popen(command, cwd=project, stdout=out, stderr=out)
+
+
+def wait_for(project, event, count=1):
+    """Until the ledger tells of so many events of a kind."""
+    for _ in range(1200):
+        lines = [
+            line
+            for file in project.glob("sweeps/*/ledger.jsonl")
+            for line in file.read_text().splitlines(keepends=True)
+        ]
+        if sum(line.endswith("\n") and json.loads(line)["event"] == event for line in lines) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError((project / "out.txt").read_text())
+
+
+def test_a_grid_runs_each_setting_on_each_seed_and_each_trial_is_a_run(project, ledger, capsys):
+    sweep = ["run", "-m", *TINY, "model.num_layers=1,2", "seed=range(2)"]
+    assert treadle(*sweep) == 0
+    out = capsys.readouterr().out
+    trials = ledger().trials
+    assert [(t.setting, t.seed, t.state) for t in trials.values()] == [
+        ({"model.num_layers": layers}, seed, "done") for layers in "12" for seed in (0, 1)
+    ]
+    assert "4 trials: 4 done" in out
+    assert sorted(path.name for path in project.glob("runs/california-*")) == sorted(
+        trial.run for trial in trials.values()
+    )
+    assert not list(project.glob("runs/*/evaluation"))  # the test split is for later
+    assert len(list(project.glob("runs/.stages/prepare/*/examples"))) == 1
+
+    before = ledger().path.read_bytes()
+    assert treadle(*sweep) == 0  # again: nothing is left to do
+    assert ledger().path.read_bytes() == before
+    capsys.readouterr()
+    assert treadle("train", *TINY, "model.num_layers=2", "seed=1") == 0
+    assert f"unchanged  runs/{trials[4].run}" in capsys.readouterr().out
+
+
+def test_what_ran_before_is_taken_over_and_the_numbers_are_those_of_a_command(project, ledger):
+    assert treadle("train", *TINY, "seed=1") == 0
+    assert treadle("run", "-m", *TINY, "seed=0,1") == 0
+    first, second = ledger().trials.values()
+    assert (first.is_reused, second.is_reused) == (False, True)
+    assert treadle("train", *TINY, "seed=0", "tracker.tags=[again]") == 0
+    command = json.loads((project / "runs" / first.run / "model" / "summary.json").read_text())
+    assert first.values == [command["score"]]
+
+
+@pytest.fixture
+def own(project):
+    """The project with a network that ends as it is told."""
+    (project / "mine.py").write_text(OWN)
+    (project / "conf/model/own.yaml").write_text("_target_: mine.Own\nbehaviour: good\n")
+    config = project / "conf/config.yaml"
+    config.write_text(config.read_text().replace("targets:\n", "targets:\n  - mine.\n"))
+    return project
+
+
+def test_a_trial_that_fails_costs_only_itself_and_can_be_retried(own, ledger, capsys):
+    words = ["model=own", "model.behaviour=raise,kill,hang,diverge,memory,disk,good", "sweep.timeout=15s"]
+    tiny = [word for word in TINY if not word.startswith("model")]
+    assert treadle("run", "-m", *tiny, *words) == 1
+    out = capsys.readouterr().out
+    ends = {trial.setting["model.behaviour"]: (trial.state, trial.error) for trial in ledger().trials.values()}
+    assert ends["good"] == ("done", "")
+    assert ends["raise"] == ("failed", "ValueError: no luck")
+    assert ends["kill"] == ("killed", "killed by SIGKILL; the machine may be out of memory")
+    assert ends["hang"] == ("timed out", "timed out after 15 s")
+    assert ends["diverge"][0] == "failed"
+    assert "the validation loss is nan" in ends["diverge"][1]
+    assert ends["memory"][0] == "failed"
+    assert "memory" in ends["memory"][1]
+    assert ends["disk"][0] in {"failed", "killed"}
+    assert "failed      " in out
+    assert "ValueError: no luck" in out
+    (log,) = own.glob("sweeps/*/trials/0001/log.txt")
+    assert "mine.py" in log.read_text()
+
+    (folder,) = (own / "sweeps").iterdir()
+    assert treadle("resume", str(folder), "--retry") == 1
+    assert {t.setting["model.behaviour"]: t.attempts for t in ledger().trials.values()} == {
+        **dict.fromkeys(("raise", "kill", "hang", "diverge", "memory", "disk"), 2),
+        "good": 1,
+    }
+
+
+def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(project, ledger, tmp_path_factory):
+    words = ["schedule.optimizer.lr=tag(log,interval(1e-4,1e-1))", "sweep=tpe", "sweep.max_trials=5"]
+    words += ["sweep.confirm=null", "sweep.workers=1", "schedule.max_epochs=3"]
+    process = start(project, *words)
+    wait_for(project, "end", 2)
+    wait_for(project, "epoch", 7)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    held = dict(ledger().trials)
+    time.sleep(1)  # the workers see that nobody waits for them
+    with ledger().path.open("a") as file:
+        file.write('{"event": "ep')  # as if it had been killed while it wrote
+    assert start(project, *words).wait() == 0
+    after = ledger()
+    assert len(after.trials) == 5
+    assert {t.number: t.setting for t in held.values()}.items() <= {
+        n: t.setting for n, t in after.trials.items()
+    }.items()
+
+    other = tmp_path_factory.mktemp("whole")
+    for name in ("conf", "data", "params.yaml"):
+        (other / name).symlink_to(project / name)
+    assert start(other, *words).wait() == 0
+    (folder,) = (other / "sweeps").iterdir()
+    whole = Ledger(folder)
+    assert {n: t.setting for n, t in whole.trials.items()} == {n: t.setting for n, t in after.trials.items()}
+    assert list_scores(whole) == list_scores(after)
+
+
+@pytest.mark.exhaustive
+def test_edits_of_conf_and_sources_reach_no_trial_and_another_sweep_is_another(own, ledger):
+    tiny = [word for word in TINY if not word.startswith("model")]
+    words = [*tiny, "model=own", "seed=range(4)", "sweep.workers=1"]
+    command = [sys.executable, "-m", "treadle", "run", "-m", *words]
+    with (own / "out.txt").open("w") as out:
+        process = subprocess.Popen(command, cwd=own, stdout=out, stderr=out)
+        wait_for(own, "end", 1)
+        (own / "conf/model/own.yaml").write_text("_target_: mine.Own\nbehaviour: raise\n")
+        (own / "mine.py").write_text(OWN.replace("nn.Linear(num_numeric", "nn.Linear(9 + num_numeric"))
+        assert process.wait() == 0, (own / "out.txt").read_text()
+    assert {trial.state for trial in ledger().trials.values()} == {"done"}
+    frozen = [yaml.safe_load(file.read_text())["model"] for file in own.glob("runs/*/resolved.yaml")]
+    assert frozen == [{"_target_": "mine.Own", "behaviour": "good"}] * 4
+    (folder,) = (own / "sweeps").iterdir()
+    again = subprocess.run(
+        [sys.executable, "-m", "treadle", "resume", folder], cwd=own, capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 2
+    assert "the source of mine is not what the sweep began with" in again.stderr
+
+
+@pytest.mark.exhaustive
+def test_two_sweeps_at_once_share_their_stages_and_one_sweep_runs_once(project):
+    one, other = start(project, "model.num_layers=1,2"), start(project, "model.width=8,16")
+    wait_for(project, "start", 2)
+    (running,) = [f.parent for f in project.glob("sweeps/*/ledger.jsonl") if "num_layers" in f.read_text()][:1]
+    again = subprocess.run(
+        [sys.executable, "-m", "treadle", "resume", running], cwd=project, capture_output=True, text=True, check=False
+    )
+    assert "is being run by another process" in again.stderr
+    assert (one.wait(), other.wait(), again.returncode) == (0, 0, 2)
+    assert len(list(project.glob("sweeps/*"))) == 2
+    assert len(list(project.glob("runs/.stages/featurize/*/features"))) == 1
+
+
+@pytest.mark.exhaustive
+def test_ctrl_c_saves_and_the_same_command_goes_on(project, ledger):
+    words = ["schedule.max_epochs=40", "schedule.early_stopping=null", "seed=0,1", "sweep.workers=2"]
+    process = start(project, *words)
+    wait_for(project, "epoch", 4)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    reached = {trial.number: max(trial.epochs) for trial in ledger().trials.values()}
+    assert {trial.state for trial in ledger().trials.values()} == {"interrupted"}
+    assert start(project, *words).wait() == 0
+    events = [json.loads(line) for line in ledger().path.read_text().splitlines()]
+    resumed = [e for e in events if e["event"] == "epoch" and e["epoch"] <= reached[e["trial"]]]
+    assert len(resumed) <= sum(reached.values()) + 2  # no epoch is done twice, but for one that was under way
+    assert {trial.state for trial in ledger().trials.values()} == {"done"}
