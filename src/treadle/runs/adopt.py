@@ -110,12 +110,18 @@ def _select(path: Path, name: str) -> None:
     """Select the experiment alone: what else params.yaml chose would come on top of it."""
     editor = YAML()
     editor.preserve_quotes = True
+    editor.representer.add_representer(type(None), _write_null)
     selection = editor.load(read_text(path))
     for key in selection:
         selection[key] = {} if key == SET else None
     selection[_EXPERIMENT] = name
     with path.open("w", encoding="utf-8") as file:
         editor.dump(selection, file)
+
+
+def _write_null(representer: Any, value: None) -> Any:  # noqa: ARG001 - as the library calls it
+    """As params.yaml has it; the library's own null is nothing at all."""
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
 
 
 def _show(path: Path, root: Path) -> str:
