@@ -56,6 +56,8 @@ def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Con
     console.print()
     for line in summarize(ledger, rows):
         console.print(line)
+    if not sweep.is_grid and sweep.settings.workers != 1:
+        console.print("several workers: suggestions depend on which trial ends first; sweep.workers=1 repeats exactly")
 
 
 def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
