@@ -12,7 +12,8 @@ from treadle.console import Console
 from treadle.disk import write_text
 from treadle.experiment.run_folder import RunFolder
 from treadle.metrics.table import Scores
-from treadle.runs.compare import Comparison, Ranked, write_value
+from treadle.runs.compare import Comparison, Ranked
+from treadle.runs.labels import write_value
 
 _LABEL_WIDTH = 24  # columns of a terminal that the labels have at least
 _MARK = " *"  # of the best
