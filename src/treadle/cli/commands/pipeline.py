@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.cli.output import print_lines
-from treadle.cli.selected import compose_selected, print_model_choice, resolve_selected
+from treadle.cli.selected import compose_selected, print_model_choice, resolve_selected, without_collector
 from treadle.cli.verb import Verb, add_overrides
 from treadle.experiment.stages import STAGES
 
@@ -25,6 +25,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--multirun", action="store_true", help="a sweep: train each combination of values")
     help_text = "of a sweep: also evaluate the best run, or all, on the test split"
     parser.add_argument("--evaluate", choices=["best", "all"], help=help_text)
+    help_text = "run again what that run was, with the overrides on top; conf/ is not read, but for options of groups"
+    parser.add_argument("--like", type=Path, metavar="RUN", help=help_text)
     _add_overrides(parser)
 
 
@@ -35,6 +37,9 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int | None:
+    if options.like is not None:
+        _run_like(options)
+        return None
     if options.multirun:
         from treadle.cli.commands.sweeps import run_many
 
@@ -42,6 +47,28 @@ def _run(options: argparse.Namespace) -> int | None:
     if not _print_intent(options, upto=LAST):
         _run_upto(LAST, options.overrides)
     return None
+
+
+def _run_like(options: argparse.Namespace) -> None:
+    """Run again what a run was; where a stage runs, print why."""
+    from treadle.errors import TreadleError
+    from treadle.runs.rerun import read_again
+
+    if options.multirun:
+        raise TreadleError("--like runs one experiment, and -m many: give one of them")
+    with without_collector():
+        again = read_again(options.like, options.overrides, root=Path.cwd())
+    if options.cfg is not None:
+        print_lines(again.resolved.dump().rstrip())
+        return
+    _print_plan(again.resolved, folder=None, upto=LAST, changed_only=not options.why)
+    if options.why:
+        return
+    from treadle.pipeline import run
+
+    with _naming_places(again.composed.locate):
+        current = run(again.resolved, root=Path.cwd(), upto=LAST, notify=print_lines, overrides=again.overrides)
+    _print_result(current, upto=LAST, overrides=again.overrides or ())
 
 
 def _add_stage(parser: argparse.ArgumentParser) -> None:
@@ -133,14 +160,14 @@ def _print_intent(options: argparse.Namespace, *, upto: str) -> bool:
     return True
 
 
-def _print_plan(resolved: Resolved, *, folder: Path | None, upto: str) -> None:
+def _print_plan(resolved: Resolved, *, folder: Path | None, upto: str, changed_only: bool = False) -> None:
     from treadle.pipeline import plan_run, plan_stage
 
     if folder is None:
         planned = plan_run(resolved, root=Path.cwd(), upto=upto)
     else:
         planned = [plan_stage(upto, resolved=resolved, folder=folder, root=Path.cwd())]
-    for stage in planned:
+    for stage in (stage for stage in planned if stage.state == "would run" or not changed_only):
         print_lines(f"{stage.stage:<10} {stage.state}: {', '.join(stage.reasons)}")
 
 
