@@ -145,6 +145,8 @@ def test_what_is_composed_can_be_read_back(project):
         (["explain", "model.k"], ""),
         (["lineage"], ""),
         (["schema", "--check"], ""),
+        (["ls"], ""),
+        (["gc", "--keep", "newest:1", "--dry-run"], ""),
     ],
 )
 def test_the_light_verbs_import_no_heavy_library(project, arguments, heavy):

@@ -19,9 +19,10 @@ from treadle.errors import TreadleError
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.stages import STAGES, take_slice
+from treadle.runs.marks import ADOPTED, EXPERIMENTS
 
-_HEAD = "# @package _global_\n# Adopted from {run}.\n# yaml-language-server: $schema=../.schema/experiment.json\n"
 _EXPERIMENT = "experiment"
+_HEAD = f"# @package _global_\n{ADOPTED}\n# yaml-language-server: $schema=../.schema/experiment.json\n"
 
 
 def adopt(run: Path, *, name: str, root: Path) -> list[Path]:
@@ -37,7 +38,7 @@ def adopt(run: Path, *, name: str, root: Path) -> list[Path]:
             that the experiment would not be the run.
     """
     folder = RunFolder(run)
-    file = root / "conf" / _EXPERIMENT / f"{name}.yaml"
+    file = root / EXPERIMENTS / f"{name}.yaml"
     if file.exists():
         raise TreadleError(f"{file.relative_to(root)} exists; give another name, or remove it")
     if not (root / "conf").is_dir():

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from treadle.disk import read_text
 from treadle.errors import TreadleError
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
@@ -24,6 +29,8 @@ _SHOWN_ELSEWHERE = (
     "question",
     "model_choice",
 )  # by other columns
+
+_SECTION = re.compile(r"^(?=[a-z_]+:)", re.MULTILINE)  # where one begins in the text of a resolved.yaml
 
 Flat = dict[str, Any]  # dotted key: value
 
@@ -87,5 +94,31 @@ def read_run(path: Path) -> Finished:
             f"{path} is damaged: {type(error).__name__}: {error}; `treadle verify {path}` names the file, and the "
             "run's own command makes it again"
         ) from error
-    leaves = {key: value for key, value in list_leaves(resolved.values) if not key.startswith(_SHOWN_ELSEWHERE)}
+    leaves = select_shown(dict(list_leaves(resolved.values)))
     return Finished(path.resolve(), resolved.experiment, leaves, metrics, epochs)
+
+
+def select_shown(leaves: Flat) -> Flat:
+    """The values that tell runs apart."""
+    return {key: value for key, value in leaves.items() if not key.startswith(_SHOWN_ELSEWHERE)}
+
+
+def read_leaves(path: Path) -> Flat:
+    """Every leaf of a resolved.yaml. A section that many runs have in common is parsed once.
+
+    Raises:
+        OSError, TreadleError: the file cannot be read.
+    """
+    leaves: Flat = {}
+    for section in _SECTION.split(read_text(path)):
+        leaves |= _parse_section(section, path.name)
+    return leaves
+
+
+@cache
+def _parse_section(text: str, name: str) -> Flat:
+    try:
+        values = yaml.load(text, Loader=yaml.CSafeLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise TreadleError(f"{name} is not YAML: {error}") from error
+    return dict(list_leaves(values)) if isinstance(values, dict) else {}

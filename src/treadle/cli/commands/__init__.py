@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from treadle.cli.commands import completion, configuration, pipeline, project, results, serving, sweeps
+from treadle.cli.commands import completion, configuration, housekeeping, pipeline, project, results, serving, sweeps
 
-FAMILIES = (pipeline, sweeps, configuration, results, serving, project, completion)  # in the order of the help
+FAMILIES = (
+    pipeline,
+    sweeps,
+    configuration,
+    results,
+    housekeeping,
+    serving,
+    project,
+    completion,
+)  # in the order of the help
 VERBS = {verb.name: verb for family in FAMILIES for verb in family.VERBS}
