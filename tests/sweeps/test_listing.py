@@ -49,7 +49,10 @@ def test_all_runs_of_an_unfinished_sweep_are_needed(make, project):
     (listed,) = list_sweeps(project)
     assert listed.summary == "interrupted: 1 of 6 done"
     assert (listed.label, listed.score) == ("width=16,32,64  2 seeds", 0.9)
-    assert find_needed(project) == {trial.run: f"{sweep.name} is not finished" for trial in ledger.trials.values()}
+    assert find_needed(project) == {
+        trial.run: f"{sweep.name} is not finished; resume it, or remove sweeps/{sweep.name}"
+        for trial in ledger.trials.values()
+    }
 
 
 def test_of_a_finished_sweep_the_best_setting_and_its_ties_are_needed(make, project, capsys):

@@ -66,7 +66,10 @@ def find_needed(root: Path) -> dict[str, str]:
         drive = _open(folder, root)
         trials = list(drive.ledger.trials.values())
         if _is_held(folder) or not drive.is_answered:
-            needed |= {trial.run: f"{folder.name} is not finished" for trial in trials}
+            needed |= {
+                trial.run: f"{folder.name} is not finished; resume it, or remove {SWEEPS}/{folder.name}"
+                for trial in trials
+            }
         else:
             needed |= {trial.run: f"best of {folder.name}" for trial in trials if _is_best(trial, drive)}
     return needed

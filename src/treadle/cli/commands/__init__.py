@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from treadle.cli.commands import completion, configuration, housekeeping, pipeline, project, results, serving, sweeps
 
-FAMILIES = (
-    pipeline,
-    sweeps,
-    configuration,
-    results,
-    housekeeping,
-    serving,
-    project,
-    completion,
-)  # in the order of the help
+# In the order of the help.
+FAMILIES = (pipeline, sweeps, configuration, results, housekeeping, serving, project, completion)
 VERBS = {verb.name: verb for family in FAMILIES for verb in family.VERBS}
