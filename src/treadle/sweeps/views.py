@@ -16,6 +16,7 @@ from treadle.metrics.registry import write_score
 from treadle.sweeps.answer import Row
 from treadle.sweeps.declare import Sweep
 from treadle.sweeps.drive import Drive
+from treadle.sweeps.importance import describe_importance, measure_importance
 from treadle.sweeps.ledger import Ledger, Trial
 
 
@@ -31,10 +32,11 @@ def describe_trial(trial: Trial, *, total: int | None) -> str:
 
 def describe_setting(setting: Mapping[str, str]) -> str:
     """`lr=0.003 width=64`: each key by its last name."""
-    return " ".join(f"{key.rpartition('.')[2].lstrip('+')}={_shorten(text)}" for key, text in setting.items())
+    return " ".join(f"{key.rpartition('.')[2].lstrip('+')}={shorten_value(text)}" for key, text in setting.items())
 
 
-def _shorten(text: str) -> str:
+def shorten_value(text: str) -> str:
+    """A number with four digits; another text as it is."""
     try:
         return f"{float(text):.4g}"
     except ValueError:
@@ -50,7 +52,7 @@ def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Con
     for place, row in enumerate(rows[:limit], start=1):
         mark = "=" if row.is_tied else str(place)
         spread = "" if row.spread is None else f"±{write_score(row.spread)}"
-        values = (_shorten(row.setting.get(axis.key, "-")) for axis in sweep.space.axes)
+        values = (shorten_value(row.setting.get(axis.key, "-")) for axis in sweep.space.axes)
         table.add_row(mark, write_score(row.mean), spread, str(len(row.scores)), *values)
     console.print(table)
     console.print()
@@ -58,6 +60,8 @@ def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Con
         console.print(line)
     if not sweep.is_grid and sweep.settings.workers != 1:
         console.print("several workers: suggestions depend on which trial ends first; sweep.workers=1 repeats exactly")
+    if importance := measure_importance(sweep, list(ledger.trials.values())):
+        console.print(f"importance (PED-ANOVA): {describe_importance(importance, settings=len(rows))}", soft_wrap=True)
 
 
 def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
@@ -75,6 +79,8 @@ def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
         )
     if rows and rows[0].spread is None and len(rows) > 1:
         lines.append("one seed a setting: nothing tells a better setting from a luckier one; add seed=range(5)")
+    if not rows:
+        lines.append("no setting has finished with all its seeds yet: nothing to rank")
     if rows:
         best = ledger.trials[rows[0].trials[0]]
         lines.append(f"best     runs/{best.run}")
