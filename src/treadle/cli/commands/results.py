@@ -29,7 +29,7 @@ def _compare(options: argparse.Namespace) -> None:
     if len(options.runs) == 1 and (options.runs[0] / SWEEP).is_file():
         from treadle.cli.commands.sweeps import show_sweep
 
-        show_sweep(options.runs[0])
+        show_sweep(options.runs[0], page=options.html)
         return
     folders = find_runs(options.runs or [Path(RUNS)])
     if not folders:

@@ -77,8 +77,8 @@ def _evaluate(sweep: Sweep, trial: Trial) -> None:
     print_lines(f"evaluated {current.folder.path.relative_to(Path.cwd())}")
 
 
-def show_sweep(folder: Path) -> None:
-    """Print the answer of a sweep as far as it is known, be it running or finished."""
+def show_sweep(folder: Path, *, page: Path | None) -> None:
+    """Print the answer of a sweep as far as it is known, be it running or finished, and write its page."""
     from treadle.console import Console
     from treadle.sweeps.answer import rank
     from treadle.sweeps.declare import read
@@ -89,6 +89,11 @@ def show_sweep(folder: Path) -> None:
     ledger = Ledger(sweep.folder, is_driven=False)
     rows = rank(list(ledger.trials.values()), higher_is_better=sweep.objectives[0].higher_is_better)
     print_answer(sweep, ledger, rows, Console(width=160))
+    if page is not None:
+        from treadle.sweeps.page import write_page
+
+        write_page(sweep, ledger, page, root=Path.cwd())
+        print_lines(f"page     {page}")
 
 
 def _add_adopt(parser: argparse.ArgumentParser) -> None:
