@@ -64,6 +64,19 @@ def test_what_moves_the_objective_is_important():
     assert make().measure_importance([]) == {}
 
 
+def test_what_moves_nothing_is_unimportant_after_ten_settings():
+    axes = (AXES[1], Interval("noise", 0.0, 1.0, is_log=False, is_integer=False))
+    shares = []
+    for seed in range(8):
+        search = Search(axes, lambda *_: True, "random", "none", (False,), seed=seed, max_epochs=9)
+        points = []
+        for _ in range(10):
+            setting, suggestion = search.suggest(points)
+            points = [*points, Point(suggestion, "done", [measure({"model": "mlp", **setting})])]
+        shares.append(search.measure_importance(points)["noise"])
+    assert sum(shares) / len(shares) < 0.3
+
+
 @pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
 def test_a_hopeless_trial_is_pruned_and_a_good_one_is_not(pruner):
     search = make("random", pruner)

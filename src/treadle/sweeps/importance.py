@@ -32,7 +32,8 @@ def measure_importance(sweep: Sweep, trials: Sequence[Trial]) -> dict[str, float
         max_epochs=1,
     )
     shares = search.measure_importance(points)
-    return {key: share for key, share in sorted(shares.items(), key=lambda item: -item[1]) if math.isfinite(share)}
+    known = {axis.key: shares[axis.key] for axis in sweep.space.axes if math.isfinite(shares.get(axis.key, math.nan))}
+    return dict(sorted(known.items(), key=lambda item: -item[1]))
 
 
 def describe_importance(importance: Mapping[str, float], *, settings: int) -> str:
