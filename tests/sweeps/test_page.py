@@ -8,40 +8,16 @@ import subprocess
 
 import pytest
 
+from sweeps import ACCURACY, LOSS, make_sweep
 from treadle.cli.main import main
-from treadle.experiment.spec import Sweep as Settings
 from treadle.sweeps.axes import Choices, Interval
-from treadle.sweeps.declare import Objective, Sweep, write
 from treadle.sweeps.ledger import Ledger, Trial
 from treadle.sweeps.page import write_page
-from treadle.sweeps.space import Base, Space
 
 LR = Interval("schedule.optimizer.lr", 1e-4, 1e-1, is_log=True, is_integer=False)
 WIDTH = Choices("model.width", ("64", "16", "32"))
 LAYERS = Interval("model.num_layers", 1, 4, is_log=False, is_integer=True)
 MODEL = Choices("model", ("mlp", "tabm"))
-LOSS, ACCURACY = Objective("loss", higher_is_better=False), Objective("accuracy", higher_is_better=True)
-
-
-def make_sweep(root, axes, *, objectives=(LOSS,), seeds=(0,), sampler="tpe", name="flights-0123abcd", question=None):
-    settings = Settings(
-        space={},
-        sampler=sampler,
-        pruner="none",
-        objective="auto",
-        seeds=len(seeds),
-        max_trials=None,
-        max_time=None,
-        patience=None,
-        confirm=None,
-        timeout=None,
-        workers="auto",
-        retries=0,
-    )
-    space = Space(tuple(axes), (), {"[]": Base({}, {}, root, [], {})}, question)
-    sweep = Sweep(root / "sweeps" / name, space, settings, tuple(seeds), tuple(objectives), {})
-    write(sweep)
-    return sweep, Ledger(sweep.folder)
 
 
 def draw(axis, generator):

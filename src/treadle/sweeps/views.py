@@ -10,6 +10,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from treadle.metrics.registry import write_score
@@ -48,20 +49,24 @@ def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Con
     objective = sweep.objectives[0]
     table = Table(box=None, pad_edge=False)
     for title in ("", f"valid/{objective.name}", "spread", "n", *(axis.key for axis in sweep.space.axes)):
-        table.add_column(title, no_wrap=True)
+        table.add_column(escape(title), no_wrap=True)
     for place, row in enumerate(rows[:limit], start=1):
         mark = "=" if row.is_tied else str(place)
         spread = "" if row.spread is None else f"±{write_score(row.spread)}"
-        values = (shorten_value(row.setting.get(axis.key, "-")) for axis in sweep.space.axes)
+        values = (escape(shorten_value(row.setting.get(axis.key, "-"))) for axis in sweep.space.axes)
         table.add_row(mark, write_score(row.mean), spread, str(len(row.scores)), *values)
     console.print(table)
     console.print()
     for line in summarize(ledger, rows):
-        console.print(line)
+        console.print(line, markup=False)
     if not sweep.is_grid and sweep.settings.workers != 1:
         console.print("several workers: suggestions depend on which trial ends first; sweep.workers=1 repeats exactly")
     if importance := measure_importance(sweep, list(ledger.trials.values())):
-        console.print(f"importance (PED-ANOVA): {describe_importance(importance, settings=len(rows))}", soft_wrap=True)
+        console.print(
+            f"importance (PED-ANOVA): {describe_importance(importance, settings=len(rows))}",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
@@ -107,7 +112,7 @@ class Progress:
     def update(self, drive: Drive, trial: Trial) -> None:
         """After a change to one trial."""
         if trial.has_ended or trial.state == "interrupted":
-            self.console.print(describe_trial(trial, total=drive.count_planned()), soft_wrap=True)
+            self.console.print(describe_trial(trial, total=drive.count_planned()), soft_wrap=True, markup=False)
         if self.live is not None:
             self.live.update(self._draw(drive))
 
@@ -115,14 +120,14 @@ class Progress:
         """The running trials, the best score so far, and the time that is left if trials go on taking as long."""
         objective = self.sweep.objectives[0]
         rows, trials = drive.rank(), list(drive.ledger.trials.values())
-        best = f"best {write_score(rows[0].mean)} {describe_setting(rows[0].setting)}" if rows else ""
+        best = f"best {write_score(rows[0].mean)} {escape(describe_setting(rows[0].setting))}" if rows else ""
         done, total = sum(trial.has_ended for trial in trials), drive.count_planned()
         table = Table(box=None, pad_edge=False, title=f"{done}/{total} trials  {_estimate(drive, done, total)}  {best}")
         for title in ("trial", "epoch", f"valid/{objective.name}", "setting"):
             table.add_column(title, no_wrap=True)
         for trial in (trial for trial in trials if trial.state == "running"):
             epoch, value = max(trial.epochs.items(), default=(0, None))
-            setting = f"{describe_setting(trial.setting)} seed={trial.seed}"
+            setting = escape(f"{describe_setting(trial.setting)} seed={trial.seed}")
             table.add_row(str(trial.number), str(epoch), write_score(value), setting)
         return table
 

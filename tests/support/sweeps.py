@@ -1,0 +1,29 @@
+"""A sweep of a folder, without a project: its ledger is filled by hand."""
+
+from treadle.experiment.spec import Sweep as Settings
+from treadle.sweeps.declare import Objective, Sweep, write
+from treadle.sweeps.ledger import Ledger
+from treadle.sweeps.space import Base, Space
+
+LOSS, ACCURACY = Objective("loss", higher_is_better=False), Objective("accuracy", higher_is_better=True)
+
+
+def make_sweep(root, axes, *, objectives=(LOSS,), seeds=(0,), sampler="tpe", question=None):
+    settings = Settings(
+        space={},
+        sampler=sampler,
+        pruner="none",
+        objective="auto",
+        seeds=len(seeds),
+        max_trials=None,
+        max_time=None,
+        patience=None,
+        confirm=None,
+        timeout=None,
+        workers="auto",
+        retries=0,
+    )
+    space = Space(tuple(axes), (), {"[]": Base({}, {}, root, [], {})}, question)
+    sweep = Sweep(root / "sweeps/flights-0123abcd", space, settings, tuple(seeds), tuple(objectives), {})
+    write(sweep)
+    return sweep, Ledger(sweep.folder)
