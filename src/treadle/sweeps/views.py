@@ -84,11 +84,10 @@ def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
         )
     if rows and rows[0].spread is None and len(rows) > 1:
         lines.append("one seed a setting: nothing tells a better setting from a luckier one; add seed=range(5)")
-    if not rows:
-        lines.append("no setting has finished with all its seeds yet: nothing to rank")
     if rows:
-        best = ledger.trials[rows[0].trials[0]]
-        lines.append(f"best     runs/{best.run}")
+        lines.append(f"best     runs/{ledger.trials[rows[0].trials[0]].run}")
+    else:
+        lines.append("no setting has finished with all its seeds yet: nothing to rank")
     return lines
 
 
