@@ -81,7 +81,7 @@ def explain(composed: Composed, key: str) -> Explanation:
         raise ConfigError(broken)
     record = _find_record(composed)
     values = composed.values if record is None else {**composed.values, "model_choice": record.model_dump()}
-    value, written = get(values, key), get(composed.written, key)
+    value, written = (get(values, key), get(composed.written, key)) if key else (ABSENT, ABSENT)
     meaning = find_meaning(key, composed.values)
     group = _find_group(composed, key)
     if value is ABSENT and group is None and (meaning is None or meaning.default is NO_DEFAULT):
