@@ -48,3 +48,19 @@ def test_confirmed_settings_are_ranked_first_and_by_their_fresh_seeds():
 def test_a_setting_with_a_seed_that_failed_has_no_rank():
     trials = [make(1, "8", 0, 0.1), make(2, "8", 1, None, state="failed"), make(3, "16", 0, 0.2), make(4, "16", 1, 0.2)]
     assert list_widths(rank(trials, higher_is_better=False)) == ["16"]
+
+
+def test_a_setting_that_is_not_finished_has_no_rank_yet():
+    trials = [
+        make(1, "8", 0, 0.1),
+        make(2, "8", 1, None, state="running"),
+        make(3, "16", 0, 0.2),
+        make(4, "16", 1, 0.2),
+    ]
+    assert list_widths(rank(trials, higher_is_better=False)) == ["16"]
+
+
+def test_a_setting_under_confirmation_keeps_its_rank_in_the_search():
+    trials = [make(1, "8", 0, 0.1), make(2, "8", 5, None, phase="confirm", state="running"), make(3, "16", 0, 0.2)]
+    rows = rank(trials, higher_is_better=False)
+    assert [(row.setting["model.width"], row.is_confirmed) for row in rows] == [("8", False), ("16", False)]

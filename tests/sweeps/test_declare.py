@@ -75,6 +75,12 @@ def test_a_frozen_trial_is_what_the_command_would_run(project):
         (["model.width=16,32", "trainer.devices=2"], "a trial is one process, and trainer asks for 2"),
         (["seed=0,1", "sweep.objective=[rmse,mae]", "sweep.pruner=median"], "'median' stops trials by one objective"),
         (["model.width=tag(log,interval(0,4))"], "a logarithmic interval begins above 0"),
+        (["loss=default,nope"], "'nope' is not an option of the group 'loss'"),
+        (["data.task=regression,binary"], "conf/evaluation/regression.yaml:3:9"),
+        (["sweep.workers=1,2", "seed=0,1"], "'sweep.workers' says how the sweep runs"),
+        (["trainer.devices=1,2"], "a trial is one process, and trainer asks for 2"),
+        (["schedule.max_epochs=choice(1,2),3"], "'schedule.max_epochs=choice(1,2),3' is no"),
+        (["seed=0,1", "sweep.pruner=median"], "'median' stops trials of a search, and a grid runs each to its end"),
         (["+sweep.space={model.width: 16}"], "gives one value"),
     ],
 )

@@ -48,7 +48,7 @@ def test_a_damaged_line_is_named(ledger, tmp_path):
 def test_a_retry_begins_anew_and_counts_all_time(ledger, tmp_path):
     ledger.end(2, "failed", error="out of luck", seconds=3.0)
     ledger.retry(2)
-    assert (ledger.trials[2].state, ledger.trials[2].epochs, ledger.trials[2].error) == ("waiting", {}, "")
+    assert (ledger.trials[2].state, ledger.trials[2].error) == ("waiting", "")
     ledger.start(2, pid=9)
     ledger.end(2, "done", values=[0.3], seconds=4.0)
     trial = Ledger(tmp_path).trials[2]

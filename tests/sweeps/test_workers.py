@@ -3,16 +3,25 @@ from pathlib import Path
 
 import pytest
 
+from treadle.errors import TreadleError
+from treadle.experiment.file_states import read_state
+from treadle.experiment.imports import SourceFile
 from treadle.sweeps import workers
-from treadle.sweeps.workers import End, Epoch, Job, Pool
+from treadle.sweeps.workers import Epoch, Job, Pool
 
 pytestmark = pytest.mark.slow
 FOLDER = str(Path(__file__).parent)
 
 
+def find(*names, **files):
+    """Sources as they are hashed: of toy trials, and of files by the name of their module."""
+    paths = {name: Path(FOLDER, f"{name}.py") for name in names} | files
+    return {name: SourceFile(path, read_state(path), b"") for name, path in paths.items()}
+
+
 @pytest.fixture
 def pool():
-    with Pool(paths=[FOLDER], modules=["toy_trials"]) as pool:
+    with Pool(paths=[FOLDER], sources=find("toy_trials")) as pool:
         yield pool
 
 
@@ -105,15 +114,27 @@ def test_a_worker_has_its_own_environment(run):
 def test_what_is_preloaded_is_frozen_and_a_failing_import_is_told(tmp_path):
     source = tmp_path / "edited.py"
     source.write_text("VALUE = 'before'\n")
-    with Pool(paths=[FOLDER, str(tmp_path)], modules=["toy_trials", "edited"]) as pool:
+    with Pool(paths=[FOLDER, str(tmp_path)], sources=find("toy_trials", edited=source)) as pool:
         for _ in range(2):
             pool.start(Job(1, "toy_trials.read_constant", {}, tmp_path / "log.txt"))
             (end,) = finish(pool)
             assert end.result == "before"
             source.write_text("VALUE = 'after, which is longer'\n")
     source.write_text("1 / 0\n")
-    with Pool(paths=[FOLDER, str(tmp_path)], modules=["edited"]) as pool:
-        pool.start(Job(1, "toy_trials.read_constant", {}, tmp_path / "log.txt"))
-        (end,) = finish(pool)
-        assert (end.ending, end.error) == ("failed", "edited cannot be imported: ZeroDivisionError: division by zero")
-    assert isinstance(end, End)
+    with (
+        pytest.raises(TreadleError, match="edited cannot be imported: ZeroDivisionError: division by zero"),
+        Pool(paths=[FOLDER, str(tmp_path)], sources=find(edited=source)),
+    ):
+        pass
+
+
+def test_a_source_that_is_edited_while_the_server_starts_is_seen(tmp_path):
+    source = tmp_path / "slow.py"
+    source.write_text("VALUE = 'hashed'\n")
+    hashed = find(slow=source)
+    source.write_text("VALUE = 'imported'\n")
+    with (
+        pytest.raises(TreadleError, match=r"slow.py was edited while the sweep started; run the same command again"),
+        Pool(paths=[FOLDER, str(tmp_path)], sources=hashed),
+    ):
+        pass

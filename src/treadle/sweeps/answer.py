@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from treadle.sweeps.ledger import BAD, Trial
+from treadle.sweeps.ledger import Trial
 
 _SIGMAS = 2.0  # standard errors of the paired difference, within which two settings are a tie
 
@@ -34,15 +34,17 @@ class Row:
 
 
 def rank(trials: Sequence[Trial], *, higher_is_better: bool) -> list[Row]:
-    """The settings that finished, the best first; confirmed ones before the others, by their fresh seeds alone."""
+    """The settings of which each seed finished, the best first; confirmed ones lead, ranked by their fresh seeds."""
     rows = []
     for group in group_by_setting(trials).values():
-        confirming = [trial for trial in group if trial.phase == "confirm" and trial.values is not None]
-        counted = confirming or [trial for trial in group if trial.values is not None]
+        confirming = [trial for trial in group if trial.phase == "confirm"]
+        counted = confirming if _is_complete(confirming) else [trial for trial in group if trial.phase == "search"]
+        if not _is_complete(counted):
+            continue
         scores = {trial.seed: trial.values[0] for trial in counted if trial.values is not None}
-        if scores and all(map(math.isfinite, scores.values())) and not _is_incomplete(group):
+        if all(map(math.isfinite, scores.values())):
             numbers = tuple(trial.number for trial in counted)
-            rows.append(Row(group[0].setting, scores, bool(confirming), is_tied=False, trials=numbers))
+            rows.append(Row(group[0].setting, scores, counted is confirming, is_tied=False, trials=numbers))
     sign = -1 if higher_is_better else 1
     rows.sort(key=lambda row: (not row.is_confirmed, sign * row.mean))
     return [Row(r.setting, r.scores, r.is_confirmed, _ties(rows[0], r), r.trials) for r in rows]
@@ -56,9 +58,9 @@ def group_by_setting(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     return groups
 
 
-def _is_incomplete(group: Sequence[Trial]) -> bool:
-    """Whether a replicate was stopped or failed: the mean of the others would flatter the setting."""
-    return any(trial.state in ("pruned", *BAD) for trial in group)
+def _is_complete(group: Sequence[Trial]) -> bool:
+    """Whether each replicate has a score: without one of them the mean of the others might flatter the setting."""
+    return bool(group) and all(trial.state == "done" and trial.values is not None for trial in group)
 
 
 def _ties(best: Row, row: Row) -> bool:

@@ -94,7 +94,12 @@ def _read_axis(parsed: Override, options: Mapping[str, Sequence[str]], place: Pl
         return _read_interval(key, value, place)
     if isinstance(value, Glob):
         return _expand_glob(key, value, options, place)
-    values = tuple(dict.fromkeys(parsed.sweep_string_iterator()))
+    try:
+        values = tuple(dict.fromkeys(parsed.sweep_string_iterator()))
+    except Exception as error:  # noqa: BLE001 - Hydra and OmegaConf raise their own for a sweep within a sweep
+        return Problem(
+            key, f"{parsed.input_line!r} is no sweep: {str(error).splitlines()[0]}", "list plain values", place
+        )
     return Choices(key, values) if values else Problem(key, f"{parsed.input_line!r} gives no value", "", place)
 
 

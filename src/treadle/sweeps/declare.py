@@ -15,8 +15,8 @@ from treadle.disk import read_text, write_json, write_text
 from treadle.errors import TreadleError
 from treadle.experiment import spec
 from treadle.experiment.fingerprint import digest, fingerprint_again, fingerprint_modules
-from treadle.experiment.identity import list_modules
-from treadle.experiment.stages import STAGES, list_needed
+from treadle.experiment.identity import list_modules, sign_stages
+from treadle.experiment.stages import list_needed
 from treadle.hints import nearest
 from treadle.metrics.registry import find_metric, monitor_names
 from treadle.problems import ConfigError, Place, Problem, unique
@@ -97,6 +97,10 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
         axes = [*(axis for axis in in_file if axis.key not in typed), *axes]
         problems += wrong
     seeds, axes = _take_seeds(axes)
+    for axis in axes:
+        if axis.key.lstrip("+").partition(".")[0] == "sweep":
+            rule = f"{axis.key!r} says how the sweep runs, which is the same for all its trials"
+            problems.append(Problem(axis.key, rule, "give it one value", written.get(axis.key, Place())))
     if problems:
         raise ConfigError(problems)
     groups = [axis.key for axis in axes if axis.key in options]
@@ -110,12 +114,11 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
     if not axes and len(seeds) == 1:
         fix = "give a key several values, such as schedule.optimizer.lr=1e-3,3e-3 or seed=range(5), or a sweep.space"
         raise ConfigError([Problem("sweep.space", "there is nothing to sweep over", fix)])
+    _check_settings(space, settings, seed=seeds[0])
     objectives = tuple(_find_objectives(experiment))
     code = fingerprint_modules(_list_code(space, corner))
-    name = f"{experiment.name}-{_identify(space, settings, seeds, code)}"
-    sweep = Sweep(root / SWEEPS / name, space, settings, tuple(seeds), objectives, code)
-    _check_settings(sweep)
-    return sweep
+    name = f"{experiment.name}-{_identify(space, settings, seeds, root=root)}"
+    return Sweep(root / SWEEPS / name, space, settings, tuple(seeds), objectives, code)
 
 
 def _list_first(axis: Axis) -> str:
@@ -170,12 +173,12 @@ def _settle(experiment: spec.Experiment, space: Space, written: Mapping[str, Pla
     if sampler == "grid" and intervals:
         rule = f"a grid lists its values, and {intervals[0]} is an interval"
         problems.append(Problem("sweep.sampler", rule, "list values, or choose sweep=tpe or sweep=random"))
+    if sampler == "grid" and settings.pruner != "none":
+        rule = f"{settings.pruner!r} stops trials of a search, and a grid runs each to its end"
+        problems.append(Problem("sweep.pruner", rule, "add sweep.pruner=none, or choose sweep=random or sweep=tpe"))
     if isinstance(settings.objective, list) and settings.pruner != "none":
         rule = f"{settings.pruner!r} stops trials by one objective, and there are {len(settings.objective)}"
         problems.append(Problem("sweep.pruner", rule, "add sweep.pruner=none"))
-    if experiment.trainer.num_processes > 1:
-        rule = f"a trial is one process, and trainer asks for {experiment.trainer.num_processes}"
-        problems.append(Problem("trainer.devices", rule, "add trainer.devices=1; sweep.workers says how many at once"))
     problems += _check_objectives(experiment)
     if problems:
         raise ConfigError([_with_place(problem, written) for problem in problems])
@@ -216,17 +219,16 @@ def _list_code(space: Space, corner: Mapping[str, str]) -> list[str]:
     return [module for stage in list_needed("train") for module in list_modules(resolved.values, stage)]
 
 
-def _identify(space: Space, settings: spec.Sweep, seeds: Sequence[int], code: Mapping[str, str]) -> str:
-    """Eight digits: the same for the same space, the same rest of the experiment and the same code."""
-    slices = {key.partition(".")[0] for stage in STAGES for key in stage.slices}
+def _identify(space: Space, settings: spec.Sweep, seeds: Sequence[int], *, root: Path) -> str:
+    """Eight digits: the same for the same space, and the same values, code and data of the rest."""
+    corners = (space.freeze(corner, seed=seeds[0]) for corner in space.list_corners())
     parts = {
         "axes": sorted(json.dumps(_sort_values(axis)) for axis in space.axes),
-        "bases": {name: {key: base.written.get(key) for key in slices} for name, base in space.bases.items()},
+        "trials": sorted({sign_stages(corner, root=root, remember=False)["train"] for corner in corners}),
         "settings": settings.model_dump(exclude=set(_WITHOUT_IDENTITY)),
         "seeds": sorted(seeds),
-        "code": dict(code),
     }
-    return digest(json.dumps(parts, sort_keys=True, default=str))[:8]
+    return digest(json.dumps(parts, sort_keys=True))[:8]
 
 
 def _sort_values(axis: Axis) -> dict[str, Any]:
@@ -235,17 +237,20 @@ def _sort_values(axis: Axis) -> dict[str, Any]:
     return {**plain, "values": sorted(plain["values"])} if "values" in plain else plain
 
 
-def _check_settings(sweep: Sweep) -> None:
+def _check_settings(space: Space, settings: spec.Sweep, *, seed: int) -> None:
     """Check each setting of a grid; of a search the ends of its intervals.
 
     Raises:
         ConfigError: some are invalid; each problem once, with the setting at which it was found first.
     """
     problems: list[Problem] = []
-    settings = sweep.space.list_grid() if sweep.is_grid else sweep.space.list_corners()
-    for setting in settings:
+    for setting in space.list_grid() if settings.sampler == "grid" else space.list_corners():
         try:
-            sweep.space.check(setting, seed=sweep.seeds[0])
+            experiment = space.check(setting, seed=seed)
+            if (count := experiment.trainer.num_processes) > 1:
+                rule = f"a trial is one process, and trainer asks for {count}"
+                fix = "add trainer.devices=1; sweep.workers says how many at once"
+                problems.append(Problem("trainer.devices", rule, fix))
         except ConfigError as error:
             problems += error.problems
             if len(problems) >= _LISTED:

@@ -16,15 +16,17 @@ from typing import Any
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
+from treadle.experiment.fingerprint import list_sources
 from treadle.experiment.identity import list_modules, name_run, sign_stages
-from treadle.experiment.imports import import_graph
+from treadle.experiment.imports import SourceFile
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.stages import get_stage, list_needed
 from treadle.hardware import count_gpus
 from treadle.metrics.log import read_metrics_log
 from treadle.pipeline.locks import try_lock
-from treadle.pipeline.record import is_done
+from treadle.pipeline.record import find_run_damage, is_done
+from treadle.problems import ConfigError
 from treadle.runs.read import find_best_epoch
 from treadle.sweeps.answer import Row, group_by_setting, rank
 from treadle.sweeps.declare import Sweep, find_changed_code, write
@@ -56,8 +58,9 @@ class Drive:
 
     def run(self) -> None:
         """Run trials until the sweep is answered, or the user stops it."""
-        with Pool(paths=_list_paths(self.root), modules=self._list_modules()) as pool, self._catching():
+        with Pool(paths=_list_paths(self.root), sources=self._list_sources()) as pool, self._catching():
             while True:
+                self._skip_replicates()
                 if self.stops:
                     pool.stop(force=self.stops > 1)
                 else:
@@ -69,12 +72,16 @@ class Drive:
 
     @contextmanager
     def _catching(self) -> Iterator[None]:
-        """The first signal asks the trials to write checkpoints and end, the second ends them at once."""
+        """The first signal asks the trials to end (they resume from their last checkpoint), the second ends them.
+
+        A signal that is ignored, such as SIGHUP under nohup, stays ignored.
+        """
 
         def stop(number: int, frame: object) -> None:  # noqa: ARG001 - as Python calls it
             self.stops += 1
 
-        before = {number: signal.signal(number, stop) for number in _SIGNALS}
+        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, stop) for number in heeded}
         try:
             yield
         finally:
@@ -85,11 +92,12 @@ class Drive:
 
     def _fill(self, pool: Pool) -> None:
         """Start trials while a worker is free."""
-        while len(pool.running) < self.num_workers and not self._is_over_time():
+        while len(pool.running) < self.num_workers and not self.stops and not self._is_over_time():
             trial = self._find_waiting(pool.running) or self._add_next(pool.running)
             if trial is None:
                 return
-            self._start(trial, pool)
+            if not trial.has_ended:
+                self._start(trial, pool)
 
     @property
     def num_workers(self) -> int:
@@ -109,9 +117,9 @@ class Drive:
     def _find_waiting(self, running: Sequence[int]) -> Trial | None:
         """A trial that was added and has not ended; one at a time of those that are the same run."""
         trials = self.ledger.trials
-        busy = {trials[number].run for number in running}
+        busy = {trials[number].signature for number in running}
         waiting = (trial for trial in trials.values() if trial.state in {"waiting", "interrupted"})
-        return next((trial for trial in waiting if trial.run not in busy and self._may_start(trial)), None)
+        return next((trial for trial in waiting if trial.signature not in busy and self._may_start(trial)), None)
 
     def _may_start(self, trial: Trial) -> bool:
         """Where trials are pruned, the first replicate of a setting decides about the others."""
@@ -126,17 +134,13 @@ class Drive:
         """The first trial of a setting that is added now; None where the search, or the sweep, is done."""
         if not self._is_search_done():
             setting, suggestion = self._search.suggest(self.list_points())
-            return self._add(setting, self.sweep.seeds, "search", suggestion)
+            return self._add([setting], self.sweep.seeds, "search", suggestion)
         confirm = self.sweep.settings.confirm
         if running or confirm is None or any(t.phase == "confirm" for t in self.ledger.trials.values()):
             return None
         fresh = range(max(self.sweep.seeds) + 1, max(self.sweep.seeds) + 1 + confirm.seeds)
-        first = None
-        for row in self.rank()[: confirm.top]:
-            first = self._add(row.setting, fresh, "confirm", None) if first is None else first
-            if first.setting != row.setting:
-                self._add(row.setting, fresh, "confirm", None)
-        return first
+        best = [row.setting for row in self.rank()[: confirm.top]]
+        return self._add(best, fresh, "confirm", None) if best else None
 
     def _is_search_done(self) -> bool:
         settings, tried = self.sweep.settings, len(self.list_settings())
@@ -147,11 +151,9 @@ class Drive:
     def _count_since_best(self) -> int:
         """Settings that finished after the best one."""
         done = [group for group in self.list_settings() if all(trial.has_ended for trial in group)]
-        ranked = self.rank()
-        if not ranked:
-            return 0
-        best = next(index for index, group in enumerate(done) if group[0].setting == ranked[0].setting)
-        return len(done) - 1 - best
+        ranked = rank([t for group in done for t in group], higher_is_better=self.sweep.objectives[0].higher_is_better)
+        best = next((i for i, group in enumerate(done) if ranked and group[0].setting == ranked[0].setting), None)
+        return 0 if best is None else len(done) - 1 - best
 
     def count_planned(self) -> int:
         """How many trials there are, as far as that is known."""
@@ -211,37 +213,55 @@ class Drive:
         limit = self.sweep.max_settings
         for index, setting in enumerate(missing, start=len(known)):
             if limit is None or index < limit:
-                self._add(setting, self.sweep.seeds, "search", None)
+                self._add([setting], self.sweep.seeds, "search", None)
 
     def _add(
-        self, setting: Mapping[str, str], seeds: Sequence[int], phase: Phase, suggestion: dict[str, Any] | None
+        self,
+        settings: Sequence[Mapping[str, str]],
+        seeds: Sequence[int],
+        phase: Phase,
+        suggestion: dict[str, Any] | None,
     ) -> Trial:
-        trials: list[Trial] = []
-        for seed in seeds:
-            number = len(self.ledger.trials) + len(trials) + 1
-            run = self._name(self.sweep.space.freeze(setting, seed=seed))
-            trials.append(Trial(number, dict(setting), seed, phase, run, suggestion))
-        self.ledger.add(trials)
-        return self.ledger.trials[trials[0].number]
+        """Add trials, all of them or none; gives the first.
 
-    def _name(self, resolved: Resolved) -> str:
-        return name_run(resolved, sign_stages(resolved, root=self.root))
+        A setting of a search that is no valid experiment, which only its sampler could find, is one that fails.
+        """
+        first, error = max(self.ledger.trials, default=0) + 1, ""
+        trials: list[Trial] = []
+        for setting in settings:
+            for seed in seeds:
+                try:
+                    signatures, run = self._sign(self.sweep.space.freeze(setting, seed=seed))
+                except ConfigError as problem:
+                    signatures, run, error = {"train": ""}, "", str(problem.problems[0]).strip().replace("\n", " ")
+                trials.append(
+                    Trial(first + len(trials), dict(setting), seed, phase, run, suggestion, signatures["train"])
+                )
+        self.ledger.add(trials)
+        for trial in trials if error else ():
+            self.ledger.end(trial.number, "failed", error=error)
+            self.tell(self, self.ledger.trials[trial.number])
+        return self.ledger.trials[first]
+
+    def _sign(self, resolved: Resolved) -> tuple[dict[str, str], str]:
+        signatures = sign_stages(resolved, root=self.root)
+        return signatures, name_run(resolved, signatures)
 
     # --- one trial
 
     def _start(self, trial: Trial, pool: Pool) -> None:
         resolved = self.sweep.space.freeze(trial.setting, seed=trial.seed)
-        signatures = sign_stages(resolved, root=self.root)
-        if name_run(resolved, signatures) != trial.run:
+        signatures, run = self._sign(resolved)
+        if signatures["train"] != trial.signature:
             raise TreadleError(
                 f"trial {trial.number}: source or data is not what the sweep began with; put it back, or begin another "
-                "sweep by `treadle run -m`"
+                "sweep by the command of this one"
             )
-        folder = RunFolder(self.root / RUNS / trial.run)
-        if is_done(folder, get_stage("train"), signatures["train"]):
+        folder, stage = RunFolder(self.root / RUNS / run), get_stage("train")
+        if is_done(folder, stage, signatures["train"]) and find_run_damage(folder, stage) is None:
             best = find_best_epoch(read_metrics_log(folder.metrics_log), resolved.experiment)
             values = [best[f"valid/{objective.name}"] for objective in self.sweep.objectives]
-            self.ledger.end(trial.number, "done", values=values, is_reused=True)
+            self.ledger.end(trial.number, "done", values=values, is_reused=True, run=run)
             self.tell(self, trial)
             return
         place = self.sweep.folder / "trials" / f"{trial.number:04}"
@@ -261,7 +281,7 @@ class Drive:
             environment=self._list_environment(trial, resolved, pool),
             timeout_s=None if timeout is None else parse_duration(timeout).total_seconds(),
         )
-        self.ledger.start(trial.number, pid=pool.start(job))
+        self.ledger.start(trial.number, pid=pool.start(job), run=run)
         self.tell(self, trial)
 
     def _list_environment(self, trial: Trial, resolved: Resolved, pool: Pool) -> dict[str, str]:
@@ -271,8 +291,7 @@ class Drive:
         environment |= {"WANDB_RUN_GROUP": self.sweep.name, "WANDB_JOB_TYPE": trial.phase}
         if trainer.accelerator == "gpu":
             taken = pool.list_environment("CUDA_VISIBLE_DEVICES")
-            free = (str(index) for index in range(count_gpus()[0]) if str(index) not in taken)
-            environment["CUDA_VISIBLE_DEVICES"] = next(free, "0")
+            environment["CUDA_VISIBLE_DEVICES"] = min(_list_gpus(), key=taken.count)
         return environment
 
     def _take(self, event: Epoch | End, pool: Pool) -> None:
@@ -301,22 +320,20 @@ class Drive:
         )
         if end.ending in BAD and trial.attempts <= self.sweep.settings.retries:
             self.ledger.retry(trial.number)
-        elif end.ending not in {"done", "interrupted"} and self.sweep.settings.pruner != "none":
-            self._end_replicates(trial, end)
 
-    def _end_replicates(self, first: Trial, end: End) -> None:
-        """The other seeds of a setting whose first one gave no score are not run."""
-        for trial in self.ledger.trials.values():
-            same = trial.setting == first.setting and trial.phase == first.phase
-            if same and trial.state == "waiting":
-                self.ledger.end(trial.number, "pruned", error=f"its first seed was {end.ending}")
+    def _skip_replicates(self) -> None:
+        """Where trials are pruned, the other seeds of a setting whose first one gave no score are not run."""
+        for trial in list(self.ledger.trials.values()) if self.sweep.settings.pruner != "none" else ():
+            first = self._find_first(trial)
+            if trial.state == "waiting" and first is not trial and first.state in ("pruned", *BAD):
+                self.ledger.end(trial.number, "skipped", error=f"seed {first.seed} was {first.state}")
 
-    def _list_modules(self) -> list[str]:
+    def _list_sources(self) -> dict[str, SourceFile]:
         """All code that trials import: held in memory from the start, whatever happens to its files."""
         corners = list(self.sweep.space.list_corners())
         values = [self.sweep.space.freeze(corner, seed=self.sweep.seeds[0]).values for corner in corners]
         modules = {m for each in values for stage in list_needed("train") for m in list_modules(each, stage)}
-        return sorted(import_graph(modules | {FUNCTION.rpartition(".")[0]}))
+        return list_sources(modules | {FUNCTION.rpartition(".")[0]})
 
 
 def run_sweep(sweep: Sweep, *, root: Path, tell: Tell, retry: bool = False) -> Drive:
@@ -331,12 +348,13 @@ def run_sweep(sweep: Sweep, *, root: Path, tell: Tell, retry: bool = False) -> D
     Raises:
         TreadleError: another process runs it, or source or data is not what it began with.
     """
-    write(sweep)
+    sweep.folder.mkdir(parents=True, exist_ok=True)
     with try_lock(sweep.folder / ".lock") as is_free:
         if not is_free:
             raise TreadleError(
                 f"{sweep.name} is being run by another process; `treadle compare {sweep.folder}` shows it"
             )
+        write(sweep)
         changed = find_changed_code(sweep)
         if changed:
             raise TreadleError(
@@ -344,7 +362,7 @@ def run_sweep(sweep: Sweep, *, root: Path, tell: Tell, retry: bool = False) -> D
                 "begin another sweep by `treadle run -m`"
             )
         drive = Drive(sweep, Ledger(sweep.folder), root, tell)
-        for trial in [t for t in drive.ledger.trials.values() if retry and t.state in BAD]:
+        for trial in [t for t in drive.ledger.trials.values() if retry and t.state in ("skipped", *BAD)]:
             drive.ledger.retry(trial.number)
         if sweep.is_grid:
             drive.add_grid()
@@ -360,12 +378,18 @@ def _to_point(group: Sequence[Trial]) -> Point:
     is_finite = all(math.isfinite(value) for trial in group for value in trial.values or ())
     if states.intersection(BAD) or not is_finite:
         return Point(suggestion, "failed")
-    if "pruned" in states:
+    if states & {"pruned", "skipped"}:
         return Point(suggestion, "pruned", epochs=group[0].epochs)
     if states == {"done"}:
         columns = zip(*(trial.values or [] for trial in group), strict=True)
         return Point(suggestion, "done", [sum(c) / len(group) for c in columns], group[0].epochs)
     return Point(suggestion, "running", epochs=group[0].epochs)
+
+
+def _list_gpus() -> list[str]:
+    """Those that this process may use, as CUDA names them."""
+    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return given or [str(index) for index in range(count_gpus()[0])]
 
 
 def _list_paths(root: Path) -> list[str]:

@@ -17,11 +17,11 @@ from typing import Any, Literal
 from treadle.errors import TreadleError
 
 FILE = "ledger.jsonl"
-_DECLARED = ("number", "setting", "seed", "phase", "run", "suggestion")
+_DECLARED = ("number", "setting", "seed", "phase", "run", "suggestion", "signature")
 
-State = Literal["waiting", "running", "done", "pruned", "failed", "timed out", "killed", "interrupted"]
+State = Literal["waiting", "running", "done", "pruned", "failed", "timed out", "killed", "skipped", "interrupted"]
 BAD: tuple[State, ...] = ("failed", "timed out", "killed")  # ended without a result
-ENDED: tuple[State, ...] = ("done", "pruned", *BAD)  # an interrupted one goes on
+ENDED: tuple[State, ...] = ("done", "pruned", "skipped", *BAD)  # an interrupted one goes on
 Phase = Literal["search", "confirm"]
 
 
@@ -35,6 +35,7 @@ class Trial:
     phase: Phase
     run: str  # name of its run folder
     suggestion: dict[str, Any] | None = None  # what the sampler needs to know of it again
+    signature: str = ""  # of its stage `train`: what was frozen
     state: State = "waiting"
     attempts: int = 0
     epochs: dict[int, float] = field(default_factory=dict)  # objective after each epoch
@@ -75,9 +76,9 @@ class Ledger:
             {"event": "add", "trials": [{name: getattr(trial, name) for name in _DECLARED} for trial in trials]}
         )
 
-    def start(self, number: int, *, pid: int) -> None:
-        """Its process runs."""
-        self._append({"event": "start", "trial": number, "pid": pid, "host": os.uname().nodename})
+    def start(self, number: int, *, pid: int, run: str | None = None) -> None:
+        """Its process runs; `run`: in another run folder than it was added with."""
+        self._append({"event": "start", "trial": number, "pid": pid, "host": os.uname().nodename, "run": run})
 
     def report(self, number: int, *, epoch: int, value: float) -> None:
         """The objective after an epoch."""
@@ -98,9 +99,10 @@ class Ledger:
         seconds: float = 0.0,
         is_reused: bool = False,
         exit_code: int | None = None,
+        run: str | None = None,
     ) -> None:
         """How it ended."""
-        plain = {"values": values, "error": error, "seconds": round(seconds, 3), "is_reused": is_reused}
+        plain = {"values": values, "error": error, "seconds": round(seconds, 3), "is_reused": is_reused, "run": run}
         self._append({"event": "end", "trial": number, "state": state, **plain, "exit_code": exit_code})
 
     def retry(self, number: int) -> None:
@@ -123,6 +125,7 @@ class Ledger:
             self.trials |= {declared["number"]: Trial(**declared) for declared in event["trials"]}
             return
         trial = self.trials[event["trial"]]
+        trial.run = event.get("run") or trial.run  # an edit of what evaluates gives it another name
         if kind == "start":
             trial.state, trial.attempts = "running", trial.attempts + 1
         elif kind == "epoch":
@@ -130,7 +133,7 @@ class Ledger:
         elif kind == "remember":
             trial.suggestion = event["suggestion"]
         elif kind == "retry":
-            trial.state, trial.error, trial.epochs = "waiting", "", {}
+            trial.state, trial.error = "waiting", ""
         else:
             trial.state, trial.values, trial.error = event["state"], event["values"], event["error"]
             trial.seconds += event["seconds"]

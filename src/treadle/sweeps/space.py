@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,19 +16,28 @@ from treadle.config.locations import ConfigFile
 from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.spec import Experiment
-from treadle.problems import ConfigError, Place, Problem, unique
+from treadle.problems import NOWHERE, ConfigError, Part, Place, Problem, unique
 from treadle.sweeps.axes import SEED, Axis, Choices, Interval
 
 Setting = Mapping[str, str]  # key of an axis: right side of its override
 
 
+@dataclass
 class Base(Composed):
     """What is composed under one choice of options, apart from its files: later edits of conf/ do not reach it."""
 
+    kept_files: list[ConfigFile] = field(
+        default_factory=list
+    )  # where mistakes are located; none in a sweep that resumes
+
     @cached_property
     def files(self) -> list[ConfigFile]:
-        """None: they may have changed since."""
-        return []
+        """Those of the first composition."""
+        return self.kept_files
+
+    def locate(self, key: str, *, part: Part = "value") -> Place:
+        """As of the first composition; nowhere in a sweep that resumes."""
+        return super().locate(key, part=part) if self.files else NOWHERE
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,7 @@ class Space:
         listed = [axis.values for axis in ordered if axis.key in groups and isinstance(axis, Choices)]
         chosen_by = [axis.key for axis in ordered if axis.key in groups]
         bases, question = {}, None
-        given = {axis.key.lstrip("+") for axis in axes}
+        given = {axis.key.lstrip("+") for axis in axes if axis.key not in groups}
         problems: list[Problem] = []
         for options in itertools.product(*listed):
             chosen = [f"{key}={option}" for key, option in zip(chosen_by, options, strict=True)]
@@ -67,7 +76,7 @@ class Space:
             question = question or composed.question
             found = [*composed.problems, *find_hydra_keys(composed.files, root=root)]
             problems += (problem for problem in found if problem.key not in given)
-            bases[_name_base(options)] = Base({}, dict(composed.overrides), root, [], composed.written)
+            bases[_name_base(options)] = Base({}, dict(composed.overrides), root, [], composed.written, composed.files)
         if problems:
             raise ConfigError(list(unique(problems)))
         return cls(tuple(ordered), tuple(chosen_by), bases, question)

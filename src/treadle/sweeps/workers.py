@@ -28,8 +28,11 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from treadle.errors import TreadleError
+from treadle.experiment.file_states import read_state
+from treadle.experiment.imports import SourceFile
 
-_PATHS, _MODULES = "TREADLE_PRELOAD_PATHS", "TREADLE_PRELOAD_MODULES"
+_PATHS, _SOURCES = "TREADLE_PRELOAD_PATHS", "TREADLE_PRELOAD_SOURCES"
+_START_S = 1.0  # between looks at a server that starts
 GRACE_S = 5.0  # between the request to end and the end by force
 
 Ending = Literal["done", "pruned", "failed", "timed out", "killed", "interrupted"]
@@ -80,6 +83,7 @@ class _Worker:
     connection: Connection
     start: float
     message: tuple[Any, ...] | None = None  # the last word of the worker
+    is_silent: bool = False  # its end of the connection is closed
     stopping: Ending | None = None  # why it was asked to end
     stop_by: float = 0.0  # when it is ended by force
 
@@ -89,18 +93,28 @@ class Pool:
 
     Args:
         paths: for `sys.path` of the workers.
-        modules: imported once, before the first trial.
+        sources: of the modules that are imported once, before the first trial, as they were when they were hashed.
+
+    Raises:
+        TreadleError: a module cannot be imported, or its source was edited in between.
     """
 
-    def __init__(self, *, paths: Sequence[str], modules: Sequence[str]) -> None:
+    def __init__(self, *, paths: Sequence[str], sources: Mapping[str, SourceFile]) -> None:
         has_server = "forkserver" in multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if has_server else "spawn")
         self._workers: dict[int, _Worker] = {}
-        os.environ[_PATHS], os.environ[_MODULES] = json.dumps(list(paths)), json.dumps(list(modules))
+        plain = {name: [str(source.file), *(source.state or ())] for name, source in sources.items()}
+        os.environ[_PATHS], os.environ[_SOURCES] = json.dumps(list(paths)), json.dumps(plain)
         if has_server:
             self._context.set_forkserver_preload([f"{__package__}.preload"])
 
     def __enter__(self) -> Self:
+        """Wait until the server holds the code."""
+        self.start(Job(0, f"{__name__}.hold_code", {}, Path(os.devnull)))
+        while self.running:
+            for event in self.wait(_START_S):
+                if isinstance(event, End) and event.ending != "done":
+                    raise TreadleError(event.error)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -110,7 +124,7 @@ class Pool:
         if self._context.get_start_method() == "forkserver":
             # The server lives as long as this process, and would keep the code of this sweep for the next one.
             multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way
-        for name in (_PATHS, _MODULES):
+        for name in (_PATHS, _SOURCES):
             os.environ.pop(name, None)
 
     @property
@@ -149,7 +163,8 @@ class Pool:
     def wait(self, seconds: float) -> list[Epoch | End]:
         """What happens within that time, as soon as something does."""
         self._enforce_limits()
-        handles: list[Any] = [handle for w in self._workers.values() for handle in (w.connection, w.process.sentinel)]
+        handles: list[Any] = [worker.process.sentinel for worker in self._workers.values()]
+        handles += [worker.connection for worker in self._workers.values() if not worker.is_silent]
         ready = set(wait(handles, timeout=min(seconds, self._time_to_limit()))) if handles else set()
         found: list[Epoch | End] = []
         for number, worker in list(self._workers.items()):
@@ -161,13 +176,15 @@ class Pool:
 
     def _read(self, worker: _Worker) -> list[Epoch | End]:
         found: list[Epoch | End] = []
-        with suppress(EOFError, OSError):
+        try:
             while worker.connection.poll():
                 message = worker.connection.recv()
                 if message[0] == "epoch":
                     found.append(Epoch(worker.job.number, message[1], message[2]))
                 else:
                     worker.message = message
+        except (EOFError, OSError):
+            worker.is_silent = True  # it ends; libraries of its own may take a while for that
         return found
 
     def _bury(self, number: int) -> End:
@@ -234,12 +251,29 @@ def preload() -> str:
     for path in json.loads(os.environ.get(_PATHS, "[]")):
         if path not in sys.path:
             sys.path.append(path)
-    for module in json.loads(os.environ.get(_MODULES, "[]")):
+    sources: dict[str, list[Any]] = json.loads(os.environ.get(_SOURCES, "{}"))
+    for module in sources:
         try:
             importlib.import_module(module)
         except Exception as error:  # noqa: BLE001 - code of the user's may raise anything; the trial reports it
             return f"{module} cannot be imported: {type(error).__name__}: {error}"
     return ""
+
+
+def _find_edited() -> str:
+    """The first source that was written to since it was hashed; or nothing."""
+    sources: dict[str, list[Any]] = json.loads(os.environ.get(_SOURCES, "{}"))
+    return next((file for file, *state in sources.values() if list(read_state(Path(file)) or ()) != state), "")
+
+
+def hold_code(*, report: Report) -> None:  # noqa: ARG001 - as a job is called
+    """The first job: the server has imported the code by now, and until now no source may have been edited.
+
+    Raises:
+        TreadleError: one was.
+    """
+    if edited := _find_edited():
+        raise TreadleError(f"{edited} was edited while the sweep started; run the same command again")
 
 
 def _work(job: Job, connection: Connection) -> None:
