@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -7,6 +8,7 @@ from runs import QUICK, find_run, run_quick, treadle
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.runs.adopt import adopt
+from treadle.runs.marks import find_adopted
 
 WORDS = ["model.num_layers=1", "seed=3", "tracker.tags=[winner]", "evaluation.baselines=[prior]"]
 
@@ -24,7 +26,9 @@ def test_a_run_becomes_an_experiment_that_gives_the_same(project, run, capsys):
     files = adopt(run, name="winner", root=project)
     assert [file.relative_to(project).as_posix() for file in files] == ["conf/experiment/winner.yaml", "params.yaml"]
     text = files[0].read_text()
-    assert text.splitlines()[1] == f"# Adopted from runs/{run.name}."
+    assert text.splitlines()[1] == "# Does a regression fit the same shapes?"
+    assert resolve(overrides=["experiment=winner"], root=project).experiment.question == text.splitlines()[1][2:]
+    assert find_adopted(project) == {run.name: "winner"}
     assert yaml.safe_load(text)["defaults"] == ["california", {"override /model": "mlp"}, "_self_"]
     chosen = yaml.safe_load(selection.read_text())
     assert {group for group, option in chosen.items() if option} == {"experiment"}
@@ -42,6 +46,56 @@ def test_what_would_not_be_the_run_is_not_adopted(project, run):
     with pytest.raises(TreadleError, match="conf/ has changed since the run: model would differ"):
         adopt(run, name="winner", root=project)
     assert not (project / "conf/experiment/winner.yaml").exists()
+
+
+def test_a_run_of_other_code_is_not_adopted(project, run):
+    file = run / "resolved.yaml"
+    resolved = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump({**resolved, "code": {**resolved["code"], "train": "0123"}}))
+    with pytest.raises(TreadleError, match="its code is not today's: that of train has changed"):
+        adopt(run, name="winner", root=project)
+    assert not (project / "conf/experiment/winner.yaml").exists()
+
+
+def test_a_run_of_other_data_is_not_adopted(project, run):
+    (run / "stages.json").write_text(json.dumps({"prepare": "0123"}))
+    with pytest.raises(TreadleError, match="its data is not today's"):
+        adopt(run, name="winner", root=project)
+
+
+def test_the_sweep_of_a_run_is_no_part_of_the_experiment(project, run):
+    recorded = json.loads((run / "overrides.json").read_text())
+    (run / "overrides.json").write_text(json.dumps([*recorded, "sweep=random", "sweep.retries=2"]))
+    text = adopt(run, name="winner", root=project)[0].read_text()
+    assert "sweep" not in text
+
+
+def test_a_selection_of_comments_alone_selects_it(project, run):
+    (project / "params.yaml").write_text("# mine\n# yours")
+    adopt(run, name="winner", root=project)
+    assert (project / "params.yaml").read_text() == "# mine\n# yours\nexperiment: winner\n"
+
+
+def test_where_the_selection_cannot_be_written_nothing_is(project, run, monkeypatch):
+    rename = Path.replace
+
+    def replace(self, target):
+        if target.name == "params.yaml":
+            raise OSError(28, "No space left on device", str(target))
+        return rename(self, target)
+
+    before = (project / "params.yaml").read_text()
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(OSError, match="No space"):
+        adopt(run, name="winner", root=project)
+    assert not (project / "conf/experiment/winner.yaml").exists()
+    assert (project / "params.yaml").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "../b", "-b", "a b"])
+def test_what_is_no_name_is_refused(project, tmp_path, name):
+    with pytest.raises(TreadleError, match="is no name of an experiment"):
+        adopt(tmp_path, name=name, root=project)
 
 
 def test_a_taken_name_and_a_run_without_a_command_are_refused(project, run):

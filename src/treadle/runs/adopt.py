@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
 from treadle.check.resolve import resolve
 from treadle.config.compose import compose, list_options
 from treadle.config.overrides import key_of, parse
-from treadle.config.selection import FILE, SET
-from treadle.disk import read_text, write_text
+from treadle.config.selection import FILE, SET, read_selection
+from treadle.disk import read_record, read_text, write_text
 from treadle.errors import TreadleError
+from treadle.experiment.identity import sign_stages
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec.base import Name
 from treadle.experiment.stages import STAGES, take_slice
 from treadle.runs.marks import ADOPTED, EXPERIMENTS
 
 _EXPERIMENT = "experiment"
-_HEAD = f"# @package _global_\n{ADOPTED}\n# yaml-language-server: $schema=../.schema/experiment.json\n"
+_SWEEP = "sweep"  # how a run was searched for: no part of what it is
+_SCHEMA = "# yaml-language-server: $schema=../.schema/experiment.json"
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def adopt(run: Path, *, name: str, root: Path) -> list[Path]:
@@ -34,41 +39,56 @@ def adopt(run: Path, *, name: str, root: Path) -> list[Path]:
         root: the project, with a conf/ of its own.
 
     Raises:
-        TreadleError: the run did not record its overrides, they cannot stand in a file, or conf/ has changed since, so
-            that the experiment would not be the run.
+        TreadleError: the run did not record its overrides, they cannot stand in a file, or conf/, code or data has
+            changed since, so that the experiment would not be the run. Nothing is written then.
     """
     folder = RunFolder(run)
-    file = root / EXPERIMENTS / f"{name}.yaml"
+    file = root / EXPERIMENTS / f"{_require_name(name)}.yaml"
     if file.exists():
         raise TreadleError(f"{file.relative_to(root)} exists; give another name, or remove it")
     if not (root / "conf").is_dir():
         raise TreadleError(f"no conf/ in {root}: an experiment is a file of the project's own conf/")
-    overrides = _read_overrides(folder)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, _HEAD.format(run=_show(run, root)) + _write_experiment(overrides, name=name, root=root))
-    try:
-        _require_same(folder, name=name, root=root)
-    except BaseException:
-        file.unlink()
-        raise
+    texts = {file: _write_experiment(folder, name=name, root=root)}
     selection = root / FILE
-    if not selection.is_file():
-        return [file]
-    _select(selection, name)
-    return [file, selection]
+    if selection.is_file():
+        read_selection(selection, root=root)  # refuses what is damaged
+        texts[selection] = _select(read_text(selection), name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        write_text(file, texts[file])
+        _require_same(folder, name=name, root=root)
+        if selection in texts:
+            write_text(selection, texts[selection])
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    return list(texts)
+
+
+def _require_name(name: str) -> str:
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError as error:
+        raise TreadleError(
+            f"{name!r} is no name of an experiment: it has letters, digits, '_', '.' and '-', and begins with a "
+            "letter or a digit"
+        ) from error
 
 
 def _read_overrides(folder: RunFolder) -> list[str]:
+    """What the run was composed from, without its sweep."""
     if not folder.overrides.is_file():
         raise TreadleError(
-            f"{folder.path} has no {folder.overrides.name}: it is no run, or was made by DVC or before 0.2"
+            f"{folder.path} has no {folder.overrides.name}: it is no run, or was made by DVC, or by a version of "
+            "Treadle that did not record it"
         )
     overrides: list[str] = json.loads(read_text(folder.overrides))
-    return overrides
+    return [text for text in overrides if key_of(text).partition(".")[0] != _SWEEP]
 
 
-def _write_experiment(overrides: Sequence[str], *, name: str, root: Path) -> str:
+def _write_experiment(folder: RunFolder, *, name: str, root: Path) -> str:
     """A delta to the experiment that the run was made from: its groups, then its single values."""
+    overrides = _read_overrides(folder)
     options = list_options(root)
     chosen = {key_of(text): text.partition("=")[2] for text in overrides if key_of(text) in options}
     base = compose(overrides=overrides, root=root).choices.get(_EXPERIMENT)
@@ -83,9 +103,18 @@ def _write_experiment(overrides: Sequence[str], *, name: str, root: Path) -> str
         if parsed.is_delete() or "@" in text.partition("=")[0]:
             raise TreadleError(f"{text!r} cannot stand in a file of an experiment; write the file by hand")
         _put(values, key_of(text).split("."), parsed.value())
-    values = {"name": name, **{key: value for key, value in values.items() if key not in {"name", "sweep"}}}
-    text = yaml.safe_dump({"defaults": [*defaults, "_self_"]}, sort_keys=False, allow_unicode=True)
-    return text + yaml.safe_dump(json.loads(json.dumps(values, default=str)), sort_keys=False, allow_unicode=True)
+    values = json.loads(json.dumps({**values, "name": name}, default=str))
+    parts = ({"defaults": [*defaults, "_self_"]}, values)
+    return _write_head(folder, root) + "".join(
+        yaml.safe_dump(part, sort_keys=False, allow_unicode=True) for part in parts
+    )
+
+
+def _write_head(folder: RunFolder, root: Path) -> str:
+    """The question of the run, which is the first comment, and apart from it whose choices the file has."""
+    question = read(folder.resolved).experiment.question
+    head = ["# @package _global_", *([] if question is None else [f"# {question}"]), _SCHEMA]
+    return "\n".join([*head, "", ADOPTED.format(run=_show(folder.path, root)), ""])
 
 
 def _put(node: dict[str, Any], path: list[str], value: Any) -> None:
@@ -95,29 +124,45 @@ def _put(node: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 def _require_same(folder: RunFolder, *, name: str, root: Path) -> None:
-    """What the experiment composes to must be what the run was, wherever that can change a result."""
-    ours, theirs = resolve(overrides=[f"{_EXPERIMENT}={name}"], root=root).values, read(folder.resolved).values
-    for stage in STAGES:
-        mine, its = take_slice(ours, stage), take_slice(theirs, stage)
-        different = [key for key in its if mine[key] != its[key]]
-        if different:
-            keys = ", ".join(different)
-            raise TreadleError(
-                f"{folder.path}: conf/ has changed since the run: {keys} would differ; nothing was written"
-            )
+    """What the experiment composes to must be what the run was, wherever that can change a result.
+
+    Raises:
+        TreadleError: values, code or data differ.
+    """
+    resolved, theirs = resolve(overrides=[f"{_EXPERIMENT}={name}"], root=root), read(folder.resolved)
+    slices = [(take_slice(resolved.values, stage), take_slice(theirs.values, stage)) for stage in STAGES]
+    keys = [key for mine, its in slices for key in its if mine[key] != its[key]]
+    if keys:
+        raise _refuse(folder, f"conf/ has changed since the run: {', '.join(keys)} would differ")
+    stages = [stage for stage, code in resolved.code.items() if theirs.code.get(stage) != code]
+    if stages:
+        raise _refuse(folder, f"its code is not today's: that of {', '.join(stages)} has changed since the run")
+    first = STAGES[0].name
+    signature = (read_record(folder.signatures) or {}).get(first)
+    if signature not in {None, sign_stages(resolved, root=root, remember=False)[first]}:
+        raise _refuse(folder, "its data is not today's: files of tables have changed since the run")
 
 
-def _select(path: Path, name: str) -> None:
+def _refuse(folder: RunFolder, reason: str) -> TreadleError:
+    return TreadleError(
+        f"{folder.path}: {reason}; nothing was written. Put it back, or run it again and adopt that run"
+    )
+
+
+def _select(text: str, name: str) -> str:
     """Select the experiment alone: what else params.yaml chose would come on top of it."""
     editor = YAML()
     editor.preserve_quotes = True
     editor.representer.add_representer(type(None), _write_null)
-    selection = editor.load(read_text(path))
+    selection = editor.load(text)
+    kept = f"{text.rstrip()}\n" if text.strip() and selection is None else ""  # comments alone: not in what is loaded
+    selection = {} if selection is None else selection
     for key in selection:
         selection[key] = {} if key == SET else None
     selection[_EXPERIMENT] = name
-    with path.open("w", encoding="utf-8") as file:
-        editor.dump(selection, file)
+    written = StringIO()
+    editor.dump(selection, written)
+    return kept + written.getvalue()
 
 
 def _write_null(representer: Any, value: None) -> Any:  # noqa: ARG001 - as the library calls it

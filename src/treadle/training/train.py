@@ -26,9 +26,7 @@ from treadle.training.lightning_internals import raising_interrupts
 from treadle.training.losses import build_loss
 from treadle.training.metrics_log import EpochLog, MetricsLog
 from treadle.training.requirements import explain_failure, require_rows
-from treadle.training.resume import (
-    BEST,
-)
+from treadle.training.resume import BEST
 from treadle.training.rows import Rows, open_rows
 from treadle.training.scaling import find_link
 
