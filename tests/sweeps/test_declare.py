@@ -81,6 +81,10 @@ def test_a_frozen_trial_is_what_the_command_would_run(project):
         (["trainer.devices=1,2"], "a trial is one process, and trainer asks for 2"),
         (["schedule.max_epochs=choice(1,2),3"], "'schedule.max_epochs=choice(1,2),3' is no"),
         (["seed=0,1", "sweep.pruner=median"], "'median' stops trials of a search, and a grid runs each to its end"),
+        (["model.width=16,32", "seed=a,b"], "a, b: no seed"),
+        (["seed=1.5,2"], "override 6: 'seed=1.5,2'\n    1.5: no seed"),
+        (["seed=interval(1,5)"], "seeds are listed, since each repeats every setting; found an interval 1 to 5"),
+        (["+sweep.space={seed: [-1, 2]}"], "-1: no seed"),
         (["+sweep.space={model.width: 16}"], "gives one value"),
     ],
 )

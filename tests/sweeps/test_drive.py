@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from runs import QUICK, treadle
+from treadle.sweeps.declare import declare, write
+from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import Ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sweeps")]
@@ -152,6 +154,27 @@ def test_a_trial_that_fails_costs_only_itself_and_can_be_retried(own, ledger, ca
         **dict.fromkeys(("raise", "kill", "hang", "diverge", "memory", "disk"), 2),
         "good": 1,
     }
+
+
+def test_an_attempt_that_is_retried_is_printed_with_its_log(own, ledger, capsys):
+    tiny = [word for word in TINY if not word.startswith("model")]
+    words = ["model=own", "model.behaviour=raise", "seed=0,1", "sweep.retries=1", "sweep.workers=1"]
+    assert treadle("run", "-m", *tiny, *words) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "ValueError: no luck" in line]
+    log = f"{ledger().path.parent.relative_to(own)}/trials/0001/log.txt"
+    assert [line.endswith(f"; see {log}") for line in lines] == [True, True, False, False]
+
+
+def test_a_number_is_given_once_whatever_the_ledger_lost(project):
+    sweep = declare([*TINY, "model.width=16,32", "seed=0,1"], root=project)
+    write(sweep)
+    Drive(sweep, Ledger(sweep.folder), project, lambda *_: None).add_grid()
+    file = sweep.folder / "ledger.jsonl"
+    file.write_text(file.read_text().splitlines(keepends=True)[1])
+    drive = Drive(sweep, Ledger(sweep.folder), project, lambda *_: None)
+    drive.add_grid()
+    settings = {number: trial.setting["model.width"] for number, trial in drive.ledger.trials.items()}
+    assert settings == {3: "32", 4: "32", 5: "16", 6: "16"}
 
 
 def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(project, ledger, tmp_path_factory):

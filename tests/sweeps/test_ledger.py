@@ -45,6 +45,13 @@ def test_a_damaged_line_is_named(ledger, tmp_path):
         Ledger(tmp_path)
 
 
+def test_a_missing_line_that_added_trials_is_named(ledger, tmp_path):
+    lines = ledger.path.read_text().splitlines(keepends=True)
+    ledger.path.write_text("".join(lines[1:]))
+    with pytest.raises(TreadleError, match=r"ledger.jsonl:1: no line before it adds trial 1; restore the file"):
+        Ledger(tmp_path)
+
+
 def test_a_retry_begins_anew_and_counts_all_time(ledger, tmp_path):
     ledger.end(2, "failed", error="out of luck", seconds=3.0)
     ledger.retry(2)

@@ -66,6 +66,7 @@ def test_each_epoch_is_answered(run):
     ("name", "ending", "error"),
     [
         ("fail", "failed", "ValueError: the first line"),
+        ("announce", "failed", "RuntimeError: Error(s) in loading: size mismatch for net.weight."),
         ("kill", "killed", "killed by SIGKILL; the machine may be out of memory"),
         ("end", "killed", "ended with exit code 3 and no result"),
         ("fill_memory", "failed", "MemoryError: "),

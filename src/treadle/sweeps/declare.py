@@ -58,6 +58,15 @@ class Sweep:
         return self.folder.name
 
     @property
+    def root(self) -> Path:
+        """The project that it belongs to."""
+        return self.folder.parent.parent
+
+    def get_trial_folder(self, number: int) -> Path:
+        """Where a trial's frozen experiment and its log are; its results are in a run folder."""
+        return self.folder / "trials" / f"{number:04}"
+
+    @property
     def is_grid(self) -> bool:
         """Whether its settings are known from the start."""
         return self.settings.sampler == "grid"
@@ -96,7 +105,8 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
         typed = {axis.key for axis in axes}
         axes = [*(axis for axis in in_file if axis.key not in typed), *axes]
         problems += wrong
-    seeds, axes = _take_seeds(axes)
+    seeds, axes, wrong = _take_seeds(axes, place=_find_place(SEED, written) or probe.locate("sweep.space"))
+    problems += wrong
     for axis in axes:
         if axis.key.lstrip("+").partition(".")[0] == "sweep":
             rule = f"{axis.key!r} says how the sweep runs, which is the same for all its trials"
@@ -127,10 +137,20 @@ def _list_first(axis: Axis) -> str:
     return str(int(axis.low)) if axis.is_integer else repr(axis.low)
 
 
-def _take_seeds(axes: Sequence[Axis]) -> tuple[list[int], list[Axis]]:
+def _take_seeds(axes: Sequence[Axis], *, place: Place) -> tuple[list[int], list[Axis], list[Problem]]:
     """Values of the seed are replicates of each setting, and no part of it."""
-    seeds = [int(value) for axis in axes if axis.key == SEED and isinstance(axis, Choices) for value in axis.values]
-    return seeds, [axis for axis in axes if axis.key != SEED]
+    rest = [axis for axis in axes if axis.key != SEED]
+    found = next((axis for axis in axes if axis.key == SEED), None)
+    if found is None:
+        return [], rest, []
+    fix = "list whole numbers from 0 on, such as seed=0,1,2 or seed=range(5)"
+    if isinstance(found, Interval):
+        rule = f"seeds are listed, since each repeats every setting; found an interval {found.low:g} to {found.high:g}"
+        return [], rest, [Problem(SEED, rule, fix, place)]
+    wrong = [value for value in found.values if not value.isdecimal()]
+    if wrong:
+        return [], rest, [Problem(SEED, f"{', '.join(wrong)}: no seed", fix, place)]
+    return list(map(int, found.values)), rest, []
 
 
 def _list_seeds(settings: spec.Sweep, first: int) -> list[int]:
@@ -186,8 +206,12 @@ def _settle(experiment: spec.Experiment, space: Space, written: Mapping[str, Pla
 
 
 def _with_place(problem: Problem, written: Mapping[str, Place]) -> Problem:
-    place = next((place for text, place in written.items() if text.partition("=")[0] == problem.key), problem.place)
+    place = _find_place(problem.key, written) or problem.place
     return Problem(problem.key, problem.rule, problem.fix, place, problem.hint)
+
+
+def _find_place(key: str, written: Mapping[str, Place]) -> Place | None:
+    return next((place for text, place in written.items() if text.partition("=")[0] == key), None)
 
 
 def _list_names(experiment: spec.Experiment) -> list[str]:

@@ -264,7 +264,7 @@ class Drive:
             self.ledger.end(trial.number, "done", values=values, is_reused=True, run=run)
             self.tell(self, trial)
             return
-        place = self.sweep.folder / "trials" / f"{trial.number:04}"
+        place = self.sweep.get_trial_folder(trial.number)
         place.mkdir(parents=True, exist_ok=True)
         write_text(place / "resolved.yaml", resolved.dump())
         timeout = self.sweep.settings.timeout
@@ -299,9 +299,9 @@ class Drive:
         if isinstance(event, Epoch):
             self.ledger.report(event.number, epoch=event.epoch, value=event.value)
             pool.answer(event.number, goes_on=not self._should_prune(trial))
+            self.tell(self, trial)
         else:
             self._end(trial, event)
-        self.tell(self, trial)
 
     def _should_prune(self, trial: Trial) -> bool:
         if trial.phase == "confirm" or self.sweep.settings.pruner == "none" or self.sweep.is_grid:
@@ -318,6 +318,7 @@ class Drive:
         self.ledger.end(
             trial.number, end.ending, values=values, error=end.error, seconds=end.seconds, exit_code=end.exit_code
         )
+        self.tell(self, trial)  # before a retry forgets how it ended
         if end.ending in BAD and trial.attempts <= self.sweep.settings.retries:
             self.ledger.retry(trial.number)
 
@@ -394,4 +395,4 @@ def _list_gpus() -> list[str]:
 
 def _list_paths(root: Path) -> list[str]:
     """Where the project's own packages lie, as the command line finds them."""
-    return [path for path in sys.path if path.startswith(str(root))]
+    return [path for path in sys.path if Path(path).is_relative_to(root)]

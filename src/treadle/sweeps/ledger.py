@@ -40,7 +40,7 @@ class Trial:
     attempts: int = 0
     epochs: dict[int, float] = field(default_factory=dict)  # objective after each epoch
     values: list[float] | None = None  # one for each objective, of the epoch that was kept
-    error: str = ""  # the last line of what went wrong
+    error: str = ""  # what went wrong, in a line
     seconds: float = 0.0  # of all attempts
     is_reused: bool = False  # its run had been made before
 
@@ -63,7 +63,8 @@ class Ledger:
         self.trials: dict[int, Trial] = {}
         if is_driven:
             _cut_torn_line(self.path)
-        for event in _read_events(self.path):
+        for number, event in enumerate(_read_events(self.path), start=1):
+            self._require_known(event, number)
             self._apply(event)
         if not is_driven:
             return
@@ -119,6 +120,13 @@ class Ledger:
                 os.fsync(file.fileno())
         self._apply(event)
 
+    def _require_known(self, event: dict[str, Any], number: int) -> None:
+        if event["event"] != "add" and event.get("trial") not in self.trials:
+            raise TreadleError(
+                f"{self.path}:{number}: no line before it adds trial {event.get('trial')}; restore the file, or remove "
+                "it: the sweep then begins anew, and reuses the runs that are finished"
+            )
+
     def _apply(self, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "add":
@@ -149,8 +157,8 @@ def _read_events(path: Path) -> Iterator[dict[str, Any]]:
             assert {"event", "at"} <= event.keys()
         except (json.JSONDecodeError, AttributeError, AssertionError) as error:
             raise TreadleError(
-                f"{path}:{number}: is not a line of a ledger; restore the file, or remove the line: what it told of is "
-                "then done again"
+                f"{path}:{number}: is not a line of a ledger; restore the file, or remove the line: what it "
+                "recorded is then done again"
             ) from error
         yield event
 

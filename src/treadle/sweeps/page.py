@@ -203,7 +203,7 @@ def _tabulate(picture: Picture, setting: Setting) -> dict[str, Any]:
 
 
 def _describe_failed(picture: Picture, trial: Trial) -> dict[str, str]:
-    log = picture.sweep.folder / "trials" / f"{trial.number:04}" / "log.txt"
+    log = picture.sweep.get_trial_folder(trial.number) / "log.txt"
     shown = log.relative_to(picture.root) if log.is_relative_to(picture.root) else log
     return {
         "number": str(trial.number),

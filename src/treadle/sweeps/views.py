@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Self
 
 from rich.console import Console
@@ -13,20 +14,23 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from treadle.config.locations import show_path
 from treadle.metrics.registry import write_score
 from treadle.sweeps.answer import Row
 from treadle.sweeps.declare import Sweep
 from treadle.sweeps.drive import Drive
 from treadle.sweeps.importance import describe_importance, measure_importance
-from treadle.sweeps.ledger import Ledger, Trial
+from treadle.sweeps.ledger import BAD, Ledger, Trial
 
 
-def describe_trial(trial: Trial, *, total: int | None) -> str:
-    """A line: number, state, score, setting, error."""
+def describe_trial(trial: Trial, sweep: Sweep, *, total: int | None) -> str:
+    """A line: number, state, score, setting, and of a trial that ended badly the error and the log."""
     of = f"/{total}" if total else ""
     score = write_score(trial.values[0]) if trial.values else ""
     state = "reused" if trial.is_reused else trial.state
-    error = f"  {trial.error}" if trial.error and trial.state != "pruned" else ""
+    log = sweep.get_trial_folder(trial.number) / "log.txt"
+    see = f"; see {show_path(log, Path.cwd())}" if trial.state in BAD and log.exists() else ""
+    error = f"  {trial.error}{see}" if trial.error and trial.state != "pruned" else ""
     setting = f"{describe_setting(trial.setting)} seed={trial.seed}"
     return f"trial {trial.number}{of:<6} {state:<11} {score:<10} {setting}{error}"
 
@@ -111,7 +115,9 @@ class Progress:
     def update(self, drive: Drive, trial: Trial) -> None:
         """After a change to one trial."""
         if trial.has_ended or trial.state == "interrupted":
-            self.console.print(describe_trial(trial, total=drive.count_planned()), soft_wrap=True, markup=False)
+            self.console.print(
+                describe_trial(trial, self.sweep, total=drive.count_planned()), soft_wrap=True, markup=False
+            )
         if self.live is not None:
             self.live.update(self._draw(drive))
 

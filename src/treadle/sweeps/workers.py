@@ -71,7 +71,7 @@ class End:
     number: int
     ending: Ending
     result: Any  # of the function, where it is done
-    error: str  # the last line of what went wrong
+    error: str  # what went wrong, in a line
     seconds: float
     exit_code: int | None
 
@@ -300,7 +300,7 @@ def _work(job: Job, connection: Connection) -> None:
     except BaseException as error:  # noqa: BLE001 - the driver reports it
         with suppress(OSError):  # the disk is full
             traceback.print_exc()
-        message = ("failed", None, _last_line(error))
+        message = ("failed", None, _describe_error(error))
     with suppress(OSError):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -346,6 +346,8 @@ def _end_with_driver() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _last_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}".removeprefix("TreadleError: ")
+def _describe_error(error: BaseException) -> str:
+    """Its type and the first line of its message; where that only announces the rest, the last line as well."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    text = f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    return f"{type(error).__name__}: {text}".removeprefix("TreadleError: ")
