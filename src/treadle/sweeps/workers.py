@@ -114,6 +114,7 @@ class Pool:
         while self.running:
             for event in self.wait(_START_S):
                 if isinstance(event, End) and event.ending != "done":
+                    self.__exit__()
                     raise TreadleError(event.error)
         return self
 
@@ -156,9 +157,11 @@ class Pool:
     def stop(self, ending: Ending = "interrupted", *, force: bool = False) -> None:
         """Ask every worker to end: a training writes a checkpoint first; `force`: at once."""
         for worker in self._workers.values():
-            _ask_to_end(worker, ending)
             if force:
+                worker.stopping = worker.stopping or ending
                 _signal(worker, signal.SIGKILL)
+            else:
+                _ask_to_end(worker, ending)
 
     def wait(self, seconds: float) -> list[Epoch | End]:
         """What happens within that time, as soon as something does."""
