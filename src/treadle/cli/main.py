@@ -11,6 +11,7 @@ from pathlib import Path
 from treadle.cli.commands import VERBS
 from treadle.cli.output import print_lines
 from treadle.cli.parser import read_arguments
+from treadle.cli.selected import find_own_packages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,7 @@ def _run_verb(words: list[str]) -> int:
     _require_text(words)
     try:
         options = read_arguments(words)
-        _find_own_packages()
+        find_own_packages(Path.cwd())
         return int(VERBS[options.verb].execute(options) or 0)
     finally:
         print_lines()  # flushes: what cannot be written is an error here, not a remark of Python's at its exit
@@ -73,10 +74,3 @@ def _is_text(word: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _find_own_packages() -> None:
-    """The project's own packages can be targets; they come last, so that they hide no installed library."""
-    for folder in (Path.cwd() / "src", Path.cwd()):
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))

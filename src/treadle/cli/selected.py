@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from treadle.experiment.resolved import Resolved
     from treadle.experiment.spec import Experiment
     from treadle.problems import Place
+
+
+def find_own_packages(root: Path) -> None:
+    """The project's own packages can be targets; they come last, so that they hide no installed library."""
+    for folder in (root / "src", root):
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
 
 
 @contextmanager
@@ -33,7 +41,7 @@ def compose_selected(overrides: Sequence[str], *, selection: Path | None = None)
     """Compose the selection of a params.yaml, where one is given, with overrides on top."""
     from treadle.config.compose import compose
 
-    selected = _read_selection(selection)
+    selected = read_selected(selection)
     return compose(overrides=[*selected, *overrides], root=Path.cwd(), places=selected)
 
 
@@ -42,11 +50,12 @@ def resolve_selected(overrides: Sequence[str], *, selection: Path | None = None,
     with without_collector():
         from treadle.check.resolve import resolve
 
-        selected = _read_selection(selection)
+        selected = read_selected(selection)
         return resolve(overrides=[*selected, *overrides], root=Path.cwd(), places=selected, absent=absent)
 
 
-def _read_selection(selection: Path | None) -> dict[str, Place]:
+def read_selected(selection: Path | None) -> dict[str, Place]:
+    """The overrides of a params.yaml, each with its place; none where no file is given."""
     if selection is None:
         return {}
     from treadle.config.selection import read_selection

@@ -4,9 +4,9 @@ runs/<name>-<id>/       one run: the stages' outputs, resolved.yaml, stages.json
 runs/.stages/<stage>/   outputs by signature with their digests, hard-linked into every run that shares them
 """
 
-from treadle.pipeline.plan import plan_run, plan_stage
+from treadle.pipeline.plan import plan_run, plan_runs, plan_stage
 from treadle.pipeline.record import Run
 from treadle.pipeline.run import run, run_stage
 from treadle.pipeline.verify import verify
 
-__all__ = ["Run", "plan_run", "plan_stage", "run", "run_stage", "verify"]
+__all__ = ["Run", "plan_run", "plan_runs", "plan_stage", "run", "run_stage", "verify"]

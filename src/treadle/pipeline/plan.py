@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,10 +32,16 @@ class PlannedStage:
 
 def plan_run(resolved: Resolved, *, root: Path, upto: str) -> list[PlannedStage]:
     """What each stage up to `upto` would do, and why, compared with the run that differs least."""
-    signatures = sign_stages(resolved, root=root, remember=False)
-    folder = RunFolder(root / RUNS / name_run(resolved, signatures))
+    return next(plan_runs([resolved], root=root, upto=upto))
+
+
+def plan_runs(many: Iterable[Resolved], *, root: Path, upto: str) -> Iterator[list[PlannedStage]]:
+    """The same for each of several experiments, as if it ran alone."""
     past = _Past(root)
-    return [_plan(stage, resolved.values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
+    for resolved in many:
+        signatures = sign_stages(resolved, root=root, remember=False)
+        folder = RunFolder(root / RUNS / name_run(resolved, signatures))
+        yield [_plan(stage, resolved.values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
 
 
 def _plan(stage: Stage, values: Values, signatures: dict[str, str], *, folder: RunFolder, past: _Past) -> PlannedStage:

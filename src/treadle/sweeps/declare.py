@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,14 @@ class Sweep:
     def max_settings(self) -> int | None:
         """How many settings it tries; None: all of a grid."""
         return self.settings.max_trials if self.is_grid else self.settings.max_trials or _MAX_TRIALS
+
+    def list_grid(self) -> list[dict[str, str]]:
+        """The settings of a grid, as far as `max_trials` goes."""
+        return list(islice(self.space.list_grid(), self.max_settings))
+
+    def count_settings(self) -> int:
+        """How many settings it tries at most."""
+        return len(self.list_grid()) if self.is_grid else self.max_settings or 0
 
 
 def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place] | None = None) -> Sweep:

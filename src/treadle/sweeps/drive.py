@@ -170,13 +170,9 @@ class Drive:
         trials = self.ledger.trials.values()
         if not trials or not all(trial.has_ended for trial in trials) or not self._is_search_done():
             return False
-        if self.sweep.is_grid and len(self.list_settings()) < self._count_grid():
+        if self.sweep.is_grid and len(self.list_settings()) < self.sweep.count_settings():
             return False
         return self.sweep.settings.confirm is None or any(trial.phase == "confirm" for trial in trials)
-
-    def _count_grid(self) -> int:
-        settings = len(list(self.sweep.space.list_grid()))
-        return settings if self.sweep.max_settings is None else min(settings, self.sweep.max_settings)
 
     def list_settings(self) -> list[list[Trial]]:
         """The trials of the search, by setting."""

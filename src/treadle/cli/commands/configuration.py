@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from treadle.cli.output import print_lines
 from treadle.cli.selected import (
@@ -15,6 +16,9 @@ from treadle.cli.selected import (
 )
 from treadle.cli.verb import Verb, add_overrides, add_selection
 
+if TYPE_CHECKING:
+    from treadle.problems import Problem
+
 
 def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["text", "json", "github"], default="text", help="for people, editors, CI")
@@ -24,33 +28,41 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    if options.multirun:
-        from treadle.cli.commands.sweeps import check_many
+    from treadle.problems import ConfigError, report
 
-        check_many(options.overrides)
-        return 0
-    with without_collector():
-        from treadle.check.checks import check, find_warnings
-        from treadle.problems import ConfigError, report
-
-        style = options.format
-        try:
-            composed = compose_selected(options.overrides, selection=options.selection)
-            experiment = check(composed)
-            require_seen(experiment, selection=options.selection)
-        except ConfigError as error:
-            if style == "text":
-                raise
-            print_lines(report(error.problems, style=style, severity="error"))
-            return 2
-        warnings = find_warnings(experiment, composed)
+    style = options.format
+    try:
+        with without_collector():
+            summary, warnings = (_check_sweep if options.multirun else _check_experiment)(options)
+    except ConfigError as error:
+        if style == "text":
+            raise
+        print_lines(report(error.problems, style=style, severity="error"))
+        return 2
     reported = report(warnings, style=style, severity="warning")
     if style != "text":
         print_lines(reported)
         return 0
-    print_model_choice(experiment)
-    print_lines(f"{experiment.name}: OK" + (f", {_count(len(warnings))}\n\n{reported}" if warnings else ""))
+    print_lines(summary + (f", {_count(len(warnings))}\n\n{reported}" if warnings else ""))
     return 0
+
+
+def _check_experiment(options: argparse.Namespace) -> tuple[str, list[Problem]]:
+    from treadle.check.checks import check, find_warnings
+
+    composed = compose_selected(options.overrides, selection=options.selection)
+    experiment = check(composed)
+    require_seen(experiment, selection=options.selection)
+    warnings = find_warnings(experiment, composed)
+    if options.format == "text":
+        print_model_choice(experiment)
+    return f"{experiment.name}: OK", warnings
+
+
+def _check_sweep(options: argparse.Namespace) -> tuple[str, list[Problem]]:
+    from treadle.cli.commands.sweeps import check_many
+
+    return check_many(options.overrides, selection=options.selection), []
 
 
 def _count(num_warnings: int) -> str:

@@ -37,25 +37,42 @@ def _add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int | None:
+    _require_fitting(options)
     if options.like is not None:
         _run_like(options)
         return None
     if options.multirun:
-        from treadle.cli.commands.sweeps import run_many
+        from treadle.cli.commands.sweeps import plan_many, run_many
 
+        if options.why:
+            plan_many(options.overrides)
+            return None
         return run_many(options.overrides, evaluate=options.evaluate)
     if not _print_intent(options, upto=LAST):
         _run_upto(LAST, options.overrides)
     return None
 
 
+def _require_fitting(options: argparse.Namespace) -> None:
+    """Refuse options that exclude each other.
+
+    Raises:
+        TreadleError: two of them do.
+    """
+    from treadle.errors import TreadleError
+
+    if options.evaluate is not None and not options.multirun:
+        raise TreadleError("--evaluate chooses among the runs of a sweep: add -m; a single run is evaluated anyway")
+    if options.like is not None and options.multirun:
+        raise TreadleError("--like runs one experiment, and -m many: give one of them")
+    if options.cfg is not None and options.multirun:
+        raise TreadleError("--cfg prints one configuration, and -m runs many: give one of them, or -m --why")
+
+
 def _run_like(options: argparse.Namespace) -> None:
     """Run again what a run was; where a stage runs, print why."""
-    from treadle.errors import TreadleError
     from treadle.runs.rerun import read_again
 
-    if options.multirun:
-        raise TreadleError("--like runs one experiment, and -m many: give one of them")
     with without_collector():
         again = read_again(options.like, options.overrides, root=Path.cwd())
     if options.cfg is not None:

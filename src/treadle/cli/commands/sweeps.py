@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.cli.output import print_lines
+from treadle.cli.selected import find_own_packages, read_selected, require_seen
 from treadle.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -29,13 +30,49 @@ def run_many(overrides: Sequence[str], *, evaluate: str | None) -> int:
     return _drive(declare(overrides, root=Path.cwd()), retry=False, evaluate=evaluate)
 
 
-def check_many(overrides: Sequence[str]) -> None:
-    """Check every trial of a sweep, and run none."""
+def plan_many(overrides: Sequence[str]) -> None:
+    """Print what each trial of a sweep would run, as if it ran alone; of a search the trials are not known before."""
+    from treadle.pipeline import plan_runs
     from treadle.sweeps.declare import declare
+    from treadle.sweeps.views import describe_setting
 
     sweep = declare(overrides, root=Path.cwd())
-    settings = len(list(sweep.space.list_grid())) if sweep.is_grid else sweep.max_settings
-    print_lines(f"{sweep.name}: OK, {settings} settings by {sweep.settings.sampler}, {len(sweep.seeds)} seeds each")
+    print_lines(_summarize(sweep))
+    if not sweep.is_grid:
+        print_lines(f"{sweep.settings.sampler} suggests each setting from the results of those before: none is known")
+        return
+    trials = [(setting, seed) for setting in sweep.list_grid() for seed in sweep.seeds]
+    frozen = (sweep.space.freeze(setting, seed=seed) for setting, seed in trials)
+    for (setting, seed), stages in zip(trials, plan_runs(frozen, root=Path.cwd(), upto="train"), strict=True):
+        runs = ", ".join(stage.stage for stage in stages if stage.state == "would run")
+        print_lines(
+            f"{describe_setting(setting)} seed={seed}: {f'would run {runs}' if runs else 'nothing to run'}".lstrip()
+        )
+
+
+def check_many(overrides: Sequence[str], *, selection: Path | None) -> str:
+    """Check every trial of a sweep, and run none; gives a line about it.
+
+    Args:
+        overrides: in Hydra's grammar, sweeps included.
+        selection: a params.yaml, which they come on top of.
+    """
+    from treadle.sweeps.declare import declare
+
+    selected = read_selected(selection)
+    sweep = declare([*selected, *overrides], root=Path.cwd(), places=selected)
+    for corner in sweep.space.list_corners() if selection is not None else ():
+        require_seen(sweep.space.check(corner, seed=sweep.seeds[0]), selection=selection)
+    return f"{sweep.name}: OK, {_summarize(sweep)}"
+
+
+def _summarize(sweep: Sweep) -> str:
+    settings, seeds = _count(sweep.count_settings(), "setting"), _count(len(sweep.seeds), "seed")
+    return f"{settings} by {sweep.settings.sampler}, {seeds} each"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
@@ -44,21 +81,29 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
 
 
 def _resume(options: argparse.Namespace) -> int:
+    sweep = _read(options.sweep)
+    find_own_packages(sweep.root)
+    return _drive(sweep, retry=options.retry, evaluate=None)
+
+
+def _read(folder: Path) -> Sweep:
+    """A sweep of this project or of another."""
     from treadle.sweeps.declare import read
 
-    return _drive(read(options.sweep.resolve(), root=Path.cwd()), retry=options.retry, evaluate=None)
+    return read(folder.resolve(), root=folder.resolve().parent.parent)
 
 
 def _drive(sweep: Sweep, *, retry: bool, evaluate: str | None) -> int:
+    from treadle.config.locations import show_path
     from treadle.console import Console
     from treadle.sweeps.drive import run_sweep
     from treadle.sweeps.ledger import BAD
     from treadle.sweeps.views import Progress, print_answer
 
     console = Console(width=160)
-    print_lines(f"sweep    {sweep.folder.relative_to(Path.cwd())}")
+    print_lines(f"sweep    {show_path(sweep.folder, Path.cwd())}")
     with Progress(sweep, console) as progress:
-        drive = run_sweep(sweep, root=Path.cwd(), tell=progress.update, retry=retry)
+        drive = run_sweep(sweep, root=sweep.root, tell=progress.update, retry=retry)
     if drive.stops:
         raise KeyboardInterrupt
     rows = drive.rank()
@@ -70,29 +115,29 @@ def _drive(sweep: Sweep, *, retry: bool, evaluate: str | None) -> int:
 
 
 def _evaluate(sweep: Sweep, trial: Trial) -> None:
+    from treadle.config.locations import show_path
     from treadle.pipeline import run
 
     resolved = sweep.space.freeze(trial.setting, seed=trial.seed)
-    current = run(resolved, root=Path.cwd(), upto="evaluate", notify=lambda _: None)
-    print_lines(f"evaluated {current.folder.path.relative_to(Path.cwd())}")
+    current = run(resolved, root=sweep.root, upto="evaluate", notify=lambda _: None)
+    print_lines(f"evaluated {show_path(current.folder.path, Path.cwd())}")
 
 
 def show_sweep(folder: Path, *, page: Path | None) -> None:
     """Print the answer of a sweep as far as it is known, be it running or finished, and write its page."""
     from treadle.console import Console
     from treadle.sweeps.answer import rank
-    from treadle.sweeps.declare import read
     from treadle.sweeps.ledger import Ledger
     from treadle.sweeps.views import print_answer
 
-    sweep = read(folder.resolve(), root=Path.cwd())
+    sweep = _read(folder)
     ledger = Ledger(sweep.folder, is_driven=False)
     rows = rank(list(ledger.trials.values()), higher_is_better=sweep.objectives[0].higher_is_better)
     print_answer(sweep, ledger, rows, Console(width=160))
     if page is not None:
         from treadle.sweeps.page import write_page
 
-        write_page(sweep, ledger, page, root=Path.cwd())
+        write_page(sweep, ledger, page, root=sweep.root)
         print_lines(f"page     {page}")
 
 
