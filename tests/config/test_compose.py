@@ -1,12 +1,14 @@
 """Composition: which override or file is to blame, without a merge for each."""
 
+import dataclasses
+
 import pytest
 
 from treadle.check.checks import check
 from treadle.config import compose as composition
 from treadle.config.compose import compose
 from treadle.keys import walk
-from treadle.problems import ConfigError
+from treadle.problems import NOWHERE, ConfigError, Place
 
 pytestmark = pytest.mark.fast_cases(3)
 
@@ -118,3 +120,49 @@ def test_files_are_merged_once_however_many_values_are_wrong(project, monkeypatc
 
     assert len(composed.problems) == mistakes
     assert len(merged) == 1
+
+
+@pytest.mark.fast_cases(8)
+@pytest.mark.parametrize(
+    "override",
+    [
+        "schedule.max_epochs=3",
+        "+schedule.early_stopping.patience=3",
+        "+seed.x=1",
+        "+tracker.tags.x=1",
+        "+seed=1",
+        "++trainer.gpus=2",
+        "+new.deep.key=[1,{a: 2}]",
+        "trainer.thread=3",
+        "tracker.tags=[a,b]",
+        "schedule.early_stopping={patience: 4, min_delta: 0.5}",
+        "schedule.optimizer=3",
+        "seed=${schedule.max_epochs}",
+        "seed='7'",
+        "name=???",
+        "~seed",
+    ],
+)
+def test_a_variation_is_what_a_composition_of_the_same_overrides_is(project, override):
+    composed = compose(overrides=["seed=2", override], root=project)
+
+    varied = compose(overrides=["seed=2"], root=project).vary({override: Place(override=override, position=2)})
+
+    assert varied == composed
+    assert list(varied.overrides) == list(composed.overrides)
+
+
+def test_an_override_that_is_repeated_counts_at_its_last_place(project):
+    composed = compose(overrides=["seed=1", "seed=2", "seed=1"], root=project)
+
+    assert composed.values["seed"] == 1
+    assert composed.locate("seed").position == 3
+    assert list(composed.vary({"seed=2": Place(override="seed=2")}).overrides) == ["seed=1", "seed=2"]
+
+
+def test_a_key_that_nothing_sets_is_blamed_on_the_primary_file(project):
+    composed = compose(overrides=["+schedule.nope.x=1"], root=project)
+
+    assert composed.locate("schedule.nope").position == 1
+    assert composed.locate("nope") == Place("conf/config.yaml", 1, 1)
+    assert dataclasses.replace(composed.origins, files=[]).locate("nope") == NOWHERE

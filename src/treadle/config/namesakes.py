@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from treadle.keys import get_name
+from treadle.keys import get_name, is_within
 
 SECURITY = "targets"  # decides whose code may run, so it is never suggested for a misspelt key
+SWEEP = "sweep"
 
 # The names that other tools use for our keys.
 _WORDS = {
@@ -53,13 +54,19 @@ def find_namesake(key: str, known: Collection[str]) -> str:
     if renamed:
         return renamed
     word = get_name(key)
-    places = [other for other in known if get_name(other) == word and other != key and _is_plain(other)]
+    suggested = list_suggested(key, known)
+    places = [other for other in suggested if get_name(other) == word and other != key and _is_plain(other)]
     fewest = min((other.count(".") for other in places), default=0)
     nearest = [other for other in places if other.count(".") == fewest]
     if len(nearest) == 1:
         return nearest[0]
     meant = _WORDS.get(word.lower(), "")
     return meant if meant in known else ""
+
+
+def list_suggested(key: str, known: Collection[str]) -> list[str]:
+    """The keys that may be suggested for another one: those of a sweep, which no run reads, only inside of it."""
+    return [other for other in known if other != SECURITY and (is_within(key, SWEEP) or not is_within(other, SWEEP))]
 
 
 def _is_plain(key: str) -> bool:

@@ -15,7 +15,7 @@ from treadle.config.lint import find_group
 from treadle.config.locations import ConfigFile, read_marks, show_path
 from treadle.config.overrides import is_choice, key_of, parse, read_value
 from treadle.keys import ABSENT, climb, get, get_section, is_within
-from treadle.problems import Part, Place
+from treadle.problems import NOWHERE, Part, Place
 
 _REPLACED: Final = object()  # in place of a value: the section around the key is replaced by a list, a null or a number
 
@@ -56,13 +56,16 @@ class Origins:
         return settings
 
     def locate(self, key: str, *, part: Part = "value") -> Place:
-        """The last place that sets `key`, else a section around it, else a key in it; else the first file."""
+        """The last place that sets `key`, else a key in it, else a section around it; else conf/config.yaml."""
+        inside = [place for text, place in self.overrides.items() if key and is_within(key_of(text), key)]
         for section in climb(key):
             settings = self.trace(section, part=part if section == key else "key")
             if settings:
                 return settings[-1].place
-        inside = (place for text, place in self.overrides.items() if is_within(key_of(text), key))
-        return next(inside, Place(show_path(self.files[0].path, self.root), 1, 1))
+            if inside:
+                return inside[0]
+        primary = [file.path for file in self.files if not file.group]
+        return Place(show_path(primary[-1], self.root), 1, 1) if primary else NOWHERE
 
     def trace_group(self, group: str) -> list[Setting]:
         """Every place that selects an option of a group: defaults lists, their overrides, then the command line."""
