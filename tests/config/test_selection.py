@@ -31,6 +31,14 @@ def test_a_key_that_is_no_group_is_refused(project):
         read_selection(project / "params.yaml", root=project)
 
 
+@pytest.mark.parametrize("text", ["set: &a {x: *a}", "set: {name: &a [*a]}"])
+def test_a_value_that_holds_itself_is_refused(project, text):
+    (project / "params.yaml").write_text(f"{text}\n")
+
+    with pytest.raises(TreadleError, match=r"params\.yaml: a value holds itself"):
+        read_selection(project / "params.yaml", root=project)
+
+
 @pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     "value", [None, True, 0, 1.5, "it's", "a=b, {c}", "", [1, [None, "x"]], {"a": [1]}, "1", "null"]

@@ -133,6 +133,8 @@ def _lint_option(
     option = str(node.value) if option is None else option
     if option.count("${") != option.count("}"):
         yield Problem("defaults", f"the interpolation {option!r} is not closed", "write ${…}", _place(name, node))
+    elif Path(name).with_suffix("").parts[-2:] == (*Path(group).parts[-1:], option):
+        yield Problem("defaults", "the file includes itself", "remove the entry", _place(name, node))
     elif option not in known and option != "???" and "${" not in option:
         rule = f"{option!r} is not an option of the group {group!r}"
         yield Problem("defaults", rule, place=_place(name, node), hint=nearest(option, known))

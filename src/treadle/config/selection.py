@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from treadle.config.compose import compose, list_options
 from treadle.config.locations import read_marks, show_path
 from treadle.disk import read_text
 from treadle.errors import TreadleError
-from treadle.hints import nearest
+from treadle.hints import nearest, show
 from treadle.problems import ConfigError, Place, Problem
 
 FILE = "params.yaml"
@@ -37,15 +38,18 @@ def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
         raise TreadleError(f"{path} is not YAML: {error}") from error
     if not isinstance(selection, dict):
         raise TreadleError(f"{path} must hold one line a group, such as `experiment: flights`; found {selection!r}")
-    allowed = [*list_options(root), SET]
-    problems = [
-        Problem(name, f"{name!r} is not a group", place=_place(path, name, root), hint=nearest(name, allowed))
-        for name in map(str, selection)
-        if name not in allowed
+    _refuse_cycle(selection, path)
+    options = list_options(root)
+    unknown = [str(name) for name in selection if name not in {*options, SET}]
+    problems = [_describe_unknown(name, _place(path, name, root), [*options, SET], root) for name in unknown]
+    chosen = {group: (group, value) for group, value in selection.items() if group != SET and value is not None}
+    problems += [
+        Problem(group, f"must be an option's name; found {show(value)}", place=_place(path, group, root))
+        for group, value in chosen.values()
+        if group in options and isinstance(value, dict)
     ]
     if problems:
         raise ConfigError(problems)
-    chosen = {group: (group, value) for group, value in selection.items() if group != SET and value is not None}
     values = selection.get(SET) or {}
     if not isinstance(values, dict):
         raise TreadleError(f"{path}: {SET!r} must hold keys, such as `{SET}: {{seed: 1}}`; found {values!r}")
@@ -56,6 +60,20 @@ def read_selection(path: Path, *, root: Path) -> dict[str, Place]:
         f"{key}={quote(value) if place in single else value}": _place(path, place, root)
         for place, (key, value) in pairs
     }
+
+
+def _refuse_cycle(selection: dict[Any, Any], path: Path) -> None:
+    try:
+        json.dumps(selection, default=str, skipkeys=True)
+    except (ValueError, RecursionError) as error:
+        raise TreadleError(f"{path}: a value holds itself, by an anchor and an alias; write it out") from error
+
+
+def _describe_unknown(name: str, place: Place, allowed: list[str], root: Path) -> Problem:
+    rule = f"{name!r} is not a group"
+    if name in _compose_choices([], root):
+        return Problem(name, f"{rule}, but a key", f"write it under `{SET}:`", place)
+    return Problem(name, rule, place=place, hint=nearest(name, allowed))
 
 
 def _place(path: Path, key: str, root: Path) -> Place:
