@@ -229,6 +229,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(project):
             "parquet: No space left on device (os error 28); free some space",
             1,
         ),
+        (FileNotFoundError(errno.ENOENT, "x", "no/r.yaml"), "no/r.yaml: No such file or directory; make its folder", 1),
         (MemoryError(), "out of memory", 1),
         (KeyError("x"), "KeyError: 'x'; --traceback shows where it was raised", 1),
     ],
@@ -239,6 +240,11 @@ def test_an_error_is_reported_with_place_rule_and_fix(error, text, code):
 
     assert fault.text.startswith(text)
     assert fault.code == code
+
+
+def test_an_annotation_has_the_rule_where_a_mistake_has_no_key(capsys):
+    assert treadle("check", "--format", "github", "") == 2
+    assert "'' is not an override%0Awrite key=value" in "".join(capsys.readouterr())
 
 
 @pytest.mark.slow

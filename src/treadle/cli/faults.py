@@ -25,7 +25,7 @@ _FIXES = {
     errno.EROFS: "name another place",
     errno.EISDIR: "name a file",
     errno.ENOTDIR: "a part of the path is a file; name another place",
-    errno.ENOENT: f"if it was removed in the meantime, {_AGAIN}",
+    errno.ENOENT: "make its folder, or name another place; if it was removed in the meantime, run this again",
     errno.ENAMETOOLONG: "give a shorter name",
     errno.EMFILE: "raise the limit of open files (`ulimit -n`)",
     errno.EIO: "the disk does not read or write; see the system's log",

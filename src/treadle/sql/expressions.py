@@ -6,6 +6,7 @@ sub-query, randomness or clock.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 
@@ -151,7 +152,7 @@ def _describe_syntax(text: str, error: SqlglotError) -> Fault:
     lines = text.splitlines(keepends=True)
     end = sum(map(len, lines[: first["line"] - 1])) + first["col"]
     near = first["highlight"] or ""
-    reason = first["description"].split("<class")[0].removesuffix(" missing for ").strip()
+    reason = re.split(r"<class| but got <", first["description"])[0].removesuffix(" missing for ").strip()
     if reason.startswith("Required keyword"):
         reason = "something is missing"
     return Fault(f"not an SQL expression: {reason.lower()} at {near!r}", offset=max(0, end - len(near)))

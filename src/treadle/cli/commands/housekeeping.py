@@ -188,7 +188,7 @@ def _parse_age(text: str | None) -> timedelta:
     try:
         return timedelta() if text is None else parse_duration(text)
     except ValueError as error:
-        raise TreadleError(f"--older-than: {error}") from error
+        raise TreadleError(f"--older-than: {error}; found {text!r}") from error
 
 
 VERBS = (
