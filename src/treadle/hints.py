@@ -70,6 +70,13 @@ def find_nearest(word: str, options: Iterable[str]) -> str:
 
 def show(value: Any) -> str:
     """A value as YAML writes it, on one line."""
-    text = {None: "null", True: "true", False: "false"}.get(value) if value is None or isinstance(value, bool) else None
-    text = repr(value) if text is None else text
+    text = _write(value)
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+
+
+def _write(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {_write(inner)}" for name, inner in value.items()) + "}"
+    return f"[{', '.join(map(_write, value))}]" if isinstance(value, list) else repr(value)

@@ -29,7 +29,7 @@ class Place:
         if self.file:
             return ":".join(str(part) for part in (self.file, self.line, self.column) if part)
         number = f" {self.position}:" if self.position else ""
-        return f"override{number} {self.override!r}" if self.override else ""
+        return f"override{number} {self.override!r}" if self.override or self.position else ""
 
 
 NOWHERE = Place()
@@ -58,9 +58,13 @@ class Problem:
 
     def __str__(self) -> str:
         head = escape("  ".join(part for part in (self.key, str(self.place)) if part))
+        lines = (head, *(f"  {line}" for line in self.describe().splitlines()))
+        return "\n".join(f"  {line}" for line in lines if line.strip())
+
+    def describe(self) -> str:
+        """The problem without its key and place."""
         override = f"fix: {self.fix_override}" if self.fix_override else ""
-        lines = "\n".join(part for part in (self.rule, str(self.hint), self.fix, override) if part)
-        return "\n".join(f"  {line}" for line in (head, *(f"  {line}" for line in lines.splitlines())) if line.strip())
+        return "\n".join(part for part in (self.rule, str(self.hint), self.fix, override) if part)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values for editors and other programs."""
@@ -101,8 +105,7 @@ def _annotate(problem: Problem, severity: str) -> str:
     place = problem.place
     fields = {"file": place.file, "line": place.line, "col": place.column, "title": problem.key or "configuration"}
     listed = ",".join(f"{name}={_escape(str(value), ',:')}" for name, value in fields.items() if value)
-    text = "\n".join(line.strip() for line in str(problem).splitlines()[1:]) or problem.rule
-    return f"::{severity} {listed}::{_escape(text, '')}"
+    return f"::{severity} {listed}::{_escape(problem.describe(), '')}"
 
 
 def _escape(text: str, reserved: str) -> str:

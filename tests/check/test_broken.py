@@ -85,6 +85,15 @@ CASES = {
     "key-that-hydra-would-read-in-a-file": case(
         edits=[("config", "name: ???", "hydra: {run: {dir: elsewhere}}\nname: ???")]
     ),
+    "key-of-another-tool-by-plus-plus": case("++trainer.gpus=2", "++schedule.bs=3"),
+    "key-of-a-sweep-elsewhere": case("schedule.patience=2"),
+    "key-inside-an-unknown-section": case("+schedule.nope.x=1", "++data.columns.zzz=1"),
+    "key-of-the-root-that-yaml-reads-as-a-truth-value": case(edits=[("config", "name: ???", "on: 3\nname: ???")]),
+    "override-that-is-empty": case(""),
+    # values that may be of more than one type
+    "union-range": case("sweep.workers=0", "sweep.seeds=0"),
+    "union-type": case("sweep.workers=x", "sweep.seeds=x"),
+    "union-inside": case("sweep.seeds=[-1]"),
     # groups
     "group-option": case("model=tabn"),
     "group-option-of-an-experiment": case("experiment=flight"),
@@ -102,6 +111,8 @@ CASES = {
     ),
     "group-misspelt": case("expriment=flights"),
     "group-misspelt-for-a-member": case("model=ensemble", "modle@model.member=mlp"),
+    "group-option-added": case("+model=mlp"),
+    "group-option-that-includes-itself": case("loss=own", files=[("conf/loss/own.yaml", "defaults: [own]\n")]),
     "group-as-a-key": case("models=mlp"),
     # a rule in place of a model
     "auto-budget": case("model=auto", "model.budget=5min"),
@@ -341,6 +352,7 @@ CASES = {
     "sql-syntax": case(edits=[("features/flights", "hour * 60 + minute", "hour * 60 + ")]),
     "sql-parenthesis": case(edits=[("features/flights", "2013 - plane_year", "(2013 - plane_year")]),
     "sql-quote": case(edits=[("features/flights", "origin || '-' || dest", "origin || '- || dest")]),
+    "sql-second-statement": case("++features.derive.x='hour; drop table'"),
     "sql-column": case(edits=[("features/flights", "2013 - plane_year", "2013 - plane_yaer")]),
     "sql-function": case(edits=[("features/flights", "COS(wind_dir", "COSINE(wind_dir")]),
     "sql-types": case(edits=[("features/flights", "2013 - plane_year", "2013 - carrier")]),
@@ -374,6 +386,8 @@ CASES = {
         edits=[("features/flights", "plane_age: 2013 - plane_year", "plane_age: |\n    2013\n    - plane_yaer")]
     ),
     # leakage
+    "key-renamed-by-plus-plus": case("++data.tables.flights.columns.arr_delay.late=true"),
+    "key-renamed-that-is-removed": case("~data.tables.flights.columns.arr_delay.late"),
     "key-renamed": case(
         edits=[(FLIGHTS, "dep_time: {dtype: int, known_after_prediction: true", "dep_time: {dtype: int, late: true")]
     ),
@@ -430,6 +444,8 @@ CASES = {
     # params.yaml
     "selection-group": case(files=[("params.yaml", "experiment: flights\nmodle: mlp\n")]),
     "selection-option": case(files=[("params.yaml", "experiment: flights\nmodel: mpl\n")]),
+    "selection-key-at-the-top": case(files=[("params.yaml", "seed: 3\n")]),
+    "selection-option-that-is-a-section": case(files=[("params.yaml", "model: {a: 1}\n")]),
     "selection-value": case(files=[("params.yaml", "experiment: flights\nset: {schedule: {max_epoch: 3}}\n")]),
     # all at once
     "many-at-once": case(

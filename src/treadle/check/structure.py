@@ -7,21 +7,23 @@ import contextlib
 import math
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import pydantic
 from pydantic import Field, Tag
 
 from treadle.config.compose import Composed, tell_how_to_list, tell_of_a_rule
+from treadle.config.locations import read_marks, show_path
 from treadle.config.namesakes import SECURITY, find_namesake, find_renamed
 from treadle.config.overrides import key_of
 from treadle.experiment.spec import RECORDS, Data, Experiment
 from treadle.hints import Hint, find_nearest, nearest, show
-from treadle.keys import get_section, join, walk
-from treadle.problems import Problem
+from treadle.keys import get_name, get_section, is_within, join, walk
+from treadle.problems import Place, Problem
 
 BITS = 63  # of an integer, without its sign
+_TRUTH_VALUES = {"True": {"on", "yes", "true"}, "False": {"off", "no", "false"}}  # as YAML 1.1 writes them
 
 
 def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
@@ -37,7 +39,7 @@ def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Prob
     try:
         return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
     except pydantic.ValidationError as error:
-        problems += [_describe(e, composed) for e in error.errors(include_url=False)]
+        problems += [_describe(e, composed) for e in _choose_members(error.errors(include_url=False), composed.values)]
     valid = _validate_parts(Experiment, values)
     names = set(valid)
     if "data" not in valid and isinstance(values.get("data"), dict):
@@ -75,8 +77,38 @@ def _validate_parts(model: type[pydantic.BaseModel], values: dict[str, Any]) -> 
     return valid
 
 
+def _locate(error: Any, values: Any) -> str:
+    return _dotted(error["loc"], values, absent=error["type"] == "missing")
+
+
+def _choose_members(errors: Sequence[Any], values: Any) -> list[Any]:
+    """One error of a key: of the members of a union, the one whose type fits, else all their types in one error."""
+    by_key: dict[str, list[Any]] = {}
+    for error in errors:
+        by_key.setdefault(_locate(error, values), []).append(error)
+    return [_join_types(own) for key, own in by_key.items() if not _is_type_of_another(key, own, by_key)]
+
+
+def _is_type_of_another(key: str, errors: Sequence[Any], keys: Collection[str]) -> bool:
+    """Whether an error inside the value shows that another member of the union is meant."""
+    return all(map(_is_of_type, errors)) and any(is_within(other, key) for other in keys if other != key)
+
+
+def _is_of_type(error: Any) -> bool:
+    name: str = error["type"]
+    return name == "literal_error" or name.endswith("_type")
+
+
+def _join_types(errors: Sequence[Any]) -> Any:
+    other = next((error for error in errors if not _is_of_type(error)), None)
+    if other is not None or len(errors) == 1:
+        return other or errors[0]
+    rules = dict.fromkeys(_write_rule(error).removeprefix("must be ") for error in errors)
+    return {**errors[0], "type": "union_type", "msg": f"must be {' or '.join(rules)}"}
+
+
 def _describe(error: Any, composed: Composed) -> Problem:
-    key = _dotted(error["loc"], composed.values, absent=error["type"] == "missing")
+    key = _locate(error, composed.values)
     found = error["input"]
     if error["type"] == "extra_forbidden":
         return _describe_unknown(key, error["loc"], composed)
@@ -94,21 +126,45 @@ def _describe(error: Any, composed: Composed) -> Problem:
 def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> Problem:
     """A key that the specification does not have, and the likely intended one, in this section or another."""
     section, _, name = key.rpartition(".")
+    if (truth_value := _find_truth_value(key, composed)) is not None:
+        return truth_value
     renamed = find_renamed(key)
     if renamed:
-        rule = f"{name!r} is the former name of {renamed.rpartition('.')[2]!r}"
-        return Problem(key, rule, "rename the key", part="key")
+        rule = f"{name!r} is the former name of {get_name(renamed)!r}"
+        fix = _rewrite(key, renamed, composed)
+        return Problem(key, rule, "rename the key", hint=Hint(renamed), fix_override=fix, part="key")
     siblings = _keys_at(location[:-1])
     close = find_nearest(name, [sibling for sibling in siblings if sibling != SECURITY])
     meant = find_namesake(key, composed.keys) or (join(section, close) if close else "")
     is_beside = get_section(meant) == section
     is_listed = {f"{section}.{sibling}" for sibling in siblings}.issubset(composed.keys)
-    command = tell_how_to_list(section, composed.keys) if is_listed else ""
-    hint = Hint(close if is_beside else meant, tuple(siblings), command)
-    values = [text.partition("=")[2] for text in composed.overrides if key_of(text) == key]
-    override = f"{meant}={values[-1]}" if values and hint.nearest else f"~{key}"
+    command = tell_how_to_list(section, composed.keys) if is_listed and is_within(meant or key, section) else ""
+    hint = Hint(get_name(meant) if is_beside else meant, tuple(siblings), command)
     fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
+    override = _rewrite(key, meant, composed) or f"~{key}"
     return Problem(key, f"unknown key {name!r}", fix, hint=hint, fix_override=override, part="key")
+
+
+def _find_truth_value(key: str, composed: Composed) -> Problem | None:
+    """The problem of a key such as `on`, which YAML reads as true; None where no file writes one."""
+    words = _TRUTH_VALUES.get(get_name(key), ())
+    for file in composed.files if words else ():
+        for inside, marks in read_marks(file.path).items():
+            written = join(file.package, inside)
+            word = get_name(written)
+            if word.lower() in words and get_section(written) == get_section(key):
+                rule = f"YAML reads the key `{word}` as a truth value"
+                return Problem(
+                    written, rule, f'quote it: "{word}"', Place(show_path(file.path, composed.root), *marks.key)
+                )
+    return None
+
+
+def _rewrite(key: str, meant: str, composed: Composed) -> str:
+    """The override of an unknown key, with the key that is meant; "" where a file sets it, or none is meant."""
+    values = [text.partition("=")[2] for text in composed.overrides if key_of(text) == key]
+    mark = "" if meant in composed.keys else "+"
+    return f"{mark}{meant}={values[-1]}" if values and meant else ""
 
 
 def _write_rule(error: Any) -> str:

@@ -21,7 +21,7 @@ def parse_duration(text: str) -> timedelta:
     """
     match = FORM.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a duration; write a whole number and s, m, h, d or w, such as '3h'")
+        raise ValueError("a duration is a whole number and s, m, h, d or w, such as '3h'")
     unit = timedelta(**{_UNITS[match[2]]: 1})
     digits = match[1].lstrip("0") or "0"
     if len(digits) > len(str(LONGEST // timedelta(seconds=1))) or int(digits) * unit > LONGEST:
@@ -42,4 +42,4 @@ def parse_moment(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{text!r} is not a moment; write ISO 8601, such as '2013-09-01'") from error
+        raise ValueError("a date or datetime is written as in ISO 8601, such as '2013-09-01'") from error
