@@ -123,7 +123,7 @@ def test_a_type_that_no_example_can_hold_is_refused(root, tmp_path):
 def flights_with(derived, known, root):
     """The flights with further columns of the table, known or not."""
     text = (root / "conf" / "data" / "flights.yaml").read_text()
-    text = text.replace("      # The clock times are local.", f"      {derived}\n      # The clock times are local.")
+    text = text.replace("      # Clock times are local.", f"      {derived}\n      # Clock times are local.")
     return Data.model_validate(yaml.safe_load(text.replace("known: [month,", f"known: [{known}, month,")))
 
 

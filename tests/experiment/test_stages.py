@@ -73,8 +73,7 @@ def test_a_value_reaches_the_stages_that_depend_on_it(project, override, stages)
 def test_every_key_is_in_a_slice_or_declared_without_effect():
     sliced = {key for stage in STAGES for key in stage.slices}
     leaves = []
-    recorded = {name: field for name, field in Experiment.model_fields.items() if not field.exclude}
-    for name, field in recorded.items():
+    for name, field in Experiment.model_fields.items():
         shape = field.annotation
         inside = isinstance(shape, type) and issubclass(shape, pydantic.BaseModel)
         leaves += [f"{name}.{key}" for key in shape.model_fields] if inside else [name]

@@ -157,7 +157,7 @@ def test_a_value_of_params_yaml_is_reported_with_its_line(project):
 
     assert settings(found)[-1] == ("params.yaml:4:17", 2)
     assert [str(s.place) for s in look(project, "experiment", *places, places=places).group.history] == [
-        "conf/config.yaml:14:17",
+        "conf/config.yaml:15:17",
         "params.yaml:1:13",
     ]
 
@@ -204,7 +204,7 @@ def test_a_group_prints_its_option_what_selected_it_and_the_other_options(projec
     ]
     options = {option.name: option.summary for option in found.group.options}
     assert options["tabm_wide"] == "TabM of twice the width, regularised by dropout."
-    assert options["mlp"] == "Layers of one width, with ReLU."
+    assert options["mlp"] == "Hidden layers of equal width with ReLU."
     assert [place for place, _ in settings(found)] == ["conf/model/tabm.yaml:1:1", "conf/model/tabm_wide.yaml:1:1"]
 
 
@@ -300,7 +300,7 @@ def test_every_key_is_read_by_a_stage_or_has_no_effect(project):
         ("schedule.early_stopping.patience", [], "'schedule.early_stopping' is null, which holds no keys"),
         ("schedule.monitor", ["~schedule.monitor"], "the key 'schedule.monitor' is removed"),
         ("seed", ["schedule.max_epoch=3"], "Did you mean 'schedule.max_epochs'?"),
-        ("model.width", ["model=auto"], "name one to give it a value, such as model=tabm"),
+        ("model.width", ["model=auto"], "select one to set its arguments, such as model=tabm"),
         ("model.widht", ["model=mlp"], "Did you mean 'model.width'?"),
     ],
 )

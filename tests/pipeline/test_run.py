@@ -73,6 +73,7 @@ OTHER_VALUES = {
     "targets": ["targets=[treadle.,torch.]"],
     "model_choice": ["model=auto", "model.ladder=[{option: mlp, set: {width: 16}}]"],
     "tracker": ["tracker.mode=offline", "tracker.tags=[other]"],
+    "sweep": ["sweep=tpe", "sweep.workers=3"],
     "question": [],  # which stands in the experiment's file
 }
 
