@@ -180,7 +180,7 @@ NO_EFFECT = [
     ("conf/features/california.yaml", "blocks:", "# a comment\nblocks:"),
     ("conf/tracker/offline.yaml", "project: treadle", "project: other"),
     ("src/treadle/training/schedules.py", "def _cosine", "# a comment\ndef _cosine"),
-    ("src/treadle/runs/compare.py", "the same configuration", "equal"),  # no stage's source
+    ("src/treadle/runs/labels.py", "the same configuration", "equal"),  # no stage's source
 ]
 PREPARE = ("src/treadle/data/split.py", "round(rule.test", "int(rule.test")
 TRAIN = ("src/treadle/training/schedules.py", "(step + 1) / (rise + 1)", "(step + 2) / (rise + 2)")
