@@ -3,6 +3,8 @@ import pytest
 from runs import QUICK, treadle
 from treadle.problems import ConfigError
 from treadle.sweeps.declare import declare, read, write
+from treadle.sweeps.drive import Drive
+from treadle.sweeps.ledger import Ledger
 
 TINY = [word for word in QUICK if not word.startswith("evaluation.")]
 
@@ -117,3 +119,14 @@ def test_hydras_own_words_for_it_are_told_in_ours(project, capsys, word, said):
 def test_values_for_a_sweep_without_m_are_told_so(project, capsys):
     assert treadle("check", *TINY, "seed=0,1") == 2
     assert "run -m" in capsys.readouterr().err
+
+
+def test_of_settings_that_are_added_together_only_the_invalid_one_fails(project):
+    sweep = make(project, "model.width=16,32", "seed=0,1")
+    write(sweep)
+    told = []
+    drive = Drive(sweep, Ledger(sweep.folder), project, lambda _, trial: told.append(trial.number))
+    drive._add([{"model.width": "16"}, {"model.width": "-1"}], [0], "search", None)  # noqa: SLF001 - as a search would
+    assert [trial.state for trial in drive.ledger.trials.values()] == ["waiting", "failed"]
+    assert "model.width" in drive.ledger.trials[2].error
+    assert told == [2]

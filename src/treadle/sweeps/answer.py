@@ -50,11 +50,16 @@ def rank(trials: Sequence[Trial], *, higher_is_better: bool) -> list[Row]:
     return [Row(r.setting, r.scores, r.is_confirmed, _ties(rows[0], r), r.trials) for r in rows]
 
 
+def name_setting(setting: Mapping[str, str]) -> str:
+    """The same for the same values, in whatever order."""
+    return repr(sorted(setting.items()))
+
+
 def group_by_setting(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     """Trials that differ in the seed alone, in the order in which they were added."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(repr(sorted(trial.setting.items())), []).append(trial)
+        groups.setdefault(name_setting(trial.setting), []).append(trial)
     return groups
 
 

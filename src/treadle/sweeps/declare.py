@@ -21,11 +21,11 @@ from treadle.experiment.stages import list_needed
 from treadle.hints import nearest
 from treadle.metrics.registry import find_metric, monitor_names
 from treadle.problems import ConfigError, Place, Problem, unique
+from treadle.sweeps import FILE
 from treadle.sweeps.axes import SEED, Axis, Choices, Interval, read_space, split_overrides
 from treadle.sweeps.space import Base, Space
 
 SWEEPS = "sweeps"  # of a project: the folders of its sweeps
-FILE = "sweep.yaml"
 _BASES = "bases.json"  # what trials are composed of, apart from conf/
 _HEADER = "# Written by `treadle run -m`: what the sweep is; ledger.jsonl tells what became of each trial.\n"
 _MAX_TRIALS = 50  # settings that a search tries where nothing says how many
@@ -119,7 +119,7 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
     for axis in axes:
         if axis.key.lstrip("+").partition(".")[0] == "sweep":
             rule = f"{axis.key!r} says how the sweep runs, which is the same for all its trials"
-            problems.append(Problem(axis.key, rule, "give it one value", written.get(axis.key, Place())))
+            problems.append(Problem(axis.key, rule, "give it one value", _find_place(axis.key, written) or Place()))
     if problems:
         raise ConfigError(problems)
     groups = [axis.key for axis in axes if axis.key in options]

@@ -28,7 +28,7 @@ from treadle.pipeline.locks import try_lock
 from treadle.pipeline.record import find_run_damage, is_done
 from treadle.problems import ConfigError
 from treadle.runs.read import find_best_epoch
-from treadle.sweeps.answer import Row, group_by_setting, rank
+from treadle.sweeps.answer import Row, group_by_setting, name_setting, rank
 from treadle.sweeps.declare import Sweep, find_changed_code, write
 from treadle.sweeps.ledger import BAD, Ledger, Phase, Trial
 from treadle.sweeps.search import Point, Search
@@ -204,12 +204,10 @@ class Drive:
 
     def add_grid(self) -> None:
         """Add the settings of a grid that the ledger lacks."""
-        known = {repr(sorted(group[0].setting.items())) for group in self.list_settings()}
-        missing = (s for s in self.sweep.space.list_grid() if repr(sorted(s.items())) not in known)
-        limit = self.sweep.max_settings
-        for index, setting in enumerate(missing, start=len(known)):
-            if limit is None or index < limit:
-                self._add([setting], self.sweep.seeds, "search", None)
+        known = {name_setting(trial.setting) for trial in self.ledger.trials.values()}
+        missing = [setting for setting in self.sweep.list_grid() if name_setting(setting) not in known]
+        if missing:
+            self._add(missing, self.sweep.seeds, "search", None)
 
     def _add(
         self,
@@ -222,21 +220,21 @@ class Drive:
 
         A setting of a search that is no valid experiment, which only its sampler could find, is one that fails.
         """
-        first, error = max(self.ledger.trials, default=0) + 1, ""
+        first, errors = max(self.ledger.trials, default=0) + 1, dict[int, str]()
         trials: list[Trial] = []
         for setting in settings:
             for seed in seeds:
+                number = first + len(trials)
                 try:
                     signatures, run = self._sign(self.sweep.space.freeze(setting, seed=seed))
-                except ConfigError as problem:
-                    signatures, run, error = {"train": ""}, "", str(problem.problems[0]).strip().replace("\n", " ")
-                trials.append(
-                    Trial(first + len(trials), dict(setting), seed, phase, run, suggestion, signatures["train"])
-                )
+                except ConfigError as error:
+                    signatures, run = {"train": ""}, ""
+                    errors[number] = " ".join(str(error.problems[0]).split())
+                trials.append(Trial(number, dict(setting), seed, phase, run, suggestion, signatures["train"]))
         self.ledger.add(trials)
-        for trial in trials if error else ():
-            self.ledger.end(trial.number, "failed", error=error)
-            self.tell(self, self.ledger.trials[trial.number])
+        for number, text in errors.items():
+            self.ledger.end(number, "failed", error=text)
+            self.tell(self, self.ledger.trials[number])
         return self.ledger.trials[first]
 
     def _sign(self, resolved: Resolved) -> tuple[dict[str, str], str]:
@@ -320,10 +318,10 @@ class Drive:
 
     def _skip_replicates(self) -> None:
         """Where trials are pruned, the other seeds of a setting whose first one gave no score are not run."""
-        for trial in list(self.ledger.trials.values()) if self.sweep.settings.pruner != "none" else ():
-            first = self._find_first(trial)
-            if trial.state == "waiting" and first is not trial and first.state in ("pruned", *BAD):
-                self.ledger.end(trial.number, "skipped", error=f"seed {first.seed} was {first.state}")
+        for first, *others in self.list_settings() if self.sweep.settings.pruner != "none" else ():
+            for trial in others if first.state in ("pruned", *BAD) else ():
+                if trial.state == "waiting":
+                    self.ledger.end(trial.number, "skipped", error=f"seed {first.seed} was {first.state}")
 
     def _list_sources(self) -> dict[str, SourceFile]:
         """All code that trials import: held in memory from the start, whatever happens to its files."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from treadle.errors import TreadleError
 from treadle.pipeline.disk_use import measure_all
 from treadle.pipeline.locks import try_lock
+from treadle.sweeps import FILE
 from treadle.sweeps.axes import Axis, Choices
-from treadle.sweeps.declare import FILE, SWEEPS, Objective, Sweep, read
+from treadle.sweeps.declare import SWEEPS, Objective, Sweep, read
 from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import BAD, Ledger, Trial
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 
-SWEEP = "sweep.yaml"  # in the folder of a sweep
-
 
 def _add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -25,8 +23,9 @@ def _compare(options: argparse.Namespace) -> None:
     from treadle.runs import comparison_views as views
     from treadle.runs.compare import compare_runs
     from treadle.runs.read import find_runs, read_run
+    from treadle.sweeps import FILE
 
-    if len(options.runs) == 1 and (options.runs[0] / SWEEP).is_file():
+    if len(options.runs) == 1 and (options.runs[0] / FILE).is_file():
         from treadle.cli.commands.sweeps import show_sweep
 
         show_sweep(options.runs[0], page=options.html)
