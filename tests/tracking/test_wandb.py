@@ -105,7 +105,7 @@ def test_the_environment_neither_merges_records_nor_changes_them(tmp_path, varia
     (tmp_path / "sweep.yaml").write_text("wandb_version: 1\nname: {value: other}\n")
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path; from test_tracking import *\n"
+        "from pathlib import Path; from test_wandb import *\n"
         "for name in ('a', 'b'):\n"
         "    with open_record(Path(sys.argv[1]) / name, config={'name': name}) as record:\n"
         "        record.log({name: 1.0}, step=1)\n"
@@ -138,7 +138,7 @@ def read_run(folder):
 def test_variables_of_w_and_b_hold_as_documented(tmp_path):
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path; from test_tracking import *\n"
+        "from pathlib import Path; from test_wandb import *\n"
         "for mode in ('online', 'disabled'):\n"
         "    with open_record(Path(sys.argv[1]) / mode, mode=mode, group='own', job_type='own') as record:\n"
         "        record.log({'x': 1.0}, step=1)\n"
@@ -290,7 +290,7 @@ def test_a_killed_run_loses_nothing_that_it_logged(tmp_path):
     """T21."""
     code = (
         "import sys, time; sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path; from test_tracking import *\n"
+        "from pathlib import Path; from test_wandb import *\n"
         "with open_record(Path(sys.argv[1])) as record:\n"
         "    log_epochs(record, range(1, 30)); print('logged', flush=True); time.sleep(60)\n"
     )
@@ -387,7 +387,7 @@ def test_online_a_continued_record_and_the_bundle_arrive(tmp_path, server):
     (tmp_path / "bundle" / "weights").write_bytes(b"w")
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
-        "from pathlib import Path; from test_tracking import *\n"
+        "from pathlib import Path; from test_wandb import *\n"
         "folder = Path(sys.argv[1])\n"
         "for epochs in (range(1, 4), range(1, 7)):\n"
         "    with open_record(folder, mode='online') as record:\n"
