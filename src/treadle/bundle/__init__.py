@@ -6,6 +6,7 @@ from treadle.bundle.bundle import CHUNK, Bundle
 from treadle.bundle.card import Card, Recipe, Standard
 from treadle.bundle.code import fingerprint_code
 from treadle.bundle.network import TARGETS, build_network, to_prediction
+from treadle.bundle.predictor import Predictor
 from treadle.bundle.rows import read_rows, write_rows
 from treadle.bundle.store import load, save
 
@@ -17,6 +18,7 @@ __all__ = [
     "BreachWarning",
     "Bundle",
     "Card",
+    "Predictor",
     "Recipe",
     "Standard",
     "build_network",

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from treadle.bundle.breaches import describe_breaches
-from treadle.bundle.bundle import Bundle
+from treadle.bundle.predictor import Predictor
 from treadle.bundle.rows import read_rows, write_rows
 from treadle.schema import ROW
 
@@ -22,7 +22,7 @@ class Batch:
     message: str  # describes the rows that break the contract; empty if there are none
 
 
-def predict_file(bundle: Bundle, rows: Path, *, output: Path) -> Batch:
+def predict_file(bundle: Predictor, rows: Path, *, output: Path) -> Batch:
     """Predict each row of a file, in its order.
 
     Where rows that break the contract are refused, their predictions are null, and a file beside the output, such as

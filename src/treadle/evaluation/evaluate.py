@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.bundle import CHUNK, Bundle, load
+from treadle.bundle import CHUNK, Predictor, load
 from treadle.errors import TreadleError
 from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
@@ -60,7 +60,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
 
 
 def _find(
-    experiment: Experiment, bundle: Bundle, candidates: dict[str, Tensor], target: Tensor, parity: dict[str, Any]
+    experiment: Experiment, bundle: Predictor, candidates: dict[str, Tensor], target: Tensor, parity: dict[str, Any]
 ) -> Findings:
     """Metrics and curves of the model and its baselines; curves by class of the model alone."""
     settings, task = experiment.evaluation, bundle.task
@@ -88,7 +88,7 @@ def _find(
     return Findings(results, curves, confusions, bundle.classes, parity)
 
 
-def _predict(bundle: Bundle, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
+def _predict(bundle: Predictor, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
     """Predictions and targets of all rows, read in parts."""
     num_rows = rows.select(pl.len()).collect().item()
     predicted, targets = [], []

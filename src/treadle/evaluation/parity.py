@@ -8,7 +8,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.bundle import Bundle
+from treadle.bundle import Predictor
 from treadle.errors import TreadleError
 
 PARITY = 1e-6  # largest difference between a row predicted alone and in a batch, in the unit of `check_parity`
@@ -18,7 +18,7 @@ ROUNDING = torch.finfo(torch.float32).eps
 Row = dict[str, Any]
 
 
-def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *, num_rows: int) -> dict[str, Any]:
+def check_parity(bundle: Predictor, rows: pl.LazyFrame, predicted: pl.DataFrame, *, num_rows: int) -> dict[str, Any]:
     """Predict rows one by one, as a server would, and compare with the batch.
 
     Raises:
@@ -38,7 +38,7 @@ def check_parity(bundle: Bundle, rows: pl.LazyFrame, predicted: pl.DataFrame, *,
     return {"rows": len(positions), "largest_difference": largest, "allowed": PARITY}
 
 
-def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
+def read_predictions(predicted: pl.DataFrame, bundle: Predictor) -> Tensor:
     """`[B]` probability or value, or `[B, K]` probabilities, from the frame that `Bundle.predict` gives."""
     if bundle.task == "multiclass":
         return torch.from_numpy(
@@ -48,7 +48,7 @@ def read_predictions(predicted: pl.DataFrame, bundle: Bundle) -> Tensor:
     return torch.from_numpy(predicted[name].to_numpy(writable=True))
 
 
-def _compare(bundle: Bundle, row: Row, in_batch: Tensor) -> float:
+def _compare(bundle: Predictor, row: Row, in_batch: Tensor) -> float:
     alone = read_predictions(bundle.predict(row, on_breach="allow"), bundle)[0]
     gaps = (alone - in_batch).abs().flatten()
     units = in_batch.abs().clamp(min=max(1.0, bundle.card.target.scale)).flatten()
@@ -56,21 +56,4 @@ def _compare(bundle: Bundle, row: Row, in_batch: Tensor) -> float:
     gap, unit = float(gaps[place]), float(units[place])
     if gap <= PARITY * unit:  # the terms are expensive to measure
         return gap / unit
-    return gap / max(unit, ROUNDING / PARITY * _measure_terms(bundle, row, place))
-
-
-def _measure_terms(bundle: Bundle, row: Row, place: int) -> float:
-    """What a prediction would change by, were each weight and each input changed by its own size.
-
-    A network that computes in float32 does as if each of them were changed by a few of its last digits: so this is the
-    size that its rounding is a share of. (Higham, "Accuracy and Stability of Numerical Algorithms", backward error.)
-    """
-    numeric, ids = bundle.featurizer(bundle.conform(row))
-    terms = [numeric.requires_grad_(), *(weight for weight in bundle.network.parameters() if weight.requires_grad)]
-    with torch.enable_grad():
-        prediction = bundle.read_output(bundle.network(numeric, ids)).flatten()[place]
-    if not prediction.requires_grad:
-        return 0.0
-    gradients = torch.autograd.grad(prediction, terms, allow_unused=True)
-    pairs = zip(terms, gradients, strict=True)
-    return sum(float((term * gradient).detach().abs().sum()) for term, gradient in pairs if gradient is not None)
+    return gap / max(unit, ROUNDING / PARITY * bundle.measure_terms(row, place))

@@ -14,21 +14,18 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from treadle.bundle import to_prediction
 from treadle.experiment.spec import Experiment
-from treadle.metrics.compute import EPSILON, compute_metrics
-from treadle.schema import Batch, Link, Task
+from treadle.schema import Batch
 from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.compiled import CompiledSteps
 from treadle.training.execution import EAGER
 from treadle.training.lightning_internals import add_steps, set_epoch_length
 from treadle.training.loader import ChunkLoader
-from treadle.training.losses import Loss, TaskLoss, build_loss
+from treadle.training.losses import Loss, build_loss
 from treadle.training.scaling import Scaling, find_link
+from treadle.training.scores import compute_scores
 from treadle.training.steps import Steps, set_rates
 from treadle.training.updates import find_obstacle
-
-# Of metrics while training: `evaluation.threshold` and `evaluation.calibration_bins` may change without a new training.
-THRESHOLD, NUM_BINS = 0.5, 15
 
 
 class Learner(lightning.LightningModule):
@@ -140,16 +137,7 @@ class Learner(lightning.LightningModule):
         self.gathered.clear()
         if self.trainer.world_size > 1:
             parts = [torch.cat(gather_all_tensors(part)) for part in parts]  # one process may have a row more
-        prediction, target, weight = parts
-        loss = float(_prediction_loss(prediction, target, weight, loss=self.loss, task=self.task))
-        if self.task == "regression":
-            prediction, target = (
-                values.cpu().double() * self.scaling.scale + self.scaling.mean for values in (prediction, target)
-            )
-        metrics = compute_metrics(
-            task=self.task, prediction=prediction, target=target, threshold=THRESHOLD, num_bins=NUM_BINS
-        )
-        self.epoch_metrics = {"loss": loss, **metrics}
+        self.epoch_metrics = compute_scores(*parts, loss=self.loss, task=self.task, scaling=self.scaling)
         monitor = self.experiment.schedule.monitor
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
 
@@ -196,23 +184,3 @@ def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss,
         return own
     partner = Batch(batch.numeric, batch.ids, batch.partner_target, batch.partner_weight)
     return batch.share * own + (1 - batch.share) * compute_loss(output, partner, loss=loss, weighted=weighted)
-
-
-def _prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task) -> Tensor:
-    """The same loss, of the prediction of the bundle (of an ensemble: the mean), by which the best epoch is chosen."""
-    if isinstance(loss, TaskLoss):
-        each = loss.of_prediction(prediction, target)
-    else:
-        each = loss(_to_output(prediction, task=task, link=find_link(loss)), target)
-    return (each * weight).sum() / weight.sum()
-
-
-def _to_output(prediction: Tensor, *, task: Task, link: Link) -> Tensor:
-    """The output `[B, out]` that a network would have for this prediction."""
-    if task == "multiclass":
-        return prediction.clamp(EPSILON, 1).log()
-    if task == "binary":
-        prediction = prediction.clamp(EPSILON, 1 - EPSILON).logit()
-    elif link == "log":
-        prediction = prediction.clamp(min=EPSILON).log()
-    return prediction[:, None]

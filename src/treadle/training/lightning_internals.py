@@ -73,4 +73,5 @@ def silence_notices() -> None:
     os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+    warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on the login node of a cluster
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")

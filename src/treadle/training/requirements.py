@@ -13,8 +13,8 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
 from treadle.metrics.compute import compute_metrics
 from treadle.schema import Batch
-from treadle.training.learner import NUM_BINS, THRESHOLD
 from treadle.training.rows import Rows
+from treadle.training.scores import NUM_BINS, THRESHOLD
 from treadle.training.snapshot import Snapshot
 
 LARGE = 1e4  # input that no step has scaled
