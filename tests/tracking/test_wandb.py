@@ -13,7 +13,7 @@ import loopback_server
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Tracker
-from treadle.tracking import track
+from treadle.tracking import Membership, track, write_setting
 from wandb_record import (
     find_ended,
     find_records,
@@ -32,10 +32,11 @@ PLACES = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")
 ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages": {"torch": "2"}}
 
 
-def open_record(folder, *, signature="s", config=None, mode="offline", **keys):
+def open_record(folder, *, signature="s", config=None, mode="offline", membership=None, **keys):
     settings = Tracker(mode=mode, project="treadle", entity=None, tags=["test"], upload_bundle=True, **keys)
     shown = {"name": "n", "config": config or CONFIG, "about": ABOUT}
-    return track(settings=settings, folder=RunFolder(folder), signature=signature, **shown)
+    place = {"folder": RunFolder(folder), "membership": membership}
+    return track(settings=settings, signature=signature, **place, **shown)
 
 
 def log_epochs(record, epochs):
@@ -131,7 +132,11 @@ HELD = {
 
 
 def read_run(folder):
-    (run,) = [r.run for r in read_records(find_ended(folder)[0]) if r.WhichOneof("record_type") == "run"]
+    return read_record_of_run(find_ended(folder)[0])
+
+
+def read_record_of_run(record):
+    (run,) = [r.run for r in read_records(record) if r.WhichOneof("record_type") == "run"]
     return run
 
 
@@ -159,6 +164,29 @@ def test_the_configuration_names_group_job_type_and_tags(tmp_path):
 
     run = read_run(tmp_path)
     assert (run.project, run.run_group, run.job_type, list(run.tags)) == ("treadle", "folds", "train", ["test"])
+
+
+def test_a_record_keeps_its_place_in_a_sweep_when_it_is_opened_again(tmp_path, monkeypatch):
+    """As `treadle evaluate` does with a trial, which the sweep has trained."""
+    monkeypatch.setenv("WANDB_RUN_GROUP", "mine")
+    setting = write_setting({"model.width": "16", "+model.extra": "1e-3"})
+    for membership in (Membership(setting, "california-0123abcd", "search"), None):
+        with open_record(tmp_path, membership=membership, group="folds") as record:
+            record.log({"x": 1.0}, step=1)
+
+    runs = [(read_record_of_run(folder), read_config(folder)) for folder in find_ended(tmp_path)]
+    assert [(run.run_group, run.job_type) for run, _ in runs] == [("california-0123abcd", "search")] * 2
+    assert [config["sweep"] for _, config in runs] == [{"setting": "model.extra=1e-3 model.width=16"}] * 2
+
+
+def test_another_training_in_the_folder_leaves_the_sweep(tmp_path):
+    for signature, membership in (("one", Membership("width=16", "sweep", "search")), ("two", None)):
+        with open_record(tmp_path, signature=signature, membership=membership) as record:
+            record.log({"x": 1.0}, step=1)
+
+    first, second = find_ended(tmp_path)
+    assert (read_record_of_run(first).run_group, read_record_of_run(second).run_group) == ("sweep", "")
+    assert "sweep" not in read_config(second)
 
 
 def test_wandb_mode_disabled_keeps_nothing(tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from treadle.experiment.stages import Stage
 from treadle.pipeline.digests import SMALL, Digests, find_damage
 from treadle.pipeline.dvc_workspace import find_origin
 from treadle.pipeline.locks import Notify
+from treadle.tracking import Membership
 
 State = Literal["ran", "shared", "unchanged"]
 Watch = Callable[[Mapping[str, float], int], None]  # (values of an epoch, step); what it raises ends the training
@@ -34,6 +35,7 @@ class Run:
     root: Path
     notify: Notify  # takes each line of progress
     watch: Watch | None = None  # takes each epoch of the training
+    membership: Membership | None = None  # its place in a sweep
     states: dict[str, State] = field(default_factory=dict)
 
     @property

@@ -29,7 +29,7 @@ from treadle.pipeline.record import (
 )
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import STAGE_FUNCTIONS
-from treadle.tracking import SCRATCH
+from treadle.tracking import SCRATCH, Membership
 
 # --- by a command of Treadle --------------------------------------------------------------------------
 
@@ -43,6 +43,7 @@ def run(
     watch: Watch | None = None,
     is_code_loaded: bool = False,
     overrides: Sequence[str] | None = None,
+    membership: Membership | None = None,
 ) -> Run:
     """Ensure the outputs of a stage and of those before it: each runs, is shared from another run, or is unchanged.
 
@@ -56,6 +57,7 @@ def run(
         watch: takes each epoch of the training.
         is_code_loaded: this process holds the code that `resolved` was frozen with, whatever its files hold now.
         overrides: from which the run was composed, where that is known.
+        membership: its place in a sweep, for its record in W&B.
 
     Raises:
         ChangedError: a source or a data file was edited while a stage read it.
@@ -63,7 +65,7 @@ def run(
     inputs = StageInputs(resolved, root=root, is_code_loaded=is_code_loaded)
     signatures = _sign(resolved, root=root, notify=notify)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
-    current = Run(resolved, signatures, folder, root, notify, watch)
+    current = Run(resolved, signatures, folder, root, notify, watch, membership)
     folder.path.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder.lock, notify=notify, what=str(folder.path.relative_to(root))):
         _delete_leftovers(folder)
@@ -90,6 +92,7 @@ def _ensure_stage(current: Run, stage: Stage, inputs: StageInputs, tracking: Laz
     if _is_unchanged(current, stage):
         current.states[stage.name] = "unchanged"
         delete_scratch(current.folder.path, stage)
+        _track(current, stage, tracking, only_another=True)
         return
     entry = find_entry(current.root, stage, signature)
     entry.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +110,12 @@ def _ensure_stage(current: Run, stage: Stage, inputs: StageInputs, tracking: Laz
             current.notify(f"{stage.name:<10} done in {seconds:.1f} s")
     record_done(current.folder, stage, signature, digests)
     delete_scratch(current.folder.path, stage)
-    if stage.name in TRACKED:
+    _track(current, stage, tracking)
+
+
+def _track(current: Run, stage: Stage, tracking: LazyTracking, *, only_another: bool = False) -> None:
+    """Log what a stage gave; `only_another`: where the record is another than the one that has it."""
+    if stage.name in TRACKED and (not only_another or tracking.is_another):
         TRACKED[stage.name](current.folder, tracking.get())
 
 

@@ -6,11 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.pipeline.provenance import write_provenance
 from treadle.pipeline.record import Run
-from treadle.tracking import Tracking, track
+from treadle.tracking import Tracking, is_asked_for_another, track
 
 
 class LazyTracking:
@@ -33,9 +34,16 @@ class LazyTracking:
                 signature=current.signatures["train"],
                 config=current.resolved.values,
                 about={**about, "changes": current.folder.changes.read_text(encoding="utf-8")},
+                membership=current.membership,
             )
             self.opened = self.stack.enter_context(context)
         return self.opened
+
+    @cached_property
+    def is_another(self) -> bool:
+        """Whether an agent of W&B asks for a record of its own, be the stages done or not."""
+        current = self.current
+        return current.experiment.tracker.mode != "disabled" and is_asked_for_another(current.record_folder)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from treadle.sweeps.ledger import BAD, Ledger, Phase, Trial
 from treadle.sweeps.search import Point, Search
 from treadle.sweeps.trial import FUNCTION
 from treadle.sweeps.workers import End, Epoch, Job, Pool
+from treadle.tracking import Membership, write_setting
 
 Tell = Callable[["Drive", Trial], None]  # called after each change to a trial
 
@@ -270,19 +271,20 @@ class Drive:
                 "root": str(self.root),
                 "objectives": [objective.name for objective in self.sweep.objectives],
                 "overrides": self.sweep.space.list_overrides(trial.setting, seed=trial.seed),
+                "membership": asdict(Membership(write_setting(trial.setting), self.sweep.name, trial.phase)),
             },
             log=place / "log.txt",
-            environment=self._list_environment(trial, resolved, pool),
+            environment=self._list_environment(resolved, pool),
             timeout_s=None if timeout is None else parse_duration(timeout).total_seconds(),
         )
         self.ledger.start(trial.number, pid=pool.start(job), run=run)
         self.tell(self, trial)
 
-    def _list_environment(self, trial: Trial, resolved: Resolved, pool: Pool) -> dict[str, str]:
-        """A GPU of its own, threads as the experiment says, and a place among the sweep's records in W&B."""
+    def _list_environment(self, resolved: Resolved, pool: Pool) -> dict[str, str]:
+        """A GPU of its own, threads as the experiment says, and no agent of W&B: its record would be that of all."""
         trainer = resolved.experiment.trainer
         environment = {"OMP_NUM_THREADS": str(trainer.threads), "MKL_NUM_THREADS": str(trainer.threads)}
-        environment |= {"WANDB_RUN_GROUP": self.sweep.name, "WANDB_JOB_TYPE": trial.phase}
+        environment["WANDB_SWEEP_ID"] = ""
         if trainer.accelerator == "gpu":
             taken = pool.list_environment("CUDA_VISIBLE_DEVICES")
             environment["CUDA_VISIBLE_DEVICES"] = min(_list_gpus(), key=taken.count)

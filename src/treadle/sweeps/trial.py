@@ -10,11 +10,14 @@ from treadle.metrics.log import read_metrics_log
 from treadle.pipeline import run
 from treadle.runs.read import find_best_epoch
 from treadle.sweeps.workers import Report
+from treadle.tracking import Membership
 
 FUNCTION = f"{__name__}.run_trial"
 
 
-def run_trial(*, report: Report, resolved: str, root: str, objectives: list[str], overrides: list[str]) -> list[float]:
+def run_trial(
+    *, report: Report, resolved: str, root: str, objectives: list[str], overrides: list[str], membership: dict[str, str]
+) -> list[float]:
     """Run a frozen experiment; gives each objective at the epoch that was kept.
 
     Args:
@@ -23,6 +26,7 @@ def run_trial(*, report: Report, resolved: str, root: str, objectives: list[str]
         root: the project.
         objectives: validation metrics.
         overrides: from which it was composed.
+        membership: fields of its place in the sweep.
     """
 
     def watch(row: Mapping[str, float], step: int) -> None:  # noqa: ARG001 - as `train` calls it
@@ -36,6 +40,7 @@ def run_trial(*, report: Report, resolved: str, root: str, objectives: list[str]
         watch=watch,
         is_code_loaded=True,
         overrides=overrides,
+        membership=Membership(**membership),
     )
     best = find_best_epoch(read_metrics_log(current.folder.metrics_log), current.experiment)
     return [best[f"valid/{name}"] for name in objectives]

@@ -1,51 +1,41 @@
-"""The only door to Weights & Biases: one run of Treadle is one run there, offline by default."""
+"""The record of a run in W&B, offline by default: opened, continued, and finished whatever happens."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
 import json
-import os
 import secrets
 import string
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from treadle.disk import read_record, write_json
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Tracker
+from treadle.tracking.membership import Membership
+from treadle.tracking.wandb_agent import Agent, find_agent
+from treadle.tracking.wandb_environment import (
+    FOREIGN,
+    Mode,
+    choose_mode,
+    join_tags,
+    require_valid_variables,
+    unless_set,
+    without,
+)
 
 if TYPE_CHECKING:
     from wandb import Run
 
-Mode = Literal["online", "offline", "disabled"]
-
 FLUSH_INTERVAL = 0.1  # seconds; the default of 15 loses what a killed run logged last
 _FILE = "run-id.json"
 SCRATCH = ".scratch"  # folder for W&B's own use; the next holder of the run's lock removes what a kill left there
-# Set by a sweep agent or by hand, they take precedence over the arguments of wandb.init(): they would overwrite the
-# configuration that we record, or attach the run to another one.
-_FOREIGN = (
-    "WANDB_SWEEP_ID",
-    "WANDB_SWEEP_PARAM_PATH",
-    "WANDB_CONFIG_PATHS",
-    "WANDB_RUN_ID",
-    "WANDB_RESUME",
-    "WANDB_RESUME_FROM",
-    "WANDB_FORK_FROM",
-)
-_MODES: dict[str, Mode] = {
-    "online": "online",
-    "offline": "offline",
-    "disabled": "disabled",
-    "run": "online",  # two older names, which W&B still accepts
-    "dryrun": "offline",
-}
-_SECRETS = ("KEY", "TOKEN", "PASSWORD", "HEADERS")  # in the names of variables whose values are not shown
 
 
 class Tracking:
@@ -115,16 +105,19 @@ def track(
     signature: str,
     config: dict[str, Any],
     about: dict[str, Any],
+    membership: Membership | None = None,
 ) -> Iterator[Tracking]:
     """Open the record of a run folder.
 
-    The same signature resumes the record of the same W&B id, another one starts a new record. It is finished in any
-    case, with exit code 1 if the body fails. W&B's own process writes the end of the record a moment later,
-    at the latest when this process exits.
+    The same signature resumes the record of the same W&B id, in the same place of a sweep; another one starts a new
+    record. It is finished in any case, with exit code 1 if the body fails. W&B's own process writes the end of the
+    record a moment later, at the latest when this process exits.
 
     `WANDB_…` variables work as W&B's documentation describes: mode, project, entity, group, job type, name and notes
     override the configuration, tags are added to its own; with `mode: disabled` nothing is recorded in any case. Those
-    that would change the recorded configuration, or attach the run to another one, are ignored.
+    that would change the recorded configuration, or attach the run to another one, are ignored. Under `wandb agent` the
+    record is the one that the agent asks for: it belongs to the agent's sweep, and the agent's parameters stand in its
+    configuration by their own names (`schedule.optimizer.lr`), beside the resolved experiment.
 
     Args:
         settings: how to record.
@@ -133,24 +126,37 @@ def track(
         signature: of what is being trained.
         config: the resolved experiment, plain values.
         about: provenance, recorded in the configuration under `treadle`.
+        membership: the run's place in a sweep, whose setting is recorded as `sweep.setting`; None: that of the record.
 
     Raises:
         TreadleError: the record cannot be opened, or a variable has a value that W&B does not accept.
     """
     state = folder.wandb / _FILE
-    mode = _choose_mode(settings)
+    mode = choose_mode(settings)
     if mode == "disabled":
         yield Tracking(None, takes_bundle=False, state=state, last_step=-1, resumed=False)
         return
     _load_wandb(folder.wandb / SCRATCH)
-    _require_valid_variables()
+    require_valid_variables()
+    agent = find_agent()
     known = _read_state(state)
-    resumed = known.get("signature") == signature
+    resumed = known.get("signature") == signature and not is_asked_for_another(folder)
     if not resumed:
-        known = {"id": _draw_id(), "signature": signature, "last_step": -1, "curves": {}}
-        _write_state(state, **known)
-    config = {**config, "treadle": about}
-    run = _open_run(settings, mode=mode, folder=folder, run_id=known["id"], name=name, config=config)
+        known = {"id": agent.run_id if agent else _draw_id(), "signature": signature, "last_step": -1, "curves": {}}
+        known["sweep"] = None
+    membership = membership or (agent.membership if agent else _read_membership(known))
+    known["sweep"] = asdict(membership) if membership else None
+    _write_state(state, **known)
+    run = _open_run(
+        settings,
+        mode=mode,
+        folder=folder,
+        run_id=known["id"],
+        name=name,
+        config=_extend(config, about=about, membership=membership, agent=agent),
+        membership=membership or Membership(""),
+        sweep_id=agent.sweep_id if agent else None,
+    )
     takes_bundle = mode == "online" and settings.upload_bundle
     exit_code = 1
     try:
@@ -158,6 +164,21 @@ def track(
         exit_code = 0
     finally:
         run.finish(exit_code=exit_code)
+
+
+def is_asked_for_another(folder: RunFolder) -> bool:
+    """Whether an agent of W&B asks for a record that the folder does not have yet."""
+    agent = find_agent()
+    return agent is not None and _read_state(folder.wandb / _FILE).get("id") != agent.run_id
+
+
+def _extend(
+    config: dict[str, Any], *, about: dict[str, Any], membership: Membership | None, agent: Agent | None
+) -> dict[str, Any]:
+    """What is recorded beside the experiment; nothing covers a value of it."""
+    swept = {"sweep": {"setting": membership.setting}} if membership else {}
+    asked = {key.lstrip("+"): value for key, value in agent.parameters.items()} if agent else {}
+    return {**asked, **config, "treadle": about, **swept}
 
 
 def _load_wandb(scratch: Path) -> None:
@@ -171,26 +192,35 @@ def _load_wandb(scratch: Path) -> None:
 
 
 def _open_run(
-    settings: Tracker, *, mode: Mode, folder: RunFolder, run_id: str, name: str, config: dict[str, Any]
+    settings: Tracker,
+    *,
+    mode: Mode,
+    folder: RunFolder,
+    run_id: str,
+    name: str,
+    config: dict[str, Any],
+    membership: Membership,
+    sweep_id: str | None,
 ) -> Run:
     import wandb
 
     try:
-        with _without(_FOREIGN):
+        with without(FOREIGN):
             return wandb.init(
                 dir=folder.path,  # below which it adds `wandb/`
                 id=run_id,
                 resume="allow",
                 mode=mode,
-                project=_unless_set("WANDB_PROJECT", settings.project),
-                entity=_unless_set("WANDB_ENTITY", settings.entity),
-                tags=_join_tags(settings.tags),
-                group=_unless_set("WANDB_RUN_GROUP", settings.group),
-                job_type=_unless_set("WANDB_JOB_TYPE", settings.job_type),
-                name=_unless_set("WANDB_NAME", name),
+                project=unless_set("WANDB_PROJECT", settings.project),
+                entity=unless_set("WANDB_ENTITY", settings.entity),
+                tags=join_tags(settings.tags),
+                group=membership.group or unless_set("WANDB_RUN_GROUP", settings.group),
+                job_type=membership.job_type or unless_set("WANDB_JOB_TYPE", settings.job_type),
+                name=unless_set("WANDB_NAME", name),
                 config=config,
                 reinit="create_new",
                 settings=wandb.Settings(
+                    sweep_id=sweep_id,
                     x_transaction_log_flush_interval=FLUSH_INTERVAL,
                     silent=True,
                     console="off",
@@ -207,71 +237,6 @@ def _open_run(
         ) from error
 
 
-# --- environment --------------------------------------------------------------------------------------
-
-
-def _choose_mode(settings: Tracker) -> Mode:
-    """That of WANDB_MODE where it is set, unless the configuration disables tracking.
-
-    Raises:
-        TreadleError: WANDB_MODE is no mode.
-    """
-    value = os.environ.get("WANDB_MODE")
-    if settings.mode == "disabled" or not value:
-        return settings.mode
-    if value not in _MODES:
-        raise TreadleError(f"WANDB_MODE: must be online, offline or disabled, found {value!r}; correct or unset it")
-    return _MODES[value]
-
-
-def _unless_set(variable: str, value: str | None) -> str | None:
-    """The value, or None where W&B reads the variable itself."""
-    return None if os.environ.get(variable) else value
-
-
-def _join_tags(tags: Sequence[str]) -> list[str]:
-    """Those of the configuration and those of WANDB_TAGS, each once."""
-    given = (tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(","))
-    return list(dict.fromkeys([*tags, *filter(None, given)]))
-
-
-def _require_valid_variables() -> None:
-    """Let W&B parse each variable, and report all that it does not accept at once.
-
-    Raises:
-        TreadleError: with every such variable.
-    """
-    import wandb
-
-    faults = []
-    for name, value in sorted(os.environ.items()):
-        if name.startswith("WANDB_") and name not in _FOREIGN and value:
-            try:
-                wandb.Settings().update_from_env_vars({name: value})
-            except (ValueError, TypeError, wandb.errors.Error) as error:
-                shown = "its value" if any(part in name for part in _SECRETS) else repr(value)
-                faults.append(f"{name}: W&B does not accept {shown}: {_describe(error)}; correct or unset it")
-    if faults:
-        raise TreadleError("\n".join(faults))
-
-
-def _describe(error: Exception) -> str:
-    """The reason alone; a validation error of pydantic repeats the value, which may be a secret."""
-    listed = getattr(error, "errors", None)
-    return "; ".join(str(fault["msg"]) for fault in listed()) if callable(listed) else str(error)
-
-
-@contextmanager
-def _without(variables: Sequence[str]) -> Iterator[None]:
-    """Without these variables, and without empty ones, which W&B would treat as values."""
-    empty = [name for name, value in os.environ.items() if name.startswith("WANDB_") and not value]
-    hidden = {name: os.environ.pop(name) for name in {*variables, *empty} if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)
-
-
 # --- state --------------------------------------------------------------------------------------------
 
 
@@ -282,6 +247,12 @@ def _draw_id() -> str:
 def _read_state(path: Path) -> dict[str, Any]:
     """The state of the record; empty where the file is damaged, which starts a new one."""
     return read_record(path) or {}
+
+
+def _read_membership(state: Mapping[str, Any]) -> Membership | None:
+    """The run's place in a sweep, as of the record's beginning."""
+    known = state.get("sweep")
+    return Membership(**known) if known else None
 
 
 def _write_state(path: Path, **values: Any) -> None:
