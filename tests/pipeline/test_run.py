@@ -58,6 +58,7 @@ def test_a_run_leaves_everything_in_its_folder_and_is_unchanged_the_second_time(
         "baselines",
         "evaluation",
         "metrics.csv",
+        "validation.json",
         "run.log",
         "environment.json",
         "changes.diff",

@@ -25,6 +25,7 @@ class RunFolder:
         self.model: Final = path / "model"  # the best checkpoint, and a summary of the training
         self.bundle: Final = path / "bundle"  # what a prediction needs, on its own
         self.metrics_log: Final = path / "metrics.csv"  # a row of training and validation metrics for each epoch
+        self.validation: Final = path / "validation.json"  # validation metrics of the epoch that was kept
         self.baselines: Final = path / "baselines"  # fitted
         self.evaluation: Final = path / "evaluation"  # on the test split
         self.metrics: Final = self.evaluation / "metrics.json"  # of the model and of each baseline

@@ -44,7 +44,7 @@ STAGES = (
         module="treadle.training.train",
         slices=("seed", "model", "schedule", "loss", "augmentation", "trainer"),
         reads=("featurize",),
-        outputs=("model", "bundle", "metrics.csv"),
+        outputs=("model", "bundle", "metrics.csv", "validation.json"),
         scratch=("checkpoints",),
     ),
     Stage(

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, fingerprint_code, save
-from treadle.disk import write_text
+from treadle.disk import write_json, write_text
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
@@ -32,7 +32,7 @@ from treadle.training.scaling import find_link
 
 
 def train(experiment: Experiment, *, folder: RunFolder, signature: str, log: EpochLog) -> None:
-    """Train on `folder.features`, and write `folder.model`, `folder.bundle` and `folder.metrics_log`.
+    """Train on `folder.features`, and write the outputs of the stage into it.
 
     An interrupted training of the same signature goes on from its last epoch, or from within a long one: its
     state stands in `folder.checkpoints`, outside of the stage's outputs, and is for the caller to remove.
@@ -117,7 +117,8 @@ def _publish(
     """
     checkpoints, model, epochs = folder.checkpoints, folder.model, read_metrics_log(folder.metrics_log)
     saved = torch.load(checkpoints / BEST, weights_only=True)
-    score = epochs[saved["epoch"]][f"valid/{monitor}"]
+    kept = epochs[saved["epoch"]]
+    score = kept[f"valid/{monitor}"]
     if not math.isfinite(score):
         raise TreadleError(explain_failure(rows, epochs=epochs, monitor=monitor, numeric=numeric))
     # A loss of the user's may have state of its own.
@@ -135,5 +136,12 @@ def _publish(
         "score": score,
         **saved["execution"],
     }
-    (model / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_json(model / "summary.json", summary)
+    write_json(folder.validation, {"best_epoch": saved["epoch"] + 1, "valid": _select_validation(kept)})
     return weights
+
+
+def _select_validation(epoch: Mapping[str, float]) -> dict[str, float | None]:
+    """The metrics on the validation split, as DVC reads them: JSON knows no NaN."""
+    found = {key.removeprefix("valid/"): value for key, value in epoch.items() if key.startswith("valid/")}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
