@@ -7,6 +7,7 @@ import pty
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import polars as pl
@@ -244,6 +245,65 @@ def test_a_queued_experiment_selects_by_params_and_every_diff_shows_it(repo):
     columns = table.splitlines()[0].split(",")
     assert {"experiment", "model", "set.schedule.max_epochs", "model.rmse"} <= set(columns)
     assert len(columns) < 60
+
+
+def list_experiments(repo):
+    """Of `dvc exp show`, by name: the selection, and the metrics of each file that has any."""
+    told = json.loads(repo("dvc", "exp", "show", "--json"))
+    (baseline,) = (each for each in told if each["rev"] != "workspace")
+    found = {}
+    for experiment in baseline["experiments"]:
+        (state,) = experiment["revs"]
+        metrics = {Path(file).name: each.get("data") for file, each in state["data"]["metrics"].items()}
+        found[experiment["name"]] = state["data"]["params"]["params.yaml"]["data"], metrics
+    return found
+
+
+def test_an_adopted_run_is_shown_and_applied_as_an_experiment(repo):
+    repo("treadle", "train", *SAME, "seed=3", "model.width=4", "schedule.max_epochs=3")
+    (run,) = (path.parent for path in repo.folder.glob("runs/*/validation.json"))
+
+    out = repo("treadle", "adopt", str(run), "--as", "narrow")
+
+    assert "recorded narrow as an experiment of DVC" in out
+    params, metrics = list_experiments(repo)["narrow"]
+    assert (params["model"], params["set"]["model"]["width"], params["set"]["seed"]) == ("wide", 4, 3)
+    assert metrics == {"validation.json": json.loads((run / "validation.json").read_text()), "metrics.json": None}
+    repo("dvc", "exp", "apply", "narrow")
+    (repo.folder / "artifacts" / "metrics.csv").unlink()
+    ran = repo("dvc", "repro", "train")
+    assert "Running stage 'train'" in ran
+    assert "Running stage 'featurize'" not in ran
+    for name in ("metrics.csv", "validation.json", "bundle/network.pt"):
+        assert (repo.folder / "artifacts" / name).read_bytes() == (run / name).read_bytes(), name
+
+
+@pytest.mark.exhaustive
+def test_three_experiments_are_queued_started_shown_and_one_is_applied(repo):
+    repo("dvc", "exp", "run", "--queue", "-S", "model=linear,mlp", "-S", "++set.seed=7")
+    repo("dvc", "exp", "run", "--queue", "-n", "third", "-S", "++set.model.width=4")
+    repo("dvc", "queue", "start", "-j", "1")
+    for _ in range(600):
+        states = repo("dvc", "queue", "status")
+        if "Queued" not in states and "Running" not in states:
+            break
+        time.sleep(1)
+    assert states.count("Success") == 3, states
+
+    shown = list_experiments(repo)
+
+    assert len(shown) == 3
+    assert {(params["model"], params["set"].get("seed")) for params, _ in shown.values()} == {
+        ("linear", 7), ("mlp", 7), ("wide", None)
+    }  # fmt: skip
+    assert len({metrics["metrics.json"]["model"]["rmse"] for _, metrics in shown.values()}) == 3
+    assert len({metrics["validation.json"]["valid"]["loss"] for _, metrics in shown.values()}) == 3
+    repo("dvc", "exp", "apply", "third")
+    assert yaml.safe_load((repo.folder / "resolved.yaml").read_text())["model"]["width"] == 4
+    for name in ("validation.json", "evaluation/metrics.json"):
+        applied = json.loads((repo.folder / "artifacts" / name).read_text())
+        assert applied == shown["third"][1][Path(name).name]
+    assert repo.repro() == []  # its outputs are in the cache
 
 
 def test_own_code_beside_src_is_watched_or_refused(repo):

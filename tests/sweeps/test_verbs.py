@@ -72,3 +72,16 @@ def test_a_sweep_of_another_project_is_resumed_and_compared_there(project, tmp_p
     monkeypatch.chdir(sweep.folder.parent)
     assert treadle("resume", sweep.name) == 0
     assert f"sweep    {sweep.name}\n" in capsys.readouterr().out
+
+
+def test_only_a_sweep_is_recorded_for_dvc_and_only_where_dvc_is(project, capsys):
+    sweep = declare([*TINY, "seed=0,1"], root=project)
+    write(sweep)
+    ledger = Ledger(sweep.folder)
+    Drive(sweep, ledger, project, lambda *_: None).add_grid()
+    for number in (1, 2):
+        ledger.end(number, "done", values=[0.5])
+    assert treadle("compare", str(sweep.folder), "--to-dvc", "1") == 2
+    assert "has no commit with dvc.yaml and params.yaml" in capsys.readouterr().err
+    assert treadle("compare", "--to-dvc", "1") == 2
+    assert "give one sweep, or `treadle adopt` a run" in capsys.readouterr().err

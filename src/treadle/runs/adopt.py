@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,13 @@ from treadle.config.selection import FILE, SET, read_selection
 from treadle.disk import read_record, read_text, write_text
 from treadle.errors import TreadleError
 from treadle.experiment.identity import sign_stages
-from treadle.experiment.resolved import read
+from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec.base import Name
 from treadle.experiment.stages import STAGES, take_slice
 from treadle.runs.marks import ADOPTED, EXPERIMENTS
 
-_EXPERIMENT = "experiment"
+EXPERIMENT = "experiment"
 _SWEEP = "sweep"  # how a run was searched for: no part of what it is
 _SCHEMA = "# yaml-language-server: $schema=../.schema/experiment.json"
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
@@ -52,11 +53,11 @@ def adopt(run: Path, *, name: str, root: Path) -> list[Path]:
     selection = root / FILE
     if selection.is_file():
         read_selection(selection, root=root)  # refuses what is damaged
-        texts[selection] = _select(read_text(selection), name)
+        texts[selection] = select(read_text(selection), {EXPERIMENT: name}, {})
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
         write_text(file, texts[file])
-        _require_same(folder, name=name, root=root)
+        require_same(folder, resolve(overrides=[f"{EXPERIMENT}={name}"], root=root), root=root)
         if selection in texts:
             write_text(selection, texts[selection])
     except BaseException:
@@ -75,7 +76,7 @@ def _require_name(name: str) -> str:
         ) from error
 
 
-def _read_overrides(folder: RunFolder) -> list[str]:
+def read_overrides(folder: RunFolder) -> list[str]:
     """What the run was composed from, without its sweep."""
     if not folder.overrides.is_file():
         raise TreadleError(
@@ -88,11 +89,11 @@ def _read_overrides(folder: RunFolder) -> list[str]:
 
 def _write_experiment(folder: RunFolder, *, name: str, root: Path) -> str:
     """A delta to the experiment that the run was made from: its groups, then its single values."""
-    overrides = _read_overrides(folder)
+    overrides = read_overrides(folder)
     options = list_options(root)
     chosen = {key_of(text): text.partition("=")[2] for text in overrides if key_of(text) in options}
-    base = compose(overrides=overrides, root=root).choices.get(_EXPERIMENT)
-    groups = {key: option for key, option in chosen.items() if key != _EXPERIMENT}
+    base = compose(overrides=overrides, root=root).choices.get(EXPERIMENT)
+    groups = {key: option for key, option in chosen.items() if key != EXPERIMENT}
     defaults: list[Any] = [] if base is None else [base]
     defaults += [{f"override /{key}": option} for key, option in groups.items()]
     values: dict[str, Any] = {}
@@ -102,7 +103,7 @@ def _write_experiment(folder: RunFolder, *, name: str, root: Path) -> str:
             continue
         if parsed.is_delete() or "@" in text.partition("=")[0]:
             raise TreadleError(f"{text!r} cannot stand in a file of an experiment; write the file by hand")
-        _put(values, key_of(text).split("."), parsed.value())
+        put(values, key_of(text).split("."), parsed.value())
     values = json.loads(json.dumps({**values, "name": name}, default=str))
     parts = ({"defaults": [*defaults, "_self_"]}, values)
     return _write_head(folder, root) + "".join(
@@ -117,19 +118,20 @@ def _write_head(folder: RunFolder, root: Path) -> str:
     return "\n".join([*head, "", ADOPTED.format(run=_show(folder.path, root)), ""])
 
 
-def _put(node: dict[str, Any], path: list[str], value: Any) -> None:
+def put(node: dict[str, Any], path: list[str], value: Any) -> None:
+    """A value in nested ones."""
     for name in path[:-1]:
         node = node.setdefault(name, {})
     node[path[-1]] = value
 
 
-def _require_same(folder: RunFolder, *, name: str, root: Path) -> None:
-    """What the experiment composes to must be what the run was, wherever that can change a result.
+def require_same(folder: RunFolder, resolved: Resolved, *, root: Path) -> None:
+    """An experiment must be what the run was, wherever that can change a result.
 
     Raises:
         TreadleError: values, code or data differ.
     """
-    resolved, theirs = resolve(overrides=[f"{_EXPERIMENT}={name}"], root=root), read(folder.resolved)
+    theirs = read(folder.resolved)
     slices = [(take_slice(resolved.values, stage), take_slice(theirs.values, stage)) for stage in STAGES]
     keys = [key for mine, its in slices for key in its if mine[key] != its[key]]
     if keys:
@@ -149,8 +151,14 @@ def _refuse(folder: RunFolder, reason: str) -> TreadleError:
     )
 
 
-def _select(text: str, name: str) -> str:
-    """Select the experiment alone: what else params.yaml chose would come on top of it."""
+def select(text: str, groups: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    """The text of a params.yaml with these choices alone: what else it chose would come on top of them.
+
+    Args:
+        text: of before.
+        groups: the option of each.
+        values: single ones, nested.
+    """
     editor = YAML()
     editor.preserve_quotes = True
     editor.representer.add_representer(type(None), _write_null)
@@ -158,8 +166,10 @@ def _select(text: str, name: str) -> str:
     kept = f"{text.rstrip()}\n" if text.strip() and selection is None else ""  # comments alone: not in what is loaded
     selection = {} if selection is None else selection
     for key in selection:
-        selection[key] = {} if key == SET else None
-    selection[_EXPERIMENT] = name
+        selection[key] = None
+    selection.update(groups)
+    if SET in selection or values:
+        selection[SET] = dict(values)
     written = StringIO()
     editor.dump(selection, written)
     return kept + written.getvalue()

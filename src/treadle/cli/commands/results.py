@@ -14,6 +14,15 @@ def _add_compare(parser: argparse.ArgumentParser) -> None:
         "runs", nargs="*", type=Path, metavar="RUN", help="run folders, or one sweep (default: all under runs/)"
     )
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page with curves")
+    parser.add_argument(
+        "--to-dvc", type=_count, metavar="N", help="record the best N settings of a sweep as experiments of DVC"
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, found {text!r}")
+    return int(text)
 
 
 def _compare(options: argparse.Namespace) -> None:
@@ -28,8 +37,10 @@ def _compare(options: argparse.Namespace) -> None:
     if len(options.runs) == 1 and (options.runs[0] / FILE).is_file():
         from treadle.cli.commands.sweeps import show_sweep
 
-        show_sweep(options.runs[0], page=options.html)
+        show_sweep(options.runs[0], page=options.html, num_recorded=options.to_dvc or 0)
         return
+    if options.to_dvc is not None:
+        raise TreadleError("--to-dvc records the best settings of a sweep; give one sweep, or `treadle adopt` a run")
     folders = find_runs(options.runs or [Path(RUNS)])
     if not folders:
         raise TreadleError("no finished run found; `treadle run` makes one")

@@ -123,8 +123,14 @@ def _evaluate(sweep: Sweep, trial: Trial) -> None:
     print_lines(f"evaluated {show_path(current.folder.path, Path.cwd())}")
 
 
-def show_sweep(folder: Path, *, page: Path | None) -> None:
-    """Print the answer of a sweep as far as it is known, be it running or finished, and write its page."""
+def show_sweep(folder: Path, *, page: Path | None, num_recorded: int) -> None:
+    """Print the answer of a sweep as far as it is known, be it running or finished.
+
+    Args:
+        folder: of the sweep.
+        page: where its page is written.
+        num_recorded: how many settings, the best first, become experiments of DVC by the first of their runs.
+    """
     from treadle.console import Console
     from treadle.sweeps.answer import rank
     from treadle.sweeps.ledger import Ledger
@@ -139,6 +145,22 @@ def show_sweep(folder: Path, *, page: Path | None) -> None:
 
         write_page(sweep, ledger, page, root=sweep.root)
         print_lines(f"page     {page}")
+    for row in rows[:num_recorded]:
+        _record(ledger.trials[row.trials[0]].run, root=sweep.root)
+
+
+def _record(run: str, *, root: Path) -> None:
+    """Record a run of a sweep as an experiment of DVC, under its own name."""
+    from treadle.errors import TreadleError
+    from treadle.experiment.run_folder import RUNS
+    from treadle.runs.dvc_experiments import is_recorded, record
+
+    if is_recorded(run, root=root):
+        print_lines(f"recorded {run}, before")
+    elif record(root / RUNS / run, name=run, root=root):
+        print_lines(f"recorded {run} as an experiment of DVC: `dvc exp show`")
+    else:
+        raise TreadleError(f"{root} has no commit with dvc.yaml and params.yaml, below which DVC keeps experiments")
 
 
 def _add_adopt(parser: argparse.ArgumentParser) -> None:
@@ -150,9 +172,14 @@ def _add_adopt(parser: argparse.ArgumentParser) -> None:
 
 def _adopt(options: argparse.Namespace) -> None:
     from treadle.runs.adopt import adopt
+    from treadle.runs.dvc_experiments import record, require_free
 
-    for file in adopt(options.run, name=options.name, root=Path.cwd()):
-        print_lines(f"wrote    {file.relative_to(Path.cwd())}")
+    root = Path.cwd()
+    require_free(options.name, root=root)
+    for file in adopt(options.run, name=options.name, root=root):
+        print_lines(f"wrote    {file.relative_to(root)}")
+    if record(options.run, name=options.name, root=root):
+        print_lines(f"recorded {options.name} as an experiment of DVC: `dvc exp show`")
 
 
 VERBS = (
