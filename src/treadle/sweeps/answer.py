@@ -33,6 +33,27 @@ class Row:
         return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
 
 
+@dataclass(frozen=True)
+class Setting:
+    """A ranked setting with the mean of each objective over its seeds."""
+
+    row: Row
+    means: tuple[float, ...]
+    is_in_front: bool  # no other is at least as good in every objective and better in one; false for one objective
+
+
+def weigh(rows: Sequence[Row], trials: Mapping[int, Trial], *, higher_is_better: Sequence[bool]) -> list[Setting]:
+    """Ranked settings with all their objectives, and which of them are on the Pareto front."""
+    means = [
+        tuple(map(statistics.fmean, zip(*(trials[n].values or () for n in row.trials), strict=True))) for row in rows
+    ]
+    signs = [-1 if higher else 1 for higher in higher_is_better]
+    losses = [tuple(sign * mean for sign, mean in zip(signs, each, strict=True)) for each in means]
+    known = [loss for loss in losses if len(loss) > 1 and all(map(math.isfinite, loss))]
+    front = [loss in known and not any(_dominates(other, loss) for other in known) for loss in losses]
+    return [Setting(*each) for each in zip(rows, means, front, strict=True)]
+
+
 def rank(trials: Sequence[Trial], *, higher_is_better: bool) -> list[Row]:
     """The settings of which each seed finished, the best first; confirmed ones lead, ranked by their fresh seeds."""
     rows = []
@@ -77,3 +98,8 @@ def _ties(best: Row, row: Row) -> bool:
         return False
     noise = statistics.stdev(differences) / math.sqrt(len(differences))
     return abs(statistics.fmean(differences)) <= _SIGMAS * noise
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    """Whether it is at least as good in every objective, and better in one."""
+    return one != other and all(mine <= its for mine, its in zip(one, other, strict=True))

@@ -324,6 +324,7 @@ class Drive:
             for trial in others if first.state in ("pruned", *BAD) else ():
                 if trial.state == "waiting":
                     self.ledger.end(trial.number, "skipped", error=f"seed {first.seed} was {first.state}")
+                    self.tell(self, trial)
 
     def _list_sources(self) -> dict[str, SourceFile]:
         """All code that trials import: held in memory from the start, whatever happens to its files."""

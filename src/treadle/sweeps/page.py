@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from treadle.pages.charts import (
     find_limits,
 )
 from treadle.pages.render import render_page
-from treadle.sweeps.answer import Row, group_by_setting, rank
+from treadle.sweeps.answer import Row, Setting, group_by_setting, rank, weigh
 from treadle.sweeps.axes import Axis, Choices
 from treadle.sweeps.declare import Sweep
 from treadle.sweeps.importance import measure_importance, warn_of_few
@@ -40,15 +39,6 @@ _MAX_EPOCHS = 60  # points of a curve
 
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A ranked setting with the mean of each objective over its seeds."""
-
-    row: Row
-    means: tuple[float, ...]
-    is_in_front: bool  # no other is at least as good in every objective and better in one; false for one objective
 
 
 @dataclass(frozen=True)
@@ -72,16 +62,8 @@ class Picture:
     @cached_property
     def settings(self) -> list[Setting]:
         """The same with all objectives."""
-        means = [self._average(row) for row in self.rows]
-        signs = [-1 if objective.higher_is_better else 1 for objective in self.sweep.objectives]
-        losses = [tuple(sign * mean for sign, mean in zip(signs, each, strict=True)) for each in means]
-        known = [loss for loss in losses if len(loss) > 1 and all(map(math.isfinite, loss))]
-        front = [loss in known and not any(_dominates(other, loss) for other in known) for loss in losses]
-        return [Setting(*each) for each in zip(self.rows, means, front, strict=True)]
-
-    def _average(self, row: Row) -> tuple[float, ...]:
-        values = [self.ledger.trials[number].values or [] for number in row.trials]
-        return tuple(map(statistics.fmean, zip(*values, strict=True)))
+        higher_is_better = [objective.higher_is_better for objective in self.sweep.objectives]
+        return weigh(self.rows, self.ledger.trials, higher_is_better=higher_is_better)
 
     @cached_property
     def importance(self) -> dict[str, float]:
@@ -137,7 +119,7 @@ def write_page(sweep: Sweep, ledger: Ledger, path: Path, *, root: Path) -> None:
     page = render_page(
         "sweep.html.jinja",
         sweep=sweep,
-        summary=summarize(ledger, picture.rows),
+        summary=summarize(sweep, ledger, picture.settings),
         unfinished=_describe_unfinished(picture),
         changed=datetime.fromtimestamp(ledger.path.stat().st_mtime, tz=UTC) if ledger.path.exists() else None,
         objectives=[f"valid/{o.name} {'↑' if o.higher_is_better else '↓'}" for o in sweep.objectives],
@@ -160,10 +142,6 @@ def write_page(sweep: Sweep, ledger: Ledger, path: Path, *, root: Path) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def _sort_number(text: str) -> tuple[bool, float]:

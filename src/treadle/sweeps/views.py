@@ -16,7 +16,7 @@ from rich.table import Table
 
 from treadle.config.locations import show_path
 from treadle.metrics.registry import write_score
-from treadle.sweeps.answer import Row
+from treadle.sweeps.answer import Row, Setting, weigh
 from treadle.sweeps.declare import Sweep
 from treadle.sweeps.drive import Drive
 from treadle.sweeps.importance import describe_importance, measure_importance
@@ -49,20 +49,13 @@ def shorten_value(text: str) -> str:
 
 
 def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Console, *, limit: int = 20) -> None:
-    """The best settings, and what became of all trials."""
-    objective = sweep.objectives[0]
-    table = Table(box=None, pad_edge=False)
-    for title in ("", f"valid/{objective.name}", "spread", "n", *(axis.key for axis in sweep.space.axes)):
-        table.add_column(escape(title), no_wrap=True)
-    for place, row in enumerate(rows[:limit], start=1):
-        mark = "=" if row.is_tied else str(place)
-        spread = "" if row.spread is None else f"±{write_score(row.spread)}"
-        values = (escape(shorten_value(row.setting.get(axis.key, "-"))) for axis in sweep.space.axes)
-        table.add_row(mark, write_score(row.mean), spread, str(len(row.scores)), *values)
-    console.print(table)
+    """The best settings, and what became of all trials. With several objectives the Pareto front stands first."""
+    settings = weigh(rows, ledger.trials, higher_is_better=[each.higher_is_better for each in sweep.objectives])
+    settings.sort(key=lambda setting: not setting.is_in_front)  # within: as they are ranked
+    console.print(_draw_answer(sweep, settings[:limit]))
     console.print()
-    for line in summarize(ledger, rows):
-        console.print(line, markup=False)
+    for line in summarize(sweep, ledger, settings):
+        console.print(line, markup=False, soft_wrap=True)
     if not sweep.is_grid and sweep.settings.workers != 1:
         console.print("several workers: suggestions depend on which trial ends first; sweep.workers=1 repeats exactly")
     if importance := measure_importance(sweep, list(ledger.trials.values())):
@@ -73,7 +66,29 @@ def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Con
         )
 
 
-def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
+def _draw_answer(sweep: Sweep, settings: Sequence[Setting]) -> Table:
+    """A line a setting, with the spread of the first objective."""
+    names = [f"valid/{objective.name}" for objective in sweep.objectives]
+    table = Table(box=None, pad_edge=False)
+    for title in ("", names[0], "spread", *names[1:], "n", *(axis.key for axis in sweep.space.axes)):
+        table.add_column(escape(title), no_wrap=True)
+    for place, setting in enumerate(settings, start=1):
+        row = setting.row
+        spread = "" if row.spread is None else f"±{write_score(row.spread)}"
+        first, *others = map(write_score, setting.means)
+        values = (escape(shorten_value(row.setting.get(axis.key, "-"))) for axis in sweep.space.axes)
+        table.add_row(_mark(setting, place), first, spread, *others, str(len(row.scores)), *values)
+    return table
+
+
+def _mark(setting: Setting, place: int) -> str:
+    """Its place; `=` for a tie with the best, `*` on the Pareto front of several objectives."""
+    if len(setting.means) > 1:
+        return "*" if setting.is_in_front else str(place)
+    return "=" if setting.row.is_tied else str(place)
+
+
+def summarize(sweep: Sweep, ledger: Ledger, settings: Sequence[Setting]) -> list[str]:
     """Counts of states, cost, and which run to take."""
     trials = list(ledger.trials.values())
     counts = Counter("reused" if trial.is_reused else trial.state for trial in trials)
@@ -81,18 +96,23 @@ def summarize(ledger: Ledger, rows: Sequence[Row]) -> list[str]:
     lines = [
         f"{len(trials)} trials: {', '.join(f'{n} {state}' for state, n in counts.items())}; {seconds:,.0f} s of work"
     ]
-    tied = sum(row.is_tied for row in rows)
+    best = settings[0].row if settings else None
+    if best is None:
+        return [*lines, "no setting has finished with all its seeds yet: nothing to rank"]
+    if best.spread is None and len(settings) > 1:
+        lines.append("one seed a setting: nothing tells a better setting from a luckier one; add seed=range(5)")
+    front = [setting.row for setting in settings if setting.is_in_front]
+    if len(sweep.objectives) > 1:
+        lines.append(
+            f"{len(front)} on the Pareto front: no other setting is as good in all objectives and better in one"
+        )
+        return [*lines, *(f"front    runs/{ledger.trials[row.trials[0]].run}" for row in front)]
+    tied = sum(setting.row.is_tied for setting in settings)
     if tied:
         lines.append(
             f"= {tied} more within the noise of seeds of the best: no order among them is shown by these trials"
         )
-    if rows and rows[0].spread is None and len(rows) > 1:
-        lines.append("one seed a setting: nothing tells a better setting from a luckier one; add seed=range(5)")
-    if rows:
-        lines.append(f"best     runs/{ledger.trials[rows[0].trials[0]].run}")
-    else:
-        lines.append("no setting has finished with all its seeds yet: nothing to rank")
-    return lines
+    return [*lines, f"best     runs/{ledger.trials[best.trials[0]].run}"]
 
 
 class Progress:
