@@ -18,7 +18,7 @@ from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training.fit import fit as fit_network
 from treadle.training.metrics_log import MetricsLog
-from treadle.training.resume import find_state
+from treadle.training.resume import Termination, find_state
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.stream import DiskRows
@@ -51,7 +51,8 @@ class Steps(lightning.Callback):
         if trainer.global_step == self.stop_at:
             if self.signal_number is not None:
                 os.kill(os.getpid(), self.signal_number)
-            raise KeyboardInterrupt
+            if self.signal_number != signal.SIGTERM:
+                raise KeyboardInterrupt
 
 
 def make_rows():
@@ -118,6 +119,49 @@ def test_a_stopped_training_goes_on_within_its_epoch_with_the_same_numbers(root,
     assert same(network, other)
     assert rows == other_rows
     assert resumed == [step for step in seen if step >= stop_at]  # its own chunk was not yet written
+
+
+def raise_interrupt(number, frame):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_DFL, raise_interrupt], ids=["none", "of a worker"])
+@pytest.mark.parametrize("stop_at", [WITHIN, 2 * 13 + 13], ids=["within", "at the end"])
+def test_a_training_that_is_terminated_saves_the_steps_that_it_has_done(root, tmp_path, handler, stop_at):
+    network, rows, seen = fit(root, tmp_path / "whole")
+    before = signal.signal(signal.SIGTERM, handler)
+    try:
+        steps = Steps(stop_at=stop_at, signal_number=signal.SIGTERM)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            fit(root, tmp_path / "parts", steps=steps, checkpoint_s=float("inf"))
+        assert signal.getsignal(signal.SIGTERM) is handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert steps.seen[-1] == stop_at
+
+    other, other_rows, resumed = fit(root, tmp_path / "parts")
+
+    assert same(network, other)
+    assert rows == other_rows
+    assert resumed == [step for step in seen if step > stop_at]
+
+
+def test_a_second_termination_is_for_the_handler_before():
+    termination, seen = Termination(), []
+    before = signal.signal(signal.SIGTERM, lambda *_: seen.append(termination.is_training))
+    try:
+        with termination.deferring():
+            os.kill(os.getpid(), signal.SIGTERM)  # no training runs yet
+            assert seen == [False]
+        termination = Termination()
+        with termination.deferring():
+            termination.on_train_start(None, None)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert seen == [False]
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert seen == [False, True]
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("limit", ["schedule.max_steps=31", "trainer.limit_batches=9"])

@@ -34,6 +34,7 @@ from treadle.experiment.imports import SourceFile
 _PATHS, _SOURCES = "TREADLE_PRELOAD_PATHS", "TREADLE_PRELOAD_SOURCES"
 _START_S = 1.0  # between looks at a server that starts
 GRACE_S = 5.0  # between the request to end and the end by force
+SAVE_S = 60.0  # the same where the user asks: steps under way may be long, and a second request ends them
 
 Ending = Literal["done", "pruned", "failed", "timed out", "killed", "interrupted"]
 Report = Callable[[int, float], None]  # takes epoch and objective; raises `PrunedError` where the trial is to stop
@@ -161,7 +162,7 @@ class Pool:
                 worker.stopping = worker.stopping or ending
                 _signal(worker, signal.SIGKILL)
             else:
-                _ask_to_end(worker, ending)
+                _ask_to_end(worker, ending, grace_s=SAVE_S)
 
     def wait(self, seconds: float) -> list[Epoch | End]:
         """What happens within that time, as soon as something does."""
@@ -209,7 +210,7 @@ class Pool:
         for worker in self._workers.values():
             limit = worker.job.timeout_s
             if worker.stopping is None and limit is not None and now - worker.start > limit:
-                _ask_to_end(worker, "timed out")
+                _ask_to_end(worker, "timed out", grace_s=GRACE_S)
             elif worker.stopping is not None and now > worker.stop_by:
                 _signal(worker, signal.SIGKILL)
 
@@ -223,9 +224,9 @@ class Pool:
         return max(0.05, min(times, default=float("inf")))
 
 
-def _ask_to_end(worker: _Worker, ending: Ending) -> None:
+def _ask_to_end(worker: _Worker, ending: Ending, *, grace_s: float) -> None:
     if worker.stopping is None:
-        worker.stopping, worker.stop_by = ending, time.monotonic() + GRACE_S
+        worker.stopping, worker.stop_by = ending, time.monotonic() + grace_s
         _signal(worker, signal.SIGTERM)
 
 

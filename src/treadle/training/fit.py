@@ -27,6 +27,7 @@ from treadle.training.resume import (
     LAST,
     EpochCheckpoint,
     StopEarly,
+    Termination,
     WholeCheckpoints,
     find_state,
     name_within_epoch,
@@ -85,17 +86,19 @@ def fit(
     learner.execution = _decide_execution(learner, rows["train"], experiment, per_epoch=per_epoch)
     within = checkpoints / name_within_epoch(num_processes)
     within_epoch = EpochCheckpoint(within, seconds=checkpoint_s, ask_steps=chunk_steps)
-    callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints), within_epoch]
+    termination = Termination()
+    callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints), within_epoch, termination]
     num_epochs = math.ceil(num_steps / per_epoch)
     trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.execution.precision.value)
     train_loader, valid_loader = _make_loaders(rows, experiment, learner, min_rows=min_rows, chunk_steps=chunk_steps)
-    trainer.fit(
-        learner,
-        train_dataloaders=train_loader,
-        val_dataloaders=valid_loader,
-        ckpt_path=find_state(checkpoints, num_processes=num_processes),
-        weights_only=True,
-    )
+    with termination.deferring():
+        trainer.fit(
+            learner,
+            train_dataloaders=train_loader,
+            val_dataloaders=valid_loader,
+            ckpt_path=find_state(checkpoints, num_processes=num_processes),
+            weights_only=True,
+        )
 
 
 def _decide_execution(learner: Learner, rows: Rows, experiment: Experiment, *, per_epoch: int) -> Execution:

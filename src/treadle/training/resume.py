@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any, cast
 
 import pytorch_lightning as lightning
@@ -23,7 +28,7 @@ _KEY = "within_epoch"  # of a checkpoint
 
 
 class EpochCheckpoint(lightning.Callback):
-    """Write a checkpoint within an epoch when enough time has passed, at the end of a chunk of steps.
+    """Write a checkpoint within an epoch when enough time has passed or SIGTERM came, at the end of a chunk of steps.
 
     Beside Lightning's state it holds that of the epoch: its losses, and the state of each process's random generator.
     A resumed training ends with the same numbers as an uninterrupted one.
@@ -88,10 +93,58 @@ class EpochCheckpoint(lightning.Callback):
 
     def _is_time(self, trainer: lightning.Trainer) -> bool:
         """All processes write, or none: the first one decides, and the others ask it now and then."""
-        due = time.monotonic() - self.written_at >= self.seconds
+        due = trainer.received_sigterm or time.monotonic() - self.written_at >= self.seconds
         if trainer.world_size == 1:
             return due
         return trainer.global_step % self.ask_steps == 0 and trainer.strategy.broadcast(due)
+
+
+class Termination(lightning.Callback):
+    """SIGTERM while a training runs: the first one ends it after the chunk of steps under way, and its checkpoint.
+
+    Lightning does so by itself, but also calls the handler that stood before, such as that of a sweep's worker, which
+    raises within a step. So that one is called before and after the training, and for a second SIGTERM.
+    """
+
+    def __init__(self) -> None:
+        self.is_training = False
+        self.is_asked = False
+
+    @contextmanager
+    def deferring(self) -> Iterator[None]:
+        """In place of the handler that stands now; where there is none, Lightning is alone."""
+        before = signal.getsignal(signal.SIGTERM)
+        if not callable(before) or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            if self.is_asked or not self.is_training:
+                before(number, frame)
+            self.is_asked = True
+
+        signal.signal(signal.SIGTERM, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """From here on there is a state to save."""
+        self.is_training = True
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
+        """The state is saved."""
+        self.is_training = False
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,  # noqa: ARG002
+        pl_module: lightning.LightningModule,  # noqa: ARG002
+        exception: BaseException,  # noqa: ARG002
+    ) -> None:
+        """It ends."""
+        self.is_training = False
 
 
 class WholeCheckpoints(TorchCheckpointIO):
