@@ -12,6 +12,9 @@ class Received:
     """What arrived, by run id."""
 
     def __init__(self):
+        self.projects = []
+        self.views = {}  # by id: the newest variables of each
+        self.upserts = []  # the id that each upsert of a view named
         self.runs = {}
         self.files = {}
         self.uploads = {}  # artifact files, by name
@@ -40,7 +43,38 @@ def answer(query, variables, received, url):
         return {"createRunFiles": {"runID": variables.get("run"), "uploadHeaders": [], "files": []}}
     if "RunResumeStatus" in query:
         return {"model": resume_status(variables, received)}
-    return answer_artifact(query, variables, received, url)
+    return answer_view(query, variables, received) or answer_artifact(query, variables, received, url)
+
+
+def answer_view(query, variables, received):
+    """The steps of a workspace or a report: the project, then the view itself."""
+    if "ProjectInternalId" in query:
+        known = variables["projectName"] in received.projects
+        return {"project": {"id": "p", "internalId": "12"} if known else None}
+    if "GetProjects" in query:
+        nodes = [{"__typename": "Project", **describe_project(name)} for name in received.projects]
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+        return {"models": {"pageInfo": page, "edges": [{"node": node} for node in nodes]}}
+    if "upsertModel" in query:
+        received.projects.append(variables["input"]["name"])
+        return {"upsertModel": {"model": describe_project(variables["input"]["name"]), "inserted": True}}
+    if "upsertView" in query:
+        return {"upsertView": {"view": upsert_view(variables, received), "inserted": not variables.get("id")}}
+    return None
+
+
+def describe_project(name):
+    plain = {"createdAt": "2026-01-01T00:00:00Z", "isBenchmark": False, "user": None}
+    return {"id": "p", "name": name, "entityName": "me", **plain}
+
+
+def upsert_view(variables, received):
+    name = variables.get("id") or f"view{len(received.views)}"
+    received.upserts.append(variables.get("id"))
+    received.views[name] = variables
+    project = {"id": "p", "name": variables["projectName"], "entityName": variables["entityName"]}
+    shown = {key: variables.get(key) for key in ("type", "name", "displayName", "description", "spec")}
+    return {"id": name, **shown, "project": project, "updatedAt": "2026-01-01T00:00:00Z"}
 
 
 def answer_artifact(query, variables, received, url):

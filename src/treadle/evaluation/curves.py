@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
+from treadle.evaluation.kinds import KINDS, Kind
 from treadle.schema import Task
 
 Row = Mapping[str, float]
@@ -19,23 +20,6 @@ MAX_POINTS = 200  # of a drawn curve
 MAX_CLASSES = 8  # with a curve of their own: the most frequent ones
 _CLASS = "class"  # column of a file with curves of several classes
 _BY_CLASS = "_by_class"  # end of that file's name
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What a curve shows, `x` against `y`."""
-
-    title: str
-    x: str
-    y: str
-    diagonal: bool  # whether to draw y = x: chance, or perfect calibration
-
-
-KINDS = {
-    "roc": Kind("ROC", "false_positive_rate", "true_positive_rate", diagonal=True),
-    "precision_recall": Kind("Precision and recall", "recall", "precision", diagonal=False),
-    "calibration": Kind("Calibration", "predicted", "observed", diagonal=True),
-}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from torch import Tensor
 
-from treadle.evaluation.curves import KINDS, Curve, Kind, Row
+from treadle.evaluation.curves import Curve, Row
+from treadle.evaluation.kinds import KINDS, Kind
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.lineage.graph import trace_experiment

@@ -116,7 +116,7 @@ def _ensure_stage(current: Run, stage: Stage, inputs: StageInputs, tracking: Laz
 def _track(current: Run, stage: Stage, tracking: LazyTracking, *, only_another: bool = False) -> None:
     """Log what a stage gave; `only_another`: where the record is another than the one that has it."""
     if stage.name in TRACKED and (not only_another or tracking.is_another):
-        TRACKED[stage.name](current.folder, tracking.get())
+        TRACKED[stage.name](current, tracking.get())
 
 
 def _is_unchanged(current: Run, stage: Stage) -> bool:
@@ -155,7 +155,7 @@ def run_stage(name: str, *, resolved_file: Path, folder: RunFolder, root: Path, 
         with open_tracking(current) as tracking:
             seconds = _execute(current, stage, inputs, tracking)
             if name in TRACKED:
-                TRACKED[name](folder, tracking.get())
+                TRACKED[name](current, tracking.get())
         if folder.signatures.is_file():
             record_done(folder, stage, current.signatures[name], take_digests(folder.path, stage.outputs))
         delete_scratch(folder.path, stage)

@@ -8,10 +8,13 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 
-from treadle.experiment.run_folder import RUNS, RunFolder
+from treadle.experiment.run_folder import RUNS
 from treadle.pipeline.provenance import write_provenance
 from treadle.pipeline.record import Run
+from treadle.runs.read import find_best_epoch
 from treadle.tracking import Tracking, is_asked_for_another, track
+
+_VALID = "valid/"  # begins the names of an epoch's metrics on the validation split
 
 
 class LazyTracking:
@@ -53,20 +56,27 @@ def open_tracking(current: Run) -> Iterator[LazyTracking]:
         yield LazyTracking(stack, current)
 
 
-def _track_training(folder: RunFolder, tracking: Tracking) -> None:
-    """Log the epochs that the record lacks: those of a shared stage, or of spawned processes."""
+def _track_training(current: Run, tracking: Tracking) -> None:
+    """Log the epochs that the record lacks, those of a shared stage or of spawned processes, and the one that is kept.
+
+    (A summary holds the last epoch's values, and a run is judged by those of its best.)
+    """
     from treadle.metrics.log import read_metrics_log
 
-    for row in read_metrics_log(folder.metrics_log):
-        step = int(row.pop("step"))
-        if step > tracking.last_step:
-            tracking.log(row, step=step)
+    epochs = read_metrics_log(current.folder.metrics_log)
+    for row in epochs:
+        values = {name: value for name, value in row.items() if name != "step"}
+        tracking.log(values, step=int(row["step"]))
+    best = find_best_epoch(epochs, current.experiment)
+    kept = {name: value for name, value in best.items() if name.startswith(_VALID)}
+    tracking.summarize({name.replace(_VALID, "best/", 1): value for name, value in kept.items()})
 
 
-def _track_evaluation(folder: RunFolder, tracking: Tracking) -> None:
+def _track_evaluation(current: Run, tracking: Tracking) -> None:
     """Log the evaluation: metrics, curves, bundle."""
     from treadle.evaluation.curves import read_curves
 
+    folder = current.folder
     metrics = json.loads(folder.metrics.read_text(encoding="utf-8"))
     values = {f"{who}/{name}": value for who, results in metrics.items() for name, value in results.items()}
     tracking.summarize({name: value for name, value in values.items() if value is not None})
@@ -75,4 +85,4 @@ def _track_evaluation(folder: RunFolder, tracking: Tracking) -> None:
     tracking.log_bundle(folder.bundle, name=folder.path.name)
 
 
-TRACKED: dict[str, Callable[[RunFolder, Tracking], None]] = {"train": _track_training, "evaluate": _track_evaluation}
+TRACKED: dict[str, Callable[[Run, Tracking], None]] = {"train": _track_training, "evaluate": _track_evaluation}

@@ -93,7 +93,8 @@ def _draw_learning(ranked: list[Ranked]) -> list[str]:
 
 
 def _draw_curves(ranked: list[Ranked]) -> list[str]:
-    from treadle.evaluation.curves import KINDS, read_curves
+    from treadle.evaluation.curves import read_curves
+    from treadle.evaluation.kinds import KINDS
     from treadle.pages.charts import Line, draw_chart
 
     found = {each.run.name: {c.name: c for c in read_curves(RunFolder(each.run.folder).plots)} for each in ranked}

@@ -271,7 +271,7 @@ class Drive:
                 "root": str(self.root),
                 "objectives": [objective.name for objective in self.sweep.objectives],
                 "overrides": self.sweep.space.list_overrides(trial.setting, seed=trial.seed),
-                "membership": asdict(Membership(write_setting(trial.setting), self.sweep.name, trial.phase)),
+                "membership": asdict(self._describe_membership(trial)),
             },
             log=place / "log.txt",
             environment=self._list_environment(resolved, pool),
@@ -279,6 +279,10 @@ class Drive:
         )
         self.ledger.start(trial.number, pid=pool.start(job), run=run)
         self.tell(self, trial)
+
+    def _describe_membership(self, trial: Trial) -> Membership:
+        options = {group: trial.setting[group] for group in self.sweep.space.groups}
+        return Membership(write_setting(trial.setting), self.sweep.name, trial.phase, options)
 
     def _list_environment(self, resolved: Resolved, pool: Pool) -> dict[str, str]:
         """A GPU of its own, threads as the experiment says, and no agent of W&B: its record would be that of all."""

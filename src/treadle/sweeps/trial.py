@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from treadle.experiment.resolved import read
 from treadle.metrics.log import read_metrics_log
@@ -16,7 +17,7 @@ FUNCTION = f"{__name__}.run_trial"
 
 
 def run_trial(
-    *, report: Report, resolved: str, root: str, objectives: list[str], overrides: list[str], membership: dict[str, str]
+    *, report: Report, resolved: str, root: str, objectives: list[str], overrides: list[str], membership: dict[str, Any]
 ) -> list[float]:
     """Run a frozen experiment; gives each objective at the epoch that was kept.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SEEDS_ALONE = "seeds alone"  # the setting of a sweep that varies nothing else
 
@@ -15,6 +15,7 @@ class Membership:
     setting: str  # the swept values but the seed, as one text: what dashboards group by
     group: str | None = None  # name of the sweep
     job_type: str | None = None  # what the run is for: search, confirm
+    options: Mapping[str, str] = field(default_factory=dict)  # of swept groups: the configuration holds their values
 
 
 def write_setting(setting: Mapping[str, str]) -> str:

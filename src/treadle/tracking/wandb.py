@@ -126,7 +126,7 @@ def track(
         signature: of what is being trained.
         config: the resolved experiment, plain values.
         about: provenance, recorded in the configuration under `treadle`.
-        membership: the run's place in a sweep, whose setting is recorded as `sweep.setting`; None: that of the record.
+        membership: the run's place in a sweep, recorded as `sweep.setting` and `.options`; None: that of the record.
 
     Raises:
         TreadleError: the record cannot be opened, or a variable has a value that W&B does not accept.
@@ -176,9 +176,12 @@ def _extend(
     config: dict[str, Any], *, about: dict[str, Any], membership: Membership | None, agent: Agent | None
 ) -> dict[str, Any]:
     """What is recorded beside the experiment; nothing covers a value of it."""
-    swept = {"sweep": {"setting": membership.setting}} if membership else {}
     asked = {key.lstrip("+"): value for key, value in agent.parameters.items()} if agent else {}
-    return {**asked, **config, "treadle": about, **swept}
+    extended = {**asked, **config, "treadle": about}
+    if membership is not None:
+        options = membership.options or {key: asked[key] for key in asked if isinstance(config.get(key), dict)}
+        extended["sweep"] = {"setting": membership.setting, "options": dict(options)}
+    return extended
 
 
 def _load_wandb(scratch: Path) -> None:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from treadle.cli.commands import completion, configuration, housekeeping, pipeline, project, results, serving, sweeps
+from treadle.cli.commands import (
+    completion,
+    configuration,
+    dashboards,
+    housekeeping,
+    pipeline,
+    project,
+    results,
+    serving,
+    sweeps,
+)
 
 # In the order of the help.
-FAMILIES = (pipeline, sweeps, configuration, results, housekeeping, serving, project, completion)
+FAMILIES = (pipeline, sweeps, configuration, results, dashboards, housekeeping, serving, project, completion)
 VERBS = {verb.name: verb for family in FAMILIES for verb in family.VERBS}

@@ -1,0 +1,63 @@
+"""The account at a W&B server, where there is one: nobody is asked for a key."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from treadle.errors import TreadleError
+from treadle.tracking.wandb_environment import require_valid_variables
+
+if TYPE_CHECKING:
+    import wandb
+
+_AWAY = ("offline", "dryrun", "disabled")  # values of WANDB_MODE with which no server is asked
+
+
+@dataclass(frozen=True)
+class Account:
+    """Credentials that a server accepts."""
+
+    server: str  # its address
+    entity: str  # where what names none goes
+    api: wandb.Api
+
+    def ensure_project(self, name: str, *, entity: str) -> None:
+        """Make the project where it does not exist: an upload would make it, a view does not."""
+        if all(project.name != name for project in self.api.projects(entity)):
+            self.api.create_project(name, entity)
+
+
+def find_account() -> Account | None:
+    """The account of WANDB_API_KEY or of `wandb login`; None where there is none, or WANDB_MODE is offline.
+
+    Raises:
+        TreadleError: the server refuses the key, or does not answer.
+    """
+    if os.environ.get("WANDB_MODE") in _AWAY:
+        return None
+    require_valid_variables()
+    import wandb
+    from wandb.sdk.lib import wbauth  # the public ways ask for a key at a terminal
+
+    server = wandb.setup().settings.base_url
+    with contextlib.redirect_stderr(io.StringIO()):  # it says which file it took the key from
+        credentials = wbauth.authenticate_session(
+            host=server, source="treadle", prompt=False, no_offline=True, update_session=False
+        )
+    if credentials is None:
+        return None
+    try:
+        api = wandb.Api()
+        entity = api.default_entity
+    except (wandb.errors.Error, ValueError) as error:
+        raise TreadleError(
+            f"W&B at {server} refuses the account of this machine: {error}\n`wandb login --relogin` renews it; "
+            "`-o FILE` needs none"
+        ) from error
+    if entity is None:
+        raise TreadleError(f"W&B at {server}: the account has no default entity; name one: tracker.entity=TEAM")
+    return Account(server, entity, api)
