@@ -101,7 +101,7 @@ def test_a_grid_runs_each_setting_on_each_seed_and_each_trial_is_a_run(project, 
     assert not list(project.glob("runs/*/evaluation"))  # the test split is for later
     assert len(list(project.glob("runs/.stages/prepare/*/examples"))) == 1
     (record,) = find_ended(project / "runs" / trials[1].run)
-    assert read_config(record)["sweep"] == {"setting": "model.num_layers=1"}  # which all its seeds share
+    assert read_config(record)["sweep"]["setting"] == "model.num_layers=1"  # which all its seeds share
 
     before = ledger().path.read_bytes()
     assert treadle(*sweep) == 0  # again: nothing is left to do

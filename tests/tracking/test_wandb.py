@@ -176,7 +176,7 @@ def test_a_record_keeps_its_place_in_a_sweep_when_it_is_opened_again(tmp_path, m
 
     runs = [(read_record_of_run(folder), read_config(folder)) for folder in find_ended(tmp_path)]
     assert [(run.run_group, run.job_type) for run, _ in runs] == [("california-0123abcd", "search")] * 2
-    assert [config["sweep"] for _, config in runs] == [{"setting": "model.extra=1e-3 model.width=16"}] * 2
+    assert [config["sweep"]["setting"] for _, config in runs] == ["model.extra=1e-3 model.width=16"] * 2
 
 
 def test_another_training_in_the_folder_leaves_the_sweep(tmp_path):
