@@ -126,7 +126,7 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
     space = Space.compose(axes, groups=groups, overrides=shared, root=root)
     _require_known(space, written, root)
     corner = next(space.list_corners())
-    experiment = space.check(corner, seed=0)
+    experiment = space.check(corner, seed=seeds[0] if seeds else probe.values[SEED])
     assert experiment.sweep is not None, "conf/config.yaml selects one"
     settings = _settle(experiment, space, written)
     seeds = seeds or _list_seeds(settings, experiment.seed)
