@@ -12,8 +12,9 @@ import pytest
 import loopback_server
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Tracker
-from treadle.tracking import Membership, track, write_setting
+from treadle.experiment.spec import WandbTracker
+from treadle.tracking import Membership, write_setting
+from treadle.tracking.wandb import track
 from wandb_record import (
     find_ended,
     find_records,
@@ -33,7 +34,7 @@ ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages":
 
 
 def open_record(folder, *, signature="s", config=None, mode="offline", membership=None, **keys):
-    settings = Tracker(mode=mode, project="treadle", entity=None, tags=["test"], upload_bundle=True, **keys)
+    settings = WandbTracker(mode=mode, project="treadle", entity=None, tags=["test"], upload_bundle=True, **keys)
     shown = {"name": "n", "config": config or CONFIG, "about": ABOUT}
     place = {"folder": RunFolder(folder), "membership": membership}
     return track(settings=settings, signature=signature, **place, **shown)
@@ -300,10 +301,10 @@ def test_disabled_keeps_nothing(tmp_path):
 
 def test_neither_the_import_nor_disabled_tracking_imports_wandb(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from treadle.tracking import track; "
+        "import sys; from pathlib import Path; from treadle.tracking.wandb import track; "
         "from treadle.experiment.run_folder import RunFolder; "
-        "from treadle.experiment.spec import Tracker\n"
-        "s = Tracker(mode='disabled', project='p', entity=None, tags=[], upload_bundle=False)\n"
+        "from treadle.experiment.spec import WandbTracker\n"
+        "s = WandbTracker(mode='disabled', project='p', entity=None, tags=[], upload_bundle=False)\n"
         f"folder = RunFolder(Path({str(tmp_path)!r}))\n"
         "with track(settings=s, folder=folder, name='n', signature='s', config={}, about={}) as t:\n"
         "    t.log({'x': 1.0}, step=1)\n"

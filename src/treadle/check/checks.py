@@ -13,6 +13,7 @@ from treadle.check.consistency import (
     check_sampling,
     check_split,
     check_table_options,
+    check_tracker,
     check_trainer,
     find_memory_use,
 )
@@ -41,6 +42,7 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...]]
     (check_split, ("data.tables", "data.examples", "data.split")),
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_trainer, ("trainer",)),
+    (check_tracker, ("tracker",)),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )
 

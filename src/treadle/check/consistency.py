@@ -15,6 +15,7 @@ from treadle.problems import Problem
 from treadle.schema import BINARY_CLASSES, LABEL
 from treadle.targets.annotations import list_options
 from treadle.targets.signatures import UnknownTargetError, read_signature
+from treadle.tracking import explain_missing
 
 _NUMBERS, _TIMES = ("int", "float"), ("date", "datetime", "time")
 _OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {  # option of a column: the types that it applies to, and their name
@@ -55,6 +56,13 @@ def check_loss(experiment: Experiment) -> Iterator[Problem]:
             if name not in BINARY_CLASSES:
                 rule = f"no class {name!r}: those of a binary task are 'negative' and 'positive'"
                 yield Problem(f"loss.class_weights.{name}", rule, hint=nearest(name, BINARY_CLASSES))
+
+
+def check_tracker(experiment: Experiment) -> Iterator[Problem]:
+    """A tracker whose library is installed."""
+    missing = explain_missing(experiment.tracker.by)
+    if missing is not None:
+        yield Problem("tracker.by", missing, "install it, or choose another tracker, such as tracker=csv")
 
 
 def check_sampling(experiment: Experiment) -> Iterator[Problem]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from treadle.experiment.spec import Experiment
+from treadle.errors import TreadleError
+from treadle.experiment.spec import Experiment, WandbTracker
 from treadle.metrics.registry import METRICS, Metric, find_metric, monitor_names, write_score
 from treadle.schema import Task
 from treadle.sweeps.answer import rank
@@ -118,15 +119,21 @@ def _describe(
 ) -> Subject:
     metric = find_metric(task=experiment.data.task, name=objective)
     assert metric is not None, "the check has verified it"
+    tracker = experiment.tracker
+    if not isinstance(tracker, WandbTracker):
+        raise TreadleError(
+            f"tracker.by: dashboards show records of W&B, and the tracker is {tracker.by!r}; add tracker=offline or "
+            "tracker=online"
+        )
     return Subject(
         name=name,
         question=experiment.question,
-        project=experiment.tracker.project,
-        entity=experiment.tracker.entity,
+        project=tracker.project,
+        entity=tracker.entity,
         task=experiment.data.task,
         objective=metric,
         baselines=tuple(experiment.evaluation.baselines),
-        has_system_metrics=experiment.tracker.system_metrics,
+        has_system_metrics=tracker.system_metrics,
         place=place,
         is_sweep=is_sweep,
         swept=swept,

@@ -41,6 +41,9 @@ class RunFolder:
         self.environment: Final = path / "environment.json"  # commit, versions and machine
         self.changes: Final = path / "changes.diff"  # to the commit, as a patch
         self.wandb: Final = path / "wandb"  # records of Weights & Biases, which gives the folder its name
+        self.tensorboard: Final = path / "tensorboard"
+        self.mlflow: Final = path / "mlflow"  # the id of the run; the record is in MLflow's own store
+        self.csv: Final = path / "csv"
 
         # While a process is at work.
         self.lock: Final = path / ".lock"  # held by the one that writes into the folder

@@ -113,7 +113,7 @@ def _step(node: _Node, part: str, values: Any) -> _Node | None:
 def _fits(model: type[pydantic.BaseModel], values: Any) -> bool:
     """Whether a member of a union is the one that `by` names."""
     kinds = list_kinds(model)
-    return not kinds or (isinstance(values, Mapping) and values.get("by") in kinds)
+    return not kinds or (isinstance(values, Mapping) and values.get("by", model.model_fields["by"].default) in kinds)
 
 
 def list_kinds(model: type[pydantic.BaseModel]) -> tuple[str, ...]:

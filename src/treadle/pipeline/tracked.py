@@ -1,4 +1,4 @@
-"""What the stages log to the run's record in W&B."""
+"""What the stages log to the run's record with its tracker."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from treadle.experiment.run_folder import RUNS
+from treadle.pipeline.dvc_workspace import find_origin
 from treadle.pipeline.provenance import write_provenance
 from treadle.pipeline.record import Run
 from treadle.runs.read import find_best_epoch
-from treadle.tracking import Tracking, is_asked_for_another, track
+from treadle.tracking import Record, is_asked_for_another, open_record
 
 _VALID = "valid/"  # begins the names of an epoch's metrics on the validation split
 
 
 class LazyTracking:
-    """The run's record in W&B, opened when the first stage logs to it."""
+    """The run's record with its tracker, opened when the first stage logs to it."""
 
     def __init__(self, stack: ExitStack, current: Run) -> None:
         self.stack = stack
         self.current = current
-        self.opened: Tracking | None = None
+        self.opened: Record | None = None
 
-    def get(self) -> Tracking:
+    def get(self) -> Record:
         """The open record."""
         if self.opened is None:
             current = self.current
             about = write_provenance(current.folder, root=current.root, now=datetime.now(tz=UTC))
-            context = track(
-                settings=current.experiment.tracker,
+            context = open_record(
+                current.experiment.tracker,
                 folder=current.record_folder,
+                root=find_origin(current.root) or current.root,
                 name=current.folder.path.name if current.folder.path.parent.name == RUNS else current.experiment.name,
                 signature=current.signatures["train"],
                 config=current.resolved.values,
@@ -44,9 +46,8 @@ class LazyTracking:
 
     @cached_property
     def is_another(self) -> bool:
-        """Whether an agent of W&B asks for a record of its own, be the stages done or not."""
-        current = self.current
-        return current.experiment.tracker.mode != "disabled" and is_asked_for_another(current.record_folder)
+        """Whether the record lacks the stages that are done: it is new, or an agent of W&B asks for one of its own."""
+        return is_asked_for_another(self.current.experiment.tracker, self.current.record_folder)
 
 
 @contextmanager
@@ -56,7 +57,7 @@ def open_tracking(current: Run) -> Iterator[LazyTracking]:
         yield LazyTracking(stack, current)
 
 
-def _track_training(current: Run, tracking: Tracking) -> None:
+def _track_training(current: Run, tracking: Record) -> None:
     """Log the epochs that the record lacks, those of a shared stage or of spawned processes, and the one that is kept.
 
     (A summary holds the last epoch's values, and a run is judged by those of its best.)
@@ -72,7 +73,7 @@ def _track_training(current: Run, tracking: Tracking) -> None:
     tracking.summarize({name.replace(_VALID, "best/", 1): value for name, value in kept.items()})
 
 
-def _track_evaluation(current: Run, tracking: Tracking) -> None:
+def _track_evaluation(current: Run, tracking: Record) -> None:
     """Log the evaluation: metrics, curves, bundle."""
     from treadle.evaluation.curves import read_curves
 
@@ -85,4 +86,4 @@ def _track_evaluation(current: Run, tracking: Tracking) -> None:
     tracking.log_bundle(folder.bundle, name=folder.path.name)
 
 
-TRACKED: dict[str, Callable[[Run, Tracking], None]] = {"train": _track_training, "evaluate": _track_evaluation}
+TRACKED: dict[str, Callable[[Run, Record], None]] = {"train": _track_training, "evaluate": _track_evaluation}

@@ -13,19 +13,20 @@ from treadle.console import Console
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.metrics.table import tabulate
+from treadle.tracking import locate_record
 
 _MODEL = "model="  # beginning of the override that selects a network
 
 
 def print_summary(
-    experiment: Experiment, folder: RunFolder, *, records: Path, overrides: Sequence[str], console: Console
+    experiment: Experiment, folder: RunFolder, *, records: RunFolder, overrides: Sequence[str], console: Console
 ) -> None:
     """Print the metrics of `folder` with the best of each marked, and suggested commands.
 
     Args:
         experiment: that was evaluated.
         folder: of the run, or of the pipeline.
-        records: the folder of the W&B records.
+        records: the folder of the tracker's record.
         overrides: that were typed for it.
         console: prints the text.
     """
@@ -38,11 +39,10 @@ def print_summary(
     for row in scores.rows:
         table.add_row(row.title, *(cell.to_markup() for cell in row.cells))
     console.print(table)
-    kept = sorted(records.glob("offline-run-*"))
     for what, where in (
         ("report", folder.report),
         ("bundle", folder.bundle),
-        ("W&B run", kept[-1] if kept else "not recorded offline"),
+        locate_record(experiment.tracker, records),
     ):
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False, markup=False)
     steps = list_next_steps(experiment, folder.path, overrides=overrides)

@@ -1,4 +1,4 @@
-"""The record of a run in W&B, offline by default: opened, continued, and finished whatever happens."""
+"""The record as a run of W&B, offline by default: opened, continued, and finished whatever happens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from treadle.disk import read_record, write_json
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Tracker
+from treadle.experiment.spec import WandbTracker
 from treadle.tracking.membership import Membership
 from treadle.tracking.wandb_agent import Agent, find_agent
 from treadle.tracking.wandb_environment import (
@@ -99,7 +99,7 @@ class Tracking:
 @contextmanager
 def track(
     *,
-    settings: Tracker,
+    settings: WandbTracker,
     folder: RunFolder,
     name: str,
     signature: str,
@@ -195,7 +195,7 @@ def _load_wandb(scratch: Path) -> None:
 
 
 def _open_run(
-    settings: Tracker,
+    settings: WandbTracker,
     *,
     mode: Mode,
     folder: RunFolder,

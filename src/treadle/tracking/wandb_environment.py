@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Tracker
+from treadle.experiment.spec import WandbTracker
 
 Mode = Literal["online", "offline", "disabled"]
 
@@ -33,7 +33,7 @@ _MODES: dict[str, Mode] = {
 _SECRETS = ("KEY", "TOKEN", "PASSWORD", "HEADERS")  # in the names of variables whose values are not shown
 
 
-def choose_mode(settings: Tracker) -> Mode:
+def choose_mode(settings: WandbTracker) -> Mode:
     """That of WANDB_MODE where it is set, unless the configuration disables tracking.
 
     Raises:

@@ -159,7 +159,7 @@ def _print_result(current: Run, *, upto: str, overrides: Sequence[str]) -> None:
 
         folder, records, console = RunFolder(path), current.record_folder, Console(width=120)
         records = folder if records is current.folder else records
-        print_summary(current.experiment, folder, records=records.wandb, overrides=overrides, console=console)
+        print_summary(current.experiment, folder, records=records, overrides=overrides, console=console)
     else:
         print_lines(f"{upto:<10} {path}")
 

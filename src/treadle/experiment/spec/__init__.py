@@ -24,7 +24,7 @@ from treadle.experiment.spec.split import (
     TimeSplit,
 )
 from treadle.experiment.spec.sweep import Confirm, Sweep
-from treadle.experiment.spec.tracker import Tracker
+from treadle.experiment.spec.tracker import CsvTracker, MlflowTracker, TensorBoardTracker, Tracker, WandbTracker
 from treadle.experiment.spec.trainer import Trainer
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Column",
     "ColumnSplit",
     "Confirm",
+    "CsvTracker",
     "Data",
     "EarlyStopping",
     "Encoding",
@@ -46,6 +47,7 @@ __all__ = [
     "History",
     "Join",
     "Loss",
+    "MlflowTracker",
     "ModelChoice",
     "ModelRule",
     "OnBreach",
@@ -60,10 +62,12 @@ __all__ = [
     "Sweep",
     "Table",
     "Target",
+    "TensorBoardTracker",
     "TimeSplit",
     "Tracker",
     "Trainer",
     "Value",
+    "WandbTracker",
     "check_duration",
     "check_moment",
     "check_target",

@@ -45,7 +45,7 @@ class Experiment(Spec):
     trainer: Trainer
     """Devices, precision and threads of training."""
     tracker: Tracker
-    """How the run is recorded in W&B."""
+    """With which tracker the run is recorded."""
     evaluation: Evaluation
     """How the model is evaluated on the test set."""
     sweep: Sweep | None = Field(default=None, exclude=True)

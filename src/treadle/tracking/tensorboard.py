@@ -1,0 +1,93 @@
+"""The record as an event file: the only door to TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from treadle.keys import get, list_leaves
+from treadle.tracking.record import Record, State
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_EVENTS = "events.out.tfevents.*"
+
+
+@contextmanager
+def open_events(folder: Path, *, signature: str, config: dict[str, Any]) -> Iterator[Record]:
+    """Open an event file in a folder: beside those of the same training, in place of those of another one.
+
+    TensorBoard shows the configuration under HParams, beside the monitored and the primary metric, and as a text.
+
+    Args:
+        folder: of the event files.
+        signature: of what is being trained.
+        config: the resolved experiment, plain values.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    state = State(folder, signature=signature)
+    if not state.resumed:
+        for left in folder.glob(_EVENTS):
+            left.unlink()
+    state.keep()
+    # What a killed process wrote after the last step that the state knows is logged again.
+    writer = SummaryWriter(str(folder), purge_step=state.last_step + 1 if state.resumed else None)
+    try:
+        if not state.resumed:
+            _write_config(writer, config)
+        yield _Events(writer, state)
+    finally:
+        writer.close()
+
+
+def _write_config(writer: SummaryWriter, config: dict[str, Any]) -> None:
+    from torch.utils.tensorboard.summary import hparams
+
+    plain = (bool, int, float, str)
+    params = {key: v if isinstance(v, plain) else json.dumps(v) for key, v in list_leaves(config) if v is not None}
+    monitored = (f"valid/{get(config, 'schedule.monitor')}", f"model/{get(config, 'evaluation.metric')}")
+    for summary in hparams(params, dict.fromkeys(monitored, 0.0)):  # the names of the metrics; they have no value yet
+        cast("Any", writer.file_writer).add_summary(summary)  # annotated as None
+    rows = "\n".join(f"    {key}: {json.dumps(value)}" for key, value in list_leaves(config))
+    writer.add_text("config", rows, global_step=0)
+    writer.flush()
+
+
+class _Events:
+    """The open event file; each step is written at once."""
+
+    def __init__(self, writer: SummaryWriter, state: State) -> None:
+        self._writer = writer
+        self._state = state
+
+    @property
+    def last_step(self) -> int:
+        return self._state.last_step
+
+    def log(self, values: Mapping[str, float], *, step: int) -> None:
+        if step <= self.last_step:
+            return
+        self._add(values, step=step)
+        self._state.keep(last_step=step)
+
+    def summarize(self, values: Mapping[str, float]) -> None:
+        """As scalars of the last step; those that the record already holds are not written again."""
+        held = self._state.values.get("summary", {})
+        self._add({k: v for k, v in values.items() if held.get(k) != v}, step=max(self.last_step, 0))
+        self._state.keep(summary={**held, **values})
+
+    def _add(self, values: Mapping[str, float], *, step: int) -> None:
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, global_step=step)
+        self._writer.flush()
+
+    def log_curve(self, *, name: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
+        """It has no chart of y over a real x; the report has."""
+
+    def log_bundle(self, folder: Path, *, name: str) -> None:
+        """It keeps no files; the run's folder holds the bundle."""
