@@ -21,6 +21,8 @@ _OTHERS = {
     "treadle.features.base.Transform",
     "treadle.features.featurize.featurize",
     "treadle.training.learner.Learner",
+    "treadle.training.scores.compute_prediction_loss",
+    "treadle.training.scores.compute_scores",
     "torch.optim.Optimizer",
 }
 
