@@ -14,6 +14,8 @@ class Received:
     def __init__(self):
         self.projects = []
         self.views = {}  # by id: the newest variables of each
+        self.sweeps = {}  # by id: its definition
+        self.commands = []  # for the agents of a sweep, one a heartbeat; then the end
         self.upserts = []  # the id that each upsert of a view named
         self.runs = {}
         self.files = {}
@@ -43,7 +45,28 @@ def answer(query, variables, received, url):
         return {"createRunFiles": {"runID": variables.get("run"), "uploadHeaders": [], "files": []}}
     if "RunResumeStatus" in query:
         return {"model": resume_status(variables, received)}
-    return answer_view(query, variables, received) or answer_artifact(query, variables, received, url)
+    found = answer_sweep(query, variables, received) or answer_view(query, variables, received)
+    return found or answer_artifact(query, variables, received, url)
+
+
+def answer_sweep(query, variables, received):
+    """The steps of a sweep: register it, let an agent ask what to run until there is no more."""
+    if "upsertSweep" in query:
+        name = f"sweep{len(received.sweeps)}"
+        received.sweeps[name] = variables["config"]
+        project = {"id": "p", "name": variables["projectName"], "entity": {"id": "e", "name": "me"}}
+        return {"upsertSweep": {"sweep": {"name": name, "project": project}, "configValidationWarnings": []}}
+    if "SweepWithRuns" in query:
+        name = variables["sweep"]
+        sweep = {"id": name, "name": name, "config": received.sweeps[name], "runs": {"edges": []}}
+        return {"project": {"sweep": sweep}}
+    if "createAgent" in query:
+        return {"createAgent": {"agent": {"id": "agent"}}}
+    if "agentHeartbeat" in query:
+        is_busy = bool(json.loads(variables["runState"]))
+        due = [] if is_busy else [received.commands.pop(0) if received.commands else {"type": "exit"}]
+        return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(due)}}
+    return None
 
 
 def answer_view(query, variables, received):

@@ -25,6 +25,8 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-m", "--multirun", action="store_true", help="a sweep: train each combination of values")
     help_text = "of a sweep: also evaluate the best run, or all, on the test split"
     parser.add_argument("--evaluate", choices=["best", "all"], help=help_text)
+    help_text = "of a sweep: write it to this file as a sweep of W&B, whose agents train by Treadle, and run nothing"
+    parser.add_argument("--to-wandb", type=Path, metavar="FILE", help=help_text)
     help_text = "run again what that run was, with the overrides on top; conf/ is not read, but for options of groups"
     parser.add_argument("--like", type=Path, metavar="RUN", help=help_text)
     _add_overrides(parser)
@@ -42,8 +44,11 @@ def _run(options: argparse.Namespace) -> int | None:
         _run_like(options)
         return None
     if options.multirun:
-        from treadle.cli.commands.sweeps import plan_many, run_many
+        from treadle.cli.commands.sweeps import define_for_wandb, plan_many, run_many
 
+        if options.to_wandb is not None:
+            define_for_wandb(options.overrides, evaluate=options.evaluate, file=options.to_wandb)
+            return None
         if options.why:
             plan_many(options.overrides)
             return None
@@ -63,6 +68,8 @@ def _require_fitting(options: argparse.Namespace) -> None:
 
     if options.evaluate is not None and not options.multirun:
         raise TreadleError("--evaluate chooses among the runs of a sweep: add -m; a single run is evaluated anyway")
+    if options.to_wandb is not None and not options.multirun:
+        raise TreadleError("--to-wandb writes the definition of a sweep: add -m")
     if options.like is not None and options.multirun:
         raise TreadleError("--like runs one experiment, and -m many: give one of them")
     if options.cfg is not None and options.multirun:

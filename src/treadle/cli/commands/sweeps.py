@@ -50,6 +50,28 @@ def plan_many(overrides: Sequence[str]) -> None:
         )
 
 
+def define_for_wandb(overrides: Sequence[str], *, evaluate: str | None, file: Path) -> None:
+    """Write a sweep as a definition for W&B's agents, and say how it is started.
+
+    Args:
+        overrides: in Hydra's grammar, sweeps included.
+        evaluate: `all`: each run is evaluated on the test split, too; None: none is.
+        file: to write.
+
+    Raises:
+        TreadleError: the best run is to be evaluated, which no agent knows.
+    """
+    from treadle.errors import TreadleError
+    from treadle.sweeps.declare import declare
+    from treadle.sweeps.wandb_definition import write_definition
+
+    if evaluate == "best":
+        raise TreadleError("--evaluate best: an agent of W&B does not know which run is; evaluate it by its overrides")
+    sweep = declare(overrides, root=Path.cwd())
+    write_definition(sweep, file, verb="run" if evaluate == "all" else "train")
+    print_lines(f"wrote    {file}", f"next     wandb sweep {file}")
+
+
 def check_many(overrides: Sequence[str], *, selection: Path | None) -> str:
     """Check every trial of a sweep, and run none; gives a line about it.
 
