@@ -163,7 +163,11 @@ def _list_models(annotation: Any) -> Iterator[tuple[str, type[pydantic.BaseModel
         yield from ((step, model) for model in list_models(typing.get_args(bare)[-1]))
 
 
-_SECTIONS = {section.key for section in Section("", spec.Experiment).inner}
+# The heading of each section; where a section has several kinds, that of the first.
+_ANCHORS = {
+    section.key: f"{section.key}-by-{section.kind}" if section.kind else section.key
+    for section in reversed(Section("", spec.Experiment).inner)
+}
 
 
 def write_configuration() -> str:
@@ -197,7 +201,7 @@ def _describe_key(section: Section, name: str) -> tuple[str, str, str, str]:
     unit = f" [{meaning.unit}]" if meaning.unit else ""
     own = _list_readers(key)
     extra = f" (read by {', '.join(own)})" if own != _list_readers(section.key) and section.key else ""
-    shown = f"[`{name}`](#{name})" if not section.key and name in _SECTIONS else f"`{name}`"
+    shown = f"[`{name}`](#{_ANCHORS[name]})" if not section.key and name in _ANCHORS else f"`{name}`"
     return shown, kind, _find_default(key, meaning), prose(f"{meaning.text}{unit}{extra}")
 
 
