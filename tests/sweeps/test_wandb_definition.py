@@ -58,6 +58,7 @@ def test_a_grid_runs_to_its_end_and_evaluates_where_that_is_asked_for(project):
         (["-m", "model=linear,mlp", "model.width=16,32"], "'model.width' exists under some of model only"),
         (["-m", "model=mlp", "model.width=16,32", "sweep.objective=[rmse,mae]"], "a sweep of W&B has one metric"),
         (["-m", "model=mlp", "model.width=16,32", "--evaluate", "best"], "--evaluate best: an agent of W&B"),
+        (["-m", "model=mlp", "model.width=16,32", "tracker=csv"], "the tracker is 'csv'"),
         (["model=mlp"], "--to-wandb writes the definition of a sweep: add -m"),
     ],
 )

@@ -14,7 +14,7 @@ import yaml
 
 from treadle.config.overrides import key_of
 from treadle.disk import write_text
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import WandbTracker
 from treadle.problems import ConfigError, Problem
 from treadle.sweeps.axes import SEED, Axis, Choices
 from treadle.sweeps.declare import Sweep
@@ -41,11 +41,14 @@ def write_definition(sweep: Sweep, file: Path, *, verb: str) -> None:
     """
     corner = next(sweep.space.list_corners())
     experiment = sweep.space.check(corner, seed=sweep.seeds[0])
-    problems = list(_find_obstacles(sweep))
+    tracker, problems = experiment.tracker, list(_find_obstacles(sweep))
+    if not isinstance(tracker, WandbTracker):
+        rule = f"agents of W&B see runs that it records, and the tracker is {tracker.by!r}"
+        raise ConfigError([*problems, Problem("tracker.by", rule, "add tracker=online")])
     if problems:
         raise ConfigError(problems)
     notes = "".join(f"# {note}\n" for note in _list_notes(sweep))
-    plain = yaml.safe_dump(_define(sweep, experiment, verb), sort_keys=False, allow_unicode=True, width=110)
+    plain = yaml.safe_dump(_define(sweep, tracker, verb), sort_keys=False, allow_unicode=True, width=110)
     write_text(file, _HEADER.format(file=file) + notes + plain)
 
 
@@ -70,8 +73,8 @@ def _list_notes(sweep: Sweep) -> Iterator[str]:
         yield "W&B confirms nothing on fresh seeds (sweep.confirm): its best is partly the luckiest."
 
 
-def _define(sweep: Sweep, experiment: Experiment, verb: str) -> dict[str, Any]:
-    objective, settings, tracker = sweep.objectives[0], sweep.settings, experiment.tracker
+def _define(sweep: Sweep, tracker: WandbTracker, verb: str) -> dict[str, Any]:
+    objective, settings = sweep.objectives[0], sweep.settings
     parameters = {axis.key: _define_parameter(axis) for axis in sweep.space.axes}
     if len(sweep.seeds) > 1:
         parameters[SEED] = {"values": list(sweep.seeds)}
