@@ -18,8 +18,8 @@ from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.imports import import_graph
 from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Experiment
-from treadle.experiment.stages import CODE, STAGES, WITHOUT_EFFECT, get_stage
+from treadle.experiment.spec import Experiment, LearnerExperiment
+from treadle.experiment.stages import CODE, LEARNER_STAGES, STAGES, WITHOUT_EFFECT, get_stage
 from treadle.pipeline.tracked import TRACKED
 from treadle.pipeline.work import STAGE_FUNCTIONS
 
@@ -70,10 +70,13 @@ def test_a_value_reaches_the_stages_that_depend_on_it(project, override, stages)
     assert changed(before, after) == stages
 
 
-def test_every_key_is_in_a_slice_or_declared_without_effect():
-    sliced = {key for stage in STAGES for key in stage.slices}
+@pytest.mark.parametrize(
+    ("spec", "stages"), [(Experiment, STAGES), (LearnerExperiment, LEARNER_STAGES)], ids=["table", "learner"]
+)
+def test_every_key_is_in_a_slice_or_declared_without_effect(spec, stages):
+    sliced = {key for stage in stages for key in stage.slices}
     leaves = []
-    for name, field in Experiment.model_fields.items():
+    for name, field in spec.model_fields.items():
         shape = field.annotation
         inside = isinstance(shape, type) and issubclass(shape, pydantic.BaseModel)
         leaves += [f"{name}.{key}" for key in shape.model_fields] if inside else [name]
@@ -188,19 +191,20 @@ def test_the_pipeline_of_dvc_is_that_of_the_stages(project):
         assert entry["cmd"] == f"treadle {stage.name} --resolved resolved.yaml --folder artifacts"
         assert deps[0] == f"artifacts/slices/{stage.name}.yaml"
         assert (project / deps[0]).is_file()
-        read = {out for name in stage.reads for out in get_stage(name).outputs}
+        read = {out for name in stage.reads for out in get_stage(name, {}).outputs}
         assert read <= {dep.removeprefix("artifacts/") for dep in deps}
         assert {Path(out).relative_to("artifacts").parts[0] for out in outs} == set(stage.outputs)
 
 
 def test_each_stage_has_its_work():
-    assert list(STAGE_FUNCTIONS) == NAMES
+    assert [list(functions) for functions in STAGE_FUNCTIONS.values()] == [NAMES, NAMES]
+    assert [stage.name for stage in LEARNER_STAGES] == NAMES
     assert set(TRACKED) <= set(NAMES)
 
 
 def test_the_file_of_a_slice_changes_when_the_stage_has_to_run_again(project):
     _, resolved = sign(project)
-    train, evaluate = (get_stage(name) for name in ("train", "evaluate"))
+    train, evaluate = (get_stage(name, {}) for name in ("train", "evaluate"))
 
     _, other = sign(project, "schedule.max_epochs=9")
     edited = Resolved(resolved.experiment, {**resolved.code, "evaluate": "other"})

@@ -133,7 +133,7 @@ def test_a_file_that_was_added_is_damage_and_a_hidden_one_is_not(ran, capsys):
 
 
 def test_a_large_file_is_read_again_only_where_size_or_time_differ(tmp_path, monkeypatch):
-    stage = get_stage("train")
+    stage = get_stage("train", {})
     for name in ("model", "bundle"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_text(name)

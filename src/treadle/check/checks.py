@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
 from treadle.check.consistency import (
@@ -19,19 +20,27 @@ from treadle.check.consistency import (
 )
 from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.file_heads import Absent, check_files
+from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.places import locate_problems
 from treadle.check.structure import check_structure
 from treadle.check.targets import check_targets, find_opaque_targets
 from treadle.config.compose import Composed
 from treadle.config.hydra_keys import find_hydra_keys
-from treadle.experiment.spec import Experiment, ModelRule, Trainer
+from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, ModelRule, Trainer
 from treadle.hardware import count_gpus
 from treadle.model_choice.choose import choose_model, find_over_budget
 from treadle.model_choice.ladder import Ladder, check_ladder
 from treadle.problems import ConfigError, Problem, unique
 
-# The sections that must be valid before each check can run.
-_CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...]], ...] = (
+# The sections that must be valid before each check can run: of any experiment, of a table, of a learner.
+_SHARED: tuple[tuple[Callable[[AnyExperiment], Iterable[Problem]], tuple[str, ...]], ...] = (
+    (check_trainer, ("trainer",)),
+    (check_extra, ("trainer",)),
+    (check_tracker, ("tracker",)),
+    (check_additions, ("callbacks",)),
+    (check_additions, ("logger",)),
+)
+_OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...]], ...] = (
     (check_metrics, ("data.task", "schedule", "evaluation")),
     (check_loss, ("data.task", "loss", "targets")),
     (check_sampling, ("data.task", "loss", "schedule")),
@@ -41,18 +50,16 @@ _CHECKS: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...]]
     (check_lookups, ("data.tables", "data.examples")),
     (check_split, ("data.tables", "data.examples", "data.split")),
     (check_split_values, ("data.tables", "data.examples", "data.split")),
-    (check_trainer, ("trainer",)),
-    (check_tracker, ("tracker",)),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )
 
 
-def check(composed: Composed, *, absent: Absent = "refuse") -> Experiment:
+def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     """The typed experiment, with its model chosen and its devices counted where the configuration leaves that open.
 
     Args:
         composed: what is checked.
-        absent: whether a table without files is refused.
+        absent: whether a table, or a path of `depends`, without files is refused.
 
     Raises:
         ConfigError: with all problems, each with key, place and fix.
@@ -63,25 +70,54 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> Experiment:
     in_targets = check_targets(composed)
     inner = [p for p in in_targets if not any(p.key.startswith(f"{outer.key}.") for outer in structure)]
     problems += _without(inner, problems)
-    problems += [p for check_part, needs in _CHECKS if valid.issuperset(needs) for p in check_part(experiment)]
-    if valid.issuperset(("data.tables", "data.examples", "features")):
-        problems += check_leaks(experiment, root=composed.root)
-    if "data.tables" in valid:
-        problems += check_files(experiment, root=composed.root, absent=absent)
-    model = experiment.model if valid.issuperset(("model", "targets")) else None
-    ladder = Ladder(model, composed) if isinstance(model, ModelRule) else None
-    if ladder is not None:
-        problems += check_ladder(ladder, targets=experiment.targets)
+    problems += [p for check_part, needs in _SHARED if valid.issuperset(needs) for p in check_part(experiment)]
+    ladder = _find_ladder(experiment, valid, composed)
+    if isinstance(experiment, Experiment):
+        problems += _check_table(experiment, valid, ladder, root=composed.root, absent=absent)
+    else:
+        problems += _check_learner(experiment, valid, root=composed.root, absent=absent)
     if problems:
         raise ConfigError(locate_problems(unique(problems), composed))
     experiment = experiment.model_copy(update={"trainer": settle_trainer(experiment.trainer)})
-    return experiment if ladder is None else choose_model(experiment, ladder)
+    if ladder is None or not isinstance(experiment, Experiment):
+        return experiment
+    return choose_model(experiment, ladder)
 
 
-def find_warnings(experiment: Experiment, composed: Composed) -> list[Problem]:
+def _find_ladder(experiment: AnyExperiment, valid: set[str], composed: Composed) -> Ladder | None:
+    """The rungs of a rule that chooses the model; None where there is no rule."""
+    if isinstance(experiment, LearnerExperiment) or not valid.issuperset(("model", "targets")):
+        return None
+    return Ladder(experiment.model, composed) if isinstance(experiment.model, ModelRule) else None
+
+
+def _check_table(
+    experiment: Experiment, valid: set[str], ladder: Ladder | None, *, root: Path, absent: Absent
+) -> list[Problem]:
+    problems = [p for check_part, needs in _OF_TABLE if valid.issuperset(needs) for p in check_part(experiment)]
+    if valid.issuperset(("data.tables", "data.examples", "features")):
+        problems += check_leaks(experiment, root=root)
+    if "data.tables" in valid:
+        problems += check_files(experiment, root=root, absent=absent)
+    if ladder is not None:
+        problems += check_ladder(ladder, targets=experiment.targets)
+    return problems
+
+
+def _check_learner(experiment: LearnerExperiment, valid: set[str], *, root: Path, absent: Absent) -> list[Problem]:
+    problems = list(check_learner(experiment)) if valid.issuperset(("learner", "trainer")) else []
+    if "depends" in valid:
+        problems += check_depends(experiment, root=root, absent=absent)
+    return problems
+
+
+def find_warnings(experiment: AnyExperiment, composed: Composed) -> list[Problem]:
     """What is valid and may still be a mistake: it is never read, takes too much, or only an import could check it."""
-    found = [problem for find in (find_unused, find_over_budget, find_memory_use) for problem in find(experiment)]
-    found += find_possible_leaks(experiment, root=composed.root)
+    if isinstance(experiment, Experiment):
+        found = [problem for find in (find_unused, find_over_budget, find_memory_use) for problem in find(experiment)]
+        found += find_possible_leaks(experiment, root=composed.root)
+    else:
+        found = list(find_untold(experiment))
     return locate_problems([*found, *find_opaque_targets(composed)], composed)
 
 

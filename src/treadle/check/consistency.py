@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from treadle.check.columns import find_name_fault
 from treadle.data.datetime_formats import reads_back
 from treadle.experiment.durations import parse_moment
-from treadle.experiment.spec import Column, ColumnSplit, Experiment, Table, TimeSplit
+from treadle.experiment.spec import AnyExperiment, Column, ColumnSplit, Experiment, Table, TimeSplit
 from treadle.hardware import count_gpus
 from treadle.hints import nearest
 from treadle.metrics.registry import find_metric, monitor_names
@@ -58,7 +58,7 @@ def check_loss(experiment: Experiment) -> Iterator[Problem]:
                 yield Problem(f"loss.class_weights.{name}", rule, hint=nearest(name, BINARY_CLASSES))
 
 
-def check_tracker(experiment: Experiment) -> Iterator[Problem]:
+def check_tracker(experiment: AnyExperiment) -> Iterator[Problem]:
     """A tracker whose library is installed."""
     missing = explain_missing(experiment.tracker.by)
     if missing is not None:
@@ -203,7 +203,7 @@ def _check_split_column(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("data.split.column", rule, hint=nearest(column, present))
 
 
-def check_trainer(experiment: Experiment) -> Iterator[Problem]:
+def check_trainer(experiment: AnyExperiment) -> Iterator[Problem]:
     """Devices, precision and strategy that this machine supports."""
     trainer = experiment.trainer
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":

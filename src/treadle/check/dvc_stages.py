@@ -12,15 +12,15 @@ from typing import Any
 import yaml
 
 from treadle.config.locations import read_marks
-from treadle.experiment.files import list_files
-from treadle.experiment.identity import list_target_modules
+from treadle.experiment.identity import list_present_files, list_target_modules
 from treadle.experiment.imports import import_graph
 from treadle.experiment.modules import TREADLE, find_module
-from treadle.experiment.spec import Experiment
-from treadle.experiment.stages import STAGES
+from treadle.experiment.spec import AnyExperiment
+from treadle.experiment.stages import STAGES, list_stages
 from treadle.problems import ConfigError, Place, Problem
 
 FILE = "dvc.yaml"
+_READERS = ("prepare", "train")  # of data: what begins the pipeline of a table, and of a learner
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class _DvcStage:
     slices: Path | None  # of `treadle compose`: the folder of --slices
 
 
-def require_seen(experiment: Experiment, *, root: Path) -> None:
+def require_seen(experiment: AnyExperiment, *, root: Path) -> None:
     """Refuse what an experiment reads without a dependency in dvc.yaml: own code, data files, values of conf/.
 
     Args:
@@ -53,10 +53,10 @@ def require_seen(experiment: Experiment, *, root: Path) -> None:
         raise ConfigError(problems)
 
 
-def _find_code(experiment: Experiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+def _find_code(experiment: AnyExperiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
     if "compose" in stages:
         values = experiment.model_dump(mode="json")
-        targets = (name for stage in STAGES for name in list_target_modules(values, stage))
+        targets = (name for stage in list_stages(values) for name in list_target_modules(values, stage))
         modules = sorted(filter(_is_own_work, import_graph(filter(_is_own_work, targets))))
         files = [(name, module.file) for name in modules if (module := find_module(name)) and module.file]
         unseen = [(name, file) for name, file in files if not _is_below(file, stages["compose"].deps)]
@@ -74,10 +74,11 @@ def _outermost(name: str, file: Path) -> Path:
     return file if depth < 0 else file.parents[depth]
 
 
-def _find_data(experiment: Experiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
-    first = STAGES[0].name
-    if first in stages:
-        files = (file for table in experiment.data.tables.values() for file in list_files(table.path, root=root))
+def _find_data(experiment: AnyExperiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+    """DVC's first stage that depends on the data; of a learner it may be `train`, where the file has no `prepare`."""
+    first = next((stage.name for stage in STAGES if stage.name in stages), "")
+    if first in _READERS:
+        files = list_present_files(experiment, root)
         unseen = {file for file in files if not _is_below(file, stages[first].deps)}
         for folder in sorted({file.parent for file in unseen}):
             inside = [file for file in unseen if file.parent == folder]

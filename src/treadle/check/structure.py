@@ -13,11 +13,12 @@ from typing import Any
 import pydantic
 from pydantic import Field, Tag
 
+from treadle.check.lightning import TABLE_KEYS, find_mixture
 from treadle.config.compose import Composed, tell_how_to_list, tell_of_a_rule
 from treadle.config.locations import read_marks, show_path
 from treadle.config.namesakes import SECURITY, find_namesake, find_renamed
 from treadle.config.overrides import key_of
-from treadle.experiment.spec import RECORDS, Data, Experiment
+from treadle.experiment.spec import RECORDS, AnyExperiment, Data, Experiment, LearnerExperiment, find_spec
 from treadle.hints import Hint, find_nearest, nearest, show
 from treadle.keys import get_name, get_section, is_within, join, walk
 from treadle.problems import Place, Problem
@@ -26,7 +27,7 @@ BITS = 63  # of an integer, without its sign
 _TRUTH_VALUES = {"True": {"on", "yes", "true"}, "False": {"off", "no", "false"}}  # as YAML 1.1 writes them
 
 
-def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Problem]]:
+def check_structure(composed: Composed) -> tuple[AnyExperiment, set[str], list[Problem]]:
     """The typed experiment, the names of its valid sections, and the problems of the others.
 
     The experiment lacks the invalid sections, so that the others can still be checked. The parts of `data` are sections
@@ -35,12 +36,16 @@ def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Prob
     data_parts = {f"data.{name}" for name in Data.model_fields}
     problems = [_refuse_record(key) for key in RECORDS if key in composed.values]
     problems += _find_endless(composed.values)
-    values = {key: value for key, value in composed.values.items() if key not in RECORDS}
+    problems += find_mixture(composed.values)
+    spec = find_spec(composed.values)
+    foreign = TABLE_KEYS if spec is LearnerExperiment else RECORDS
+    values = {key: value for key, value in composed.values.items() if key not in {*RECORDS, *foreign}}
     try:
-        return Experiment.model_validate(values), {*Experiment.model_fields, *data_parts}, problems
+        names = {*spec.model_fields, *(data_parts if spec is Experiment else ())}
+        return spec.model_validate(values), names, problems
     except pydantic.ValidationError as error:
         problems += [_describe(e, composed) for e in _choose_members(error.errors(include_url=False), composed.values)]
-    valid = _validate_parts(Experiment, values)
+    valid = _validate_parts(spec, values)
     names = set(valid)
     if "data" not in valid and isinstance(values.get("data"), dict):
         parts = _validate_parts(Data, values["data"])
@@ -48,7 +53,7 @@ def check_structure(composed: Composed) -> tuple[Experiment, set[str], list[Prob
         names |= {f"data.{name}" for name in parts}
     elif "data" in valid:
         names |= data_parts
-    return Experiment.model_construct(**valid), names, problems
+    return spec.model_construct(**valid), names, problems
 
 
 def _refuse_record(key: str) -> Problem:
@@ -133,7 +138,7 @@ def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> 
         rule = f"{name!r} is the former name of {get_name(renamed)!r}"
         fix = _rewrite(key, renamed, composed)
         return Problem(key, rule, "rename the key", hint=Hint(renamed), fix_override=fix, part="key")
-    siblings = _keys_at(location[:-1])
+    siblings = _keys_at(location[:-1], find_spec(composed.values))
     close = find_nearest(name, [sibling for sibling in siblings if sibling != SECURITY])
     meant = find_namesake(key, composed.keys) or (join(section, close) if close else "")
     is_beside = get_section(meant) == section
@@ -195,15 +200,15 @@ def _dotted(location: tuple[Any, ...], values: Any, *, absent: bool) -> str:
 # --- the specification --------------------------------------------------------------------------------
 
 
-def _keys_at(location: Sequence[Any]) -> list[str]:
+def _keys_at(location: Sequence[Any], spec: Any) -> list[str]:
     """The keys of the specification at a location."""
-    known = {name for model in list_models(walk_spec(location)) for name in model.model_fields}
+    known = {name for model in list_models(walk_spec(location, spec)) for name in model.model_fields}
     return sorted(known.difference(() if location else RECORDS))
 
 
-def walk_spec(location: Sequence[Any]) -> Any:
-    """The annotation at a location of the specification."""
-    shape: Any = Experiment
+def walk_spec(location: Sequence[Any], spec: Any) -> Any:
+    """The annotation at a location of the specification of an experiment."""
+    shape = spec
     for part in location:
         if isinstance(shape, type) and issubclass(shape, pydantic.BaseModel):
             shape = shape.model_fields[part].annotation

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from treadle.check.file_heads import Absent
     from treadle.config.compose import Composed
     from treadle.experiment.resolved import Resolved
-    from treadle.experiment.spec import Experiment
+    from treadle.experiment.spec import AnyExperiment
     from treadle.problems import Place
 
 
@@ -63,7 +63,7 @@ def read_selected(selection: Path | None) -> dict[str, Place]:
     return read_selection(selection, root=Path.cwd())
 
 
-def require_seen(experiment: Experiment, *, selection: Path | None) -> None:
+def require_seen(experiment: AnyExperiment, *, selection: Path | None) -> None:
     """Where it is DVC's selection that is composed, DVC must see every edit."""
     if selection is not None:
         from treadle.check.dvc_stages import require_seen
@@ -71,7 +71,7 @@ def require_seen(experiment: Experiment, *, selection: Path | None) -> None:
         require_seen(experiment, root=Path.cwd())
 
 
-def print_model_choice(experiment: Experiment) -> None:
+def print_model_choice(experiment: AnyExperiment) -> None:
     """Where a rule chose the model: which one, and why."""
     if experiment.model_choice is not None:
         print_lines(f"{'model':<10} {experiment.model_choice}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Experiment, WandbTracker
+from treadle.experiment.spec import AnyExperiment, Experiment, WandbTracker
 from treadle.metrics.registry import METRICS, Metric, find_metric, monitor_names, write_score
 from treadle.schema import Task
 from treadle.sweeps.answer import rank
@@ -68,8 +68,13 @@ class Subject:
         return f"best/{self.objective.name}"
 
 
-def describe_experiment(experiment: Experiment, *, root: Path) -> Subject:
-    """All runs of an experiment, whatever else differs between them."""
+def describe_experiment(experiment: AnyExperiment, *, root: Path) -> Subject:
+    """All runs of an experiment, whatever else differs between them.
+
+    Raises:
+        TreadleError: it is not over a table, or has another tracker.
+    """
+    experiment = _require_table(experiment)
     return _describe(
         experiment,
         name=experiment.name,
@@ -85,8 +90,9 @@ def describe_sweep(sweep: Sweep) -> Subject:
 
     Raises:
         ConfigError: its experiment is not valid any more.
+        TreadleError: it is not over a table, or has another tracker.
     """
-    experiment = sweep.space.check(next(sweep.space.list_corners()), seed=sweep.seeds[0])
+    experiment = _require_table(sweep.space.check(next(sweep.space.list_corners()), seed=sweep.seeds[0]))
     settings = sweep.settings
     facts = [f"varies {', '.join(axis.key.lstrip('+') for axis in sweep.space.axes) or 'the seed alone'}"]
     facts += [f"{sweep.count_settings()} settings at most, by {settings.sampler}; pruner: {settings.pruner}"]
@@ -103,6 +109,15 @@ def describe_sweep(sweep: Sweep) -> Subject:
         swept=tuple(_describe_axis(axis, sweep.space.groups) for axis in sweep.space.axes),
         facts=tuple(facts),
         answer=_write_answer(sweep),
+    )
+
+
+def _require_table(experiment: AnyExperiment) -> Experiment:
+    if isinstance(experiment, Experiment):
+        return experiment
+    raise TreadleError(
+        f"{experiment.name}: dashboards draw the metrics of a table's task, and a learner logs its own; W&B's own "
+        "workspace of the project shows them, and `treadle compare --html` draws them"
     )
 
 
@@ -148,7 +163,7 @@ def _write_answer(sweep: Sweep) -> str:
     rows = rank(trials, higher_is_better=sweep.objectives[0].higher_is_better)[:_SHOWN]
     if not rows:
         return ""
-    titles = ["", f"valid/{sweep.objectives[0].name}", "spread", "n", *(axis.key for axis in sweep.space.axes)]
+    titles = ["", sweep.objectives[0].column, "spread", "n", *(axis.key for axis in sweep.space.axes)]
     table = [titles, ["---"] * len(titles)]
     for place, row in enumerate(rows, start=1):
         values = [row.setting.get(axis.key, "-") for axis in sweep.space.axes]

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from treadle.experiment.stages import CODE, STAGES, Stage, Values
+from treadle.experiment.stages import CODE, Stage, Values, list_stages
 from treadle.keys import ABSENT, is_within, list_leaves
 
 MAX_KEYS = 6  # named for one stage
@@ -43,7 +43,7 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
     """
     old, new = (dict(list_leaves(side)) for side in (before, after))
     reruns: dict[str, list[str]] = {}
-    for stage in STAGES:
+    for stage in list_stages(after):
         reasons = shorten([change.key for change in list_changes(_take(old, stage), _take(new, stage))])
         if old.get(f"{CODE}.{stage.name}") != new.get(f"{CODE}.{stage.name}"):
             reasons.append("its code")

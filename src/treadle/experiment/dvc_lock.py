@@ -44,7 +44,7 @@ def read_slice(name: str, *, stage: dict[str, Any], resolved: Resolved, root: Pa
     if not deps:
         return None
     wanted = str(deps[0].get("md5"))
-    now = resolved.dump_slice(get_stage(name)).encode()
+    now = resolved.dump_slice(get_stage(name, resolved.values)).encode()
     files = (root / deps[0]["path"], root / ".dvc" / "cache" / "files" / "md5" / wanted[:2] / wanted[2:])
     for text in (now, *(file.read_bytes() for file in files if file.is_file())):
         if hashlib.md5(text, usedforsecurity=False).hexdigest() == wanted:

@@ -18,6 +18,11 @@ def list_files(path: str, *, root: Path) -> list[Path]:
         return []
 
 
+def list_below(path: str, *, root: Path) -> list[Path]:
+    """The same, and of a folder all files in it, at any depth."""
+    return list_files(f"{path}/**/*" if (root / path).is_dir() else path, root=root)
+
+
 def match_files(ours: Iterable[Path], theirs: Iterable[Path]) -> dict[Path, Path]:
     """For each of our files the one of theirs with the same content: itself, a link to it, or a copy."""
     by_identity, by_size = {}, defaultdict(list)

@@ -7,17 +7,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from treadle.errors import TreadleError
-from treadle.experiment.files import list_files
+from treadle.experiment.files import list_below, list_files
 from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint_files
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import CACHE
-from treadle.experiment.stages import STAGES, Stage, Values, take_slice
+from treadle.experiment.spec import AnyExperiment, LearnerExperiment
+from treadle.experiment.stages import STAGES, Stage, Values, list_stages, take_slice
 from treadle.keys import find_targets
 
 
 def fingerprint_stages(values: Values) -> dict[str, str]:
     """The code of each stage: its module, the classes that its slices name, and what they import."""
-    return {stage.name: fingerprint_code(list_modules(values, stage)) for stage in STAGES}
+    return {stage.name: fingerprint_code(list_modules(values, stage)) for stage in list_stages(values)}
 
 
 def list_modules(values: Values, stage: Stage) -> list[str]:
@@ -39,32 +40,51 @@ def sign_stages(resolved: Resolved, *, root: Path, remember: bool = True) -> dic
         remember: whether new hashes of data files are written beside the cache of stages.
 
     Raises:
-        TreadleError: a table has no file.
+        TreadleError: a table, or a path of `depends`, has no file.
     """
     signatures: dict[str, str] = {}
-    memory = root / CACHE / "files.json"
-    for stage in STAGES:
-        reads = [signatures[name] for name in stage.reads] or [
-            fingerprint_files(list_data_files(resolved, root), root=root, memory=memory, remember=remember)
-        ]
+    for stage in list_stages(resolved.values):
+        reads = [signatures[name] for name in stage.reads] or [fingerprint_data(resolved, root=root, remember=remember)]
         parts = {"slices": take_slice(resolved.values, stage), "code": resolved.code[stage.name], "reads": reads}
         signatures[stage.name] = digest(json.dumps(parts, sort_keys=True))
     return signatures
 
 
-def list_data_files(resolved: Resolved, root: Path) -> Iterator[Path]:
-    """The files of every table.
+def fingerprint_data(resolved: Resolved, *, root: Path, remember: bool = True) -> str:
+    """Hash of the contents of all data files.
 
     Raises:
-        TreadleError: a table has none.
+        TreadleError: as `list_data_files`.
     """
-    for name, table in resolved.experiment.data.tables.items():
-        files = list_files(table.path, root=root)
+    memory = root / CACHE / "files.json"
+    return fingerprint_files(list_data_files(resolved, root), root=root, memory=memory, remember=remember)
+
+
+def list_data_files(resolved: Resolved, root: Path) -> Iterator[Path]:
+    """The files of every table; of a learner those that it depends on.
+
+    Raises:
+        TreadleError: a table, or a path of `depends`, has none.
+    """
+    for key, path, files in _list_data(resolved.experiment, root):
         if not files:
-            raise TreadleError(
-                f"data.tables.{name}.path: no file at {table.path!r} in {root}; `dvc pull` fetches versioned data"
-            )
+            raise TreadleError(f"{key}: no file at {path!r} in {root}; `dvc pull` fetches versioned data")
         yield from files
+
+
+def list_present_files(experiment: AnyExperiment, root: Path) -> list[Path]:
+    """The same, of what is there."""
+    return [file for _, _, files in _list_data(experiment, root) for file in files]
+
+
+def _list_data(experiment: AnyExperiment, root: Path) -> Iterator[tuple[str, str, list[Path]]]:
+    """Each path with its key and its files."""
+    if isinstance(experiment, LearnerExperiment):
+        for index, path in enumerate(experiment.depends):
+            yield f"depends.{index}", path, list_below(path, root=root)
+        return
+    for name, table in experiment.data.tables.items():
+        yield f"data.tables.{name}.path", table.path, list_files(table.path, root=root)
 
 
 def name_run(resolved: Resolved, signatures: Mapping[str, str]) -> str:

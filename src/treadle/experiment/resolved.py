@@ -12,8 +12,8 @@ import yaml
 
 from treadle.disk import read_text, write_text
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Experiment, is_rule
-from treadle.experiment.stages import CODE, STAGES, Stage, Values, take_slice
+from treadle.experiment.spec import AnyExperiment, Experiment, find_spec, is_rule
+from treadle.experiment.stages import CODE, Stage, Values, list_stages, take_slice
 from treadle.printable import escape_lines
 from treadle.validation import describe_first
 
@@ -24,7 +24,7 @@ _HEADER = "# Written by `treadle compose`: every value of the experiment, and th
 class Resolved:
     """A checked experiment with the fingerprint of each stage's code: all that runs depend on, but the data."""
 
-    experiment: Experiment
+    experiment: AnyExperiment
     code: dict[str, str]  # stage: fingerprint
 
     @cached_property
@@ -47,7 +47,7 @@ class Resolved:
         some 700 values; so it shows those of params.yaml alone.)
         """
         folder.mkdir(parents=True, exist_ok=True)
-        for stage in STAGES:
+        for stage in list_stages(self.values):
             write_text(folder / f"{stage.name}.yaml", self.dump_slice(stage))
 
 
@@ -66,13 +66,13 @@ def read(path: Path) -> Resolved:
     """
     values = read_values(path)
     try:
-        experiment = Experiment.model_validate({key: value for key, value in values.items() if key != CODE})
+        experiment = find_spec(values).model_validate({key: value for key, value in values.items() if key != CODE})
     except (pydantic.ValidationError, AttributeError) as error:
         first = describe_first(error) if isinstance(error, pydantic.ValidationError) else error
         raise TreadleError(
             f"{path} is not a resolved experiment; write it anew with `treadle compose`: {first}"
         ) from error
-    if is_rule(experiment.model):
+    if isinstance(experiment, Experiment) and is_rule(experiment.model):
         raise TreadleError(f"{path} holds a rule in place of a network; write it anew with `treadle compose`")
     if "auto" in {experiment.trainer.accelerator, experiment.trainer.devices}:
         raise TreadleError(f"{path}: trainer is not settled; write it anew with `treadle compose`")

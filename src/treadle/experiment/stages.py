@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple  # no dataclass: the command line lists the stages, and should import little
 
-from treadle.keys import get
+from treadle.experiment.kinds import Kind, get_kind
+from treadle.keys import ABSENT, get
 
 Values = dict[str, Any]  # plain, of a resolved.yaml
 
@@ -42,7 +43,7 @@ STAGES = (
         name="train",
         purpose="Train the model, and write its bundle.",
         module="treadle.training.train",
-        slices=("seed", "model", "schedule", "loss", "augmentation", "trainer"),
+        slices=("seed", "model", "schedule", "loss", "augmentation", "trainer", "callbacks"),
         reads=("featurize",),
         outputs=("model", "bundle", "metrics.csv", "validation.json"),
         scratch=("checkpoints",),
@@ -65,6 +66,32 @@ STAGES = (
     ),
 )
 
+# Of a learner of the user's own: the same verbs and outputs. Its data are its datamodule's, which `train` reads; three
+# stages have nothing to do. They belong to no run, and where DVC calls them they write an output that says so.
+_IDLE = "treadle.learners.idle"
+_PREPARE, _FEATURIZE, _TRAIN, _BASELINE, _EVALUATE = STAGES
+LEARNER_STAGES = (
+    _PREPARE._replace(module=_IDLE, slices=("depends",)),
+    _FEATURIZE._replace(module=_IDLE, slices=()),
+    _TRAIN._replace(
+        module="treadle.learners.train",
+        slices=(
+            "seed",
+            "learner",
+            "datamodule",
+            "fit.max_epochs",
+            "fit.monitor",
+            "fit.mode",
+            "fit.early_stopping",
+            "trainer",
+            "callbacks",
+        ),
+        reads=(),
+    ),
+    _BASELINE._replace(module=_IDLE, slices=()),
+    _EVALUATE._replace(module="treadle.learners.evaluate", slices=("learner", "datamodule"), reads=("train",)),
+)
+
 # Keys that cannot change a result: the name, what is allowed, what is recorded. Tests check that every key of an
 # experiment is either in a stage's slices or here, and that those here change no number.
 #
@@ -72,25 +99,39 @@ STAGES = (
 # GPU rounds in another way than a CPU. The kind and the number of devices count (`auto` is settled when the experiment
 # is composed), their make does not: two processors, or two GPUs, may differ in the last digits under one identity, as
 # may two versions of torch; `environment.json` records them.
-WITHOUT_EFFECT = ("sweep", "name", "targets", "model_choice", "question", "tracker")
+WITHOUT_EFFECT = ("sweep", "name", "targets", "model_choice", "question", "tracker", "logger", "fit.metrics")
 
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 
 
-def get_stage(name: str) -> Stage:
-    """The stage of that name."""
-    return next(stage for stage in STAGES if stage.name == name)
+def list_stages(values: Values) -> tuple[Stage, ...]:
+    """The stages of an experiment of these values."""
+    return _BY_KIND[get_kind(values)]
 
 
-def list_needed(upto: str) -> list[Stage]:
+_BY_KIND: dict[Kind, tuple[Stage, ...]] = {"table": STAGES, "learner": LEARNER_STAGES}
+
+
+def get_stage(name: str, values: Values) -> Stage:
+    """The stage of that name, for an experiment of these values."""
+    return next(stage for stage in list_stages(values) if stage.name == name)
+
+
+def list_needed(upto: str, values: Values) -> list[Stage]:
     """The stage of that name after all that it depends on, in the order in which they run."""
-    needed = {upto}
-    for stage in reversed(STAGES):
+    stages, needed = list_stages(values), {upto}
+    for stage in reversed(stages):
         if stage.name in needed:
             needed.update(stage.reads)
-    return [stage for stage in STAGES if stage.name in needed]
+    return [stage for stage in stages if stage.name in needed]
+
+
+def find_reader(values: Values) -> Stage:
+    """The stage that reads the data."""
+    return list_needed(STAGES[-1].name, values)[0]
 
 
 def take_slice(values: Values, stage: Stage) -> dict[str, Any]:
-    """The part of an experiment that the stage depends on, by dotted key."""
-    return {key: get(values, key) for key in stage.slices}
+    """The part of an experiment that the stage depends on, by dotted key; an optional key may be absent."""
+    found = ((key, get(values, key)) for key in stage.slices)
+    return {key: value for key, value in found if value is not ABSENT}

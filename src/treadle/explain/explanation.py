@@ -15,7 +15,7 @@ from treadle.check.checks import check
 from treadle.config.compose import Composed, describe_unknown, find_option, list_options
 from treadle.config.origins import Setting, read_file
 from treadle.experiment.spec import ModelChoice, is_rule
-from treadle.experiment.stages import STAGES, WITHOUT_EFFECT
+from treadle.experiment.stages import STAGES, WITHOUT_EFFECT, Stage, list_stages
 from treadle.explain.meanings import NO_DEFAULT, Meaning, find_meaning, summarize_target
 from treadle.hints import show
 from treadle.keys import ABSENT, climb, get, is_within
@@ -50,6 +50,7 @@ class Explanation:
     history: list[Setting]
     group: Group | None = None  # where the key is a group
     keys: dict[str, str] = field(default_factory=dict)  # of a section: the meaning of each key in it
+    all_stages: tuple[Stage, ...] = STAGES  # of the experiment
     chosen: str = ""  # of a rule that chooses the model: the network that it chooses, and why
 
     @property
@@ -62,7 +63,7 @@ class Explanation:
     @property
     def stages(self) -> list[str]:
         """The stages that depend on the key, or on a part of it."""
-        return [stage.name for stage in STAGES if any(_overlap(self.key, own) for own in stage.slices)]
+        return [stage.name for stage in self.all_stages if any(_overlap(self.key, own) for own in stage.slices)]
 
     @property
     def without_effect(self) -> bool:
@@ -90,7 +91,7 @@ def explain(composed: Composed, key: str) -> Explanation:
     meaning = meaning or Meaning()
     inner = _list_meanings(key, value, composed) if isinstance(value, dict) else {}
     chosen = str(record) if record is not None and key == "model" else ""
-    return Explanation(key, value, written, meaning, history, group, inner, chosen)
+    return Explanation(key, value, written, meaning, history, group, inner, list_stages(composed.values), chosen)
 
 
 def _find_record(composed: Composed) -> ModelChoice | None:

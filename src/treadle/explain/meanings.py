@@ -83,7 +83,8 @@ def describe_limits(kind: Type) -> str:
 
 def find_meaning(key: str, values: Any) -> Meaning | None:
     """The meaning of a dotted key in an experiment with these values; None for a key that cannot exist."""
-    node = _Node(spec.Experiment, Meaning(Type("class", "Experiment"), section=_first_paragraph(spec.Experiment)))
+    model = spec.find_spec(values)
+    node = _Node(model, Meaning(Type("class", model.__name__), section=_first_paragraph(model)))
     for part in key.split("."):
         step = _step(node, part, values)
         if step is None:

@@ -17,10 +17,12 @@ class Metric:
 
     name: str
     title: str
-    higher_is_better: bool
+    higher_is_better: bool | None  # None: nobody has said it
 
     def find_best(self, values: Iterable[float | None]) -> float | None:
-        """The best of the finite values; None if there is none."""
+        """The best of the finite values; None if there is none, or nothing says which is better."""
+        if self.higher_is_better is None:
+            return None
         present = [value for value in values if value is not None and math.isfinite(value)]
         return (max if self.higher_is_better else min)(present, default=None)
 

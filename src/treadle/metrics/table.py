@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from treadle.metrics.registry import METRICS, Metric, write_score
-from treadle.schema import Task
+from treadle.metrics.registry import Metric, write_score
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ def write_scores(metric: Metric, values: Iterable[float | None], *, mark_best: b
     known = list(values)
     best = metric.find_best(known) if mark_best else None
     cells = tuple(Cell(write_score(value), best=best is not None and value == best) for value in known)
-    return Scores(f"{prefix}{metric.title} {'↑' if metric.higher_is_better else '↓'}", cells)
+    arrow = {True: " ↑", False: " ↓", None: ""}[metric.higher_is_better]
+    return Scores(f"{prefix}{metric.title}{arrow}", cells)
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,9 @@ class ScoreTable:
     rows: list[Scores]
 
 
-def tabulate(results: Mapping[str, Mapping[str, float | None]], *, task: Task) -> ScoreTable:
+def tabulate(results: Mapping[str, Mapping[str, float | None]], *, metrics: Iterable[Metric]) -> ScoreTable:
     """Tabulate results by name and metric."""
     rows = [
-        write_scores(metric, (values[metric.name] for values in results.values()), mark_best=True)
-        for metric in METRICS[task]
+        write_scores(metric, (values[metric.name] for values in results.values()), mark_best=True) for metric in metrics
     ]
     return ScoreTable([name.replace("_", " ") for name in results], rows)

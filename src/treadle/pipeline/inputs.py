@@ -17,7 +17,7 @@ from treadle.experiment.file_states import FileState, read_state
 from treadle.experiment.fingerprint import fingerprint_code, forget_code, list_sources
 from treadle.experiment.identity import list_data_files, list_modules
 from treadle.experiment.resolved import Resolved
-from treadle.experiment.stages import STAGES, Stage
+from treadle.experiment.stages import Stage, list_stages
 
 
 class ChangedError(TreadleError):
@@ -37,7 +37,8 @@ class StageInputs:
         self.resolved = resolved
         self.root = root
         self.data = self._read_data()
-        self.modules = {s.name: [] if is_code_loaded else list_modules(resolved.values, s) for s in STAGES}
+        stages = list_stages(resolved.values)
+        self.modules = {s.name: [] if is_code_loaded else list_modules(resolved.values, s) for s in stages}
         self.sources = {name: list_sources(modules) for name, modules in self.modules.items()}
         self.loaded = set(sys.modules)
 

@@ -13,8 +13,9 @@ from typing import Any, Literal
 from treadle.disk import read_record
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RUNS, RunFolder
-from treadle.experiment.stages import STAGES
-from treadle.metrics.registry import Metric, find_metric
+from treadle.experiment.stages import STAGES, list_needed
+from treadle.metrics.judge import read_monitor
+from treadle.metrics.registry import Metric
 from treadle.pipeline.disk_use import measure_own
 from treadle.pipeline.locks import try_lock
 from treadle.pipeline.record import read_digests, read_signatures
@@ -58,8 +59,7 @@ class Listed:
     @property
     def monitor(self) -> Metric | None:
         """The metric that the score is of; None where the configuration is damaged."""
-        task, name = self.values.get("data.task"), self.values.get("schedule.monitor")
-        return None if task is None or name is None else find_metric(task=task, name=name)
+        return read_monitor(self.values)
 
     @property
     def state(self) -> str:
@@ -72,9 +72,10 @@ class Listed:
             return "damaged: resolved.yaml"
         if self.is_held:
             return "running"
-        done = [stage.name for stage in STAGES if stage.name in self.stages]
-        if done == [stage.name for stage in STAGES[: len(done)]]:
-            return "done" if len(done) == len(STAGES) else f"done up to {done[-1]}" if done else "nothing done"
+        all_stages = [stage.name for stage in list_needed(STAGES[-1].name, self.values)]
+        done = [name for name in all_stages if name in self.stages]
+        if done == all_stages[: len(done)]:
+            return "done" if len(done) == len(all_stages) else f"done up to {done[-1]}" if done else "nothing done"
         return f"done: {', '.join(done)}"
 
 

@@ -14,7 +14,7 @@ from treadle.experiment.changes import find_reruns, list_changes
 from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.resolved import Resolved, read_values
 from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
-from treadle.experiment.stages import STAGES, Stage, Values, list_needed
+from treadle.experiment.stages import Stage, Values, find_reader, list_needed
 from treadle.pipeline.cache import find_entry
 from treadle.pipeline.record import find_run_damage, is_done, list_runs, read_signatures
 
@@ -41,7 +41,10 @@ def plan_runs(many: Iterable[Resolved], *, root: Path, upto: str) -> Iterator[li
     for resolved in many:
         signatures = sign_stages(resolved, root=root, remember=False)
         folder = RunFolder(root / RUNS / name_run(resolved, signatures))
-        yield [_plan(stage, resolved.values, signatures, folder=folder, past=past) for stage in list_needed(upto)]
+        yield [
+            _plan(stage, resolved.values, signatures, folder=folder, past=past)
+            for stage in list_needed(upto, resolved.values)
+        ]
 
 
 def _plan(stage: Stage, values: Values, signatures: dict[str, str], *, folder: RunFolder, past: _Past) -> PlannedStage:
@@ -89,7 +92,7 @@ def _explain(stage: Stage, values: Values, signatures: dict[str, str], past: _Pa
     record, before = others[nearest]
     if record[stage.name] == signatures[stage.name]:
         return [f"{nearest} did it, and its result is gone"]
-    first = STAGES[0].name
+    first = find_reader(values).name
     new_data = first not in find_reruns(before, values) and record.get(first) != signatures[first]
     reasons = find_reruns(before, values, new_data=new_data).get(stage.name, ["another resolved.yaml"])
     return [*reasons, f"since {nearest}"]
@@ -111,7 +114,7 @@ def plan_stage(name: str, *, resolved: Resolved, folder: Path, root: Path) -> Pl
     new_data = dvc_lock.read_used_data(stages) != dvc_lock.read_data_version(root)
     slices = {
         stage.name: dvc_lock.read_slice(stage.name, stage=stages.get(stage.name, {}), resolved=resolved, root=root)
-        for stage in list_needed(name)
+        for stage in list_needed(name, resolved.values)
     }
     before = {key: value for found in slices.values() for key, value in (found or {}).items()}
     reasons = find_reruns(before, resolved.values, new_data=new_data).get(name, [])

@@ -14,7 +14,7 @@ from treadle.disk import read_record, write_json
 from treadle.experiment.identity import name_run
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RUNS, RunFolder
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import AnyExperiment
 from treadle.experiment.stages import Stage
 from treadle.pipeline.digests import SMALL, Digests, find_damage
 from treadle.pipeline.dvc_workspace import find_origin
@@ -39,7 +39,7 @@ class Run:
     states: dict[str, State] = field(default_factory=dict)
 
     @property
-    def experiment(self) -> Experiment:
+    def experiment(self) -> AnyExperiment:
         """What is run."""
         return self.resolved.experiment
 

@@ -28,7 +28,7 @@ from treadle.pipeline.record import (
     record_done,
 )
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
-from treadle.pipeline.work import STAGE_FUNCTIONS
+from treadle.pipeline.work import find_function
 from treadle.tracking import SCRATCH, Membership
 
 # --- by a command of Treadle --------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def run(
         if overrides is not None:
             write_json(folder.overrides, list(overrides))
         with open_tracking(current) as tracking:
-            for stage in list_needed(upto):
+            for stage in list_needed(upto, resolved.values):
                 _ensure_stage(current, stage, inputs, tracking)
     return current
 
@@ -142,7 +142,7 @@ def run_stage(name: str, *, resolved_file: Path, folder: RunFolder, root: Path, 
     """
     resolved = read(resolved_file)
     _require_own(folder, resolved)
-    stage = get_stage(name)
+    stage = get_stage(name, resolved.values)
     inputs = StageInputs(resolved, root=root)
     inputs.require_composed_code(stage)
     current = Run(resolved, _sign(resolved, root=root, notify=notify), folder, root, notify)
@@ -191,7 +191,7 @@ def _execute(current: Run, stage: Stage, inputs: StageInputs, tracking: LazyTrac
     start = time.perf_counter()
     try:
         inputs.load_code(stage)
-        STAGE_FUNCTIONS[stage.name](current, tracking)
+        find_function(current, stage)(current, tracking)
         _require_untouched(current, stage, inputs)
     except BaseException as error:
         for output in stage.outputs:
@@ -224,7 +224,7 @@ def _require_untouched_inputs(current: Run, stage: Stage) -> None:
 def _find_input_damage(current: Run, stage: Stage, *, max_hashed: float) -> str | None:
     """Describe what is damaged in the outputs of earlier stages, as far as the run has recorded them."""
     recorded = read_digests(current.folder)
-    earlier = (each for each in list_needed(stage.name)[:-1] if each.name in recorded)
+    earlier = (each for each in list_needed(stage.name, current.resolved.values)[:-1] if each.name in recorded)
     damages = (find_run_damage(current.folder, each, max_hashed=max_hashed) for each in earlier)
     return next((damage for damage in damages if damage is not None), None)
 

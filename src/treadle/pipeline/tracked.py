@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from treadle.experiment.run_folder import RUNS
+from treadle.metrics.judge import list_judges, name_column
 from treadle.pipeline.dvc_workspace import find_origin
 from treadle.pipeline.provenance import write_provenance
 from treadle.pipeline.record import Run
 from treadle.runs.read import find_best_epoch
 from treadle.tracking import Record, is_asked_for_another, open_record
-
-_VALID = "valid/"  # begins the names of an epoch's metrics on the validation split
 
 
 class LazyTracking:
@@ -69,8 +68,8 @@ def _track_training(current: Run, tracking: Record) -> None:
         values = {name: value for name, value in row.items() if name != "step"}
         tracking.log(values, step=int(row["step"]))
     best = find_best_epoch(epochs, current.experiment)
-    kept = {name: value for name, value in best.items() if name.startswith(_VALID)}
-    tracking.summarize({name.replace(_VALID, "best/", 1): value for name, value in kept.items()})
+    columns = {name: name_column(current.experiment, name) for name in list_judges(current.experiment)}
+    tracking.summarize({f"best/{name}": best[column] for name, column in columns.items() if column in best})
 
 
 def _track_evaluation(current: Run, tracking: Record) -> None:

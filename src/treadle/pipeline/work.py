@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from treadle.experiment.identity import fingerprint_data
+from treadle.experiment.kinds import Kind, get_kind
+from treadle.experiment.spec import Experiment, LearnerExperiment
+from treadle.experiment.stages import Stage, get_stage
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
+
+Function = Callable[[Run, LazyTracking], None]
 
 
 def _prepare(current: Run, _: LazyTracking) -> None:
     from treadle.data.prepare import prepare  # each stage imports its own libraries
 
     now = datetime.now(tz=UTC).replace(tzinfo=None)
-    prepare(current.experiment.data, root=current.root, folder=current.folder.examples, now=now)
+    prepare(_as_table(current).data, root=current.root, folder=current.folder.examples, now=now)
 
 
 def _featurize(current: Run, _: LazyTracking) -> None:
     from treadle.features.featurize import featurize
 
-    experiment, folder = current.experiment, current.folder
+    experiment, folder = _as_table(current), current.folder
     featurize(
         experiment.features,
         task=experiment.data.task,
@@ -32,33 +38,85 @@ def _featurize(current: Run, _: LazyTracking) -> None:
 def _train(current: Run, tracking: LazyTracking) -> None:
     from treadle.training.train import train
 
-    record = tracking.get()  # before the work: a record that cannot be opened should cost nothing
+    signature = current.signatures["train"]
+    train(_as_table(current), folder=current.folder, signature=signature, log=_make_log(current, tracking))
+
+
+def _baseline(current: Run, _: LazyTracking) -> None:
+    from treadle.evaluation.baselines import fit_baselines
+
+    fit_baselines(_as_table(current), folder=current.folder)
+
+
+def _evaluate(current: Run, _: LazyTracking) -> None:
+    from treadle.evaluation.evaluate import evaluate
+
+    evaluate(_as_table(current), folder=current.folder, run=current.name)
+
+
+def _idle(name: str) -> Function:
+    def write(current: Run, _: LazyTracking) -> None:
+        from treadle.learners.idle import write_nothing
+
+        data = fingerprint_data(current.resolved, root=current.root)
+        write_nothing(get_stage(name, current.resolved.values), folder=current.folder, data=data)
+
+    return write
+
+
+def _train_learner(current: Run, tracking: LazyTracking) -> None:
+    from treadle.learners.train import train
+
+    signature = current.signatures["train"]
+    train(_as_learner(current), folder=current.folder, signature=signature, log=_make_log(current, tracking))
+
+
+def _evaluate_learner(current: Run, _: LazyTracking) -> None:
+    from treadle.learners.evaluate import evaluate
+
+    evaluate(_as_learner(current), folder=current.folder, run=current.name)
+
+
+def _make_log(current: Run, tracking: LazyTracking) -> Callable[[Mapping[str, float], int], None]:
+    """Takes each epoch. The record is opened before the work: one that cannot be opened should cost nothing."""
+    record = tracking.get()
 
     def log(row: Mapping[str, float], step: int) -> None:
         record.log(row, step=step)
         if current.watch is not None:
             current.watch(row, step)
 
-    train(current.experiment, folder=current.folder, signature=current.signatures["train"], log=log)
+    return log
 
 
-def _baseline(current: Run, _: LazyTracking) -> None:
-    from treadle.evaluation.baselines import fit_baselines
-
-    fit_baselines(current.experiment, folder=current.folder)
-
-
-def _evaluate(current: Run, _: LazyTracking) -> None:
-    from treadle.evaluation.evaluate import evaluate
-
-    evaluate(current.experiment, folder=current.folder, run=current.name)
+def _as_table(current: Run) -> Experiment:
+    assert isinstance(current.experiment, Experiment)
+    return current.experiment
 
 
-STAGE_FUNCTIONS: dict[str, Callable[[Run, LazyTracking], None]]
-STAGE_FUNCTIONS = {
-    "prepare": _prepare,
-    "featurize": _featurize,
-    "train": _train,
-    "baseline": _baseline,
-    "evaluate": _evaluate,
+def _as_learner(current: Run) -> LearnerExperiment:
+    assert isinstance(current.experiment, LearnerExperiment)
+    return current.experiment
+
+
+STAGE_FUNCTIONS: dict[Kind, dict[str, Function]] = {
+    "table": {
+        "prepare": _prepare,
+        "featurize": _featurize,
+        "train": _train,
+        "baseline": _baseline,
+        "evaluate": _evaluate,
+    },
+    "learner": {
+        "prepare": _idle("prepare"),
+        "featurize": _idle("featurize"),
+        "train": _train_learner,
+        "baseline": _idle("baseline"),
+        "evaluate": _evaluate_learner,
+    },
 }
+
+
+def find_function(current: Run, stage: Stage) -> Function:
+    """What a stage does for the run's kind of experiment."""
+    return STAGE_FUNCTIONS[get_kind(current.resolved.values)][stage.name]

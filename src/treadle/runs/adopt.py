@@ -22,7 +22,7 @@ from treadle.experiment.identity import sign_stages
 from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec.base import Name
-from treadle.experiment.stages import STAGES, take_slice
+from treadle.experiment.stages import find_reader, list_stages, take_slice
 from treadle.runs.marks import ADOPTED, EXPERIMENTS
 
 EXPERIMENT = "experiment"
@@ -132,14 +132,15 @@ def require_same(folder: RunFolder, resolved: Resolved, *, root: Path) -> None:
         TreadleError: values, code or data differ.
     """
     theirs = read(folder.resolved)
-    slices = [(take_slice(resolved.values, stage), take_slice(theirs.values, stage)) for stage in STAGES]
-    keys = [key for mine, its in slices for key in its if mine[key] != its[key]]
+    all_stages = list_stages(theirs.values)
+    slices = [(take_slice(resolved.values, stage), take_slice(theirs.values, stage)) for stage in all_stages]
+    keys = [key for mine, its in slices for key in its if mine.get(key) != its[key]]
     if keys:
         raise _refuse(folder, f"conf/ has changed since the run: {', '.join(keys)} would differ")
     stages = [stage for stage, code in resolved.code.items() if theirs.code.get(stage) != code]
     if stages:
         raise _refuse(folder, f"its code is not today's: that of {', '.join(stages)} has changed since the run")
-    first = STAGES[0].name
+    first = find_reader(theirs.values).name
     signature = (read_record(folder.signatures) or {}).get(first)
     if signature not in {None, sign_stages(resolved, root=root, remember=False)[first]}:
         raise _refuse(folder, "its data is not today's: files of tables have changed since the run")

@@ -17,6 +17,7 @@ from treadle.runs.labels import write_value
 
 _LABEL_WIDTH = 24  # columns of a terminal that the labels have at least
 _MARK = " *"  # of the best
+_AXES = ("epoch", "step", "lr")  # columns of metrics.csv that are no metric
 _PADDING = 3  # of a column of a table: two blanks and a line
 
 
@@ -77,7 +78,7 @@ def _draw_learning(ranked: list[Ranked]) -> list[str]:
     runs = [each.run for each in ranked if each.run.epochs]
     columns = dict.fromkeys(column for run in runs for column in run.epochs[0])
     charts = []
-    for name in (column for column in columns if column.startswith(("train/", "valid/"))):
+    for name in (column for column in columns if column not in _AXES):
         drawn = [run for run in runs if name in run.epochs[0]]
         lines = [
             Line(

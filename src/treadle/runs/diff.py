@@ -23,10 +23,8 @@ from treadle.experiment.dvc_lock import DATA, read_data_version, read_version
 from treadle.experiment.identity import sign_stages
 from treadle.experiment.resolved import parse, read_values
 from treadle.experiment.run_folder import RESOLVED, RunFolder
-from treadle.experiment.stages import CODE, STAGES, Values
+from treadle.experiment.stages import CODE, STAGES, Values, find_reader, list_needed
 from treadle.keys import ABSENT
-
-FIRST = STAGES[0].name  # reads the data
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Side:
 
     title: str
     values: Values
-    signature: str | None = None  # of the first stage, where it is known: it holds the files' fingerprint
+    signature: str | None = None  # of the stage that reads the data, where it is known: it holds the files' fingerprint
     version: str | None = None  # of the data, from data.dvc
 
 
@@ -84,7 +82,7 @@ def _select(title: str, overrides: dict[str, Any], root: Path) -> Side:
     places = {override: place for override, place in overrides.items() if place is not None}
     resolved = resolve(overrides=list(overrides), root=root, places=places, absent="pass")
     try:
-        signature = sign_stages(resolved, root=root, remember=False)[FIRST]
+        signature = sign_stages(resolved, root=root, remember=False)[find_reader(resolved.values).name]
     except TreadleError:  # the data is not here
         signature = None
     return Side(title, resolved.values, signature, read_data_version(root))
@@ -92,7 +90,8 @@ def _select(title: str, overrides: dict[str, Any], root: Path) -> Side:
 
 def _read_run(title: str, file: Path) -> Side:
     signatures = (read_record(RunFolder(file.parent).signatures) or {}) if file.name == RESOLVED else {}
-    return Side(title, read_values(file), signatures.get(FIRST))
+    values = read_values(file)
+    return Side(title, values, signatures.get(find_reader(values).name))
 
 
 def _read_revision(text: str, root: Path) -> Side:
@@ -134,7 +133,8 @@ def compare_sides(before: Side, after: Side) -> Difference:
 
 def _compare_data(before: Side, after: Side) -> Literal["same", "new", "unknown"]:
     """By the fingerprint of the files, where nothing else of the signature differs; else by the version."""
-    if before.signature and after.signature and FIRST not in find_reruns(before.values, after.values):
+    first = find_reader(after.values).name
+    if before.signature and after.signature and first not in find_reruns(before.values, after.values):
         return "same" if before.signature == after.signature else "new"
     if before.version and after.version:
         return "same" if before.version == after.version else "new"
@@ -152,11 +152,11 @@ def print_difference(before: Side, after: Side, console: Console) -> None:
         for change in found.changes:
             table.add_row(*map(escape, (change.key, _write(change.before), _write(change.after))))
         console.print(table)
-    for stage in STAGES:
+    for stage in list_needed(STAGES[-1].name, after.values):
         reasons = ", ".join(found.reruns.get(stage.name, []))
         text = f"{stage.name:<10} {f'runs again: {reasons}' if reasons else 'the same'}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-    if found.data == "unknown" and FIRST not in found.reruns:
+    if found.data == "unknown" and find_reader(after.values).name not in found.reruns:
         console.print("data       not compared: the version of one side is unknown", highlight=False)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ from treadle.disk import read_text
 from treadle.errors import TreadleError
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import AnyExperiment
 from treadle.experiment.stages import CODE
 from treadle.keys import list_leaves
+from treadle.metrics.judge import find_monitor, name_column
 from treadle.metrics.log import read_metrics_log
-from treadle.metrics.registry import find_metric
 
 _SHOWN_ELSEWHERE = (
     f"{CODE}.",
@@ -40,7 +41,7 @@ class Finished:
     """The results of a finished run."""
 
     folder: Path
-    experiment: Experiment
+    experiment: AnyExperiment
     values: Flat  # every leaf of the configuration; lists are leaves
     metrics: dict[str, float | None]  # of the model, on the test split
     epochs: list[dict[str, float]]  # the metrics of each
@@ -56,14 +57,12 @@ class Finished:
         return find_best_epoch(self.epochs, self.experiment)
 
 
-def find_best_epoch(epochs: Sequence[Mapping[str, float]], experiment: Experiment) -> Mapping[str, float]:
+def find_best_epoch(epochs: Sequence[Mapping[str, float]], experiment: AnyExperiment) -> Mapping[str, float]:
     """The metrics of the epoch that is kept: the best by the experiment's monitor; empty where none is a number."""
-    monitor = experiment.schedule.monitor
-    metric = find_metric(task=experiment.data.task, name=monitor)
-    assert metric is not None, "the check has verified schedule.monitor"
-    sign = -1 if metric.higher_is_better else 1
-    present = [row for row in epochs if row[f"valid/{monitor}"] == row[f"valid/{monitor}"]]
-    return min(present, key=lambda row: sign * row[f"valid/{monitor}"], default={})
+    metric = find_monitor(experiment)
+    column, sign = name_column(experiment, metric.name), -1 if metric.higher_is_better else 1
+    present = [row for row in epochs if not math.isnan(row.get(column, math.nan))]
+    return min(present, key=lambda row: sign * row[column], default={})
 
 
 def find_runs(folders: Sequence[Path]) -> list[Path]:

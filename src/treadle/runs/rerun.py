@@ -21,7 +21,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved, read_values
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import RECORDS, Experiment
+from treadle.experiment.spec import RECORDS, AnyExperiment, Experiment, find_spec
 from treadle.experiment.stages import CODE
 from treadle.keys import climb, get, get_section, is_within
 from treadle.problems import ConfigError, Part, Place, Problem
@@ -87,20 +87,20 @@ def read_again(run: Path, overrides: Sequence[str], *, root: Path) -> Rerun:
     composed.overrides.update(places)
     experiment = check(composed)
     records: dict[str, Any] = {"question": before.question, "sweep": None}
-    if not any(is_within(key_of(text), _MODEL) for text in overrides):
+    if isinstance(before, Experiment) and not any(is_within(key_of(text), _MODEL) for text in overrides):
         records["model_choice"] = before.model_choice
     experiment = experiment.model_copy(update=records)
     resolved = Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))
     return Rerun(resolved, composed, _join(folder, overrides, groups))
 
 
-def _read(folder: RunFolder) -> Experiment:
+def _read(folder: RunFolder) -> AnyExperiment:
     """What the run was; keys that are newer have their defaults."""
     if not folder.resolved.is_file():
         raise TreadleError(f"{folder.path} is no run: it has no {folder.resolved.name}; `treadle ls` lists runs")
     values = read_values(folder.resolved)
     try:
-        return Experiment.model_validate({key: value for key, value in values.items() if key != CODE})
+        return find_spec(values).model_validate({key: value for key, value in values.items() if key != CODE})
     except pydantic.ValidationError as error:
         recorded = _read_overrides(folder)
         command = "" if recorded is None else f": {shlex.join(['treadle', 'run', *recorded])}"

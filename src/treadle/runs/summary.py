@@ -11,15 +11,18 @@ from rich.table import Table
 
 from treadle.console import Console
 from treadle.experiment.run_folder import RUNS, RunFolder
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment
+from treadle.metrics.judge import list_tested
 from treadle.metrics.table import tabulate
 from treadle.tracking import locate_record
 
+_COMPARE = ("treadle compare", "runs side by side")
+_SHOW = ("dvc exp show", "experiments side by side")
 _MODEL = "model="  # beginning of the override that selects a network
 
 
 def print_summary(
-    experiment: Experiment, folder: RunFolder, *, records: RunFolder, overrides: Sequence[str], console: Console
+    experiment: AnyExperiment, folder: RunFolder, *, records: RunFolder, overrides: Sequence[str], console: Console
 ) -> None:
     """Print the metrics of `folder` with the best of each marked, and suggested commands.
 
@@ -31,7 +34,7 @@ def print_summary(
         console: prints the text.
     """
     results = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    scores = tabulate(results, task=experiment.data.task)
+    scores = tabulate(results, metrics=list_tested(experiment, results["model"]))
     table = Table(title=f"{experiment.name}: test split", title_justify="left")
     table.add_column("metric", no_wrap=True)
     for column in scores.columns:
@@ -53,18 +56,39 @@ def print_summary(
         console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def list_next_steps(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
+def list_next_steps(experiment: AnyExperiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
     """Useful next commands, each with its purpose; none repeats the one just run."""
+    if isinstance(experiment, LearnerExperiment):
+        return _list_steps_of_learner(experiment, folder, overrides=overrides)
+    return _list_steps_of_table(experiment, folder, overrides=overrides)
+
+
+def _list_steps_of_learner(
+    experiment: LearnerExperiment, folder: Path, *, overrides: Sequence[str]
+) -> list[tuple[str, str]]:
+    seed = f"seed={experiment.seed + 1}"
+    if folder.parent.name != RUNS:
+        return [(f"dvc exp run -S ++set.{seed}", "another seed, as an experiment of DVC"), _SHOW]
+    kept = [word for word in overrides if not word.startswith("seed=")]
+    steps = [(shlex.join(["treadle", "run", *kept, seed]), "another seed")]
+    return [*steps, _COMPARE] if _has_others(folder) else steps
+
+
+def _has_others(folder: Path) -> bool:
+    return sum(1 for _ in folder.parent.glob("*/evaluation/metrics.json")) > 1
+
+
+def _list_steps_of_table(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
     other = "linear" if not str(experiment.network["_target_"]).endswith(".Linear") else "mlp"
     if folder.parent.name == RUNS:
         kept = [word for word in overrides if not word.startswith((_MODEL, _MODEL.replace("=", ".")))]
         again = shlex.join(["treadle", "run", *kept, f"{_MODEL}{other}"])
         steps = [(again, "another model, on the same prepared rows")]
-        if sum(1 for _ in folder.parent.glob("*/evaluation/metrics.json")) > 1:
-            steps.append(("treadle compare", "runs side by side"))
+        if _has_others(folder):
+            steps.append(_COMPARE)
     else:
         steps = [
             (f"dvc exp run -S {_MODEL}{other}", "another model, as an experiment of DVC, on the same prepared rows")
         ]
-        steps.append(("dvc exp show", "experiments side by side"))
+        steps.append(_SHOW)
     return [*steps, (f"treadle predict {folder} rows.parquet -o out.parquet", "predictions for the rows of a file")]

@@ -29,10 +29,14 @@ from treadle.targets.injected import list_context
 from treadle.targets.signatures import Parameter
 
 SHOWN = 200  # characters of a description
+# Which specification has a key: a file of conf/ may hold those of a table and those of a learner.
+_OWNERS: dict[str, type[pydantic.BaseModel]] = {
+    key: model for model in (spec.LearnerExperiment, spec.Experiment) for key in model.model_fields
+}
 # The keys of an experiment that are groups of conf/.
 SECTIONS = tuple(
     key
-    for key, declared in spec.Experiment.model_fields.items()
+    for key, declared in ((key, model.model_fields[key]) for key, model in _OWNERS.items())
     if key not in spec.RECORDS and (list_models(declared.annotation) or has_target(join_metadata(declared)))
 )
 # A key that only a whole file holds: its section allows it, and only the file describes it.
@@ -49,16 +53,17 @@ class Writer:
 
     def make_group(self, key: str, defaults: Schema) -> Schema:
         """The schema of a file that holds one section of an experiment and a defaults list."""
-        section = self._make(join_metadata(spec.Experiment.model_fields[key]), key, _FILE_KEYS)
+        section = self._make(join_metadata(_OWNERS[key].model_fields[key]), key, _FILE_KEYS)
         return {**_extend(key, {"defaults": defaults}), "definitions": {key: section, **self.definitions}}
 
     def make_experiment(self, shared: dict[str, Schema]) -> Schema:
         """The schema of a file that may hold every key of an experiment; a section's is in the file of its group."""
         sections = {
-            key: {**_describe(spec.Experiment, key), **_extend(key, _NO_FILE_KEYS, file=f"{key}.json")}
-            for key in SECTIONS
+            key: {**_describe(_OWNERS[key], key), **_extend(key, _NO_FILE_KEYS, file=f"{key}.json")} for key in SECTIONS
         }
-        others = self._list_properties(spec.Experiment, "", without=(*SECTIONS, *spec.RECORDS))
+        left_out = (*SECTIONS, *spec.RECORDS)
+        others = self._list_properties(spec.Experiment, "", without=left_out)
+        others |= self._list_properties(spec.LearnerExperiment, "", without=(*left_out, *others))
         return make_section({**shared, **others, **sections})
 
     def _make(self, annotation: Any, key: str, shared: dict[str, Any]) -> Schema:

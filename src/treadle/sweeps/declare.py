@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from treadle.experiment.fingerprint import digest, fingerprint_again, fingerprin
 from treadle.experiment.identity import list_modules, sign_stages
 from treadle.experiment.stages import list_needed
 from treadle.hints import nearest
-from treadle.metrics.registry import find_metric, monitor_names
+from treadle.metrics.judge import describe, find_judge, get_monitor, list_judges, name_column
 from treadle.problems import ConfigError, Place, Problem, unique
 from treadle.sweeps import FILE
 from treadle.sweeps.axes import SEED, Axis, Choices, Interval, read_space, split_overrides
@@ -39,6 +39,7 @@ class Objective:
     """A validation metric that a sweep looks at."""
 
     name: str
+    column: str  # its name in metrics.csv
     higher_is_better: bool
 
 
@@ -186,7 +187,7 @@ def _require_known(space: Space, written: Mapping[str, Place], root: Path) -> No
         raise ConfigError(problems)
 
 
-def _settle(experiment: spec.Experiment, space: Space, written: Mapping[str, Place]) -> spec.Sweep:
+def _settle(experiment: spec.AnyExperiment, space: Space, written: Mapping[str, Place]) -> spec.Sweep:
     """The settings with `auto` replaced, if they fit the space.
 
     Raises:
@@ -223,33 +224,34 @@ def _find_place(key: str, written: Mapping[str, Place]) -> Place | None:
     return next((place for text, place in written.items() if text.partition("=")[0] == key), None)
 
 
-def _list_names(experiment: spec.Experiment) -> list[str]:
+def _list_names(experiment: spec.AnyExperiment) -> list[str]:
     assert experiment.sweep is not None
     wanted = experiment.sweep.objective
     if wanted == "auto":
-        return [experiment.schedule.monitor]
+        return [get_monitor(experiment)]
     return wanted if isinstance(wanted, list) else [wanted]
 
 
-def _check_objectives(experiment: spec.Experiment) -> Iterator[Problem]:
-    task = experiment.data.task
+def _check_objectives(experiment: spec.AnyExperiment) -> Iterator[Problem]:
     for name in _list_names(experiment):
-        if find_metric(task=task, name=name) is None:
-            rule = f"{name!r} is no validation metric of a {task} task"
-            yield Problem("sweep.objective", rule, hint=nearest(name, monitor_names(task)))
+        if find_judge(experiment, name) is None:
+            rule = f"{name!r} is no validation metric of {describe(experiment)}"
+            yield Problem("sweep.objective", rule, hint=nearest(name, list_judges(experiment)))
 
 
-def _find_objectives(experiment: spec.Experiment) -> Iterator[Objective]:
+def _find_objectives(experiment: spec.AnyExperiment) -> Iterator[Objective]:
     for name in _list_names(experiment):
-        metric = find_metric(task=experiment.data.task, name=name)
+        metric = find_judge(experiment, name)
         assert metric is not None, "checked before"
-        yield Objective(name, metric.higher_is_better)
+        yield Objective(name, name_column(experiment, name), bool(metric.higher_is_better))
 
 
 def _list_code(space: Space, corner: Mapping[str, str]) -> list[str]:
     """The modules that trials need."""
     resolved = space.freeze(corner, seed=0)
-    return [module for stage in list_needed("train") for module in list_modules(resolved.values, stage)]
+    return [
+        module for stage in list_needed("train", resolved.values) for module in list_modules(resolved.values, stage)
+    ]
 
 
 def _identify(space: Space, settings: spec.Sweep, seeds: Sequence[int], *, root: Path) -> str:
@@ -309,7 +311,7 @@ def write(sweep: Sweep) -> None:
         "axes": list(map(_to_plain, space.axes)),
         "groups": list(space.groups),
         "seeds": list(sweep.seeds),
-        "objectives": [{"name": o.name, "higher_is_better": o.higher_is_better} for o in sweep.objectives],
+        "objectives": [asdict(objective) for objective in sweep.objectives],
         "settings": sweep.settings.model_dump(mode="json", exclude={"space"}),
         "code": dict(sweep.code),
     }
@@ -333,7 +335,7 @@ def read(folder: Path, *, root: Path) -> Sweep:
         }
         space = Space(tuple(map(_to_axis, plain["axes"])), tuple(plain["groups"]), bases, plain["question"])
         settings = spec.Sweep.model_validate({**plain["settings"], "space": {}})
-        objectives = tuple(Objective(**objective) for objective in plain["objectives"])
+        objectives = tuple(Objective(**{"column": f"valid/{o['name']}", **o}) for o in plain["objectives"])
         return Sweep(folder, space, settings, tuple(plain["seeds"]), objectives, plain["code"])
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise TreadleError(

@@ -252,10 +252,10 @@ class Drive:
                 f"trial {trial.number}: source or data is not what the sweep began with; put it back, or begin another "
                 "sweep by the command of this one"
             )
-        folder, stage = RunFolder(self.root / RUNS / run), get_stage("train")
+        folder, stage = RunFolder(self.root / RUNS / run), get_stage("train", resolved.values)
         if is_done(folder, stage, signatures["train"]) and find_run_damage(folder, stage) is None:
             best = find_best_epoch(read_metrics_log(folder.metrics_log), resolved.experiment)
-            values = [best[f"valid/{objective.name}"] for objective in self.sweep.objectives]
+            values = [best[objective.column] for objective in self.sweep.objectives]
             self.ledger.end(trial.number, "done", values=values, is_reused=True, run=run)
             self.tell(self, trial)
             return
@@ -269,7 +269,7 @@ class Drive:
             arguments={
                 "resolved": str(place / "resolved.yaml"),
                 "root": str(self.root),
-                "objectives": [objective.name for objective in self.sweep.objectives],
+                "objectives": [objective.column for objective in self.sweep.objectives],
                 "overrides": self.sweep.space.list_overrides(trial.setting, seed=trial.seed),
                 "membership": asdict(self._describe_membership(trial)),
             },
@@ -334,7 +334,7 @@ class Drive:
         """All code that trials import: held in memory from the start, whatever happens to its files."""
         corners = list(self.sweep.space.list_corners())
         values = [self.sweep.space.freeze(corner, seed=self.sweep.seeds[0]).values for corner in corners]
-        modules = {m for each in values for stage in list_needed("train") for m in list_modules(each, stage)}
+        modules = {m for each in values for stage in list_needed("train", each) for m in list_modules(each, stage)}
         return list_sources(modules | {FUNCTION.rpartition(".")[0]})
 
 

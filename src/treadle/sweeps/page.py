@@ -80,7 +80,7 @@ class Picture:
     @cached_property
     def objective(self) -> str:
         """The first one, by its name on the validation split."""
-        return f"valid/{self.sweep.objectives[0].name}"
+        return self.sweep.objectives[0].column
 
     @cached_property
     def limits(self) -> tuple[float, float]:
@@ -122,7 +122,7 @@ def write_page(sweep: Sweep, ledger: Ledger, path: Path, *, root: Path) -> None:
         summary=summarize(sweep, ledger, picture.settings),
         unfinished=_describe_unfinished(picture),
         changed=datetime.fromtimestamp(ledger.path.stat().st_mtime, tz=UTC) if ledger.path.exists() else None,
-        objectives=[f"valid/{o.name} {'↑' if o.higher_is_better else '↓'}" for o in sweep.objectives],
+        objectives=[f"{o.column} {'↑' if o.higher_is_better else '↓'}" for o in sweep.objectives],
         titles=picture.titles,
         rows=[_tabulate(picture, setting) for setting in picture.settings[:_MAX_ROWS]],
         num_settings=len(picture.settings),
@@ -335,7 +335,7 @@ def _draw_front(picture: Picture) -> str:
     scales = []
     for index, objective in enumerate(picture.sweep.objectives[:2]):
         limits = find_limits([setting.means[index] for setting in picture.settings])
-        scales.append(Scale(f"valid/{objective.name}", limits=limits))
+        scales.append(Scale(objective.column, limits=limits))
     points = []
     for setting in picture.settings:
         if not all(map(math.isfinite, setting.means)):

@@ -15,7 +15,7 @@ from treadle.config.hydra_keys import find_hydra_keys
 from treadle.config.locations import ConfigFile
 from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import AnyExperiment
 from treadle.problems import NOWHERE, ConfigError, Part, Place, Problem, unique
 from treadle.sweeps.axes import SEED, Axis, Choices, Interval
 
@@ -111,7 +111,7 @@ class Space:
             for index in range(max(map(len, probes.values()), default=1)):
                 yield chosen | {key: values[min(index, len(values) - 1)] for key, values in probes.items()}
 
-    def check(self, setting: Setting, *, seed: int) -> Experiment:
+    def check(self, setting: Setting, *, seed: int) -> AnyExperiment:
         """The checked experiment at a point.
 
         Raises:

@@ -25,13 +25,13 @@ def run_trial(
         report: takes each epoch's first objective, and may end the trial.
         resolved: path of its resolved.yaml.
         root: the project.
-        objectives: validation metrics.
+        objectives: columns of metrics.csv.
         overrides: from which it was composed.
         membership: fields of its place in the sweep.
     """
 
     def watch(row: Mapping[str, float], step: int) -> None:  # noqa: ARG001 - as `train` calls it
-        report(int(row["epoch"]), row[f"valid/{objectives[0]}"])
+        report(int(row["epoch"]), row[objectives[0]])
 
     current = run(
         read(Path(resolved)),
@@ -44,7 +44,7 @@ def run_trial(
         membership=Membership(**membership),
     )
     best = find_best_epoch(read_metrics_log(current.folder.metrics_log), current.experiment)
-    return [best[f"valid/{name}"] for name in objectives]
+    return [best[name] for name in objectives]
 
 
 def _print(line: str) -> None:

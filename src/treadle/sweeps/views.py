@@ -68,7 +68,7 @@ def print_answer(sweep: Sweep, ledger: Ledger, rows: Sequence[Row], console: Con
 
 def _draw_answer(sweep: Sweep, settings: Sequence[Setting]) -> Table:
     """A line a setting, with the spread of the first objective."""
-    names = [f"valid/{objective.name}" for objective in sweep.objectives]
+    names = [objective.column for objective in sweep.objectives]
     table = Table(box=None, pad_edge=False)
     for title in ("", names[0], "spread", *names[1:], "n", *(axis.key for axis in sweep.space.axes)):
         table.add_column(escape(title), no_wrap=True)
@@ -148,7 +148,7 @@ class Progress:
         best = f"best {write_score(rows[0].mean)} {escape(describe_setting(rows[0].setting))}" if rows else ""
         done, total = sum(trial.has_ended for trial in trials), drive.count_planned()
         table = Table(box=None, pad_edge=False, title=f"{done}/{total} trials  {_estimate(drive, done, total)}  {best}")
-        for title in ("trial", "epoch", f"valid/{objective.name}", "setting"):
+        for title in ("trial", "epoch", objective.column, "setting"):
             table.add_column(title, no_wrap=True)
         for trial in (trial for trial in trials if trial.state == "running"):
             epoch, value = max(trial.epochs.items(), default=(0, None))

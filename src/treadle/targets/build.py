@@ -58,7 +58,7 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
 def _bind(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> functools.partial[Any]:
     target = locate_target(node["_target_"], key=key, targets=targets)
     arguments = {
-        name: _build_value(value, key=f"{key}.{name}", targets=targets)
+        name: build_value(value, key=f"{key}.{name}", targets=targets)
         for name, value in node.items()
         if name not in {"_target_", "_partial_"}
     }
@@ -75,13 +75,14 @@ def _takes(target: Any, name: str) -> bool:
     return name in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def _build_value(value: Any, *, key: str, targets: Sequence[str]) -> Any:
+def build_value(value: Any, *, key: str, targets: Sequence[str]) -> Any:
+    """A value with every target below it built."""
     if isinstance(value, dict):
         if "_target_" in value:
             return (_bind if is_left_open(value, key) else build)(value, key=key, targets=targets)
-        return {k: _build_value(v, key=f"{key}.{k}", targets=targets) for k, v in value.items()}
+        return {k: build_value(v, key=f"{key}.{k}", targets=targets) for k, v in value.items()}
     if isinstance(value, list):
-        return [_build_value(v, key=f"{key}.{i}", targets=targets) for i, v in enumerate(value)]
+        return [build_value(v, key=f"{key}.{i}", targets=targets) for i, v in enumerate(value)]
     return value
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 import griffe
 
 from treadle.experiment.modules import find_file, is_installed
+from treadle.targets.ancestry import derives_from
 from treadle.targets.injected import list_context
 from treadle.targets.signatures import Signature, list_members, read_signature
 
 OWN = "treadle."
+_BASES = {"learner": "LightningModule", "datamodule": "LightningDataModule"}  # that Lightning asks for at a key
 
 # They take the same arguments but are no components: base classes, containers, a stage.
 _OTHERS = {
@@ -46,10 +48,11 @@ def list_components(key: str, *, prefixes: Sequence[str], root: Path) -> list[Co
         prefixes: the allowed targets.
         root: the project.
     """
-    context = list_context(key)
+    context, base = list_context(key), _BASES.get(key, "")
     found = {path for prefix in prefixes for path in _list_paths(prefix, root) if path.startswith(prefix)}
     components = [Component(path, read_signature(path)) for path in sorted(found - _OTHERS)]
-    return [c for c in components if c.signature.open or context <= c.signature.parameters.keys()]
+    fitting = [c for c in components if c.signature.open or context <= c.signature.parameters.keys()]
+    return [c for c in fitting if not base or derives_from(c.path, base)]
 
 
 @cache

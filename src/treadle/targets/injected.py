@@ -13,12 +13,13 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     r"schedule\.optimizer": ("params",),
     r"schedule\.lr_schedule": ("num_steps",),
     r"loss\.function": ("task",),
+    r"logger\.[^.]+": ("save_dir",),
     r"augmentation": ("numeric_columns", "id_columns"),
 }
 
 
 # Keys whose target need not take them all: a user's own loss may do without the task.
-_OPTIONAL = r"model|loss\.function|augmentation|schedule\.lr_schedule"
+_OPTIONAL = r"model|loss\.function|augmentation|schedule\.lr_schedule|logger\.[^.]+"
 
 
 def is_left_open(node: Mapping[str, Any], key: str) -> bool:

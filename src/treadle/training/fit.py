@@ -15,6 +15,7 @@ from torch import nn
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import find_metric
 from treadle.schema import Batch
+from treadle.training.additions import NOTHING, Additions, list_plugins
 from treadle.training.augmentation import Augment
 from treadle.training.execution import Execution, Work, count_work, decide_execution
 from treadle.training.learner import Learner
@@ -49,6 +50,7 @@ def fit(
     scaling: Scaling,
     checkpoints: Path,
     callbacks: Sequence[lightning.Callback],
+    additions: Additions = NOTHING,
     augment: Augment | None = None,
     chunk_steps: int = CHUNK_STEPS,
     checkpoint_s: float = CHECKPOINT_S,
@@ -62,6 +64,7 @@ def fit(
         scaling: of the rows.
         checkpoints: where the best epoch and the newest state are kept.
         callbacks: stand before those of the schedule.
+        additions: callbacks, loggers and arguments of the Trainer that the experiment adds.
         augment: mixes each batch; None: batches stay as they are.
         chunk_steps: of training, in one step of Lightning's; does not change the numbers.
         checkpoint_s: between two checkpoints within an epoch [s].
@@ -87,9 +90,11 @@ def fit(
     within = checkpoints / name_within_epoch(num_processes)
     within_epoch = EpochCheckpoint(within, seconds=checkpoint_s, ask_steps=chunk_steps)
     termination = Termination()
-    callbacks = [*callbacks, *_make_callbacks(experiment, checkpoints), within_epoch, termination]
+    own = [*_make_callbacks(experiment, checkpoints), within_epoch, termination]
+    callbacks = [*additions.callbacks, *callbacks, *own]
     num_epochs = math.ceil(num_steps / per_epoch)
-    trainer = _make_trainer(experiment, callbacks, num_epochs=num_epochs, precision=learner.execution.precision.value)
+    precision = learner.execution.precision.value
+    trainer = _make_trainer(experiment, callbacks, additions, num_epochs=num_epochs, precision=precision)
     train_loader, valid_loader = _make_loaders(rows, experiment, learner, min_rows=min_rows, chunk_steps=chunk_steps)
     with termination.deferring():
         trainer.fit(
@@ -160,9 +165,14 @@ def _make_loaders(
 
 
 def _make_trainer(
-    experiment: Experiment, callbacks: list[lightning.Callback], *, num_epochs: int, precision: str
+    experiment: Experiment,
+    callbacks: list[lightning.Callback],
+    additions: Additions,
+    *,
+    num_epochs: int,
+    precision: str,
 ) -> lightning.Trainer:
-    trainer = experiment.trainer
+    trainer, extra = experiment.trainer, dict(additions.arguments)
     silence_notices()
     return lightning.Trainer(
         accelerator=trainer.accelerator,
@@ -173,9 +183,10 @@ def _make_trainer(
         max_epochs=num_epochs,
         use_distributed_sampler=False,  # the loader knows its own share
         num_sanity_val_steps=0,
-        logger=False,  # `MetricsLog` writes the metrics; W&B listens to it
-        callbacks=[*callbacks, make_progress()],
+        logger=additions.loggers or False,  # `MetricsLog` writes the metrics; W&B listens to it
+        callbacks=callbacks if additions.has_progress else [*callbacks, make_progress()],
         enable_model_summary=False,
-        enable_progress_bar=False,
-        plugins=[WholeCheckpoints()],
+        enable_progress_bar=additions.has_progress,
+        plugins=[WholeCheckpoints(), *list_plugins(extra.pop("plugins", None))],
+        **{"log_every_n_steps": 1, **extra},  # a step of Lightning's is a chunk of steps
     )

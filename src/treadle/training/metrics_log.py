@@ -44,7 +44,10 @@ class MetricsLog(lightning.Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             self._append(row)
-            self.listen({name: value for name, value in row.items() if name != "step"}, trainer.global_step)
+            values = {name: value for name, value in row.items() if name != "step"}
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step=trainer.global_step)
+            self.listen(values, trainer.global_step)
 
     def _append(self, row: dict[str, float]) -> None:
         new = not self.path.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from pytorch_lightning.callbacks import EarlyStopping
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from treadle.disk import write_text
 from treadle.tensor_files import save_whole
 from treadle.training.learner import Learner, write_line
 from treadle.training.loader import ChunkLoader
@@ -167,6 +169,16 @@ class StopEarly(EarlyStopping):
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Stop where the patience of the checkpoint is used up."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= max(1, self.patience)
+
+
+def claim_checkpoints(checkpoints: Path, signature: str) -> Path:
+    """The folder of the resume state; what another experiment left there is removed."""
+    marker = checkpoints / "signature"
+    if checkpoints.exists() and (not marker.is_file() or marker.read_bytes() != signature.encode()):
+        shutil.rmtree(checkpoints)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    write_text(marker, signature)
+    return checkpoints
 
 
 def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import torch
 
 from treadle.bundle import Bundle, Card, Recipe, Standard, build_network, fingerprint_code, save
-from treadle.disk import write_json, write_text
+from treadle.disk import write_json
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
@@ -20,13 +18,14 @@ from treadle.metrics.log import read_metrics_log
 from treadle.schema import FitsInputs
 from treadle.targets.build import build
 from treadle.tensor_files import save_whole
+from treadle.training.additions import build_additions
 from treadle.training.augmentation import Augment
 from treadle.training.fit import fit
 from treadle.training.lightning_internals import raising_interrupts
 from treadle.training.losses import build_loss
 from treadle.training.metrics_log import EpochLog, MetricsLog
 from treadle.training.requirements import explain_failure, require_rows
-from treadle.training.resume import BEST
+from treadle.training.resume import BEST, claim_checkpoints
 from treadle.training.rows import Rows, open_rows
 from treadle.training.scaling import find_link
 
@@ -58,14 +57,16 @@ def train(experiment: Experiment, *, folder: RunFolder, signature: str, log: Epo
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     augment = _build_augmentation(experiment, featurizer)
     require_rows(rows, experiment=experiment)
+    additions = build_additions(experiment, folder=folder)
     with raising_interrupts():
         fit(
             network,
             rows,
             experiment,
             scaling=scaling,
-            checkpoints=_claim_checkpoints(folder.checkpoints, signature),
+            checkpoints=claim_checkpoints(folder.checkpoints, signature),
             callbacks=[MetricsLog(folder.metrics_log, log=log)],
+            additions=additions,
             augment=augment,
         )
     best = _publish(folder, rows, monitor=experiment.schedule.monitor, numeric=inputs["numeric"])
@@ -95,16 +96,6 @@ def _require_machine(experiment: Experiment) -> None:
             "trainer.accelerator: 'gpu' is asked for, and torch sees no GPU on this machine; "
             "add the override trainer=cpu or, under DVC, compose anew: `dvc repro --force compose`"
         )
-
-
-def _claim_checkpoints(checkpoints: Path, signature: str) -> Path:
-    """The folder of the resume state; what another experiment left there is removed."""
-    marker = checkpoints / "signature"
-    if checkpoints.exists() and (not marker.is_file() or marker.read_bytes() != signature.encode()):
-        shutil.rmtree(checkpoints)
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    write_text(marker, signature)
-    return checkpoints
 
 
 def _publish(

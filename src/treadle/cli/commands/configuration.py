@@ -131,11 +131,15 @@ def _add_lineage(parser: argparse.ArgumentParser) -> None:
 
 def _lineage(options: argparse.Namespace) -> None:
     from treadle.disk import write_text
+    from treadle.errors import TreadleError
+    from treadle.experiment.spec import Experiment
     from treadle.lineage import views
     from treadle.lineage.graph import find_nodes, trace_experiment
 
     features = [word for word in options.overrides if "=" not in word and not word.startswith("~")]
     resolved = resolve_selected([word for word in options.overrides if word not in features], absent="pass")
+    if not isinstance(resolved.experiment, Experiment):
+        raise TreadleError("lineage: an experiment of a learner has no features; its datamodule makes its inputs")
     graph = trace_experiment(resolved.experiment)
     names = [name for word in features for name in find_nodes(graph, word)]
     if options.format == "text":

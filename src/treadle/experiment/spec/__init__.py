@@ -7,11 +7,19 @@ Values are written in `conf/`; these modules only define which are valid. The do
 
 from treadle.experiment.spec.augmentation import NO_AUGMENTATION
 from treadle.experiment.spec.base import Spec, Target, check_duration, check_moment, check_target
+from treadle.experiment.spec.callbacks import Nodes, list_nodes
 from treadle.experiment.spec.columns import Column, Encoding, Value
 from treadle.experiment.spec.data import AsOf, Data, Examples, History, Join, OnBreach, Table
 from treadle.experiment.spec.evaluation import Evaluation
-from treadle.experiment.spec.experiment import RECORDS, Experiment
+from treadle.experiment.spec.experiment import (
+    RECORDS,
+    AnyExperiment,
+    Experiment,
+    LearnerExperiment,
+    find_spec,
+)
 from treadle.experiment.spec.features import Block, Features
+from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.model import ModelChoice, ModelRule, Rung, Speed, Speeds, is_rule
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
@@ -30,6 +38,7 @@ from treadle.experiment.spec.trainer import Trainer
 __all__ = [
     "NO_AUGMENTATION",
     "RECORDS",
+    "AnyExperiment",
     "AsOf",
     "Block",
     "Column",
@@ -43,13 +52,16 @@ __all__ = [
     "Examples",
     "Experiment",
     "Features",
+    "Fit",
     "GroupSplit",
     "History",
     "Join",
+    "LearnerExperiment",
     "Loss",
     "MlflowTracker",
     "ModelChoice",
     "ModelRule",
+    "Nodes",
     "OnBreach",
     "RandomSplit",
     "Rung",
@@ -71,5 +83,7 @@ __all__ = [
     "check_duration",
     "check_moment",
     "check_target",
+    "find_spec",
     "is_rule",
+    "list_nodes",
 ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
 
+from treadle.experiment.kinds import get_kind
 from treadle.experiment.spec.augmentation import NO_AUGMENTATION
 from treadle.experiment.spec.base import Name, Spec, Target
+from treadle.experiment.spec.callbacks import Nodes, is_empty
 from treadle.experiment.spec.data import Data
 from treadle.experiment.spec.evaluation import Evaluation
 from treadle.experiment.spec.features import Features
+from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.model import Model, ModelChoice, ModelRule
 from treadle.experiment.spec.schedule import Schedule
@@ -44,6 +48,10 @@ class Experiment(Spec):
     """Augmentation of training batches; a `_target_`."""
     trainer: Trainer
     """Devices, precision and threads of training."""
+    callbacks: Nodes = Field(default={}, exclude_if=is_empty)
+    """Callbacks of Lightning, by name or as a list; each a `_target_`."""
+    logger: Nodes = Field(default={}, exclude_if=is_empty)
+    """Loggers of Lightning beside the tracker, by name or as a list; each a `_target_`."""
     tracker: Tracker
     """With which tracker the run is recorded."""
     evaluation: Evaluation
@@ -60,6 +68,50 @@ class Experiment(Spec):
         """The `_target_` node of the network; a rule is replaced by its choice when the experiment is frozen."""
         assert not isinstance(self.model, ModelRule), "check() chooses"
         return self.model
+
+
+class LearnerExperiment(Spec):
+    """A LightningModule of the user's own, with its data, from training to evaluation. The keys of `resolved.yaml`."""
+
+    name: Name
+    """Name of the experiment, and of its run folders."""
+    seed: Seed
+    """Random seed of Python, NumPy and torch, in every worker."""
+    targets: list[str]
+    """Prefixes of dotted paths that a `_target_` may come from."""
+    learner: Target
+    """LightningModule: model, loss, optimizer and metrics; a `_target_`."""
+    datamodule: Target | None = None
+    """LightningDataModule; a `_target_`. null: the learner has its own dataloaders."""
+    depends: list[str] = []
+    """Files, folders and globs that the data consist of: another content is another run."""
+    fit: Fit
+    """How long it trains, and which of its metrics judges it."""
+    trainer: Trainer
+    """Devices, precision and threads of training."""
+    callbacks: Nodes = Field(default={}, exclude_if=is_empty)
+    """Callbacks of Lightning, by name or as a list; each a `_target_`."""
+    logger: Nodes = Field(default={}, exclude_if=is_empty)
+    """Loggers of Lightning beside the tracker, by name or as a list; each a `_target_`."""
+    tracker: Tracker
+    """How the run is recorded in W&B."""
+    sweep: Sweep | None = Field(default=None, exclude=True)
+    """How `treadle run -m` makes many runs of it; no part of any of them."""
+    question: str | None = None
+    """Question that the experiment asks: the first comment of its file."""
+
+    @property
+    def model_choice(self) -> None:
+        """No rule chooses a learner."""
+        return
+
+
+AnyExperiment = Experiment | LearnerExperiment
+
+
+def find_spec(values: Mapping[str, Any]) -> type[Experiment | LearnerExperiment]:
+    """The specification of an experiment of these values."""
+    return LearnerExperiment if get_kind(values) == "learner" else Experiment
 
 
 RECORDS = ("model_choice", "question")  # written into resolved.yaml by Treadle; not allowed in a configuration

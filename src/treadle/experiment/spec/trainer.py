@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from treadle.experiment.spec.base import Spec
+from treadle.experiment.spec.callbacks import is_empty
 
 
 def _read_switch(value: Any) -> Any:
@@ -38,6 +39,8 @@ class Trainer(Spec):
     """Maximum number of batches per split and epoch; null: no limit [batches]."""
     overfit_batches: int | None = Field(ge=1)
     """Number of first batches that are both trained and validated on; null: all batches [batches]."""
+    extra: dict[str, Any] = Field(default={}, exclude_if=is_empty)
+    """Further arguments of Lightning's Trainer, such as `deterministic: true`; values may be a `_target_`."""
 
     @property
     def num_processes(self) -> int:

@@ -1,0 +1,17 @@
+"""What an experiment is about: a table, or a LightningModule of the user's own; which of them, its keys tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from treadle.keys import is_within
+
+Kind = Literal["table", "learner"]
+LEARNER: Final = "learner"  # the key that makes an experiment one of a learner
+
+
+def get_kind(values: Mapping[str, Any]) -> Kind:
+    """What an experiment of these values is about; they may be nested, or leaves by dotted key."""
+    is_learner = any(is_within(key, LEARNER) and value is not None for key, value in values.items())
+    return "learner" if is_learner else "table"

@@ -1,0 +1,33 @@
+"""The classes of Treadle for learners that derive from `lightning.LightningModule`, another class."""
+
+from __future__ import annotations
+
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import callbacks as own
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from treadle.learners import records
+
+__all__ = [
+    "Checkpoints",
+    "EarlyStopping",
+    "Epochs",
+    "LightningDataModule",
+    "LightningModule",
+    "ModelCheckpoint",
+    "Trainer",
+]
+
+ModelCheckpoint = own.ModelCheckpoint
+
+
+class Epochs(records.EpochRecord, Callback):
+    """Writes each epoch's row."""
+
+
+class EarlyStopping(records.StopAgain, own.EarlyStopping):
+    """Stops early, again after a resume."""
+
+
+class Checkpoints(records.PlainCheckpoints, TorchCheckpointIO):
+    """Writes plain values."""

@@ -1,0 +1,74 @@
+"""Predictions of a learner: its `predict_step` on its datamodule's `predict_dataloader`, into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from treadle.bundle import write_rows
+from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
+from treadle.learners.build import make_trainer, open_workshop
+from treadle.learners.bundle import LearnerBundle, require_targets
+from treadle.tensor_files import save_whole
+
+_TENSORS = ".pt"  # of a file that takes predictions of any shape
+
+
+def predict(bundle: LearnerBundle, *, output: Path, datamodule: Mapping[str, Any]) -> int:
+    """Predict, write the file, and return the number of batches.
+
+    Parquet and CSV take a tensor `[B]` or `[B, K]` a batch, or a dictionary of such by column; `.pt` takes whatever
+    `predict_step` returns, a list with an entry a batch.
+
+    Args:
+        bundle: what predicts.
+        output: the file.
+        datamodule: arguments of the datamodule in place of those of the training, such as the folder of new data.
+
+    Raises:
+        TreadleError: the datamodule has no such argument, or the file cannot hold what `predict_step` returns.
+    """
+    experiment = bundle.experiment
+    if datamodule:
+        node = {**(experiment.datamodule or {}), **datamodule}
+        experiment = experiment.model_copy(update={"datamodule": node})
+        require_targets(experiment)
+    workshop = open_workshop(experiment, folder=RunFolder(output.parent))
+    trainer = make_trainer(workshop, experiment, devices=1)
+    batches = trainer.predict(
+        workshop.learner, datamodule=workshop.datamodule, ckpt_path=bundle.weights, weights_only=True
+    )
+    if output.suffix == _TENSORS:
+        save_whole(batches, output)
+    else:
+        write_rows(_tabulate(batches), output)
+    return len(batches)
+
+
+def _tabulate(batches: list[Any]) -> pl.DataFrame:
+    parts = [batch if isinstance(batch, dict) else {"prediction": batch} for batch in batches]
+    names = list(dict.fromkeys(name for part in parts for name in part))
+    columns: dict[str, Any] = {}
+    for name in names:
+        values = [part.get(name) for part in parts]
+        if not all(isinstance(value, Tensor) and value.ndim in (1, 2) for value in values):
+            raise TreadleError(
+                f"predict_step returns {_describe(values[0])}, which no table holds: return a tensor of one or two "
+                f"dimensions or a dictionary of such, or write a file that ends in {_TENSORS}"
+            )
+        joined = torch.cat([value.cpu() for value in values if value is not None])
+        if joined.ndim == 1:
+            columns[name] = joined.numpy()
+        else:
+            columns |= {f"{name}_{index}": joined[:, index].numpy() for index in range(joined.shape[1])}
+    return pl.DataFrame(columns)
+
+
+def _describe(value: Any) -> str:
+    return f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -1,0 +1,110 @@
+"""A LightningModule of the user's own, from the check to a comparison, by the commands that a table has."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from runs import find_run, run_quick, treadle
+
+SUPPORT = Path(__file__).parents[1] / "support"
+
+
+def read_epochs(run):
+    with (run / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def read_metrics(run):
+    return json.loads((run / "evaluation" / "metrics.json").read_text())["model"]
+
+
+def test_a_learner_is_trained_tested_compared_and_asked(lightning_project, capsys):
+    assert treadle("run") == 0
+
+    run = find_run(lightning_project)
+    epochs = read_epochs(run)
+    assert [row["epoch"] for row in epochs] == ["1", "2", "3"]
+    assert set(epochs[0]) == {"epoch", "step", "train/loss", "val/loss", "val/acc"}
+    assert set(read_metrics(run)) == {"test/loss", "test/acc"}
+    summary = json.loads((run / "model" / "summary.json").read_text())
+    assert summary["score"] == max(float(row["val/acc"]) for row in epochs)
+    assert "test/acc" in (run / "evaluation" / "report.html").read_text()
+
+    assert treadle("run") == 0
+    assert "unchanged" in capsys.readouterr().out.splitlines()[-1]
+    assert treadle("run", "seed=1", "fit.max_epochs=1") == 0
+    assert treadle("compare", "--html", "page.html") == 0
+    assert "test/acc ↑" in capsys.readouterr().out
+    assert treadle("ls") == 0
+    assert "damaged" not in capsys.readouterr().out
+
+    predicting = ("predict", str(run), "-o", "out.csv")
+    assert treadle(*predicting) == 2
+    assert "--allow lightning_digits." in capsys.readouterr().err
+    allowed = ("--allow", "lightning_digits.")
+    assert treadle(*predicting, *allowed, "--datamodule", "limit=400") == 0
+    predicted = pl.read_csv("out.csv")
+    assert predicted.shape == (60, 10)
+    assert predicted.sum_horizontal().is_between(0.999, 1.001).all()
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_with_the_numbers_of_one_that_was_not_killed(lightning_project, capsys):
+    """In the third epoch, which is trained again."""
+    shutil.copyfile(SUPPORT / "lightning_digits.py", lightning_project / "lightning_digits.py")
+    (lightning_project / "fail-in-epoch").write_text("2")
+    environment = {**os.environ, "PYTHONPATH": str(lightning_project)}
+    command = [sys.executable, "-m", "treadle", "train"]
+    killed = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert killed.returncode == 9, killed.stderr
+    (lightning_project / "fail-in-epoch").unlink()
+
+    assert treadle("train") == 0
+    assert "resumed    after epoch 2" in capsys.readouterr().out
+    run = find_run(lightning_project)
+    resumed = (run / "metrics.csv").read_text()
+    shutil.rmtree(lightning_project / "runs")
+    assert treadle("train") == 0
+
+    assert resumed == (find_run(lightning_project) / "metrics.csv").read_text()
+
+
+def test_a_metric_that_is_not_logged_is_told_with_those_that_are(lightning_project, capsys):
+    assert treadle("train", "fit.monitor=val/accuracy") == 2
+    told = capsys.readouterr().err
+    assert "the learner logs no 'val/accuracy'" in told
+    assert "did you mean 'val/acc'" in told
+
+
+def test_callbacks_loggers_and_arguments_of_the_trainer_take_part(lightning_project, capsys):
+    (lightning_project / "conf" / "callbacks").mkdir()
+    (lightning_project / "conf" / "callbacks" / "average.yaml").write_text(
+        "average: {_target_: pytorch_lightning.callbacks.StochasticWeightAveraging, swa_lrs: 0.01}\n"
+        "bar: {_target_: pytorch_lightning.callbacks.RichProgressBar}\n"
+    )
+    logger = "+logger.table={_target_: pytorch_lightning.loggers.CSVLogger, name: own}"
+    extra = "+trainer.extra={gradient_clip_val: 0.5, log_every_n_steps: 1}"
+
+    assert treadle("train", "+callbacks=average", logger, extra, "trainer=debug") == 0
+
+    run = find_run(lightning_project)
+    assert (run / "loggers" / "own" / "version_0" / "metrics.csv").is_file()
+    assert "epoch   1" not in capsys.readouterr().out
+
+
+def test_an_experiment_over_a_table_takes_callbacks_loggers_and_arguments_as_well(project):
+    logger = "+logger.table={_target_: pytorch_lightning.loggers.CSVLogger, name: own}"
+    timer = "+callbacks=[{_target_: pytorch_lightning.callbacks.Timer, duration: '00:00:10:00'}]"
+    targets = "targets=[treadle.,torch.optim.,pytorch_lightning.]"
+
+    assert run_quick("tracker=disabled", targets, timer, logger, "+trainer.extra={benchmark: false}", verb="train") == 0
+
+    rows = pl.read_csv(find_run(project) / "loggers" / "own" / "version_0" / "metrics.csv")
+    assert rows["valid/rmse"].is_not_null().sum() == 2
