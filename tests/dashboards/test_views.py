@@ -128,6 +128,17 @@ for number in range(2):
 """
 
 
+@pytest.mark.exhaustive
+def test_a_key_that_no_server_accepts_is_told_in_one_message(project):
+    command = [sys.executable, "-m", "treadle", "dashboard", "california"]
+    environment = {**os.environ, "WANDB_API_KEY": "short"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 2
+    assert "no access with the account of this machine: WANDB_API_KEY invalid" in done.stderr
+    assert "bug in Treadle" not in done.stderr
+
+
 @pytest.mark.slow
 def test_a_server_gets_both_views_and_the_second_time_the_same_ones(sweep, tmp_path_factory):
     """In a process of its own, for W&B reads the environment once."""

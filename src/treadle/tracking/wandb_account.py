@@ -35,7 +35,7 @@ def find_account() -> Account | None:
     """The account of WANDB_API_KEY or of `wandb login`; None where there is none, or WANDB_MODE is offline.
 
     Raises:
-        TreadleError: the server refuses the key, or does not answer.
+        TreadleError: the key is not valid, or the server refuses it or does not answer.
     """
     if os.environ.get("WANDB_MODE") in _AWAY:
         return None
@@ -44,19 +44,19 @@ def find_account() -> Account | None:
     from wandb.sdk.lib import wbauth  # the public ways ask for a key at a terminal
 
     server = wandb.setup().settings.base_url
-    with contextlib.redirect_stderr(io.StringIO()):  # it says which file it took the key from
-        credentials = wbauth.authenticate_session(
-            host=server, source="treadle", prompt=False, no_offline=True, update_session=False
-        )
-    if credentials is None:
-        return None
     try:
+        with contextlib.redirect_stderr(io.StringIO()):  # it says which file it took the key from
+            credentials = wbauth.authenticate_session(
+                host=server, source="treadle", prompt=False, no_offline=True, update_session=False
+            )
+        if credentials is None:
+            return None
         api = wandb.Api()
         entity = api.default_entity
     except (wandb.errors.Error, ValueError) as error:
         raise TreadleError(
-            f"W&B at {server} refuses the account of this machine: {error}\n`wandb login --relogin` renews it; "
-            "`-o FILE` needs none"
+            f"W&B at {server}: no access with the account of this machine: {error}\n"
+            "`wandb login --relogin` renews its key, WANDB_BASE_URL names another server; `-o FILE` needs neither"
         ) from error
     if entity is None:
         raise TreadleError(f"W&B at {server}: the account has no default entity; name one: tracker.entity=TEAM")
