@@ -68,6 +68,20 @@ def test_what_is_written_is_read_again_whatever_becomes_of_conf(project):
     assert (again.seeds, again.objectives, again.space.axes) == (sweep.seeds, sweep.objectives, sweep.space.axes)
 
 
+def test_a_model_that_a_rule_chooses_is_chosen_as_conf_was_at_the_start(project):
+    """Its candidates are options of conf/model, which its own values do not contain."""
+    tiny = [word for word in TINY if not word.startswith("model")]
+    sweep = declare([*tiny, "model=auto", "schedule.max_epochs=1,2"], root=project)
+    write(sweep)
+    setting = sweep.list_grid()[0]
+    before = sweep.space.freeze(setting, seed=0)
+    assert before.experiment.model_choice is not None
+    for file in (project / "conf" / "model").glob("*.yaml"):
+        file.unlink()
+    for kept in (sweep, read(sweep.folder, root=project)):
+        assert kept.space.freeze(setting, seed=0).values == before.values
+
+
 def test_a_frozen_trial_is_what_the_command_would_run(project):
     from treadle.check.resolve import resolve
 

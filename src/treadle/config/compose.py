@@ -78,6 +78,14 @@ class Composed:
         """The place that decides `key`; where nothing sets it, the file that everything is composed from."""
         return self.origins.locate(key, part=part)
 
+    def list_options(self, group: str) -> list[str]:
+        """The options of a group."""
+        return list(list_options(self.root)[group])
+
+    def compose_options(self, group: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The values of options of a group, each by itself. Errors as of the function of that name."""
+        return compose_options(self.root, group, names)
+
     @cached_property
     def origins(self) -> Origins:
         """Where values come from: each place that sets a key, or selects an option."""

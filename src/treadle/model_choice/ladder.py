@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from treadle.config.compose import Composed, compose_options, list_options
+from treadle.config.compose import Composed
 from treadle.experiment.spec import ModelRule, Rung, is_rule
 from treadle.hints import nearest
 from treadle.problems import Problem
@@ -30,9 +30,9 @@ class Ladder:
 
     def __init__(self, rule: ModelRule, composed: Composed) -> None:
         self.rule = rule
-        known = list_options(composed.root)[GROUP]
+        known = composed.list_options(GROUP)
         names = [rung.option for rung in rule.ladder if rung.option in known]
-        self.written = compose_options(composed.root, GROUP, names)
+        self.written = composed.compose_options(GROUP, names)
         self.whole = OmegaConf.create(composed.written)
         self.composed = composed
 
@@ -62,7 +62,7 @@ def find_cost(node: Mapping[str, Any]) -> Cost | None:
 
 def check_ladder(ladder: Ladder, *, targets: list[str]) -> Iterator[Problem]:
     """Problems of the candidates: unknown options, wrong values, undeclared costs."""
-    options = list_options(ladder.composed.root)[GROUP]
+    options = ladder.composed.list_options(GROUP)
     for index, rung in enumerate(ladder.rule.ladder):
         key = f"{GROUP}.ladder.{index}"
         if rung.option not in options:

@@ -302,7 +302,8 @@ def write(sweep: Sweep) -> None:
     sweep.folder.mkdir(parents=True, exist_ok=True)
     space = sweep.space
     bases = {
-        name: {"written": base.written, "overrides": list(base.overrides)} for name, base in sorted(space.bases.items())
+        name: {"written": base.written, "overrides": list(base.overrides), "models": base.kept_models}
+        for name, base in sorted(space.bases.items())
     }
     write_json(sweep.folder / _BASES, bases)
     plain = {
@@ -330,7 +331,13 @@ def read(folder: Path, *, root: Path) -> Sweep:
         plain = yaml.safe_load(read_text(folder / FILE))
         saved = json.loads(read_text(folder / _BASES))
         bases = {
-            name: Base({}, {text: Place(override=text) for text in base["overrides"]}, root, [], base["written"])
+            name: Base(
+                {},
+                {text: Place(override=text) for text in base["overrides"]},
+                root,
+                written=base["written"],
+                kept_models=base.get("models", {}),
+            )
             for name, base in saved.items()
         }
         space = Space(tuple(map(_to_axis, plain["axes"])), tuple(plain["groups"]), bases, plain["question"])
