@@ -2,6 +2,7 @@ import pytest
 
 from runs import QUICK, treadle
 from treadle.problems import ConfigError
+from treadle.sweeps import space
 from treadle.sweeps.declare import declare, read, write
 from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import Ledger
@@ -157,3 +158,14 @@ def test_of_settings_that_are_added_together_only_the_invalid_one_fails(project)
     assert [trial.state for trial in drive.ledger.trials.values()] == ["waiting", "failed"]
     assert "model.width" in drive.ledger.trials[2].error
     assert told == [2]
+
+
+def test_a_setting_of_a_grid_is_checked_once_before_the_start(project, monkeypatch):
+    checked, check = [], space.check
+    monkeypatch.setattr(space, "check", lambda composed: checked.append(composed) or check(composed))
+    sweep = make(project, "model.width=range(8,18)")
+    write(sweep)
+
+    Drive(sweep, Ledger(sweep.folder), project, lambda *_: None).add_grid()
+
+    assert len(checked) == 10 + 1  # the first one tells the settings of the sweep

@@ -279,9 +279,12 @@ def _check_settings(space: Space, settings: spec.Sweep, *, seed: int) -> None:
         ConfigError: some are invalid; each problem once, with the setting at which it was found first.
     """
     problems: list[Problem] = []
-    for setting in space.list_grid() if settings.sampler == "grid" else space.list_corners():
+    is_grid = settings.sampler == "grid"
+    for setting in space.list_grid() if is_grid else space.list_corners():
         try:
             experiment = space.check(setting, seed=seed)
+            if is_grid:
+                space.remember(setting, experiment)
             if (count := experiment.trainer.num_processes) > 1:
                 rule = f"a trial is one process, and trainer asks for {count}"
                 fix = "add trainer.devices=1; sweep.workers says how many at once"

@@ -64,6 +64,7 @@ class Space:
     groups: tuple[str, ...]  # the keys of axes that choose options
     bases: Mapping[str, Base]  # by the options chosen
     question: str | None  # what the experiment asks
+    checked: dict[str, Experiment] = field(default_factory=dict)  # by setting and seed
 
     @classmethod
     def compose(
@@ -139,6 +140,10 @@ class Space:
         varied = self.find_base(setting).vary({text: Place(override=text) for text in texts})
         return check(varied).model_copy(update={"question": self.question})
 
+    def remember(self, setting: Setting, experiment: Experiment) -> None:
+        """Keep a checked experiment for when it is frozen: each setting of a grid is checked once before the start."""
+        self.checked[_name_point(setting, experiment.seed)] = experiment
+
     def list_overrides(self, setting: Setting, *, seed: int) -> list[str]:
         """From which the experiment at a point can be composed again."""
         values = [f"{key}={text}" for key, text in setting.items() if key not in self.groups]
@@ -148,7 +153,8 @@ class Space:
 
     def freeze(self, setting: Setting, *, seed: int) -> Resolved:
         """The frozen experiment at a point, with the code as this process has read it. Errors as in `check`."""
-        experiment = self.check(setting, seed=seed).model_copy(update={"sweep": None})
+        checked = self.checked.get(_name_point(setting, seed)) or self.check(setting, seed=seed)
+        experiment = checked.model_copy(update={"sweep": None})
         return Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))
 
 
@@ -165,6 +171,10 @@ def _keep_models(composed: Composed) -> dict[str, dict[str, Any] | None]:
 
 def _name_base(options: Sequence[str]) -> str:
     return json.dumps(list(options))
+
+
+def _name_point(setting: Setting, seed: int) -> str:
+    return json.dumps([sorted(setting.items()), seed])
 
 
 def _list_probes(axis: Axis) -> tuple[str, ...]:
