@@ -1,13 +1,18 @@
 import json
+import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
 import yaml
 
 from runs import QUICK, treadle
+from screen import run_in_terminal
 from treadle.sweeps.declare import declare, write
 from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import Ledger
@@ -23,6 +28,7 @@ import os
 import resource
 import signal
 import time
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -44,6 +50,9 @@ class Own(nn.Module):
         if self.behaviour == "memory":
             resource.setrlimit(resource.RLIMIT_DATA, (1 << 20, 1 << 30))
             torch.zeros(1 << 30)
+        if self.behaviour == "blind":
+            for file in Path.cwd().glob("runs/**/examples/test.parquet"):
+                file.unlink(missing_ok=True)
         if self.behaviour == "disk":
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         return self.net(numeric) * (float("nan") if self.behaviour == "diverge" else 1)
@@ -150,6 +159,82 @@ def test_a_trial_that_fails_costs_only_itself(own, ledger, capsys):
     assert "ValueError: no luck" in out
     (log,) = own.glob("sweeps/*/trials/0001/log.txt")
     assert "failing_trials.py" in log.read_text()
+
+
+def test_a_search_reads_nothing_of_the_test_split(own, ledger):
+    """T17: its rows are gone before the first epoch, which nobody notices but the check of inputs at the end."""
+    tiny = [word for word in TINY if not word.startswith("model")]
+    assert treadle("run", "-m", *tiny, "model=own", "model.behaviour=blind", "seed=0,1", "sweep.workers=1") == 1
+    for trial in ledger().trials.values():
+        assert list(trial.epochs) == [1, 2]
+        assert "train: its input changed: examples/test.parquet is missing" in trial.error
+
+
+@pytest.mark.exhaustive
+def test_several_objectives_are_searched_and_answered_by_their_front(project, ledger, capsys):
+    words = [
+        "sweep=random",
+        "sweep.sampler=nsga2",
+        "sweep.objective=[rmse,r2]",
+        "sweep.max_trials=3",
+        "sweep.workers=1",
+    ]
+    words += ["model.width=int(interval(8,32))", "schedule.max_epochs=1"]
+    tiny = [word for word in TINY if not word.startswith(("model.width", "schedule.max_epochs"))]
+    assert treadle("run", "-m", *tiny, *words) == 0
+    trials = ledger().trials.values()
+    assert [len(trial.values) for trial in trials] == [2, 2, 2]
+    best = min(trials, key=lambda trial: trial.values)  # the metrics agree: one setting is best in both
+    out = capsys.readouterr().out
+    assert "1 on the Pareto front" in out
+    assert f"front    runs/{best.run}" in out
+
+
+@pytest.mark.exhaustive
+def test_a_terminal_shows_what_runs_and_is_left_clean(project):
+    words = ["model.num_layers=1,2", "seed=0,1", "sweep.workers=1"]
+    command = [sys.executable, "-m", "treadle", "run", "-m", *TINY, *words]
+    code, screen, moments = run_in_terminal(command, cwd=project, environment={})
+    assert code == 0
+    heads = [found for moment in moments for found in re.findall(r"^\d/4 trials.*", moment, re.MULTILINE)]
+    assert {head[0] for head in heads} >= {"0", "1", "2", "3"}
+    assert any(re.fullmatch(r"2/4 trials  about \d:\d\d:\d\d left  best 0\.\d+ num_layers=1 *", h) for h in heads)
+    row = r"^trial +epoch +valid/loss +setting *\n1 +[012] +\S+ +num_layers=1 seed=0"  # as often as it is drawn
+    assert any(re.search(row, moment, re.MULTILINE) for moment in moments)
+    assert screen.is_cursor_shown
+    lines = [line.rstrip() for line in screen.lines]
+    assert not any("/4 trials" in line or line.startswith("trial  epoch") for line in lines)
+    assert [line.split()[:3] for line in lines[1:5]] == [["trial", f"{number}/4", "done"] for number in (1, 2, 3, 4)]
+    assert lines[5].split() == ["valid/loss", "spread", "n", "model.num_layers"]
+
+
+def read_memory(pid):
+    """Resident memory [MiB]; 0 where the process is gone."""
+    try:
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    except (OSError, TypeError):
+        return 0.0
+
+
+@pytest.mark.exhaustive
+def test_memory_does_not_grow_with_the_number_of_trials(project, ledger):
+    """T24, over 20 trials: the most that each process of them had, and what the driver has."""
+    process = start(project, "seed=range(20)", "sweep.workers=1")
+    workers, driver = defaultdict(float), []
+    while process.poll() is None:
+        for file in project.glob("sweeps/*/ledger.jsonl"):
+            for line in file.read_text().splitlines(keepends=True):
+                event = json.loads(line) if line.endswith("\n") else {}
+                if event.get("event") == "start":
+                    workers[event["trial"]] = max(workers[event["trial"]], read_memory(event["pid"]))
+        if workers:
+            driver.append(read_memory(process.pid))
+        time.sleep(0.1)
+    assert process.returncode == 0, (project / "out.txt").read_text()
+    peaks = [workers[number] for number in range(1, 21)]
+    assert min(peaks) > 100
+    assert statistics.median(peaks[-5:]) < 1.05 * statistics.median(peaks[:5])
+    assert statistics.median(driver[-10:-1]) < 1.1 * statistics.median(driver[:10])
 
 
 @pytest.mark.exhaustive

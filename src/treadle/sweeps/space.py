@@ -64,7 +64,7 @@ class Space:
     groups: tuple[str, ...]  # the keys of axes that choose options
     bases: Mapping[str, Base]  # by the options chosen
     question: str | None  # what the experiment asks
-    checked: dict[str, Experiment] = field(default_factory=dict)  # by setting and seed
+    checked: dict[str, AnyExperiment] = field(default_factory=dict)  # by setting and seed
 
     @classmethod
     def compose(
@@ -140,7 +140,7 @@ class Space:
         varied = self.find_base(setting).vary({text: Place(override=text) for text in texts})
         return check(varied).model_copy(update={"question": self.question})
 
-    def remember(self, setting: Setting, experiment: Experiment) -> None:
+    def remember(self, setting: Setting, experiment: AnyExperiment) -> None:
         """Keep a checked experiment for when it is frozen: each setting of a grid is checked once before the start."""
         self.checked[_name_point(setting, experiment.seed)] = experiment
 

@@ -9,10 +9,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from treadle.config.locations import show_path
 from treadle.metrics.registry import write_score
@@ -141,20 +142,21 @@ class Progress:
         if self.live is not None:
             self.live.update(self._draw(drive))
 
-    def _draw(self, drive: Drive) -> Table:
+    def _draw(self, drive: Drive) -> Group:
         """The running trials, the best score so far, and the time that is left if trials go on taking as long."""
         objective = self.sweep.objectives[0]
         rows, trials = drive.rank(), list(drive.ledger.trials.values())
-        best = f"best {write_score(rows[0].mean)} {escape(describe_setting(rows[0].setting))}" if rows else ""
+        best = f"best {write_score(rows[0].mean)} {describe_setting(rows[0].setting)}" if rows else ""
         done, total = sum(trial.has_ended for trial in trials), drive.count_planned()
-        table = Table(box=None, pad_edge=False, title=f"{done}/{total} trials  {_estimate(drive, done, total)}  {best}")
+        parts = filter(None, (f"{done}/{total} trials", _estimate(drive, done, total), best))
+        table = Table(box=None, pad_edge=False)
         for title in ("trial", "epoch", objective.column, "setting"):
             table.add_column(title, no_wrap=True)
         for trial in (trial for trial in trials if trial.state == "running"):
             epoch, value = max(trial.epochs.items(), default=(0, None))
             setting = escape(f"{describe_setting(trial.setting)} seed={trial.seed}")
             table.add_row(str(trial.number), str(epoch), write_score(value), setting)
-        return table
+        return Group(Text("  ".join(parts), no_wrap=True, overflow="ellipsis"), table)
 
 
 def _estimate(drive: Drive, done: int, total: int) -> str:
