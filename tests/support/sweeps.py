@@ -5,7 +5,8 @@ from treadle.sweeps.declare import Objective, Sweep, write
 from treadle.sweeps.ledger import Ledger
 from treadle.sweeps.space import Base, Space
 
-LOSS, ACCURACY = Objective("loss", higher_is_better=False), Objective("accuracy", higher_is_better=True)
+LOSS = Objective("loss", column="valid/loss", higher_is_better=False)
+ACCURACY = Objective("accuracy", column="valid/accuracy", higher_is_better=True)
 
 
 def make_sweep(root, axes, *, objectives=(LOSS,), seeds=(0,), sampler="tpe", question=None):
