@@ -109,7 +109,7 @@ def test_a_broken_yaml_file_is_named_with_its_line(project):
 
     (problem,) = find_problems(project)
 
-    assert str(problem.place) == "conf/tracker/offline.yaml:12:2"
+    assert str(problem.place) == "conf/tracker/offline.yaml:13:2"
 
 
 def test_zero_and_false_and_null_are_values(project):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from treadle.metrics.compute import compute_metrics
-from treadle.metrics.registry import METRICS, find_metric, monitor_names
+from treadle.metrics.registry import METRICS, find_task_metric
 
 
 def draw(num_rows=400):
@@ -92,6 +92,6 @@ def test_the_calibration_error_is_the_mean_gap_of_the_bins_by_their_rows(num_bin
 
 
 def test_names_are_found_by_task():
-    assert find_metric(task="binary", name="auroc").higher_is_better
-    assert find_metric(task="regression", name="auroc") is None
-    assert monitor_names("regression") == ["loss", "rmse", "mae", "r2"]
+    assert find_task_metric("binary", "auroc").higher_is_better
+    assert find_task_metric("regression", "auroc") is None
+    assert [metric.name for metric in METRICS["regression"]] == ["rmse", "mae", "r2"]

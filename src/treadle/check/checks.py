@@ -41,7 +41,7 @@ _SHARED: tuple[tuple[Callable[[AnyExperiment], Iterable[Problem]], tuple[str, ..
     (check_additions, ("logger",)),
 )
 _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...]], ...] = (
-    (check_metrics, ("data.task", "schedule", "evaluation")),
+    (check_metrics, ("data.task", "metrics", "schedule", "evaluation")),
     (check_loss, ("data.task", "loss", "targets")),
     (check_sampling, ("data.task", "loss", "schedule")),
     (check_table_options, ("data.tables",)),

@@ -10,7 +10,7 @@ from treadle.experiment.durations import parse_moment
 from treadle.experiment.spec import AnyExperiment, Column, ColumnSplit, Experiment, Table, TimeSplit
 from treadle.hardware import count_gpus
 from treadle.hints import nearest
-from treadle.metrics.registry import find_metric, monitor_names
+from treadle.metrics.registry import find_metric, find_task_metric, monitor_names
 from treadle.problems import Problem
 from treadle.schema import BINARY_CLASSES, LABEL
 from treadle.targets.annotations import list_options
@@ -32,13 +32,17 @@ STRATEGIES = ("auto", "ddp", "ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_find_
 def check_metrics(experiment: Experiment) -> Iterator[Problem]:
     """Metrics that the task defines."""
     task = experiment.data.task
+    for name in experiment.metrics:
+        if find_task_metric(task, name) is not None:
+            rule = f"{name!r} is a metric of the task {task!r} already"
+            yield Problem(f"metrics.{name}", rule, "give your own another name", part="key")
     for key, name in (
         ("schedule.monitor", experiment.schedule.monitor),
         ("evaluation.metric", experiment.evaluation.metric),
     ):
-        if find_metric(task=task, name=name) is None:
+        if find_metric(experiment, name) is None:
             rule = f"{name!r} is not a metric of the task {task!r}"
-            yield Problem(key, rule, hint=nearest(name, monitor_names(task)))
+            yield Problem(key, rule, hint=nearest(name, monitor_names(experiment)))
 
 
 def check_loss(experiment: Experiment) -> Iterator[Problem]:

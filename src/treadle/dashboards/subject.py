@@ -8,7 +8,7 @@ from pathlib import Path
 
 from treadle.errors import TreadleError
 from treadle.experiment.spec import AnyExperiment, Experiment, WandbTracker
-from treadle.metrics.registry import METRICS, Metric, find_metric, monitor_names, write_score
+from treadle.metrics.registry import LOSS, Metric, find_metric, list_metrics, write_score
 from treadle.schema import Task
 from treadle.sweeps.answer import rank
 from treadle.sweeps.axes import Axis, Choices
@@ -37,6 +37,7 @@ class Subject:
     project: str
     entity: str | None  # None: the account's default
     task: Task
+    metrics: tuple[Metric, ...]  # but the loss
     objective: Metric  # on the validation split
     baselines: tuple[str, ...]
     has_system_metrics: bool
@@ -54,13 +55,13 @@ class Subject:
     @property
     def validated(self) -> list[str]:
         """Metrics of each epoch on the validation split, the objective first."""
-        names = monitor_names(self.task)
+        names = [LOSS, *(metric.name for metric in self.metrics)]
         return sorted(names, key=lambda name: name != self.objective.name)
 
     @property
     def evaluated(self) -> list[Metric]:
         """Metrics on the test split, of the model and of each baseline."""
-        return list(METRICS[self.task])
+        return list(self.metrics)
 
     @property
     def best(self) -> str:
@@ -132,7 +133,7 @@ def _describe(
     swept: tuple[Swept, ...] = (),
     answer: str = "",
 ) -> Subject:
-    metric = find_metric(task=experiment.data.task, name=objective)
+    metric = find_metric(experiment, objective)
     assert metric is not None, "the check has verified it"
     tracker = experiment.tracker
     if not isinstance(tracker, WandbTracker):
@@ -146,6 +147,7 @@ def _describe(
         project=tracker.project,
         entity=tracker.entity,
         task=experiment.data.task,
+        metrics=list_metrics(experiment),
         objective=metric,
         baselines=tuple(experiment.evaluation.baselines),
         has_system_metrics=tracker.system_metrics,

@@ -21,6 +21,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
 from treadle.metrics.compute import compute_metrics
+from treadle.metrics.own import build_metrics, compute_own
 from treadle.schema import ROW
 
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
@@ -64,6 +65,7 @@ def _find(
 ) -> Findings:
     """Metrics and curves of the model and its baselines; curves by class of the model alone."""
     settings, task = experiment.evaluation, bundle.task
+    own = build_metrics(experiment)
     results = {
         name: compute_metrics(
             task=task,
@@ -72,6 +74,7 @@ def _find(
             threshold=settings.threshold,
             num_bins=settings.calibration_bins,
         )
+        | compute_own(own, task=task, prediction=values, target=target)
         for name, values in candidates.items()
     }
     curves = {

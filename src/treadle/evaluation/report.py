@@ -19,7 +19,7 @@ from treadle.experiment.spec import Experiment
 from treadle.lineage.graph import trace_experiment
 from treadle.lineage.views import draw_svg, list_ends
 from treadle.metrics.log import read_metrics_log
-from treadle.metrics.registry import METRICS, find_metric, write_score
+from treadle.metrics.registry import find_metric, list_metrics, write_score
 from treadle.metrics.table import tabulate
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
@@ -54,7 +54,7 @@ def write_report(experiment: Experiment, *, findings: Findings, run: str, folder
         run=run,
         environment=folder.environment.name,
         conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"]),
-        table=tabulate(findings.results, metrics=METRICS[experiment.data.task]),
+        table=tabulate(findings.results, metrics=list_metrics(experiment)),
         charts=[
             _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),
             *(_draw(name, kind, findings.curves) for name, kind in KINDS.items() if _list_lines(name, findings.curves)),
@@ -73,7 +73,7 @@ def write_report(experiment: Experiment, *, findings: Findings, run: str, folder
 
 def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
     """The result in one sentence: the model by the experiment's metric, beside the best baseline."""
-    metric = find_metric(task=experiment.data.task, name=experiment.evaluation.metric)
+    metric = find_metric(experiment, experiment.evaluation.metric)
     assert metric is not None, "the check has verified evaluation.metric"
     own = results[MODEL][metric.name]
     if not math.isfinite(own):

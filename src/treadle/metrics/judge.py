@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from treadle.experiment.kinds import get_kind
 from treadle.experiment.spec import AnyExperiment, LearnerExperiment
-from treadle.metrics.registry import METRICS, Metric, find_metric, monitor_names
+from treadle.metrics.registry import Metric, find_metric, find_task_metric, list_metrics, monitor_names
 from treadle.schema import Task
 
 
@@ -24,7 +24,7 @@ def find_judge(experiment: AnyExperiment, name: str) -> Metric | None:
     if isinstance(experiment, LearnerExperiment):
         mode = _list_modes(experiment).get(name)
         return None if mode is None else _make_metric(name, mode)
-    return find_metric(task=experiment.data.task, name=name)
+    return find_metric(experiment, name)
 
 
 def find_monitor(experiment: AnyExperiment) -> Metric:
@@ -40,14 +40,17 @@ def read_monitor(leaves: Mapping[str, Any]) -> Metric | None:
         name, mode = leaves.get("fit.monitor"), leaves.get("fit.mode")
         return None if name is None else _make_metric(name, str(mode))
     task, name = leaves.get("data.task"), leaves.get("schedule.monitor")
-    return None if task is None or name is None else find_metric(task=cast("Task", task), name=name)
+    if task is None or name is None:
+        return None
+    direction = leaves.get(f"metrics.{name}.direction")
+    return find_task_metric(cast("Task", task), name) if direction is None else _make_metric(name, direction)
 
 
 def list_judges(experiment: AnyExperiment) -> list[str]:
     """The names of all."""
     if isinstance(experiment, LearnerExperiment):
         return list(_list_modes(experiment))
-    return monitor_names(experiment.data.task)
+    return monitor_names(experiment)
 
 
 def describe(experiment: AnyExperiment) -> str:
@@ -72,7 +75,7 @@ def list_tested(experiment: AnyExperiment, found: Iterable[str]) -> list[Metric]
     if isinstance(experiment, LearnerExperiment):
         modes = _list_modes(experiment)
         return [_make_metric(name, modes.get(name)) for name in found]
-    return list(METRICS[experiment.data.task])
+    return list(list_metrics(experiment))
 
 
 def get_primary(experiment: AnyExperiment) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from treadle.experiment.spec import Experiment
 from treadle.schema import Task
 
 SMALL, LARGE = 1e-3, 9999  # between them a metric's value has four decimals
@@ -41,7 +42,8 @@ def write_score(value: float | None) -> str:
 
 
 # `loss` is what training minimizes: the mean of `loss.function`, weighted by row and class, on the standardized target.
-_LOSS = Metric("loss", "Loss", higher_is_better=False)
+LOSS = "loss"
+_LOSS = Metric(LOSS, "Loss", higher_is_better=False)
 
 
 METRICS: dict[Task, tuple[Metric, ...]] = {
@@ -68,11 +70,24 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
 }
 
 
-def find_metric(*, task: Task, name: str) -> Metric | None:
+def list_metrics(experiment: Experiment) -> tuple[Metric, ...]:
+    """Those of the task, and the experiment's own."""
+    own = (
+        Metric(name, name, higher_is_better=metric.direction == "max") for name, metric in experiment.metrics.items()
+    )
+    return (*METRICS[experiment.data.task], *own)
+
+
+def find_metric(experiment: Experiment, name: str) -> Metric | None:
+    """The experiment's metric of that name, or None; `loss` is one of every experiment."""
+    return next((metric for metric in (_LOSS, *list_metrics(experiment)) if metric.name == name), None)
+
+
+def find_task_metric(task: Task, name: str) -> Metric | None:
     """The metric of that name for the task (`loss` fits every task), or None."""
-    return next((m for m in (_LOSS, *METRICS[task]) if m.name == name), None)
+    return next((metric for metric in (_LOSS, *METRICS[task]) if metric.name == name), None)
 
 
-def monitor_names(task: Task) -> list[str]:
+def monitor_names(experiment: Experiment) -> list[str]:
     """Every metric that training reports on the validation split."""
-    return [_LOSS.name, *(m.name for m in METRICS[task])]
+    return [_LOSS.name, *(metric.name for metric in list_metrics(experiment))]

@@ -46,7 +46,7 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
         TreadleError: the target is not allowed or does not exist.
         BuildError: its code failed.
     """
-    call = _bind(node, key=key, targets=targets, **context)
+    call = bind(node, key=key, targets=targets, **context)
     try:
         return call()
     except TreadleError:
@@ -55,7 +55,8 @@ def build(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: 
         raise BuildError(key, node["_target_"], error) from error
 
 
-def _bind(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> functools.partial[Any]:
+def bind(node: dict[str, Any], *, key: str, targets: Sequence[str], **context: Any) -> functools.partial[Any]:
+    """As `build`, without the call."""
     target = locate_target(node["_target_"], key=key, targets=targets)
     arguments = {
         name: build_value(value, key=f"{key}.{name}", targets=targets)
@@ -79,7 +80,7 @@ def build_value(value: Any, *, key: str, targets: Sequence[str]) -> Any:
     """A value with every target below it built."""
     if isinstance(value, dict):
         if "_target_" in value:
-            return (_bind if is_left_open(value, key) else build)(value, key=key, targets=targets)
+            return (bind if is_left_open(value, key) else build)(value, key=key, targets=targets)
         return {k: build_value(v, key=f"{key}.{k}", targets=targets) for k, v in value.items()}
     if isinstance(value, list):
         return [build_value(v, key=f"{key}.{i}", targets=targets) for i, v in enumerate(value)]

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+# What functions call the predictions and the targets: Treadle, torchmetrics and scikit-learn.
+PREDICTION = ("prediction", "preds", "y_pred", "y_score", "y_prob", "y_proba")
+TARGET = ("target", "y_true")
+
+# Prefixes of targets that a key allows besides the project's.
+_METRIC = r"metrics\.[^.]+\.function"
+_LIBRARIES = {_METRIC: ("torchmetrics.",)}
 
 # Arguments by key; a configuration must not set them.
 CONTEXT: dict[str, tuple[str, ...]] = {
@@ -14,12 +22,23 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     r"schedule\.lr_schedule": ("num_steps",),
     r"loss\.function": ("task",),
     r"logger\.[^.]+": ("save_dir",),
+    _METRIC: (*PREDICTION, *TARGET),
     r"augmentation": ("numeric_columns", "id_columns"),
 }
 
 
 # Keys whose target need not take them all: a user's own loss may do without the task.
-_OPTIONAL = r"model|loss\.function|augmentation|schedule\.lr_schedule|logger\.[^.]+"
+_OPTIONAL = rf"model|{_METRIC}|loss\.function|augmentation|schedule\.lr_schedule|logger\.[^.]+"
+
+
+def list_allowed(key: str, prefixes: Sequence[str]) -> list[str]:
+    """The prefixes of targets that are allowed at a key."""
+    return [*prefixes, *(name for form, names in _LIBRARIES.items() if re.fullmatch(form, key) for name in names)]
+
+
+def is_metric(key: str) -> bool:
+    """Whether the target at a key is a metric of the user's own."""
+    return re.fullmatch(_METRIC, key) is not None
 
 
 def is_left_open(node: Mapping[str, Any], key: str) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import griffe
+
 from treadle.hints import Fault, Hint, nearest
 from treadle.problems import Problem
 from treadle.targets.annotations import find_fault
-from treadle.targets.injected import list_context, list_required
-from treadle.targets.signatures import Signature, UnknownTargetError, read_signature
+from treadle.targets.injected import PREDICTION, TARGET, is_metric, list_allowed, list_context, list_required
+from treadle.targets.signatures import Signature, UnknownTargetError, find_target, read_signature
 
 RESERVED = ("_target_", "_partial_")
 _HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate` knows
@@ -18,7 +20,7 @@ _HYDRA = ("_args_", "_convert_", "_recursive_")  # what Hydra's own `instantiate
 
 def check_target(key: str, node: dict[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
     """Every mistake in a target and its arguments, without places."""
-    problem = _check_path(f"{key}._target_", node["_target_"], allowed)
+    problem = _check_path(f"{key}._target_", node["_target_"], list_allowed(key, allowed))
     if problem is not None:
         yield problem
         return
@@ -48,6 +50,7 @@ def _check_path(key: str, path: str, allowed: Sequence[str]) -> Problem | None:
 def _check_names(key: str, node: dict[str, Any], signature: Signature) -> Iterator[Problem]:
     path, takes, context = node["_target_"], signature.parameters, list_context(key)
     given = [str(name) for name in node if name not in RESERVED]
+    yield from _check_metric(key, path, signature)
     for name in sorted(list_required(key) - takes.keys()) if signature.known and not signature.open else ():
         rule = f"{path} must take the argument {name!r}, which Treadle passes to it here"
         yield Problem(f"{key}._target_", rule, f"give it a parameter {name}, or choose another target")
@@ -68,6 +71,16 @@ def _check_names(key: str, node: dict[str, Any], signature: Signature) -> Iterat
                 dotted = f"{key}.{parameter.name}"
                 rule = f"{path} needs the argument {parameter.name!r}, {parameter.type}"
                 yield Problem(dotted, rule, f"add {dotted}", fix_override=f"+{dotted}=…")
+
+
+def _check_metric(key: str, path: str, signature: Signature) -> Iterator[Problem]:
+    """Whether a function can be called as a metric; the instance of a class is called by position."""
+    if not is_metric(key) or signature.open or not isinstance(find_target(path), griffe.Function):
+        return
+    for what, names in (("predictions", PREDICTION), ("targets", TARGET)):
+        if signature.parameters.keys().isdisjoint(names):
+            rule = f"{path} must take the {what}, as an argument {' or '.join(names)}"
+            yield Problem(f"{key}._target_", rule, "rename one of its arguments, or choose another function")
 
 
 def _check_values(key: str, node: dict[str, Any], signature: Signature) -> Iterator[Problem]:

@@ -128,7 +128,7 @@ def _count_work(learner: Learner, batch: Batch) -> Work:
 def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning.Callback]:
     """Keep the best epoch and the newest, and stop early where the schedule asks for it."""
     schedule = experiment.schedule
-    metric = find_metric(task=experiment.data.task, name=schedule.monitor)
+    metric = find_metric(experiment, schedule.monitor)
     assert metric is not None, "the check has verified schedule.monitor"
     mode = "max" if metric.higher_is_better else "min"
     best = ModelCheckpoint(

@@ -14,6 +14,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 from treadle.bundle import to_prediction
 from treadle.experiment.spec import Experiment
+from treadle.metrics.own import build_metrics
 from treadle.schema import Batch
 from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
@@ -46,6 +47,7 @@ class Learner(lightning.LightningModule):
         self.experiment = experiment
         self.task = experiment.data.task
         self.loss = build_loss(experiment)
+        self.own_metrics = build_metrics(experiment)
         self.num_steps = num_steps
         self.weighted = weighted
         self.scaling = scaling
@@ -137,7 +139,9 @@ class Learner(lightning.LightningModule):
         self.gathered.clear()
         if self.trainer.world_size > 1:
             parts = [torch.cat(gather_all_tensors(part)) for part in parts]  # one process may have a row more
-        self.epoch_metrics = compute_scores(*parts, loss=self.loss, task=self.task, scaling=self.scaling)
+        self.epoch_metrics = compute_scores(
+            *parts, loss=self.loss, task=self.task, scaling=self.scaling, own=self.own_metrics
+        )
         monitor = self.experiment.schedule.monitor
         self.log(monitor, self.epoch_metrics[monitor], logger=False, prog_bar=True)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from treadle.metrics.compute import EPSILON, compute_metrics
+from treadle.metrics.own import Measure, compute_own
 from treadle.schema import Link, Task
 from treadle.training.losses import Loss, TaskLoss
 from treadle.training.scaling import Scaling, find_link
@@ -14,9 +17,16 @@ THRESHOLD, NUM_BINS = 0.5, 15
 
 
 def compute_scores(
-    prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task, scaling: Scaling
+    prediction: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    *,
+    loss: Loss,
+    task: Task,
+    scaling: Scaling,
+    own: Mapping[str, Measure],
 ) -> dict[str, float]:
-    """`loss` and every metric of the task.
+    """`loss`, every metric of the task, and the user's own.
 
     Args:
         prediction: `[B]`, or `[B, K]` for K classes; of a regression on the scale of the targets.
@@ -25,12 +35,13 @@ def compute_scores(
         loss: of each row.
         task: of the experiment.
         scaling: of the target.
+        own: metrics of the user's.
     """
     found = float(compute_prediction_loss(prediction, target, weight, loss=loss, task=task))
     if task == "regression":
         prediction, target = (v.cpu().double() * scaling.scale + scaling.mean for v in (prediction, target))
     metrics = compute_metrics(task=task, prediction=prediction, target=target, threshold=THRESHOLD, num_bins=NUM_BINS)
-    return {"loss": found, **metrics}
+    return {"loss": found, **metrics, **compute_own(own, task=task, prediction=prediction, target=target)}
 
 
 def compute_prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, *, loss: Loss, task: Task) -> Tensor:

@@ -21,6 +21,7 @@ from treadle.experiment.spec.experiment import (
 from treadle.experiment.spec.features import Block, Features
 from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
+from treadle.experiment.spec.metrics import OwnMetric
 from treadle.experiment.spec.model import ModelChoice, ModelRule, Rung, Speed, Speeds, is_rule
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
 from treadle.experiment.spec.split import (
@@ -63,6 +64,7 @@ __all__ = [
     "ModelRule",
     "Nodes",
     "OnBreach",
+    "OwnMetric",
     "RandomSplit",
     "Rung",
     "Schedule",

@@ -16,6 +16,7 @@ from treadle.experiment.spec.evaluation import Evaluation
 from treadle.experiment.spec.features import Features
 from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
+from treadle.experiment.spec.metrics import MetricName, OwnMetric
 from treadle.experiment.spec.model import Model, ModelChoice, ModelRule
 from treadle.experiment.spec.schedule import Schedule
 from treadle.experiment.spec.sweep import Sweep
@@ -54,6 +55,8 @@ class Experiment(Spec):
     """Loggers of Lightning beside the tracker, by name or as a list; each a `_target_`."""
     tracker: Tracker
     """With which tracker the run is recorded."""
+    metrics: dict[MetricName, OwnMetric] = {}
+    """Metrics of your own, by name; `schedule.monitor`, `sweep.objective` and `evaluation.metric` may name them."""
     evaluation: Evaluation
     """How the model is evaluated on the test set."""
     sweep: Sweep | None = Field(default=None, exclude=True)
