@@ -82,6 +82,12 @@ def read_signature(path: str) -> Signature:
     return replace(signature, parameters=parameters, cost=_read_cost(found))
 
 
+def forget_signatures() -> None:
+    """Read sources anew from now on."""
+    for cached in (read_signature, find, _visit):
+        cached.cache_clear()
+
+
 def find_target(path: str) -> griffe.Object | None:
     """The class or function at a dotted path; None if only an import could resolve it.
 
