@@ -19,6 +19,7 @@ from treadle.experiment.durations import parse_duration
 from treadle.experiment.fingerprint import list_sources
 from treadle.experiment.identity import list_modules, name_run, sign_stages
 from treadle.experiment.imports import SourceFile
+from treadle.experiment.kinds import name_schedule
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.stages import get_stage, list_needed
@@ -200,7 +201,7 @@ class Drive:
             pruner=self.sweep.settings.pruner,
             maximize=tuple(objective.higher_is_better for objective in self.sweep.objectives),
             seed=int(base.written["seed"]),
-            max_epochs=int(base.written["schedule"]["max_epochs"]),
+            max_epochs=int(base.written[name_schedule(base.written)]["max_epochs"]),
         )
 
     def add_grid(self) -> None:
