@@ -69,9 +69,9 @@ def test_dvc_runs_the_stages_and_again_after_the_data_have_changed(lightning_pro
 @pytest.mark.exhaustive
 def test_a_sweep_prunes_by_the_metric_that_the_learner_logs(lightning_project, capsys):
     shutil.copyfile(SUPPORT / "lightning_digits.py", lightning_project / "lightning_digits.py")
-    search = ("sweep=random", "sweep.max_trials=10", "sweep.pruner=median", "sweep.workers=1", "fit.max_epochs=4")
+    search = ("sweep=random", "sweep.max_trials=6", "sweep.pruner=median", "sweep.workers=1", "fit.max_epochs=4")
 
-    assert treadle("run", "-m", "+learner.lr=interval(0.000001,0.01)", *search) == 0
+    assert treadle("run", "-m", "learner.lr=interval(0.000001,0.01)", *search) == 0
 
     (sweep,) = (lightning_project / "sweeps").iterdir()
     ledger = [json.loads(line) for line in (sweep / "ledger.jsonl").read_text().splitlines()]
@@ -94,8 +94,8 @@ def test_two_processes_learn_the_digits_of_mnist(lightning_project, mnist_file):
 
     (one,), (two,) = (list(lightning_project.glob(f"runs/{name}-*")) for name in ("one", "two"))
     for run in (one, two):
-        assert max(read_scores(run)) > 0.75
-        assert read_metrics(run)["test/acc"] > 0.75
+        assert max(read_scores(run)) > 0.85
+        assert read_metrics(run)["test/acc"] > 0.8
     steps = [int(list(csv.DictReader((run / "metrics.csv").open()))[-1]["step"]) for run in (one, two)]
     assert steps[0] == steps[1]
 

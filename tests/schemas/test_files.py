@@ -64,7 +64,7 @@ def test_the_committed_schemas_are_current(root):
     stale = find_stale(root, root / "conf" / ".schema")
 
     assert stale == [], "`treadle schema` writes them"
-    assert len(list((root / "conf" / ".schema").iterdir())) == 17
+    assert len(list((root / "conf" / ".schema").iterdir())) == 18
 
 
 def test_each_is_a_schema_of_draft_7(root):
@@ -102,7 +102,10 @@ def test_every_shipped_file_names_its_schema_and_is_valid_under_it(root):
 
     assert len(files) > 30
     for file in files:
-        expected = {"conf": "config", root.name: "params"}.get(file.parent.name, file.parent.name)
+        group = (
+            ".".join(file.parent.relative_to(root / "conf").parts) if file.is_relative_to(root / "conf") else "params"
+        )
+        expected = group or "config"
         assert find_schema(file).resolve() == root / "conf" / ".schema" / f"{expected}.json"
         assert list_errors(file) == set(), file
 
@@ -368,7 +371,7 @@ def test_a_broken_file_is_reported_with_its_place(project, capsys):
 
 def test_a_folder_can_be_named(project):
     assert treadle("schema", "-o", "for_editors") == 0
-    assert len(list((project / "for_editors").iterdir())) == 17
+    assert len(list((project / "for_editors").iterdir())) == 18
 
 
 def test_a_component_of_the_project_is_offered_with_its_arguments(project):

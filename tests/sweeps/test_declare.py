@@ -4,8 +4,8 @@ from runs import QUICK, treadle
 from treadle.problems import ConfigError
 from treadle.sweeps import space
 from treadle.sweeps.declare import declare, read, write
-from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import Ledger
+from treadle.sweeps.plan import Plan
 
 TINY = [word for word in QUICK if not word.startswith("evaluation.")]
 
@@ -135,6 +135,10 @@ def test_each_setting_of_a_grid_is_checked(project):
     ("word", "said"),
     [
         ("hydra/launcher=joblib", "sweep.workers"),
+        ("hydra/launcher=submitit_slurm", "sweep/engine=slurm"),
+        ("hydra/launcher=ray", "sweep/engine=ray"),
+        ("hydra.launcher.partition=gpu", "sweep.engine.partition does it, with sweep/engine=slurm"),
+        ("hydra.launcher.timeout_min=60", "sweep.engine.time"),
         ("hydra/sweeper=optuna", "sweep=tpe"),
         ("hydra.sweeper.n_jobs=2", "sweep=tpe"),
     ],
@@ -153,10 +157,10 @@ def test_of_settings_that_are_added_together_only_the_invalid_one_fails(project)
     sweep = make(project, "model.width=16,32", "seed=0,1")
     write(sweep)
     told = []
-    drive = Drive(sweep, Ledger(sweep.folder), project, lambda _, trial: told.append(trial.number))
-    drive._add([{"model.width": "16"}, {"model.width": "-1"}], [0], "search", None)  # noqa: SLF001 - as a search would
-    assert [trial.state for trial in drive.ledger.trials.values()] == ["waiting", "failed"]
-    assert "model.width" in drive.ledger.trials[2].error
+    plan = Plan(sweep, Ledger(sweep.folder), project, lambda _, trial: told.append(trial.number))
+    plan._add([{"model.width": "16"}, {"model.width": "-1"}], [0], "search", None)  # noqa: SLF001 - as a search would
+    assert [trial.state for trial in plan.ledger.trials.values()] == ["waiting", "failed"]
+    assert "model.width" in plan.ledger.trials[2].error
     assert told == [2]
 
 
@@ -166,6 +170,6 @@ def test_a_setting_of_a_grid_is_checked_once_before_the_start(project, monkeypat
     sweep = make(project, "model.width=range(8,18)")
     write(sweep)
 
-    Drive(sweep, Ledger(sweep.folder), project, lambda *_: None).add_grid()
+    Plan(sweep, Ledger(sweep.folder), project, lambda *_: None).add_grid()
 
     assert len(checked) == 10 + 1  # the first one tells the settings of the sweep

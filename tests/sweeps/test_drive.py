@@ -11,52 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runs import QUICK, treadle
+from runs import treadle
 from screen import run_in_terminal
+from sweeping import OWN, TINY, add_own, start, wait_for
 from treadle.sweeps.declare import declare, write
-from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import Ledger
+from treadle.sweeps.plan import Plan
 from wandb_record import find_ended, read_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sweeps")]
-
-TINY = [word for word in QUICK if not word.startswith("evaluation.")]
-
-# A network of the user's own that ends in the way that its argument names.
-OWN = """\
-import os
-import resource
-import signal
-import time
-from pathlib import Path
-
-import torch
-from torch import nn
-
-
-class Own(nn.Module):
-    def __init__(self, *, num_numeric, cardinalities, num_outputs, behaviour: str):
-        super().__init__()
-        self.behaviour = behaviour
-        self.net = nn.Linear(num_numeric, num_outputs)
-
-    def forward(self, numeric, ids):
-        if self.behaviour == "raise":
-            raise ValueError("no luck")
-        if self.behaviour == "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.behaviour == "hang":
-            time.sleep(600)
-        if self.behaviour == "memory":
-            resource.setrlimit(resource.RLIMIT_DATA, (1 << 20, 1 << 30))
-            torch.zeros(1 << 30)
-        if self.behaviour == "blind":
-            for file in Path.cwd().glob("runs/**/examples/test.parquet"):
-                file.unlink(missing_ok=True)
-        if self.behaviour == "disk":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        return self.net(numeric) * (float("nan") if self.behaviour == "diverge" else 1)
-"""
 
 
 @pytest.fixture
@@ -72,27 +35,6 @@ def ledger(project):
 
 def list_scores(ledger):
     return {trial.number: trial.values for trial in ledger.trials.values()}
-
-
-def start(project, *words):
-    """A sweep in a process of its own."""
-    command = [sys.executable, "-m", "treadle", "run", "-m", *TINY, *words]
-    with (project / "out.txt").open("a") as out:
-        return subprocess.Popen(command, cwd=project, stdout=out, stderr=out)
-
-
-def wait_for(project, event, count=1):
-    """Until the ledger tells of so many events of a kind."""
-    for _ in range(1200):
-        lines = [
-            line
-            for file in project.glob("sweeps/*/ledger.jsonl")
-            for line in file.read_text().splitlines(keepends=True)
-        ]
-        if sum(line.endswith("\n") and json.loads(line)["event"] == event for line in lines) >= count:
-            return
-        time.sleep(0.1)
-    raise AssertionError((project / "out.txt").read_text())
 
 
 def test_a_grid_runs_each_setting_on_each_seed_and_each_trial_is_a_run(project, ledger, capsys):
@@ -133,10 +75,7 @@ def test_what_ran_before_is_taken_over_and_the_numbers_are_those_of_a_command(pr
 @pytest.fixture
 def own(project):
     """The project with a network that ends as it is told."""
-    (project / "failing_trials.py").write_text(OWN)
-    (project / "conf/model/own.yaml").write_text("_target_: failing_trials.Own\nbehaviour: good\n")
-    config = project / "conf/config.yaml"
-    config.write_text(config.read_text().replace("targets:\n", "targets:\n  - failing_trials.\n"))
+    add_own(project)
     return project
 
 
@@ -261,13 +200,13 @@ def test_an_attempt_that_is_retried_is_printed_with_its_log(own, ledger, capsys)
 def test_a_number_is_given_once_whatever_the_ledger_lost(project):
     sweep = declare([*TINY, "model.width=16,32", "seed=0,1"], root=project)
     write(sweep)
-    Drive(sweep, Ledger(sweep.folder), project, lambda *_: None).add_grid()
+    Plan(sweep, Ledger(sweep.folder), project, lambda *_: None).add_grid()
     file = sweep.folder / "ledger.jsonl"
     added = json.loads(file.read_text())
     file.write_text(json.dumps({**added, "trials": added["trials"][2:]}) + "\n")
-    drive = Drive(sweep, Ledger(sweep.folder), project, lambda *_: None)
-    drive.add_grid()
-    settings = {number: trial.setting["model.width"] for number, trial in drive.ledger.trials.items()}
+    plan = Plan(sweep, Ledger(sweep.folder), project, lambda *_: None)
+    plan.add_grid()
+    settings = {number: trial.setting["model.width"] for number, trial in plan.ledger.trials.items()}
     assert settings == {3: "32", 4: "32", 5: "16", 6: "16"}
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from runs import QUICK, treadle
 from treadle.sweeps.declare import declare, write
-from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import Ledger
+from treadle.sweeps.plan import Plan
 
 TINY = [word for word in QUICK if not word.startswith("evaluation.")]
 
@@ -59,7 +59,7 @@ def test_a_sweep_of_another_project_is_resumed_and_compared_there(project, tmp_p
     sweep = declare([*TINY, "seed=0,1"], root=project)
     write(sweep)
     ledger = Ledger(sweep.folder)
-    Drive(sweep, ledger, project, lambda *_: None).add_grid()
+    Plan(sweep, ledger, project, lambda *_: None).add_grid()
     for number in (1, 2):
         ledger.end(number, "done", values=[0.5])
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -78,7 +78,7 @@ def test_only_a_sweep_is_recorded_for_dvc_and_only_where_dvc_is(project, capsys)
     sweep = declare([*TINY, "seed=0,1"], root=project)
     write(sweep)
     ledger = Ledger(sweep.folder)
-    Drive(sweep, ledger, project, lambda *_: None).add_grid()
+    Plan(sweep, ledger, project, lambda *_: None).add_grid()
     for number in (1, 2):
         ledger.end(number, "done", values=[0.5])
     assert treadle("compare", str(sweep.folder), "--to-dvc", "1") == 2

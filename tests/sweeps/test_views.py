@@ -2,8 +2,8 @@ from sweeps import ACCURACY, LOSS, make_sweep
 from treadle.console import Console
 from treadle.sweeps.answer import rank
 from treadle.sweeps.axes import Choices
-from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import Trial
+from treadle.sweeps.plan import Plan
 from treadle.sweeps.views import Progress, print_answer
 
 KEY = "model.sizes"
@@ -19,7 +19,7 @@ def test_brackets_are_no_markup(tmp_path, capsys, monkeypatch):
     sweep.get_trial_folder(2).mkdir(parents=True)
     (sweep.get_trial_folder(2) / "log.txt").touch()
 
-    Progress(sweep, console).update(Drive(sweep, ledger, tmp_path, lambda *_: None), ledger.trials[2])
+    Progress(sweep, console).update(Plan(sweep, ledger, tmp_path, lambda *_: None), ledger.trials[2])
     print_answer(sweep, ledger, rank(list(ledger.trials.values()), higher_is_better=False), console)
 
     lines = capsys.readouterr().out.splitlines()

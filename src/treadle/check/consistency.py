@@ -217,8 +217,8 @@ def check_trainer(experiment: AnyExperiment) -> Iterator[Problem]:
         yield Problem("trainer.strategy", rule, hint=nearest(trainer.strategy, STRATEGIES))
     if isinstance(trainer.devices, int) and trainer.devices < 1:
         yield Problem("trainer.devices", f"must be at least 1, found {trainer.devices}")
-    if trainer.accelerator != "gpu":
-        return
+    if trainer.accelerator != "gpu" or (experiment.sweep is not None and experiment.sweep.engine.by != "local"):
+        return  # what a cluster has is not known here
     found, why = count_gpus()
     requested = trainer.devices if isinstance(trainer.devices, int) else 1
     if found == 0:

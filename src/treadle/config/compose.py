@@ -284,7 +284,7 @@ def describe_unknown(key: str, known: Collection[str], *, root: Path) -> Problem
     close = nearest_key(key, suggested) if section == own else find_nearest(key, list_suggested(key, known))
     meant = find_namesake(key, known) or close
     command = tell_how_to_list(section, known) if is_within(meant or key, section) else ""
-    hint = Hint(meant, tuple(siblings), command)
+    hint = Hint(meant, tuple(name for name in siblings if "/" not in name), command)
     return Problem(key, f"unknown key {key!r}", tell_of_a_rule(key, known, hint), hint=hint)
 
 

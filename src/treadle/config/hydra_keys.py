@@ -15,7 +15,14 @@ _OWN = re.compile(r"hydra($|[./])")
 _ENTRY = re.compile(r"defaults\.\d+\.(override )?/?(hydra/[^@]*)")
 _INSTEAD = {  # what does the same in Treadle
     r"hydra[./]sweeper": "choose sweep=grid, sweep=random or sweep=tpe, and limits such as sweep.max_trials",
-    r"hydra[./]launcher": "sweep.workers says how many trials run at once",
+    r"hydra\.launcher\.(partition|account|qos|setup)": r"sweep.engine.\1 does it, with sweep/engine=slurm",
+    r"hydra\.launcher\.timeout_min": "sweep.engine.time does it, with sweep/engine=slurm",
+    r"hydra\.launcher\.cpus_per_task": "sweep.engine.cpus does it, with sweep/engine=slurm",
+    r"hydra\.launcher\.gpus_per_node": "sweep.engine.gpus does it, with sweep/engine=slurm",
+    r"hydra\.launcher\.mem_gb": "sweep.engine.memory_gb does it, with sweep/engine=slurm",
+    r"hydra\.launcher\.additional_parameters": "sweep.engine.options does it, with sweep/engine=slurm",
+    r"hydra\.launcher\.ray": "the keys of sweep.engine do it, with sweep/engine=ray",
+    r"hydra[./]launcher": "sweep/engine=slurm or sweep/engine=ray says where trials run, and sweep.workers how many",
     r"hydra[./](run|sweep|output_subdir|job\.chdir)": "a run's folder is runs/<name>-<id>: set `name`",
 }
 
@@ -39,5 +46,6 @@ def find_hydra_keys(files: Sequence[ConfigFile], *, root: Path) -> Iterator[Prob
 
 def _refuse(key: str, place: Place) -> Problem:
     rule = f"nothing reads {key!r}: Treadle composes with Hydra, and does not run with it"
-    instead = next((text for pattern, text in _INSTEAD.items() if re.match(pattern, key)), "")
+    matches = ((re.match(pattern, key), text) for pattern, text in _INSTEAD.items())
+    instead = next((match.expand(text) for match, text in matches if match), "")
     return Problem(key, rule, "; ".join(part for part in ("remove it", instead) if part), place)

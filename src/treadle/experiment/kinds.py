@@ -15,8 +15,3 @@ def get_kind(values: Mapping[str, Any]) -> Kind:
     """What an experiment of these values is about; they may be nested, or leaves by dotted key."""
     is_learner = any(is_within(key, LEARNER) and value is not None for key, value in values.items())
     return "learner" if is_learner else "table"
-
-
-def name_schedule(values: Mapping[str, Any]) -> str:
-    """The section that says how long a training lasts: `max_epochs`, and when it stops early."""
-    return "fit" if get_kind(values) == "learner" else "schedule"

@@ -87,8 +87,8 @@ class StageInputs:
                 f"run the same command again with the new source{back}"
             )
 
-    def require_composed_code(self, stage: Stage) -> None:
-        """Require the code that resolved.yaml was composed from.
+    def require_composed_code(self, stage: Stage, *, fix: str) -> None:
+        """Require the code that resolved.yaml was composed from; `fix`: what does that, or helps otherwise.
 
         Raises:
             ChangedError: the code is another one.
@@ -96,7 +96,7 @@ class StageInputs:
         if self._has_other_code(stage):
             raise ChangedError(
                 f"{stage.name}: its code is not the one that resolved.yaml was composed from, and the result would "
-                "have the wrong name; `dvc repro` composes first, or `treadle compose -o FILE` does"
+                f"have the wrong name; {fix}"
             )
 
     def _has_other_code(self, stage: Stage) -> bool:

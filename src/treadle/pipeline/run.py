@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from treadle.disk import delete_partials, read_text, write_json, write_text
 from treadle.errors import TreadleError
@@ -31,6 +32,8 @@ from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import find_function
 from treadle.tracking import SCRATCH, Membership
 
+Code = Literal["read", "loaded", "frozen"]
+
 # --- by a command of Treadle --------------------------------------------------------------------------
 
 
@@ -41,7 +44,7 @@ def run(
     upto: str,
     notify: Notify,
     watch: Watch | None = None,
-    is_code_loaded: bool = False,
+    code: Code = "read",
     overrides: Sequence[str] | None = None,
     membership: Membership | None = None,
 ) -> Run:
@@ -55,14 +58,18 @@ def run(
         upto: the last stage.
         notify: prints each line of progress.
         watch: takes each epoch of the training.
-        is_code_loaded: this process holds the code that `resolved` was frozen with, whatever its files hold now.
+        code: where it comes from. `read`: from the files that `resolved` was composed with just before; `loaded`: this
+            process holds it, whatever the files contain now; `frozen`: from files that have to be those of then.
         overrides: from which the run was composed, where that is known.
         membership: its place in a sweep, for its record in W&B.
 
     Raises:
-        ChangedError: a source or a data file was edited while a stage read it.
+        ChangedError: a source or a data file was edited while a stage read it, or a source of `frozen` code before.
     """
-    inputs = StageInputs(resolved, root=root, is_code_loaded=is_code_loaded)
+    inputs = StageInputs(resolved, root=root, is_code_loaded=code == "loaded")
+    if code == "frozen":
+        for stage in list_needed(upto, resolved.values):
+            inputs.require_composed_code(stage, fix="put it back, or begin another sweep by the command of this one")
     signatures = _sign(resolved, root=root, notify=notify)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
     current = Run(resolved, signatures, folder, root, notify, watch, membership)
@@ -144,7 +151,7 @@ def run_stage(name: str, *, resolved_file: Path, folder: RunFolder, root: Path, 
     _require_own(folder, resolved)
     stage = get_stage(name, resolved.values)
     inputs = StageInputs(resolved, root=root)
-    inputs.require_composed_code(stage)
+    inputs.require_composed_code(stage, fix="`dvc repro` composes first, or `treadle compose -o FILE` does")
     current = Run(resolved, _sign(resolved, root=root, notify=notify), folder, root, notify)
     folder.path.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder.lock, notify=notify, what=str(folder.path)):

@@ -19,7 +19,7 @@ from treadle.config.selection import FILE, SET
 from treadle.experiment.spec import RECORDS, Experiment
 from treadle.explain.explanation import describe_option
 from treadle.problems import ConfigError
-from treadle.schemas.sections import SECTIONS, Writer, make_section
+from treadle.schemas.sections import SECTIONS, Writer, find_section, make_section
 from treadle.schemas.values import OPEN_TEXT, Schema, make_closed_enum, refer
 
 FOLDER = Path("conf", ".schema")
@@ -44,6 +44,9 @@ def make_schemas(root: Path) -> dict[str, str]:
     prefixes = tuple(map(str, read_file(find_conf(root) / f"{CONFIG_NAME}.yaml").get("targets", ())))
     deltas = [group for group in options if group not in SECTIONS and _is_global(group, options[group], root)]
     schemas = {group: Writer(root, prefixes).make_group(group, _refer_to_list(group)) for group in SECTIONS}
+    for group in _list_inner(options):
+        key = group.replace("/", ".")
+        schemas[key] = Writer(root, prefixes).make_group(key, _refer_to_list(group))
     schemas[CONFIG_NAME] = Writer(root, prefixes).make_experiment({"defaults": _refer_to_list(CONFIG_NAME), **_HYDRA})
     schemas |= {group: _make_delta(group) for group in deltas}
     schemas[Path(FILE).stem] = _make_selection(options)
@@ -160,10 +163,16 @@ def _refer_to_list(owner: str) -> Schema:
 def _make_defaults(options: Options, deltas: Collection[str]) -> Schema:
     """What the other files refer to: the options of each group, and the defaults list of each kind of file."""
     forms = {CONFIG_NAME: _CONFIG, **dict.fromkeys(deltas, _DELTA), **dict.fromkeys(SECTIONS, _GROUP)}
+    forms |= dict.fromkeys(_list_inner(options), _GROUP)
     names = {f"option.{group}": make_closed_enum(names) for group, names in options.items()}
     selected = {f"selected.{group}": _make_selected(group) for group in options}
     lists = {f"list.{owner}": _make_list(owner, options, form) for owner, form in forms.items()}
     return {"definitions": {**names, **selected, **lists}}
+
+
+def _list_inner(options: Options) -> list[str]:
+    """The groups of sections within sections."""
+    return [group for group in options if "/" in group and find_section(group.replace("/", ".")) is not None]
 
 
 def _make_selected(group: str) -> Schema:

@@ -52,8 +52,10 @@ class Writer:
     definitions: dict[str, Schema] = field(default_factory=dict)
 
     def make_group(self, key: str, defaults: Schema) -> Schema:
-        """The schema of a file that holds one section of an experiment and a defaults list."""
-        section = self._make(join_metadata(_OWNERS[key].model_fields[key]), key, _FILE_KEYS)
+        """The schema of a file that holds one section of an experiment, at a dotted key, and a defaults list."""
+        annotation = find_section(key)
+        assert annotation is not None, "only a section is a group"
+        section = self._make(annotation, key, _FILE_KEYS)
         return {**_extend(key, {"defaults": defaults}), "definitions": {key: section, **self.definitions}}
 
     def make_experiment(self, shared: dict[str, Schema]) -> Schema:
@@ -166,6 +168,22 @@ class Writer:
         else:
             schema = make_value(parameter.type)
         return {**describe(*describe_argument(path, parameter.name)), **schema, **_add_default(read_default(parameter))}
+
+
+def find_section(key: str) -> Any:
+    """The annotation of a section of an experiment, at a dotted key; None where there is no section."""
+    first, *inner = key.split(".")
+    if first not in _OWNERS:
+        return None
+    annotation = join_metadata(_OWNERS[first].model_fields[first])
+    models: Sequence[type[pydantic.BaseModel]] = list_models(annotation)
+    for name in inner:
+        declared = models[0].model_fields.get(name) if models else None
+        if declared is None:
+            return None
+        annotation = join_metadata(declared)
+        models = list_models(annotation)
+    return annotation if models or has_target(annotation) else None
 
 
 def make_section(properties: dict[str, Any]) -> Schema:

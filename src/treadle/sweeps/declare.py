@@ -23,6 +23,7 @@ from treadle.metrics.judge import describe, find_judge, get_monitor, list_judges
 from treadle.problems import ConfigError, Place, Problem, unique
 from treadle.sweeps import FILE
 from treadle.sweeps.axes import SEED, Axis, Choices, Interval, read_space, split_overrides
+from treadle.sweeps.engines.checks import find_engine_problems
 from treadle.sweeps.space import Base, Space
 
 SWEEPS = "sweeps"  # of a project: the folders of its sweeps
@@ -31,7 +32,8 @@ _HEADER = "# Written by `treadle run -m`: what the sweep is; ledger.jsonl tells 
 _MAX_TRIALS = 50  # settings that a search tries where nothing says how many
 _LISTED = 10  # invalid settings that are reported
 # Settings of a sweep that change how far it goes and where it runs, and not which sweep it is.
-_WITHOUT_IDENTITY = ("space", "max_trials", "max_time", "patience", "confirm", "timeout", "workers", "retries")
+_LIMITS = ("max_trials", "max_time", "patience", "confirm", "timeout", "retries")
+_WITHOUT_IDENTITY = ("space", *_LIMITS, "workers", "engine")
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,7 @@ def _settle(experiment: spec.AnyExperiment, space: Space, written: Mapping[str, 
     if isinstance(settings.objective, list) and settings.pruner != "none":
         rule = f"{settings.pruner!r} stops trials by one objective, and there are {len(settings.objective)}"
         problems.append(Problem("sweep.pruner", rule, "add sweep.pruner=none"))
-    problems += _check_objectives(experiment)
+    problems += [*_check_objectives(experiment), *find_engine_problems(experiment)]
     if problems:
         raise ConfigError([_with_place(problem, written) for problem in problems])
     return settings.model_copy(update={"sampler": sampler})

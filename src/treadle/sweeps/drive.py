@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import math
-import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.fingerprint import list_sources
-from treadle.experiment.identity import list_modules, name_run, sign_stages
+from treadle.experiment.identity import list_modules
 from treadle.experiment.imports import SourceFile
-from treadle.experiment.kinds import name_schedule
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.stages import get_stage, list_needed
-from treadle.hardware import count_gpus
 from treadle.metrics.log import read_metrics_log
 from treadle.pipeline.locks import try_lock
 from treadle.pipeline.record import find_run_damage, is_done
-from treadle.problems import ConfigError
 from treadle.runs.read import find_best_epoch
-from treadle.sweeps.answer import Row, group_by_setting, name_setting, rank
 from treadle.sweeps.declare import Sweep, find_changed_code, write
-from treadle.sweeps.ledger import BAD, Ledger, Phase, Trial
-from treadle.sweeps.search import Point, Search
+from treadle.sweeps.engines.choose import choose_engine
+from treadle.sweeps.engines.engine import End, Engine, Epoch, Job
+from treadle.sweeps.ledger import BAD, Ledger, Trial
+from treadle.sweeps.plan import Plan, Tell
 from treadle.sweeps.trial import FUNCTION
-from treadle.sweeps.workers import End, Epoch, Job, Pool
 from treadle.tracking import Membership, write_setting
-
-Tell = Callable[["Drive", Trial], None]  # called after each change to a trial
 
 _POLL_S = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,32 +36,36 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass
 class Drive:
-    """A sweep under way."""
+    """A sweep under way, on whichever engine."""
 
-    sweep: Sweep
-    ledger: Ledger
-    root: Path
-    tell: Tell
-    start: float = field(default_factory=time.monotonic)
-    num_ended_before: int = field(init=False)  # trials that an earlier session ended
+    plan: Plan
+    engine: Engine
     stops: int = 0  # how often the user asked to stop
 
-    def __post_init__(self) -> None:
-        self.num_ended_before = sum(trial.has_ended for trial in self.ledger.trials.values())
+    @property
+    def sweep(self) -> Sweep:
+        """What runs."""
+        return self.plan.sweep
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has happened."""
+        return self.plan.ledger
 
     def run(self) -> None:
         """Run trials until the sweep is answered, or the user stops it."""
-        with Pool(paths=_list_paths(self.root), sources=self._list_sources()) as pool, self._catching():
+        with self.engine, self._catching():
+            num_workers = self._count_workers()
             while True:
-                self._skip_replicates()
+                self.plan.skip_replicates()
                 if self.stops:
-                    pool.stop(force=self.stops > 1)
+                    self.engine.stop(force=self.stops > 1)
                 else:
-                    self._fill(pool)
-                if not pool.running:
+                    self._fill(num_workers)
+                if not self.engine.running:
                     return
-                for event in pool.wait(_POLL_S):
-                    self._take(event, pool)
+                for event in self.engine.wait(_POLL_S):
+                    self._take(event)
 
     @contextmanager
     def _catching(self) -> Iterator[None]:
@@ -90,175 +85,39 @@ class Drive:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    # --- which trial is next
-
-    def _fill(self, pool: Pool) -> None:
-        """Start trials while a worker is free."""
-        while len(pool.running) < self.num_workers and not self.stops and not self._is_over_time():
-            trial = self._find_waiting(pool.running) or self._add_next(pool.running)
-            if trial is None:
-                return
-            if not trial.has_ended:
-                self._start(trial, pool)
-
-    @property
-    def num_workers(self) -> int:
+    def _count_workers(self) -> int:
         """How many trials run at once."""
         workers = self.sweep.settings.workers
         if workers != "auto":
             return workers
-        trainer = next(iter(self.sweep.space.bases.values())).written["trainer"]
-        if count_gpus()[0] and trainer["accelerator"] != "cpu":
-            return count_gpus()[0]
-        return max(1, len(os.sched_getaffinity(0)) // int(trainer["threads"]))
+        first = self.sweep.space.check(next(self.sweep.space.list_corners()), seed=self.sweep.seeds[0])
+        return self.engine.count_slots(num_threads=first.trainer.threads, uses_gpu=first.trainer.accelerator == "gpu")
 
-    def _is_over_time(self) -> bool:
-        limit = self.sweep.settings.max_time
-        return limit is not None and time.monotonic() - self.start > parse_duration(limit).total_seconds()
-
-    def _find_waiting(self, running: Sequence[int]) -> Trial | None:
-        """A trial that was added and has not ended; one at a time of those that are the same run."""
-        trials = self.ledger.trials
-        busy = {trials[number].signature for number in running}
-        waiting = (trial for trial in trials.values() if trial.state in {"waiting", "interrupted"})
-        return next((trial for trial in waiting if trial.signature not in busy and self._may_start(trial)), None)
-
-    def _may_start(self, trial: Trial) -> bool:
-        """Where trials are pruned, the first replicate of a setting decides about the others."""
-        first = self._find_first(trial)
-        return self.sweep.settings.pruner == "none" or first is trial or first.state == "done"
-
-    def _find_first(self, trial: Trial) -> Trial:
-        same = (t for t in self.ledger.trials.values() if t.setting == trial.setting and t.phase == trial.phase)
-        return next(same)
-
-    def _add_next(self, running: Sequence[int]) -> Trial | None:
-        """The first trial of a setting that is added now; None where the search, or the sweep, is done."""
-        if not self._is_search_done():
-            setting, suggestion = self._search.suggest(self.list_points())
-            return self._add([setting], self.sweep.seeds, "search", suggestion)
-        confirm = self.sweep.settings.confirm
-        if running or confirm is None or any(t.phase == "confirm" for t in self.ledger.trials.values()):
-            return None
-        fresh = range(max(self.sweep.seeds) + 1, max(self.sweep.seeds) + 1 + confirm.seeds)
-        best = [row.setting for row in self.rank()[: confirm.top]]
-        return self._add(best, fresh, "confirm", None) if best else None
-
-    def _is_search_done(self) -> bool:
-        settings, tried = self.sweep.settings, len(self.list_settings())
-        if self.sweep.is_grid or tried >= (self.sweep.max_settings or 0):
-            return True
-        return settings.patience is not None and self._count_since_best() >= settings.patience
-
-    def _count_since_best(self) -> int:
-        """Settings that finished after the best one."""
-        done = [group for group in self.list_settings() if all(trial.has_ended for trial in group)]
-        ranked = rank([t for group in done for t in group], higher_is_better=self.sweep.objectives[0].higher_is_better)
-        best = next((i for i, group in enumerate(done) if ranked and group[0].setting == ranked[0].setting), None)
-        return 0 if best is None else len(done) - 1 - best
-
-    def count_planned(self) -> int:
-        """How many trials there are, as far as that is known."""
-        confirm = self.sweep.settings.confirm
-        searched = len(self.sweep.seeds) * (self.sweep.max_settings or 0)
-        added = len(self.ledger.trials)
-        if self.sweep.is_grid or self._is_search_done():
-            return added
-        return max(added, searched + (confirm.top * confirm.seeds if confirm is not None else 0))
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether nothing is left to run."""
-        trials = self.ledger.trials.values()
-        if not trials or not all(trial.has_ended for trial in trials) or not self._is_search_done():
-            return False
-        if self.sweep.is_grid and len(self.list_settings()) < self.sweep.count_settings():
-            return False
-        return self.sweep.settings.confirm is None or any(trial.phase == "confirm" for trial in trials)
-
-    def list_settings(self) -> list[list[Trial]]:
-        """The trials of the search, by setting."""
-        searched = [trial for trial in self.ledger.trials.values() if trial.phase == "search"]
-        return list(group_by_setting(searched).values())
-
-    def list_points(self) -> list[Point]:
-        """The settings as a sampler sees them."""
-        return [_to_point(group) for group in self.list_settings()]
-
-    def rank(self) -> list[Row]:
-        """The answer so far."""
-        best = self.sweep.objectives[0]
-        return rank(list(self.ledger.trials.values()), higher_is_better=best.higher_is_better)
-
-    @property
-    def _search(self) -> Search:
-        assert not self.sweep.is_grid
-        base = next(iter(self.sweep.space.bases.values()))
-        return Search(
-            axes=self.sweep.space.axes,
-            applies=self.sweep.space.applies,
-            sampler=self.sweep.settings.sampler,
-            pruner=self.sweep.settings.pruner,
-            maximize=tuple(objective.higher_is_better for objective in self.sweep.objectives),
-            seed=int(base.written["seed"]),
-            max_epochs=int(base.written[name_schedule(base.written)]["max_epochs"]),
-        )
-
-    def add_grid(self) -> None:
-        """Add the settings of a grid that the ledger lacks."""
-        known = {name_setting(trial.setting) for trial in self.ledger.trials.values()}
-        missing = [setting for setting in self.sweep.list_grid() if name_setting(setting) not in known]
-        if missing:
-            self._add(missing, self.sweep.seeds, "search", None)
-
-    def _add(
-        self,
-        settings: Sequence[Mapping[str, str]],
-        seeds: Sequence[int],
-        phase: Phase,
-        suggestion: dict[str, Any] | None,
-    ) -> Trial:
-        """Add trials, all of them or none; gives the first.
-
-        A setting of a search that is no valid experiment, which only its sampler could find, is one that fails.
-        """
-        first, errors = max(self.ledger.trials, default=0) + 1, dict[int, str]()
-        trials: list[Trial] = []
-        for setting in settings:
-            for seed in seeds:
-                number = first + len(trials)
-                try:
-                    signatures, run = self._sign(self.sweep.space.freeze(setting, seed=seed))
-                except ConfigError as error:
-                    signatures, run = {"train": ""}, ""
-                    errors[number] = " ".join(str(error.problems[0]).split())
-                trials.append(Trial(number, dict(setting), seed, phase, run, suggestion, signatures["train"]))
-        self.ledger.add(trials)
-        for number, text in errors.items():
-            self.ledger.end(number, "failed", error=text)
-            self.tell(self, self.ledger.trials[number])
-        return self.ledger.trials[first]
-
-    def _sign(self, resolved: Resolved) -> tuple[dict[str, str], str]:
-        signatures = sign_stages(resolved, root=self.root)
-        return signatures, name_run(resolved, signatures)
+    def _fill(self, num_workers: int) -> None:
+        """Start trials while a worker is free."""
+        while len(self.engine.running) < num_workers and not self.stops:
+            trial = self.plan.find_next(self.engine.running)
+            if trial is None:
+                return
+            if not trial.has_ended:
+                self._start(trial)
 
     # --- one trial
 
-    def _start(self, trial: Trial, pool: Pool) -> None:
+    def _start(self, trial: Trial) -> None:
         resolved = self.sweep.space.freeze(trial.setting, seed=trial.seed)
-        signatures, run = self._sign(resolved)
+        signatures, run = self.plan.sign(resolved)
         if signatures["train"] != trial.signature:
             raise TreadleError(
                 f"trial {trial.number}: source or data is not what the sweep began with; put it back, or begin another "
                 "sweep by the command of this one"
             )
-        folder, stage = RunFolder(self.root / RUNS / run), get_stage("train", resolved.values)
+        folder, stage = RunFolder(self.plan.root / RUNS / run), get_stage("train", resolved.values)
         if is_done(folder, stage, signatures["train"]) and find_run_damage(folder, stage) is None:
             best = find_best_epoch(read_metrics_log(folder.metrics_log), resolved.experiment)
             values = [best[objective.column] for objective in self.sweep.objectives]
             self.ledger.end(trial.number, "done", values=values, is_reused=True, run=run)
-            self.tell(self, trial)
+            self.plan.tell(self.plan, trial)
             return
         place = self.sweep.get_trial_folder(trial.number)
         place.mkdir(parents=True, exist_ok=True)
@@ -269,74 +128,50 @@ class Drive:
             function=FUNCTION,
             arguments={
                 "resolved": str(place / "resolved.yaml"),
-                "root": str(self.root),
+                "root": str(self.plan.root),
                 "objectives": [objective.column for objective in self.sweep.objectives],
                 "overrides": self.sweep.space.list_overrides(trial.setting, seed=trial.seed),
                 "membership": asdict(self._describe_membership(trial)),
+                "code": "loaded" if self.engine.holds_code else "frozen",
             },
             log=place / "log.txt",
-            environment=self._list_environment(resolved, pool),
+            environment=_list_environment(resolved),
             timeout_s=None if timeout is None else parse_duration(timeout).total_seconds(),
+            num_threads=resolved.experiment.trainer.threads,
+            uses_gpu=resolved.experiment.trainer.accelerator == "gpu",
         )
-        self.ledger.start(trial.number, pid=pool.start(job), run=run)
-        self.tell(self, trial)
+        started = self.engine.start(job)
+        self.ledger.start(trial.number, pid=started.pid, job=started.job, run=run)
+        self.plan.tell(self.plan, trial)
 
     def _describe_membership(self, trial: Trial) -> Membership:
         options = {group: trial.setting[group] for group in self.sweep.space.groups}
         return Membership(write_setting(trial.setting), self.sweep.name, trial.phase, options)
 
-    def _list_environment(self, resolved: Resolved, pool: Pool) -> dict[str, str]:
-        """A GPU of its own, threads as the experiment says, and no agent of W&B: its record would be that of all."""
-        trainer = resolved.experiment.trainer
-        environment = {"OMP_NUM_THREADS": str(trainer.threads), "MKL_NUM_THREADS": str(trainer.threads)}
-        environment["WANDB_SWEEP_ID"] = ""
-        if trainer.accelerator == "gpu":
-            taken = pool.list_environment("CUDA_VISIBLE_DEVICES")
-            environment["CUDA_VISIBLE_DEVICES"] = min(_list_gpus(), key=taken.count)
-        return environment
-
-    def _take(self, event: Epoch | End, pool: Pool) -> None:
+    def _take(self, event: Epoch | End) -> None:
         trial = self.ledger.trials[event.number]
         if isinstance(event, Epoch):
-            self.ledger.report(event.number, epoch=event.epoch, value=event.value)
-            pool.answer(event.number, goes_on=not self._should_prune(trial))
-            self.tell(self, trial)
+            if event.epoch not in trial.epochs:  # a worker that resumes tells again what the ledger may lack
+                self.ledger.report(event.number, epoch=event.epoch, value=event.value)
+            self.engine.answer(event.number, goes_on=not self.plan.should_prune(trial))
+            self.plan.tell(self.plan, trial)
         else:
             self._end(trial, event)
-
-    def _should_prune(self, trial: Trial) -> bool:
-        if trial.phase == "confirm" or self.sweep.settings.pruner == "none" or self.sweep.is_grid:
-            return False
-        if self._find_first(trial) is not trial:
-            return False
-        number = next(index for index, group in enumerate(self.list_settings()) if trial in group)
-        is_hopeless, suggestion = self._search.should_prune(self.list_points(), number)
-        self.ledger.remember(trial.number, suggestion)
-        return is_hopeless
 
     def _end(self, trial: Trial, end: End) -> None:
         values = end.result if end.ending == "done" else None
         self.ledger.end(
-            trial.number, end.ending, values=values, error=end.error, seconds=end.seconds, exit_code=end.exit_code
+            trial.number,
+            end.ending,
+            values=values,
+            error=end.error,
+            seconds=end.seconds,
+            exit_code=end.exit_code,
+            host=end.host,
         )
-        self.tell(self, trial)  # before a retry forgets how it ended
+        self.plan.tell(self.plan, trial)  # before a retry forgets how it ended
         if end.ending in BAD and trial.attempts <= self.sweep.settings.retries:
             self.ledger.retry(trial.number)
-
-    def _skip_replicates(self) -> None:
-        """Where trials are pruned, the other seeds of a setting whose first one gave no score are not run."""
-        for first, *others in self.list_settings() if self.sweep.settings.pruner != "none" else ():
-            for trial in others if first.state in ("pruned", *BAD) else ():
-                if trial.state == "waiting":
-                    self.ledger.end(trial.number, "skipped", error=f"seed {first.seed} was {first.state}")
-                    self.tell(self, trial)
-
-    def _list_sources(self) -> dict[str, SourceFile]:
-        """All code that trials import: held in memory from the start, whatever happens to its files."""
-        corners = list(self.sweep.space.list_corners())
-        values = [self.sweep.space.freeze(corner, seed=self.sweep.seeds[0]).values for corner in corners]
-        modules = {m for each in values for stage in list_needed("train", each) for m in list_modules(each, stage)}
-        return list_sources(modules | {FUNCTION.rpartition(".")[0]})
 
 
 def run_sweep(sweep: Sweep, *, root: Path, tell: Tell, retry: bool = False) -> Drive:
@@ -364,35 +199,27 @@ def run_sweep(sweep: Sweep, *, root: Path, tell: Tell, retry: bool = False) -> D
                 f"{sweep.name}: the source of {', '.join(changed)} is not what the sweep began with; put it back, or "
                 "begin another sweep by `treadle run -m`"
             )
-        drive = Drive(sweep, Ledger(sweep.folder), root, tell)
-        for trial in [t for t in drive.ledger.trials.values() if retry and t.state in ("skipped", *BAD)]:
-            drive.ledger.retry(trial.number)
+        plan = Plan(sweep, Ledger(sweep.folder), root, tell)
+        for trial in [t for t in plan.ledger.trials.values() if retry and t.state in ("skipped", *BAD)]:
+            plan.ledger.retry(trial.number)
         if sweep.is_grid:
-            drive.add_grid()
+            plan.add_grid()
+        drive = Drive(plan, choose_engine(sweep, paths=_list_paths(root), sources=_list_sources(sweep)))
         drive.run()
     return drive
 
 
-def _to_point(group: Sequence[Trial]) -> Point:
-    """A setting by its replicates: done when all are, pruned or failed when one is."""
-    suggestion = group[0].suggestion
-    assert suggestion is not None, "a search keeps what its sampler suggested"
-    states = {trial.state for trial in group}
-    is_finite = all(math.isfinite(value) for trial in group for value in trial.values or ())
-    if states.intersection(BAD) or not is_finite:
-        return Point(suggestion, "failed")
-    if states & {"pruned", "skipped"}:
-        return Point(suggestion, "pruned", epochs=group[0].epochs)
-    if states == {"done"}:
-        columns = zip(*(trial.values or [] for trial in group), strict=True)
-        return Point(suggestion, "done", [sum(c) / len(group) for c in columns], group[0].epochs)
-    return Point(suggestion, "running", epochs=group[0].epochs)
+def _list_sources(sweep: Sweep) -> dict[str, SourceFile]:
+    """All code that trials import: an engine may hold it in memory from the start, whatever happens to its files."""
+    values = [sweep.space.freeze(corner, seed=sweep.seeds[0]).values for corner in sweep.space.list_corners()]
+    modules = {m for each in values for stage in list_needed("train", each) for m in list_modules(each, stage)}
+    return list_sources(modules | {FUNCTION.rpartition(".")[0]})
 
 
-def _list_gpus() -> list[str]:
-    """Those that this process may use, as CUDA names them."""
-    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return given or [str(index) for index in range(count_gpus()[0])]
+def _list_environment(resolved: Resolved) -> dict[str, str]:
+    """Threads as the experiment says, and no agent of W&B: its record would be that of all."""
+    threads = str(resolved.experiment.trainer.threads)
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "WANDB_SWEEP_ID": ""}
 
 
 def _list_paths(root: Path) -> list[str]:

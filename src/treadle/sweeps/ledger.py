@@ -77,9 +77,17 @@ class Ledger:
             {"event": "add", "trials": [{name: getattr(trial, name) for name in _DECLARED} for trial in trials]}
         )
 
-    def start(self, number: int, *, pid: int, run: str | None = None) -> None:
-        """Its process runs; `run`: in another run folder than it was added with."""
-        self._append({"event": "start", "trial": number, "pid": pid, "host": os.uname().nodename, "run": run})
+    def start(self, number: int, *, pid: int | None, job: str | None = None, run: str | None = None) -> None:
+        """Its process runs here, or its job waits in the queue of a cluster.
+
+        Args:
+            number: of the trial.
+            pid: of the process, if it is on this machine.
+            job: as a cluster names it.
+            run: in another run folder than it was added with.
+        """
+        place = {"pid": pid, "host": os.uname().nodename} if job is None else {"job": job}
+        self._append({"event": "start", "trial": number, **place, "run": run})
 
     def report(self, number: int, *, epoch: int, value: float) -> None:
         """The objective after an epoch."""
@@ -101,10 +109,11 @@ class Ledger:
         is_reused: bool = False,
         exit_code: int | None = None,
         run: str | None = None,
+        host: str | None = None,
     ) -> None:
-        """How it ended."""
+        """How it ended; `host`: where it ran, if not on the machine that started it."""
         plain = {"values": values, "error": error, "seconds": round(seconds, 3), "is_reused": is_reused, "run": run}
-        self._append({"event": "end", "trial": number, "state": state, **plain, "exit_code": exit_code})
+        self._append({"event": "end", "trial": number, "state": state, **plain, "exit_code": exit_code, "host": host})
 
     def retry(self, number: int) -> None:
         """It is to run once more."""

@@ -12,8 +12,8 @@ from treadle.pipeline.locks import try_lock
 from treadle.sweeps import FILE
 from treadle.sweeps.axes import Axis, Choices
 from treadle.sweeps.declare import SWEEPS, Objective, Sweep, read
-from treadle.sweeps.drive import Drive
 from treadle.sweeps.ledger import BAD, Ledger, Trial
+from treadle.sweeps.plan import Plan
 
 _SHOWN = 4  # values of an axis
 
@@ -64,22 +64,22 @@ def find_needed(root: Path) -> dict[str, str]:
     """
     needed: dict[str, str] = {}
     for folder in _find_folders(root):
-        drive = _open(folder, root)
-        trials = list(drive.ledger.trials.values())
-        if _is_held(folder) or not drive.is_answered:
+        plan = _open(folder, root)
+        trials = list(plan.ledger.trials.values())
+        if _is_held(folder) or not plan.is_answered:
             needed |= {
                 trial.run: f"{folder.name} is not finished; resume it, or remove {SWEEPS}/{folder.name}"
                 for trial in trials
             }
         else:
-            needed |= {trial.run: f"best of {folder.name}" for trial in trials if _is_best(trial, drive)}
+            needed |= {trial.run: f"best of {folder.name}" for trial in trials if _is_best(trial, plan)}
     return needed
 
 
-def _is_best(trial: Trial, drive: Drive) -> bool:
-    if len(drive.sweep.objectives) > 1:
+def _is_best(trial: Trial, plan: Plan) -> bool:
+    if len(plan.sweep.objectives) > 1:
         return trial.state == "done"
-    best = [row.setting for index, row in enumerate(drive.rank()) if index == 0 or row.is_tied]
+    best = [row.setting for index, row in enumerate(plan.rank()) if index == 0 or row.is_tied]
     return trial.setting in best
 
 
@@ -87,9 +87,9 @@ def _find_folders(root: Path) -> list[Path]:
     return [folder for folder in sorted((root / SWEEPS).glob("*")) if (folder / FILE).is_file()]
 
 
-def _open(folder: Path, root: Path) -> Drive:
+def _open(folder: Path, root: Path) -> Plan:
     """The sweep with its trials, to look at."""
-    return Drive(read(folder, root=root), Ledger(folder, is_driven=False), root, tell=lambda *_: None)
+    return Plan(read(folder, root=root), Ledger(folder, is_driven=False), root, tell=lambda *_: None)
 
 
 def _is_held(folder: Path) -> bool:
@@ -104,25 +104,25 @@ def _list(folder: Path, root: Path) -> ListedSweep:
     files = (file for file in folder.glob("*.*") if file.is_file())
     changed_at = max(file.stat().st_mtime for file in files)
     try:
-        drive = _open(folder, root)
+        plan = _open(folder, root)
     except TreadleError as error:
         return ListedSweep(folder, 0, Counter(), f"damaged: {error}", changed_at, measure_all([folder]), None, None, "")
     is_held = _is_held(folder)
-    states: Counter[str] = Counter(trial.state for trial in drive.ledger.trials.values())
+    states: Counter[str] = Counter(trial.state for trial in plan.ledger.trials.values())
     if not is_held and states["running"]:
         states["interrupted"] += states.pop("running")
-    state = "running" if is_held else "finished" if drive.is_answered else "interrupted"
-    rows = drive.rank()
+    state = "running" if is_held else "finished" if plan.is_answered else "interrupted"
+    rows = plan.rank()
     return ListedSweep(
         folder,
-        drive.count_planned(),
+        plan.count_planned(),
         states,
         state,
         changed_at,
         measure_all([folder]),
-        drive.sweep.objectives[0],
+        plan.sweep.objectives[0],
         rows[0].mean if rows else None,
-        _describe(drive.sweep),
+        _describe(plan.sweep),
     )
 
 

@@ -8,16 +8,23 @@ from typing import Any
 
 from treadle.experiment.resolved import read
 from treadle.metrics.log import read_metrics_log
-from treadle.pipeline import run
+from treadle.pipeline import Code, run
 from treadle.runs.read import find_best_epoch
-from treadle.sweeps.workers import Report
+from treadle.sweeps.engines.engine import Report
 from treadle.tracking import Membership
 
 FUNCTION = f"{__name__}.run_trial"
 
 
 def run_trial(
-    *, report: Report, resolved: str, root: str, objectives: list[str], overrides: list[str], membership: dict[str, Any]
+    *,
+    report: Report,
+    resolved: str,
+    root: str,
+    objectives: list[str],
+    overrides: list[str],
+    membership: dict[str, Any],
+    code: Code,
 ) -> list[float]:
     """Run a frozen experiment; gives each objective at the epoch that was kept.
 
@@ -28,6 +35,7 @@ def run_trial(
         objectives: columns of metrics.csv.
         overrides: from which it was composed.
         membership: fields of its place in the sweep.
+        code: whether this process has loaded what the experiment was frozen with, or is to require it.
     """
 
     def watch(row: Mapping[str, float], step: int) -> None:  # noqa: ARG001 - as `train` calls it
@@ -39,7 +47,7 @@ def run_trial(
         upto="train",
         notify=_print,
         watch=watch,
-        is_code_loaded=True,
+        code=code,
         overrides=overrides,
         membership=Membership(**membership),
     )

@@ -19,9 +19,9 @@ from treadle.config.locations import show_path
 from treadle.metrics.registry import write_score
 from treadle.sweeps.answer import Row, Setting, weigh
 from treadle.sweeps.declare import Sweep
-from treadle.sweeps.drive import Drive
 from treadle.sweeps.importance import describe_importance, measure_importance
 from treadle.sweeps.ledger import BAD, Ledger, Trial
+from treadle.sweeps.plan import Plan
 
 
 def describe_trial(trial: Trial, sweep: Sweep, *, total: int | None) -> str:
@@ -133,22 +133,22 @@ class Progress:
         if self.live is not None:
             self.live.stop()
 
-    def update(self, drive: Drive, trial: Trial) -> None:
+    def update(self, plan: Plan, trial: Trial) -> None:
         """After a change to one trial."""
         if trial.has_ended or trial.state == "interrupted":
             self.console.print(
-                describe_trial(trial, self.sweep, total=drive.count_planned()), soft_wrap=True, markup=False
+                describe_trial(trial, self.sweep, total=plan.count_planned()), soft_wrap=True, markup=False
             )
         if self.live is not None:
-            self.live.update(self._draw(drive))
+            self.live.update(self._draw(plan))
 
-    def _draw(self, drive: Drive) -> Group:
+    def _draw(self, plan: Plan) -> Group:
         """The running trials, the best score so far, and the time that is left if trials go on taking as long."""
         objective = self.sweep.objectives[0]
-        rows, trials = drive.rank(), list(drive.ledger.trials.values())
+        rows, trials = plan.rank(), list(plan.ledger.trials.values())
         best = f"best {write_score(rows[0].mean)} {describe_setting(rows[0].setting)}" if rows else ""
-        done, total = sum(trial.has_ended for trial in trials), drive.count_planned()
-        parts = filter(None, (f"{done}/{total} trials", _estimate(drive, done, total), best))
+        done, total = sum(trial.has_ended for trial in trials), plan.count_planned()
+        parts = filter(None, (f"{done}/{total} trials", _estimate(plan, done, total), best))
         table = Table(box=None, pad_edge=False)
         for title in ("trial", "epoch", objective.column, "setting"):
             table.add_column(title, no_wrap=True)
@@ -159,10 +159,10 @@ class Progress:
         return Group(Text("  ".join(parts), no_wrap=True, overflow="ellipsis"), table)
 
 
-def _estimate(drive: Drive, done: int, total: int) -> str:
+def _estimate(plan: Plan, done: int, total: int) -> str:
     """Of what is left, by the mean of what was done in this session."""
-    here = done - drive.num_ended_before
+    here = done - plan.num_ended_before
     if here < 1:
         return ""
-    seconds = (time.monotonic() - drive.start) / here * (total - done)
+    seconds = (time.monotonic() - plan.start) / here * (total - done)
     return f"about {timedelta(seconds=round(seconds))} left"

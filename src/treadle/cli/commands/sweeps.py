@@ -128,7 +128,7 @@ def _drive(sweep: Sweep, *, retry: bool, evaluate: str | None) -> int:
         drive = run_sweep(sweep, root=sweep.root, tell=progress.update, retry=retry)
     if drive.stops:
         raise KeyboardInterrupt
-    rows = drive.rank()
+    rows = drive.plan.rank()
     print_answer(sweep, drive.ledger, rows, console)
     for row in rows[: 1 if evaluate == "best" else None] if evaluate is not None else ():
         for number in row.trials:

@@ -32,7 +32,7 @@ from treadle.experiment.spec.split import (
     StratifiedSplit,
     TimeSplit,
 )
-from treadle.experiment.spec.sweep import Confirm, Sweep
+from treadle.experiment.spec.sweep import Confirm, LocalEngine, RayEngine, SlurmEngine, Sweep
 from treadle.experiment.spec.tracker import CsvTracker, MlflowTracker, TensorBoardTracker, Tracker, WandbTracker
 from treadle.experiment.spec.trainer import Trainer
 
@@ -58,6 +58,7 @@ __all__ = [
     "History",
     "Join",
     "LearnerExperiment",
+    "LocalEngine",
     "Loss",
     "MlflowTracker",
     "ModelChoice",
@@ -66,8 +67,10 @@ __all__ = [
     "OnBreach",
     "OwnMetric",
     "RandomSplit",
+    "RayEngine",
     "Rung",
     "Schedule",
+    "SlurmEngine",
     "Spec",
     "Speed",
     "Speeds",

@@ -11,8 +11,9 @@ def add(*, report, left, right):
     return left + right
 
 
-def count(*, report, epochs):
+def count(*, report, epochs, seconds=0):
     for epoch in range(1, epochs + 1):
+        time.sleep(seconds)
         report(epoch, 1 / epoch)
     return epochs
 

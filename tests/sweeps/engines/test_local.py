@@ -6,8 +6,9 @@ import pytest
 from treadle.errors import TreadleError
 from treadle.experiment.file_states import read_state
 from treadle.experiment.imports import SourceFile
-from treadle.sweeps import workers
-from treadle.sweeps.workers import Epoch, Job, Pool
+from treadle.sweeps.engines import local
+from treadle.sweeps.engines.engine import Epoch, Job
+from treadle.sweeps.engines.local import Pool
 
 pytestmark = pytest.mark.slow
 FOLDER = str(Path(__file__).parent)
@@ -81,7 +82,7 @@ def test_a_trial_that_ends_badly_says_how(run, tmp_path, name, ending, error):
 
 @pytest.mark.parametrize("is_deaf", [False, True], ids=["listens", "is deaf to SIGTERM"])
 def test_a_trial_that_hangs_is_ended(run, tmp_path, monkeypatch, is_deaf):
-    monkeypatch.setattr(workers, "GRACE_S", 0.3)
+    monkeypatch.setattr(local, "GRACE_S", 0.3)
     file = tmp_path / "state"
     (end,) = run("hang", timeout_s=0.7, file=str(file), is_deaf=is_deaf)
     assert (end.ending, end.error) == ("timed out", "timed out after 0.7 s")
@@ -110,6 +111,24 @@ def test_stopping_lets_a_trial_save_and_forcing_does_not(pool, tmp_path):
 def test_a_worker_has_its_own_environment(run):
     (end,) = run("read_environment", environment={"CUDA_VISIBLE_DEVICES": "1"}, name="CUDA_VISIBLE_DEVICES")
     assert end.result == "1"
+
+
+def test_trials_at_once_have_a_gpu_each_and_a_free_one_is_taken_again(pool, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,MIG-7")
+    assert pool.count_slots(num_threads=1, uses_gpu=True) == 2
+    hang, read = {"file": str(tmp_path / "state"), "is_deaf": False}, {"name": "CUDA_VISIBLE_DEVICES"}
+    pool.start(Job(1, "toy_trials.hang", hang, tmp_path / "1.txt", uses_gpu=True))  # it has the first one
+
+    found = []
+    for number, uses_gpu in ((2, True), (3, True), (4, False)):
+        job = Job(number, "toy_trials.read_environment", read, tmp_path / f"{number}.txt", uses_gpu=uses_gpu)
+        pool.start(job)
+        while number in pool.running:
+            found += [end.result for end in pool.wait(5)]
+    pool.stop()
+    finish(pool)
+
+    assert found == ["MIG-7", "MIG-7", None]
 
 
 def test_what_is_preloaded_is_frozen_and_a_failing_import_is_told(tmp_path):
