@@ -20,7 +20,7 @@ from treadle.check.structure import list_models
 from treadle.cli.parser import build_parser
 from treadle.config.compose import Composed, compose
 from treadle.experiment import spec
-from treadle.experiment.stages import STAGES, Stage
+from treadle.experiment.stages import LEARNER_STAGES, STAGES, Stage
 from treadle.explain.explanation import Explanation
 from treadle.explain.meanings import (
     NO_DEFAULT,
@@ -133,6 +133,7 @@ class Section:
     key: str  # dotted; empty for the whole
     model: type[pydantic.BaseModel]
     kind: str = ""  # the value of `by` that chooses it
+    is_of_learner: bool = False  # of an experiment that has a learner in place of a table
 
     @property
     def values(self) -> dict[str, Any]:
@@ -140,18 +141,24 @@ class Section:
         values: Any = {"by": self.kind} if self.kind else {"ladder": []} if self.model is spec.ModelRule else {}
         for part in reversed(self.key.split(".") if self.key else []):
             values = {part: values}
+        if self.is_of_learner:
+            return {"learner": {}, **values}
         return {"model": {"ladder": [{}]}} if self.key.startswith("model.") else values
 
     @property
     def fields(self) -> dict[str, FieldInfo]:
         """Its keys that a configuration may hold."""
-        return {name: f for name, f in self.model.model_fields.items() if self.key or name not in spec.RECORDS}
+        without = spec.Experiment.model_fields if self.is_of_learner else spec.RECORDS
+        return {name: f for name, f in self.model.model_fields.items() if self.key or name not in without}
 
     @property
     def inner(self) -> list[Section]:
         """The sections inside it, in order."""
         found = ((name, *pair) for name, f in self.fields.items() for pair in _list_models(join_metadata(f)))
-        return [Section(f"{self.key}.{name}{step}".lstrip("."), m, "".join(list_kinds(m))) for name, step, m in found]
+        return [
+            Section(f"{self.key}.{name}{step}".lstrip("."), m, "".join(list_kinds(m)), self.is_of_learner)
+            for name, step, m in found
+        ]
 
 
 def _list_models(annotation: Any) -> Iterator[tuple[str, type[pydantic.BaseModel]]]:
@@ -177,13 +184,18 @@ Every key that an experiment may hold. `treadle explain KEY` prints the same for
 value and every place that sets it. *Default* is the value in `conf/` where no option of a group is chosen; a key
 without one belongs to each experiment. Names in angle brackets are yours; a target is a node with a `_target_` (see
 [components](components.md))."""
-    return "\n".join([head("Configuration", words), *_write_sections(Section("", spec.Experiment))])
+    whole = (Section("", spec.Experiment), Section("", spec.LearnerExperiment, is_of_learner=True))
+    return "\n".join([head("Configuration", words), *(text for section in whole for text in _write_sections(section))])
+
+
+_WHOLE = {False: "The experiment", True: "An experiment of a learner"}  # of which the keys that a table lacks
+_OF_LEARNER = spec.LearnerExperiment.model_fields.keys() - spec.Experiment.model_fields.keys()
 
 
 def _write_sections(section: Section) -> Iterator[str]:
     rows = [_describe_key(section, name) for name in section.fields]
     key = section.key.replace(".0", ".<n>")
-    title = f"`{key}`{f' by {section.kind}' if section.kind else ''}" if key else "The experiment"
+    title = f"`{key}`{f' by {section.kind}' if section.kind else ''}" if key else _WHOLE[section.is_of_learner]
     words = prose(_first_paragraph(section.model))
     table = make_table(("Key", "Type", "Default", "Meaning"), rows)
     level = "##" if section.key.count(".") == 0 else "###"
@@ -200,7 +212,7 @@ def _describe_key(section: Section, name: str) -> tuple[str, str, str, str]:
     kind = f"`{meaning.type}`".replace("|", "\\|") + (f", {limits}" if limits else "")
     unit = f" [{meaning.unit}]" if meaning.unit else ""
     own = _list_readers(key)
-    extra = f" (read by {', '.join(own)})" if own != _list_readers(section.key) and section.key else ""
+    extra = f" (read by {', '.join(own) or 'no stage'})" if own != _list_readers(section.key) and section.key else ""
     shown = f"[`{name}`](#{_ANCHORS[name]})" if not section.key and name in _ANCHORS else f"`{name}`"
     return shown, kind, _find_default(key, meaning), prose(f"{meaning.text}{unit}{extra}")
 
@@ -228,7 +240,8 @@ def _compose_defaults() -> Composed:
 
 def _list_readers(key: str) -> list[str]:
     """The stages whose slices hold the key, or a part of it."""
-    return Explanation(key, None, None, Meaning(), []).stages
+    stages = LEARNER_STAGES if key.partition(".")[0] in _OF_LEARNER else STAGES
+    return Explanation(key, None, None, Meaning(), [], all_stages=stages).stages
 
 
 def _describe_readers(key: str) -> str:
