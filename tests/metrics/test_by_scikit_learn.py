@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
-from treadle.metrics.compute import EPSILON, compute_metrics
+from treadle.metrics.compute import compute_metrics
+from treadle.metrics.registry import EPSILON
 
 N = 500
 RANDOM = np.random.default_rng(0)

@@ -8,10 +8,8 @@ import torch
 import torchmetrics.functional as tm
 from torch import Tensor
 
-from treadle.metrics.registry import METRICS
+from treadle.metrics.registry import EPSILON, METRICS
 from treadle.schema import Task
-
-EPSILON = 1e-7  # probabilities are clipped to [EPSILON, 1 - EPSILON] in the log loss
 
 
 def compute_metrics(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from treadle.experiment.spec import Experiment
 from treadle.schema import Task
 
+EPSILON = 1e-7  # probabilities are clipped to [EPSILON, 1 - EPSILON] in the log loss
 SMALL, LARGE = 1e-3, 9999  # between them a metric's value has four decimals
 
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as nnf
 
 from treadle.experiment.spec import Experiment
-from treadle.metrics.compute import EPSILON
+from treadle.metrics.registry import EPSILON
 from treadle.schema import Fraction, Link, Positive, Share, Task
 from treadle.targets.build import build
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from treadle.metrics.compute import EPSILON, compute_metrics
+from treadle.metrics.compute import compute_metrics
 from treadle.metrics.own import Measure, compute_own
+from treadle.metrics.registry import EPSILON
 from treadle.schema import Link, Task
 from treadle.training.losses import Loss, TaskLoss
 from treadle.training.scaling import Scaling, find_link

@@ -1,0 +1,152 @@
+"""Intervals of metrics, and of differences between models, by a bootstrap over blocks of rows.
+
+Models are compared in pairs: both are judged on the same resamples, so that what is hard about a day is hard for both,
+and cancels. Nothing here needs more than NumPy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treadle.evaluation.resampling import Blocks, Draws, Floats, draw, find_bounds
+from treadle.evaluation.scores import Scoring, make_statistics
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How many resamples are drawn, and what their intervals cover."""
+
+    resamples: int
+    coverage: float  # between 0 and 1
+    seed: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its interval."""
+
+    value: float  # on all rows
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether a difference is beyond noise."""
+        return self.low > 0 or self.high < 0
+
+    def to_plain(self) -> dict[str, float]:
+        """For a file of metrics."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Metrics of one model on all rows, and in each resample."""
+
+    whole: Mapping[str, float]
+    resampled: Mapping[str, Floats]  # `[R]` by metric
+    num_blocks: int
+
+    def subtract(self, other: Samples) -> Samples:
+        """The differences to another model's, of the same resamples."""
+        return Samples(
+            {name: value - other.whole[name] for name, value in self.whole.items()},
+            {name: values - other.resampled[name] for name, values in self.resampled.items()},
+            self.num_blocks,
+        )
+
+    def estimate(self, metric: str, *, coverage: float) -> Estimate | None:
+        """The metric with its interval; None where it has none: too few blocks, or it is seldom defined."""
+        bounds = find_bounds(self.resampled[metric], coverage=coverage, num_blocks=self.num_blocks)
+        if bounds is None or not np.isfinite(self.whole[metric]):
+            return None
+        return Estimate(self.whole[metric], *bounds)
+
+    def estimate_all(self, *, coverage: float) -> dict[str, Estimate | None]:
+        """Of each metric."""
+        return {name: self.estimate(name, coverage=coverage) for name in self.whole}
+
+
+def resample(
+    candidates: Mapping[str, Array],
+    *,
+    target: Array,
+    blocks: Blocks,
+    scoring: Scoring,
+    resampling: Resampling,
+    metrics: Collection[str] | None = None,
+) -> dict[str, Samples]:
+    """The metrics of each model in the same resamples.
+
+    Args:
+        candidates: predictions by name, `[B]` or `[B, K]` each.
+        target: `[B]` of the same rows; of a multiclass task the index of the class.
+        blocks: of the same rows.
+        scoring: what is computed.
+        resampling: how often, and from which seed.
+        metrics: those that are computed; None: all of the task.
+    """
+    made = {
+        name: {
+            metric: statistic
+            for metric, statistic in make_statistics(values, target=target, blocks=blocks, scoring=scoring).items()
+            if metrics is None or metric in metrics
+        }
+        for name, values in candidates.items()
+    }
+    once = np.ones((1, blocks.count))
+    whole = Draws(once.astype(np.int32), once)
+    drawn: dict[str, dict[str, list[Floats]]] = {name: {metric: [] for metric in made[name]} for name in made}
+    for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed):
+        for name, statistics in made.items():
+            for metric, statistic in statistics.items():
+                drawn[name][metric].append(statistic.evaluate(draws))
+    return {
+        name: Samples(
+            {metric: float(statistic.evaluate(whole)[0]) for metric, statistic in statistics.items()},
+            {metric: np.concatenate(parts) for metric, parts in drawn[name].items()},
+            blocks.count,
+        )
+        for name, statistics in made.items()
+    }
+
+
+def compare(
+    first: Array, second: Array, *, target: Array, blocks: Blocks, metric: str, scoring: Scoring, resampling: Resampling
+) -> Estimate | None:
+    """The difference of a metric, first less second, with its interval.
+
+    Args:
+        first: predictions of the one, such as a challenger.
+        second: predictions of the other for the same rows, such as the champion.
+        target: of these rows.
+        blocks: of these rows.
+        metric: of the task, by its name in metrics.json; whether higher is better is the registry's to say.
+        scoring: task, threshold and bins.
+        resampling: how often, and from which seed.
+
+    Returns:
+        None where there is no interval: too few blocks (`MIN_BLOCKS`), or the metric is seldom defined.
+    """
+    samples = resample(
+        {"first": first, "second": second},
+        target=target,
+        blocks=blocks,
+        scoring=scoring,
+        resampling=resampling,
+        metrics=[metric],
+    )
+    difference = samples["first"].subtract(samples["second"])
+    return difference.estimate(metric, coverage=resampling.coverage) if difference.whole else None
+
+
+def to_plain(estimates: Mapping[str, Estimate | None]) -> dict[str, Any]:
+    """For a file of metrics: null where there is no interval."""
+    return {name: None if found is None else found.to_plain() for name, found in estimates.items()}

@@ -1,0 +1,277 @@
+"""The metrics of a task as functions of resampled blocks: made once of the rows, then evaluated in many resamples.
+
+Each equals the metric of `treadle.metrics.compute` on the rows of the resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treadle.evaluation.resampling import Blocks, Counts, Draws, Floats, Ints
+from treadle.metrics.registry import EPSILON
+from treadle.schema import Task
+
+Array = NDArray[Any]
+_PAIRED = 256  # blocks up to which the pairs between blocks are counted beforehand
+_DENSE = 4  # numbers of a table of sums by block and category, for each row, up to which it pays
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How predictions are judged."""
+
+    task: Task
+    threshold: float  # of a binary decision, inclusive
+    num_bins: int  # of the calibration error
+
+
+class Statistic(Protocol):
+    """A metric of one model's predictions."""
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """`[R]` its value in each resample; NaN where it is not defined."""
+
+
+def make_statistics(prediction: Array, *, target: Array, blocks: Blocks, scoring: Scoring) -> dict[str, Statistic]:
+    """The metrics of the task by name; empty where there are no rows.
+
+    Args:
+        prediction: `[B]` probability of the positive class or value; `[B, K]` probabilities of a multiclass task.
+        target: `[B]` 0 or 1, value, or index of the class (-1: not in the training split).
+        blocks: of the rows.
+        scoring: task, threshold and bins.
+    """
+    if not len(target):
+        return {}
+    make = {"binary": _make_binary, "multiclass": _make_multiclass, "regression": _make_regression}[scoring.task]
+    return dict(make(prediction, target, blocks, scoring))
+
+
+def compute_losses(prediction: Array, *, target: Array, task: Task) -> Floats:
+    """`[B]` loss of each row, whose mean is the log loss, or the squared error of a regression."""
+    if task == "regression":
+        errors: Floats = prediction.astype(np.float64) - target
+        return errors**2
+    chances = prediction.astype(np.float64)
+    if task == "multiclass":
+        picked = np.take_along_axis(chances, target.astype(np.int64).clip(min=0)[:, None], axis=1)[:, 0]
+        losses: Floats = -np.log(np.where(target.astype(np.int64) >= 0, picked, 0.0).clip(EPSILON, 1))
+        return losses
+    chances = chances.clip(EPSILON, 1 - EPSILON)
+    return -np.log(np.where(target.astype(bool), chances, 1 - chances))
+
+
+@dataclass(frozen=True)
+class OfSums:
+    """A function of sums over rows."""
+
+    sums: Floats  # `[G, k]` by block
+    finish: Callable[[Floats], Floats]  # from `[R, k]` to `[R]`
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """Of the sums over the blocks that are drawn."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self.finish(draws.weights @ self.sums)
+
+
+def _mean(values: Array, blocks: Blocks) -> OfSums:
+    return OfSums(blocks.sum(values, np.ones(len(values))), lambda sums: sums[:, 0] / sums[:, 1])
+
+
+class CategorySums:
+    """Sums of values by category, such as the bin of a calibration curve."""
+
+    def __init__(self, categories: Ints, values: Array, *, num: int, blocks: Blocks) -> None:
+        self._categories, self._values, self._codes, self._num = categories, values, blocks.codes, num
+        self._table: Floats | None = None
+        if blocks.count * num <= _DENSE * len(categories):
+            cells = blocks.codes * num + categories
+            sums: Floats = np.bincount(cells, weights=values, minlength=blocks.count * num).astype(np.float64)
+            self._table = sums.reshape(blocks.count, num)
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """`[R, num]`."""
+        if self._table is not None:
+            return draws.weights @ self._table
+        weighted = np.take(draws.weights, self._codes, axis=1) * self._values
+        return np.stack([np.bincount(self._categories, weights=row, minlength=self._num) for row in weighted])
+
+
+class Auc:
+    """The area under the ROC curve: the share of pairs of a positive and a negative row in the right order."""
+
+    def __init__(self, score: Array, *, target: Array, blocks: Blocks) -> None:
+        positive = target.astype(bool)
+        order = np.argsort(score[~positive], kind="stable")
+        negatives = score[~positive][order]
+        self._below = np.searchsorted(negatives, score[positive], side="left")  # negatives below each positive
+        self._up_to = np.searchsorted(negatives, score[positive], side="right")
+        self._positives, self._negatives = blocks.codes[positive], blocks.codes[~positive][order]
+        self._count = blocks.count
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """Ties count one half; NaN with one class only."""
+        pairs = self._count_by_block(draws) if self._count <= _PAIRED else self._count_by_rank(draws)
+        positives, negatives = (draws.weights @ sizes for sizes in self._sizes)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio: Floats = pairs / (positives * negatives)
+        return ratio
+
+    @cached_property
+    def _sizes(self) -> tuple[Floats, Floats]:
+        sizes = [np.bincount(codes, minlength=self._count) for codes in (self._positives, self._negatives)]
+        return sizes[0].astype(np.float64), sizes[1].astype(np.float64)
+
+    def _count_by_rank(self, draws: Draws) -> Floats:
+        concordant = self._count_concordant(draws.take(self._negatives))
+        return _multiply(concordant, np.take(draws.weights, self._positives, axis=1))
+
+    def _count_by_block(self, draws: Draws) -> Floats:
+        return _multiply(draws.weights @ self._pairs, draws.weights)
+
+    @cached_property
+    def _pairs(self) -> Floats:
+        """`[G, G]` pairs in the right order, of positives of one block and negatives of another."""
+        columns = []
+        for block in range(self._count):
+            concordant = self._count_concordant((self._negatives == block).astype(np.int32)[None])[0]
+            columns.append(np.bincount(self._positives, weights=concordant, minlength=self._count))
+        return np.stack(columns, axis=1)
+
+    def _count_concordant(self, negatives: Counts) -> Floats:
+        """`[R, P]` weight of the negatives `[R, N]` below each positive."""
+        below = _accumulate(negatives)
+        counted: Floats = (np.take(below, self._below, axis=1) + np.take(below, self._up_to, axis=1)) / 2
+        return counted
+
+
+class AveragePrecision:
+    """The mean, over positive rows, of the precision at the row's score."""
+
+    def __init__(self, score: Array, *, target: Array, blocks: Blocks) -> None:
+        order = np.argsort(-score.astype(np.float64), kind="stable")
+        positive = target.astype(bool)[order]
+        falling = -score.astype(np.float64)[order]
+        self._all, self._positives = blocks.codes[order], blocks.codes[order][positive]
+        self._end_of_all = np.searchsorted(falling, falling[positive], side="right")
+        self._end_of_positives = np.searchsorted(falling[positive], falling[positive], side="right")
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """NaN with one class only."""
+        weights = draws.take(self._positives)
+        positives, everything = _accumulate(weights), _accumulate(draws.take(self._all))
+        total = positives[:, -1].astype(np.float64)
+        above = np.take(everything, self._end_of_all, axis=1)
+        precision = np.take(positives, self._end_of_positives, axis=1) / np.maximum(above, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = _multiply(precision, weights.astype(np.float64)) / total
+        return np.where(total < everything[:, -1], ratio, np.nan)
+
+
+def _multiply(first: Floats, second: Floats) -> Floats:
+    """`[R]` products of the rows of two matrices."""
+    product: Floats = np.einsum("ij,ij->i", first, second)
+    return product
+
+
+def _accumulate(weights: Counts) -> Counts:
+    """`[R, n + 1]` sums of the first 0 to n weights."""
+    sums = np.zeros((len(weights), weights.shape[1] + 1), dtype=np.int32)
+    np.cumsum(weights, axis=1, dtype=np.int32, out=sums[:, 1:])
+    return sums
+
+
+class CalibrationError:
+    """The mean gap between predicted and observed shares over bins of equal width, weighted by their rows."""
+
+    def __init__(self, probability: Floats, *, target: Array, blocks: Blocks, num_bins: int) -> None:
+        bins = np.searchsorted(np.linspace(0, 1, num_bins + 1), probability, side="right") - 1
+        gaps = probability - target
+        self._gaps = CategorySums(bins, gaps, num=num_bins + 1, blocks=blocks)  # 1 has a bin of its own
+        self._rows = blocks.sum(np.ones(len(target)))[:, 0]
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """By the bins' sums."""
+        error: Floats = np.abs(self._gaps.evaluate(draws)).sum(axis=1) / (draws.weights @ self._rows)
+        return error
+
+
+class MacroF1:
+    """The mean F1 of the classes that are present or predicted in the resample."""
+
+    def __init__(self, decided: Ints, *, target: Ints, num_classes: int, blocks: Blocks) -> None:
+        shifted, num = target + 1, num_classes + 1  # a class that training never saw is counted, and left out
+        ones = np.ones(len(target))
+        hits = (decided == target).astype(np.float64)
+        self._hits, self._predicted, self._true = (
+            CategorySums(categories, values, num=num, blocks=blocks)
+            for categories, values in ((shifted, hits), (decided + 1, ones), (shifted, ones))
+        )
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """Of each resample by its own classes."""
+        hits, predicted, true = (part.evaluate(draws)[:, 1:] for part in (self._hits, self._predicted, self._true))
+        sizes = predicted + true
+        scores = 2 * hits / np.maximum(sizes, 1)
+        mean: Floats = scores.sum(axis=1) / np.maximum((sizes > 0).sum(axis=1), 1)
+        return mean
+
+
+def _make_binary(prediction: Array, target: Array, blocks: Blocks, scoring: Scoring) -> Iterator[tuple[str, Statistic]]:
+    truth = target.astype(np.float64)
+    # In the precision of the probabilities: 0.7 in float32 is below 0.7 in float64, and still equals the threshold.
+    decided = (prediction >= prediction.dtype.type(scoring.threshold)).astype(np.float64)
+    probability = prediction.astype(np.float64)
+    yield "auroc", Auc(probability, target=target, blocks=blocks)
+    yield "average_precision", AveragePrecision(probability, target=target, blocks=blocks)
+    yield "log_loss", _mean(compute_losses(probability, target=target, task="binary"), blocks)
+    yield "brier", _mean((probability - truth) ** 2, blocks)
+    yield (
+        "calibration_error",
+        CalibrationError(probability, target=truth, blocks=blocks, num_bins=scoring.num_bins),
+    )
+    yield "accuracy", _mean(decided == truth, blocks)
+    yield (
+        "f1",
+        OfSums(blocks.sum(decided * truth, decided + truth), lambda sums: 2 * sums[:, 0] / np.maximum(sums[:, 1], 1)),
+    )
+
+
+def _make_multiclass(
+    prediction: Array, target: Array, blocks: Blocks, scoring: Scoring
+) -> Iterator[tuple[str, Statistic]]:
+    decided, truth = prediction.argmax(axis=1), target.astype(np.int64)
+    probability, known = prediction.astype(np.float64), truth >= 0
+    hits = np.zeros_like(probability)
+    hits[known.nonzero()[0], truth[known]] = 1
+    yield "accuracy", _mean(decided == truth, blocks)
+    yield "log_loss", _mean(compute_losses(probability, target=truth, task=scoring.task), blocks)
+    yield "brier", _mean(((probability - hits) ** 2).sum(axis=1) + ~known, blocks)
+    yield "f1", MacroF1(decided, target=truth, num_classes=prediction.shape[1], blocks=blocks)
+
+
+def _make_regression(
+    prediction: Array,
+    target: Array,
+    blocks: Blocks,
+    scoring: Scoring,  # noqa: ARG001 - as for the other tasks
+) -> Iterator[tuple[str, Statistic]]:
+    errors = prediction.astype(np.float64) - target
+    deviations = target.astype(np.float64) - target.astype(np.float64).mean()
+    ones = np.ones(len(errors))
+    yield "rmse", OfSums(blocks.sum(errors**2, ones), lambda sums: np.sqrt(sums[:, 0] / sums[:, 1]))
+    yield "mae", _mean(np.abs(errors), blocks)
+    yield "r2", OfSums(blocks.sum(errors**2, deviations, deviations**2, ones), _finish_r2)
+
+
+def _finish_r2(sums: Floats) -> Floats:
+    errors, deviations, squares, rows = sums.T
+    spread = squares - deviations**2 / rows
+    value: Floats = np.where(spread > 0, 1 - errors / spread, np.nan)
+    return value
