@@ -21,9 +21,11 @@ from treadle.bundle import to_prediction
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
+from treadle.features.base import narrow
 from treadle.features.featurizer import Inputs
 from treadle.features.stored import load_rows
 from treadle.features.target import measure_target, scale_target
+from treadle.features.transforms import Standardize
 from treadle.json_files import read_json, write_json
 from treadle.models.linear import Linear
 from treadle.schema import Batch, Task
@@ -46,6 +48,7 @@ class Sizes:
     num_numeric: int
     cardinalities: list[int]  # number of ids of each id column
     num_classes: int  # of a multiclass task, else 0
+    is_raw: bool = False  # whether numbers come as they are, missing ones as NaN
 
 
 class Baseline(Protocol):
@@ -91,7 +94,13 @@ def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Ba
 
 def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:
     inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
-    return Sizes(experiment.data.task, len(inputs["numeric"]), inputs["cardinalities"], len(inputs["classes"]))
+    return Sizes(
+        experiment.data.task,
+        len(inputs["numeric"]),
+        inputs["cardinalities"],
+        len(inputs["classes"]),
+        experiment.features.is_raw,
+    )
 
 
 @dataclass(frozen=True)
@@ -126,9 +135,13 @@ class Prior:
 
 @dataclass(frozen=True)
 class LinearFit:
-    """Treadle's linear model, fitted to convergence by L-BFGS on all rows at once."""
+    """Treadle's linear model, fitted to convergence by L-BFGS on all rows at once.
+
+    Numbers that come as they are it standardises by itself; missing ones count as the mean.
+    """
 
     model: Linear
+    numbers: Standardize | None  # None: the features have scaled them
     task: Task
     mean: float  # of the target of a regression, which is fitted in deviations
     scale: float
@@ -137,7 +150,11 @@ class LinearFit:
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
         """Minimise the weighted loss of the task with a small penalty."""
         rows, mean, scale = _scale(rows, task=sizes.task)
-        fitted = cls(_make_linear(sizes), sizes.task, mean, scale)
+        numbers = _make_standard(sizes)
+        if numbers is not None:
+            numbers.fit(rows.numeric.double())
+        fitted = cls(_make_linear(sizes), numbers, sizes.task, mean, scale)
+        rows = rows._replace(numeric=fitted.read_numbers(rows.numeric))
         parameters = list(fitted.model.parameters())
         optimizer = torch.optim.LBFGS(parameters, max_iter=_LINEAR_STEPS, line_search_fn="strong_wolfe")
         weight = rows.weight / rows.weight.sum()
@@ -165,12 +182,19 @@ class LinearFit:
     @torch.no_grad()
     def predict(self, inputs: Inputs) -> Tensor:
         """In the target's own units."""
-        output = to_prediction(self.model(*inputs), task=self.task, link="identity")
+        output = to_prediction(
+            self.model(self.read_numbers(inputs.numeric), inputs.ids), task=self.task, link="identity"
+        )
         return _unscale(output, task=self.task, mean=self.mean, scale=self.scale)
+
+    def read_numbers(self, numeric: Tensor) -> Tensor:
+        """The numbers `[B, N]` as the linear model takes them."""
+        return numeric if self.numbers is None else narrow(self.numbers(numeric.double()).nan_to_num(0.0))
 
     def save(self, path: Path) -> None:
         """Write the weights."""
-        save_whole({"weights": self.model.state_dict(), "mean": self.mean, "scale": self.scale}, path)
+        state = {"weights": self.model.state_dict(), "mean": self.mean, "scale": self.scale}
+        save_whole(state if self.numbers is None else {**state, "numbers": self.numbers.state_dict()}, path)
 
     @classmethod
     def load(cls, path: Path, sizes: Sizes) -> Self:
@@ -178,7 +202,14 @@ class LinearFit:
         state = torch.load(path, weights_only=True)
         model = _make_linear(sizes)
         model.load_state_dict(state["weights"])
-        return cls(model, sizes.task, state["mean"], state["scale"])
+        numbers = _make_standard(sizes)
+        if numbers is not None:
+            numbers.load_state_dict(state["numbers"])
+        return cls(model, numbers, sizes.task, state["mean"], state["scale"])
+
+
+def _make_standard(sizes: Sizes) -> Standardize | None:
+    return Standardize(columns=[str(place) for place in range(sizes.num_numeric)]) if sizes.is_raw else None
 
 
 def _make_linear(sizes: Sizes) -> Linear:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import polars as pl
 import torch
@@ -18,6 +18,7 @@ from treadle.errors import TreadleError
 
 CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
 LARGEST = torch.finfo(torch.float32).max  # what the network's float32 holds
+LOST_SHARE = 1e-3  # of a column's range, which the model's float32 may lose
 ROUNDING = 2.0**-46  # a deviation that is so small a share of the mean is what float64 rounds, not what varies
 COPIED_CELLS = 1 << 22  # numbers that may be in memory twice while columns are read
 
@@ -43,6 +44,9 @@ class Transform(_Learned):
 
     NaN means "missing". The buffers of what `fit` learns are empty until then.
     """
+
+    KEEPS_MISSING: ClassVar[bool] = False  # whether it is for models that take missing numbers
+    FOR_NETWORKS: ClassVar[bool] = False  # whether models that take numbers as they are do without it
 
     def __init__(self, *, columns: Sequence[str]) -> None:
         super().__init__()
@@ -121,6 +125,11 @@ class Chain(Named):
         return cast("dict[str, Transform]", dict(self.items()))
 
     @property
+    def keeps_missing(self) -> bool:
+        """Whether what comes out may be missing."""
+        return bool(len(self)) and list(self.steps.values())[-1].KEEPS_MISSING
+
+    @property
     def outputs(self) -> list[str]:
         """Names of the output columns of the last one."""
         return list(self.steps.values())[-1].outputs if len(self) else []
@@ -154,6 +163,8 @@ class Encoder:
 
     It works on Polars, since texts cannot enter a tensor; its state is plain values in the bundle's JSON.
     """
+
+    GIVES_IDS: ClassVar[bool] = True
 
     def __init__(self, *, columns: Sequence[str]) -> None:
         self.columns = list(columns)
@@ -235,6 +246,15 @@ def stack_rows(parts: Iterable[Tensor], *, num_rows: int, into: Tensor | None = 
         stacked[start : start + len(part)] = part
         start += len(part)
     return stacked
+
+
+def find_lost(values: Tensor, narrowed: Tensor) -> list[int]:
+    """The columns of which float32 loses more than a thousandth of the range; none of `values` is missing."""
+    low, high = values.aminmax(dim=0)
+    spread = (high - low) * LOST_SHARE
+    doubtful = torch.maximum(low.abs(), high.abs()) * torch.finfo(torch.float32).eps > spread
+    places = (doubtful & (spread > 0)).nonzero()[:, 0].tolist()
+    return [place for place in places if (values[:, place] - narrowed[:, place]).abs().max() > spread[place]]
 
 
 def narrow(values: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from treadle.features.base import (
     Encoder,
     Named,
     Transform,
+    find_lost,
     narrow,
     overwrite,
     split_rows,
@@ -42,13 +43,11 @@ from treadle.validation import describe_first
 STATE_FILE = "featurizer.json"
 WEIGHTS_FILE = "featurizer.pt"
 
-LOST_SHARE = 1e-3  # of a column's range, which the network's float32 may lose
-
 
 class Inputs(NamedTuple):
     """What the model sees of B rows."""
 
-    numeric: Tensor  # [B, N] float32, finite
+    numeric: Tensor  # [B, N] float32, finite; NaN where missing, for a model that takes it
     ids: Tensor  # [B, C] int64
 
 
@@ -142,13 +141,16 @@ class Featurizer(nn.Module):
             step.fit(values)
             values, columns = overwrite(values, step=step), step.outputs
             chain[step_name] = step
+        if chain.keeps_missing:
+            return chain, narrow(values)
         if values.sum().isnan() and values.isnan().any():  # the sum is faster
             raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
         narrowed = narrow(values)
-        if lost := _find_lost(values, narrowed, columns):
+        if lost := find_lost(values, narrowed):
             raise TreadleError(
-                f"features.blocks.{name}.steps: the values of {lost!r} are large beside what they differ by, and the "
-                "network's float32 cannot distinguish them; end with a step that scales, such as Standardize"
+                f"features.blocks.{name}.steps: the values of {columns[lost[0]]!r} are large beside what they differ "
+                "by, and the network's float32 cannot distinguish them; end with a step that scales, such as "
+                "Standardize"
             )
         return chain, narrowed
 
@@ -362,14 +364,3 @@ def _to_float(column: str, dtype: pl.DataType) -> pl.Expr:
         # Beyond the largest a number is missing, as an infinite one is; so is NaN, which Polars takes for larger still.
         value = pl.when(value.abs() <= LARGEST).then(value)
     return value.fill_null(float("nan"))
-
-
-def _find_lost(values: Tensor, narrowed: Tensor, columns: Sequence[str]) -> str | None:
-    """A column of which float32 loses more than a thousandth of its range; None where none does."""
-    low, high = values.aminmax(dim=0)
-    spread = (high - low) * LOST_SHARE
-    doubtful = torch.maximum(low.abs(), high.abs()) * torch.finfo(torch.float32).eps > spread
-    for place in (doubtful & (spread > 0)).nonzero()[:, 0].tolist():
-        if (values[:, place] - narrowed[:, place]).abs().max() > spread[place]:
-            return str(columns[place])
-    return None

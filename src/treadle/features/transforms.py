@@ -30,6 +30,8 @@ class Impute(Transform):
         indicator: whether a second column marks missing values.
     """
 
+    FOR_NETWORKS = True
+
     center: Tensor  # [n]
     gaps: Tensor  # [g] positions of the columns with an indicator
 
@@ -57,7 +59,7 @@ class Impute(Transform):
         elif self.strategy == "mean":
             center, _ = _take_mean(values)
         else:
-            center = torch.stack(list(map_ahead(_take_median, values.T)))
+            center = torch.stack(list(map_ahead(take_median, values.T)))
         gaps = values.isnan().any(dim=0).nonzero()[:, 0] if self.indicator else self.gaps
         self.learn(center=center.nan_to_num(0.0), gaps=gaps)
 
@@ -85,6 +87,8 @@ class Standardize(Transform):
     Args:
         columns: names of the input columns.
     """
+
+    FOR_NETWORKS = True
 
     mean: Tensor  # [n]
     scale: Tensor  # [n]
@@ -125,6 +129,8 @@ class Quantile(Transform):
         num_quantiles: number of quantiles, minimum and maximum included.
         output: distribution of the output.
     """
+
+    FOR_NETWORKS = True
 
     knots: Tensor  # [n, q] distinct quantiles, ascending; padded with infinity
     ranks: Tensor  # [n, q] rank of each knot; padded with the last
@@ -186,6 +192,8 @@ class PiecewiseLinear(Transform):
         num_bins: maximum number of bins of each column.
     """
 
+    FOR_NETWORKS = True
+
     edges: Tensor  # [m] left edge of each output
     widths: Tensor  # [m]
     origin: Tensor  # [m] the input column of each output
@@ -242,6 +250,8 @@ class Cyclic(Transform):
         period: of the quantity, in its own unit.
     """
 
+    FOR_NETWORKS = True
+
     def __init__(self, *, columns: Sequence[str], period: Positive) -> None:
         super().__init__(columns=columns)
         self.period = period
@@ -288,7 +298,7 @@ def _sort(column: Tensor) -> Tensor:
     return ordered[: len(ordered) - int(ordered.isnan().sum())]  # NaN stands at the end
 
 
-def _take_median(column: Tensor) -> Tensor:
+def take_median(column: Tensor) -> Tensor:
     """The lower median of the values that are not missing, NaN where there are none."""
     values = column.numpy()
     count = len(values) - np.count_nonzero(np.isnan(values))  # NaN stands behind all of them

@@ -263,6 +263,23 @@ def _read_rules(cls: griffe.Class) -> list[Rule]:
     return parse_rules(str(rules.value)) if isinstance(rules, griffe.Attribute) and rules.value is not None else []
 
 
+@cache
+def read_constant(path: str, name: str) -> Any:
+    """A constant of a class at a dotted path, or of its nearest base, that is plain in the source; None without one."""
+    try:
+        found = find_target(path)
+    except (UnknownTargetError, SyntaxError):  # reported by check/targets.py
+        return None
+    for owner in (found, *list_bases(found)) if isinstance(found, griffe.Class) else ():
+        member = owner.members.get(name)
+        if isinstance(member, griffe.Attribute) and member.value is not None:
+            try:
+                return ast.literal_eval(str(member.value))
+            except ValueError:
+                return None
+    return None
+
+
 def _read_cost(found: griffe.Object) -> Cost | None:
     cost = found.members.get("COST")
     return parse_cost(str(cost.value)) if isinstance(cost, griffe.Attribute) and cost.value is not None else None

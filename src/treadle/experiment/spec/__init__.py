@@ -18,7 +18,7 @@ from treadle.experiment.spec.experiment import (
     LearnerExperiment,
     find_spec,
 )
-from treadle.experiment.spec.features import Block, Features
+from treadle.experiment.spec.features import RAW, Block, Features
 from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import OwnMetric
@@ -38,6 +38,7 @@ from treadle.experiment.spec.trainer import Trainer
 
 __all__ = [
     "NO_AUGMENTATION",
+    "RAW",
     "RECORDS",
     "AnyExperiment",
     "AsOf",

@@ -7,6 +7,8 @@ from pydantic import Field
 from treadle.experiment.spec.base import Spec, Sql, Target, Word
 from treadle.schema import Count
 
+RAW = "treadle.features.raw.Raw"  # step after which numbers are as they were, for models that take them so
+
 
 class Block(Spec):
     """Columns that go through the same fitted steps, in order."""
@@ -26,3 +28,8 @@ class Features(Spec):
     """Groups of columns with the same steps, by name."""
     fit_rows: Count | None = None
     """Number of training rows, drawn uniformly, that transforms are fitted to; null: all of them, in memory [rows]."""
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether numbers come as they are, missing ones as NaN."""
+        return any(node["_target_"] == RAW for block in self.blocks.values() for node in block.steps.values())
