@@ -28,7 +28,7 @@ from scipy.optimize import nnls
 from torch import Tensor
 from torch.nn import functional as nnf
 
-from treadle.bundle import build_network
+from treadle.bundle import build_model
 from treadle.config.compose import compose_options
 from treadle.model_choice.choose import BACKWARD
 from treadle.model_choice.ladder import complete, find_cost
@@ -105,7 +105,7 @@ def make_step(case: Case, device: torch.device) -> Callable[[], None]:
     """One step of training, on rows that stay where they are."""
     torch.manual_seed(0)
     sizes = {"num_numeric": case.num_numeric, "cardinalities": case.cardinalities}
-    network = build_network(case.node, targets=TARGETS, **sizes, num_classes=0).to(device).train()
+    network = build_model(case.node, targets=TARGETS, **sizes, num_classes=0).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
     numeric = torch.randn(case.batch_size, case.num_numeric, device=device)
     ids = [torch.randint(size, (case.batch_size, 1), device=device) for size in case.cardinalities]

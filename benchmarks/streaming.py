@@ -38,7 +38,7 @@ FIT_ROWS, BUFFER_ROWS = 500_000, 262_144
 
 IMPORTS = """
 import json
-import treadle.training.train
+import treadle.training.networks
 print(json.dumps({}))
 """
 
@@ -63,7 +63,7 @@ import json, sys, tempfile, time
 from pathlib import Path
 import pytorch_lightning as lightning
 import torch
-from treadle.bundle import build_network
+from treadle.bundle import build_model
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.training.fit import fit
@@ -81,7 +81,7 @@ root, folder, overrides = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 experiment = Experiment.model_validate(compose(overrides=overrides, root=root).values)
 inputs = json.loads((folder / "features" / "inputs.json").read_text())
 rows, scaling = open_rows(folder / "features", experiment, classes=[])
-network = build_network(experiment.model, targets=experiment.targets, num_numeric=len(inputs["numeric"]),
+network = build_model(experiment.model, targets=experiment.targets, num_numeric=len(inputs["numeric"]),
                         cardinalities=inputs["cardinalities"], num_classes=0)
 watch = Watch()
 with tempfile.TemporaryDirectory() as scratch:

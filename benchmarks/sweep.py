@@ -61,7 +61,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy
 
-from treadle.bundle import build_network
+from treadle.bundle import build_model
 from treadle.features.stored import load_rows
 
 FOLDER = Path(__file__).parent
@@ -114,7 +114,7 @@ def main(config: DictConfig) -> None:
     torch.set_num_threads(1)
     lightning.seed_everything(config.seed)
     inputs = json.loads((FOLDER / "features" / "inputs.json").read_text())
-    network = build_network(
+    network = build_model(
         json.loads((FOLDER / "network.json").read_text()),
         targets=["treadle.models."],
         num_numeric=len(inputs["numeric"]),

@@ -47,7 +47,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAccuracy
 
-from treadle.bundle import build_network
+from treadle.bundle import build_model
 from treadle.config.compose import compose
 from treadle.experiment.spec import Experiment
 from treadle.schema import Batch
@@ -112,7 +112,7 @@ def make_experiment(size: Size, *, switch: str = "off", precision: str = "32-tru
 
 def make_network(experiment: Experiment) -> nn.Module:
     torch.manual_seed(experiment.seed)
-    return build_network(
+    return build_model(
         experiment.model,
         targets=experiment.targets,
         num_numeric=NUM_NUMERIC,

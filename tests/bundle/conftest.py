@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from runs import find_run, run_quick
-from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, build_network, fingerprint_code, load, save
+from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, build_model, fingerprint_code, load, save
 from treadle.check.resolve import resolve
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer
@@ -74,7 +74,7 @@ def tiny(tmp_path_factory, root):
     featurizer = Featurizer(features, targets=TARGETS)
     featurizer.fit(ROWS)
     torch.manual_seed(0)
-    network = build_network(
+    network = build_model(
         experiment.network,
         targets=TARGETS,
         num_numeric=len(featurizer.numeric_names),

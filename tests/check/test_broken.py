@@ -185,6 +185,26 @@ CASES = {
     "loss-with-a-class-that-does-not-exist": case("loss.class_weights={positiv: 3.0}"),
     "loss-with-a-weight-of-nothing": case("loss.class_weights={positive: 0.0}"),
     "sampling-balanced-in-a-regression": case("experiment=california", "schedule.sampling=balanced"),
+    "trees-with-what-is-for-networks": case(
+        "model=lightgbm",
+        "loss=focal",
+        "augmentation=mixup",
+        "schedule.sampling=balanced",
+        "trainer.devices=2",
+        "+callbacks.x={_target_: pytorch_lightning.callbacks.Timer}",
+    ),
+    "trees-with-rows-on-disk": case("model=lightgbm", "schedule.shuffle_buffer=1000"),
+    "trees-with-a-direction-of-no-number": case("model=lightgbm", "model.monotone={distanze: 1, carrier: 1}"),
+    "trees-with-a-direction-that-is-none": case("model=lightgbm", "model.monotone={distance: 2}"),
+    "features-for-trees-with-a-network": case(
+        edits=[
+            (
+                "features/flights",
+                "      cycle: {_target_: treadle.features.transforms.Cyclic, period: 7}",
+                "      raw: {_target_: treadle.features.raw.Raw}",
+            )
+        ]
+    ),
     "sampling-balanced-twice-over": case("schedule.sampling=balanced", "loss.class_weights=balanced"),
     "sampling-balanced-of-a-stream": case("schedule.sampling=balanced", "schedule.shuffle_buffer=100000"),
     "choice-of-a-sampling": case("schedule.sampling=balance"),

@@ -119,11 +119,11 @@ def test_the_rounding_of_a_wide_target_is_no_difference(finished):
 def test_the_rounding_of_a_row_far_outside_of_training_is_no_difference(finished):
     """Terms of a million, which nearly cancel: float32 rounds their sum by more than the prediction's own digits."""
     bundle = load(finished)
-    first = bundle.network.layers[0]
+    first = bundle.model.layers[0]
     with torch.no_grad():
         first.weight.mul_(1e6)
         first.bias.mul_(1e6)
-        bundle.network.head.weight.mul_(1e-4)
+        bundle.model.head.weight.mul_(1e-4)
     rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)
     predicted = bundle.predict(rows)
 
@@ -160,7 +160,7 @@ def test_a_target_of_moments_is_predicted_like_one_of_minutes(finished, project,
 def test_a_prediction_that_is_no_number_is_refused_by_its_row(finished):
     bundle = load(finished)
     with torch.no_grad():
-        bundle.network.head.weight.fill_(3e38)
+        bundle.model.head.weight.fill_(3e38)
     shutil.rmtree(finished / "bundle")
     save(bundle, finished / "bundle")
     experiment = read(finished / "resolved.yaml").experiment

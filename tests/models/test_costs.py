@@ -7,7 +7,7 @@ import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from treadle.bundle import build_network
+from treadle.bundle import build_model
 from treadle.config.compose import compose_options, list_options
 from treadle.experiment.spec import is_rule
 from treadle.model_choice.ladder import complete, find_cost
@@ -28,7 +28,7 @@ def measure(node, num_numeric, cardinalities):
     sizes = {"num_numeric": num_numeric, "num_categories": len(cardinalities), "num_words": sum(cardinalities)}
     told = find_cost(node).measure({**complete(node), **sizes, "num_outputs": 1})
     torch.manual_seed(0)
-    network = build_network(
+    network = build_model(
         node, targets=["treadle.models."], num_numeric=num_numeric, cardinalities=cardinalities, num_classes=0
     )
     ids = torch.zeros(ROWS, len(cardinalities), dtype=torch.int64)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from pytorch_lightning.strategies import SingleDeviceStrategy
 
-from treadle.bundle import build_network
+from treadle.bundle import build_model
 from treadle.errors import TreadleError
 from treadle.models.ensemble import Ensemble
 from treadle.models.mlp import Mlp
@@ -45,7 +45,7 @@ def one_thread():
 
 def make(node, *, seed=0):
     torch.manual_seed(seed)
-    return build_network(node, targets=["treadle.models."], num_numeric=3, cardinalities=[4], num_classes=0)
+    return build_model(node, targets=["treadle.models."], num_numeric=3, cardinalities=[4], num_classes=0)
 
 
 def make_ensemble(member=MLP, **options):

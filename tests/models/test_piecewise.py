@@ -5,7 +5,7 @@ import io
 import pytest
 import torch
 
-from treadle.bundle import build_network
+from treadle.bundle import build_model
 from treadle.models.piecewise import Bins, PiecewiseEmbeddings
 
 
@@ -70,7 +70,7 @@ NODE = {
 
 def build(num_numeric=2):
     torch.manual_seed(0)
-    return build_network(NODE, targets=["treadle.models."], num_numeric=num_numeric, cardinalities=[3], num_classes=0)
+    return build_model(NODE, targets=["treadle.models."], num_numeric=num_numeric, cardinalities=[3], num_classes=0)
 
 
 def test_bins_travel_with_the_weights():

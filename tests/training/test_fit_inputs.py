@@ -18,7 +18,7 @@ def test_what_a_network_learns_of_its_inputs_before_training_comes_with_the_bund
     numeric = load_rows(run / "features" / "train").numeric
     fresh = PiecewiseEmbeddings(num_numeric=numeric.shape[1], num_bins=6, embedding_dim=16)
     fresh.fit(numeric)
-    loaded = load(run).network.net.num_module
+    loaded = load(run).model.net.num_module
     assert torch.equal(loaded.impl.weight, fresh.impl.weight)
     assert torch.equal(loaded.impl.bias, fresh.impl.bias)
     assert (run / "evaluation" / "parity.json").is_file()

@@ -5,7 +5,7 @@ from treadle.bundle.breaches import BreachError, BreachWarning
 from treadle.bundle.bundle import CHUNK, Bundle
 from treadle.bundle.card import Card, Recipe, Standard
 from treadle.bundle.code import fingerprint_code
-from treadle.bundle.network import TARGETS, build_network, to_prediction
+from treadle.bundle.model import TARGETS, build_model, to_prediction
 from treadle.bundle.predictor import Predictor
 from treadle.bundle.rows import read_rows, write_rows
 from treadle.bundle.store import load, save
@@ -21,7 +21,7 @@ __all__ = [
     "Predictor",
     "Recipe",
     "Standard",
-    "build_network",
+    "build_model",
     "fingerprint_code",
     "load",
     "predict_file",

@@ -1,4 +1,4 @@
-"""The bundle of one model: features, then a network."""
+"""The bundle of one model: features, then a network or an estimator."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from treadle.bundle.network import to_prediction
+from treadle.bundle.model import Model, to_prediction
 from treadle.bundle.predictor import Predictor
 from treadle.features.featurizer import Featurizer
+from treadle.models.estimator import Estimator
 
 CHUNK = 16_384  # rows that go through the model at once; the same everywhere, so that the numbers are
 
@@ -23,21 +24,22 @@ class Bundle(Predictor):
     """A trained model with everything that it needs to predict a row."""
 
     featurizer: Featurizer
-    network: nn.Module
+    model: Model
 
     @torch.no_grad()
     def compute(self, frame: pl.DataFrame) -> Tensor:
         """Predictions in the target's own units, `[B]`, or `[B, K]` for K classes, of conformed rows `[B]`."""
-        self.network.eval()
+        if not isinstance(self.model, Estimator):
+            self.model.eval()
         with _one_thread():
             chunks = [self._predict_chunk(frame[start : start + CHUNK]) for start in range(0, len(frame), CHUNK)]
             return torch.cat(chunks) if chunks else self._predict_chunk(frame)
 
     def _predict_chunk(self, frame: pl.DataFrame) -> Tensor:
-        return self.read_output(self.network(*self.featurizer(frame)))
+        return self.read_output(self.model(*self.featurizer(frame)))
 
     def read_output(self, output: Tensor) -> Tensor:
-        """From network outputs to predictions in the target's own units: `[B]`, or `[B, K]`."""
+        """From outputs of the model to predictions in the target's own units: `[B]`, or `[B, K]`."""
         target = self.card.target
         prediction = to_prediction(output, task=self.task, link=target.link)
         if self.task != "regression":
@@ -51,10 +53,12 @@ class Bundle(Predictor):
         the size that its rounding is a share of. (Higham, "Accuracy and Stability of Numerical Algorithms", backward
         error.)
         """
+        if isinstance(self.model, Estimator):
+            return 0.0  # it gives a row the same number wherever the row stands
         numeric, ids = self.featurizer(self.conform(row))
-        terms = [numeric.requires_grad_(), *(weight for weight in self.network.parameters() if weight.requires_grad)]
+        terms = [numeric.requires_grad_(), *(weight for weight in self.model.parameters() if weight.requires_grad)]
         with torch.enable_grad():
-            prediction = self.read_output(self.network(numeric, ids)).flatten()[place]
+            prediction = self.read_output(self.model(numeric, ids)).flatten()[place]
         if not prediction.requires_grad:
             return 0.0
         gradients = torch.autograd.grad(prediction, terms, allow_unused=True)

@@ -1,4 +1,4 @@
-"""The bundle on disk: features, weights, and the experiment that made them, in one folder.
+"""The bundle on disk: features, the model, and the experiment that made them, in one folder.
 
 A bundle may come from somebody else. Its files are data: each is listed with its digest, read within limits, and
 held against the others before a row is predicted. What it builds are classes that its reader allows.
@@ -7,6 +7,7 @@ held against the others before a row is predicted. What it builds are classes th
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Literal, get_args
 
 import torch
 from polars.exceptions import PanicException
+from torch import nn
 
 from treadle.bundle.bundle import Bundle
 from treadle.bundle.card import Card, Recipe, read_card, read_recipe
 from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
-from treadle.bundle.network import TARGETS, build_network
+from treadle.bundle.model import TARGETS, Model, build_model
 from treadle.data.casting import DTYPES
 from treadle.data.datetime_formats import reads_back
 from treadle.errors import TreadleError
@@ -28,6 +30,7 @@ from treadle.experiment.spec import OnBreach
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
 from treadle.keys import find_targets
+from treadle.models.estimator import Estimator
 from treadle.printable import escape
 from treadle.targets.build import BuildError
 from treadle.targets.validate import check_target
@@ -35,7 +38,8 @@ from treadle.tensor_files import read_tensors, require_same, write_tensors
 
 _CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"
 MAX_MESSAGE = 800  # characters of an error
-_LISTED = (STATE_FILE, WEIGHTS_FILE, _NETWORK, _RECIPE)
+_LISTED = (STATE_FILE, WEIGHTS_FILE, _RECIPE)  # and the file of the model
+_MODEL_FILE = re.compile(r"[a-z][a-z_]*\.[a-z]+")
 _OF_THE_SYSTEM = (".DS_Store", ".nfs")  # beginnings of files that macOS and NFS leave in any folder
 
 
@@ -43,9 +47,14 @@ def save(bundle: Bundle, folder: Path) -> None:
     """Write the bundle; the card lists each file with its digest."""
     folder.mkdir(parents=True, exist_ok=True)
     bundle.featurizer.save(folder)
-    write_tensors(bundle.network.state_dict(), folder / _NETWORK)
+    model = bundle.model
+    if isinstance(model, Estimator):
+        model.save(folder / model.FILE)
+    else:
+        write_tensors(model.state_dict(), folder / _NETWORK)
     write_json(bundle.recipe.model_dump(mode="json"), folder / _RECIPE)
-    card = bundle.card.model_copy(update={"files": {name: _digest(folder / name) for name in _LISTED}})
+    listed = (*_LISTED[:2], _name_file(model), *_LISTED[2:])
+    card = bundle.card.model_copy(update={"files": {name: _digest(folder / name) for name in listed}})
     write_json(card.model_dump(mode="json"), folder / _CARD)
 
 
@@ -88,29 +97,41 @@ def load(
                 require_same_code(card.code, recipe)
         with _naming(folder / _RECIPE):
             featurizer = Featurizer.load(folder, spec=recipe.features, targets=targets)
-        network = _load_network(folder, card, recipe, featurizer, targets=targets)
-        bundle = Bundle(card, recipe, featurizer, network, override=on_breach)
+        model = _load_model(folder, card, recipe, featurizer, targets=targets)
+        bundle = Bundle(card, recipe, featurizer, model, override=on_breach)
         _try_out(bundle, folder)
     return bundle
 
 
-def _load_network(
-    folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer, *, targets: Sequence[str]
-) -> torch.nn.Module:
-    file = folder / _NETWORK
-    weights = read_tensors(file)
+def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer, *, targets: Sequence[str]) -> Model:
+    weights = read_tensors(folder / _NETWORK) if _NETWORK in card.files else {}
     with _naming(folder / _RECIPE), limit_building(weights):
-        network = build_network(
+        model = build_model(
             recipe.model,
             targets=targets,
             num_numeric=len(featurizer.numeric_names),
             cardinalities=featurizer.cardinalities,
             num_classes=len(card.classes),
         )
+    file = folder / _name_file(model)
+    if file.name not in card.files:
+        raise TreadleError(f"{folder / _CARD}: must list {file.name}, the file of {recipe.model['_target_']}")
+    if isinstance(model, Estimator):
+        model.load(file)
+    else:
+        _fill(model, weights, file=file)
+    return model
+
+
+def _name_file(model: Model) -> str:
+    return model.FILE if isinstance(model, Estimator) else _NETWORK
+
+
+def _fill(network: nn.Module, weights: Mapping[str, torch.Tensor], *, file: Path) -> None:
     require_same(weights, network.state_dict(), file=file)
     _require_numbers(weights, parameters={name for name, _ in network.named_parameters()}, file=file)
     network.load_state_dict(weights)
-    return network.eval()
+    network.eval()
 
 
 def _require_numbers(weights: Mapping[str, torch.Tensor], *, parameters: set[str], file: Path) -> None:
@@ -185,10 +206,14 @@ def _find_folder(path: Path) -> Path:
 
 def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
     """Compare contents, not paths: DVC may store a file elsewhere, behind a link."""
-    if set(files) != set(_LISTED):
-        raise TreadleError(f"{folder / _CARD}: must list the files {sorted(_LISTED)}, found {sorted(files)}")
+    others = [name for name in files if name not in _LISTED]
+    if len(others) != 1 or not _MODEL_FILE.fullmatch(others[0]) or not files.keys() >= set(_LISTED):
+        wanted = ", ".join(sorted(_LISTED))
+        raise TreadleError(
+            f"{folder / _CARD}: must list the files {wanted} and that of the model, found {sorted(files)}"
+        )
     for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_OF_THE_SYSTEM)):
-        if name not in (_CARD, *_LISTED):
+        if name not in (_CARD, *files):
             raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle has no other files")
     for name, digest in files.items():
         if not (folder / name).is_file():

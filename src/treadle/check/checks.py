@@ -19,6 +19,7 @@ from treadle.check.consistency import (
     find_memory_use,
 )
 from treadle.check.contracts import check_contracts, check_split_values
+from treadle.check.estimators import check_estimator, check_raw_steps
 from treadle.check.file_heads import Absent, check_files
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.places import locate_problems
@@ -30,6 +31,7 @@ from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment
 from treadle.hardware import count_gpus
 from treadle.model_choice.choose import choose_model, find_over_budget
 from treadle.model_choice.ladder import Ladder, check_ladder
+from treadle.model_choice.raw_inputs import suit_features
 from treadle.problems import ConfigError, Problem, unique
 
 # The sections that must be valid before each check can run: of any experiment, of a table, of a learner.
@@ -50,12 +52,14 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_lookups, ("data.tables", "data.examples")),
     (check_split, ("data.tables", "data.examples", "data.split")),
     (check_split_values, ("data.tables", "data.examples", "data.split")),
+    (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),
+    (check_raw_steps, ("model", "features", "targets")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )
 
 
 def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
-    """The typed experiment, with its model chosen and its devices counted where the configuration leaves that open.
+    """The typed experiment: its model chosen and its devices counted where that is open, its features for that model.
 
     Args:
         composed: what is checked.
@@ -79,9 +83,9 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     if problems:
         raise ConfigError(locate_problems(unique(problems), composed))
     experiment = experiment.model_copy(update={"trainer": settle_trainer(experiment.trainer)})
-    if ladder is None or not isinstance(experiment, Experiment):
+    if not isinstance(experiment, Experiment):
         return experiment
-    return choose_model(experiment, ladder)
+    return suit_features(experiment if ladder is None else choose_model(experiment, ladder))
 
 
 def _find_ladder(experiment: AnyExperiment, valid: set[str], composed: Composed) -> Ladder | None:

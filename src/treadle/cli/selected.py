@@ -72,6 +72,12 @@ def require_seen(experiment: AnyExperiment, *, selection: Path | None) -> None:
 
 
 def print_model_choice(experiment: AnyExperiment) -> None:
-    """Where a rule chose the model: which one, and why."""
+    """Where a rule chose the model: which one, and why; and what features it takes, where they are made for it."""
+    from treadle.experiment.spec import Experiment
+    from treadle.model_choice.raw_inputs import describe_raw_inputs
+
     if experiment.model_choice is not None:
         print_lines(f"{'model':<10} {experiment.model_choice}")
+    features = describe_raw_inputs(experiment) if isinstance(experiment, Experiment) else None
+    if features is not None:
+        print_lines(f"{'features':<10} {features}")

@@ -20,7 +20,7 @@ from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.hints import nearest
 from treadle.tensor_files import save_whole
-from treadle.training.learner import write_line
+from treadle.training.epochs import write_line
 
 EpochLog = Callable[[Mapping[str, float], int], None]  # (values, step)
 _INTEGERS = ("epoch", "step")

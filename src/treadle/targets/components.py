@@ -22,6 +22,7 @@ _OTHERS = {
     "treadle.features.base.Encoder",
     "treadle.features.base.Transform",
     "treadle.features.featurize.featurize",
+    "treadle.models.estimator.Objective",
     "treadle.training.learner.Learner",
     "treadle.training.scores.compute_prediction_loss",
     "treadle.training.scores.compute_scores",

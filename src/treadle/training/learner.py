@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, cast
@@ -19,6 +18,7 @@ from treadle.schema import Batch
 from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.compiled import CompiledSteps
+from treadle.training.epochs import write_line
 from treadle.training.execution import EAGER
 from treadle.training.lightning_internals import add_steps, set_epoch_length
 from treadle.training.loader import ChunkLoader
@@ -153,12 +153,6 @@ def _mix(batches: Iterator[Batch], augment: Augment) -> Iterator[Batch]:
 
 def _ignore(_: int) -> None:
     pass
-
-
-def write_line(line: str) -> None:
-    """Print a line about the training."""
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) -> Tensor:

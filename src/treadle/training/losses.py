@@ -8,6 +8,9 @@ Shape:
         standard deviations of the training split. A loss whose `link` is "log" takes the output for the logarithm of
         the prediction, and the target in units of its mean.
     result: `[M]`.
+
+The constant `OBJECTIVE` of a class names it for models that train themselves, such as trees (`models/estimator.py`);
+a loss without one is for networks.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ class TaskLoss:
     Args:
         task: of the experiment.
     """
+
+    OBJECTIVE: ClassVar[str] = "default"
 
     task: Task
 
@@ -111,6 +116,8 @@ class QuantileLoss:
     Source: Koenker and Bassett, "Regression Quantiles", Econometrica 46 (1978).
     """
 
+    OBJECTIVE: ClassVar[str] = "quantile"
+
     task: Literal["regression"]
     quantile: Share
 
@@ -130,6 +137,8 @@ class HuberLoss:
 
     Source: Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 35 (1964).
     """
+
+    OBJECTIVE: ClassVar[str] = "huber"
 
     task: Literal["regression"]
     delta: Positive
@@ -152,6 +161,7 @@ class PoissonLoss:
     """
 
     task: Literal["regression"]
+    OBJECTIVE: ClassVar[str] = "poisson"
     link: ClassVar[Link] = "log"
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:

@@ -1,34 +1,31 @@
-"""The metrics of each epoch: written to `metrics.csv`, and passed to a listener, such as W&B."""
+"""The metrics of each epoch of Lightning's."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
 
+from treadle.training.epochs import EpochFile, EpochLog, select_values
 from treadle.training.learner import Learner
-
-EpochLog = Callable[[Mapping[str, float], int], None]  # (values, step)
 
 
 class MetricsLog(lightning.Callback):
     """Write each epoch's row as soon as it is known. The rows travel in the checkpoint, so that resuming drops none."""
 
     def __init__(self, path: Path, *, log: EpochLog) -> None:
-        self.path = path
-        self.listen = log
+        self.file = EpochFile(path, listen=log)
         self.rows: list[dict[str, float]] = []
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """Begin the file with the epochs of a checkpoint."""
         if trainer.is_global_zero:
-            self.path.unlink(missing_ok=True)
+            self.file.clear()
             for index in range(len(self.rows)):
-                self._append(self.rows[index])
+                self.file.append(self.rows[index])
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add the row of the epoch that ends."""
@@ -43,19 +40,9 @@ class MetricsLog(lightning.Callback):
         }
         self.rows.append(row)
         if trainer.is_global_zero:
-            self._append(row)
-            values = {name: value for name, value in row.items() if name != "step"}
+            self.file.add(row)
             for logger in trainer.loggers:
-                logger.log_metrics(values, step=trainer.global_step)
-            self.listen(values, trainer.global_step)
-
-    def _append(self, row: dict[str, float]) -> None:
-        new = not self.path.exists()
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(row)
-            writer.writerow(int(v) if name in {"epoch", "step"} else repr(v) for name, v in row.items())
+                logger.log_metrics(select_values(row), step=trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values for the checkpoint."""
@@ -67,7 +54,7 @@ class MetricsLog(lightning.Callback):
 
     def __getstate__(self) -> dict[str, Any]:
         # A listener (an open W&B run) does not follow into spawned processes; the file does.
-        return {**self.__dict__, "listen": _ignore}
+        return {**self.__dict__, "file": EpochFile(self.file.path, listen=_ignore)}
 
 
 def _ignore(values: Mapping[str, float], step: int) -> None:

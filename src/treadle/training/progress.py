@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from treadle.training.epochs import show_scores
 from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
 
@@ -41,9 +42,8 @@ class EpochLines(lightning.Callback):
         if not trainer.is_global_zero:
             return
         monitor = pl_module.experiment.schedule.monitor
-        values = {name: float(pl_module.epoch_metrics[name]) for name in ("loss", monitor)}
-        shown = "  ".join(f"valid {name} {value:.5f}" for name, value in values.items())
-        best = "  [bold green]best so far[/]" if _improves(trainer, values[monitor]) else ""
+        shown = show_scores(pl_module.epoch_metrics, monitor=monitor)
+        best = "  [bold green]best so far[/]" if _improves(trainer, float(pl_module.epoch_metrics[monitor])) else ""
         self.console.print(f"epoch {trainer.current_epoch + 1:3d}  step {trainer.global_step:6d}  {shown}{best}")
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

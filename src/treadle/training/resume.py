@@ -21,7 +21,8 @@ from torch import Tensor
 
 from treadle.disk import write_text
 from treadle.tensor_files import save_whole
-from treadle.training.learner import Learner, write_line
+from treadle.training.epochs import write_line
+from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
 
 LAST = "last.ckpt"  # of the newest epoch that is over

@@ -1,4 +1,4 @@
-"""The network of a bundle: built for given inputs, with its output as predictions."""
+"""The model of a bundle, a network or an estimator: built for given inputs, with its output as predictions."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ from typing import Any
 from torch import Tensor, nn
 
 from treadle.errors import TreadleError
+from treadle.models.estimator import Estimator
 from treadle.schema import Link, Task
 from treadle.targets.build import build
 
+Model = nn.Module | Estimator
+
 # What a bundle may build, unless its reader allows more: classes alone, no function that reads or writes.
-TARGETS = ("treadle.models.", "treadle.features.transforms.", "treadle.features.categories.")
+TARGETS = (
+    "treadle.models.",
+    "treadle.features.transforms.",
+    "treadle.features.raw.",
+    "treadle.features.categories.",
+)
 
 
-def build_network(
+def build_model(
     model: dict[str, Any],
     *,
     targets: Sequence[str],
     num_numeric: int,
     cardinalities: Sequence[int],
     num_classes: int,
-) -> nn.Module:
-    """The network of a configuration for given inputs; one output, or one a class."""
-    network = build(
+) -> Model:
+    """The model of a configuration for given inputs; one output, or one a class."""
+    built = build(
         model,
         key="model",
         targets=targets,
@@ -32,18 +40,20 @@ def build_network(
         cardinalities=list(cardinalities),
         num_outputs=max(1, num_classes),
     )
-    if not isinstance(network, nn.Module):
-        raise TreadleError(f"model: must be a torch.nn.Module, found {type(network).__name__}")
-    return network
+    if not isinstance(built, nn.Module | Estimator):
+        raise TreadleError(
+            f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"
+        )
+    return built
 
 
 def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
-    """Network output `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes.
+    """Output of a model `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes.
 
     Members are averaged as probabilities, not as logits; of a regression as predictions, not as their logarithms.
 
     Args:
-        output: of the network.
+        output: of the model.
         task: of the experiment.
         link: of a regression, whether the output is the prediction or its logarithm.
     """

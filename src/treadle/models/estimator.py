@@ -1,0 +1,111 @@
+"""Estimators: models that train themselves, without Lightning, such as trees.
+
+The configuration names one in `model`. It is built as a network is, with the sizes of its inputs, and gives outputs of
+the same shape. Constants of the class tell `treadle check` what it takes, which reads them from the source:
+
+    OBJECTIVES  losses that it can minimise, by the `OBJECTIVE` of their classes
+    RAW_INPUTS  True: numbers come as they are, and missing ones as NaN; steps that scale and impute are left out
+    LIBRARY     package that it needs, and EXTRA: the extra of Treadle that installs it
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from treadle.errors import TreadleError
+from treadle.schema import Batch, Task
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What an estimator minimises."""
+
+    task: Task
+    name: str  # default (log loss, or squared error), quantile, huber or poisson
+    parameter: float | None = None  # the quantile; the error from which Huber's loss is linear
+
+
+class Watch(Protocol):
+    """What training shows after some rounds."""
+
+    def __call__(self, *, rounds: int, train: Tensor, valid: Tensor) -> int:
+        """Score the predictions; returns the number of rounds that was best until now.
+
+        Args:
+            rounds: number of rounds until now.
+            train: predictions of the training rows: `[B]` probabilities or values, `[B, K]` probabilities.
+            valid: predictions of the validation rows.
+        """
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A model that trains itself.
+
+    Shape:
+        numeric: `[B, N]` float32; ids: `[B, C]` int64.
+        output: `[B, num_outputs]`: a logit, a logit for each class, or a value (of Poisson's loss its logarithm).
+    """
+
+    FILE: ClassVar[str]  # name of its file in a bundle
+
+    def fit(
+        self,
+        train: Batch,
+        valid: Batch,
+        *,
+        objective: Objective,
+        numeric_columns: Sequence[str],
+        seed: int,
+        threads: int,
+        watch: Watch,
+    ) -> None:
+        """Train, and keep the rounds that `watch` finds best.
+
+        Args:
+            train: rows to learn from; targets of a regression are scaled.
+            valid: rows that tell when to stop; a class that training has not seen is -1.
+            objective: what is minimised.
+            numeric_columns: the column that each number comes from.
+            seed: of everything random.
+            threads: CPU threads.
+            watch: is called every few rounds, and at least once.
+        """
+
+    def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
+        """Outputs of some rows; the same for a row alone and among others."""
+
+    def save(self, file: Path) -> None:
+        """Write what was learned, as text."""
+
+    def load(self, file: Path) -> None:
+        """Read what `save` wrote, of whoever wrote it.
+
+        Raises:
+            TreadleError: the file holds something else.
+        """
+
+
+def join_inputs(numeric: Tensor, ids: Tensor) -> Tensor:
+    """One matrix `[B, N + C]` float32, the ids behind the numbers."""
+    return torch.cat([numeric, ids.float()], dim=1)
+
+
+def import_library(name: str, *, extra: str) -> ModuleType:
+    """A library that an estimator needs.
+
+    Raises:
+        TreadleError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise TreadleError(f"the model needs {name}, which is not installed: `pip install treadle[{extra}]`") from error
