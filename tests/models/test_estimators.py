@@ -135,7 +135,7 @@ class TestEveryEstimator:
         assert ((predict(model, rows) > 0.5).float() == rows.target).float().mean() > 0.8
 
     @pytest.mark.parametrize("objective", ["quantile", "huber", "poisson"])
-    def test_minimises_what_it_says(self, name, objective):
+    def test_minimises_what_it_says(self, name, objective, tmp_path):
         if objective not in type(build(name)).OBJECTIVES:
             pytest.skip("it does not say so")
         generator = torch.Generator().manual_seed(0)
@@ -148,6 +148,10 @@ class TestEveryEstimator:
 
         found = predict(model, rows, task="regression", link="log" if objective == "poisson" else "identity")
 
+        other = build(name)
+        model.save(tmp_path / model.FILE)
+        other.load(tmp_path / model.FILE)
+        assert torch.equal(other(rows.numeric, rows.ids), model(rows.numeric, rows.ids))
         if objective == "quantile":
             assert (rows.target <= found).float().mean() == pytest.approx(0.9, abs=0.03)
         elif objective == "huber":

@@ -5,6 +5,7 @@ import re
 from contextlib import suppress
 
 import pytest
+import torch
 
 from estimators import build_estimator, draw_rows, fit
 from treadle.errors import TreadleError
@@ -31,6 +32,34 @@ def test_what_lightgbm_writes_is_accepted(trees):
     assert "cat_threshold=" in trees
 
     check(trees)
+
+
+@pytest.mark.parametrize(("task", "num_classes"), [("binary", 0), ("regression", 0), ("multiclass", 3)])
+def test_trees_of_a_single_leaf_travel(task, num_classes, tmp_path):
+    rows = draw_rows(task=task, num_classes=num_classes)
+    model, other = (build_estimator("lightgbm", num_classes=num_classes, min_data_in_leaf=1000) for _ in range(2))
+    fit(model, rows, task=task)
+    model.save(tmp_path / "trees.txt")
+
+    other.load(tmp_path / "trees.txt")
+
+    assert torch.equal(other(rows.numeric, rows.ids), model(rows.numeric, rows.ids))
+
+
+def test_a_split_of_missing_numbers_from_all_others_travels(tmp_path):
+    """Its threshold is infinite."""
+    rows = draw_rows()
+    rows = rows._replace(target=rows.numeric[:, 0].isnan().float())
+    model, other = (build_estimator("lightgbm", max_rounds=3) for _ in range(2))
+    fit(model, rows)
+    model.save(tmp_path / "trees.txt")
+    assert re.search(r"threshold=.*\binf", (tmp_path / "trees.txt").read_text())
+
+    other.load(tmp_path / "trees.txt")
+
+    output = other(rows.numeric, rows.ids)
+    assert torch.equal(output, model(rows.numeric, rows.ids))
+    assert torch.equal((output[:, 0] > output.mean()).float(), rows.target)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +97,13 @@ def test_what_it_does_not_write_is_refused(trees, pattern, replacement, said):
         check(resize(changed))
 
 
-@pytest.mark.fast_cases(2)
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.fast_cases(1)
+@pytest.mark.parametrize("seed", range(3))
 def test_damage_anywhere_is_refused_or_harmless(trees, seed, tmp_path):
     """Bytes are replaced, cut and doubled: LightGBM's own reader would end the process."""
     draw = random.Random(seed)  # noqa: S311 - no secret
     rows = draw_rows(20)
-    for _ in range(150):
+    for _ in range(100):
         place, length = draw.randrange(len(trees)), draw.choice([1, 1, 2, 30])
         middle = draw.choice([draw.choice("0123456789- .e=\n"), "", trees[place : place + length] * 2])
         (tmp_path / "trees.txt").write_text(trees[:place] + middle + trees[place + length :])

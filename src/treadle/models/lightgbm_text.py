@@ -19,11 +19,13 @@ _HEAD = re.compile(
 )
 END = "end of trees\n"
 _FLOATS = re.compile(rf"(?:{_NUMBER}(?: {_NUMBER})*)?")
+_THRESHOLDS = re.compile(rf"(?:(?:{_NUMBER}|inf)(?: (?:{_NUMBER}|inf))*)?")  # inf: missing numbers from all others
 _INTEGERS = re.compile(r"(?:-?\d{1,10}(?: -?\d{1,10})*)?")
 # Of a tree with n leaves: the arrays of n - 1 numbers, and those of n.
 _OF_SPLITS = {
     **dict.fromkeys(("split_feature", "decision_type", "left_child", "right_child", "internal_count"), _INTEGERS),
-    **dict.fromkeys(("split_gain", "threshold", "internal_value", "internal_weight"), _FLOATS),
+    **dict.fromkeys(("split_gain", "internal_value", "internal_weight"), _FLOATS),
+    "threshold": _THRESHOLDS,
 }
 _OF_LEAVES = {"leaf_value": _FLOATS, "leaf_weight": _FLOATS, "leaf_count": _INTEGERS}
 _CATEGORICAL, _WORD_BITS, _MAX_DECISION = 1, 32, 15
@@ -93,7 +95,8 @@ def _check_tree(text: str, index: int, *, num_numeric: int, num_inputs: int) -> 
 
 def _require_finite(values: Mapping[str, str], index: int) -> None:
     for name in (name for name in (*_OF_SPLITS, *_OF_LEAVES) if values[name]):
-        if not np.isfinite(np.array(values[name].split(), dtype=np.float64)).all():
+        found = np.array([word for word in values[name].split() if word != "inf"], dtype=np.float64)
+        if not np.isfinite(found).all():
             raise ValueError(f"tree {index}: {name} holds what is no finite number")
 
 
