@@ -205,3 +205,12 @@ def test_lineage_and_diff_need_no_data(project):
     assert treadle("check", "data.tables.planes.path=none.parquet") == 2
     assert treadle("lineage", "data.tables.planes.path=none.parquet") == 0
     assert treadle("diff", "data.tables.planes.path=none.parquet", "model=mlp") == 0
+
+
+def test_a_lightning_module_is_no_network(project):
+    with pytest.raises(ConfigError) as caught:
+        resolve(overrides=["model={_target_: pytorch_lightning.LightningModule}"], root=project)
+
+    (problem,) = caught.value.problems
+    assert problem.rule == "pytorch_lightning.LightningModule is a LightningModule, and `model` takes a network alone"
+    assert "`learner`" in problem.fix

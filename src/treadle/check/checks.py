@@ -13,10 +13,12 @@ from treadle.check.consistency import (
     check_metrics,
     check_sampling,
     check_split,
+    check_start,
     check_table_options,
     check_tracker,
     check_trainer,
     find_memory_use,
+    settle_start,
 )
 from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.estimators import check_estimator, check_raw_steps
@@ -85,6 +87,7 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     experiment = experiment.model_copy(update={"trainer": settle_trainer(experiment.trainer)})
     if not isinstance(experiment, Experiment):
         return experiment
+    experiment = settle_start(experiment, root=composed.root)
     return suit_features(experiment if ladder is None else choose_model(experiment, ladder))
 
 
@@ -101,6 +104,8 @@ def _check_table(
     problems = [p for check_part, needs in _OF_TABLE if valid.issuperset(needs) for p in check_part(experiment)]
     if valid.issuperset(("data.tables", "data.examples", "features")):
         problems += check_leaks(experiment, root=root)
+    if valid.issuperset(("model", "schedule")):
+        problems += check_start(experiment, root=root)
     if "data.tables" in valid:
         problems += check_files(experiment, root=root, absent=absent)
     if ladder is not None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from treadle.check.columns import find_name_fault
 from treadle.data.datetime_formats import reads_back
 from treadle.experiment.durations import parse_moment
-from treadle.experiment.spec import AnyExperiment, Column, ColumnSplit, Experiment, Table, TimeSplit
+from treadle.experiment.spec import AnyExperiment, Column, ColumnSplit, Experiment, Table, TimeSplit, is_rule
+from treadle.experiment.stages import START_MARK
+from treadle.experiment.start import digest_start, find_start, split_start
 from treadle.hardware import count_gpus
 from treadle.hints import nearest
 from treadle.metrics.registry import find_metric, find_task_metric, monitor_names
 from treadle.problems import Problem
 from treadle.schema import BINARY_CLASSES, LABEL
 from treadle.targets.annotations import list_options
-from treadle.targets.signatures import UnknownTargetError, read_signature
+from treadle.targets.signatures import UnknownTargetError, read_constant, read_signature
 from treadle.tracking import explain_missing
 
 _NUMBERS, _TIMES = ("int", "float"), ("date", "datetime", "time")
@@ -60,6 +63,36 @@ def check_loss(experiment: Experiment) -> Iterator[Problem]:
             if name not in BINARY_CLASSES:
                 rule = f"no class {name!r}: those of a binary task are 'negative' and 'positive'"
                 yield Problem(f"loss.class_weights.{name}", rule, hint=nearest(name, BINARY_CLASSES))
+
+
+def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """A bundle that training starts from."""
+    text = experiment.schedule.start_from
+    if text is None:
+        return
+    if not is_rule(experiment.model) and read_constant(experiment.network["_target_"], "OBJECTIVES") is not None:
+        rule = f"{experiment.network['_target_']} trains itself, from the beginning"
+        yield Problem("schedule.start_from", rule, "set it to null, or choose a network")
+    (place, digest), bundle = split_start(text), find_start(text, root=root)
+    if bundle is None:
+        yield Problem(
+            "schedule.start_from", f"no bundle in {place!r}", "name a run that was trained, such as runs/NAME-ID"
+        )
+    elif digest and digest_start(bundle) != digest:
+        yield Problem(
+            "schedule.start_from", f"the bundle in {place!r} is another one now", f"schedule.start_from={place}"
+        )
+
+
+def settle_start(experiment: Experiment, *, root: Path) -> Experiment:
+    """The bundle's digest beside its place: another content is another run, another place is not."""
+    text = experiment.schedule.start_from
+    if text is None:
+        return experiment
+    bundle = find_start(text, root=root)
+    assert bundle is not None, "check_start has found it"
+    settled = f"{split_start(text)[0]}{START_MARK}{digest_start(bundle)}"
+    return experiment.model_copy(update={"schedule": experiment.schedule.model_copy(update={"start_from": settled})})
 
 
 def check_tracker(experiment: AnyExperiment) -> Iterator[Problem]:

@@ -11,8 +11,12 @@ from treadle.experiment.fingerprint import fingerprint_modules
 from treadle.experiment.modules import TREADLE
 from treadle.keys import find_targets
 from treadle.problems import Problem
+from treadle.targets.ancestry import derives_from
+from treadle.targets.injected import is_network
 from treadle.targets.signatures import UnknownTargetError, read_signature
 from treadle.targets.validate import check_target
+
+LIGHTNING = "LightningModule"
 
 
 def check_targets(composed: Composed) -> list[Problem]:
@@ -37,6 +41,11 @@ def find_opaque_targets(composed: Composed) -> list[Problem]:
 
 
 def _check_target(key: str, node: dict[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
+    if is_network(key) and derives_from(node["_target_"], LIGHTNING):
+        rule = f"{node['_target_']} is a {LIGHTNING}, and `{key}` takes a network alone"
+        fix = "an experiment of your own module has `learner` in place of data, features, model, schedule and loss"
+        yield Problem(f"{key}._target_", rule, fix)
+        return
     problems = list(check_target(key, node, allowed))
     yield from problems
     if not any(problem.key == f"{key}._target_" for problem in problems):

@@ -101,6 +101,7 @@ LEARNER_STAGES = (
 # may two versions of torch; `environment.json` records them.
 WITHOUT_EFFECT = ("sweep", "name", "targets", "model_choice", "question", "tracker", "logger", "fit.metrics")
 
+START_MARK = "@"  # in `schedule.start_from` of a resolved.yaml: before the digest of the bundle
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 
 
@@ -134,4 +135,10 @@ def find_reader(values: Values) -> Stage:
 def take_slice(values: Values, stage: Stage) -> dict[str, Any]:
     """The part of an experiment that the stage depends on, by dotted key; an optional key may be absent."""
     found = ((key, get(values, key)) for key in stage.slices)
-    return {key: value for key, value in found if value is not ABSENT}
+    return {key: _identify_start(value) if key == "schedule" else value for key, value in found if value is not ABSENT}
+
+
+def _identify_start(schedule: Any) -> Any:
+    """A schedule with the digest alone of the bundle that training starts from: its place changes no result."""
+    start = schedule.get("start_from") if isinstance(schedule, dict) else None
+    return schedule if start is None else {**schedule, "start_from": start.rpartition(START_MARK)[2]}

@@ -9,6 +9,7 @@ from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.kinds import Kind, get_kind
 from treadle.experiment.spec import Experiment, LearnerExperiment
 from treadle.experiment.stages import Stage, get_stage
+from treadle.experiment.start import find_start
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
 
@@ -38,8 +39,15 @@ def _featurize(current: Run, _: LazyTracking) -> None:
 def _train(current: Run, tracking: LazyTracking) -> None:
     from treadle.training.train import train
 
-    signature = current.signatures["train"]
-    train(_as_table(current), folder=current.folder, signature=signature, log=_make_log(current, tracking))
+    experiment, signature = _as_table(current), current.signatures["train"]
+    start = experiment.schedule.start_from
+    train(
+        experiment,
+        folder=current.folder,
+        signature=signature,
+        log=_make_log(current, tracking),
+        start=None if start is None else find_start(start, root=current.root),
+    )
 
 
 def _baseline(current: Run, _: LazyTracking) -> None:

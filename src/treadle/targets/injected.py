@@ -11,12 +11,13 @@ PREDICTION = ("prediction", "preds", "y_pred", "y_score", "y_prob", "y_proba")
 TARGET = ("target", "y_true")
 
 # Prefixes of targets that a key allows besides the project's.
+_NETWORK = r"model(\.member)*"
 _METRIC = r"metrics\.[^.]+\.function"
 _LIBRARIES = {_METRIC: ("torchmetrics.",)}
 
 # Arguments by key; a configuration must not set them.
 CONTEXT: dict[str, tuple[str, ...]] = {
-    r"model(\.member)*": ("num_numeric", "cardinalities", "num_outputs"),
+    _NETWORK: ("num_numeric", "cardinalities", "num_outputs"),
     r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
     r"schedule\.optimizer": ("params",),
     r"schedule\.lr_schedule": ("num_steps",),
@@ -39,6 +40,11 @@ def list_allowed(key: str, prefixes: Sequence[str]) -> list[str]:
 def is_metric(key: str) -> bool:
     """Whether the target at a key is a metric of the user's own."""
     return re.fullmatch(_METRIC, key) is not None
+
+
+def is_network(key: str) -> bool:
+    """Whether the target at a key is a network, or a member of one."""
+    return re.fullmatch(_NETWORK, key) is not None
 
 
 def is_left_open(node: Mapping[str, Any], key: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -38,14 +38,19 @@ def train_network(
     folder: RunFolder,
     signature: str,
     log: EpochLog,
+    begin: Callable[[nn.Module], None] | None,
 ) -> None:
     """Train in place; the weights are those of the best epoch afterwards.
+
+    `begin` gives the network its first weights; None: it keeps the random ones.
 
     Raises:
         TreadleError: the loss is not a number.
     """
     if isinstance(network, FitsInputs):
         network.fit_inputs(rows["train"].sample_numeric())
+    if begin is not None:
+        begin(network)
     with raising_interrupts():
         fit(
             network,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -17,9 +19,12 @@ from treadle.training.losses import build_loss
 from treadle.training.requirements import require_rows
 from treadle.training.rows import open_rows
 from treadle.training.scaling import find_link
+from treadle.training.start import start_from
 
 
-def train(experiment: Experiment, *, folder: RunFolder, signature: str, log: EpochLog) -> None:
+def train(
+    experiment: Experiment, *, folder: RunFolder, signature: str, log: EpochLog, start: Path | None = None
+) -> None:
     """Train on `folder.features`, and write the outputs of the stage into it.
 
     An interrupted training of a network of the same signature goes on from its last epoch, or from within a long one:
@@ -51,6 +56,7 @@ def train(experiment: Experiment, *, folder: RunFolder, signature: str, log: Epo
     else:
         from treadle.training.networks import train_network  # Lightning takes seconds to import
 
+        given = {"experiment": experiment, "classes": inputs["classes"], "featurizer": featurizer, "features": features}
         train_network(
             model,
             rows,
@@ -60,6 +66,7 @@ def train(experiment: Experiment, *, folder: RunFolder, signature: str, log: Epo
             folder=folder,
             signature=signature,
             log=log,
+            begin=None if start is None else partial(start_from, start, **given),
         )
     recipe = Recipe.take(experiment)
     card = Card(

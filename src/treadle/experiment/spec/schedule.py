@@ -36,6 +36,8 @@ class Schedule(Spec):
     """Maximum number of optimizer steps; null: no limit [steps]."""
     gradient_clip: float | None = Field(gt=0)
     """Maximum L2 norm of the gradient (of each member of an ensemble); null: no clipping."""
+    start_from: str | None = None  # the default is for schedules that are older than the key
+    """Run, or folder of a bundle, with whose weights training begins; null: with random ones."""
     monitor: str
     """Validation metric by which the best epoch's weights are kept."""
     early_stopping: EarlyStopping | None
