@@ -272,6 +272,15 @@ CASES = {
     # the split
     "split-dates-out-of-order": case("data.split.valid_from='2014-01-01'"),
     "split-leaves-nothing-to-train-on": case("experiment=california", "data.split.valid=0.6", "data.split.test=0.5"),
+    "split-fold-that-does-not-exist": case(
+        "experiment=california",
+        "data.split.fold=5",
+        edits=[
+            ("data/california", "by: random", "by: kfold\n  folds: 5\n  fold: 0"),
+            ("data/california", "  valid: 0.16", ""),
+        ],
+    ),
+    "split-folds-of-another-kind": case("experiment=california", "data.split.fold=0"),
     "split-valid-twice": case("experiment=adult", "+data.split.valid=[train]"),
     "split-by-time-without-a-moment": case(
         "experiment=california",

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 
 from treadle.data.split import assign_splits
 from treadle.errors import TreadleError
-from treadle.experiment.spec import ColumnSplit, GroupSplit, RandomSplit, StratifiedSplit, TimeSplit
+from treadle.experiment.spec import (
+    ColumnSplit,
+    GroupKFold,
+    GroupSplit,
+    KFold,
+    RandomSplit,
+    StratifiedKFold,
+    StratifiedSplit,
+    TimeSeriesFolds,
+    TimeSplit,
+)
 from treadle.schema import PREDICT_AT
 
 
@@ -115,3 +125,74 @@ def test_time_takes_an_offset_as_moments_in_utc():
     splits = assign_splits(pl.DataFrame({PREDICT_AT: hours}), rule)
 
     assert count(splits) == {"test": 2, "train": 2, "valid": 2}
+
+
+FOLDED = {"folds": 4, "test": 0.2, "seed": 0}
+
+
+def count_turns(frame, rule):
+    """For each row how often it is validated over all folds; rows of the test set are the same in each."""
+    each = [assign_splits(frame, rule.model_copy(update={"fold": fold})) for fold in range(rule.num_folds)]
+    assert all((splits == "test").equals(each[0] == "test") for splits in each)
+    assert all(splits.null_count() == 0 for splits in each)
+    return sum((splits == "valid").cast(int) for splits in each), each[0] == "test"
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        KFold(by="kfold", fold=0, repeats=3, **FOLDED),
+        StratifiedKFold(by="stratified_kfold", column="y", fold=0, repeats=3, **FOLDED),
+        GroupKFold(by="group_kfold", column="g", fold=0, repeats=3, **FOLDED),
+    ],
+    ids=lambda rule: rule.by,
+)
+def test_each_row_outside_of_the_test_set_validates_once_a_repeat(rule):
+    frame = pl.DataFrame({"y": ["a", "b", "b"] * 67, "g": [i % 29 for i in range(201)]})
+
+    turns, is_test = count_turns(frame, rule)
+
+    assert set(turns.filter(is_test)) == {0}
+    assert set(turns.filter(~is_test)) == {rule.repeats}
+    first, second = (assign_splits(frame, rule.model_copy(update={"fold": fold})) for fold in (0, 4))
+    assert not first.equals(second)  # the first fold of the second repeat is another one
+
+
+def test_folds_are_equal_to_a_row_in_whole_and_in_each_stratum():
+    frame = pl.DataFrame({"y": ["rare"] * 13 + ["common"] * 190 + ["other"] * 7})
+    rule = StratifiedKFold(by="stratified_kfold", column="y", fold=0, **FOLDED)
+
+    valid = [assign_splits(frame, rule.model_copy(update={"fold": fold})) == "valid" for fold in range(4)]
+
+    for rows in (frame["y"] != "", frame["y"] == "rare", frame["y"] == "common", frame["y"] == "other"):
+        sizes = [int((each & rows).sum()) for each in valid]
+        assert max(sizes) - min(sizes) <= 1
+
+
+@given(groups=st.lists(st.integers(0, 30), min_size=60, max_size=200), fold=st.integers(0, 7))
+def test_no_group_stands_in_two_folds(groups, fold):
+    frame = pl.DataFrame({"g": [*groups, *range(30)]})
+    rule = GroupKFold(by="group_kfold", column="g", fold=fold, repeats=2, **FOLDED)
+
+    splits = assign_splits(frame, rule)
+
+    assert frame.with_columns(splits).group_by("g").agg(pl.col("split").n_unique())["split"].max() == 1
+
+
+@pytest.mark.parametrize(("fold", "train", "valid"), [(0, 4, 5), (1, 9, 5), (2, 14, 5)])
+def test_a_fold_of_a_time_series_is_trained_on_its_past_alone(fold, train, valid):
+    days = pl.datetime_range(datetime(2013, 1, 1), datetime(2013, 1, 30), "1d", eager=True)  # noqa: DTZ001
+    rule = TimeSeriesFolds(by="time_series", folds=3, fold=fold, test_from="2013-01-22", gap="1d")
+
+    splits = assign_splits(pl.DataFrame({PREDICT_AT: days.shuffle(seed=0)}), rule)
+
+    ordered = pl.DataFrame({"day": days.shuffle(seed=0), "split": splits}).sort("day")["split"].to_list()
+    left_out = 20 - train - 1 - valid
+    assert ordered == ["train"] * train + [None] + ["valid"] * valid + [None] * (left_out + 1) + ["test"] * 9
+
+
+def test_a_time_series_needs_rows_before_its_test_set():
+    rule = TimeSeriesFolds(by="time_series", folds=3, fold=0, test_from="2013-01-01", gap="1d")
+
+    with pytest.raises(TreadleError, match=r"data\.split\.test_from: no row is before 2013-01-01"):
+        assign_splits(pl.DataFrame({PREDICT_AT: [datetime(2013, 1, 1)]}), rule)  # noqa: DTZ001

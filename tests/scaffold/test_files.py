@@ -199,7 +199,7 @@ def test_time_takes_digits_and_quarters(make, tmp_path, form):
 
     made = make(messy.write_csv(tmp_path / "rows.csv", columns), time="when")
 
-    assert made.read("data")["split"]["by"] == "time"
+    assert made.read("data")["split"]["by"] == "time_series"
     assert made.splits["train"]["predict_at"].max() < made.splits["test"]["predict_at"].min()
 
 
@@ -270,7 +270,7 @@ def test_dates_in_many_forms_split_by_time(make, tmp_path, form):
     made = make(messy.write_csv(tmp_path / "rows.csv", columns), time="seen")
 
     frames = made.splits
-    assert made.read("data")["split"]["by"] == "time"
+    assert made.read("data")["split"]["by"] == "time_series"
     assert frames["train"]["predict_at"].max() < frames["valid"]["predict_at"].min()
     assert frames["valid"]["predict_at"].max() < frames["test"]["predict_at"].min()
 

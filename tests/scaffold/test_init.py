@@ -35,7 +35,7 @@ def test_a_number_with_fractions_is_a_regression(make, tmp_path):
     made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="size")
 
     assert made.read("data")["task"] == "regression"
-    assert made.read("data")["split"]["by"] == "random"
+    assert made.read("data")["split"]["by"] == "kfold"
 
 
 def test_few_classes_are_multiclass_and_rare_ones_are_excluded(make, tmp_path):
@@ -65,7 +65,7 @@ def test_no_group_stands_in_two_splits(make, tmp_path):
 
     made = make(messy.write_csv(tmp_path / "rows.csv", columns), group="shop")
 
-    assert made.read("data")["split"]["by"] == "group"
+    assert made.read("data")["split"]["by"] == "group_kfold"
     assert "shop" not in made.rows.columns
 
 
@@ -386,7 +386,7 @@ def test_a_time_that_was_not_asked_for_is_reported(make, tmp_path):
 
     made = make(messy.write_csv(tmp_path / "rows.csv", rows))
 
-    assert made.plan.split_reason.endswith("if the future is to be predicted, start over with --time day")
+    assert "if the future is to be predicted, start over with --time day" in made.plan.split_reason
     assert "cycle_7:  # repeats every 7 days" in (made.folder / "conf/features/shop.yaml").read_text()
 
 

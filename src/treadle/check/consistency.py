@@ -8,7 +8,17 @@ from pathlib import Path
 from treadle.check.columns import find_name_fault
 from treadle.data.datetime_formats import reads_back
 from treadle.experiment.durations import parse_moment
-from treadle.experiment.spec import AnyExperiment, Column, ColumnSplit, Experiment, Table, TimeSplit, is_rule
+from treadle.experiment.spec import (
+    AnyExperiment,
+    Column,
+    ColumnSplit,
+    Experiment,
+    RandomFolds,
+    Table,
+    TimeSeriesFolds,
+    TimeSplit,
+    is_rule,
+)
 from treadle.experiment.stages import START_MARK
 from treadle.experiment.start import digest_start, find_start, split_start
 from treadle.hardware import count_gpus
@@ -202,30 +212,41 @@ def check_lookups(experiment: Experiment) -> Iterator[Problem]:
 def check_split(experiment: Experiment) -> Iterator[Problem]:
     """Shares and values that leave rows to every split."""
     split = experiment.data.split
-    if split.by == "time" and experiment.data.examples.predict_at is None:
+    if isinstance(split, TimeSplit | TimeSeriesFolds) and experiment.data.examples.predict_at is None:
         yield Problem("data.examples.predict_at", "must be given: the split is by time")
     yield from _check_split_column(experiment)
-    if isinstance(split, TimeSplit) and parse_moment(split.valid_from) >= parse_moment(split.test_from):
-        rule = f"{split.valid_from!r} must be before test_from, which is {split.test_from!r}"
-        yield Problem("data.split.valid_from", rule)
-    if isinstance(split, ColumnSplit):
-        if split.valid and split.valid_share is not None:
-            yield Problem(
-                "data.split.valid_share", "`valid` and `valid_share` exclude each other", "set one of them to null"
-            )
-        if not split.valid and split.valid_share is None:
-            yield Problem("data.split.valid", "needs values, or `valid_share` a share of the training rows")
-        parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
-        seen: dict[str, str] = {}
-        for name, values in parts:
-            for index, value in enumerate(values):
-                if value in seen:
-                    rule = f"{value!r} is already in {seen[value]}: a row belongs to one split"
-                    yield Problem(f"data.split.{name}.{index}", rule)
-                seen.setdefault(value, name)
-    elif not isinstance(split, TimeSplit) and split.valid + split.test >= 1:
-        rule = f"valid and test leave no rows for training: {split.valid:g} + {split.test:g}"
-        yield Problem("data.split.valid", rule)
+    match split:
+        case TimeSplit():
+            if parse_moment(split.valid_from) >= parse_moment(split.test_from):
+                rule = f"{split.valid_from!r} must be before test_from, which is {split.test_from!r}"
+                yield Problem("data.split.valid_from", rule)
+        case ColumnSplit():
+            yield from _check_named_splits(split)
+        case RandomFolds() | TimeSeriesFolds():
+            if split.fold >= split.num_folds:
+                rule = f"must be below the number of folds, which is {split.num_folds}; found {split.fold}"
+                yield Problem("data.split.fold", rule, f"choose one from 0 to {split.num_folds - 1}")
+        case _:
+            if split.valid + split.test >= 1:
+                rule = f"valid and test leave no rows for training: {split.valid:g} + {split.test:g}"
+                yield Problem("data.split.valid", rule)
+
+
+def _check_named_splits(split: ColumnSplit) -> Iterator[Problem]:
+    if split.valid and split.valid_share is not None:
+        yield Problem(
+            "data.split.valid_share", "`valid` and `valid_share` exclude each other", "set one of them to null"
+        )
+    if not split.valid and split.valid_share is None:
+        yield Problem("data.split.valid", "needs values, or `valid_share` a share of the training rows")
+    parts = (("train", split.train), ("valid", split.valid), ("test", split.test))
+    seen: dict[str, str] = {}
+    for name, values in parts:
+        for index, value in enumerate(values):
+            if value in seen:
+                rule = f"{value!r} is already in {seen[value]}: a row belongs to one split"
+                yield Problem(f"data.split.{name}.{index}", rule)
+            seen.setdefault(value, name)
 
 
 def _check_split_column(experiment: Experiment) -> Iterator[Problem]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
 import numpy as np
 import polars as pl
 
@@ -9,7 +12,20 @@ from treadle.data.bounds import read_texts
 from treadle.data.casting import DTYPES
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration, parse_moment
-from treadle.experiment.spec import ColumnSplit, GroupSplit, RandomSplit, SplitRule, StratifiedSplit, TimeSplit
+from treadle.experiment.spec import (
+    ColumnSplit,
+    FoldRule,
+    GroupKFold,
+    GroupSplit,
+    KFold,
+    RandomFolds,
+    RandomSplit,
+    SplitRule,
+    StratifiedKFold,
+    StratifiedSplit,
+    TimeSeriesFolds,
+    TimeSplit,
+)
 from treadle.schema import PREDICT_AT, SPLITS, Split
 
 _DTYPE = pl.Enum(SPLITS)
@@ -21,22 +37,40 @@ def assign_splits(examples: pl.DataFrame, rule: SplitRule) -> pl.Series:
     Raises:
         TreadleError: a column is absent or missing in some rows, or a split would be empty.
     """
-    match rule:
-        case TimeSplit():
-            splits = _by_time(examples, rule)
-        case RandomSplit():
-            splits = _draw(pl.Series([0] * len(examples), dtype=pl.Int64), rule)
-        case StratifiedSplit():
-            splits = _draw(_need(examples, rule.column), rule)
-        case GroupSplit():
-            splits = _by_group(_need(examples, rule.column), rule)
-        case ColumnSplit():
-            splits = _by_column(_need(examples, rule.column), rule)
+    splits = _choose_fold(examples, rule) if isinstance(rule, FoldRule) else _split(examples, rule)
     splits = splits.cast(_DTYPE)
     counts = {name: int((splits == name).sum()) for name in SPLITS}
     if empty := [name for name, count in counts.items() if not count]:
         raise TreadleError(f"data.split: no rows for {', '.join(empty)}; found {counts} of {len(examples)} examples")
     return splits
+
+
+def _split(
+    examples: pl.DataFrame, rule: TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit
+) -> pl.Series:
+    match rule:
+        case TimeSplit():
+            return _by_time(examples, rule)
+        case RandomSplit():
+            return _draw(_take_one_stratum(examples), rule)
+        case StratifiedSplit():
+            return _draw(_need(examples, rule.column), rule)
+        case GroupSplit():
+            return _by_group(_need(examples, rule.column), rule)
+        case ColumnSplit():
+            return _by_column(_need(examples, rule.column), rule)
+
+
+def _choose_fold(examples: pl.DataFrame, rule: FoldRule) -> pl.Series:
+    match rule:
+        case KFold():
+            return _deal(_take_one_stratum(examples), rule)
+        case StratifiedKFold():
+            return _deal(_need(examples, rule.column), rule)
+        case GroupKFold():
+            return _deal_groups(_need(examples, rule.column), rule)
+        case TimeSeriesFolds():
+            return _by_period(examples, rule)
 
 
 def _need(examples: pl.DataFrame, column: str) -> pl.Series:
@@ -46,49 +80,134 @@ def _need(examples: pl.DataFrame, column: str) -> pl.Series:
     return values
 
 
-def _by_time(examples: pl.DataFrame, rule: TimeSplit) -> pl.Series:
+def _take_one_stratum(examples: pl.DataFrame) -> pl.Series:
+    return pl.Series([0] * len(examples), dtype=pl.Int64)
+
+
+# --- by time ------------------------------------------------------------------------------------------
+
+
+def _need_moments(examples: pl.DataFrame) -> pl.Series:
     if PREDICT_AT not in examples.columns:
         raise TreadleError("data.split.by: a split by time needs data.examples.predict_at")
+    return examples[PREDICT_AT]
+
+
+def _by_time(examples: pl.DataFrame, rule: TimeSplit) -> pl.Series:
+    moments = _need_moments(examples)
     valid_from, test_from = parse_moment(rule.valid_from), parse_moment(rule.test_from)
     if valid_from >= test_from:
         raise TreadleError(f"data.split.valid_from: {rule.valid_from} must be before test_from {rule.test_from}")
     gap = parse_duration(rule.gap)
-    moment = pl.col(PREDICT_AT)
+    return _cut(moments, train_to=valid_from - gap, valid=(valid_from, test_from - gap), test_from=test_from)
+
+
+def _by_period(examples: pl.DataFrame, rule: TimeSeriesFolds) -> pl.Series:
+    """Rows of the same moment stay together, so that periods may differ by some rows."""
+    moments = _need_moments(examples)
+    gap, test_from = parse_duration(rule.gap), parse_moment(rule.test_from)
+    earlier = moments.filter(moments < test_from - gap).sort()
+    if earlier.is_empty():
+        raise TreadleError(f"data.split.test_from: no row is before {rule.test_from}")
+    starts = [earlier[len(earlier) * place // (rule.folds + 1)] for place in range(1, rule.folds + 1)]
+    valid = (starts[rule.fold], [*starts, test_from - gap][rule.fold + 1])
+    return _cut(moments, train_to=valid[0] - gap, valid=valid, test_from=test_from)
+
+
+def _cut(moments: pl.Series, *, train_to: datetime, valid: tuple[datetime, datetime], test_from: datetime) -> pl.Series:
+    moment = pl.col(moments.name)
     choice = (
-        pl.when(moment < valid_from - gap)
+        pl.when(moment < train_to)
         .then(pl.lit("train", dtype=_DTYPE))
-        .when(moment.is_between(valid_from, test_from - gap, closed="left"))
+        .when(moment.is_between(*valid, closed="left"))
         .then(pl.lit("valid", dtype=_DTYPE))
         .when(moment >= test_from)
         .then(pl.lit("test", dtype=_DTYPE))
     )
-    return examples.select(choice.alias("split"))["split"]
+    return moments.to_frame().select(choice.alias("split"))["split"]
+
+
+# --- drawn --------------------------------------------------------------------------------------------
+
+
+def _shuffle(strata: pl.Series, seed: int) -> Iterator[np.ndarray]:
+    """The rows of each stratum in random order."""
+    generator = np.random.default_rng(seed)
+    for value in strata.unique().sort().to_list():
+        yield generator.permutation((strata == value).arg_true().to_numpy())
 
 
 def _draw(strata: pl.Series, rule: RandomSplit | StratifiedSplit) -> pl.Series:
     """The same shares in every stratum, to the nearest row."""
-    generator = np.random.default_rng(rule.seed)
     splits = np.full(len(strata), "train", dtype=object)
-    for value in strata.unique().sort().to_list():
-        rows = generator.permutation((strata == value).arg_true().to_numpy())
+    for rows in _shuffle(strata, rule.seed):
         num_test, num_valid = round(rule.test * len(rows)), round(rule.valid * len(rows))
         splits[rows[:num_test]] = "test"
         splits[rows[num_test : num_test + num_valid]] = "valid"
     return pl.Series("split", splits, dtype=pl.String)
 
 
+def _deal(strata: pl.Series, rule: RandomFolds) -> pl.Series:
+    """The share of test rows in every stratum; the others dealt to the folds in turn, one stratum after the other."""
+    splits = np.full(len(strata), "train", dtype=object)
+    others = []
+    for rows in _shuffle(strata, rule.seed):
+        num_test = round(rule.test * len(rows))
+        splits[rows[:num_test]] = "test"
+        others.append(rows[num_test:])
+    repeat, fold = divmod(rule.fold, rule.folds)
+    if repeat:
+        again = _start_repeat(rule, repeat)
+        others = [again.permutation(rows) for rows in others]
+    splits[np.concatenate(others)[fold :: rule.folds]] = "valid"
+    return pl.Series("split", splits, dtype=pl.String)
+
+
+def _start_repeat(rule: RandomFolds, repeat: int) -> np.random.Generator:
+    return np.random.default_rng([rule.seed, repeat])
+
+
 def _by_group(groups: pl.Series, rule: GroupSplit) -> pl.Series:
-    """Whole groups in random order, each to the first split that it fills by at least half of the group."""
-    sizes = groups.value_counts().sort(groups.name)
-    order = np.random.default_rng(rule.seed).permutation(len(sizes))
     wanted: dict[Split, float] = {"test": rule.test * len(groups), "valid": rule.valid * len(groups)}
-    assigned: dict[object, Split] = {}
-    for group, size in sizes[order].iter_rows():
-        split: Split = next((name for name, rest in wanted.items() if rest >= size / 2), "train")
-        if split in wanted:
-            wanted[split] -= size
-        assigned[group] = split
+    assigned = _fill(_shuffle_groups(groups, rule.seed), wanted)
     return groups.replace_strict(assigned, return_dtype=pl.String).alias("split")
+
+
+def _shuffle_groups(groups: pl.Series, seed: int) -> list[tuple[object, int]]:
+    """Each group with its number of rows, in random order."""
+    sizes = groups.value_counts().sort(groups.name)
+    return sizes[np.random.default_rng(seed).permutation(len(sizes))].rows()
+
+
+def _fill(sizes: list[tuple[object, int]], wanted: Mapping[Split, float]) -> dict[object, Split]:
+    """Each whole group to the first split that it fills by at least half of the group; the others train."""
+    left, assigned = dict(wanted), dict[object, Split]()
+    for group, size in sizes:
+        split: Split = next((name for name, rest in left.items() if rest >= size / 2), "train")
+        if split in left:
+            left[split] -= size
+        assigned[group] = split
+    return assigned
+
+
+def _deal_groups(groups: pl.Series, rule: GroupKFold) -> pl.Series:
+    """Groups of the test set first; each other one, in random order, to the fold that has the fewest rows."""
+    sizes = _shuffle_groups(groups, rule.seed)
+    assigned = _fill(sizes, {"test": rule.test * len(groups)})
+    others = [(group, size) for group, size in sizes if assigned[group] == "train"]
+    repeat, fold = divmod(rule.fold, rule.folds)
+    if repeat:
+        others = [others[place] for place in _start_repeat(rule, repeat).permutation(len(others))]
+    filled = [0] * rule.folds
+    for group, size in others:
+        lightest = filled.index(min(filled))
+        filled[lightest] += size
+        if lightest == fold:
+            assigned[group] = "valid"
+    return groups.replace_strict(assigned, return_dtype=pl.String).alias("split")
+
+
+# --- by a column of the data --------------------------------------------------------------------------
 
 
 def _read_values(values: pl.Series, rule: ColumnSplit, split: Split) -> pl.Series:

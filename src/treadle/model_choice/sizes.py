@@ -18,7 +18,17 @@ from treadle.data.casting import column_of
 from treadle.data.text_files import HEAD_BYTES, read_head
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files
-from treadle.experiment.spec import Column, ColumnSplit, Data, Features, SplitRule, Table, TimeSplit
+from treadle.experiment.spec import (
+    Column,
+    ColumnSplit,
+    Data,
+    Features,
+    FoldRule,
+    SplitRule,
+    Table,
+    TimeSeriesFolds,
+    TimeSplit,
+)
 
 SAMPLE = 20_000  # first rows of the examples' table, in which unique values are counted
 # Assumptions for what only the expressions of the data would tell.
@@ -86,7 +96,18 @@ def _share(split: SplitRule) -> tuple[float, float]:
         known = TRAIN_SHARE + VALID_SHARE
         valid = VALID_SHARE if split.valid_share is None else known * split.valid_share
         return known - valid, valid
+    if isinstance(split, FoldRule):
+        return _share_folds(split)
     return 1 - split.valid - split.test, split.valid
+
+
+def _share_folds(split: FoldRule) -> tuple[float, float]:
+    """Of periods the shares of the last fold, so that all folds train the same model."""
+    if isinstance(split, TimeSeriesFolds):
+        valid = (TRAIN_SHARE + VALID_SHARE) / (split.folds + 1)
+        return valid * split.folds, valid
+    valid = (1 - split.test) / split.folds
+    return valid * (split.folds - 1), valid
 
 
 # --- inputs -------------------------------------------------------------------------------------------

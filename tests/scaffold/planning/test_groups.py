@@ -33,7 +33,7 @@ def test_groups_that_share_their_answer_stand_in_one_split(tmp_path, name, form,
 
     made = plan(tmp_path, {name: np.array(names)[rows], "x": X[rows], "y": OF_GROUP[rows]})
 
-    assert (made.split["by"], made.split["column"]) == ("group", name)
+    assert (made.split["by"], made.split["column"]) == ("group_kfold", name)
     assert roles(made) == {name: "out", "x": "number"}
     assert "the rows of each have the same answer (40 different values" in made.split_reason
 
@@ -41,7 +41,7 @@ def test_groups_that_share_their_answer_stand_in_one_split(tmp_path, name, form,
 def test_numbers_that_are_one_for_each_group(tmp_path):
     price = GENERATOR.normal(size=NUM_GROUPS)[GROUP].round(4)
 
-    assert plan(tmp_path, {"house": GROUP, "x": X, "y": price}).split["by"] == "group"
+    assert plan(tmp_path, {"house": GROUP, "x": X, "y": price}).split["by"] == "group_kfold"
 
 
 def test_sales_of_stores_whose_level_differs_are_no_answer_of_the_store(tmp_path):
@@ -49,14 +49,14 @@ def test_sales_of_stores_whose_level_differs_are_no_answer_of_the_store(tmp_path
 
     made = plan(tmp_path, {"store": GROUP, "x": X, "y": sales.round(4)})
 
-    assert made.split["by"] == "random"
+    assert made.split["by"] == "kfold"
     assert roles(made)["store"] == "category"
 
 
 def test_groups_with_answers_of_their_own_are_suggested(tmp_path):
     made = plan(tmp_path, {"customer": GROUP, "x": X, "y": OF_ROW})
 
-    assert made.split["by"] == "stratified"
+    assert made.split["by"] == "stratified_kfold"
     assert roles(made)["customer"] != "out"
     (note,) = made.notes
     assert note.startswith("rows may belong together: 40 different values of 'customer' with 6.0 rows each")
@@ -67,7 +67,7 @@ def test_groups_with_answers_of_their_own_are_suggested(tmp_path):
 def test_categories_are_no_groups(tmp_path, name):
     made = plan(tmp_path, {name: [f"v{group % 12}" for group in GROUP], "x": X, "y": OF_ROW})
 
-    assert made.split["by"] == "stratified"
+    assert made.split["by"] == "stratified_kfold"
     assert not made.notes
     assert roles(made)[name] == "category"
 
@@ -76,13 +76,13 @@ def test_a_column_that_reveals_the_class_by_few_values_is_a_leak_and_no_group(tm
     classes = GENERATOR.integers(0, 8, len(GROUP))
     made = plan(tmp_path, {"verdict": [f"v{c}" for c in classes], "x": X, "y": [f"c{c}" for c in classes]})
 
-    assert made.split["by"] == "stratified"
+    assert made.split["by"] == "stratified_kfold"
     assert [choice.profile.name for choice in made.suspects] == ["verdict"]
 
 
 @pytest.mark.parametrize("asked", [{"keep": ("patient",)}, {"drop": ("patient",)}])
 def test_a_column_whose_role_the_user_gives_makes_no_groups(tmp_path, asked):
-    assert plan(tmp_path, {"patient": GROUP, "x": X, "y": OF_GROUP}, **asked).split["by"] == "stratified"
+    assert plan(tmp_path, {"patient": GROUP, "x": X, "y": OF_GROUP}, **asked).split["by"] == "stratified_kfold"
 
 
 def test_agreement_is_one_for_copies_and_none_for_chance():

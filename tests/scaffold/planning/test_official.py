@@ -58,7 +58,7 @@ def test_the_split_that_the_data_names_is_followed(tmp_path, name, values, expec
 def test_other_columns_are_features(tmp_path, name, values):
     made = plan(tmp_path, {name: spread(*values), "x": X, "y": Y})
 
-    assert made.split["by"] == "stratified"
+    assert made.split["by"] == "stratified_kfold"
     assert roles(made)[name] != "out"
 
 
@@ -68,7 +68,7 @@ def test_a_split_without_answers_is_reported_and_is_no_feature(tmp_path):
         tmp_path, {"set": split, "x": X, "y": [a if s == "train" else None for a, s in zip(Y, split, strict=True)]}
     )
 
-    assert made.split["by"] == "stratified"
+    assert made.split["by"] == "stratified_kfold"
     assert roles(made)["set"] == "out"
     assert made.notes == ("'set' assigns rows to splits, but leaves one without rows or answers",)
 
@@ -82,4 +82,4 @@ def test_a_row_that_no_split_takes_is_no_example(tmp_path):
 
 @pytest.mark.parametrize("asked", [{"drop": ("set",)}, {"keep": ("set",)}])
 def test_a_column_whose_role_the_user_gives_splits_nothing(tmp_path, asked):
-    assert plan(tmp_path, {"set": spread("train", "test"), "x": X, "y": Y}, **asked).split["by"] == "stratified"
+    assert plan(tmp_path, {"set": spread("train", "test"), "x": X, "y": Y}, **asked).split["by"] == "stratified_kfold"

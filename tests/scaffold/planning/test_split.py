@@ -21,7 +21,7 @@ def test_rows_without_a_moment_are_left_out_and_counted(tmp_path, asked):
     made = plan(tmp_path, make(6), time="when", **asked)
 
     assert made.target.exclude == (("undated", '"when" IS NULL', "6 rows have no time"),)
-    assert made.split["by"] == ("group" if asked else "time")
+    assert made.split["by"] == ("group_kfold" if asked else "time_series")
 
 
 def test_a_moment_that_many_rows_lack_is_refused(tmp_path):
@@ -29,3 +29,37 @@ def test_a_moment_that_many_rows_lack_is_refused(tmp_path):
 
     with pytest.raises(TreadleError, match=told):
         plan(tmp_path, make(7), time="when")
+
+
+def test_few_rows_are_in_folds_of_which_each_could_validate(tmp_path):
+    made = plan(tmp_path, make(0))
+
+    assert made.split == {
+        "by": "stratified_kfold",
+        "column": "label",
+        "folds": 5,
+        "repeats": 1,
+        "fold": 0,
+        "test": 0.2,
+        "seed": 0,
+    }
+    assert "a sweep over data.split.fold=range(5) on each in turn" in made.split_reason
+
+
+def test_of_few_rows_with_a_moment_the_last_fold_validates(tmp_path):
+    made = plan(tmp_path, make(0), time="when")
+
+    assert (made.split["by"], made.split["fold"], made.split["folds"]) == ("time_series", 4, 5)
+
+
+def test_groups_that_are_too_few_for_folds_are_split_once(tmp_path):
+    groups = {"shop": list("abcd" * 30)}
+
+    assert plan(tmp_path, make(0) | groups, group="shop").split["by"] == "group"
+    assert plan(tmp_path, make(0) | {"shop": list(range(40)) * 3}, group="shop").split["by"] == "group_kfold"
+
+
+def test_many_rows_have_one_validation_set(tmp_path):
+    rows = {"x": np.arange(2_000), "y": GENERATOR.choice(["a", "b"], 2_000)}
+
+    assert plan(tmp_path, rows).split["by"] == "stratified"

@@ -42,8 +42,8 @@ def test_a_test_with_one_answer_only_is_refused(plan):
 
 
 def test_a_column_of_splits_with_a_test_of_one_row_is_not_followed(plan):
-    assert plan({"fold": ["train"] * 199 + ["test"]}).split["by"] == "stratified"
+    assert plan({"fold": ["train"] * 199 + ["test"]}).split["by"] == "stratified_kfold"
 
 
 def test_a_column_of_splits_that_is_the_target_is_not_followed(plan):
-    assert plan({"split": ["train", "test"] * 100}, target="split").split["by"] == "stratified"
+    assert plan({"split": ["train", "test"] * 100}, target="split").split["by"] == "stratified_kfold"

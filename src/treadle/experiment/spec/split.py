@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Discriminator
+from pydantic import Discriminator, Field
 
 from treadle.experiment.spec.base import Duration, Moment, Spec
-from treadle.schema import Seed, Share
+from treadle.schema import Count, Seed, Share
+
+Folds = Annotated[int, Field(ge=2)]
+Fold = Annotated[int, Field(ge=0)]
 
 
 class TimeSplit(Spec):
@@ -85,4 +88,76 @@ class ColumnSplit(Spec):
     """Random seed of the split."""
 
 
-SplitRule = Annotated[TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit, Discriminator("by")]
+class RandomFolds(Spec):
+    """What folds have in common that are drawn at random, outside of a test set."""
+
+    folds: Folds
+    """Number of folds."""
+    repeats: Count = 1
+    """How often the rows are divided into folds, each time anew; the test set stays the same."""
+    fold: Fold
+    """The fold that validates, from 0 to folds * repeats - 1; a sweep over it runs them all."""
+    test: Share
+    """Fraction of the rows, or of the groups, in the test set."""
+    seed: Seed
+    """Random seed of the split."""
+
+    @property
+    def num_folds(self) -> int:
+        """Those of all repeats."""
+        return self.folds * self.repeats
+
+
+class KFold(RandomFolds):
+    """Folds of random rows: one of them validates, the others train. The test set is outside of all folds."""
+
+    by: Literal["kfold"]
+    """Kind of split."""
+
+
+class StratifiedKFold(RandomFolds):
+    """Folds of random rows within each value of a column, so that its distribution is the same in every fold."""
+
+    by: Literal["stratified_kfold"]
+    """Kind of split."""
+    column: str
+    """Column to stratify by."""
+
+
+class GroupKFold(RandomFolds):
+    """Folds of whole groups: all rows of a group are in the same fold, or in the test set."""
+
+    by: Literal["group_kfold"]
+    """Kind of split."""
+    column: str
+    """Column that names the group of a row."""
+
+
+class TimeSeriesFolds(Spec):
+    """Folds one after the other in prediction time, of equally many rows: a fold validates what precedes it.
+
+    The rows before `test_from` are cut into one period more than there are folds: the first one only trains. What
+    follows the fold is left out.
+    """
+
+    by: Literal["time_series"]
+    """Kind of split."""
+    folds: Folds
+    """Number of folds."""
+    fold: Fold
+    """The fold that validates, from 0 to folds - 1, the last one just before the test set; a sweep runs them all."""
+    test_from: Moment
+    """Start of the test set [UTC]."""
+    gap: Duration
+    """Time left out before the validation set and before the test set [duration]."""
+
+    @property
+    def num_folds(self) -> int:
+        """Each one later than the one before."""
+        return self.folds
+
+
+FoldRule = KFold | StratifiedKFold | GroupKFold | TimeSeriesFolds
+SplitRule = Annotated[
+    TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit | FoldRule, Discriminator("by")
+]

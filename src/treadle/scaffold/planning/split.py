@@ -13,10 +13,12 @@ from treadle.errors import TreadleError
 from treadle.scaffold.planning.groups import Entity, find_entities
 from treadle.scaffold.planning.official import find_official
 from treadle.scaffold.planning.target import Exclusion, Target, quote
-from treadle.scaffold.planning.trial import find_rule, try_split
+from treadle.scaffold.planning.trial import find_rule, to_folds, try_split
 from treadle.scaffold.reading.profile import Profile, Profiles
 
 MAX_LEFT_OUT = 0.05  # share of rows without a moment, or without a split, that may be left out
+FEW_ROWS = 2_000  # below it the split is in folds
+_FOLDS = 5  # of which one validates 16 % of the rows, as other splits do
 _SHARES = {"valid": 0.16, "test": 0.2, "seed": 0}
 _MAX_NAMED = 3  # columns in a sentence
 
@@ -35,7 +37,7 @@ class Division:
 def divide(
     table: Profiles, target: Target, *, moment: Profile | None, group: Profile | None, taken: Iterable[str]
 ) -> Division:
-    """Choose the split, and try it on the rows.
+    """Choose the split, in folds where rows are few, and try it on the rows.
 
     Args:
         table: what the rows hold.
@@ -50,13 +52,28 @@ def divide(
     if moment is not None:
         _require_moment(moment, table.sample[moment.name])
         target = leave_out(target, moment, "undated", "have no time")
+    at = moment.name if moment is not None else None
     if group is not None:
         found = _by_group(target, group)
     elif moment is not None:
         found = _by_time(target, table.sample[moment.name])
     else:
-        return _divide_unasked(table, target, taken={*taken, target.name})
-    return replace(found, rule=try_split(found.rule, table, target, at=moment.name if moment is not None else None))
+        found = _divide_unasked(table, target, taken={*taken, target.name})
+    found = replace(found, rule=try_split(found.rule, table, found.target, at=at))
+    return _fold(found, table, at=at) if table.num_rows < FEW_ROWS else found
+
+
+def _fold(division: Division, table: Profiles, *, at: str | None) -> Division:
+    """In folds with the same test set, where each of them can be trained and validated on."""
+    rule = to_folds(division.rule, _FOLDS)
+    folded = None if rule is None else find_rule(rule, table, division.target, at=at)
+    if folded is None:
+        return division
+    why = (
+        f"below {FEW_ROWS:,} rows one validation set tells little, so there are {_FOLDS} folds: a run validates on "
+        f"fold {folded['fold']}, a sweep over data.split.fold=range({_FOLDS}) on each in turn"
+    )
+    return replace(division, rule=folded, reason=f"{division.reason}; {why}")
 
 
 def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Division:
@@ -69,7 +86,7 @@ def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Divi
     entities = find_entities(others, table.sample, target, aside=aside)
     for entity in entities:
         by_group = {"by": "group", "column": entity.profile.name, **_SHARES}
-        rule = find_rule(by_group, table, target) if entity.is_decisive else None
+        rule = find_rule(by_group, table, target, at=None) if entity.is_decisive else None
         if rule is not None:
             reason = f"{_explain_group(entity)}; {unasked}"
             return Division(rule, reason, target, {**aside, **_name_group(entity.profile)}, notes)
@@ -79,7 +96,7 @@ def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Divi
     else:
         drawn = {"by": "stratified", "column": "label", **_SHARES}
         reason = f"each split has the same mix of classes; {unasked}"
-    return Division(try_split(drawn, table, target, at=None), reason, target, aside, notes)
+    return Division(drawn, reason, target, aside, notes)
 
 
 def _explain_unasked(columns: Iterable[Profile]) -> str:
@@ -101,7 +118,7 @@ def _by_official(table: Profiles, target: Target, others: Mapping[str, Profile])
     profile, name = official.column, official.column.name
     aside = {name: "it assigns each row to a split"}
     assigned = leave_out(target, profile, "unassigned", "name no split")
-    rule = find_rule(official.rule, table, assigned)
+    rule = find_rule(official.rule, table, assigned, at=None)
     if rule is not None and profile.num_missing <= MAX_LEFT_OUT * profile.num_rows:
         return Division(rule, official.reason, assigned, aside)
     fault = f"is missing in {profile.num_missing:,} rows" if rule is not None else "leaves one without rows or answers"

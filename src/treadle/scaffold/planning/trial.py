@@ -21,6 +21,7 @@ _FIXES = {
     "stratified": "More rows of each answer are needed",
     "random": "More rows of each answer are needed",
 }
+_FOLDED = {"random": "kfold", "stratified": "stratified_kfold", "group": "group_kfold"}
 _RULE: TypeAdapter[SplitRule] = TypeAdapter(SplitRule)
 
 
@@ -42,18 +43,36 @@ def try_split(split: dict[str, Any], table: Profiles, target: Target, *, at: str
     return rule
 
 
-def find_rule(split: dict[str, Any], table: Profiles, target: Target) -> dict[str, Any] | None:
-    """The same, of for a split that nobody asked for: None where it is not usable."""
-    rule, fault = _try_seeds(split, table, target, None)
+def find_rule(split: dict[str, Any], table: Profiles, target: Target, *, at: str | None) -> dict[str, Any] | None:
+    """The same, for a split that nobody asked for: None where it is not usable, folds where one of them is not."""
+    rule, fault = _try_seeds(split, table, target, at)
     return None if fault else rule
+
+
+def to_folds(split: dict[str, Any], folds: int) -> dict[str, Any] | None:
+    """The same kind of split in folds; None where there is none. Of periods the last fold, before the test, validates.
+
+    Args:
+        split: the rule, as in the configuration.
+        folds: their number.
+    """
+    if split["by"] == "time":
+        last = {"folds": folds, "fold": folds - 1}
+        return {"by": "time_series", **last, "test_from": split["test_from"], "gap": split["gap"]}
+    if split["by"] not in _FOLDED:
+        return None
+    column = {"column": split["column"]} if "column" in split else {}
+    drawn = {"test": split["test"], "seed": split["seed"]}
+    return {"by": _FOLDED[split["by"]], **column, "folds": folds, "repeats": 1, "fold": 0, **drawn}
 
 
 def _try_seeds(split: dict[str, Any], table: Profiles, target: Target, at: str | None) -> tuple[dict[str, Any], str]:
     """The rule with the first seed without a fault; else with the fault of the first."""
     faults = []
-    for seed in range(SEEDS if split["by"] == "group" else 1):
+    for seed in range(SEEDS if split["by"] in {"group", "group_kfold"} else 1):
         rule = {**split, "seed": seed} if "seed" in split else split
-        fault = _find_fault(rule, table, target, at)
+        folds = [{**rule, "fold": fold} for fold in range(rule["folds"])] if "folds" in rule else [rule]
+        fault = next(filter(None, (_find_fault(each, table, target, at) for each in folds)), "")
         if not fault:
             return rule, ""
         faults.append(fault)
