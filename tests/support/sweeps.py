@@ -9,7 +9,7 @@ LOSS = Objective("loss", column="valid/loss", higher_is_better=False)
 ACCURACY = Objective("accuracy", column="valid/accuracy", higher_is_better=True)
 
 
-def make_sweep(root, axes, *, objectives=(LOSS,), seeds=(0,), sampler="tpe", question=None):
+def make_sweep(root, axes, *, objectives=(LOSS,), seeds=(0,), folds=(), sampler="tpe", question=None):
     settings = Settings(
         space={},
         sampler=sampler,
@@ -25,6 +25,6 @@ def make_sweep(root, axes, *, objectives=(LOSS,), seeds=(0,), sampler="tpe", que
         retries=0,
     )
     space = Space(tuple(axes), (), {"[]": Base({}, {}, root, [], {})}, question)
-    sweep = Sweep(root / "sweeps/flights-0123abcd", space, settings, tuple(seeds), tuple(objectives), {})
+    sweep = Sweep(root / "sweeps/flights-0123abcd", space, settings, tuple(seeds), tuple(folds), tuple(objectives), {})
     write(sweep)
     return sweep, Ledger(sweep.folder)

@@ -42,7 +42,7 @@ def test_confirmed_settings_are_ranked_first_and_by_their_fresh_seeds():
     rows = rank(trials, higher_is_better=False)
     assert list_widths(rows) == ["16", "8", "32"]
     assert [row.is_confirmed for row in rows] == [True, True, False]
-    assert list(rows[0].scores) == [5, 6]
+    assert [replicate.seed for replicate in rows[0].scores] == [5, 6]
 
 
 def test_a_setting_with_a_seed_that_failed_has_no_rank():

@@ -1,4 +1,4 @@
-"""The answer of a sweep: settings ranked by the mean of their seeds, with ties within the noise of seeds."""
+"""The answer of a sweep: settings ranked by the mean of their seeds and folds, with ties within their noise."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from treadle.sweeps.axes import Replicate
 from treadle.sweeps.ledger import Trial
 
 _SIGMAS = 2.0  # standard errors of the paired difference, within which two settings are a tie
@@ -17,19 +18,19 @@ class Row:
     """A setting with what its seeds gave."""
 
     setting: Mapping[str, str]
-    scores: Mapping[int, float]  # seed: objective
+    scores: Mapping[Replicate, float]  # the objective of each
     is_confirmed: bool  # whether the scores come of seeds that the search had not seen
     is_tied: bool  # with the best
     trials: tuple[int, ...]
 
     @property
     def mean(self) -> float:
-        """Over its seeds."""
+        """Over its replicates."""
         return statistics.fmean(self.scores.values())
 
     @property
     def spread(self) -> float | None:
-        """Standard deviation over its seeds; None for one seed."""
+        """Standard deviation over its replicates; None for one."""
         return statistics.stdev(self.scores.values()) if len(self.scores) > 1 else None
 
 
@@ -55,14 +56,14 @@ def weigh(rows: Sequence[Row], trials: Mapping[int, Trial], *, higher_is_better:
 
 
 def rank(trials: Sequence[Trial], *, higher_is_better: bool) -> list[Row]:
-    """The settings of which each seed finished, the best first; confirmed ones lead, ranked by their fresh seeds."""
+    """The settings whose replicates all finished, the best first; confirmed ones lead, ranked by their fresh seeds."""
     rows = []
     for group in group_by_setting(trials).values():
         confirming = [trial for trial in group if trial.phase == "confirm"]
         counted = confirming if _is_complete(confirming) else [trial for trial in group if trial.phase == "search"]
         if not _is_complete(counted):
             continue
-        scores = {trial.seed: trial.values[0] for trial in counted if trial.values is not None}
+        scores = {trial.replicate: trial.values[0] for trial in counted if trial.values is not None}
         if all(map(math.isfinite, scores.values())):
             numbers = tuple(trial.number for trial in counted)
             rows.append(Row(group[0].setting, scores, counted is confirming, is_tied=False, trials=numbers))
@@ -77,7 +78,7 @@ def name_setting(setting: Mapping[str, str]) -> str:
 
 
 def group_by_setting(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
-    """Trials that differ in the seed alone, in the order in which they were added."""
+    """Trials that differ in seed and fold alone, in the order in which they were added."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(name_setting(trial.setting), []).append(trial)
@@ -90,10 +91,10 @@ def _is_complete(group: Sequence[Trial]) -> bool:
 
 
 def _ties(best: Row, row: Row) -> bool:
-    """Whether the paired difference over common seeds lies within its noise; with fewer than two nothing tells."""
+    """Whether the paired difference over common replicates lies within its noise; with fewer than two nothing tells."""
     if best is row or best.is_confirmed != row.is_confirmed:
         return False
-    differences = [best.scores[seed] - row.scores[seed] for seed in best.scores if seed in row.scores]
+    differences = [score - row.scores[each] for each, score in best.scores.items() if each in row.scores]
     if len(differences) < 2:  # noqa: PLR2004 - a spread needs two
         return False
     noise = statistics.stdev(differences) / math.sqrt(len(differences))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import Glob, IntervalSweep, Override
 from hydra.errors import HydraException
@@ -15,7 +15,23 @@ from treadle.config.selection import quote
 from treadle.hints import nearest
 from treadle.problems import Place, Problem
 
-SEED = "seed"  # the key whose values are replicates of one setting
+# The keys whose values are replicates of one setting.
+SEED = "seed"
+FOLD = "data.split.fold"
+
+
+class Replicate(NamedTuple):
+    """One of the runs that repeat a setting."""
+
+    seed: int
+    fold: int | None = None  # None: folds are not swept
+
+    def add_to(self, setting: Mapping[str, str]) -> dict[str, str]:
+        """The setting with the fold, as a space takes it; the seed is apart."""
+        return dict(setting) if self.fold is None else {**setting, FOLD: str(self.fold)}
+
+    def __str__(self) -> str:
+        return f"seed={self.seed}" if self.fold is None else f"seed={self.seed} fold={self.fold}"
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from treadle.hints import nearest
 from treadle.metrics.judge import describe, find_judge, get_monitor, list_judges, name_column
 from treadle.problems import ConfigError, Place, Problem, unique
 from treadle.sweeps import FILE
-from treadle.sweeps.axes import SEED, Axis, Choices, Interval, read_space, split_overrides
+from treadle.sweeps.axes import FOLD, SEED, Axis, Choices, Interval, Replicate, read_space, split_overrides
 from treadle.sweeps.engines.checks import find_engine_problems
 from treadle.sweeps.space import Base, Space
 
@@ -53,6 +53,7 @@ class Sweep:
     space: Space
     settings: spec.Sweep
     seeds: tuple[int, ...]
+    folds: tuple[int, ...]  # empty: they are not swept
     objectives: tuple[Objective, ...]
     code: Mapping[str, str]  # module: fingerprint
 
@@ -69,6 +70,10 @@ class Sweep:
     def get_trial_folder(self, number: int) -> Path:
         """Where a trial's frozen experiment and its log are; its results are in a run folder."""
         return self.folder / "trials" / f"{number:04}"
+
+    def list_replicates(self, seeds: Sequence[int]) -> list[Replicate]:
+        """Each fold with each of the seeds."""
+        return [Replicate(seed, fold) for seed in seeds for fold in self.folds or (None,)]
 
     @property
     def is_grid(self) -> bool:
@@ -117,8 +122,11 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
         typed = {axis.key for axis in axes}
         axes = [*(axis for axis in in_file if axis.key not in typed), *axes]
         problems += wrong
-    seeds, axes, wrong = _take_seeds(axes, place=_find_place(SEED, written) or probe.locate("sweep.space"))
-    problems += wrong
+    taken: dict[str, list[int]] = {}
+    for key in (SEED, FOLD):
+        place = _find_place(key, written) or probe.locate("sweep.space")
+        taken[key], axes, wrong = _take_replicates(axes, key, place=place)
+        problems += wrong
     for axis in axes:
         if axis.key.lstrip("+").partition(".")[0] == "sweep":
             rule = f"{axis.key!r} says how the sweep runs, which is the same for all its trials"
@@ -129,18 +137,18 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
     space = Space.compose(axes, groups=groups, overrides=shared, root=root)
     _require_known(space, written, root)
     corner = next(space.list_corners())
-    experiment = space.check(corner, seed=seeds[0] if seeds else probe.values[SEED])
+    experiment = space.check(corner, seed=taken[SEED][0] if taken[SEED] else probe.values[SEED])
     assert experiment.sweep is not None, "conf/config.yaml selects one"
     settings = _settle(experiment, space, written)
-    seeds = seeds or _list_seeds(settings, experiment.seed)
-    if not axes and len(seeds) == 1:
+    seeds, folds = taken[SEED] or _list_seeds(settings, experiment.seed), taken[FOLD]
+    if not axes and len(seeds) * max(1, len(folds)) == 1:
         fix = "give a key several values, such as schedule.optimizer.lr=1e-3,3e-3 or seed=range(5), or a sweep.space"
         raise ConfigError([Problem("sweep.space", "there is nothing to sweep over", fix)])
-    _check_settings(space, settings, seed=seeds[0])
+    _check_settings(space, settings, seed=seeds[0], folds=folds)
     objectives = tuple(_find_objectives(experiment))
     code = fingerprint_modules(_list_code(space, corner))
-    name = f"{experiment.name}-{_identify(space, settings, seeds, root=root)}"
-    return Sweep(root / SWEEPS / name, space, settings, tuple(seeds), objectives, code)
+    name = f"{experiment.name}-{_identify(space, settings, seeds, folds, root=root)}"
+    return Sweep(root / SWEEPS / name, space, settings, tuple(seeds), tuple(folds), objectives, code)
 
 
 def _list_first(axis: Axis) -> str:
@@ -149,19 +157,21 @@ def _list_first(axis: Axis) -> str:
     return str(int(axis.low)) if axis.is_integer else repr(axis.low)
 
 
-def _take_seeds(axes: Sequence[Axis], *, place: Place) -> tuple[list[int], list[Axis], list[Problem]]:
-    """Values of the seed are replicates of each setting, and no part of it."""
-    rest = [axis for axis in axes if axis.key != SEED]
-    found = next((axis for axis in axes if axis.key == SEED), None)
+def _take_replicates(axes: Sequence[Axis], key: str, *, place: Place) -> tuple[list[int], list[Axis], list[Problem]]:
+    """Values of a key that are replicates of each setting, and no part of it; and the other axes."""
+    rest = [axis for axis in axes if axis.key != key]
+    found = next((axis for axis in axes if axis.key == key), None)
     if found is None:
         return [], rest, []
-    fix = "list whole numbers from 0 on, such as seed=0,1,2 or seed=range(5)"
+    noun = key.rpartition(".")[2]
+    fix = f"list whole numbers from 0 on, such as {key}=0,1,2 or {key}=range(5)"
     if isinstance(found, Interval):
-        rule = f"seeds are listed, since each repeats every setting; found an interval {found.low:g} to {found.high:g}"
-        return [], rest, [Problem(SEED, rule, fix, place)]
+        given = f"{found.low:g} to {found.high:g}"
+        rule = f"{noun}s are listed, since each repeats every setting; found an interval {given}"
+        return [], rest, [Problem(key, rule, fix, place)]
     wrong = [value for value in found.values if not value.isdecimal()]
     if wrong:
-        return [], rest, [Problem(SEED, f"{', '.join(wrong)}: no seed", fix, place)]
+        return [], rest, [Problem(key, f"{', '.join(wrong)}: no {noun}", fix, place)]
     return list(map(int, found.values)), rest, []
 
 
@@ -256,7 +266,7 @@ def _list_code(space: Space, corner: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _identify(space: Space, settings: spec.Sweep, seeds: Sequence[int], *, root: Path) -> str:
+def _identify(space: Space, settings: spec.Sweep, seeds: Sequence[int], folds: Sequence[int], *, root: Path) -> str:
     """Eight digits: the same for the same space, and the same values, code and data of the rest."""
     corners = (space.freeze(corner, seed=seeds[0]) for corner in space.list_corners())
     parts = {
@@ -264,6 +274,7 @@ def _identify(space: Space, settings: spec.Sweep, seeds: Sequence[int], *, root:
         "trials": sorted({sign_stages(corner, root=root, remember=False)["train"] for corner in corners}),
         "settings": settings.model_dump(exclude=set(_WITHOUT_IDENTITY)),
         "seeds": sorted(seeds),
+        **({"folds": sorted(folds)} if folds else {}),
     }
     return digest(json.dumps(parts, sort_keys=True))[:8]
 
@@ -274,19 +285,25 @@ def _sort_values(axis: Axis) -> dict[str, Any]:
     return {**plain, "values": sorted(plain["values"])} if "values" in plain else plain
 
 
-def _check_settings(space: Space, settings: spec.Sweep, *, seed: int) -> None:
-    """Check each setting of a grid; of a search the ends of its intervals.
+def _check_settings(space: Space, settings: spec.Sweep, *, seed: int, folds: Sequence[int]) -> None:
+    """Check each setting of a grid, of a search the ends of its intervals, and each fold with the first of them.
 
     Raises:
         ConfigError: some are invalid; each problem once, with the setting at which it was found first.
     """
+    first, *others = folds or (None,)
+    points = [
+        Replicate(seed, first).add_to(setting)
+        for setting in (space.list_grid() if settings.sampler == "grid" else space.list_corners())
+    ]
+    points += [Replicate(seed, fold).add_to(points[0]) for fold in others]
     problems: list[Problem] = []
     is_grid = settings.sampler == "grid"
-    for setting in space.list_grid() if is_grid else space.list_corners():
+    for point in points:
         try:
-            experiment = space.check(setting, seed=seed)
+            experiment = space.check(point, seed=seed)
             if is_grid:
-                space.remember(setting, experiment)
+                space.remember(point, experiment)
             if (count := experiment.trainer.num_processes) > 1:
                 rule = f"a trial is one process, and trainer asks for {count}"
                 fix = "add trainer.devices=1; sweep.workers says how many at once"
@@ -317,6 +334,7 @@ def write(sweep: Sweep) -> None:
         "axes": list(map(_to_plain, space.axes)),
         "groups": list(space.groups),
         "seeds": list(sweep.seeds),
+        "folds": list(sweep.folds),
         "objectives": [asdict(objective) for objective in sweep.objectives],
         "settings": sweep.settings.model_dump(mode="json", exclude={"space"}),
         "code": dict(sweep.code),
@@ -348,7 +366,8 @@ def read(folder: Path, *, root: Path) -> Sweep:
         space = Space(tuple(map(_to_axis, plain["axes"])), tuple(plain["groups"]), bases, plain["question"])
         settings = spec.Sweep.model_validate({**plain["settings"], "space": {}})
         objectives = tuple(Objective(**{"column": f"valid/{o['name']}", **o}) for o in plain["objectives"])
-        return Sweep(folder, space, settings, tuple(plain["seeds"]), objectives, plain["code"])
+        folds = tuple(plain.get("folds", ()))  # a sweep of an older version has none
+        return Sweep(folder, space, settings, tuple(plain["seeds"]), folds, objectives, plain["code"])
     except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise TreadleError(
             f"{folder} is damaged: {type(error).__name__}: {error}; run the sweep's command again"

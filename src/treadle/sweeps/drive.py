@@ -105,7 +105,7 @@ class Drive:
     # --- one trial
 
     def _start(self, trial: Trial) -> None:
-        resolved = self.sweep.space.freeze(trial.setting, seed=trial.seed)
+        resolved = self.plan.freeze(trial.setting, trial.replicate)
         signatures, run = self.plan.sign(resolved)
         if signatures["train"] != trial.signature:
             raise TreadleError(
@@ -130,7 +130,7 @@ class Drive:
                 "resolved": str(place / "resolved.yaml"),
                 "root": str(self.plan.root),
                 "objectives": [objective.column for objective in self.sweep.objectives],
-                "overrides": self.sweep.space.list_overrides(trial.setting, seed=trial.seed),
+                "overrides": self.sweep.space.list_overrides(trial.replicate.add_to(trial.setting), seed=trial.seed),
                 "membership": asdict(self._describe_membership(trial)),
                 "code": "loaded" if self.engine.holds_code else "frozen",
             },

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from treadle.errors import TreadleError
+from treadle.sweeps.axes import Replicate
 
 FILE = "ledger.jsonl"
-_DECLARED = ("number", "setting", "seed", "phase", "run", "suggestion", "signature")
+_DECLARED = ("number", "setting", "seed", "phase", "run", "suggestion", "signature", "fold")
 
 State = Literal["waiting", "running", "done", "pruned", "failed", "timed out", "killed", "skipped", "interrupted"]
 BAD: tuple[State, ...] = ("failed", "timed out", "killed")  # ended without a result
@@ -30,12 +31,13 @@ class Trial:
     """One run of a sweep, as far as the ledger tells."""
 
     number: int
-    setting: dict[str, str]  # key: right side of its override; without the seed
+    setting: dict[str, str]  # key: right side of its override; without seed and fold
     seed: int
     phase: Phase
     run: str  # name of its run folder
     suggestion: dict[str, Any] | None = None  # what the sampler needs to know of it again
     signature: str = ""  # of its stage `train`: what was frozen
+    fold: int | None = None  # where folds are swept
     state: State = "waiting"
     attempts: int = 0
     epochs: dict[int, float] = field(default_factory=dict)  # objective after each epoch
@@ -43,6 +45,11 @@ class Trial:
     error: str = ""  # what went wrong, in a line
     seconds: float = 0.0  # of all attempts
     is_reused: bool = False  # its run had been made before
+
+    @property
+    def replicate(self) -> Replicate:
+        """Which of the runs of its setting it is."""
+        return Replicate(self.seed, self.fold)
 
     @property
     def has_ended(self) -> bool:

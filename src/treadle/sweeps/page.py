@@ -185,7 +185,7 @@ def _describe_failed(picture: Picture, trial: Trial) -> dict[str, str]:
     shown = log.relative_to(picture.root) if log.is_relative_to(picture.root) else log
     return {
         "number": str(trial.number),
-        "setting": f"{describe_setting(trial.setting)} seed={trial.seed}",
+        "setting": f"{describe_setting(trial.setting)} {trial.replicate}",
         "state": trial.state,
         "error": trial.error,
         "log": str(shown),
@@ -214,7 +214,7 @@ def _draw_curves(picture: Picture) -> str | None:
         curves.append(
             Mark(
                 f"trial {trial.number}: {write_score(score)}, {trial.state}, "
-                f"{describe_setting(trial.setting)} seed={trial.seed}",
+                f"{describe_setting(trial.setting)} {trial.replicate}",
                 [epoch for epoch, _ in epochs],
                 [value for _, value in epochs],
                 picture.grade(score) if is_known and picture.rows else None,

@@ -14,6 +14,7 @@ from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.resolved import Resolved
 from treadle.problems import ConfigError
 from treadle.sweeps.answer import Row, group_by_setting, name_setting, rank
+from treadle.sweeps.axes import Replicate
 from treadle.sweeps.declare import Sweep
 from treadle.sweeps.ledger import BAD, Ledger, Phase, Trial
 from treadle.sweeps.search import Point, Search
@@ -68,13 +69,13 @@ class Plan:
         """The first trial of a setting that is added now; None where the search, or the sweep, is done."""
         if not self._is_search_done():
             setting, suggestion = self._search.suggest(self.list_points())
-            return self._add([setting], self.sweep.seeds, "search", suggestion)
+            return self._add([setting], self.sweep.list_replicates(self.sweep.seeds), "search", suggestion)
         confirm = self.sweep.settings.confirm
         if running or confirm is None or any(t.phase == "confirm" for t in self.ledger.trials.values()):
             return None
         fresh = range(max(self.sweep.seeds) + 1, max(self.sweep.seeds) + 1 + confirm.seeds)
         best = [row.setting for row in self.rank()[: confirm.top]]
-        return self._add(best, fresh, "confirm", None) if best else None
+        return self._add(best, self.sweep.list_replicates(fresh), "confirm", None) if best else None
 
     def _is_search_done(self) -> bool:
         settings, tried = self.sweep.settings, len(self.list_settings())
@@ -92,11 +93,12 @@ class Plan:
     def count_planned(self) -> int:
         """How many trials there are, as far as that is known."""
         confirm = self.sweep.settings.confirm
-        searched = len(self.sweep.seeds) * (self.sweep.max_settings or 0)
+        searched = len(self.sweep.list_replicates(self.sweep.seeds)) * (self.sweep.max_settings or 0)
         added = len(self.ledger.trials)
         if self.sweep.is_grid or self._is_search_done():
             return added
-        return max(added, searched + (confirm.top * confirm.seeds if confirm is not None else 0))
+        confirming = 0 if confirm is None else confirm.top * confirm.seeds * max(1, len(self.sweep.folds))
+        return max(added, searched + confirming)
 
     @property
     def is_answered(self) -> bool:
@@ -141,12 +143,12 @@ class Plan:
         known = {name_setting(trial.setting) for trial in self.ledger.trials.values()}
         missing = [setting for setting in self.sweep.list_grid() if name_setting(setting) not in known]
         if missing:
-            self._add(missing, self.sweep.seeds, "search", None)
+            self._add(missing, self.sweep.list_replicates(self.sweep.seeds), "search", None)
 
     def _add(
         self,
         settings: Sequence[Mapping[str, str]],
-        seeds: Sequence[int],
+        replicates: Sequence[Replicate],
         phase: Phase,
         suggestion: dict[str, Any] | None,
     ) -> Trial:
@@ -157,19 +159,24 @@ class Plan:
         first, errors = max(self.ledger.trials, default=0) + 1, dict[int, str]()
         trials: list[Trial] = []
         for setting in settings:
-            for seed in seeds:
+            for replicate in replicates:
                 number = first + len(trials)
                 try:
-                    signatures, run = self.sign(self.sweep.space.freeze(setting, seed=seed))
+                    signatures, run = self.sign(self.freeze(setting, replicate))
                 except ConfigError as error:
                     signatures, run = {"train": ""}, ""
                     errors[number] = " ".join(str(error.problems[0]).split())
-                trials.append(Trial(number, dict(setting), seed, phase, run, suggestion, signatures["train"]))
+                seed, fold = replicate
+                trials.append(Trial(number, dict(setting), seed, phase, run, suggestion, signatures["train"], fold))
         self.ledger.add(trials)
         for number, text in errors.items():
             self.ledger.end(number, "failed", error=text)
             self.tell(self, self.ledger.trials[number])
         return self.ledger.trials[first]
+
+    def freeze(self, setting: Mapping[str, str], replicate: Replicate) -> Resolved:
+        """The experiment of a trial."""
+        return self.sweep.space.freeze(replicate.add_to(setting), seed=replicate.seed)
 
     def sign(self, resolved: Resolved) -> tuple[dict[str, str], str]:
         """The signatures of its stages, and the name of its run."""
@@ -190,11 +197,11 @@ class Plan:
         return is_hopeless
 
     def skip_replicates(self) -> None:
-        """Where trials are pruned, the other seeds of a setting whose first one gave no score are not run."""
+        """Where trials are pruned, the other replicates of a setting whose first one gave no score are not run."""
         for first, *others in self.list_settings() if self.sweep.settings.pruner != "none" else ():
             for trial in others if first.state in ("pruned", *BAD) else ():
                 if trial.state == "waiting":
-                    self.ledger.end(trial.number, "skipped", error=f"seed {first.seed} was {first.state}")
+                    self.ledger.end(trial.number, "skipped", error=f"{first.replicate} was {first.state}")
                     self.tell(self, trial)
 
 

@@ -32,7 +32,7 @@ def describe_trial(trial: Trial, sweep: Sweep, *, total: int | None) -> str:
     log = sweep.get_trial_folder(trial.number) / "log.txt"
     see = f"; see {show_path(log, Path.cwd())}" if trial.state in BAD and log.exists() else ""
     error = f"  {trial.error}{see}" if trial.error and trial.state != "pruned" else ""
-    setting = f"{describe_setting(trial.setting)} seed={trial.seed}"
+    setting = f"{describe_setting(trial.setting)} {trial.replicate}"
     return f"trial {trial.number}{of:<6} {state:<11} {score:<10} {setting}{error}"
 
 
@@ -99,9 +99,9 @@ def summarize(sweep: Sweep, ledger: Ledger, settings: Sequence[Setting]) -> list
     ]
     best = settings[0].row if settings else None
     if best is None:
-        return [*lines, "no setting has finished with all its seeds yet: nothing to rank"]
+        return [*lines, "no setting has finished with all its replicates yet: nothing to rank"]
     if best.spread is None and len(settings) > 1:
-        lines.append("one seed a setting: nothing tells a better setting from a luckier one; add seed=range(5)")
+        lines.append("one run a setting: nothing tells a better setting from a luckier one; add seed=range(5)")
     front = [setting.row for setting in settings if setting.is_in_front]
     if len(sweep.objectives) > 1:
         lines.append(
@@ -111,7 +111,7 @@ def summarize(sweep: Sweep, ledger: Ledger, settings: Sequence[Setting]) -> list
     tied = sum(setting.row.is_tied for setting in settings)
     if tied:
         lines.append(
-            f"= {tied} more within the noise of seeds of the best: no order among them is shown by these trials"
+            f"= {tied} more within the noise of replicates of the best: no order among them is shown by these trials"
         )
     return [*lines, f"best     runs/{ledger.trials[best.trials[0]].run}"]
 
@@ -154,7 +154,7 @@ class Progress:
             table.add_column(title, no_wrap=True)
         for trial in (trial for trial in trials if trial.state == "running"):
             epoch, value = max(trial.epochs.items(), default=(0, None))
-            setting = escape(f"{describe_setting(trial.setting)} seed={trial.seed}")
+            setting = escape(f"{describe_setting(trial.setting)} {trial.replicate}")
             table.add_row(str(trial.number), str(epoch), write_score(value), setting)
         return Group(Text("  ".join(parts), no_wrap=True, overflow="ellipsis"), table)
 

@@ -16,7 +16,7 @@ from treadle.config.overrides import key_of
 from treadle.disk import write_text
 from treadle.experiment.spec import WandbTracker
 from treadle.problems import ConfigError, Problem
-from treadle.sweeps.axes import SEED, Axis, Choices
+from treadle.sweeps.axes import FOLD, SEED, Axis, Choices
 from treadle.sweeps.declare import Sweep
 
 _METHODS = {"grid": "grid", "random": "random", "qmc": "random"}  # all others learn from results: bayes
@@ -67,6 +67,8 @@ def _list_notes(sweep: Sweep) -> Iterator[str]:
     settings = sweep.settings
     if len(sweep.seeds) > 1:
         yield "W&B has no replicates: the seed is a parameter like the others."
+    if sweep.folds:
+        yield "W&B has no replicates: the fold is a parameter like the others, and nothing is pooled."
     if settings.pruner not in ("none", *_STOPPERS):
         yield f"W&B has no pruner {settings.pruner!r}: runs go to their end."
     if settings.confirm is not None:
@@ -78,6 +80,8 @@ def _define(sweep: Sweep, tracker: WandbTracker, verb: str) -> dict[str, Any]:
     parameters = {axis.key: _define_parameter(axis) for axis in sweep.space.axes}
     if len(sweep.seeds) > 1:
         parameters[SEED] = {"values": list(sweep.seeds)}
+    if sweep.folds:
+        parameters[FOLD] = {"values": list(sweep.folds)}
     definition: dict[str, Any] = {
         "name": sweep.name,
         "project": tracker.project,
@@ -93,7 +97,7 @@ def _define(sweep: Sweep, tracker: WandbTracker, verb: str) -> dict[str, Any]:
         "command": ["treadle", verb, *_list_fixed(sweep), "${args_no_hyphens}"],
     }
     if not sweep.is_grid or settings.max_trials is not None:
-        replicates = len(sweep.seeds) if sweep.is_grid else 1
+        replicates = len(sweep.list_replicates(sweep.seeds)) if sweep.is_grid else 1
         definition["run_cap"] = sweep.count_settings() * replicates
     if settings.pruner in _STOPPERS:
         definition["early_terminate"] = {"type": "hyperband", "min_iter": 1, "eta": _ETA}
@@ -127,6 +131,7 @@ def _list_fixed(sweep: Sweep) -> Sequence[str]:
     """What all runs have in common; live, so that the server sees each epoch, unless a tracker is chosen."""
     base = sweep.space.find_base(next(sweep.space.list_corners()))
     varied = {axis.key for axis in sweep.space.axes} | ({SEED} if len(sweep.seeds) > 1 else set())
+    varied |= {FOLD} if sweep.folds else set()
     fixed = [
         text
         for text in base.overrides

@@ -12,8 +12,9 @@ from treadle.cli.selected import find_own_packages, read_selected, require_seen
 from treadle.cli.verb import Verb
 
 if TYPE_CHECKING:
+    from treadle.sweeps.answer import Row
     from treadle.sweeps.declare import Sweep
-    from treadle.sweeps.ledger import Trial
+    from treadle.sweeps.ledger import Ledger, Trial
 
 FAILED = 1  # exit code: some trials have no result
 
@@ -41,12 +42,12 @@ def plan_many(overrides: Sequence[str]) -> None:
     if not sweep.is_grid:
         print_lines(f"{sweep.settings.sampler} suggests each setting from the results of those before: none is known")
         return
-    trials = [(setting, seed) for setting in sweep.list_grid() for seed in sweep.seeds]
-    frozen = (sweep.space.freeze(setting, seed=seed) for setting, seed in trials)
-    for (setting, seed), stages in zip(trials, plan_runs(frozen, root=Path.cwd(), upto="train"), strict=True):
+    trials = [(setting, each) for setting in sweep.list_grid() for each in sweep.list_replicates(sweep.seeds)]
+    frozen = (sweep.space.freeze(each.add_to(setting), seed=each.seed) for setting, each in trials)
+    for (setting, replicate), stages in zip(trials, plan_runs(frozen, root=Path.cwd(), upto="train"), strict=True):
         runs = ", ".join(stage.stage for stage in stages if stage.state == "would run")
         print_lines(
-            f"{describe_setting(setting)} seed={seed}: {f'would run {runs}' if runs else 'nothing to run'}".lstrip()
+            f"{describe_setting(setting)} {replicate}: {f'would run {runs}' if runs else 'nothing to run'}".lstrip()
         )
 
 
@@ -90,7 +91,8 @@ def check_many(overrides: Sequence[str], *, selection: Path | None) -> str:
 
 def _summarize(sweep: Sweep) -> str:
     settings, seeds = _count(sweep.count_settings(), "setting"), _count(len(sweep.seeds), "seed")
-    return f"{settings} by {sweep.settings.sampler}, {seeds} each"
+    folds = f" on {_count(len(sweep.folds), 'fold')}" if sweep.folds else ""
+    return f"{settings} by {sweep.settings.sampler}, {seeds} each{folds}"
 
 
 def _count(number: int, noun: str) -> str:
@@ -130,17 +132,27 @@ def _drive(sweep: Sweep, *, retry: bool, evaluate: str | None) -> int:
         raise KeyboardInterrupt
     rows = drive.plan.rank()
     print_answer(sweep, drive.ledger, rows, console)
+    if sweep.folds and rows:
+        _pool_folds(sweep, drive.ledger, rows[0])
     for row in rows[: 1 if evaluate == "best" else None] if evaluate is not None else ():
         for number in row.trials:
             _evaluate(sweep, drive.ledger.trials[number])
     return FAILED if any(trial.state in BAD for trial in drive.ledger.trials.values()) else 0
 
 
+def _pool_folds(sweep: Sweep, ledger: Ledger, best: Row) -> None:
+    from treadle.config.locations import show_path
+    from treadle.sweeps.out_of_fold import FOLDER, write_out_of_fold
+
+    pooled = write_out_of_fold(sweep, ledger, best)
+    print_lines(f"pooled   {pooled.describe()}\n         {show_path(sweep.folder / FOLDER, Path.cwd())}")
+
+
 def _evaluate(sweep: Sweep, trial: Trial) -> None:
     from treadle.config.locations import show_path
     from treadle.pipeline import run
 
-    resolved = sweep.space.freeze(trial.setting, seed=trial.seed)
+    resolved = sweep.space.freeze(trial.replicate.add_to(trial.setting), seed=trial.seed)
     current = run(resolved, root=sweep.root, upto="evaluate", notify=lambda _: None)
     print_lines(f"evaluated {show_path(current.folder.path, Path.cwd())}")
 
@@ -156,12 +168,15 @@ def show_sweep(folder: Path, *, page: Path | None, num_recorded: int) -> None:
     from treadle.console import Console
     from treadle.sweeps.answer import rank
     from treadle.sweeps.ledger import Ledger
+    from treadle.sweeps.out_of_fold import read_out_of_fold
     from treadle.sweeps.views import print_answer
 
     sweep = _read(folder)
     ledger = Ledger(sweep.folder, is_driven=False)
     rows = rank(list(ledger.trials.values()), higher_is_better=sweep.objectives[0].higher_is_better)
     print_answer(sweep, ledger, rows, Console(width=160))
+    if (pooled := read_out_of_fold(sweep, rows)) is not None:
+        print_lines(f"pooled   {pooled.describe()}")
     if page is not None:
         from treadle.sweeps.page import write_page
 

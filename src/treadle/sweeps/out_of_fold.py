@@ -1,0 +1,133 @@
+"""Out-of-fold predictions: each row predicted by a run that did not train on it, and one evaluation of all rows.
+
+The epoch of each run was chosen on its fold, so that the metrics are a little better than on rows that nobody saw:
+those of the test split, which no fold holds.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from treadle.disk import replacing, write_json
+from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RUNS, RunFolder
+from treadle.metrics.registry import METRICS, write_score
+from treadle.schema import Task
+from treadle.sweeps.answer import Row
+from treadle.sweeps.declare import Sweep
+from treadle.sweeps.ledger import Ledger, Trial
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from treadle.experiment.spec import Experiment
+
+FOLDER = "out_of_fold"  # of a sweep
+PREDICTIONS, RESULT = "predictions.parquet", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The evaluation of a setting on the rows of all folds."""
+
+    setting: Mapping[str, str]
+    task: Task
+    rows: int  # that some fold validates
+    folds: int
+    passes: int  # how often the rows were predicted: once for each seed and repeat
+    metrics: Mapping[str, float]  # each over all rows at once; the mean of the passes
+
+    def describe(self) -> str:
+        """A line."""
+        scores = ", ".join(f"{m.name} {write_score(self.metrics[m.name])}" for m in METRICS[self.task])
+        passes = f", mean of {self.passes} passes" if self.passes > 1 else ""
+        return f"{self.rows:,} rows in {self.folds} folds{passes}: {scores}"
+
+
+def write_out_of_fold(sweep: Sweep, ledger: Ledger, row: Row) -> Pooled:
+    """Predict each row of the folds by the run that validated on it; write the predictions and their metrics.
+
+    `predictions.parquet` has one line a row and pass: `row`, `seed`, `fold`, `label`, and what `treadle predict` gives.
+
+    Args:
+        sweep: over folds.
+        ledger: of its trials.
+        row: the setting.
+
+    Raises:
+        TreadleError: a run lacks its bundle or its examples.
+    """
+    import polars as pl
+
+    from treadle.experiment.resolved import read
+    from treadle.experiment.spec import Experiment
+
+    trials = [ledger.trials[number] for number in row.trials]
+    folders = [RunFolder(sweep.root / RUNS / trial.run) for trial in trials]
+    experiment = read(folders[0].resolved).experiment
+    assert isinstance(experiment, Experiment), "only a table's split has folds"
+    frames = [_predict(folder, trial, experiment) for folder, trial in zip(folders, trials, strict=True)]
+    frame = pl.concat(frames, how="diagonal_relaxed").with_columns(pl.col("^probability_.*$").fill_null(0.0))
+    passes = list(_evaluate(frame, experiment))
+    metrics = {name: statistics.fmean(each[name] for each in passes) for name in passes[0]}
+    pooled = Pooled(
+        row.setting, experiment.data.task, frame["row"].n_unique(), frame["fold"].n_unique(), len(passes), metrics
+    )
+    folder = sweep.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    with replacing(folder / PREDICTIONS) as partial:
+        frame.write_parquet(partial)
+    write_json(folder / RESULT, pooled.__dict__)
+    return pooled
+
+
+def read_out_of_fold(sweep: Sweep, rows: Sequence[Row]) -> Pooled | None:
+    """What was written of the best setting; None where nothing was, or of another setting."""
+    try:
+        pooled = Pooled(**json.loads((sweep.folder / FOLDER / RESULT).read_bytes()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+    return pooled if rows and pooled.setting == rows[0].setting else None
+
+
+def _predict(folder: RunFolder, trial: Trial, experiment: Experiment) -> pl.DataFrame:
+    import polars as pl
+
+    from treadle.bundle import load
+
+    file = folder.examples / "valid.parquet"
+    if not file.is_file():
+        raise TreadleError(f"{folder.path} has no {file.name}, on which its fold is predicted; run the sweep again")
+    examples = pl.read_parquet(file)
+    predicted = load(folder.bundle, targets=experiment.targets).predict(examples, on_breach="allow")
+    place = {"seed": pl.lit(trial.seed), "fold": pl.lit(trial.fold)}
+    return predicted.with_columns(**place, label=examples["label"])
+
+
+def _evaluate(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dict[str, float]]:
+    """The metrics of each pass: of one seed and one repeat, in which each row is predicted once."""
+    import polars as pl
+
+    from treadle.features.featurize import read_target
+    from treadle.metrics.compute import compute_metrics
+
+    per_repeat: Any = getattr(experiment.data.split, "folds", 1)
+    classes = [name.removeprefix("probability_") for name in frame.columns if name.startswith("probability_")]
+    outputs = [f"probability_{name}" for name in classes] if classes else [_name_output(experiment.data.task)]
+    for _, part in sorted(frame.group_by("seed", pl.col("fold") // per_repeat)):
+        prediction = part.select(outputs).to_torch()
+        yield compute_metrics(
+            task=experiment.data.task,
+            prediction=prediction if classes else prediction[:, 0],
+            target=read_target(part, classes=classes),
+            threshold=experiment.evaluation.threshold,
+            num_bins=experiment.evaluation.calibration_bins,
+        )
+
+
+def _name_output(task: Task) -> str:
+    return "probability" if task == "binary" else "prediction"
