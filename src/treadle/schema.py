@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 Task = Literal["binary", "multiclass", "regression"]
 Split = Literal["train", "valid", "test"]
 Sampling = Literal["shuffle", "balanced"]  # every row once an epoch; each class as often as any other
+Refit = Literal["none", "all"]  # of the weights, once the best epoch is known
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 BINARY_CLASSES = ("negative", "positive")  # of a binary task, by target: 0 and 1
 

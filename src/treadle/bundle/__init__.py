@@ -5,6 +5,7 @@ from treadle.bundle.breaches import BreachError, BreachWarning
 from treadle.bundle.bundle import CHUNK, Bundle
 from treadle.bundle.card import Card, Recipe, Standard
 from treadle.bundle.code import fingerprint_code
+from treadle.bundle.judged import load_judged
 from treadle.bundle.model import TARGETS, build_model, to_prediction
 from treadle.bundle.predictor import Predictor
 from treadle.bundle.rows import read_rows, write_rows
@@ -24,6 +25,7 @@ __all__ = [
     "build_model",
     "fingerprint_code",
     "load",
+    "load_judged",
     "predict_file",
     "read_rows",
     "save",

@@ -13,7 +13,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Data, Experiment, Features, Loss, Schedule, Spec, Target
 from treadle.hints import show
 from treadle.json_files import read_json
-from treadle.schema import Link, Task
+from treadle.schema import Link, Split, Task
 from treadle.validation import describe_first
 
 FORMAT = 2  # of the files; a bundle of another format must be trained again
@@ -49,6 +49,9 @@ class Card(Spec):
     classes: list[str]  # of a multiclass task, in the order of the outputs; empty for other tasks
     columns: dict[str, Dtype] = Field(max_length=MAX_COLUMNS)  # of the examples, as the stage `prepare` writes them
     target: Standard  # the unit of the outputs
+    trained_on: list[Split] = Field(
+        default=["train"]
+    )  # whose rows the weights saw; transforms are fitted on `train` alone
     code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
 

@@ -127,6 +127,16 @@ def check_sampling(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("schedule.sampling", rule, "set it to shuffle, or loss.class_weights to null")
 
 
+def check_refit(experiment: Experiment) -> Iterator[Problem]:
+    """Rows in memory, where two splits are joined; and no callbacks: they would be in one of two trainings alone."""
+    if experiment.schedule.refit == "all" and experiment.callbacks:
+        rule = "'all' trains a second time, without validation, in which callbacks of your own take no part"
+        yield Problem("schedule.refit", rule, "set it to none, or remove the callbacks")
+    elif experiment.schedule.refit == "all" and experiment.schedule.shuffle_buffer is not None:
+        rule = "'all' joins the rows of train and valid in memory, and schedule.shuffle_buffer streams them from disk"
+        yield Problem("schedule.refit", rule, "set it to none, or schedule.shuffle_buffer to null")
+
+
 def find_memory_use(experiment: Experiment) -> Iterator[Problem]:
     """Warnings of what reads whole splits into memory while training streams them."""
     if experiment.schedule.shuffle_buffer is None:

@@ -10,6 +10,7 @@ from typing import Final
 
 RUNS = "runs"  # of a project: its run folders
 CACHE = f"{RUNS}/.stages"  # outputs of stages by signature, which runs share
+BEST = "best.ckpt"  # of `model/`, and while training of `checkpoints/`: the state of the best epoch
 RESOLVED = "resolved.yaml"  # the frozen experiment; also beside a dvc.yaml
 
 

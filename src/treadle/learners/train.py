@@ -11,7 +11,7 @@ import torch
 
 from treadle.disk import write_json
 from treadle.errors import TreadleError
-from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.run_folder import BEST, RunFolder
 from treadle.experiment.spec import LearnerExperiment
 from treadle.learners.build import Workshop, make_trainer, open_workshop
 from treadle.learners.bundle import save_bundle
@@ -19,7 +19,7 @@ from treadle.learners.records import EpochLog
 from treadle.metrics.log import read_metrics_log
 from treadle.tensor_files import save_whole
 from treadle.training.lightning_internals import raising_interrupts
-from treadle.training.resume import BEST, LAST, claim_checkpoints, find_state
+from treadle.training.resume import LAST, claim_checkpoints, find_state
 
 
 def train(experiment: LearnerExperiment, *, folder: RunFolder, signature: str, log: EpochLog) -> None:

@@ -97,13 +97,13 @@ def read_out_of_fold(sweep: Sweep, rows: Sequence[Row]) -> Pooled | None:
 def _predict(folder: RunFolder, trial: Trial, experiment: Experiment) -> pl.DataFrame:
     import polars as pl
 
-    from treadle.bundle import load
+    from treadle.bundle import load_judged
 
     file = folder.examples / "valid.parquet"
     if not file.is_file():
         raise TreadleError(f"{folder.path} has no {file.name}, on which its fold is predicted; run the sweep again")
     examples = pl.read_parquet(file)
-    predicted = load(folder.bundle, targets=experiment.targets).predict(examples, on_breach="allow")
+    predicted = load_judged(folder.path, targets=experiment.targets).predict(examples, on_breach="allow")
     place = {"seed": pl.lit(trial.seed), "fold": pl.lit(trial.fold)}
     return predicted.with_columns(**place, label=examples["label"])
 

@@ -46,5 +46,10 @@ def build_additions(experiment: AnyExperiment, *, folder: RunFolder) -> Addition
         build(node, key=key, targets=targets, save_dir=save_dir)
         for key, node in list_nodes(experiment.logger, key="logger")
     ]
-    arguments = build_value(experiment.trainer.extra, key="trainer.extra", targets=targets)
-    return Additions(callbacks, loggers, arguments)
+    return Additions(callbacks, loggers, build_arguments(experiment).arguments)
+
+
+def build_arguments(experiment: AnyExperiment) -> Additions:
+    """The arguments of the Trainer alone, for a training that nothing watches."""
+    arguments = build_value(experiment.trainer.extra, key="trainer.extra", targets=experiment.targets)
+    return Additions([], [], arguments)

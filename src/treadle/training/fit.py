@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import nn
 
+from treadle.experiment.run_folder import BEST
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import find_metric
 from treadle.schema import Batch
@@ -24,7 +25,6 @@ from treadle.training.loader import Batching, ChunkLoader, Loader, count_batches
 from treadle.training.progress import make_progress
 from treadle.training.requirements import find_min_rows
 from treadle.training.resume import (
-    BEST,
     LAST,
     EpochCheckpoint,
     StopEarly,
@@ -52,6 +52,7 @@ def fit(
     callbacks: Sequence[lightning.Callback],
     additions: Additions = NOTHING,
     augment: Augment | None = None,
+    until_epoch: int | None = None,
     chunk_steps: int = CHUNK_STEPS,
     checkpoint_s: float = CHECKPOINT_S,
 ) -> None:
@@ -66,17 +67,13 @@ def fit(
         callbacks: stand before those of the schedule.
         additions: callbacks, loggers and arguments of the Trainer that the experiment adds.
         augment: mixes each batch; None: batches stay as they are.
+        until_epoch: end after so many epochs of the schedule, without validating; None: as the schedule says.
         chunk_steps: of training, in one step of Lightning's; does not change the numbers.
         checkpoint_s: between two checkpoints within an epoch [s].
     """
     schedule, num_processes = experiment.schedule, experiment.trainer.num_processes
     min_rows = find_min_rows(network, rows, batch_size=schedule.batch_size, num_processes=num_processes)
-    per_epoch = count_batches(
-        rows["train"].num_rows,
-        batch_size=schedule.batch_size,
-        min_rows=min_rows * num_processes,
-        limit=experiment.trainer.limit_batches,
-    )
+    per_epoch = _count_steps(rows["train"], experiment, min_rows=min_rows)
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
     learner = Learner(
         network,
@@ -90,11 +87,16 @@ def fit(
     within = checkpoints / name_within_epoch(num_processes)
     within_epoch = EpochCheckpoint(within, seconds=checkpoint_s, ask_steps=chunk_steps)
     termination = Termination()
-    own = [*_make_callbacks(experiment, checkpoints), within_epoch, termination]
-    callbacks = [*additions.callbacks, *callbacks, *own]
-    num_epochs = math.ceil(num_steps / per_epoch)
-    precision = learner.execution.precision.value
-    trainer = _make_trainer(experiment, callbacks, additions, num_epochs=num_epochs, precision=precision)
+    validates = until_epoch is None
+    own = [*_make_callbacks(experiment, checkpoints, validates=validates), within_epoch, termination]
+    trainer = _make_trainer(
+        experiment,
+        [*additions.callbacks, *callbacks, *own],
+        additions,
+        num_epochs=math.ceil(num_steps / per_epoch) if until_epoch is None else until_epoch,
+        precision=learner.execution.precision.value,
+        validates=validates,
+    )
     train_loader, valid_loader = _make_loaders(rows, experiment, learner, min_rows=min_rows, chunk_steps=chunk_steps)
     with termination.deferring():
         trainer.fit(
@@ -104,6 +106,22 @@ def fit(
             ckpt_path=find_state(checkpoints, num_processes=num_processes),
             weights_only=True,
         )
+
+
+def count_steps(network: nn.Module, rows: Mapping[str, Rows], experiment: Experiment) -> int:
+    """The steps of a whole epoch."""
+    size, num_processes = experiment.schedule.batch_size, experiment.trainer.num_processes
+    min_rows = find_min_rows(network, rows, batch_size=size, num_processes=num_processes)
+    return _count_steps(rows["train"], experiment, min_rows=min_rows)
+
+
+def _count_steps(rows: Rows, experiment: Experiment, *, min_rows: int) -> int:
+    return count_batches(
+        rows.num_rows,
+        batch_size=experiment.schedule.batch_size,
+        min_rows=min_rows * experiment.trainer.num_processes,
+        limit=experiment.trainer.limit_batches,
+    )
 
 
 def _decide_execution(learner: Learner, rows: Rows, experiment: Experiment, *, per_epoch: int) -> Execution:
@@ -125,8 +143,11 @@ def _count_work(learner: Learner, batch: Batch) -> Work:
     return count_work(compute_loss, list(learner.parameters()), buffers=list(learner.buffers()))
 
 
-def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning.Callback]:
-    """Keep the best epoch and the newest, and stop early where the schedule asks for it."""
+def _make_callbacks(experiment: Experiment, checkpoints: Path, *, validates: bool) -> list[lightning.Callback]:
+    """Keep the newest epoch and, by validation, the best; and stop early where the schedule asks for it."""
+    newest = ModelCheckpoint(dirpath=checkpoints, filename=Path(LAST).stem, enable_version_counter=False)
+    if not validates:
+        return [newest]
     schedule = experiment.schedule
     metric = find_metric(experiment, schedule.monitor)
     assert metric is not None, "the check has verified schedule.monitor"
@@ -138,8 +159,7 @@ def _make_callbacks(experiment: Experiment, checkpoints: Path) -> list[lightning
         mode=mode,
         enable_version_counter=False,
     )
-    # After `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
-    newest = ModelCheckpoint(dirpath=checkpoints, filename=Path(LAST).stem, enable_version_counter=False)
+    # The newest after `best`, whose state it holds. (Lightning's `save_last` writes only when the best improves.)
     if (stop := schedule.early_stopping) is None:
         return [best, newest]
     return [best, newest, StopEarly(schedule.monitor, patience=stop.patience, min_delta=stop.min_delta, mode=mode)]
@@ -171,6 +191,7 @@ def _make_trainer(
     *,
     num_epochs: int,
     precision: str,
+    validates: bool,
 ) -> lightning.Trainer:
     trainer, extra = experiment.trainer, dict(additions.arguments)
     silence_notices()
@@ -188,5 +209,6 @@ def _make_trainer(
         enable_model_summary=False,
         enable_progress_bar=additions.has_progress,
         plugins=[WholeCheckpoints(), *list_plugins(extra.pop("plugins", None))],
-        **{"log_every_n_steps": 1, **extra},  # a step of Lightning's is a chunk of steps
+        # A step of Lightning's is a chunk of steps.
+        **{"log_every_n_steps": 1, **extra, **({} if validates else {"limit_val_batches": 0})},
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
 
 from treadle.errors import TreadleError
-from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.run_folder import BEST, RunFolder
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.metrics.log import read_metrics_log
-from treadle.schema import FitsInputs
+from treadle.schema import FitsInputs, Split
 from treadle.targets.build import build
 from treadle.tensor_files import save_whole
 from treadle.training.additions import build_additions
@@ -22,8 +24,9 @@ from treadle.training.epochs import EpochLog, write_summary
 from treadle.training.fit import fit
 from treadle.training.lightning_internals import raising_interrupts
 from treadle.training.metrics_log import MetricsLog
+from treadle.training.refit import is_refitted, refit
 from treadle.training.requirements import explain_failure
-from treadle.training.resume import BEST, claim_checkpoints
+from treadle.training.resume import claim_checkpoints, read_weights
 from treadle.training.rows import Rows
 from treadle.training.scaling import Scaling
 
@@ -39,10 +42,13 @@ def train_network(
     signature: str,
     log: EpochLog,
     begin: Callable[[nn.Module], None] | None,
-) -> None:
-    """Train in place; the weights are those of the best epoch afterwards.
+) -> list[Split]:
+    """Train in place; the weights are those of the best epoch afterwards, or of the second training.
 
     `begin` gives the network its first weights; None: it keeps the random ones.
+
+    Returns:
+        The splits whose rows the weights have seen.
 
     Raises:
         TreadleError: the loss is not a number.
@@ -51,20 +57,33 @@ def train_network(
         network.fit_inputs(rows["train"].sample_numeric())
     if begin is not None:
         begin(network)
+    checkpoints, untrained = claim_checkpoints(folder.checkpoints, signature), copy.deepcopy(network)
+    augment = _build_augmentation(experiment, featurizer)
+    shared: dict[str, Any] = {"scaling": scaling, "checkpoints": checkpoints, "augment": augment}
+    additions, watching = build_additions(experiment, folder=folder), [MetricsLog(folder.metrics_log, log=log)]
     with raising_interrupts():
-        fit(
-            network,
-            rows,
-            experiment,
-            scaling=scaling,
-            checkpoints=claim_checkpoints(folder.checkpoints, signature),
-            callbacks=[MetricsLog(folder.metrics_log, log=log)],
-            additions=build_additions(experiment, folder=folder),
-            augment=_build_augmentation(experiment, featurizer),
-        )
-    monitor, names = experiment.schedule.monitor, featurizer.numeric_names
-    network.load_state_dict(_publish(folder, rows, monitor=monitor, numeric=names))
+        fit(network, rows, experiment, callbacks=watching, additions=additions, **shared)
+    best, epochs = torch.load(checkpoints / BEST, weights_only=True), read_metrics_log(folder.metrics_log)
+    kept, monitor = epochs[best["epoch"]], experiment.schedule.monitor
+    if not math.isfinite(kept[f"valid/{monitor}"]):
+        raise TreadleError(explain_failure(rows, epochs=epochs, monitor=monitor, numeric=featurizer.numeric_names))
+    refitted = None
+    if is_refitted(experiment):
+        with raising_interrupts():
+            refitted = refit(untrained, rows, experiment, num_epochs=best["epoch"] + 1, **shared)
+    summary = {
+        "num_epochs": len(epochs),
+        "num_steps": int(epochs[-1]["step"]),
+        "num_parameters": sum(value.numel() for value in read_weights(best).values()),
+        "monitor": monitor,
+        "score": kept[f"valid/{monitor}"],
+        **best["execution"],
+        **({} if refitted is None else {"refit": refitted.describe()}),
+    }
+    _publish(folder, best, summary, kept=kept)
+    network.load_state_dict(read_weights(best) if refitted is None else refitted.weights)
     network.eval()
+    return ["train"] if refitted is None else ["train", "valid"]
 
 
 def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augment | None:
@@ -75,33 +94,9 @@ def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augme
     return augment
 
 
-def _publish(
-    folder: RunFolder, rows: Mapping[str, Rows], *, monitor: str, numeric: Sequence[str]
-) -> dict[str, torch.Tensor]:
-    """Put the best epoch into the stage's output, beside a summary of the training; return its weights.
-
-    Raises:
-        TreadleError: no epoch's score is a number.
-    """
-    checkpoints, model, epochs = folder.checkpoints, folder.model, read_metrics_log(folder.metrics_log)
-    saved = torch.load(checkpoints / BEST, weights_only=True)
-    kept = epochs[saved["epoch"]]
-    score = kept[f"valid/{monitor}"]
-    if not math.isfinite(score):
-        raise TreadleError(explain_failure(rows, epochs=epochs, monitor=monitor, numeric=numeric))
-    # A loss of the user's may have state of its own.
-    own = {name: value for name, value in saved["state_dict"].items() if name.startswith("network.")}
-    weights = {name.removeprefix("network."): value for name, value in own.items()}
-    model.mkdir(parents=True, exist_ok=True)
+def _publish(folder: RunFolder, best: dict[str, Any], summary: Mapping[str, Any], *, kept: Mapping[str, float]) -> None:
+    """Put the best epoch into the stage's output, beside a summary of the training."""
+    folder.model.mkdir(parents=True, exist_ok=True)
     # Without what the callbacks remember: paths of this machine, which would make two equal trainings differ.
-    save_whole({**saved, "callbacks": {}}, model / BEST)
-    summary = {
-        "num_epochs": len(epochs),
-        "num_steps": int(epochs[-1]["step"]),
-        "num_parameters": sum(value.numel() for value in weights.values()),
-        "monitor": monitor,
-        "score": score,
-        **saved["execution"],
-    }
+    save_whole({**best, "callbacks": {}}, folder.model / BEST)
     write_summary(folder, summary, kept=kept)
-    return weights

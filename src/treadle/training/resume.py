@@ -20,13 +20,13 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from treadle.disk import write_text
+from treadle.experiment.run_folder import BEST
 from treadle.tensor_files import save_whole
 from treadle.training.epochs import write_line
 from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
 
 LAST = "last.ckpt"  # of the newest epoch that is over
-BEST = "best.ckpt"  # of the best epoch, in the end the result; written just before the newest
 _KEY = "within_epoch"  # of a checkpoint
 
 
@@ -180,6 +180,12 @@ def claim_checkpoints(checkpoints: Path, signature: str) -> Path:
     checkpoints.mkdir(parents=True, exist_ok=True)
     write_text(marker, signature)
     return checkpoints
+
+
+def read_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """The weights of the network in a checkpoint; a loss of the user's may have state of its own."""
+    own = {name: value for name, value in checkpoint["state_dict"].items() if name.startswith("network.")}
+    return {name.removeprefix("network."): value for name, value in own.items()}
 
 
 def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:

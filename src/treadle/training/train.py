@@ -14,6 +14,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
+from treadle.schema import Split
 from treadle.training.epochs import EpochLog
 from treadle.training.losses import build_loss
 from treadle.training.requirements import require_rows
@@ -49,6 +50,7 @@ def train(
     )
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     require_rows(rows, experiment=experiment)
+    trained_on: list[Split] = ["train"]
     if isinstance(model, Estimator):
         from treadle.training.estimators import train_estimator
 
@@ -57,7 +59,7 @@ def train(
         from treadle.training.networks import train_network  # Lightning takes seconds to import
 
         given = {"experiment": experiment, "classes": inputs["classes"], "featurizer": featurizer, "features": features}
-        train_network(
+        trained_on = train_network(
             model,
             rows,
             experiment,
@@ -74,6 +76,7 @@ def train(
         classes=inputs["classes"],
         columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
         target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(build_loss(experiment))),
+        trained_on=trained_on,
         code=fingerprint_code(recipe),
     )
     save(Bundle(card, recipe, featurizer, model), folder.bundle)

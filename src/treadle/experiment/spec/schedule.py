@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from treadle.experiment.spec.base import Spec, Target
-from treadle.schema import Count, Sampling
+from treadle.schema import Count, Refit, Sampling
 
 
 class EarlyStopping(Spec):
@@ -42,3 +42,5 @@ class Schedule(Spec):
     """Validation metric by which the best epoch's weights are kept."""
     early_stopping: EarlyStopping | None
     """When to stop before `max_epochs`; null: never."""
+    refit: Refit = "none"  # the default is for schedules of projects that are older than the key
+    """Whether the weights are trained anew on the training and validation sets, for the best number of epochs."""

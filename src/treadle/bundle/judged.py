@@ -1,0 +1,39 @@
+"""The bundle of a run with the weights that were validated, where those that it predicts with were trained on more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from treadle.bundle.bundle import Bundle
+from treadle.bundle.model import TARGETS
+from treadle.bundle.store import load
+from treadle.experiment.run_folder import BEST, RunFolder
+
+
+def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
+    """The bundle as the validation split has judged it: whatever is learned from that split must ask this one.
+
+    After `schedule.refit=all` the weights of the bundle have seen the validation split, and those of its best epoch
+    lie beside it; else the two are the same.
+
+    Args:
+        run: its folder.
+        targets: prefixes of dotted paths that a `_target_` may come from.
+
+    Raises:
+        TreadleError: as `load`.
+    """
+    bundle = load(run, targets=targets)
+    if "valid" not in bundle.card.trained_on:
+        return bundle
+    saved = torch.load(RunFolder(run).model / BEST, weights_only=True)["state_dict"]
+    prefix = "network."
+    weights = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
+    assert isinstance(bundle.model, nn.Module), "estimators are not trained a second time"
+    bundle.model.load_state_dict(weights)
+    return replace(bundle, card=bundle.card.model_copy(update={"trained_on": ["train"]}))
