@@ -19,8 +19,8 @@ from treadle.experiment.spec import Experiment
 from treadle.schema import Batch
 from treadle.training.additions import build_arguments
 from treadle.training.augmentation import Augment
+from treadle.training.epochs import write_line
 from treadle.training.fit import count_steps, fit
-from treadle.training.learner import write_line
 from treadle.training.resume import LAST, read_weights
 from treadle.training.rows import MemoryRows, Rows
 from treadle.training.scaling import Scaling
