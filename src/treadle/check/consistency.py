@@ -52,10 +52,18 @@ def check_metrics(experiment: Experiment) -> Iterator[Problem]:
     for key, name in (
         ("schedule.monitor", experiment.schedule.monitor),
         ("evaluation.metric", experiment.evaluation.metric),
+        *_list_checked(experiment),
     ):
         if find_metric(experiment, name) is None:
             rule = f"{name!r} is not a metric of the task {task!r}"
             yield Problem(key, rule, hint=nearest(name, monitor_names(experiment)))
+
+
+def _list_checked(experiment: Experiment) -> Iterator[tuple[str, str]]:
+    """The metrics that Treadle's own checks of the evaluation name, with their keys."""
+    for code, check in experiment.evaluation.checks.items():
+        if check is not None and check.function["_target_"].startswith("treadle.") and "metric" in check.function:
+            yield f"evaluation.checks.{code}.function.metric", str(check.function["metric"])
 
 
 def check_loss(experiment: Experiment) -> Iterator[Problem]:

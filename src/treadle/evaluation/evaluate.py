@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 import polars as pl
 import torch
@@ -14,21 +13,24 @@ from treadle.bundle import CHUNK, Predictor, load
 from treadle.errors import TreadleError
 from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
+from treadle.evaluation.evaluated import MODEL, Evaluated, Results
+from treadle.evaluation.judge import run_checks, write_findings
 from treadle.evaluation.parity import check_parity, read_predictions
-from treadle.evaluation.report import MODEL, Findings, write_report
+from treadle.evaluation.report import Findings, write_report
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
 from treadle.metrics.compute import compute_metrics
 from treadle.metrics.own import build_metrics, compute_own
+from treadle.outcomes import Finding
 from treadle.schema import ROW
 
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
 
 
 def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
-    """Write `folder.evaluation`: metrics.json, predictions.parquet, parity.json, plots/ and report.html.
+    """Write `folder.evaluation`: metrics.json, checks.json, predictions.parquet, parity.json, plots/ and report.html.
 
     Args:
         experiment: checked.
@@ -51,7 +53,11 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
 
     candidates = {MODEL: prediction, **_predict_baselines(experiment, test, folder)}
     _require_numbers(candidates, predicted)
-    findings = _find(experiment, bundle, candidates, target, parity)
+    results = _compute_results(experiment, candidates, target)
+    evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity)
+    checks = run_checks(evaluated)
+    write_findings(checks, folder.checks)
+    findings = _find(evaluated, checks)
     folder.metrics.write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
     for curve in findings.curves[MODEL]:
         curve.write(folder.plots)
@@ -60,13 +66,11 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
     write_report(experiment, findings=findings, run=run, folder=folder)
 
 
-def _find(
-    experiment: Experiment, bundle: Predictor, candidates: dict[str, Tensor], target: Tensor, parity: dict[str, Any]
-) -> Findings:
-    """Metrics and curves of the model and its baselines; curves by class of the model alone."""
-    settings, task = experiment.evaluation, bundle.task
+def _compute_results(experiment: Experiment, candidates: dict[str, Tensor], target: Tensor) -> Results:
+    """Metrics of the model and its baselines."""
+    settings, task = experiment.evaluation, experiment.data.task
     own = build_metrics(experiment)
-    results = {
+    return {
         name: compute_metrics(
             task=task,
             prediction=values,
@@ -77,18 +81,24 @@ def _find(
         | compute_own(own, task=task, prediction=values, target=target)
         for name, values in candidates.items()
     }
+
+
+def _find(evaluated: Evaluated, checks: list[Finding]) -> Findings:
+    """For the report: curves of the model and its baselines; curves by class of the model alone."""
+    classes, candidates = evaluated.bundle.classes, evaluated.predictions
     curves = {
         name: compute_curves(
-            task=task,
+            task=evaluated.task,
             prediction=values,
-            target=target,
-            num_bins=settings.calibration_bins,
-            classes=bundle.classes if name == MODEL else (),
+            target=evaluated.target,
+            num_bins=evaluated.experiment.evaluation.calibration_bins,
+            classes=classes if name == MODEL else (),
         )
         for name, values in candidates.items()
     }
-    confusions = count_confusions(candidates[MODEL], target) if task == "multiclass" else None
-    return Findings(results, curves, confusions, bundle.classes, parity)
+    is_multiclass = evaluated.task == "multiclass"
+    confusions = count_confusions(candidates[MODEL], evaluated.target) if is_multiclass else None
+    return Findings(evaluated.results, checks, curves, confusions, classes, evaluated.parity)
 
 
 def _predict(bundle: Predictor, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
@@ -124,7 +134,7 @@ def _predict_baselines(experiment: Experiment, test: pl.LazyFrame, folder: RunFo
     return {name: fitted.predict(inputs) for name, fitted in load_baselines(experiment, folder=folder).items()}
 
 
-def _without_nan(results: dict[str, dict[str, float]]) -> dict[str, dict[str, float | None]]:
+def _without_nan(results: Results) -> dict[str, dict[str, float | None]]:
     """JSON has no NaN: a metric that is not defined for these rows is null."""
     return {
         name: {metric: value if math.isfinite(value) else None for metric, value in values.items()}

@@ -13,6 +13,7 @@ import yaml
 from torch import Tensor
 
 from treadle.evaluation.curves import Curve, Row
+from treadle.evaluation.evaluated import MODEL, Results
 from treadle.evaluation.kinds import KINDS, Kind
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
@@ -21,11 +22,9 @@ from treadle.lineage.views import draw_svg, list_ends
 from treadle.metrics.log import read_metrics_log
 from treadle.metrics.registry import find_metric, list_metrics, write_score
 from treadle.metrics.table import tabulate
+from treadle.outcomes import Finding, summarize
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
-
-Results = dict[str, dict[str, float]]  # model or baseline: metric: value
-MODEL = "model"  # its name among the results; the first
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Findings:
     """What an evaluation found."""
 
     results: Results  # of the model and of each baseline
+    checks: Sequence[Finding]
     curves: Mapping[str, Sequence[Curve]]  # of the model and of each baseline
     confusions: Tensor | None  # `[K, K]` rows by class and predicted class, of a multiclass task
     classes: Sequence[str]  # of a multiclass task
@@ -54,6 +54,8 @@ def write_report(experiment: Experiment, *, findings: Findings, run: str, folder
         run=run,
         environment=folder.environment.name,
         conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"]),
+        checks=findings.checks,
+        verdict=summarize(findings.checks),
         table=tabulate(findings.results, metrics=list_metrics(experiment)),
         charts=[
             _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),

@@ -30,6 +30,7 @@ class RunFolder:
         self.baselines: Final = path / "baselines"  # fitted
         self.evaluation: Final = path / "evaluation"  # on the test split
         self.metrics: Final = self.evaluation / "metrics.json"  # of the model and of each baseline
+        self.checks: Final = self.evaluation / "checks.json"  # what was asked of the model, and what was found
         self.plots: Final = self.evaluation / "plots"  # the model's curves, a CSV each
         self.report: Final = self.evaluation / "report.html"
 

@@ -29,8 +29,8 @@ _AXES = ("epoch", "step")
 def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> None:
     """Write `folder.evaluation`: metrics.json, with what the test logs, and report.html.
 
-    A learner without `test_step`, or without a test split, has no test metrics. Where a table has predictions, parity
-    and plots, an empty file says that there are none.
+    A learner without `test_step`, or without a test split, has no test metrics. Where a table has predictions, parity,
+    checks and plots, an empty file says that there are none.
 
     Args:
         experiment: checked.
@@ -45,6 +45,7 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
     reason = "An experiment of a learner has none."
     write_json(folder.plots / FILE, {"stage": "evaluate", "reason": reason})
     write_json(folder.evaluation / "parity.json", {"rows": 0, "reason": reason})
+    write_json(folder.checks, {})
     pl.DataFrame(schema={"row": pl.Int64}).write_parquet(folder.evaluation / "predictions.parquet")
     _write_report(experiment, found, folder=folder, run=run)
 

@@ -13,7 +13,8 @@ TARGET = ("target", "y_true")
 # Prefixes of targets that a key allows besides the project's.
 _NETWORK = r"model(\.member)*"
 _METRIC = r"metrics\.[^.]+\.function"
-_LIBRARIES = {_METRIC: ("torchmetrics.",)}
+_CHECK = r"evaluation\.checks\.[^.]+\.function"
+_LIBRARIES = {_METRIC: ("torchmetrics.",), _CHECK: ("treadle.evaluation.checks.",)}
 
 # Arguments by key; a configuration must not set them.
 CONTEXT: dict[str, tuple[str, ...]] = {
@@ -24,6 +25,7 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     r"loss\.function": ("task",),
     r"logger\.[^.]+": ("save_dir",),
     _METRIC: (*PREDICTION, *TARGET),
+    _CHECK: ("evaluated",),
     r"augmentation": ("numeric_columns", "id_columns"),
 }
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from treadle.experiment.spec.base import Spec
+from treadle.experiment.spec.base import Spec, Target
+from treadle.outcomes import Severity
+
+CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
+
+
+class Check(Spec):
+    """A question to the evaluation, whose answer passes, fails, or is not applicable."""
+
+    severity: Severity
+    """What a failure means: a blocker refuses a promotion, a warning is told, a note is for the record."""
+    function: Target
+    """Function of what was evaluated (`evaluated`) that gives a `treadle.outcomes.Outcome`; a `_target_`."""
 
 
 class Evaluation(Spec):
@@ -22,3 +34,5 @@ class Evaluation(Spec):
     """Number of bins of the calibration curve and of the calibration error."""
     parity_rows: int = Field(ge=0)
     """Number of test rows that are predicted again one by one, to verify that serving equals evaluation [rows]."""
+    checks: dict[CheckName, Check | None] = {}
+    """What is asked of the model, by name; null: a check that is left out."""

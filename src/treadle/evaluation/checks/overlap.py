@@ -1,0 +1,53 @@
+"""Whether the test split holds rows that the model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from treadle.evaluation.evaluated import Evaluated
+from treadle.features.stored import StoredRows
+from treadle.outcomes import Outcome, judge
+from treadle.schema import ROW, Fraction
+
+_NUM_EXAMPLES = 5
+
+
+def limit_overlap(evaluated: Evaluated, *, max_share: Fraction) -> Outcome:
+    """Test rows are not training rows.
+
+    A test row counts that has the inputs and the target of a training row. Few and coarse columns have such rows by
+    nature; many distinct numbers that agree are a copy.
+
+    Args:
+        evaluated: given by Treadle.
+        max_share: of the test rows that may be in the training split.
+    """
+    trained = pl.concat(_hash_training(evaluated)).unique()
+    inputs = evaluated.inputs
+    found = _hash(inputs.numeric, inputs.ids, evaluated.target).is_in(trained.implode())
+    share = float(found.mean() or 0.0)  # type: ignore[arg-type]
+    rows = evaluated.test.select(ROW).collect()[ROW].filter(found).head(_NUM_EXAMPLES).to_list()
+    such = f", such as row {rows[0]}" if rows else ""
+    sentence = (
+        f"{int(found.sum()):,} of {len(found):,} test rows are in the training split as well ({share:.2%}{such}); "
+        f"{max_share:.2%} are allowed."
+    )
+    return judge(sentence, holds=share <= max_share, share=share, max_share=max_share, rows=rows)
+
+
+def _hash_training(evaluated: Evaluated) -> Iterator[pl.Series]:
+    """File by file: the training split may be large."""
+    stored = StoredRows.find(evaluated.folder.features / "train")
+    for file in range(stored.num_files):
+        rows = stored.read([file])
+        yield _hash(rows.numeric, rows.ids, rows.target)
+
+
+def _hash(numeric: Tensor, ids: Tensor, target: Tensor) -> pl.Series:
+    """`[B]` of the values of each row."""
+    numbers = torch.cat([numeric.double(), ids.double(), target.double()[:, None]], dim=1)
+    return pl.from_numpy(numbers.numpy()).hash_rows(seed=0)

@@ -1,0 +1,82 @@
+"""What a check may look at: the predictions of the model and its baselines, the rows, and what was computed of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+from torch import Tensor
+
+from treadle.bundle import Predictor
+from treadle.evaluation.resampling import Blocks
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Experiment
+from treadle.features.featurizer import Featurizer, Inputs
+from treadle.schema import PREDICT_AT, Split, Task
+
+Results = dict[str, dict[str, float]]  # model or baseline: metric: value
+MODEL = "model"  # its name among the results and the predictions; the first
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A model and its baselines on the test split."""
+
+    experiment: Experiment
+    folder: RunFolder  # of the run
+    bundle: Predictor
+    predictions: Mapping[str, Tensor]  # of the model and of each baseline, `[B]`, or `[B, K]` for K classes
+    target: Tensor  # `[B]`; of a multiclass task the class, -1 where training never saw it
+    results: Results  # metrics of the model and of each baseline; NaN where one is not defined
+    parity: Mapping[str, Any]  # rows predicted one by one: how many, the largest difference, and the allowed one
+
+    @property
+    def task(self) -> Task:
+        """Of the experiment."""
+        return self.bundle.task
+
+    @property
+    def test(self) -> pl.LazyFrame:
+        """The rows of the test split, in the order of the predictions."""
+        return self.read_rows("test")
+
+    def read_rows(self, split: Split) -> pl.LazyFrame:
+        """The rows of a split, as `prepare` wrote them."""
+        return pl.scan_parquet(self.folder.examples / f"{split}.parquet")
+
+    @cached_property
+    def blocks(self) -> Blocks:
+        """Which test rows hang together: those of a day, where rows have a time, or of a group that is split by."""
+        return find_blocks(self.test, self.experiment)
+
+    @cached_property
+    def featurizer(self) -> Featurizer:
+        """As it was fitted on the training split."""
+        return Featurizer.load(self.folder.features, spec=self.experiment.features, targets=self.experiment.targets)
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What the model is given of the test split, `[B, N]` numbers and `[B, C]` ids."""
+        made: Inputs = self.featurizer(self.test.collect())
+        return made
+
+    @cached_property
+    def training(self) -> dict[str, Any]:
+        """The summary of the training, such as `num_parameters`."""
+        summary: dict[str, Any] = json.loads((self.folder.model / "summary.json").read_text(encoding="utf-8"))
+        return summary
+
+
+def find_blocks(rows: pl.LazyFrame, experiment: Experiment) -> Blocks:
+    """The blocks of the rows of a split: days of the prediction, groups of the split, or each row alone."""
+    split, columns = experiment.data.split, rows.collect_schema().names()
+    if PREDICT_AT in columns:
+        return Blocks.of(rows.select(pl.col(PREDICT_AT).dt.date()).collect()[PREDICT_AT].to_numpy(), unit="day")
+    if split.by == "group" and split.column in columns:
+        codes = rows.select(pl.col(split.column).rank("dense").fill_null(0)).collect()[split.column]
+        return Blocks.of(codes.to_numpy(), unit=split.column)
+    return Blocks.of_rows(rows.select(pl.len()).collect().item())
