@@ -48,6 +48,7 @@ PLACES = {
     "schedule.lr_schedule": "Learning-rate schedules",
     "loss.function": "Losses",
     "augmentation": "Augmentations",
+    f"evaluation.checks.{NAME}.function": "Checks of an evaluation",
     f"features.blocks.{NAME}.steps.{NAME}": "Transforms",
 }
 

@@ -24,9 +24,9 @@ _NUM_SHOWN = 3
 def suspect_leakage(evaluated: Evaluated, *, max_share: Share) -> Outcome:
     """No column alone determines the label.
 
-    Of each column that features read the mean label by its value (by bins of a number) is learned on training rows; the share of the
-    label's variance that it explains on the test rows is its R squared. Nearly all is more than the world allows: the
-    column is made from the label, or is known only after it.
+    Of each column that features read, the mean label by value (by bins of a number) is learned on training rows; the
+    share of the label's variance that it explains on the test rows is its R squared. Nearly all is more than the world
+    allows: the column is made from the label, or is known only after it.
 
     Args:
         evaluated: given by Treadle.

@@ -1,0 +1,90 @@
+"""Two models on the same rows: how much better the one is, and whether that is beyond noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from treadle.evaluation.intervals import Array, Estimate, Resampling, compare
+from treadle.evaluation.resampling import Blocks
+from treadle.evaluation.scores import Scoring
+from treadle.experiment.spec import Experiment
+from treadle.metrics.registry import METRICS, Metric, find_task_metric, write_score
+
+_RESAMPLING = Resampling(resamples=1000, coverage=0.95, seed=0)  # the same for all, so that two runs can be compared
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The gain of one model over another by a metric, positive where it is better, with its interval."""
+
+    metric: Metric
+    gain: Estimate
+    blocks: Blocks
+
+    @property
+    def is_better(self) -> bool:
+        """Beyond noise: the whole interval is above 0."""
+        return self.gain.low > 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Beyond noise: the whole interval is below 0."""
+        return self.gain.high < 0
+
+    def describe(self) -> str:
+        """The gain in words, such as `ROC AUC 0.0120 better (0.0050 to 0.0190; 62 blocks by day)`."""
+        relation = "better" if self.gain.value > 0 else "worse" if self.gain.value < 0 else "apart"
+        bounds = f"{write_score(self.gain.low)} to {write_score(self.gain.high)}"
+        size = write_score(abs(self.gain.value))
+        return f"{self.metric.title} {size} {relation} ({bounds}; {self.blocks.count:,} blocks by {self.blocks.unit})"
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        blocks = {"unit": self.blocks.unit, "count": self.blocks.count}
+        return {"metric": self.metric.name, "gain": self.gain.to_plain(), "better": self.is_better, "blocks": blocks}
+
+
+def find_judging_metric(experiment: Experiment) -> Metric:
+    """`evaluation.metric`; where that is the user's own, which is not resampled, the loss of the task."""
+    task = experiment.data.task
+    found = find_task_metric(task, experiment.evaluation.metric)
+    if found is None or found not in METRICS[task]:
+        found = find_task_metric(task, "rmse" if task == "regression" else "log_loss")
+    assert found is not None, "every task has it"
+    return found
+
+
+def compare_predictions(
+    first: Array, second: Array, *, target: Array, blocks: Blocks, experiment: Experiment
+) -> Comparison | None:
+    """The gain of the first model over the second; None where there is no interval.
+
+    Args:
+        first: predictions of the one, `[B]`, or `[B, K]` for K classes.
+        second: predictions of the other for the same rows.
+        target: of these rows.
+        blocks: of these rows.
+        experiment: says by which metric, threshold and bins.
+    """
+    metric = find_judging_metric(experiment)
+    difference = compare(
+        first,
+        second,
+        target=target,
+        blocks=blocks,
+        metric=metric.name,
+        scoring=make_scoring(experiment),
+        resampling=_RESAMPLING,
+    )
+    if difference is None:
+        return None
+    if not metric.higher_is_better:
+        difference = Estimate(0.0 - difference.value, 0.0 - difference.high, 0.0 - difference.low)
+    return Comparison(metric, difference, blocks)
+
+
+def make_scoring(experiment: Experiment) -> Scoring:
+    """How an evaluation judges predictions."""
+    settings = experiment.evaluation
+    return Scoring(experiment.data.task, threshold=settings.threshold, num_bins=settings.calibration_bins)
