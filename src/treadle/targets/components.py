@@ -11,7 +11,7 @@ import griffe
 
 from treadle.experiment.modules import find_file, is_installed
 from treadle.targets.ancestry import derives_from
-from treadle.targets.injected import list_context
+from treadle.targets.injected import list_allowed, list_context
 from treadle.targets.signatures import Signature, list_members, read_signature
 
 OWN = "treadle."
@@ -50,7 +50,9 @@ def list_components(key: str, *, prefixes: Sequence[str], root: Path) -> list[Co
         root: the project.
     """
     context, base = list_context(key), _BASES.get(key, "")
-    found = {path for prefix in prefixes for path in _list_paths(prefix, root) if path.startswith(prefix)}
+    found = {
+        path for prefix in list_allowed(key, prefixes) for path in _list_paths(prefix, root) if path.startswith(prefix)
+    }
     components = [Component(path, read_signature(path)) for path in sorted(found - _OTHERS)]
     fitting = [c for c in components if c.signature.open or context <= c.signature.parameters.keys()]
     return [c for c in fitting if not base or derives_from(c.path, base)]
