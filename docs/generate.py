@@ -139,12 +139,14 @@ class Section:
     @property
     def values(self) -> dict[str, Any]:
         """Values by which its keys are found."""
-        values: Any = {"by": self.kind} if self.kind else {"ladder": []} if self.model is spec.ModelRule else {}
+        values: Any = {"by": self.kind} if self.kind else {}
+        if self.key.startswith("model"):
+            return {"model": {name: {} for name in ("members", "candidates") if name in _find_model(self).model_fields}}
         for part in reversed(self.key.split(".") if self.key else []):
             values = {part: values}
         if self.is_of_learner:
             return {"learner": {}, **values}
-        return {"model": {"ladder": [{}]}} if self.key.startswith("model.") else values
+        return values
 
     @property
     def fields(self) -> dict[str, FieldInfo]:
@@ -155,7 +157,9 @@ class Section:
     @property
     def inner(self) -> list[Section]:
         """The sections inside it, in order."""
-        found = ((name, *pair) for name, f in self.fields.items() for pair in _list_models(join_metadata(f)))
+        groups = _SECTIONS if issubclass(self.model, spec.Member) else ()  # which are described by themselves
+        fields = {name: f for name, f in self.fields.items() if name not in groups}
+        found = ((name, *pair) for name, f in fields.items() for pair in _list_models(join_metadata(f)))
         return [
             Section(f"{self.key}.{name}{step}".lstrip("."), m, "".join(list_kinds(m)), self.is_of_learner)
             for name, step, m in found
@@ -178,6 +182,16 @@ _ANCHORS = {
 }
 
 
+def _find_model(section: Section) -> type[pydantic.BaseModel]:
+    """The section in place of a model that this one is, or is a part of."""
+    return spec.ModelRule if section.model in (spec.ModelRule, spec.Candidate, spec.Cost) else spec.Blend
+
+
+_SECTIONS = {"data", "features", "schedule", "loss"}
+_SECTIONS |= _ANCHORS.keys()
+_PLACES = {spec.Blend: ", a blend", spec.ModelRule: ", a rule"}
+
+
 def write_configuration() -> str:
     """Every key of an experiment, section by section."""
     words = """\
@@ -196,7 +210,8 @@ _OF_LEARNER = spec.LearnerExperiment.model_fields.keys() - spec.Experiment.model
 def _write_sections(section: Section) -> Iterator[str]:
     rows = [_describe_key(section, name) for name in section.fields]
     key = section.key.replace(".0", ".<n>")
-    title = f"`{key}`{f' by {section.kind}' if section.kind else ''}" if key else _WHOLE[section.is_of_learner]
+    kind = f" by {section.kind}" if section.kind else _PLACES.get(section.model, "")
+    title = f"`{key}`{kind}" if key else _WHOLE[section.is_of_learner]
     words = prose(_first_paragraph(section.model))
     table = make_table(("Key", "Type", "Default", "Meaning"), rows)
     level = "##" if section.key.count(".") == 0 else "###"

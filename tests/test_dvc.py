@@ -22,11 +22,6 @@ ROOT = Path(__file__).parents[1]
 SLICES = "artifacts/slices"
 OUTPUTS = ("artifacts/", "resolved.yaml", "dvc.lock")  # a fresh copy makes its own
 STAGES = ["prepare", "featurize", "train", "baseline", "evaluate"]
-COST = """\
-class Wide(nn.Module):
-    COST = Cost(products="num_numeric * width", values="width")
-"""  # by which `model=auto` chooses
-OWN = "from treadle.targets.costs import Cost\n" + WIDE.replace("class Wide(nn.Module):\n", COST)
 PARAMS = {
     "experiment": "california",
     "model": "wide",
@@ -128,7 +123,7 @@ def finished(tmp_path_factory):
     (folder / "params.yaml").write_text(yaml.safe_dump(PARAMS))
     copy = Copy(folder)
     (folder / "my_package").mkdir()  # without an `__init__.py`
-    (folder / "my_package" / "wide.py").write_text(OWN)
+    (folder / "my_package" / "wide.py").write_text(WIDE)
     (folder / "conf" / "model" / "wide.yaml").write_text("_target_: my_package.wide.Wide\nwidth: 8\n")
     copy.edit("conf/config.yaml", "targets:\n", "targets:\n  - my_package.\n")
     copy.edit("dvc.yaml", "conf, src", "conf, my_package, src")
@@ -334,19 +329,21 @@ def test_a_cache_that_is_linked_is_read_and_never_written(repo, kind):
     assert repo.status() == []  # of the selection without the threshold
 
 
-LADDER = """\
-budget: 10m
-ladder:
-  - {option: linear}
-  - {option: wide, min_rows: 5000}
-speeds:
-  cpu: {step: 1.0e-4, products: 1.0e+10, values: 1.0e+9}
-  gpu: {step: 1.0e-4, products: 1.0e+12, values: 1.0e+11}
-"""
+AUTO = """\
+defaults:
+  - /model@candidates.wide.model: wide
+  - /model@candidates.linear.model: linear
+  - _self_
+budget: 1s
+rounds: 10
+candidates:
+  wide: {min_rows: 5000, cost: {step: 0.0, row: 1.0e-6, input: 0.0}}
+  linear: {cost: {step: 1.0, row: 1.0e-6, input: 0.0}}
+"""  # with many rows `wide` alone fits, with few `linear`, the cheapest of those that may be
 
 
 def test_a_model_that_is_chosen_is_chosen_again_when_the_data_changes(repo):
-    (repo.folder / "conf" / "model" / "auto.yaml").write_text(LADDER)
+    (repo.folder / "conf" / "model" / "auto.yaml").write_text(AUTO)
     (repo.folder / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"model": "auto"}))
     assert repo.repro() == ["compose"]  # the model of before, chosen: nothing else is new
     table = repo.folder / "data" / "california" / "california.parquet"
@@ -359,7 +356,7 @@ def test_a_model_that_is_chosen_is_chosen_again_when_the_data_changes(repo):
     resolved = yaml.safe_load((repo.folder / "resolved.yaml").read_text())
     assert resolved["model"] == {"_target_": "treadle.models.linear.Linear"}
     assert resolved["model_choice"]["rows"] == 1920
-    assert "needs 5,000 rows" in resolved["model_choice"]["why"]
+    assert "needs 5,000 rows" in resolved["model_choice"]["left_out"]["wide"]
     assert "train" in repo.status()
 
 

@@ -35,14 +35,19 @@ WEATHER_NOW = """\
 KNOWN = "dest_lat, dest_lon, plane_year, plane_maker, plane_model, plane_seats, plane_engine]"
 
 AUTO = """\
+defaults:
+  - /model@candidates.linear.model: linear
+  - /model@candidates.mlp.model: mlp
+  - _self_
 budget: 5m
-ladder:
-  - {option: linear}
-  - {option: mlp, set: {width: 64}, min_rows: 500}
-speeds:
-  cpu: {step: 0.0, products: 1.0, values: 1.0}
-  gpu: {step: 0.0, products: 1.0, values: 1.0}
+rounds: 10
+candidates:
+  linear: {cost: {step: 0.0, row: 1.0e-9, input: 0.0}}
+  mlp: {model: {width: 64}, cost: {step: 0.0, row: 1.0e-6, input: 0.0}, min_rows: 500}
 """
+
+
+BLENDED = [f"~model.members.{name}" for name in ("linear", "lightgbm", "mlp", "tabm")]
 
 
 def auto(old, new):
@@ -119,20 +124,19 @@ CASES = {
     "auto-key-unknown": case("model=auto", "model.budgets=5m"),
     "auto-key-of-a-network": case("model=auto", "+model.width=64"),
     "auto-value-of-a-network": case("model=auto", "model.width=64"),
-    "auto-key-unknown-in-a-rung": case("model=auto", "model.ladder=[{option: mlp, rows: 3}]"),
-    "auto-option": auto("linear", "liner"),
-    "auto-option-that-is-a-rule": case("model=auto", "model.ladder=[{option: auto}]"),
+    "auto-key-unknown-in-a-candidate": auto("min_rows", "minrows"),
+    "auto-option": auto("model: linear", "model: liner"),
+    "auto-option-that-is-a-rule": case("model=auto", "model@model.candidates.mlp.model=auto"),
     "auto-value-unknown": auto("width", "widht"),
     "auto-value-range": auto("64", "0"),
-    "auto-without-a-speed": auto("  gpu", "  tpu"),
-    "auto-without-a-rung": case("model=auto", "model.ladder=[]"),
+    "auto-without-a-cost": auto("  linear: {cost: {step: 0.0, row: 1.0e-9, input: 0.0}}\n", ""),
     "auto-without-data": case("model=auto", "data.tables.flights.path=data/absent.parquet"),
-    "auto-of-an-option-without-a-cost": case(
-        "model=auto",
-        "model.ladder=[{option: none}]",
-        files=[("conf/model/none.yaml", "_target_: torch.nn.Identity\n")],
-        edits=[("config", "- torch.optim.", "- torch.optim.\n  - torch.nn.")],
-    ),
+    # a blend
+    "blend-of-nothing": case("model=blend", *BLENDED),
+    "blend-argument-of-a-member": case("model=blend", "model.members.mlp.model.widht=3"),
+    "blend-loss-of-a-member": case("model=blend", "+loss@model.members.mlp.loss=huber"),
+    "blend-name-of-a-member": case("model=blend", "+model@model.members.a+b.model=mlp"),
+    "blend-in-two-processes": case("model=blend", "trainer=ddp"),
     "auto-record": case("+model_choice.rows=3"),
     # YAML and overrides
     "yaml-syntax": case(edits=[("tracker/offline", "tags: []", "tags: [a\nb: c")]),

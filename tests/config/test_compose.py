@@ -46,7 +46,7 @@ def test_the_place_of_a_key_is_the_last_that_explain_names(project):
     [
         ("schedule.early_stopping={patience: 0, min_delta: 0.5}", "schedule.early_stopping.patience"),
         ("schedule.early_stopping={patience: 3}", "schedule.early_stopping.min_delta"),
-        ("model.ladder=[{rows: 3}]", "model.ladder.0.option"),
+        ("evaluation.baselines=[prior,pryor]", "evaluation.baselines.1"),
     ],
     ids=["a value in a mapping", "a key that a null had replaced", "a key of a list's item"],
 )
@@ -56,10 +56,10 @@ def test_an_override_of_a_section_is_blamed_for_what_is_in_it(project, override,
 
 def test_a_list_in_a_later_file_replaces_the_whole_list_of_an_earlier_one(project):
     (project / "conf" / "part").mkdir()
-    (project / "conf" / "part" / "short.yaml").write_text("# @package model\nladder:\n  - {min_rows: 3}\n")
+    (project / "conf" / "part" / "short.yaml").write_text("# @package evaluation\nbaselines:\n  - pryor\n")
     edit(project, "config", "  - experiment: flights", "  - experiment: flights\n  - part: short")
 
-    assert find_problems(project, "model=auto")["model.ladder.0.option"] == "conf/part/short.yaml:3:5"
+    assert find_problems(project)["evaluation.baselines.0"] == "conf/part/short.yaml:3:5"
 
 
 @pytest.mark.parametrize(

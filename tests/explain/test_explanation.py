@@ -300,7 +300,11 @@ def test_every_key_is_read_by_a_stage_or_has_no_effect(project):
         ("schedule.early_stopping.patience", [], "'schedule.early_stopping' is null, which holds no keys"),
         ("schedule.monitor", ["~schedule.monitor"], "the key 'schedule.monitor' is removed"),
         ("seed", ["schedule.max_epoch=3"], "Did you mean 'schedule.max_epochs'?"),
-        ("model.width", ["model=auto"], "select one to set its arguments, such as model=tabm"),
+        (
+            "model.width",
+            ["model=auto"],
+            "set model.candidates.NAME.model.width, or select one model, such as model=tabm",
+        ),
         ("model.widht", ["model=mlp"], "Did you mean 'model.width'?"),
     ],
 )

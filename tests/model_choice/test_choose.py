@@ -1,12 +1,13 @@
-"""`model=auto`: a model chosen by rows, inputs and a budget of time, in the open."""
+"""`model=auto`: candidates that fit a budget of work, in the open; trained, they are judged and blended."""
 
+import json
 import shutil
 
 import polars as pl
 import pytest
 import yaml
 
-from runs import QUICK, find_run, forget_sources, treadle
+from runs import QUICK, find_run, treadle
 from treadle.check.checks import check, find_warnings
 from treadle.check.resolve import resolve
 from treadle.check.structure import check_structure
@@ -17,42 +18,39 @@ from treadle.config.selection import read_selection
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.resolved import read
-from treadle.model_choice.choose import choose_model, count_work, predict
-from treadle.model_choice.ladder import Ladder
+from treadle.experiment.run_folder import RunFolder
+from treadle.model_choice.choose import count_work, predict
 from treadle.model_choice.sizes import Inputs, Rows, count_inputs, count_rows
 from treadle.problems import ConfigError
 
 pytestmark = pytest.mark.fast_cases(3)
 
 EXPERIMENTS = ["flights", "adult", "california"]
-BUDGETS = ["1s", "10s", "30s", "2m", "5m", "20m", "3h", "2d", "9w"]
-LADDER = """\
+BUDGETS = ["1s", "10s", "30s", "2m", "5m", "20m", "3h"]
+AUTO = """\
+defaults:
+  - /model@candidates.linear.model: linear
+  - /model@candidates.small.model: mlp
+  - /model@candidates.large.model: mlp
+  - _self_
 budget: 5m
-ladder:
-  - {option: linear}
-  - {option: mlp, set: {width: 16}, min_rows: 5000}
-  - {option: mlp, set: {width: 4096}, min_rows: 5000}
-speeds:
-  cpu: {step: 1.0e-4, products: 1.0e+10, values: 1.0e+9}
-  gpu: {step: 1.0e-4, products: 1.0e+13, values: 1.0e+12}
+rounds: 10
+candidates:
+  linear: {cost: {step: 1.0e-4, row: 1.0e-8, input: 0.0}}
+  small: {model: {width: 16}, cost: {step: 1.0e-4, row: 1.0e-6, input: 0.0}, min_rows: 5000}
+  large: {model: {width: 4096}, cost: {step: 1.0e-4, row: 1.0, input: 0.0}, min_rows: 5000}
 """
-REST = [override for override in QUICK if not override.startswith("model")]
+REST = [*(override for override in QUICK if not override.startswith("model")), "trainer.precision=32-true"]
 
 
 def choose(root, *overrides):
     return check(compose(overrides=["model=auto", *overrides], root=root)).model_choice
 
 
-def choose_within(budget, composed):
-    experiment, _, _ = check_structure(composed)
-    rule = experiment.model.model_copy(update={"budget": budget})
-    return choose_model(experiment, Ladder(rule, composed)).model_choice
-
-
 @pytest.fixture
-def ladder(project):
-    """A ladder of three rungs, the last far too dear, in place of the shipped one."""
-    (project / "conf" / "model" / "auto.yaml").write_text(LADDER)
+def candidates(project):
+    """Three candidates, the last far too dear, in place of the shipped ones."""
+    (project / "conf" / "model" / "auto.yaml").write_text(AUTO)
     return project
 
 
@@ -69,95 +67,89 @@ def read_blocks(root):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_larger_budget_never_buys_an_earlier_rung(root, experiment):
-    rungs = [
-        (rung["option"], rung.get("set", {}))
-        for rung in yaml.safe_load((root / "conf/model/auto.yaml").read_text())["ladder"]
-    ]
-    composed = compose(overrides=["model=auto", f"experiment={experiment}"], root=root)
-    chosen = [choose_within(budget, composed) for budget in BUDGETS]
-    places = [rungs.index((choice.option, choice.set)) for choice in chosen]
+def test_a_larger_budget_never_trains_fewer_and_is_never_exceeded(root, experiment):
+    chosen = [choose(root, f"experiment={experiment}", f"model.budget={budget}") for budget in BUDGETS]
 
-    assert places == sorted(places)
-    assert len(set(places)) > 2
-    assert places[-1] == len(rungs) - 1
+    counts = [len(choice.members) for choice in chosen]
+    assert counts == sorted(counts)
+    assert not chosen[-1].left_out
     for choice in chosen[1:]:
-        assert choice.predicted <= parse_duration(choice.budget).total_seconds()
+        assert sum(choice.members.values()) <= 1.05 * parse_duration(choice.budget).total_seconds()  # two digits
 
 
-def test_few_rows_keep_to_the_rungs_that_want_no_more(ladder):
-    write_table(ladder, read_blocks(ladder).head(3000))
+def test_what_fits_together_is_trained_and_the_others_have_a_reason(candidates):
+    choice = choose(candidates, "experiment=california")
 
-    choice = choose(ladder, "experiment=california", "data.tables.blocks.path=blocks.csv")
-
-    assert (choice.option, choice.set, choice.rows) == ("linear", {}, 1920)
-    assert choice.why.endswith("mlp (width 16) needs 5,000 rows, there are 1,920")
-
-
-def test_the_best_rung_within_the_budget_is_taken_and_the_next_is_reported(ladder):
-    choice = choose(ladder, "experiment=california")
-
-    assert (choice.option, choice.set) == ("mlp", {"width": 16})
-    assert choice.why.startswith("the last of 3 candidates that trains within 5m: in ")
-    assert "; mlp (width 4096) would take " in choice.why
+    assert list(choice.members) == ["linear", "small"]
+    assert choice.left_out["large"].startswith("would take ")
+    assert str(choice).startswith("a blend of linear ")
 
 
-def test_where_none_fits_the_cheapest_is_taken_with_a_word(ladder):
-    composed = compose(overrides=["model=auto", "model.budget=0s", "experiment=california"], root=ladder)
+def test_few_rows_leave_out_candidates_that_want_more(candidates):
+    write_table(candidates, read_blocks(candidates).head(3000))
+
+    choice = choose(candidates, "experiment=california", "data.tables.blocks.path=blocks.csv")
+
+    assert list(choice.members) == ["linear"]
+    assert choice.left_out["small"] == "needs 5,000 rows, there are 1,920"
+
+
+def test_a_single_one_is_that_model_and_no_blend(candidates):
+    experiment = check(
+        compose(overrides=["model=auto", "experiment=california", "~model.candidates.small"], root=candidates)
+    )
+
+    assert experiment.network["_target_"].endswith(".Linear")
+    assert str(experiment.model_choice).startswith("linear ")
+
+
+def test_where_none_fits_the_cheapest_is_taken_with_a_word(candidates):
+    composed = compose(overrides=["model=auto", "model.budget=0s", "experiment=california"], root=candidates)
     experiment = check(composed)
 
     (warning,) = [w for w in find_warnings(experiment, composed) if w.key == "model.budget"]
 
-    assert experiment.model_choice.option == "linear"
-    assert experiment.model_choice.why.startswith("the fastest: none trains within 0s")
-    assert "linear, the fastest, takes" in warning.rule
+    assert list(experiment.model_choice.members) == ["linear"]
+    assert "linear, the cheapest, takes" in warning.rule
     assert warning.place.override == "model.budget=0s"
 
 
-def test_where_all_want_more_rows_the_first_is_taken(ladder):
-    text = LADDER.replace("{option: linear}", "{option: linear, min_rows: 100000}")
-    (ladder / "conf" / "model" / "auto.yaml").write_text(text.replace("5000", "100000"))
+def test_where_all_want_more_rows_the_first_is_taken(candidates):
+    overrides = [f"+model.candidates.{name}.min_rows=100000" for name in ("linear",)]
+    overrides += [f"model.candidates.{name}.min_rows=100000" for name in ("small", "large")]
 
-    assert choose(ladder, "experiment=california").option == "linear"
+    assert list(choose(candidates, "experiment=california", *overrides).members) == ["linear"]
 
 
-def test_a_gpu_buys_more_in_the_same_time(root):
-    composed = compose(overrides=["model=auto", "experiment=flights"], root=root)
+def make_candidate(root, *overrides, **cost):
+    composed = compose(overrides=["model=auto", "experiment=california", *overrides], root=root)
     experiment, _, _ = check_structure(composed)
-    trainer = experiment.trainer.model_copy(update={"accelerator": "gpu"})
-    ladder = Ladder(experiment.model, composed)
-
-    on_cpu = choose_model(experiment, ladder).model_choice
-    on_gpu = choose_model(experiment.model_copy(update={"trainer": trainer}), ladder).model_choice
-
-    assert (on_cpu.device, on_gpu.device) == ("cpu", "gpu")
-    options = [(rung.option, rung.set) for rung in ladder.rule.ladder]
-    assert options.index((on_gpu.option, on_gpu.set)) > options.index((on_cpu.option, on_cpu.set))
+    candidate = experiment.model.candidates["mlp"]
+    return experiment, candidate.model_copy(update={"cost": candidate.cost.model_copy(update=cost)})
 
 
-@pytest.mark.parametrize(
-    ("override", "factor"),
-    [("schedule.max_epochs=80", 2), ("trainer.devices=2", 0.5), ("trainer.limit_batches=5", 0.1)],
-)
-def test_the_prediction_follows_the_work(root, override, factor):
-    model = {"_target_": "treadle.models.mlp.Mlp", "num_layers": 2, "width": 512, "dropout": 0.0, "embedding_dim": 8}
+@pytest.mark.parametrize(("override", "factor"), [("schedule.max_epochs=80", 2), ("trainer.limit_batches=5", 0.1)])
+def test_the_work_follows_the_rows_that_are_trained_on(root, override, factor):
+    def take_work(*overrides):
+        experiment, candidate = make_candidate(root, *overrides, step=0.0)
+        return predict(candidate, experiment, Rows(13_000, 0, "footers"), Inputs(300, 0, 0))
 
-    def take_time(*overrides):
-        composed = compose(overrides=["model=auto", "experiment=california", *overrides], root=root)
-        experiment, _, _ = check_structure(composed)
-        speed = experiment.model.speeds.cpu.model_copy(update={"step": 0.0})
-        return predict(model, experiment, Rows(13_000, 0, "footers"), Inputs(300, 0, 0), speed)
+    assert take_work(override) == pytest.approx(factor * take_work(), rel=0.02)
 
-    assert take_time(override) == pytest.approx(factor * take_time(), rel=0.02)
+
+def test_the_work_of_a_model_that_trains_itself_does_not_follow_the_schedule(root):
+    experiment, candidate = make_candidate(root, "schedule.max_epochs=3", step=0.0, row=1e-6, input=1e-7, passes=200.0)
+
+    assert predict(candidate, experiment, Rows(1_000, 0, "footers"), Inputs(8, 2, 0)) == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize(
     ("overrides", "work"),
     [
-        ([], (160, 40_000, 8_000)),
-        (["schedule.max_steps=6"], (6, 1_536, 400)),
-        (["trainer.limit_batches=1"], (40, 10_240, 8_000)),
-        (["trainer.overfit_batches=1"], (40, 10_240, 10_240)),
+        ([], (160, 40_000)),
+        (["schedule.max_steps=6"], (6, 1_536)),
+        (["trainer.limit_batches=1"], (40, 10_240)),
+        (["trainer.overfit_batches=1"], (40, 10_240)),
     ],
     ids=["whole epochs", "few steps", "few batches", "one batch again and again"],
 )
@@ -165,7 +157,7 @@ def test_steps_and_rows_are_counted_as_training_does(root, overrides, work):
     composed = compose(overrides=["experiment=california", *overrides], root=root)
     experiment, _, _ = check_structure(composed)
 
-    assert count_work(experiment, Rows(1_000, 200, "footers")) == work
+    assert count_work(experiment.schedule, experiment.trainer, Rows(1_000, 200, "footers")) == work
 
 
 # --- rows and inputs ----------------------------------------------------------------------------------
@@ -232,23 +224,21 @@ def test_a_column_that_is_computed_counts_as_declared(root):
 # --- written down -------------------------------------------------------------------------------------
 
 
-def test_the_resolved_experiment_holds_the_network_and_why_and_reads_back(project):
-    texts = [resolve(overrides=["model=auto", "experiment=california"], root=project).dump() for _ in range(2)]
+def test_the_resolved_experiment_holds_the_members_and_why_and_reads_back(project):
+    overrides = ["model=auto", "experiment=california", "model.budget=20s"]
+    texts = [resolve(overrides=overrides, root=project).dump() for _ in range(2)]
     (project / "resolved.yaml").write_text(texts[0])
 
     resolved = read(project / "resolved.yaml")
-    experiment, values = resolved.experiment, resolved.values
 
     assert texts[0] == texts[1]
-    assert "_target_" in values["model"]
-    assert experiment.network == values["model"]
-    assert str(experiment.model_choice).startswith(f"{experiment.model_choice.option}")
-    assert values["model_choice"]["budget"] == "5m"
+    assert resolved.values["model"]["members"].keys() == resolved.experiment.model_choice.members.keys()
+    assert resolved.values["model_choice"]["budget"] == "20s"
 
 
 def test_a_rule_is_no_resolved_experiment(project):
     values = resolve(overrides=["experiment=california"], root=project).values
-    rule = yaml.safe_load((project / "conf" / "model" / "auto.yaml").read_text())
+    rule = compose(overrides=["model=auto"], root=project).values["model"]
     (project / "resolved.yaml").write_text(yaml.safe_dump({**values, "model": rule}))
 
     with pytest.raises(TreadleError, match=r"resolved.yaml holds a rule in place of a network; .*`treadle compose`"):
@@ -256,16 +246,26 @@ def test_a_rule_is_no_resolved_experiment(project):
 
 
 @pytest.mark.slow
-def test_a_run_is_the_run_of_the_chosen_model_written_out(ladder, capsys):
-    assert treadle("run", *REST, "model=auto", "model.budget=5s") == 0
+def test_what_was_tried_with_scores_and_weights_is_in_the_run_and_its_report(candidates, capsys):
+    assert treadle("run", *REST, "model=auto") == 0
+
     told = capsys.readouterr().out
-    folder = find_run(ladder)
+    (folder,) = [RunFolder(path.parent.parent) for path in candidates.glob("runs/*/bundle/members")]
+    tried = json.loads((folder.model / "summary.json").read_text())["members"]
+    assert "model      a blend of linear " in told
+    assert tried.keys() == {"linear", "small"}
+    assert "a blend of linear " in folder.report.read_text()
 
-    assert treadle("run", *REST, "model=mlp", "model.width=16") == 0
 
-    assert "model      mlp (width 16): the last of 3 candidates" in told
+@pytest.mark.slow
+def test_a_run_of_a_single_candidate_is_the_run_of_that_model(candidates, capsys):
+    assert treadle("run", *REST, "model=auto", "~model.candidates.small", "tracker=disabled") == 0
+    folder = find_run(candidates)
+    capsys.readouterr()
+
+    assert treadle("run", *REST, "model=linear", "tracker=disabled") == 0
+
     assert capsys.readouterr().out == f"unchanged  runs/{folder.name}\n"
-    assert "mlp (width 16): the last of 3 candidates" in (folder / "evaluation" / "report.html").read_text()
 
 
 def test_params_yaml_selects_it_with_a_budget(project):
@@ -277,25 +277,15 @@ def test_params_yaml_selects_it_with_a_budget(project):
     assert experiment.model_choice.budget == "3h"
 
 
-def test_check_and_explain_print_the_choice(ladder, capsys):
+def test_check_and_explain_print_the_choice(candidates, capsys):
     assert treadle("check", "model=auto", "experiment=california") == 0
-    assert "model      mlp (width 16): the last of 3 candidates" in capsys.readouterr().out
+    assert "model      a blend of linear " in capsys.readouterr().out
 
     assert treadle("explain", "model", "model=auto", "experiment=california") == 0
-    assert "chosen       mlp (width 16): the last of 3 candidates" in capsys.readouterr().out
+    assert "chosen       a blend of linear " in capsys.readouterr().out
 
     assert treadle("explain", "model_choice.rows", "model=auto", "experiment=california") == 0
     assert capsys.readouterr().out.startswith("model_choice.rows = 13210\n")
-
-
-def test_diff_separates_the_choice_from_what_runs_again(ladder, capsys):
-    chosen = "experiment=california model=auto"
-
-    assert treadle("diff", chosen, "experiment=california model=mlp model.width=16") == 0
-
-    told = capsys.readouterr().out
-    assert "model_choice.option" in told
-    assert "train      the same" in told
 
 
 def test_a_group_completes_to_it_and_its_budget(root):
@@ -310,45 +300,30 @@ def test_other_models_read_no_rows(project):
     assert check(compose(overrides=["experiment=california"], root=project), absent="pass").model_choice is None
 
 
-def test_an_interpolation_of_an_option_is_resolved(ladder):
-    (ladder / "conf" / "model" / "mlp.yaml").write_text(
-        "_target_: treadle.models.mlp.Mlp\nnum_layers: 1\nwidth: 8\ndropout: 0.0\nembedding_dim: ${seed}\n"
-    )
-    experiment = check(compose(overrides=["model=auto", "experiment=california", "seed=3"], root=ladder))
-
-    assert experiment.network["embedding_dim"] == 3
-
-
 def test_options_come_from_the_shipped_conf_where_a_project_has_none(project):
     """As in a project that `treadle init` makes."""
     shutil.rmtree(project / "conf" / "model")
 
-    assert choose(project, "experiment=california", "model.budget=1s").option == "linear"
+    assert list(choose(project, "experiment=california", "model.budget=1s").members) == ["linear"]
 
 
-def test_a_broken_file_of_an_option_is_reported_with_its_place(ladder):
-    (ladder / "conf" / "model" / "mlp.yaml").write_text("width: [1\nheight: 2\n")
+def test_a_broken_file_of_a_candidate_is_reported_with_its_place(candidates):
+    (candidates / "conf" / "model" / "mlp.yaml").write_text("width: [1\nheight: 2\n")
 
     with pytest.raises(ConfigError, match=r"conf/model/mlp.yaml:2"):
-        choose(ladder, "experiment=california")
+        choose(candidates, "experiment=california")
 
 
-def test_a_model_of_the_project_climbs_by_its_own_cost(ladder, monkeypatch):
-    package = ladder / "my_nets"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "wide.py").write_text(
-        "from torch import nn\n\nfrom treadle.targets.costs import Cost\n\n\n"
-        "class Wide(nn.Module):\n    COST = Cost(products='num_numeric * width', values='width')\n\n"
-        "    def __init__(self, *, num_numeric, cardinalities, num_outputs, width: int):\n        pass\n"
-    )
-    monkeypatch.syspath_prepend(str(ladder))
-    forget_sources()
-    (ladder / "conf" / "model" / "wide.yaml").write_text("_target_: my_nets.wide.Wide\nwidth: 64\n")
-    config = ladder / "conf" / "config.yaml"
-    config.write_text(config.read_text().replace("- torch.optim.", "- my_nets.\n  - torch.optim."))
-
-    choice = choose(ladder, "experiment=california", "model.ladder=[{option: linear},{option: wide}]")
-
-    assert choice.option == "wide"
-    forget_sources()
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.candidates.small.model.widht=3", "model.candidates.small.model.width"),
+        ("model.candidates.small.cost.row=-1.0", "model.candidates.small.cost.row"),
+        ("model.dropout=0.5", "set model.candidates.NAME.model.dropout"),
+        ("+loss@model.candidates.small.loss=focal", "model.candidates.small.loss.function._target_"),
+    ],
+    ids=["argument", "cost", "argument of a model", "loss"],
+)
+def test_mistakes_are_found_with_their_key(candidates, override, message):
+    with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
+        choose(candidates, "experiment=california", override)

@@ -68,11 +68,12 @@ def test_a_run_leaves_everything_in_its_folder_and_is_unchanged_the_second_time(
     assert capsys.readouterr().out == f"unchanged  runs/{folder.name}\n"
 
 
+CANDIDATES = [f"~model.candidates.{name}" for name in ("linear", "lightgbm", "tabm", "tabm_wide")]  # all but one
 # Values of the keys that cannot change a result, other than those of the quick run.
 OTHER_VALUES = {
     "name": ["name=other"],
     "targets": ["targets=[treadle.,torch.]"],
-    "model_choice": ["model=auto", "model.ladder=[{option: mlp, set: {width: 16}}]"],
+    "model_choice": ["model=auto", "model.candidates.mlp.model.width=16", *CANDIDATES],
     "tracker": ["tracker.mode=offline", "tracker.tags=[other]"],
     "sweep": ["sweep=tpe", "sweep.workers=3"],
     "question": [],  # which stands in the experiment's file

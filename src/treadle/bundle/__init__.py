@@ -1,6 +1,7 @@
 """The bundle: rows in, predictions out; with features, weights, schema and experiment, in memory and on disk."""
 
 from treadle.bundle.batch import Batch, predict_file
+from treadle.bundle.blend import BlendBundle, mix
 from treadle.bundle.breaches import BreachError, BreachWarning
 from treadle.bundle.bundle import CHUNK, Bundle
 from treadle.bundle.card import Card, Recipe, Standard
@@ -15,6 +16,7 @@ __all__ = [
     "CHUNK",
     "TARGETS",
     "Batch",
+    "BlendBundle",
     "BreachError",
     "BreachWarning",
     "Bundle",
@@ -26,6 +28,7 @@ __all__ = [
     "fingerprint_code",
     "load",
     "load_judged",
+    "mix",
     "predict_file",
     "read_rows",
     "save",

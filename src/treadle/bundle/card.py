@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from treadle.data.casting import DTYPES
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Data, Experiment, Features, Loss, Schedule, Spec, Target
+from treadle.experiment.spec import ChosenModel, Data, Experiment, Features, Loss, MemberName, Schedule, Spec, Target
 from treadle.hints import show
 from treadle.json_files import read_json
 from treadle.schema import Link, Split, Task
@@ -19,6 +20,7 @@ from treadle.validation import describe_first
 FORMAT = 2  # of the files; a bundle of another format must be trained again
 MAX_COLUMNS = 50_000  # of the examples, or of all tables
 MAX_STEPS = 4_000  # of the features, their blocks included
+MAX_MEMBERS = 1_000  # of a blend
 _WORDS = {str(dtype): word for word, dtype in DTYPES.items()}
 
 
@@ -30,6 +32,7 @@ def _check_dtype(text: str) -> str:
 
 Dtype = Annotated[str, AfterValidator(_check_dtype)]  # as Polars writes it, of those that examples have
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]  # SHA-256
+Weight = Annotated[float, Field(gt=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -53,6 +56,7 @@ class Card(Spec):
         default=["train"]
     )  # whose rows the weights saw; transforms are fitted on `train` alone
     code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
+    members: dict[MemberName, Weight] = Field(default_factory=dict, max_length=MAX_MEMBERS)  # of a blend, else none
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
 
     @pydantic.model_validator(mode="after")
@@ -65,6 +69,8 @@ class Card(Spec):
             raise ValueError("only the target of a regression has a mean and a scale")
         if self.target.link == "log" and self.target.mean != 0:
             raise ValueError("a target whose logarithm is predicted has a mean of 0")
+        if self.members and not math.isclose(sum(self.members.values()), 1, abs_tol=1e-9):
+            raise ValueError("the weights of the members must add up to 1")
         return self
 
 
@@ -74,7 +80,7 @@ class Recipe(Spec):
     seed: int
     data: Data
     features: Features
-    model: Target
+    model: ChosenModel
     schedule: Schedule
     loss: Loss
     augmentation: Target

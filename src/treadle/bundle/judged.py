@@ -11,11 +11,13 @@ from torch import nn
 
 from treadle.bundle.bundle import Bundle
 from treadle.bundle.model import TARGETS
+from treadle.bundle.predictor import Predictor
 from treadle.bundle.store import load
+from treadle.errors import TreadleError
 from treadle.experiment.run_folder import BEST, RunFolder
 
 
-def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
+def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
     """The bundle as the validation split has judged it: whatever is learned from that split must ask this one.
 
     After `schedule.refit=all` the weights of the bundle have seen the validation split, and those of its best epoch
@@ -26,11 +28,14 @@ def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Bundle:
         targets: prefixes of dotted paths that a `_target_` may come from.
 
     Raises:
-        TreadleError: as `load`.
+        TreadleError: as `load`; or it is a blend, whose refitted members have nothing beside them.
     """
     bundle = load(run, targets=targets)
     if "valid" not in bundle.card.trained_on:
         return bundle
+    if not isinstance(bundle, Bundle):
+        rule = "the members of the blend were refitted, and it keeps no others"
+        raise TreadleError(f"{run}: {rule}; set schedule.refit=none")
     saved = torch.load(RunFolder(run).model / BEST, weights_only=True)["state_dict"]
     prefix = "network."
     weights = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}

@@ -2,14 +2,18 @@
 
 A bundle may come from somebody else. Its files are data: each is listed with its digest, read within limits, and
 held against the others before a row is predicted. What it builds are classes that its reader allows.
+
+That of a blend holds no model of its own, but a bundle for each member: `members/<name>/`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,16 +21,18 @@ import torch
 from polars.exceptions import PanicException
 from torch import nn
 
+from treadle.bundle.blend import BlendBundle
 from treadle.bundle.bundle import Bundle
 from treadle.bundle.card import Card, Recipe, read_card, read_recipe
 from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.model import TARGETS, Model, build_model
+from treadle.bundle.predictor import Predictor
 from treadle.data.casting import DTYPES
 from treadle.data.datetime_formats import reads_back
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import OnBreach
+from treadle.experiment.spec import OnBreach, is_blend
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
 from treadle.keys import find_targets
@@ -36,26 +42,37 @@ from treadle.targets.build import BuildError
 from treadle.targets.validate import check_target
 from treadle.tensor_files import read_tensors, require_same, write_tensors
 
-_CARD, _NETWORK, _RECIPE = "bundle.json", "network.pt", "experiment.json"
+_CARD, _NETWORK, _RECIPE, _MEMBERS = "bundle.json", "network.pt", "experiment.json", "members"
 MAX_MESSAGE = 800  # characters of an error
 _LISTED = (STATE_FILE, WEIGHTS_FILE, _RECIPE)  # and the file of the model
 _MODEL_FILE = re.compile(r"[a-z][a-z_]*\.[a-z]+")
 _OF_THE_SYSTEM = (".DS_Store", ".nfs")  # beginnings of files that macOS and NFS leave in any folder
 
 
-def save(bundle: Bundle, folder: Path) -> None:
+def save(bundle: Predictor, folder: Path) -> None:
     """Write the bundle; the card lists each file with its digest."""
     folder.mkdir(parents=True, exist_ok=True)
-    bundle.featurizer.save(folder)
-    model = bundle.model
-    if isinstance(model, Estimator):
-        model.save(folder / model.FILE)
+    if isinstance(bundle, BlendBundle):
+        for name, member in bundle.members.items():
+            save(member, folder / _MEMBERS / name)
+        listed = _list_cards(bundle.card)
     else:
-        write_tensors(model.state_dict(), folder / _NETWORK)
+        assert isinstance(bundle, Bundle)
+        bundle.featurizer.save(folder)
+        model = bundle.model
+        if isinstance(model, Estimator):
+            model.save(folder / model.FILE)
+        else:
+            write_tensors(model.state_dict(), folder / _NETWORK)
+        listed = [*_LISTED[:2], _name_file(model)]
     write_json(bundle.recipe.model_dump(mode="json"), folder / _RECIPE)
-    listed = (*_LISTED[:2], _name_file(model), *_LISTED[2:])
-    card = bundle.card.model_copy(update={"files": {name: _digest(folder / name) for name in listed}})
+    card = bundle.card.model_copy(update={"files": {name: _digest(folder / name) for name in [*listed, _RECIPE]}})
     write_json(card.model_dump(mode="json"), folder / _CARD)
+
+
+def _list_cards(card: Card) -> list[str]:
+    """The cards of the members of a blend, each of which lists its own files."""
+    return [f"{_MEMBERS}/{name}/{_CARD}" for name in card.members]
 
 
 def load(
@@ -64,7 +81,7 @@ def load(
     targets: Sequence[str] = TARGETS,
     on_breach: OnBreach | None = None,
     code: Literal["same", "any"] = "same",
-) -> Bundle:
+) -> Predictor:
     """Load the bundle of a run: `treadle.load("runs/flights-1a2b3c4d").predict(frame)`.
 
     Args:
@@ -87,23 +104,62 @@ def load(
     folder = _find_folder(Path(path))
     with _in_one_line():
         card = read_card(folder / _CARD)
-        _verify_files(folder, card.files)
-        recipe = read_recipe(folder / _RECIPE)
-        with _naming(folder / _RECIPE):
-            _check_types(card, recipe)
-            _check_targets(recipe, targets=targets)
-        if code == "same":
-            with _naming(folder):
-                require_same_code(card.code, recipe)
-        with _naming(folder / _RECIPE):
-            featurizer = Featurizer.load(folder, spec=recipe.features, targets=targets)
-        model = _load_model(folder, card, recipe, featurizer, targets=targets)
-        bundle = Bundle(card, recipe, featurizer, model, override=on_breach)
+        load_one = partial(_load_one, targets=targets, code=code)
+        recipe, members = _read_checked(folder, card), {}
+        if not card.members:
+            bundle: Predictor = load_one(folder, card, recipe)
+        else:
+            for name in card.members:
+                inside = folder / _MEMBERS / name
+                own = read_card(inside / _CARD)
+                _require_member(own, card, inside)
+                members[name] = load_one(inside, own, _read_checked(inside, own))
+            bundle = BlendBundle(card, recipe, members)
+        bundle = replace(bundle, override=on_breach)
         _try_out(bundle, folder)
     return bundle
 
 
+def _read_checked(folder: Path, card: Card) -> Recipe:
+    """The experiment of a bundle whose files are those that its card lists."""
+    _verify_files(folder, card)
+    recipe = read_recipe(folder / _RECIPE)
+    with _naming(folder / _RECIPE):
+        if is_blend(recipe.model) != bool(card.members):
+            raise TreadleError("model: the card has members where the model is a blend, and none elsewhere")
+        _check_types(card, recipe)
+    return recipe
+
+
+def _require_member(own: Card, card: Card, folder: Path) -> None:
+    """A member predicts what the blend does, from the same columns.
+
+    Raises:
+        TreadleError: it does not.
+    """
+    if own.members:
+        raise TreadleError(f"{folder / _CARD}: a member of a blend is no blend")
+    for key in ("task", "classes", "columns"):
+        if getattr(own, key) != getattr(card, key):
+            raise TreadleError(f"{folder / _CARD}: {key} must be that of the blend")
+
+
+def _load_one(
+    folder: Path, card: Card, recipe: Recipe, *, targets: Sequence[str], code: Literal["same", "any"]
+) -> Bundle:
+    """The bundle of one model."""
+    with _naming(folder / _RECIPE):
+        _check_targets(recipe, targets=targets)
+    if code == "same":
+        with _naming(folder):
+            require_same_code(card.code, recipe)
+    with _naming(folder / _RECIPE):
+        featurizer = Featurizer.load(folder, spec=recipe.features, targets=targets)
+    return Bundle(card, recipe, featurizer, _load_model(folder, card, recipe, featurizer, targets=targets))
+
+
 def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer, *, targets: Sequence[str]) -> Model:
+    assert isinstance(recipe.model, dict), "that of a blend holds no model of its own"
     weights = read_tensors(folder / _NETWORK) if _NETWORK in card.files else {}
     with _naming(folder / _RECIPE), limit_building(weights):
         model = build_model(
@@ -184,7 +240,7 @@ def _in_one_line() -> Iterator[None]:
         raise TreadleError(escape(text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}…")) from error
 
 
-def _try_out(bundle: Bundle, folder: Path) -> None:
+def _try_out(bundle: Predictor, folder: Path) -> None:
     """Predict one row of nulls, to verify that the parts fit together.
 
     Raises:
@@ -204,22 +260,33 @@ def _find_folder(path: Path) -> Path:
     raise TreadleError(f"no bundle in {path}: expected {inside / _CARD}; `treadle train` writes one")
 
 
-def _verify_files(folder: Path, files: Mapping[str, str]) -> None:
+def _verify_files(folder: Path, card: Card) -> None:
     """Compare contents, not paths: DVC may store a file elsewhere, behind a link."""
-    others = [name for name in files if name not in _LISTED]
-    if len(others) != 1 or not _MODEL_FILE.fullmatch(others[0]) or not files.keys() >= set(_LISTED):
-        wanted = ", ".join(sorted(_LISTED))
+    files = card.files
+    wanted = [*_list_cards(card), _RECIPE] if card.members else list(_LISTED)
+    others = [name for name in files if name not in wanted]
+    is_whole = files.keys() >= set(wanted)
+    if card.members and (others or not is_whole):
+        raise TreadleError(f"{folder / _CARD}: must list the files {sorted(wanted)}, found {sorted(files)}")
+    if not card.members and not (is_whole and len(others) == 1 and _MODEL_FILE.fullmatch(others[0])):
+        listed = ", ".join(sorted(wanted))
         raise TreadleError(
-            f"{folder / _CARD}: must list the files {wanted} and that of the model, found {sorted(files)}"
+            f"{folder / _CARD}: must list the files {listed} and that of the model, found {sorted(files)}"
         )
-    for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_OF_THE_SYSTEM)):
-        if name not in (_CARD, *files):
-            raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle has no other files")
+    _refuse_others(folder, [_CARD, *(name.partition("/")[0] for name in files)])
+    if card.members and (folder / _MEMBERS).is_dir():
+        _refuse_others(folder / _MEMBERS, card.members)
     for name, digest in files.items():
         if not (folder / name).is_file():
             raise TreadleError(f"{folder / name} is missing in the bundle, or is not a regular file")
         if _digest(folder / name) != digest:
             raise TreadleError(f"{folder / name} is damaged: its digest differs from the one in {_CARD}")
+
+
+def _refuse_others(folder: Path, known: Collection[str]) -> None:
+    for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_OF_THE_SYSTEM)):
+        if name not in known:
+            raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle has no other files")
 
 
 def _digest(file: Path) -> str:

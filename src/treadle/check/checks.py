@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
@@ -30,10 +31,10 @@ from treadle.check.structure import check_structure
 from treadle.check.targets import check_targets, find_opaque_targets
 from treadle.config.compose import Composed
 from treadle.config.hydra_keys import find_hydra_keys
+from treadle.experiment.members import list_members, list_parts
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, ModelRule, Trainer
 from treadle.hardware import count_gpus
 from treadle.model_choice.choose import choose_model, find_over_budget
-from treadle.model_choice.ladder import Ladder, check_ladder
 from treadle.model_choice.raw_inputs import suit_features
 from treadle.problems import ConfigError, Problem, unique
 
@@ -79,9 +80,9 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     inner = [p for p in in_targets if not any(p.key.startswith(f"{outer.key}.") for outer in structure)]
     problems += _without(inner, problems)
     problems += [p for check_part, needs in _SHARED if valid.issuperset(needs) for p in check_part(experiment)]
-    ladder = _find_ladder(experiment, valid, composed)
     if isinstance(experiment, Experiment):
-        problems += _check_table(experiment, valid, ladder, root=composed.root, absent=absent)
+        problems += _check_table(experiment, valid, root=composed.root, absent=absent)
+        problems += [] if problems else _check_members(experiment, root=composed.root)
     else:
         problems += _check_learner(experiment, valid, root=composed.root, absent=absent)
     if problems:
@@ -90,19 +91,12 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     if not isinstance(experiment, Experiment):
         return experiment
     experiment = settle_start(experiment, root=composed.root)
-    return suit_features(experiment if ladder is None else choose_model(experiment, ladder))
+    if isinstance(experiment.model, ModelRule):
+        experiment = choose_model(experiment, root=composed.root, place=composed.locate("model"))
+    return suit_features(experiment)
 
 
-def _find_ladder(experiment: AnyExperiment, valid: set[str], composed: Composed) -> Ladder | None:
-    """The rungs of a rule that chooses the model; None where there is no rule."""
-    if isinstance(experiment, LearnerExperiment) or not valid.issuperset(("model", "targets")):
-        return None
-    return Ladder(experiment.model, composed) if isinstance(experiment.model, ModelRule) else None
-
-
-def _check_table(
-    experiment: Experiment, valid: set[str], ladder: Ladder | None, *, root: Path, absent: Absent
-) -> list[Problem]:
+def _check_table(experiment: Experiment, valid: set[str], *, root: Path, absent: Absent) -> list[Problem]:
     problems = [p for check_part, needs in _OF_TABLE if valid.issuperset(needs) for p in check_part(experiment)]
     if valid.issuperset(("data.tables", "data.examples", "features")):
         problems += check_leaks(experiment, root=root)
@@ -110,9 +104,22 @@ def _check_table(
         problems += check_start(experiment, root=root)
     if "data.tables" in valid:
         problems += check_files(experiment, root=root, absent=absent)
-    if ladder is not None:
-        problems += check_ladder(ladder, targets=experiment.targets)
     return problems
+
+
+def _check_members(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """Problems of the sections that members of a blend, or candidates of a rule, have of their own."""
+    kind = "candidates" if isinstance(experiment.model, ModelRule) else "members"
+    for name, member in list_members(experiment).items():
+        given = list_parts(experiment)[name].given
+        found = [problem for check_part, _ in _OF_TABLE for problem in check_part(member)]
+        found += check_leaks(member, root=root) if "features" in given else []
+        for problem in found:  # of a section that is the experiment's: the experiment by itself has no problems
+            own = problem.key.partition(".")[0] in given
+            yield replace(problem, key=f"model.{kind}.{name}.{problem.key}") if own else problem
+    if list_parts(experiment) and settle_trainer(experiment.trainer).num_processes > 1:
+        rule = "the members of a blend are trained one after another, each by one process"
+        yield Problem("trainer.devices", rule, "set trainer.devices and trainer.num_nodes to 1")
 
 
 def _check_learner(experiment: LearnerExperiment, valid: set[str], *, root: Path, absent: Absent) -> list[Problem]:

@@ -17,7 +17,6 @@ from treadle.experiment.spec import (
     Table,
     TimeSeriesFolds,
     TimeSplit,
-    is_rule,
 )
 from treadle.experiment.stages import START_MARK
 from treadle.experiment.start import digest_start, find_start, split_start
@@ -88,7 +87,11 @@ def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     text = experiment.schedule.start_from
     if text is None:
         return
-    if not is_rule(experiment.model) and read_constant(experiment.network["_target_"], "OBJECTIVES") is not None:
+    if not isinstance(experiment.model, dict):
+        rule = "the members of a blend are different models, which cannot start from one bundle"
+        yield Problem("schedule.start_from", rule, "set it to null, or choose a network")
+        return
+    if read_constant(experiment.network["_target_"], "OBJECTIVES") is not None:
         rule = f"{experiment.network['_target_']} trains itself, from the beginning"
         yield Problem("schedule.start_from", rule, "set it to null, or choose a network")
     (place, digest), bundle = split_start(text), find_start(text, root=root)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from treadle.experiment.modules import find_module
-from treadle.experiment.spec import NO_AUGMENTATION, RAW, Experiment, is_rule
+from treadle.experiment.spec import NO_AUGMENTATION, RAW, Experiment
 from treadle.hints import nearest
 from treadle.model_choice.raw_inputs import strip_features, takes_raw_inputs
 from treadle.problems import Problem
@@ -15,7 +15,7 @@ from treadle.targets.signatures import read_constant
 
 def check_estimator(experiment: Experiment) -> Iterator[Problem]:
     """What a model that trains itself can do with this experiment."""
-    if is_rule(experiment.model):
+    if not isinstance(experiment.model, dict):
         return
     path = experiment.network["_target_"]
     objectives = read_constant(path, "OBJECTIVES")
@@ -33,7 +33,7 @@ def check_estimator(experiment: Experiment) -> Iterator[Problem]:
 
 def check_raw_steps(experiment: Experiment) -> Iterator[Problem]:
     """A step that leaves numbers missing is for models that take them so."""
-    if is_rule(experiment.model) or takes_raw_inputs(experiment.network):
+    if not isinstance(experiment.model, dict) or takes_raw_inputs(experiment.network):
         return
     for block, step, node in (
         (block, step, node) for block, own in experiment.features.blocks.items() for step, node in own.steps.items()

@@ -27,7 +27,7 @@ from treadle.config.origins import Origins
 from treadle.config.overrides import find_faults, is_choice, key_of, parse, read_value
 from treadle.config.shipped import SHIPPED_CONF
 from treadle.hints import NO_HINT, Hint, find_nearest, nearest_key
-from treadle.keys import climb, get_section, is_within, join, walk
+from treadle.keys import climb, get_name, get_section, is_within, join, walk
 from treadle.problems import ConfigError, Part, Place, Problem
 
 if TYPE_CHECKING:
@@ -77,14 +77,6 @@ class Composed:
     def locate(self, key: str, *, part: Part = "value") -> Place:
         """The place that decides `key`; where nothing sets it, the file that everything is composed from."""
         return self.origins.locate(key, part=part)
-
-    def list_options(self, group: str) -> list[str]:
-        """The options of a group."""
-        return list(list_options(self.root)[group])
-
-    def compose_options(self, group: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """The values of options of a group, each by itself. Errors as of the function of that name."""
-        return compose_options(self.root, group, names)
 
     @cached_property
     def origins(self) -> Origins:
@@ -294,11 +286,12 @@ def tell_how_to_list(section: str, known: Collection[str]) -> str:
 
 
 def tell_of_a_rule(key: str, known: Collection[str], hint: Hint) -> str:
-    """How to set an argument of the network where a rule chooses it; "" elsewhere, or where a hint helps more."""
+    """How to set an argument of a network where a rule chooses models; "" elsewhere, or where a hint helps more."""
     section = get_section(key)
-    if f"{section}.ladder" not in known or hint.nearest:
+    if f"{section}.candidates" not in known or hint.nearest:
         return ""
-    return f"a rule chooses the network here; select one to set its arguments, such as {section}=tabm"
+    own = f"{section}.candidates.NAME.model.{get_name(key)}"
+    return f"a rule chooses models here: set {own}, or select one model, such as {section}=tabm"
 
 
 def list_options(root: Path) -> dict[str, list[str]]:

@@ -94,10 +94,11 @@ def _lint_defaults(node: yaml.Node, name: str, group: str, options: Mapping[str,
         else:
             for key, value in entry.value:
                 absolute = find_group(str(key.value), group)
-                if absolute in chosen:
+                place = f"{absolute}@{str(key.value).partition('@')[2]}"  # the same group may stand at several places
+                if place in chosen:
                     rule = f"the group {absolute!r} is selected twice in one defaults list"
                     yield Problem("defaults", rule, "keep one of the two lines", _place(name, key))
-                chosen.add(absolute)
+                chosen.add(place)
                 if absolute not in options:
                     hint = nearest(absolute, options)
                     yield Problem("defaults", f"{absolute!r} is not a group", place=_place(name, key), hint=hint)

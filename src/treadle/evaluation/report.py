@@ -120,7 +120,6 @@ def _draw_by_class(curve: Curve) -> str:
 def _draw_learning(path: Path, *, best_epoch: int) -> str:
     rows = read_metrics_log(path)
     epochs = [row["epoch"] for row in rows]
-    lines = [
-        Line(name, epochs, [row[f"{name}/loss"] for row in rows], marked=best_epoch) for name in ("train", "valid")
-    ]
+    names = [name for name in ("train", "valid") if f"{name}/loss" in rows[0]]  # a blend has no loss of training
+    lines = [Line(name, epochs, [row[f"{name}/loss"] for row in rows], marked=best_epoch) for name in names]
     return draw_chart(title="Learning; the epoch that was kept has a star", x="epoch", y="loss", lines=lines)

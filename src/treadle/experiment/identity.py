@@ -11,14 +11,28 @@ from treadle.experiment.files import list_below, list_files
 from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint_files
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import CACHE
-from treadle.experiment.spec import AnyExperiment, LearnerExperiment
-from treadle.experiment.stages import STAGES, Stage, Values, list_stages, take_slice
+from treadle.experiment.spec import AnyExperiment, LearnerExperiment, is_blend
+from treadle.experiment.stages import STAGES, Stage, Values, list_stages, name_member_code, take_slice
 from treadle.keys import find_targets
 
 
 def fingerprint_stages(values: Values) -> dict[str, str]:
-    """The code of each stage: its module, the classes that its slices name, and what they import."""
-    return {stage.name: fingerprint_code(list_modules(values, stage)) for stage in list_stages(values)}
+    """The code of each stage: its module, the classes that its slices name, and what they import.
+
+    Of a blend also that of the stages of its members, where it is another.
+    """
+    code = {stage.name: fingerprint_code(list_modules(values, stage)) for stage in list_stages(values)}
+    for name, member in _list_members(values):
+        own = {stage.name: fingerprint_code(list_modules(member, stage)) for stage in STAGES}
+        code |= {name_member_code(stage, name): found for stage, found in own.items() if found != code[stage]}
+    return code
+
+
+def _list_members(values: Values) -> Iterator[tuple[str, Values]]:
+    """The values of each member of a blend."""
+    members = values["model"]["members"] if is_blend(values.get("model")) else {}
+    for name, given in members.items():
+        yield name, {**values, **{key: value for key, value in given.items() if value is not None}}
 
 
 def list_modules(values: Values, stage: Stage) -> list[str]:

@@ -110,6 +110,11 @@ def list_stages(values: Values) -> tuple[Stage, ...]:
     return _BY_KIND[get_kind(values)]
 
 
+def name_member_code(stage: str, member: str) -> str:
+    """The key, below CODE, of a stage's code in the run of a blend's member."""
+    return f"{stage}@{member}"
+
+
 _BY_KIND: dict[Kind, tuple[Stage, ...]] = {"table": STAGES, "learner": LEARNER_STAGES}
 
 

@@ -102,7 +102,7 @@ def _descend(values: Any, part: str) -> Any:
 
 
 def _step(node: _Node, part: str, values: Any) -> _Node | None:
-    if node.annotation is None or (has_target(node.annotation) and not spec.is_rule(values)):
+    if node.annotation is None or (has_target(node.annotation) and not _is_in_place(values)):
         return _step_into_target(node, part, values)
     models = [model for model in list_models(node.annotation) if _fits(model, values)]
     for model in models:
@@ -111,8 +111,15 @@ def _step(node: _Node, part: str, values: Any) -> _Node | None:
     return None if models else _step_into_items(node, part, _descend(values, part))
 
 
+def _is_in_place(values: Any) -> bool:
+    """Whether a section stands in place of a `_target_`."""
+    return spec.is_rule(values) or spec.is_blend(values)
+
+
 def _fits(model: type[pydantic.BaseModel], values: Any) -> bool:
-    """Whether a member of a union is the one that `by` names."""
+    """Whether a member of a union is the one that `by` names, or whose keys the values have."""
+    if model in (spec.Blend, spec.ModelRule):
+        return spec.is_blend(values) if model is spec.Blend else spec.is_rule(values)
     kinds = list_kinds(model)
     return not kinds or (isinstance(values, Mapping) and values.get("by", model.model_fields["by"].default) in kinds)
 
@@ -152,7 +159,7 @@ def _list_members(annotation: Any) -> list[Any]:
 
 
 def _describe_section(annotation: Any, value: Any) -> str:
-    if has_target(annotation) and not spec.is_rule(value):
+    if has_target(annotation) and not _is_in_place(value):
         return summarize_target(value)
     models = [model for model in list_models(annotation) if _fits(model, value)]
     return _first_paragraph(models[0]) if len(models) == 1 else ""

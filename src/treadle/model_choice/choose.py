@@ -1,158 +1,139 @@
-"""Choose a model by a rule (`model=auto`): the last of its candidates that trains within a time budget.
+"""Choose models by a rule (`model=auto`): the candidates that train within a budget of work, which are then blended.
 
-The training time is predicted from rows, inputs, the declared costs of models and the declared speed of a nominal
-device. Nothing is measured, so that an experiment chooses the same model on every machine.
+The work is predicted from rows, inputs and a measured table of costs. No clock decides, so that an experiment trains
+the same candidates on every machine; what each of them counts is decided by the validation split, once it is trained.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from polars.exceptions import PolarsError
 
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
-from treadle.experiment.spec import Experiment, ModelChoice, Rung, Speed
-from treadle.model_choice.ladder import GROUP, Ladder, complete, find_cost
+from treadle.experiment.spec import (
+    Blend,
+    Candidate,
+    Experiment,
+    Member,
+    ModelChoice,
+    ModelRule,
+    Schedule,
+    Trainer,
+    format_work,
+)
+from treadle.model_choice.raw_inputs import find_features
 from treadle.model_choice.sizes import Inputs, Rows, count_inputs, count_rows
-from treadle.problems import ConfigError, Problem
+from treadle.problems import ConfigError, Place, Problem
 
-BACKWARD = 2  # cost of a backward pass, in forward passes
+GROUP = "model"
 NUM_CLASSES = 10  # assumed of a multiclass task: only the rows tell the true number
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A candidate of the rule, and its predicted training time on the nominal device."""
+def choose_model(experiment: Experiment, *, root: Path, place: Place) -> Experiment:
+    """The experiment with a model in place of its rule, a blend where several fit, and the record of the choice.
 
-    rung: Rung
-    node: dict[str, Any]
-    seconds: float
-
-    def __str__(self) -> str:
-        values = ", ".join(f"{name} {value}" for name, value in self.rung.set.items())
-        return f"{self.rung.option} ({values})" if values else self.rung.option
-
-
-def choose_model(experiment: Experiment, ladder: Ladder) -> Experiment:
-    """The experiment with a network in place of its rule, and the record of the choice.
+    Args:
+        experiment: whose model is a rule.
+        root: the project.
+        place: of the rule.
 
     Raises:
         ConfigError: the examples' table cannot be read here.
     """
-    composed, rule = ladder.composed, ladder.rule
+    rule = experiment.model
+    assert isinstance(rule, ModelRule)
     try:
-        rows = count_rows(experiment.data, root=composed.root)
-        inputs = count_inputs(experiment.features, experiment.data, root=composed.root)
+        rows = count_rows(experiment.data, root=root)
+        inputs = {
+            name: count_inputs(find_features(candidate, experiment), experiment.data, root=root)
+            for name, candidate in rule.candidates.items()
+        }
     except (TreadleError, PolarsError, OSError) as error:
-        reason = f"the model cannot be chosen: {str(error).splitlines()[0]}"
+        reason = f"the models cannot be chosen: {str(error).splitlines()[0]}"
         fix = "`dvc pull` fetches versioned data; or name a model, such as model=tabm"
-        raise ConfigError([Problem(GROUP, reason, fix, composed.locate(GROUP))]) from error
-    nodes = [(rung, ladder.make(rung)) for rung in rule.ladder]
-    device: Literal["cpu", "gpu"] = "gpu" if experiment.trainer.accelerator == "gpu" else "cpu"
-    speed = rule.speeds.gpu if device == "gpu" else rule.speeds.cpu
-    candidates = [Candidate(rung, node, predict(node, experiment, rows, inputs, speed)) for rung, node in nodes]
-    chosen, why = select(candidates, num_rows=rows.train, budget=rule.budget)
+        raise ConfigError([Problem(GROUP, reason, fix, place)]) from error
+    work = {name: predict(candidate, experiment, rows, inputs[name]) for name, candidate in rule.candidates.items()}
+    chosen, left_out = select(rule, work, num_rows=rows.train)
     record = ModelChoice(
-        option=chosen.rung.option,
-        set=chosen.rung.set,
-        why=why,
+        members={name: float(f"{work[name]:.2g}") for name in chosen},
+        left_out=left_out,
         budget=rule.budget,
-        predicted=float(f"{chosen.seconds:.2g}"),
-        device=device,
+        predicted=float(f"{sum(work[name] for name in chosen):.2g}"),
         rows=rows.train,
         source=rows.source,
-        numbers=inputs.numbers,
-        categories=inputs.categories,
     )
-    return experiment.model_copy(update={"model": chosen.node, "model_choice": record})
+    members = {name: _take_member(rule.candidates[name]) for name in chosen}
+    if len(members) > 1:
+        return experiment.model_copy(
+            update={"model": Blend(members=members, rounds=rule.rounds), "model_choice": record}
+        )
+    (member,) = members.values()
+    return experiment.model_copy(update={**member.given, "model_choice": record})
+
+
+def _take_member(candidate: Candidate) -> Member:
+    return Member(**{name: getattr(candidate, name) for name in Member.model_fields})
 
 
 def find_over_budget(experiment: Experiment) -> Iterator[Problem]:
     """A warning if no candidate trains within the budget."""
     choice = experiment.model_choice
     if choice is not None and choice.predicted > parse_duration(choice.budget).total_seconds():
-        time = format_seconds(choice.predicted)
-        rule = f"no candidate trains within {choice.budget}: {choice.option}, the fastest, takes {time}"
+        cheapest, work = next(iter(choice.members)), format_work(choice.predicted)
+        rule = f"no candidate trains within {choice.budget}: {cheapest}, the cheapest, takes {work}"
         yield Problem(f"{GROUP}.budget", rule, "raise model.budget, or lower schedule.max_epochs")
 
 
-# --- time ---------------------------------------------------------------------------------------------
+# --- work ---------------------------------------------------------------------------------------------
 
 
-def predict(node: dict[str, Any], experiment: Experiment, rows: Rows, inputs: Inputs, speed: Speed) -> float:
-    """The training time of a network on a nominal device, without early stopping [seconds].
-
-    Several devices share the rows of a step; one thread each is assumed.
-    """
-    sizes = {
-        "num_numeric": inputs.numbers,
-        "num_categories": inputs.categories,
-        "num_words": inputs.words,
-        "num_outputs": NUM_CLASSES if experiment.data.task == "multiclass" else 1,
-    }
-    cost = find_cost(node)
-    assert cost is not None, "check_ladder refuses a rung without one"
-    work = cost.measure({**complete(node), **sizes})
-    forward = work.products / speed.products + work.values / speed.values
-    num_steps, rows_trained, rows_validated = count_work(experiment, rows)
-    share = 1 / experiment.trainer.num_processes
-    return num_steps * speed.step + share * forward * ((1 + BACKWARD) * rows_trained + rows_validated)
+def predict(candidate: Candidate, experiment: Experiment, rows: Rows, inputs: Inputs) -> float:
+    """The work of a training without early stopping, in time of a nominal core [seconds]."""
+    cost = candidate.cost
+    num_steps, rows_trained = count_work(candidate.schedule or experiment.schedule, experiment.trainer, rows)
+    if cost.passes is not None:
+        num_steps, rows_trained = round(cost.passes), round(cost.passes * rows.train)
+    num_models = NUM_CLASSES if cost.per_class and experiment.data.task == "multiclass" else 1
+    per_row = cost.row + cost.input * (inputs.numbers + inputs.categories)
+    return num_steps * cost.step + rows_trained * num_models * per_row
 
 
-def count_work(experiment: Experiment, rows: Rows) -> tuple[int, int, int]:
-    """The numbers of steps, of rows that they train on, and of rows that are validated after epochs."""
-    schedule, trainer = experiment.schedule, experiment.trainer
+def count_work(schedule: Schedule, trainer: Trainer, rows: Rows) -> tuple[int, int]:
+    """The numbers of steps, and of rows that they train on."""
     batches = trainer.overfit_batches
-    train, valid = (rows.train, rows.valid) if batches is None else (batches * schedule.batch_size,) * 2
+    train = rows.train if batches is None else batches * schedule.batch_size
     per_epoch = min(max(1, math.ceil(train / schedule.batch_size)), trainer.limit_batches or math.inf)
     num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or math.inf)
     num_epochs = math.ceil(num_steps / per_epoch)
-    rows_trained = min(num_steps * schedule.batch_size, num_epochs * train)
-    return int(num_steps), int(rows_trained), num_epochs * valid
+    return int(num_steps), int(min(num_steps * schedule.batch_size, num_epochs * train))
 
 
 # --- choice -------------------------------------------------------------------------------------------
 
 
-def select(candidates: Sequence[Candidate], *, num_rows: int, budget: str) -> tuple[Candidate, str]:
-    """The last candidate whose minimum of rows is met and that fits into the budget, and why.
+def select(rule: ModelRule, work: Mapping[str, float], *, num_rows: int) -> tuple[list[str], dict[str, str]]:
+    """Which candidates fit the budget together, in their order; and the others, each with the reason.
 
-    If none fits, the fastest of those whose minimum is met; if none is met, the first candidate.
+    If none fits, the cheapest of those whose minimum of rows is met; if none is met, the first candidate.
     """
-    limit = parse_duration(budget).total_seconds()
-    wanted = [c for c in candidates if c.rung.min_rows <= num_rows] or list(candidates[:1])
-    fitting = [c for c in wanted if c.seconds <= limit]
-    if not fitting:
-        chosen = min(wanted, key=lambda candidate: candidate.seconds)
-        return chosen, f"the fastest: none trains within {budget}, this one in {format_seconds(chosen.seconds)}"
-    chosen = fitting[-1]
-    later = candidates[candidates.index(chosen) + 1 :]
-    why = f"the last of {len(candidates)} candidates that trains within {budget}: in {format_seconds(chosen.seconds)}"
-    return chosen, "; ".join([why, *_explain_next(later, num_rows)])
-
-
-def _explain_next(later: Sequence[Candidate], num_rows: int) -> list[str]:
-    """What the next candidate would need."""
-    if not later:
-        return ["no later candidate"]
-    following = later[0]
-    if following.rung.min_rows > num_rows:
-        return [f"{following} needs {following.rung.min_rows:,} rows, there are {num_rows:,}"]
-    return [f"{following} would take {format_seconds(following.seconds)}"]
-
-
-def format_seconds(seconds: float) -> str:
-    """A duration in two digits: `0.4 s`, `38 s`, `6.2 min`, `3.1 h`."""
-    for unit, size in (("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{_round(seconds / size)} {unit}"
-    return f"{_round(seconds)} s"
-
-
-def _round(value: float) -> str:
-    rounded = float(f"{value:.2g}")
-    return f"{rounded:g}" if rounded < 1e6 else f"{rounded:,.0f}"  # noqa: PLR2004 - above, %g writes exponents
+    limit = parse_duration(rule.budget).total_seconds()
+    chosen: list[str] = []
+    left_out: dict[str, str] = {}
+    total = 0.0
+    for name, candidate in rule.candidates.items():
+        if candidate.min_rows > num_rows:
+            left_out[name] = f"needs {candidate.min_rows:,} rows, there are {num_rows:,}"
+        elif total + work[name] > limit:
+            left_out[name] = f"would take {format_work(work[name])} more"
+        else:
+            chosen.append(name)
+            total += work[name]
+    if not chosen:
+        wanted = [name for name, candidate in rule.candidates.items() if candidate.min_rows <= num_rows]
+        chosen = [min(wanted, key=work.__getitem__, default=next(iter(rule.candidates)))]
+        left_out.pop(chosen[0])
+    return chosen, left_out

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from treadle.experiment.spec import RAW, Block, Experiment, Features
+from treadle.experiment.spec import RAW, Blend, Block, Experiment, Features, Member
 from treadle.targets.signatures import read_constant
 
 
@@ -18,10 +18,24 @@ def takes_raw_inputs(model: dict[str, Any]) -> bool:
 
 
 def suit_features(experiment: Experiment) -> Experiment:
-    """The experiment with the features that its model takes."""
+    """The experiment with the features that its model takes, or those that each member of a blend takes."""
+    if isinstance(experiment.model, Blend):
+        members = {name: _suit_member(member, experiment) for name, member in experiment.model.members.items()}
+        return experiment.model_copy(update={"model": experiment.model.model_copy(update={"members": members})})
     if not takes_raw_inputs(experiment.network):
         return experiment
     return experiment.model_copy(update={"features": strip_features(experiment.features)})
+
+
+def find_features(member: Member, experiment: Experiment) -> Features:
+    """What a member of a blend, or a candidate of a rule, is given."""
+    features = member.features or experiment.features
+    return strip_features(features) if takes_raw_inputs(member.model) else features
+
+
+def _suit_member(member: Member, experiment: Experiment) -> Member:
+    own = find_features(member, experiment)
+    return member if own == experiment.features else member.model_copy(update={"features": own})
 
 
 def strip_features(features: Features) -> Features:

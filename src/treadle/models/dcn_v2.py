@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.mlp import make_layers
 from treadle.schema import Count, Fraction
-from treadle.targets.costs import Cost
 
 
 class DcnV2(nn.Module):
@@ -37,13 +36,6 @@ class DcnV2(nn.Module):
     Source: "DCN V2: Improved Deep & Cross Network and Practical Lessons for Web-scale Learning to Rank Systems",
     arXiv 2008.13535; without its mixture of low-rank experts.
     """
-
-    COST = Cost(
-        inputs="num_numeric + num_categories * embedding_dim",
-        cross="inputs**2 if rank == None else 2 * inputs * rank",
-        products="num_cross_layers * cross + inputs * width + (num_layers - 1) * width**2 + width * num_outputs",
-        values="inputs + 3 * num_cross_layers * inputs + num_layers * width * (2 if dropout == 0 else 10)",
-    )
 
     def __init__(
         self,

@@ -12,7 +12,6 @@ from torch.nn import functional as nnf
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction, Positive
-from treadle.targets.costs import Cost
 
 
 class FtTransformer(nn.Module):
@@ -43,16 +42,6 @@ class FtTransformer(nn.Module):
     Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959. As there, the first block has no norm
     before its attention. Keys have no bias: softmax would cancel it.
     """
-
-    COST = Cost(
-        tokens="1 + num_numeric + num_categories",
-        width="num_heads * head_dim",
-        hidden="width * hidden_factor * (3 if activation == 'reglu' else 2)",
-        whole="tokens * (4 * width**2 + 2 * tokens * width + width * hidden)",
-        last="(2 * tokens + 2) * width**2 + 2 * tokens * width + width * hidden",  # it reads [CLS] alone
-        products="(num_blocks - 1) * whole + last + width * num_outputs",
-        values="12 * tokens * width + (num_blocks - 1) * tokens * (25 * width + 2 * hidden + 2 * num_heads * tokens)",
-    )
 
     def __init__(
         self,

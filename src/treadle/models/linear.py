@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from treadle.models.categories import CategoryEmbeddings
-from treadle.targets.costs import Cost
 
 
 class Linear(nn.Module):
@@ -23,8 +22,6 @@ class Linear(nn.Module):
         cardinalities: number of distinct ids of each categorical input.
         num_outputs: output dimension: 1, or the number of classes.
     """
-
-    COST = Cost(products="(num_numeric + num_categories) * num_outputs", values="(1 + num_categories) * num_outputs")
 
     def __init__(self, *, num_numeric: int, cardinalities: Sequence[int], num_outputs: int) -> None:
         super().__init__()

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction
-from treadle.targets.costs import Cost
 
 
 class Mlp(nn.Module):
@@ -29,12 +28,6 @@ class Mlp(nn.Module):
         dropout: dropout probability of hidden units.
         embedding_dim: embedding dimension of a categorical input.
     """
-
-    COST = Cost(
-        inputs="num_numeric + num_categories * embedding_dim",
-        products="inputs * width + (num_layers - 1) * width**2 + width * num_outputs",
-        values="inputs + num_layers * width * (2 if dropout == 0 else 10)",
-    )
 
     def __init__(
         self,

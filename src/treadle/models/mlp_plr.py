@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.mlp import make_layers
 from treadle.schema import Count, Fraction, Positive
-from treadle.targets.costs import Cost
 
 
 class MlpPlr(nn.Module):
@@ -36,14 +35,6 @@ class MlpPlr(nn.Module):
     Source: "On Embeddings for Numerical Features in Tabular Deep Learning", arXiv 2203.05556; library
     `rtdl_num_embeddings`.
     """
-
-    COST = Cost(
-        inputs="num_numeric * numeric_embedding_dim + num_categories * embedding_dim",
-        periodic="num_numeric * 2 * num_frequencies",
-        embeddings="periodic * numeric_embedding_dim",
-        products="embeddings + inputs * width + (num_layers - 1) * width**2 + width * num_outputs",
-        values="3 * periodic + 2 * inputs + num_layers * width * (2 if dropout == 0 else 10)",
-    )
 
     def __init__(
         self,

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from treadle.models.categories import CategoryEmbeddings
 from treadle.models.dropout import Dropout
 from treadle.schema import Count, Fraction, Positive
-from treadle.targets.costs import Cost
 
 
 class ResNet(nn.Module):
@@ -33,13 +32,6 @@ class ResNet(nn.Module):
     Source: "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959; with LayerNorm in place of
     BatchNorm, so that no output depends on the other rows of a batch.
     """
-
-    COST = Cost(
-        inputs="num_numeric + num_categories * embedding_dim",
-        hidden="width * hidden_factor",
-        products="inputs * width + num_blocks * 2 * width * hidden + width * num_outputs",
-        values="inputs + num_blocks * (3 * width + 2 * hidden) * (1 if dropout == 0 else 6) + 3 * width",
-    )
 
     def __init__(
         self,

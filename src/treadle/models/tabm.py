@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from treadle.models.dropout import Dropout
 from treadle.models.piecewise import PiecewiseEmbeddings
 from treadle.schema import Count, Fraction, Positive
-from treadle.targets.costs import Cost
 from treadle.targets.rules import OnlyWith
 
 
@@ -50,14 +49,6 @@ class TabM(nn.Module):
         OnlyWith("numeric_embedding", "periodic", ("num_frequencies", "frequency_scale")),
         OnlyWith("numeric_embedding", "piecewise", ("num_bins",)),
         OnlyWith("numeric_embedding", ("periodic", "piecewise"), ("numeric_embedding_dim",)),
-    )
-
-    COST = Cost(
-        inputs="num_numeric * (numeric_embedding_dim or 1) + num_words",
-        embedded="num_numeric * (2 * (num_frequencies or 0) + (num_bins or 0))",
-        products="embedded * (numeric_embedding_dim or 1)"
-        " + k * (inputs * width + (num_blocks - 1) * width**2 + width * num_outputs)",
-        values="3 * embedded + k * (2 * inputs + num_blocks * width * (5 if dropout == 0 else 10))",
     )
 
     def __init__(

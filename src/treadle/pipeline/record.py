@@ -22,6 +22,7 @@ from treadle.pipeline.locks import Notify
 from treadle.tracking import Membership
 
 State = Literal["ran", "shared", "unchanged"]
+Code = Literal["read", "loaded", "frozen"]
 Watch = Callable[[Mapping[str, float], int], None]  # (values of an epoch, step); what it raises ends the training
 
 
@@ -36,6 +37,7 @@ class Run:
     notify: Notify  # takes each line of progress
     watch: Watch | None = None  # takes each epoch of the training
     membership: Membership | None = None  # its place in a sweep
+    code: Code = "read"  # where it comes from
     states: dict[str, State] = field(default_factory=dict)
 
     @property

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 from treadle.disk import delete_partials, read_text, write_json, write_text
 from treadle.errors import TreadleError
@@ -19,6 +18,7 @@ from treadle.pipeline.digests import SMALL, take_digests
 from treadle.pipeline.inputs import ChangedError, StageInputs
 from treadle.pipeline.locks import Notify, hold_lock
 from treadle.pipeline.record import (
+    Code,
     Run,
     Watch,
     find_run_damage,
@@ -31,8 +31,6 @@ from treadle.pipeline.record import (
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
 from treadle.pipeline.work import find_function
 from treadle.tracking import SCRATCH, Membership
-
-Code = Literal["read", "loaded", "frozen"]
 
 # --- by a command of Treadle --------------------------------------------------------------------------
 
@@ -72,7 +70,7 @@ def run(
             inputs.require_composed_code(stage, fix="put it back, or begin another sweep by the command of this one")
     signatures = _sign(resolved, root=root, notify=notify)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
-    current = Run(resolved, signatures, folder, root, notify, watch, membership)
+    current = Run(resolved, signatures, folder, root, notify, watch, membership, code)
     folder.path.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder.lock, notify=notify, what=str(folder.path.relative_to(root))):
         _delete_leftovers(folder)

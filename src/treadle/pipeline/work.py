@@ -10,6 +10,7 @@ from treadle.experiment.kinds import Kind, get_kind
 from treadle.experiment.spec import Experiment, LearnerExperiment
 from treadle.experiment.stages import Stage, get_stage
 from treadle.experiment.start import find_start
+from treadle.pipeline.members import train_members
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
 
@@ -39,6 +40,7 @@ def _featurize(current: Run, _: LazyTracking) -> None:
 def _train(current: Run, tracking: LazyTracking) -> None:
     from treadle.training.train import train
 
+    members = train_members(current)  # whose records come before: W&B holds one open at a time
     experiment, signature = _as_table(current), current.signatures["train"]
     start = experiment.schedule.start_from
     train(
@@ -47,6 +49,7 @@ def _train(current: Run, tracking: LazyTracking) -> None:
         signature=signature,
         log=_make_log(current, tracking),
         start=None if start is None else find_start(start, root=current.root),
+        members=members,
     )
 
 

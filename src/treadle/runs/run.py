@@ -16,7 +16,7 @@ from treadle.experiment.spec import AnyExperiment
 if TYPE_CHECKING:
     import polars as pl
 
-    from treadle.bundle import Bundle
+    from treadle.bundle import Predictor
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Run:
         return pl.read_parquet(self._require(RunFolder(self.path).evaluation / "predictions.parquet", stage="evaluate"))
 
     @cached_property
-    def bundle(self) -> Bundle:
+    def bundle(self) -> Predictor:
         """The trained model, which predicts rows: `run.bundle.predict(frame)`."""
         from treadle.bundle import load
 

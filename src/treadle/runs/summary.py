@@ -79,7 +79,8 @@ def _has_others(folder: Path) -> bool:
 
 
 def _list_steps_of_table(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
-    other = "linear" if not str(experiment.network["_target_"]).endswith(".Linear") else "mlp"
+    is_linear = isinstance(experiment.model, dict) and str(experiment.model["_target_"]).endswith(".Linear")
+    other = "mlp" if is_linear else "linear"
     if folder.parent.name == RUNS:
         kept = [word for word in overrides if not word.startswith((_MODEL, _MODEL.replace("=", ".")))]
         again = shlex.join(["treadle", "run", *kept, f"{_MODEL}{other}"])

@@ -98,12 +98,19 @@ class Writer:
         return {
             name: {
                 **_describe(model, name),
-                **self._make(join_metadata(declared), f"{key}.{name}".lstrip("."), {}),
+                **self._make_property(model, name, f"{key}.{name}".lstrip(".")),
                 **_add_default(declared.default),
             }
             for name, declared in model.model_fields.items()
             if name not in without
         }
+
+    def _make_property(self, model: type[pydantic.BaseModel], name: str, key: str) -> Schema:
+        """The schema of a section's key; of a section that a member of a blend has, that in its group's file."""
+        declared = model.model_fields[name]
+        if model is spec.Member and declared.default is None:
+            return {"anyOf": [_extend(name, _NO_FILE_KEYS, file=f"{name}.json"), {"type": "null"}]}
+        return self._make(join_metadata(declared), key, {})
 
     def _make_mapping(self, annotation: Any, inner: Any, key: str) -> Schema:
         name = read_type(typing.get_args(_strip(annotation))[0]).pattern

@@ -324,8 +324,7 @@ def write(sweep: Sweep) -> None:
     sweep.folder.mkdir(parents=True, exist_ok=True)
     space = sweep.space
     bases = {
-        name: {"written": base.written, "overrides": list(base.overrides), "models": base.kept_models}
-        for name, base in sorted(space.bases.items())
+        name: {"written": base.written, "overrides": list(base.overrides)} for name, base in sorted(space.bases.items())
     }
     write_json(sweep.folder / _BASES, bases)
     plain = {
@@ -359,7 +358,6 @@ def read(folder: Path, *, root: Path) -> Sweep:
                 {text: Place(override=text) for text in base["overrides"]},
                 root,
                 written=base["written"],
-                kept_models=base.get("models", {}),
             )
             for name, base in saved.items()
         }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from treadle.check.checks import check
 from treadle.config.compose import Composed, compose
@@ -17,8 +15,7 @@ from treadle.config.hydra_keys import find_hydra_keys
 from treadle.config.locations import ConfigFile
 from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved
-from treadle.experiment.spec import AnyExperiment, is_rule
-from treadle.model_choice.ladder import GROUP as MODEL
+from treadle.experiment.spec import AnyExperiment
 from treadle.problems import NOWHERE, ConfigError, Part, Place, Problem, unique
 from treadle.sweeps.axes import SEED, Axis, Choices, Interval
 
@@ -32,24 +29,11 @@ class Base(Composed):
     kept_files: list[ConfigFile] = field(
         default_factory=list
     )  # where mistakes are located; none in a sweep that resumes
-    kept_models: dict[str, dict[str, Any] | None] = field(
-        default_factory=dict
-    )  # the options of `model` where a rule chooses one, with the values of its candidates
 
     @cached_property
     def files(self) -> list[ConfigFile]:
         """Those of the first composition."""
         return self.kept_files
-
-    def list_options(self, group: str) -> list[str]:
-        """As of the first composition where a rule chooses among them."""
-        return list(self.kept_models) if group == MODEL and self.kept_models else super().list_options(group)
-
-    def compose_options(self, group: str, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """As `list_options`."""
-        kept = {name: self.kept_models.get(name) for name in names} if group == MODEL else {}
-        found = {name: copy.deepcopy(values) for name, values in kept.items() if values is not None}
-        return found if len(found) == len(set(names)) else super().compose_options(group, names)
 
     def locate(self, key: str, *, part: Part = "value") -> Place:
         """As of the first composition; nowhere in a sweep that resumes."""
@@ -94,7 +78,6 @@ class Space:
             found = [*composed.problems, *find_hydra_keys(composed.files, root=root)]
             problems += (problem for problem in found if problem.key not in given)
             base = Base({}, dict(composed.overrides), root, [], composed.written, composed.files)
-            base.kept_models = _keep_models(composed)
             bases[_name_base(options)] = base
         if problems:
             raise ConfigError(list(unique(problems)))
@@ -156,17 +139,6 @@ class Space:
         checked = self.checked.get(_name_point(setting, seed)) or self.check(setting, seed=seed)
         experiment = checked.model_copy(update={"sweep": None})
         return Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))
-
-
-def _keep_models(composed: Composed) -> dict[str, dict[str, Any] | None]:
-    """What a rule needs to choose a model at each point as if conf/ were never edited; empty without a rule."""
-    model = composed.written.get(MODEL)
-    if not isinstance(model, dict) or not is_rule(model) or not isinstance(model["ladder"], list):
-        return {}
-    known = composed.list_options(MODEL)
-    listed = [rung.get("option") for rung in model["ladder"] if isinstance(rung, dict)]
-    values = composed.compose_options(MODEL, [name for name in listed if name in known])
-    return {name: values.get(name) for name in known}
 
 
 def _name_base(options: Sequence[str]) -> str:

@@ -29,6 +29,8 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     r"augmentation": ("numeric_columns", "id_columns"),
 }
 
+# A member of a blend, or a candidate of a rule: its sections are those of an experiment.
+_MEMBER = re.compile(r"model\.(members|candidates)\.[^.]+\.")
 
 # Keys whose target need not take them all: a user's own loss may do without the task.
 _OPTIONAL = rf"model|{_METRIC}|loss\.function|augmentation|schedule\.lr_schedule|logger\.[^.]+"
@@ -56,9 +58,10 @@ def is_left_open(node: Mapping[str, Any], key: str) -> bool:
 
 def list_required(key: str) -> set[str]:
     """The arguments that the target at a key must take."""
-    return set() if re.fullmatch(_OPTIONAL, key) else list_context(key)
+    return set() if re.fullmatch(_OPTIONAL, _MEMBER.sub("", key, count=1)) else list_context(key)
 
 
 def list_context(key: str) -> set[str]:
     """The arguments that Treadle passes to the target at a key."""
-    return {name for form, names in CONTEXT.items() if re.fullmatch(form, key) for name in names}
+    own = _MEMBER.sub("", key, count=1)
+    return {name for form, names in CONTEXT.items() if re.fullmatch(form, own) for name in names}

@@ -14,7 +14,6 @@ import griffe
 from treadle.disk import read_text
 from treadle.experiment.modules import find_file, is_compiled
 from treadle.targets.annotations import ANY, Kind, Type, narrow, parse_annotation
-from treadle.targets.costs import Cost, parse_cost
 from treadle.targets.rules import FOREIGN, Rule, parse_rules
 
 _ENUMS = {"Enum", "IntEnum", "StrEnum", "Flag", "IntFlag"}
@@ -39,7 +38,6 @@ class Signature:
     open: bool  # takes any keyword
     known: bool = True  # False: only an import could resolve it
     rules: list[Rule] = field(default_factory=list)
-    cost: Cost | None = None  # the training cost that a model declares
 
 
 UNKNOWN = Signature({}, open=True, known=False)
@@ -79,7 +77,7 @@ def read_signature(path: str) -> Signature:
     parameters = {
         name: replace(p, type=narrow(p.type, limits.get(name, {}))) for name, p in signature.parameters.items()
     }
-    return replace(signature, parameters=parameters, cost=_read_cost(found))
+    return replace(signature, parameters=parameters)
 
 
 def forget_signatures() -> None:
@@ -278,11 +276,6 @@ def read_constant(path: str, name: str) -> Any:
             except ValueError:
                 return None
     return None
-
-
-def _read_cost(found: griffe.Object) -> Cost | None:
-    cost = found.members.get("COST")
-    return parse_cost(str(cost.value)) if isinstance(cost, griffe.Attribute) and cost.value is not None else None
 
 
 # --- what names stand for -----------------------------------------------------------------------------

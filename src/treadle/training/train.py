@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
 from treadle.schema import Split
+from treadle.training.blend import blend
 from treadle.training.epochs import EpochLog
 from treadle.training.losses import build_loss
 from treadle.training.requirements import require_rows
@@ -24,9 +26,17 @@ from treadle.training.start import start_from
 
 
 def train(
-    experiment: Experiment, *, folder: RunFolder, signature: str, log: EpochLog, start: Path | None = None
+    experiment: Experiment,
+    *,
+    folder: RunFolder,
+    signature: str,
+    log: EpochLog,
+    start: Path | None,
+    members: Mapping[str, RunFolder],
 ) -> None:
     """Train on `folder.features`, and write the outputs of the stage into it.
+
+    The members of a blend have been trained in runs of their own, `members`; they are weighed here.
 
     An interrupted training of a network of the same signature goes on from its last epoch, or from within a long one:
     its state stands in `folder.checkpoints`, outside of the stage's outputs, and is for the caller to remove. An
@@ -36,6 +46,9 @@ def train(
         TreadleError: the machine lacks what `trainer` asks for, or the loss is not a number.
     """
     _require_machine(experiment)
+    if members:
+        blend(experiment, folder=folder, members=members, log=log)
+        return
     torch.set_num_threads(experiment.trainer.threads)
     torch.manual_seed(experiment.seed)
     features = folder.features

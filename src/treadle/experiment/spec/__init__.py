@@ -22,7 +22,19 @@ from treadle.experiment.spec.features import RAW, Block, Features
 from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import OwnMetric
-from treadle.experiment.spec.model import ModelChoice, ModelRule, Rung, Speed, Speeds, is_rule
+from treadle.experiment.spec.model import (
+    Blend,
+    Candidate,
+    ChosenModel,
+    Cost,
+    Member,
+    MemberName,
+    ModelChoice,
+    ModelRule,
+    format_work,
+    is_blend,
+    is_rule,
+)
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
 from treadle.experiment.spec.split import (
     ColumnSplit,
@@ -48,10 +60,14 @@ __all__ = [
     "RECORDS",
     "AnyExperiment",
     "AsOf",
+    "Blend",
     "Block",
+    "Candidate",
+    "ChosenModel",
     "Column",
     "ColumnSplit",
     "Confirm",
+    "Cost",
     "CsvTracker",
     "Data",
     "EarlyStopping",
@@ -70,6 +86,8 @@ __all__ = [
     "LearnerExperiment",
     "LocalEngine",
     "Loss",
+    "Member",
+    "MemberName",
     "MlflowTracker",
     "ModelChoice",
     "ModelRule",
@@ -79,12 +97,9 @@ __all__ = [
     "RandomFolds",
     "RandomSplit",
     "RayEngine",
-    "Rung",
     "Schedule",
     "SlurmEngine",
     "Spec",
-    "Speed",
-    "Speeds",
     "SplitRule",
     "StratifiedKFold",
     "StratifiedSplit",
@@ -102,6 +117,8 @@ __all__ = [
     "check_moment",
     "check_target",
     "find_spec",
+    "format_work",
+    "is_blend",
     "is_rule",
     "list_nodes",
 ]

@@ -17,7 +17,7 @@ from treadle.experiment.spec.features import Features
 from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import MetricName, OwnMetric
-from treadle.experiment.spec.model import Model, ModelChoice, ModelRule
+from treadle.experiment.spec.model import Model, ModelChoice
 from treadle.experiment.spec.schedule import Schedule
 from treadle.experiment.spec.sweep import Sweep
 from treadle.experiment.spec.tracker import Tracker
@@ -39,7 +39,7 @@ class Experiment(Spec):
     features: Features
     """Features that the model is given."""
     model: Model
-    """The network; a `_target_`, or a rule that chooses one."""
+    """The network, a `_target_`; or a blend of several models, or a rule that chooses one."""
     schedule: Schedule
     """Optimizer, learning rate, batches, and when to stop."""
     loss: Loss = Field(default_factory=Loss)
@@ -69,7 +69,7 @@ class Experiment(Spec):
     @property
     def network(self) -> dict[str, Any]:
         """The `_target_` node of the network; a rule is replaced by its choice when the experiment is frozen."""
-        assert not isinstance(self.model, ModelRule), "check() chooses"
+        assert isinstance(self.model, dict), "check() chooses, and a blend is trained by its members"
         return self.model
 
 

@@ -1,0 +1,190 @@
+"""The stage `train` of a blend: from the bundles of its members to their weights, and to one bundle."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from treadle.bundle import BlendBundle, Bundle, Card, Predictor, Recipe, Standard, load, load_judged, mix, save
+from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Blend, Experiment
+from treadle.metrics.own import Measure, build_metrics
+from treadle.metrics.registry import find_metric
+from treadle.schema import SPLITS
+from treadle.training.epochs import EpochFile, EpochLog, write_summary
+from treadle.training.losses import Loss, build_loss
+from treadle.training.rows import open_rows
+from treadle.training.scaling import Scaling, find_link
+from treadle.training.scores import compute_prediction_loss, compute_scores
+from treadle.training.selection import Selection, select
+
+NUM_RESAMPLES = 100  # of the validation rows, for the spread of a loss
+SPREAD_SEED = 0  # of the resamples
+
+
+def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, RunFolder], log: EpochLog) -> None:
+    """Weigh the members by the validation rows; write `folder.bundle`, `folder.model` and `folder.metrics_log`.
+
+    A member of weight 0 is left out of the bundle.
+
+    Args:
+        experiment: checked.
+        folder: of the run, with its examples and features.
+        members: the run of each member, with its bundle.
+        log: takes each round of the selection, as it takes an epoch of a training.
+
+    Raises:
+        TreadleError: no member's score is a number.
+    """
+    assert isinstance(experiment.model, Blend)
+    torch.set_num_threads(experiment.trainer.threads)
+    bundles = {name: load(run.bundle, targets=experiment.targets) for name, run in members.items()}
+    inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
+    judge = Judge.open(experiment, folder=folder, classes=inputs["classes"])
+    frame = _read_valid(experiment, folder)
+    judged = {name: load_judged(run.path, targets=experiment.targets) for name, run in members.items()}
+    predictions = {name: judge.scale(bundle.compute(bundle.conform(frame))) for name, bundle in judged.items()}
+    found = select(predictions, score=judge.score, rounds=experiment.model.rounds)
+    rounds = [judge.make_row(mix(predictions, found.weigh(count)), count) for count in range(1, len(found.picks) + 1)]
+    file = EpochFile(folder.metrics_log, listen=log)
+    file.clear()
+    for row in rounds:
+        file.add(row)
+    kept = rounds[found.best_round - 1]
+    write_summary(
+        folder, _summarize(experiment, found, predictions, kept=kept, judge=judge, members=members), kept=kept
+    )
+    card = Card(
+        task=experiment.data.task,
+        classes=inputs["classes"],
+        columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
+        target=Standard(mean=judge.scaling.mean, scale=judge.scaling.scale, link=find_link(judge.loss)),
+        code={},  # each member records its own
+        members=found.weights,
+        trained_on=[split for split in SPLITS if any(split in bundles[name].card.trained_on for name in found.weights)],
+    )
+    save(BlendBundle(card, Recipe.take(experiment), _keep(bundles, found.weights)), folder.bundle)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The validation rows, and by what predictions of them are scored."""
+
+    experiment: Experiment
+    target: Tensor  # `[B]`, scaled
+    weight: Tensor  # `[B]`
+    scaling: Scaling
+    loss: Loss
+    own: Mapping[str, Measure]  # metrics of the user's
+
+    @classmethod
+    def open(cls, experiment: Experiment, *, folder: RunFolder, classes: list[str]) -> Judge:
+        """Read the targets as a training of this experiment has them."""
+        rows, scaling = open_rows(folder.features, experiment, classes=classes)
+        target, weight = (torch.cat(part) for part in zip(*rows["valid"].read_targets(), strict=True))
+        return cls(experiment, target, weight, scaling, build_loss(experiment), build_metrics(experiment))
+
+    def scale(self, prediction: Tensor) -> Tensor:
+        """Predictions on the scale of the targets."""
+        if self.experiment.data.task != "regression":
+            return prediction
+        return (prediction - self.scaling.mean) / self.scaling.scale
+
+    def score(self, prediction: Tensor) -> float:
+        """The monitored metric, negative where more is better."""
+        monitor = self.experiment.schedule.monitor
+        if monitor == "loss":
+            return self.measure_loss(prediction, self.weight)
+        metric = find_metric(self.experiment, monitor)
+        assert metric is not None, "the check has verified schedule.monitor"
+        return self.compute(prediction)[monitor] * (-1 if metric.higher_is_better else 1)
+
+    def measure_loss(self, prediction: Tensor, weight: Tensor) -> float:
+        """The mean loss by these weights of the rows."""
+        task = self.experiment.data.task
+        return float(compute_prediction_loss(prediction.float(), self.target, weight, loss=self.loss, task=task))
+
+    def compute(self, prediction: Tensor) -> dict[str, float]:
+        """Loss and metrics."""
+        return compute_scores(
+            prediction.float(),
+            self.target,
+            self.weight,
+            loss=self.loss,
+            task=self.experiment.data.task,
+            scaling=self.scaling,
+            own=self.own,
+        )
+
+    def make_row(self, prediction: Tensor, count: int) -> dict[str, float]:
+        """The row of `metrics.csv` of a round of the selection."""
+        of_valid = {f"valid/{name}": value for name, value in self.compute(prediction).items()}
+        return {"epoch": float(count), "step": float(count), **of_valid}
+
+    def measure_spread(self, prediction: Tensor) -> float:
+        """The standard error of the loss, by bootstrap over the rows."""
+        generator = torch.Generator().manual_seed(SPREAD_SEED)
+        size = len(self.target)
+        draws = (torch.randint(size, (size,), generator=generator) for _ in range(NUM_RESAMPLES))
+        losses = [self.measure_loss(prediction, self.weight * torch.bincount(d, minlength=size)) for d in draws]
+        return float(torch.tensor(losses).std())
+
+
+def _read_valid(experiment: Experiment, folder: RunFolder) -> pl.DataFrame:
+    """The rows that a training of this experiment is validated on."""
+    num_overfit, batch_size = experiment.trainer.overfit_batches, experiment.schedule.batch_size
+    if num_overfit is not None:
+        return pl.scan_parquet(folder.examples / "train.parquet").head(num_overfit * batch_size).collect()
+    return pl.read_parquet(folder.examples / "valid.parquet")
+
+
+def _keep(bundles: Mapping[str, Predictor], weights: Mapping[str, float]) -> dict[str, Bundle]:
+    kept = {}
+    for name in weights:
+        bundle = bundles[name]
+        assert isinstance(bundle, Bundle), "a member is no blend"
+        kept[name] = bundle
+    return kept
+
+
+def _summarize(
+    experiment: Experiment,
+    found: Selection,
+    predictions: Mapping[str, Tensor],
+    *,
+    kept: Mapping[str, float],
+    judge: Judge,
+    members: Mapping[str, RunFolder],
+) -> dict[str, Any]:
+    """The summary of a training; `members` tells what was tried: its weight, its scores, and what it took."""
+    monitor, weights = experiment.schedule.monitor, found.weights
+    score = kept[f"valid/{monitor}"]
+    if not math.isfinite(score):
+        raise TreadleError(f"schedule.monitor: the validation {monitor} of every member is {score}; monitor another")
+    trainings = {name: json.loads((run.model / "summary.json").read_text()) for name, run in members.items()}
+    return {
+        "num_epochs": len(found.picks),
+        "num_steps": sum(training["num_steps"] for training in trainings.values()),
+        "num_parameters": sum(trainings[name].get("num_parameters", 0) for name in weights),  # of networks
+        "monitor": monitor,
+        "score": score,
+        "members": {
+            name: {
+                "weight": weights.get(name, 0.0),
+                "score": judge.compute(values)[monitor],
+                "loss": judge.measure_loss(values, judge.weight),
+                "loss_spread": judge.measure_spread(values),
+                "best_epoch": trainings[name]["best_epoch"],
+                "num_steps": trainings[name]["num_steps"],
+            }
+            for name, values in predictions.items()
+        },
+    }
