@@ -1,3 +1,6 @@
+import json
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -99,6 +102,17 @@ def test_a_job_that_hangs_is_asked_to_save_and_a_deaf_one_is_ended_by_force(jobs
 def test_stopping_lets_a_job_save(jobs, start, tmp_path):
     start(("hang", {"file": str(tmp_path / "state"), "is_deaf": False}))
     wait_until_it_hangs(jobs, tmp_path / "state")
+    jobs.stop()
+    ends, _ = finish(jobs)
+    assert (ends[1].ending, (tmp_path / "state").read_text()) == ("interrupted", "saved")
+
+
+def test_a_signal_that_reaches_a_worker_before_its_driver_is_no_failure(jobs, start, tmp_path):
+    start(("hang", {"file": str(tmp_path / "state"), "is_deaf": False}))
+    wait_until_it_hangs(jobs, tmp_path / "state")
+    (started,) = tmp_path.glob("0001/attempts/1/started.json")
+    os.kill(json.loads(started.read_text())["pid"], signal.SIGTERM)
+    assert jobs.wait(1) == []
     jobs.stop()
     ends, _ = finish(jobs)
     assert (ends[1].ending, (tmp_path / "state").read_text()) == ("interrupted", "saved")

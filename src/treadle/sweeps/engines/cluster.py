@@ -14,6 +14,7 @@ from treadle.sweeps.engines.engine import End, Ending, Epoch, Job, Started
 
 _LOOK_S = 0.25  # between looks at the folder
 _BEAT_S = 10.0  # between signs of life
+_HOLD_S = 2.0  # Ctrl-C may reach a worker of this machine before its driver, who then asks it to end
 _ASK_S = 5.0  # between questions to the cluster
 
 
@@ -52,6 +53,7 @@ class _Running:
     num_epochs: int = 0  # that were read
     stopping: Ending | None = None  # why it was asked to end
     stop_by: float = 0.0  # when it is ended by force
+    interrupted_at: float = 0.0  # when it ended so, unasked
     gone: str = ""  # what the cluster says of its end
     gone_at: float = 0.0  # when it said so
 
@@ -159,7 +161,7 @@ class Jobs:
             epochs = [*running.attempt.read_earlier_epochs(), *epochs]
         found += [Epoch(number, epoch, value) for epoch, value in epochs]
         is_lost = bool(running.gone) and time.monotonic() - running.gone_at > self.cluster.lag_s
-        if end is None and not is_lost:
+        if (end is None and not is_lost) or (end is not None and end[0] == "interrupted" and self._holds(running)):
             return found
         del self._running[number]
         ending, result, error = end or ("killed", None, running.gone)
@@ -170,6 +172,11 @@ class Jobs:
             error = f"timed out after {running.job.timeout_s:g} s" if ending == "timed out" else ending
         seconds = time.monotonic() - running.start if running.host else 0.0
         return [*found, End(number, ending, result, error, seconds, host=running.host)]
+
+    def _holds(self, running: _Running) -> bool:
+        """Whether an end that nobody asked for may still turn out to be asked for."""
+        running.interrupted_at = running.interrupted_at or time.monotonic()
+        return running.stopping is None and time.monotonic() - running.interrupted_at < _HOLD_S
 
     def _enforce_limits(self, running: _Running) -> None:
         now, limit = time.monotonic(), running.job.timeout_s
