@@ -28,6 +28,7 @@ from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.model import TARGETS, Model, build_model
 from treadle.bundle.predictor import Predictor
+from treadle.champions.bundles import find_bundle, is_reference
 from treadle.data.casting import DTYPES
 from treadle.data.datetime_formats import reads_back
 from treadle.errors import TreadleError
@@ -85,7 +86,7 @@ def load(
     """Load the bundle of a run: `treadle.load("runs/flights-1a2b3c4d").predict(frame)`.
 
     Args:
-        path: the run's folder, or the bundle's own.
+        path: the run's folder, or the bundle's own; `champion`, or `flights@champion` where there are several models.
         targets: prefixes of the classes that may be built. Classes of your own need their package here: a bundle
             cannot extend them itself.
         on_breach: what happens to rows that break the contract: "refuse", "warn" or "allow"; None: the
@@ -101,7 +102,7 @@ def load(
         raise TreadleError(f"code must be same or any; found {code!r}")
     if on_breach not in (None, *get_args(OnBreach)):
         raise TreadleError(f"on_breach must be one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
-    folder = _find_folder(Path(path))
+    folder = _find_folder(find_bundle(str(path), root=Path.cwd()) if is_reference(str(path)) else Path(path))
     with _in_one_line():
         card = read_card(folder / _CARD)
         load_one = partial(_load_one, targets=targets, code=code)

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from treadle.disk import read_text
+from treadle.experiment.run_folder import MODELS
 
 EXPERIMENTS = "conf/experiment"  # of a project: the files of its experiments
 ADOPTED = "# Adopted from {run}."  # a line of the file of an experiment that was made from a run
-MODELS = "models"  # of a project: what was promoted, in files *.jsonl
 
 
 def find_adopted(root: Path) -> dict[str, str]:

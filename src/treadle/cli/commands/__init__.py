@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from treadle.cli.commands import (
+    champions,
     completion,
     configuration,
     dashboards,
@@ -15,5 +16,5 @@ from treadle.cli.commands import (
 )
 
 # In the order of the help.
-FAMILIES = (pipeline, sweeps, configuration, results, dashboards, housekeeping, serving, project, completion)
+FAMILIES = (pipeline, sweeps, configuration, results, dashboards, housekeeping, champions, serving, project, completion)
 VERBS = {verb.name: verb for family in FAMILIES for verb in family.VERBS}

@@ -97,6 +97,16 @@ def _find_runs(root: Path) -> list[str]:
     return sorted(f"runs/{path.parent.name}" for path in root.glob("runs/*/stages.json"))
 
 
+def _list_models(word: str, root: Path) -> list[str]:
+    return _match(sorted(file.stem for file in root.glob("models/*.jsonl")), word)
+
+
+def _list_champions(word: str, root: Path) -> list[str]:
+    models = _list_models("", root)
+    known = ["champion"] if len(models) == 1 else [f"{name}@champion" for name in models]
+    return _match([*known, *_find_runs(root)], word) or [FILES]
+
+
 def _list_sides(word: str, root: Path) -> list[str]:
     files = [name for name in ("params.yaml", "resolved.yaml") if (root / name).is_file()]
     known = _match([*_find_runs(root), *files, *_find_revisions(root)], word)
@@ -127,6 +137,8 @@ _BY_METAVAR: dict[str, Callable[[str, Path], list[str]]] = {
     "FEATURE|OVERRIDE": _list_features,
     "KEY": lambda word, root: list_keys(word, root=root),
     "RUN": _list_runs,
+    "MODEL": _list_models,
+    "REF": _list_champions,
     "A": _list_sides,
     "B": _list_sides,
 }

@@ -1,0 +1,133 @@
+"""Bundles by digest: of a champion its files, wherever they are."""
+
+from __future__ import annotations
+
+import configparser
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from treadle.champions.ledger import History, list_models, read_history
+from treadle.disk import read_text
+from treadle.errors import TreadleError
+from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
+
+CHAMPION = "champion"  # as MLflow has it: `champion`, or `<name>@champion` where there are several models
+CARD = "bundle.json"  # lists the digest of each other file of a bundle
+RESTORED = f"{RUNS}/.champions"  # bundles that were taken from DVC's cache, by digest
+_REFERENCE = re.compile(rf"(?:(?P<name>[^@/]+)@)?{CHAMPION}")
+
+
+def digest_bundle(run: Path) -> str:
+    """The digest of the bundle of a run's folder, or of a bundle's own: that of its card.
+
+    Raises:
+        TreadleError: there is no bundle.
+    """
+    for card in (RunFolder(run).bundle / CARD, run / CARD):
+        if card.is_file():
+            return hashlib.sha256(card.read_bytes()).hexdigest()
+    raise TreadleError(f"no bundle in {run}; `treadle run` makes one. (A learner of your own has no champion yet.)")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text names a champion, and no folder that exists."""
+    return _REFERENCE.fullmatch(text) is not None and not Path(text).exists()
+
+
+def find_bundle(reference: str, *, root: Path) -> Path:
+    """The folder of a champion's run or bundle.
+
+    Args:
+        reference: `champion`, or `flights@champion` where there are several models.
+        root: the project.
+
+    Raises:
+        TreadleError: there is no such champion, or its bundle is nowhere.
+    """
+    history = find_history(reference, root=root)
+    assert history.champion is not None, "a history has one"
+    return find_by_digest(history.champion, history, root=root)
+
+
+def find_history(reference: str, *, root: Path) -> History:
+    """The ledger of a champion.
+
+    Raises:
+        TreadleError: nothing was promoted, or there are several models.
+    """
+    found = _REFERENCE.fullmatch(reference)
+    names = list_models(root)
+    if found is None or found["name"] is None:
+        if len(names) != 1:
+            listed = ", ".join(f"{name}@{CHAMPION}" for name in names)
+            fix = f"say which: {listed}" if names else "`treadle promote RUN` makes one"
+            raise TreadleError(f"there is {'more than one' if names else 'no'} champion in models/; {fix}")
+        return _require(read_history(names[0], root=root))
+    return _require(read_history(found["name"], root=root))
+
+
+def _require(history: History) -> History:
+    if not history.decisions:
+        raise TreadleError(f"{history.name!r} has no champion; `treadle promote RUN` makes one")
+    return history
+
+
+def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
+    """The folder that holds the bundle of a digest: a run, an output in the cache of stages, or one that DVC keeps.
+
+    Raises:
+        TreadleError: it is nowhere.
+    """
+    named = [root / decision.run for decision in history.decisions if decision.bundle == digest]
+    folders = [*named, root / "artifacts", *(root / RUNS).glob("[!.]*"), root / RESTORED / digest]
+    folders += (root / CACHE / "train").glob("*")
+    for folder in folders:
+        if any(_holds(card, digest) for card in (RunFolder(folder).bundle / CARD, folder / CARD)):
+            return folder
+    for folder in _list_dvc_caches(root):
+        if (restored := _restore(digest, cache=folder, into=root / RESTORED / digest)) is not None:
+            return restored
+    where = ", ".join(sorted({str(decision.run) for decision in history.decisions if decision.bundle == digest}))
+    raise TreadleError(
+        f"the bundle {digest[:12]} of {history.name!r} is nowhere: not in {RUNS}/, artifacts/ or DVC's cache; it came "
+        f"from {where}. Make that run again, or `treadle rollback {history.name}`"
+    )
+
+
+def _holds(card: Path, digest: str) -> bool:
+    return card.is_file() and hashlib.sha256(card.read_bytes()).hexdigest() == digest
+
+
+def _list_dvc_caches(root: Path) -> Iterator[Path]:
+    """DVC's cache, and the one that its configuration names."""
+    yield root / ".dvc" / "cache" / "files" / "md5"
+    for name in ("config", "config.local"):
+        parser = configparser.ConfigParser(interpolation=None)
+        file = root / ".dvc" / name
+        if file.is_file():
+            parser.read_string(re.sub(r"(?m)^\s+", "", read_text(file)))
+            if folder := parser.get("cache", "dir", fallback=""):
+                yield root / ".dvc" / folder / "files" / "md5"
+
+
+def _restore(digest: str, *, cache: Path, into: Path) -> Path | None:
+    """Copy a bundle that DVC keeps as the output of a stage; None where this cache has none of the digest."""
+    for listing in cache.glob("??/*.dir"):
+        entries = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+        files = {name: cache / md5[:2] / md5[2:] for name, md5 in entries.items()}
+        if CARD not in files or not _holds(files[CARD], digest):
+            continue
+        if not all(file.is_file() for file in files.values()):
+            continue
+        aside = into.with_name(f"{into.name}.part")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        for name, file in files.items():
+            shutil.copyfile(file, aside / name)
+        aside.replace(into)
+        return into
+    return None

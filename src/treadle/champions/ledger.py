@@ -1,0 +1,159 @@
+"""`models/<name>.jsonl`: one line for each decision about the champion, each with the digest of the line before.
+
+The file is only ever appended to, by a new file that replaces it whole, under a lock. A line that was changed or
+removed afterwards breaks the chain and is found; the last lines alone can be removed unseen, which git shows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from treadle.disk import read_text, write_text
+from treadle.errors import TreadleError
+from treadle.experiment.run_folder import MODELS, RUNS
+
+Action = Literal["promote", "rollback"]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_BEGIN = "0" * 64  # the digest before the first line
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One line of the ledger."""
+
+    time: str  # ISO 8601, UTC
+    action: Action
+    bundle: str  # digest of the bundle that is champion from now on
+    run: str  # folder from which it came
+    git: Mapping[str, Any]  # commit, and whether tracked files differed from it
+    evidence: Mapping[str, Any]  # what the gate found
+    reason: str | None  # of an override or a rollback
+    who: str
+
+
+@dataclass(frozen=True)
+class History:
+    """What a ledger holds."""
+
+    name: str  # of the model
+    path: Path
+    decisions: tuple[Decision, ...]
+    head: str  # digest of the last line
+    torn: str  # a last line that was cut short; it counts for nothing, and goes with the next decision
+
+    @property
+    def champion(self) -> str | None:
+        """Digest of the champion's bundle."""
+        return self.decisions[-1].bundle if self.decisions else None
+
+    def find_run(self, bundle: str) -> str | None:
+        """The folder that the bundle came from."""
+        return next((d.run for d in reversed(self.decisions) if d.bundle == bundle), None)
+
+    def list_champions(self) -> list[str]:
+        """The champion after those that a rollback leads back to, the oldest first."""
+        stack: list[str] = []
+        for decision in self.decisions:
+            if decision.action == "rollback" and decision.bundle in stack:
+                del stack[len(stack) - stack[::-1].index(decision.bundle) :]
+            else:
+                stack.append(decision.bundle)
+        return stack
+
+
+class RaceError(TreadleError):
+    """Another champion was promoted since the gate compared."""
+
+
+def locate(name: str, *, root: Path) -> Path:
+    """The ledger of a model.
+
+    Raises:
+        TreadleError: the name is none of a file.
+    """
+    if not _NAME.fullmatch(name):
+        raise TreadleError(f"{name!r} is no name of a model: letters, digits, '_', '.' and '-'")
+    return root / MODELS / f"{name}.jsonl"
+
+
+def list_models(root: Path) -> list[str]:
+    """The models that have a ledger."""
+    return sorted(file.stem for file in (root / MODELS).glob("*.jsonl"))
+
+
+def read_history(name: str, *, root: Path) -> History:
+    """Every decision about a model; none where there is no ledger.
+
+    Raises:
+        TreadleError: a line was changed or removed, or is no decision.
+    """
+    path = locate(name, root=root)
+    text = read_text(path) if path.is_file() else ""
+    lines = text.splitlines(keepends=True)
+    torn = lines.pop() if lines and not lines[-1].endswith("\n") else ""
+    decisions, head = [], _BEGIN
+    for number, line in enumerate(lines, start=1):
+        decisions.append(_read_line(line, place=f"{path}:{number}", before=head))
+        head = _digest(line)
+    return History(name, path, tuple(decisions), head, torn)
+
+
+def append(name: str, decision: Decision, *, expected: str | None, root: Path) -> History:
+    """Add a decision, if the champion is still the one that it was made against.
+
+    Args:
+        name: of the model.
+        decision: to be added.
+        expected: digest of the champion that the gate compared with; None: there was none.
+        root: the project.
+
+    Raises:
+        RaceError: another one is champion by now; nothing is written.
+        TreadleError: the ledger is damaged.
+    """
+    path = locate(name, root=root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (root / RUNS).mkdir(exist_ok=True)
+    with FileLock(root / RUNS / f".{path.name}.lock"):  # not beside the ledger, which is in git
+        history = read_history(name, root=root)
+        if history.champion != expected:
+            raise RaceError(
+                f"{path}: the champion is {_show(history.champion)} by now, and the gate compared with "
+                f"{_show(expected)}; nothing was written. Ask the gate again"
+            )
+        line = json.dumps({**asdict(decision), "previous": history.head}, allow_nan=False, ensure_ascii=False) + "\n"
+        kept = read_text(path)[: -len(history.torn) or None] if path.is_file() else ""
+        write_text(path, kept + line)
+    return History(name, path, (*history.decisions, decision), _digest(line), "")
+
+
+def _read_line(line: str, *, place: str, before: str) -> Decision:
+    try:
+        values = json.loads(line)
+        previous = values.pop("previous")
+        decision = Decision(**values)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        fix = "a ledger is only appended to: take the line back from git, and make decisions anew that a merge lost"
+        raise TreadleError(f"{place}: is no decision ({type(error).__name__}: {error}); {fix}") from error
+    if previous != before:
+        raise TreadleError(
+            f"{place}: does not follow the line before it: a line was changed, removed or put between; "
+            "`git log -p` of the file shows when. Take the lines back from git"
+        )
+    return decision
+
+
+def _digest(line: str) -> str:
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def _show(bundle: str | None) -> str:
+    return "none" if bundle is None else bundle[:12]

@@ -1,0 +1,182 @@
+"""Promote or refuse, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from torch import Tensor
+
+from treadle.bundle import TARGETS, Predictor, load
+from treadle.champions.bundles import digest_bundle, find_bundle, is_reference
+from treadle.champions.ledger import read_history
+from treadle.errors import TreadleError
+from treadle.evaluation.comparison import Comparison, compare_predictions
+from treadle.evaluation.evaluated import find_blocks
+from treadle.evaluation.judge import read_findings
+from treadle.evaluation.parity import read_predictions
+from treadle.experiment.resolved import read
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Experiment
+from treadle.features.featurize import read_target
+from treadle.outcomes import Finding
+from treadle.schema import LABEL, ROW
+
+
+@dataclass(frozen=True)
+class Challenger:
+    """A finished run that asks to be champion."""
+
+    run: Path
+    experiment: Experiment
+    bundle: str  # digest
+    findings: Sequence[Finding]
+
+
+@dataclass(frozen=True)
+class Champion:
+    """What the challenger is compared with."""
+
+    folder: Path  # of its run, or its bundle
+    bundle: str  # digest
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says."""
+
+    challenger: Challenger
+    champion: Champion | None  # None: there is none yet, and the checks alone decide
+    comparison: Comparison | None  # with the champion; None also where there are too few blocks for an interval
+
+    @property
+    def blockers(self) -> list[Finding]:
+        """The checks that refuse."""
+        return [finding for finding in self.challenger.findings if finding.blocks]
+
+    @property
+    def promotes(self) -> bool:
+        """No check refuses, and the challenger is better than the champion beyond noise."""
+        return not self.blockers and (self.champion is None or self._is_better)
+
+    @property
+    def _is_better(self) -> bool:
+        return self.comparison is not None and self.comparison.is_better
+
+    @property
+    def sentence(self) -> str:
+        """The decision and its reason."""
+        reasons = [*([f"blocked by {', '.join(f.code for f in self.blockers)}"] if self.blockers else [])]
+        if not self.challenger.findings:
+            reasons.append("evaluation.checks is empty, so nothing was asked of it")
+        reasons.append(self._compare())
+        return f"{'promote' if self.promotes else 'refuse'}: {'; '.join(reasons)}"
+
+    def _compare(self) -> str:
+        if self.champion is None:
+            return "there is no champion yet"
+        if self.champion.bundle == self.challenger.bundle:
+            return "it is the champion itself"
+        if self.comparison is None:
+            return "there are too few blocks of test rows to compare with the champion"
+        relation = (
+            "better than the champion beyond noise"
+            if self.comparison.is_better
+            else "worse than the champion beyond noise"
+            if self.comparison.is_worse
+            else "within noise of the champion"
+        )
+        return f"{relation}: {self.comparison.describe()}"
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON and the ledger."""
+        failures = [f for f in self.challenger.findings if f.outcome.state == "fail"]
+        return {
+            "promotes": self.promotes,
+            "sentence": self.sentence,
+            "champion": None if self.champion is None else self.champion.bundle,
+            "comparison": None if self.comparison is None else self.comparison.to_plain(),
+            "failed": {f.code: {"severity": f.severity, "sentence": f.outcome.sentence} for f in failures},
+        }
+
+
+def ask_gate(run: Path, *, champion: str, root: Path) -> Verdict:
+    """Whether a run may become champion.
+
+    Args:
+        run: a finished run's folder.
+        champion: `champion` of the run's experiment, `<name>@champion`, or the folder of a run or a bundle.
+        root: the project.
+
+    Raises:
+        TreadleError: the run is not evaluated, or the champion cannot be found or compared with.
+    """
+    challenger = read_challenger(run)
+    found = _find_champion(champion, challenger, root=root)
+    if found is None or found.bundle == challenger.bundle:
+        return Verdict(challenger, found, None)
+    return Verdict(challenger, found, _compare(challenger, found))
+
+
+def read_challenger(run: Path) -> Challenger:
+    """A finished run.
+
+    Raises:
+        TreadleError: it is of a learner, or not evaluated.
+    """
+    folder = RunFolder(run)
+    if not folder.resolved.is_file() and not folder.checks.is_file():
+        raise TreadleError(f"{run} is no finished run; `treadle run` makes one")
+    resolved = folder.resolved if folder.resolved.is_file() else run.parent / folder.resolved.name  # DVC's: beside it
+    experiment = read(resolved).experiment
+    if not isinstance(experiment, Experiment):
+        raise TreadleError(f"{run} holds a learner of your own, which has no checks: the gate cannot judge it")
+    return Challenger(run, experiment, digest_bundle(run), read_findings(folder.checks))
+
+
+def _find_champion(champion: str, challenger: Challenger, *, root: Path) -> Champion | None:
+    if not is_reference(champion):
+        return Champion(Path(champion), digest_bundle(Path(champion)))
+    name = challenger.experiment.name if "@" not in champion else champion.partition("@")[0]
+    if not read_history(name, root=root).decisions:
+        return None
+    folder = find_bundle(f"{name}@champion", root=root)
+    return Champion(folder, digest_bundle(folder))
+
+
+def _compare(challenger: Challenger, champion: Champion) -> Comparison | None:
+    """On the challenger's test rows, by blocks, in pairs."""
+    experiment, folder = challenger.experiment, RunFolder(challenger.run)
+    bundle = load(challenger.run, targets=experiment.targets, code="any")
+    test = pl.scan_parquet(folder.examples / "test.parquet")
+    target = read_target(test.select(LABEL).collect(), classes=bundle.classes)
+    own = read_predictions(pl.read_parquet(folder.evaluation / "predictions.parquet"), bundle)
+    theirs = _predict(champion, test, like=bundle)
+    blocks = find_blocks(test, experiment)
+    return compare_predictions(own.numpy(), theirs.numpy(), target=target.numpy(), blocks=blocks, experiment=experiment)
+
+
+def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tensor:
+    """The champion's predictions of these rows: those that its own evaluation wrote, where it had the same rows."""
+    theirs = RunFolder(champion.folder)
+    bundle = load(champion.folder, targets=_list_targets(theirs), code="any")
+    if (bundle.task, bundle.classes) != (like.task, like.classes):
+        raise TreadleError(
+            f"{champion.folder} predicts {bundle.task} {bundle.classes or ''}, the challenger {like.task} "
+            f"{like.classes or ''}: they cannot be compared"
+        )
+    stored = theirs.evaluation / "predictions.parquet"
+    rows = theirs.examples / "test.parquet"
+    if stored.is_file() and rows.is_file():
+        same = pl.scan_parquet(rows).select(ROW, LABEL).collect().equals(test.select(ROW, LABEL).collect())
+        if same:
+            return read_predictions(pl.read_parquet(stored), bundle)
+    return read_predictions(bundle.predict(test.collect(), on_breach="allow"), bundle)
+
+
+def _list_targets(folder: RunFolder) -> Sequence[str]:
+    """The prefixes that the champion's own experiment allowed."""
+    return read(folder.resolved).experiment.targets if folder.resolved.is_file() else TARGETS

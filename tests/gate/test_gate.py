@@ -1,0 +1,159 @@
+"""The gate: noise does not promote, what is better does; and the way of a run to champion, and back."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+
+import treadle as package
+from runs import run_quick, treadle
+from treadle.champions.bundles import digest_bundle, find_bundle
+from treadle.errors import TreadleError
+from treadle.evaluation.comparison import compare_predictions
+from treadle.evaluation.resampling import Blocks
+from treadle.experiment.spec import Evaluation, Experiment
+from treadle.gate.decide import ask_gate
+
+EXPERIMENT = Experiment.model_construct(
+    data=SimpleNamespace(task="binary"),
+    evaluation=Evaluation.model_construct(metric="log_loss", threshold=0.5, calibration_bins=10),
+    metrics={},
+)
+
+
+def compare_on_days(seed, *, error=0.5):
+    """Two models that are off by another amount each day, the one by `error` on average, the other by 0.5."""
+    generator = np.random.default_rng(seed)
+    days = np.repeat(np.arange(40), 50)
+    truth = generator.normal(size=2000) + generator.normal(size=40)[days]
+    target = generator.random(2000) < 1 / (1 + np.exp(-truth))
+    first, second = (1 / (1 + np.exp(-(truth + size * generator.normal(size=40)[days]))) for size in (error, 0.5))
+    blocks = Blocks.of(days, unit="day")
+    return compare_predictions(first, second, target=target, blocks=blocks, experiment=EXPERIMENT)
+
+
+def test_what_is_better_by_noise_only_is_seldom_promoted():
+    promoted = sum(compare_on_days(seed).is_better for seed in range(100))
+
+    assert promoted <= 5
+
+
+def test_what_is_truly_better_is_promoted():
+    promoted = sum(compare_on_days(seed, error=0.1).is_better for seed in range(100))
+
+    assert promoted >= 80
+
+
+def test_rows_of_a_day_taken_for_independent_would_promote_noise():
+    def is_better(seed):
+        generator = np.random.default_rng(seed)
+        days = np.repeat(np.arange(40), 50)
+        target = generator.random(2000) < 0.5
+        first, second = (0.5 + 0.2 * np.tanh(generator.normal(size=40))[days] for _ in range(2))
+        target = np.where(generator.random(40)[days] < 0.5, target, generator.random(40)[days] < 0.5)
+        rows, blocks = (
+            compare_predictions(first, second, target=target, blocks=by, experiment=EXPERIMENT).is_better
+            for by in (Blocks.of_rows(2000), Blocks.of(days, unit="day"))
+        )
+        return rows, blocks
+
+    by_rows, by_days = np.array([is_better(seed) for seed in range(40)]).sum(axis=0)
+
+    assert by_rows >= 8
+    assert by_days <= 4
+
+
+@pytest.fixture
+def runs(project):
+    """A weak run and a better one, by name."""
+    found = {}
+    for name, overrides in {"weak": ["schedule.max_epochs=1"], "better": ["schedule.max_epochs=6"]}.items():
+        before = set(project.glob("runs/*"))
+        assert run_quick("tracker=disabled", "evaluation.parity_rows=1", *overrides) == 0
+        (run,) = set(project.glob("runs/[!.]*")) - before
+        found[name] = run.relative_to(project)
+    return found
+
+
+@pytest.mark.slow
+def test_a_run_becomes_champion_and_leads_back(runs, project, capsys):
+    weak, better = runs["weak"], runs["better"]
+
+    assert treadle("promote", str(weak)) == 0
+    assert treadle("gate", str(weak)) == 1  # equal to the champion
+    assert "it is the champion itself" in capsys.readouterr().out
+    assert treadle("gate", str(better)) == 0
+    assert treadle("promote", str(better)) == 0
+    assert "better than the champion beyond noise: RMSE" in capsys.readouterr().out
+    rows = pl.read_parquet(better / "examples" / "test.parquet").head(20)
+    best = package.load("champion").predict(rows)
+    assert best.equals(package.load(better).predict(rows))
+
+    assert treadle("promote", str(weak)) == 1  # worse
+    assert "worse than the champion beyond noise" in capsys.readouterr().out
+    assert treadle("promote", str(weak), "--override", " ") == 2
+    assert "needs a written reason" in capsys.readouterr().err
+    assert treadle("promote", str(weak), "--override", "Finance asked for it.") == 0
+    assert treadle("rollback", "california", "--reason", "They changed their mind.") == 0
+    assert package.load("california@champion").predict(rows).equals(best)
+
+    capsys.readouterr()
+    assert treadle("log", "california", "--format", "json") == 0
+    history = json.loads(capsys.readouterr().out)
+    assert [decision["action"] for decision in history] == ["promote", "promote", "promote", "rollback"]
+    assert [decision["evidence"].get("overridden") for decision in history] == [False, False, True, None]
+    assert history[2]["reason"] == "Finance asked for it."
+
+    assert treadle("gc", "--keep", "champion") == 0  # what a champion, or a way back, needs
+    assert all((run / "bundle").is_dir() for run in (weak, better))
+    rows.write_parquet("rows.parquet")
+    assert treadle("predict", "champion", "rows.parquet", "-o", "out.parquet") == 0
+    assert pl.read_parquet("out.parquet").equals(best)
+
+    _restore_from_dvc(project, better)
+    _refuse_a_blocked_run(weak)
+
+
+def _restore_from_dvc(project, run):
+    """The run is gone; DVC's cache has its bundle as the output of a stage."""
+    cache = project / ".dvc" / "cache" / "files" / "md5"
+    listing = []
+    for number, file in enumerate(sorted((run / "bundle").iterdir())):
+        digest = f"{number:032x}"
+        (cache / digest[:2]).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, cache / digest[:2] / digest[2:])
+        listing.append({"md5": digest, "relpath": file.name})
+    (cache / "ff").mkdir()
+    (cache / "ff" / "00.dir").write_text(json.dumps(listing))
+    digest = digest_bundle(run)
+    run.rename(project / "elsewhere")
+    shutil.rmtree(project / "runs" / ".stages")
+
+    found = find_bundle("champion", root=project)
+
+    assert found == project / "runs" / ".champions" / digest
+    assert digest_bundle(found) == digest
+    shutil.rmtree(found)
+    shutil.rmtree(cache)
+    with pytest.raises(TreadleError, match=f"the bundle {digest[:12]} of 'california' is nowhere"):
+        find_bundle("champion", root=project)
+
+
+def _refuse_a_blocked_run(run):
+    file = run / "evaluation" / "checks.json"
+    checks = json.loads(file.read_text())
+    checks["leakage"] |= {"outcome": "fail", "sentence": "Income alone explains all."}
+    file.write_text(json.dumps(checks))
+
+    verdict = ask_gate(run, champion="elsewhere", root=run.parent.parent)
+
+    assert not verdict.promotes
+    assert verdict.sentence.startswith("refuse: blocked by leakage; ")
+
+
+def test_there_is_no_champion_before_a_promotion(project):
+    with pytest.raises(TreadleError, match="there is no champion in models/; `treadle promote RUN` makes one"):
+        package.load("champion")
