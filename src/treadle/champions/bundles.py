@@ -127,6 +127,7 @@ def _restore(digest: str, *, cache: Path, into: Path) -> Path | None:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         for name, file in files.items():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)  # of a blend's member
             shutil.copyfile(file, aside / name)
         aside.replace(into)
         return into

@@ -31,7 +31,7 @@ def limit_size(evaluated: Evaluated, *, ceiling: Count) -> Outcome:
         evaluated: given by Treadle.
         ceiling: largest size of its files together [bytes].
     """
-    size = sum(file.stat().st_size for file in evaluated.folder.bundle.iterdir() if file.is_file())
+    size = sum(file.stat().st_size for file in evaluated.folder.bundle.rglob("*") if file.is_file())
     sentence = f"The bundle has {size:,} bytes; {ceiling:,} are allowed."
     return judge(sentence, holds=size <= ceiling, bytes=size, ceiling=ceiling)
 
