@@ -259,6 +259,8 @@ CASES = {
     # names that refer to names
     "metric-to-monitor": case("schedule.monitor=auc"),
     "metric-of-another-task": case("evaluation.metric=rmse"),
+    "intervals-of-a-column": case("experiment=california", "evaluation.intervals.blocks=HouseAges"),
+    "intervals-without-time": case("experiment=california", "evaluation.intervals.blocks=week"),
     "baseline": case("evaluation.baselines=[prior,lightgbm]"),
     "table-of-the-examples": case("data.examples.table=flight"),
     "table-of-a-join": case(edits=[(FLIGHTS, "table: planes", "table: plans")]),

@@ -87,6 +87,22 @@ def test_metrics_are_those_of_the_written_predictions(finished):
 
 
 @pytest.mark.slow
+def test_each_metric_lies_within_its_interval(finished):
+    metrics = json.loads((finished / "evaluation" / "metrics.json").read_text())
+
+    found = json.loads((finished / "evaluation" / "intervals.json").read_text())
+
+    assert found["blocks"] == {"unit": "row", "count": 4128}
+    assert list(found["intervals"]) == list(metrics)
+    for name, values in metrics.items():
+        for metric, value in values.items():
+            assert found["intervals"][name][metric]["low"] < value < found["intervals"][name][metric]["high"]
+    gain = found["differences"]["prior"]["rmse"]
+    assert gain["low"] < gain["value"] == pytest.approx(metrics["model"]["rmse"] - metrics["prior"]["rmse"])
+    assert "which is beyond noise" in (finished / "evaluation" / "report.html").read_text()
+
+
+@pytest.mark.slow
 def test_a_difference_between_batch_and_row_is_refused(finished):
     bundle = load(finished)
     rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)

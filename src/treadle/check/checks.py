@@ -9,6 +9,7 @@ from pathlib import Path
 from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
 from treadle.check.consistency import (
     check_examples_table,
+    check_intervals,
     check_lookups,
     check_loss,
     check_metrics,
@@ -20,6 +21,7 @@ from treadle.check.consistency import (
     check_tracker,
     check_trainer,
     find_memory_use,
+    find_split_group,
     settle_start,
 )
 from treadle.check.contracts import check_contracts, check_split_values
@@ -59,6 +61,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),
     (check_raw_steps, ("model", "features", "targets")),
+    (check_intervals, ("data.examples", "data.split", "evaluation")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )
 
@@ -132,7 +135,11 @@ def _check_learner(experiment: LearnerExperiment, valid: set[str], *, root: Path
 def find_warnings(experiment: AnyExperiment, composed: Composed) -> list[Problem]:
     """What is valid and may still be a mistake: it is never read, takes too much, or only an import could check it."""
     if isinstance(experiment, Experiment):
-        found = [problem for find in (find_unused, find_over_budget, find_memory_use) for problem in find(experiment)]
+        found = [
+            problem
+            for find in (find_unused, find_over_budget, find_memory_use, find_split_group)
+            for problem in find(experiment)
+        ]
         found += find_possible_leaks(experiment, root=composed.root)
     else:
         found = list(find_untold(experiment))

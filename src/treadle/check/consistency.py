@@ -7,6 +7,7 @@ from pathlib import Path
 
 from treadle.check.columns import find_name_fault
 from treadle.data.datetime_formats import reads_back
+from treadle.experiment.blocks import PERIODS, ROW, get_group, list_example_columns
 from treadle.experiment.durations import parse_moment
 from treadle.experiment.spec import (
     AnyExperiment,
@@ -228,6 +229,33 @@ def check_lookups(experiment: Experiment) -> Iterator[Problem]:
         if table in data.tables and data.tables[table].known_at is None:
             rule = "must be given: `asof` and `history` look the table up by it"
             yield Problem(f"data.tables.{table}.known_at", rule)
+
+
+def check_intervals(experiment: Experiment) -> Iterator[Problem]:
+    """Blocks that the examples can be put into."""
+    settings, data = experiment.evaluation.intervals, experiment.data
+    if settings is None or settings.blocks in {"auto", ROW}:
+        return
+    key = "evaluation.intervals.blocks"
+    if settings.blocks in PERIODS:
+        if data.examples.predict_at is None:
+            rule = f"{settings.blocks!r} needs the time of the examples, data.examples.predict_at"
+            yield Problem(key, rule, "set it to auto", fix_override=f"{key}=auto")
+        return
+    columns = list_example_columns(data)
+    if settings.blocks not in columns:
+        rule = f"no column {settings.blocks!r} in the examples: data.examples.known and what they look up"
+        yield Problem(key, rule, hint=nearest(settings.blocks, ["auto", ROW, *PERIODS, *columns]))
+
+
+def find_split_group(experiment: Experiment) -> Iterator[Problem]:
+    """Rows of a group hang together; without its column, the intervals would not know."""
+    settings, group = experiment.evaluation.intervals, get_group(experiment.data)
+    if settings is None or settings.blocks != "auto" or group is None:
+        return
+    if group not in list_example_columns(experiment.data):
+        rule = f"auto would resample the groups of the split, but {group!r} is not in data.examples.known: "
+        yield Problem("evaluation.intervals.blocks", f"{rule}intervals will be too narrow", f"add {group} there")
 
 
 def check_split(experiment: Experiment) -> Iterator[Problem]:

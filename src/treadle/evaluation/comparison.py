@@ -11,7 +11,8 @@ from treadle.evaluation.scores import Scoring
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import METRICS, Metric, find_task_metric, write_score
 
-_RESAMPLING = Resampling(resamples=1000, coverage=0.95, seed=0)  # the same for all, so that two runs can be compared
+SEED = 0  # of the resamples: the same for all, so that two runs can be compared
+_DEFAULT = Resampling(resamples=1000, coverage=0.95, seed=SEED)  # of a comparison where `evaluation.intervals` is null
 
 
 @dataclass(frozen=True)
@@ -75,13 +76,19 @@ def compare_predictions(
         blocks=blocks,
         metric=metric.name,
         scoring=make_scoring(experiment),
-        resampling=_RESAMPLING,
+        resampling=make_resampling(experiment),
     )
     if difference is None:
         return None
     if not metric.higher_is_better:
         difference = Estimate(0.0 - difference.value, 0.0 - difference.high, 0.0 - difference.low)
     return Comparison(metric, difference, blocks)
+
+
+def make_resampling(experiment: Experiment) -> Resampling:
+    """How often an evaluation resamples, and what its intervals cover."""
+    settings = experiment.evaluation.intervals
+    return _DEFAULT if settings is None else Resampling(settings.resamples, coverage=settings.coverage, seed=SEED)
 
 
 def make_scoring(experiment: Experiment) -> Scoring:

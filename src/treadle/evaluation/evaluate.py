@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from treadle.bundle import CHUNK, Predictor, load
+from treadle.disk import write_json
 from treadle.errors import TreadleError
 from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
@@ -17,6 +18,7 @@ from treadle.evaluation.evaluated import MODEL, Evaluated, Results
 from treadle.evaluation.judge import run_checks, write_findings
 from treadle.evaluation.parity import check_parity, read_predictions
 from treadle.evaluation.report import Findings, write_report
+from treadle.evaluation.uncertainty import find_uncertainty
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
@@ -30,7 +32,7 @@ PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, 
 
 
 def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
-    """Write `folder.evaluation`: metrics.json, checks.json, predictions.parquet, parity.json, plots/ and report.html.
+    """Write `folder.evaluation`: metrics, intervals, checks, predictions, parity, curves and report.
 
     Args:
         experiment: checked.
@@ -57,13 +59,20 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
     evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity)
     checks = run_checks(evaluated)
     write_findings(checks, folder.checks)
+    uncertainty = find_uncertainty(
+        experiment,
+        predictions={name: values.numpy() for name, values in candidates.items()},
+        target=target.numpy(),
+        blocks=evaluated.blocks,
+    )
+    write_json(folder.intervals, uncertainty.to_plain() if uncertainty is not None else {})
     findings = _find(evaluated, checks)
     folder.metrics.write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
     for curve in findings.curves[MODEL]:
         curve.write(folder.plots)
     if findings.confusions is not None:
         write_confusions(findings.confusions, bundle.classes, folder.plots / "confusion.csv")
-    write_report(experiment, findings=findings, run=run, folder=folder)
+    write_report(experiment, findings=findings, uncertainty=uncertainty, run=run, folder=folder)
 
 
 def _compute_results(experiment: Experiment, candidates: dict[str, Tensor], target: Tensor) -> Results:

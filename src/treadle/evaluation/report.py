@@ -15,6 +15,7 @@ from torch import Tensor
 from treadle.evaluation.curves import Curve, Row
 from treadle.evaluation.evaluated import MODEL, Results
 from treadle.evaluation.kinds import KINDS, Kind
+from treadle.evaluation.uncertainty import Uncertainty
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.lineage.graph import trace_experiment
@@ -39,7 +40,9 @@ class Findings:
     parity: Mapping[str, Any]
 
 
-def write_report(experiment: Experiment, *, findings: Findings, run: str, folder: RunFolder) -> None:
+def write_report(
+    experiment: Experiment, *, findings: Findings, uncertainty: Uncertainty | None, run: str, folder: RunFolder
+) -> None:
     """Write `folder.report`: the same bytes for the same run, whenever and at whichever commit it is evaluated.
 
     (DVC knows an output by its digest. The commit and the time are in the run's `environment.json`.)
@@ -47,16 +50,18 @@ def write_report(experiment: Experiment, *, findings: Findings, run: str, folder
     summary = json.loads((folder.examples / "summary.json").read_text(encoding="utf-8"))
     training = json.loads((folder.model / "summary.json").read_text(encoding="utf-8"))
     graph = trace_experiment(experiment)
+    metrics = list_metrics(experiment)
     page = render_page(
         "report.html.jinja",
         title=experiment.name,
         experiment=experiment,
         run=run,
         environment=folder.environment.name,
-        conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"]),
+        conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"], uncertainty=uncertainty),
         checks=findings.checks,
         verdict=summarize(findings.checks),
-        table=tabulate(findings.results, metrics=list_metrics(experiment)),
+        table=tabulate(findings.results, metrics=metrics),
+        intervals=uncertainty.tabulate(metrics) if uncertainty is not None else None,
         charts=[
             _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),
             *(_draw(name, kind, findings.curves) for name, kind in KINDS.items() if _list_lines(name, findings.curves)),
@@ -73,7 +78,7 @@ def write_report(experiment: Experiment, *, findings: Findings, run: str, folder
     folder.report.write_text(page, encoding="utf-8")
 
 
-def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
+def conclude(results: Results, experiment: Experiment, *, num_rows: int, uncertainty: Uncertainty | None = None) -> str:
     """The result in one sentence: the model by the experiment's metric, beside the best baseline."""
     metric = find_metric(experiment, experiment.evaluation.metric)
     assert metric is not None, "the check has verified evaluation.metric"
@@ -85,11 +90,20 @@ def conclude(results: Results, experiment: Experiment, *, num_rows: int) -> str:
     best = metric.find_best(others.values())
     if best is None:
         return f"{sentence}."
-    name = next(name for name, value in others.items() if value == best).replace("_", " ")
+    name = next(name for name, value in others.items() if value == best)
     gain = own - best if metric.higher_is_better else best - own
     relation = "better than" if gain > 0 else "worse than" if gain < 0 else "the same as"
     size = f"{write_score(abs(gain))} " if gain else ""
-    return f"{sentence}: {size}{relation} the best baseline, {name} ({write_score(best)})."
+    noise = _write_noise(uncertainty, name, metric.name) if gain else ""
+    return f"{sentence}: {size}{relation} the best baseline, {name.replace('_', ' ')} ({write_score(best)}){noise}."
+
+
+def _write_noise(uncertainty: Uncertainty | None, baseline: str, metric: str) -> str:
+    """Whether the difference to the baseline may be chance."""
+    found = None if uncertainty is None else uncertainty.differences[baseline].get(metric)
+    if found is None:
+        return ""
+    return ", which is beyond noise" if found.excludes_zero else ", which is within noise"
 
 
 def _list_lines(name: str, curves: Mapping[str, Sequence[Curve]]) -> list[Line]:

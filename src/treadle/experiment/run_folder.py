@@ -32,6 +32,7 @@ class RunFolder:
         self.evaluation: Final = path / "evaluation"  # on the test split
         self.metrics: Final = self.evaluation / "metrics.json"  # of the model and of each baseline
         self.checks: Final = self.evaluation / "checks.json"  # what was asked of the model, and what was found
+        self.intervals: Final = self.evaluation / "intervals.json"  # of these metrics, and of their differences
         self.plots: Final = self.evaluation / "plots"  # the model's curves, a CSV each
         self.report: Final = self.evaluation / "report.html"
 

@@ -10,7 +10,7 @@ from treadle.experiment.spec.base import Spec, Target, check_duration, check_mom
 from treadle.experiment.spec.callbacks import Nodes, list_nodes
 from treadle.experiment.spec.columns import Column, Encoding, Value
 from treadle.experiment.spec.data import AsOf, Data, Examples, History, Join, OnBreach, Table
-from treadle.experiment.spec.evaluation import Evaluation
+from treadle.experiment.spec.evaluation import Evaluation, Intervals
 from treadle.experiment.spec.experiment import (
     RECORDS,
     AnyExperiment,
@@ -81,6 +81,7 @@ __all__ = [
     "GroupKFold",
     "GroupSplit",
     "History",
+    "Intervals",
     "Join",
     "KFold",
     "LearnerExperiment",

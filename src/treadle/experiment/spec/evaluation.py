@@ -21,6 +21,17 @@ class Check(Spec):
     """Function of what was evaluated (`evaluated`) that gives a `treadle.outcomes.Outcome`; a `_target_`."""
 
 
+class Intervals(Spec):
+    """Bootstrap intervals of the metrics, and of differences between the model and its baselines."""
+
+    blocks: str
+    """What is resampled: row, day, week, a column of the examples, or auto: the split's group, else days, else rows."""
+    resamples: int = Field(ge=100, le=100_000)
+    """Number of resamples."""
+    coverage: float = Field(ge=0.5, lt=1)
+    """How often an interval holds the true value [probability]."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -36,3 +47,5 @@ class Evaluation(Spec):
     """Number of test rows that are predicted again one by one, to verify that serving equals evaluation [rows]."""
     checks: dict[CheckName, Check | None] = {}
     """What is asked of the model, by name; null: a check that is left out."""
+    intervals: Intervals | None = None
+    """Intervals of the metrics; null: none."""

@@ -1,0 +1,32 @@
+"""Which examples hang together: the blocks over which an evaluation resamples."""
+
+from __future__ import annotations
+
+from treadle.experiment.spec import Data, GroupSplit
+
+ROW, PERIODS = "row", ("day", "week")  # besides them: a column of the examples
+
+
+def list_example_columns(data: Data) -> list[str]:
+    """The columns of the examples: what is known of each, and what was looked up in the past."""
+    spec = data.examples
+    looks = [look.columns for look in spec.asof.values()] + [look.columns for look in spec.history.values()]
+    return list(dict.fromkeys([*spec.known, *(name for columns in looks for name in columns)]))
+
+
+def settle_blocks(blocks: str, data: Data) -> str:
+    """The blocks that `auto` stands for: the group of the split, else days where the examples have a time, else rows.
+
+    A group that the examples do not hold cannot be one; `treadle check` warns of it.
+    """
+    if blocks != "auto":
+        return blocks
+    group = get_group(data)
+    if group in list_example_columns(data):
+        return str(group)
+    return PERIODS[0] if data.examples.predict_at is not None else ROW
+
+
+def get_group(data: Data) -> str | None:
+    """The column that the split keeps together; None if there is none."""
+    return data.split.column if isinstance(data.split, GroupSplit) else None

@@ -1,0 +1,107 @@
+"""Blocks as declared, and the intervals of an evaluation."""
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from treadle.check.checks import check
+from treadle.check.consistency import find_split_group
+from treadle.config.compose import compose
+from treadle.evaluation.evaluated import find_blocks
+from treadle.evaluation.resampling import Blocks
+from treadle.evaluation.uncertainty import find_uncertainty
+from treadle.experiment.spec import GroupSplit
+from treadle.metrics.registry import list_metrics
+
+
+def read_experiment(root, *overrides):
+    return check(compose(overrides=list(overrides), root=root))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "unit", "count"),
+    [("auto", "day", 10), ("week", "week", 2), ("carrier", "carrier", 3), ("row", "row", 40)],
+)
+def test_examples_are_put_into_blocks(root, blocks, unit, count):
+    experiment = read_experiment(root, "experiment=flights", f"evaluation.intervals.blocks={blocks}")
+    monday = datetime(2013, 11, 4)  # noqa: DTZ001 - as `prepare` writes it, in UTC
+    examples = pl.LazyFrame(
+        {
+            "predict_at": [monday + timedelta(hours=6 * i) for i in range(40)],
+            "carrier": [("AA", "UA", None)[i % 3] for i in range(40)],
+        }
+    )
+
+    found = find_blocks(examples, experiment)
+
+    assert (found.unit, found.count) == (unit, count)
+    assert (
+        np.bincount(found.codes).tolist()
+        == {
+            "day": [4] * 10,
+            "week": [28, 12],
+            "carrier": [13, 14, 13],
+            "row": [1] * 40,
+        }[unit]
+    )
+
+
+def test_the_group_of_the_split_is_a_block_where_the_examples_hold_it(root):
+    experiment = read_experiment(root, "experiment=california")
+    known, unknown = (
+        experiment.model_copy(
+            update={
+                "data": experiment.data.model_copy(
+                    update={"split": GroupSplit(by="group", column=column, valid=0.2, test=0.2, seed=0)}
+                )
+            }
+        )
+        for column in ("Population", "tract")
+    )
+
+    found = find_blocks(pl.LazyFrame({"Population": [5.0, 7.0, 5.0]}), known)
+
+    assert found.codes.tolist() == [0, 1, 0]
+    assert list(find_split_group(known)) == []
+    (warning,) = find_split_group(unknown)
+    assert "'tract' is not in data.examples.known" in warning.rule
+
+
+def test_intervals_hold_the_metrics_and_differences_are_of_pairs(root):
+    experiment = read_experiment(root, "experiment=california", "evaluation.intervals.resamples=200")
+    generator = np.random.default_rng(0)
+    target = generator.normal(size=500)
+    model = target + generator.normal(scale=0.5, size=500)
+    predictions = {"model": model, "linear": model + 0.5, "same": model + 0.001 * generator.normal(size=500)}
+
+    found = find_uncertainty(experiment, predictions=predictions, target=target, blocks=Blocks.of_rows(500))
+
+    plain = found.to_plain()
+    assert plain["blocks"] == {"unit": "row", "count": 500}
+    span = plain["intervals"]["model"]["rmse"]
+    assert 0.4 < span["low"] < ((model - target) ** 2).mean() ** 0.5 < span["high"] < 0.6
+    differences = plain["differences"]
+    assert differences["linear"]["rmse"]["high"] < -0.1
+    assert differences["same"]["rmse"]["low"] < 0 < differences["same"]["rmse"]["high"]
+    assert differences["same"]["rmse"]["high"] < (span["high"] - span["low"]) / 100
+    table = found.tabulate(list_metrics(experiment))
+    assert [strong for _, strong in table.rows[0][1]] == [False, False, False, True, False]
+    assert "single rows" in table.caption
+
+
+def test_a_test_split_of_few_days_says_that_it_has_no_intervals(root):
+    experiment = read_experiment(root, "experiment=flights")
+    generator = np.random.default_rng(0)
+    chances, target = generator.random(40).astype(np.float32), generator.integers(0, 2, size=40)
+
+    found = find_uncertainty(
+        experiment,
+        predictions={"model": chances},
+        target=target,
+        blocks=Blocks.of(np.arange(40) % 3, unit="day"),
+    )
+
+    assert set(found.to_plain()["intervals"]["model"].values()) == {None}
+    assert found.tabulate(list_metrics(experiment)).caption.startswith("No intervals: the test split has 3 blocks")
