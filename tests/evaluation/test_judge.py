@@ -39,8 +39,9 @@ def make_experiment(task, **evaluation):
     settings = Evaluation.model_construct(
         threshold=0.5, calibration_bins=10, metric="rmse" if task == "regression" else "log_loss", **evaluation
     )
+    examples = SimpleNamespace(predict_at=None, known=["x", "y"], asof={}, history={})
     return Experiment.model_construct(
-        data=SimpleNamespace(task=task, split=SimpleNamespace(by="random")),
+        data=SimpleNamespace(task=task, split=SimpleNamespace(by="random"), examples=examples),
         evaluation=settings,
         targets=["treadle."],
         metrics={},
