@@ -42,10 +42,19 @@ def write_json(values: Any, file: Path) -> None:
     """
     text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     data = text.encode("utf-8")
-    if len(data) > MAX_BYTES or sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
-        raise TreadleError(f"{file} would hold more than {MAX_BYTES >> 20} MiB or {MAX_VALUES:,} values")
+    require_readable(data, file)
     with replacing(file) as partial:
         partial.write_bytes(data)
+
+
+def require_readable(data: bytes, file: Path) -> None:
+    """JSON that is about to be written exceeds no limit of `read_json`.
+
+    Raises:
+        TreadleError: it does.
+    """
+    if len(data) > MAX_BYTES or sum(map(data.count, (b"[", b"{", b","))) > MAX_VALUES:
+        raise TreadleError(f"{file} would hold more than {MAX_BYTES >> 20} MiB or {MAX_VALUES:,} values")
 
 
 def read_limited(file: Path, *, max_bytes: int) -> bytes:

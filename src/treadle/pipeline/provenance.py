@@ -28,6 +28,8 @@ _PACKAGES = (
     "tabm",
     "rtdl_num_embeddings",
     "lightgbm",
+    "xgboost",
+    "xgboost-cpu",
 )
 
 
