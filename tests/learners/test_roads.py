@@ -69,9 +69,9 @@ def test_dvc_runs_the_stages_and_again_after_the_data_have_changed(lightning_pro
 @pytest.mark.exhaustive
 def test_a_sweep_prunes_by_the_metric_that_the_learner_logs(lightning_project, capsys):
     shutil.copyfile(SUPPORT / "lightning_digits.py", lightning_project / "lightning_digits.py")
-    search = ("sweep=random", "sweep.max_trials=6", "sweep.pruner=median", "sweep.workers=1", "fit.max_epochs=4")
+    search = ("sweep=random", "sweep.max_trials=9", "sweep.pruner=median", "sweep.workers=1", "fit.max_epochs=4")
 
-    assert treadle("run", "-m", "learner.lr=interval(0.000001,0.01)", *search) == 0
+    assert treadle("run", "-m", "+learner.lr=interval(0.000001,0.01)", *search) == 0
 
     (sweep,) = (lightning_project / "sweeps").iterdir()
     ledger = [json.loads(line) for line in (sweep / "ledger.jsonl").read_text().splitlines()]

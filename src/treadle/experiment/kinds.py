@@ -10,6 +10,9 @@ from treadle.keys import is_within
 Kind = Literal["table", "learner"]
 LEARNER: Final = "learner"  # the key that makes an experiment one of a learner
 
+# The section that says how long an experiment trains, and by which metric it is judged.
+TRAINING: Final[Mapping[Kind, str]] = {"table": "schedule", "learner": "fit"}
+
 
 def get_kind(values: Mapping[str, Any]) -> Kind:
     """What an experiment of these values is about; they may be nested, or leaves by dotted key."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.identity import name_run, sign_stages
+from treadle.experiment.kinds import TRAINING, get_kind
 from treadle.experiment.resolved import Resolved
 from treadle.problems import ConfigError
 from treadle.sweeps.answer import Row, group_by_setting, name_setting, rank
@@ -135,7 +136,7 @@ class Plan:
             pruner=self.sweep.settings.pruner,
             maximize=tuple(objective.higher_is_better for objective in self.sweep.objectives),
             seed=int(base.written["seed"]),
-            max_epochs=int(base.written["schedule"]["max_epochs"]),
+            max_epochs=int(base.written[TRAINING[get_kind(base.written)]]["max_epochs"]),
         )
 
     def add_grid(self) -> None:

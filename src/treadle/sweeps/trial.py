@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from treadle.errors import TreadleError
 from treadle.experiment.resolved import read
 from treadle.metrics.log import read_metrics_log
 from treadle.pipeline import Code, run
@@ -39,7 +40,8 @@ def run_trial(
     """
 
     def watch(row: Mapping[str, float], step: int) -> None:  # noqa: ARG001 - as `train` calls it
-        report(int(row["epoch"]), row[objectives[0]])
+        if objectives[0] in row:  # a learner may validate every other epoch only
+            report(int(row["epoch"]), row[objectives[0]])
 
     current = run(
         read(Path(resolved)),
@@ -52,6 +54,10 @@ def run_trial(
         membership=Membership(**membership),
     )
     best = find_best_epoch(read_metrics_log(current.folder.metrics_log), current.experiment)
+    missing = next((name for name in objectives if name not in best), None)
+    if missing is not None:
+        logged = ", ".join(name for name in best if name not in {"epoch", "step"})
+        raise TreadleError(f"sweep.objective: the training logs no {missing!r}; it logs {logged}")
     return [best[name] for name in objectives]
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from treadle.experiment.kinds import get_kind
 from treadle.keys import get, list_leaves
 from treadle.tracking.record import Record, State
 
@@ -50,12 +51,20 @@ def _write_config(writer: SummaryWriter, config: dict[str, Any]) -> None:
 
     plain = (bool, int, float, str)
     params = {key: v if isinstance(v, plain) else json.dumps(v) for key, v in list_leaves(config) if v is not None}
-    monitored = (f"valid/{get(config, 'schedule.monitor')}", f"model/{get(config, 'evaluation.metric')}")
-    for summary in hparams(params, dict.fromkeys(monitored, 0.0)):  # the names of the metrics; they have no value yet
+    for summary in hparams(
+        params, dict.fromkeys(_list_shown(config), 0.0)
+    ):  # the names of the metrics; they have no value yet
         cast("Any", writer.file_writer).add_summary(summary)  # annotated as None
     rows = "\n".join(f"    {key}: {json.dumps(value)}" for key, value in list_leaves(config))
     writer.add_text("config", rows, global_step=0)
     writer.flush()
+
+
+def _list_shown(config: dict[str, Any]) -> tuple[str, ...]:
+    """The metrics beside the configuration; a learner's own names say the split."""
+    if get_kind(config) == "learner":
+        return (str(get(config, "fit.monitor")),)
+    return (f"valid/{get(config, 'schedule.monitor')}", f"model/{get(config, 'evaluation.metric')}")
 
 
 class _Events:
