@@ -67,7 +67,7 @@ def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choos
     print_summary(
         choose(),
         RunFolder(tmp_path),
-        records=tmp_path / "wandb",
+        records=RunFolder(tmp_path),
         overrides=[],
         console=Console(file=text, width=120, force_terminal=True),
     )
