@@ -47,6 +47,8 @@ def test_what_records_and_what_compares_does_not(identify):
 
 def test_other_data_make_another_run_also_where_a_file_is_added(identify, lightning_project):
     first = identify()
+    (lightning_project / "images" / ".gitignore").write_text("/digits.parquet")  # as `dvc add` does
+    assert identify() == first
     (lightning_project / "images" / "more.txt").write_text("1")
     second = identify()
     pl.read_parquet("images/digits.parquet").head(99).write_parquet("images/digits.parquet")

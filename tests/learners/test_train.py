@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from runs import find_run, run_quick, treadle
+from wandb_record import find_ended, read_config, read_history, read_summary
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -81,6 +82,34 @@ def test_a_metric_that_is_not_logged_is_told_with_those_that_are(lightning_proje
     told = capsys.readouterr().err
     assert "the learner logs no 'val/accuracy'" in told
     assert "did you mean 'val/acc'" in told
+
+
+def test_what_lightning_refuses_is_told_as_a_mistake_of_the_learner(lightning_project, capsys):
+    every = "+trainer.extra={val_check_interval: 0.5, check_val_every_n_epoch: null}"
+    assert treadle("train", every) == 2
+    told = capsys.readouterr().err
+    assert "Lightning refuses the learner, its datamodule or an argument of `trainer`" in told
+    assert "bug" not in told
+
+
+def test_data_without_batches_to_predict_are_told(lightning_project, capsys):
+    assert treadle("train", "datamodule._target_=lightning_digits.UnlabelledDigits", "fit.max_epochs=1") == 0
+    run = find_run(lightning_project)
+    assert treadle("predict", str(run), "-o", "out.csv", "--allow", "lightning_digits.") == 2
+    assert "lightning_digits.UnlabelledDigits has no predict_dataloader" in capsys.readouterr().err
+
+
+def test_wandb_has_each_epoch_the_best_and_the_test(lightning_project):
+    assert treadle("run", "tracker=offline", "fit.max_epochs=2") == 0
+
+    run = find_run(lightning_project)
+    (record,) = find_ended(run)
+    epochs = [row for row in read_history(record) if "epoch" in row]
+    assert [row["val/acc"] for row in epochs] == [float(row["val/acc"]) for row in read_epochs(run)]
+    summary = read_summary(record)
+    assert summary["best/val/acc"] == max(row["val/acc"] for row in epochs)
+    assert summary["model/test/acc"] == read_metrics(run)["test/acc"]
+    assert read_config(record)["learner"]["channels"] == 4
 
 
 def test_callbacks_loggers_and_arguments_of_the_trainer_take_part(lightning_project, capsys):

@@ -1,6 +1,7 @@
 """A Lightning project as its tutorial would have it: a convolutional net for digits, and their datamodule."""
 
 import os
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -98,6 +99,30 @@ class Digits(lightning.LightningDataModule):
 
     def predict_dataloader(self):
         return DataLoader(self.test, batch_size=128)
+
+
+class FetchedDigits(Digits):
+    """Brings its file when it is absent.
+
+    Args:
+        source: of the file; a server's address in a tutorial.
+        path: of the Parquet file.
+        limit: how many rows there are at most.
+    """
+
+    def __init__(self, source: str, path: str, limit: int = 600):
+        super().__init__(path, limit=limit)
+        self.save_hyperparameters()
+
+    def prepare_data(self):
+        if not Path(self.hparams.path).is_file():
+            shutil.copyfile(self.hparams.source, self.hparams.path)
+
+
+class UnlabelledDigits(Digits):
+    """Has nothing to predict."""
+
+    predict_dataloader = lightning.LightningDataModule.predict_dataloader
 
 
 class Silent(DigitNet):

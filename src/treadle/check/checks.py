@@ -127,7 +127,7 @@ def _check_members(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
 
 def _check_learner(experiment: LearnerExperiment, valid: set[str], *, root: Path, absent: Absent) -> list[Problem]:
     problems = list(check_learner(experiment)) if valid.issuperset(("learner", "trainer")) else []
-    if "depends" in valid:
+    if valid.issuperset(("learner", "datamodule", "depends")):
         problems += check_depends(experiment, root=root, absent=absent)
     return problems
 

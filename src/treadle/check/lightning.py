@@ -7,15 +7,16 @@ from pathlib import Path
 
 from treadle.check.file_heads import Absent
 from treadle.experiment.files import list_below
-from treadle.experiment.kinds import LEARNER, get_kind
+from treadle.experiment.kinds import LEARNER, TRAINING, get_kind
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, list_nodes
 from treadle.hints import nearest
 from treadle.problems import Problem
-from treadle.targets.ancestry import list_ancestors
+from treadle.targets.ancestry import list_ancestors, overrides
 from treadle.targets.annotations import find_fault
 from treadle.targets.signatures import read_signature
 
 TRAINER = "pytorch_lightning.Trainer"
+_PACKAGES = ("pytorch_lightning", "lightning")
 # Keys of an experiment over a table that an experiment of a learner has no use for.
 TABLE_KEYS = tuple(name for name in Experiment.model_fields if name not in LearnerExperiment.model_fields)
 
@@ -97,10 +98,19 @@ def check_learner(experiment: LearnerExperiment) -> Iterator[Problem]:
         yield Problem("trainer.compile", rule, "set it to off, and call torch.compile in the learner's configure_model")
 
 
+def list_writers(experiment: LearnerExperiment) -> list[str]:
+    """The classes whose `prepare_data` writes data that are not there yet, such as a download."""
+    nodes = [node for node in (experiment.datamodule, experiment.learner) if node is not None]
+    paths = [node["_target_"] for node in nodes]
+    return [path for path in paths if overrides(path, "prepare_data", packages=_PACKAGES)]
+
+
 def check_depends(experiment: LearnerExperiment, *, root: Path, absent: Absent) -> Iterator[Problem]:
-    """Paths without files."""
+    """Paths without files, which nothing writes."""
+    if absent == "pass" or list_writers(experiment):
+        return
     for index, path in enumerate(experiment.depends):
-        if absent == "refuse" and not list_below(path, root=root):
+        if not list_below(path, root=root):
             fix = "`dvc pull` fetches versioned data; else correct the path, or remove it"
             yield Problem(f"depends.{index}", f"no file at {path!r}", fix)
 
@@ -114,7 +124,7 @@ def find_untold(experiment: LearnerExperiment) -> Iterator[Problem]:
 
 def check_additions(experiment: AnyExperiment) -> Iterator[Problem]:
     """Callbacks and loggers that do what Treadle does."""
-    section = "fit" if isinstance(experiment, LearnerExperiment) else "schedule"
+    section = TRAINING["learner" if isinstance(experiment, LearnerExperiment) else "table"]
     words = {"monitor": f"{section}.monitor", "stop": f"{section}.early_stopping"}
     for group, nodes, refused in (
         ("callbacks", experiment.callbacks, _CALLBACKS),

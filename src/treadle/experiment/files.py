@@ -19,8 +19,12 @@ def list_files(path: str, *, root: Path) -> list[Path]:
 
 
 def list_below(path: str, *, root: Path) -> list[Path]:
-    """The same, and of a folder all files in it, at any depth."""
-    return list_files(f"{path}/**/*" if (root / path).is_dir() else path, root=root)
+    """The same, and of a folder all files at any depth, but for hidden ones, such as .gitkeep and .gitignore."""
+    folder = root / path
+    if not folder.is_dir():
+        return list_files(path, root=root)
+    files = list_files(f"{path}/**/*", root=root)
+    return [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def match_files(ours: Iterable[Path], theirs: Iterable[Path]) -> dict[Path, Path]:

@@ -82,7 +82,8 @@ def list_data_files(resolved: Resolved, root: Path) -> Iterator[Path]:
     """
     for key, path, files in _list_data(resolved.experiment, root):
         if not files:
-            raise TreadleError(f"{key}: no file at {path!r} in {root}; `dvc pull` fetches versioned data")
+            own = ", `treadle prepare` lets prepare_data write its own" if key.startswith("depends.") else ""
+            raise TreadleError(f"{key}: no file at {path!r} in {root}; `dvc pull` fetches versioned data{own}")
         yield from files
 
 

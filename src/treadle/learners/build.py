@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lightning_fabric import seed_everything
+from lightning_utilities.core.overrides import is_overridden
 
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
 from treadle.targets.build import build
-from treadle.training.additions import Additions, build_additions, list_plugins
+from treadle.training.additions import NOTHING, Additions, build_additions, list_plugins
 from treadle.training.lightning_internals import silence_notices
 
 # Lightning comes as two packages with the same classes, which do not take one another's.
@@ -30,9 +33,24 @@ class Workshop:
     datamodule: Any  # None: the learner has its own dataloaders
     additions: Additions
 
+    def defines(self, method: str) -> bool:
+        """Whether the learner has a method of its own."""
+        return is_overridden(method, self.learner, self.library.LightningModule)
 
-def open_workshop(experiment: LearnerExperiment, *, folder: RunFolder) -> Workshop:
+    def gives(self, dataloader: str) -> bool:
+        """Whether learner or datamodule gives batches by a method such as `test_dataloader`."""
+        data = self.datamodule
+        return self.defines(dataloader) or (
+            data is not None and is_overridden(dataloader, data, self.library.LightningDataModule)
+        )
+
+
+def open_workshop(experiment: LearnerExperiment, *, folder: RunFolder | None) -> Workshop:
     """Seed every random generator, and build learner, datamodule and additions.
+
+    Args:
+        experiment: checked.
+        folder: of the run, into which loggers write; None: without additions.
 
     Raises:
         TreadleError: a class is not the one that Lightning expects, or its code fails.
@@ -50,7 +68,8 @@ def open_workshop(experiment: LearnerExperiment, *, folder: RunFolder) -> Worksh
             f"datamodule: {node['_target_']} is no LightningDataModule of {library.LightningModule.__module__}, the "
             "package that the learner comes from; import both from the same one"
         )
-    return Workshop(library, learner, datamodule, build_additions(experiment, folder=folder))
+    additions = build_additions(experiment, folder=folder) if folder is not None else NOTHING
+    return Workshop(library, learner, datamodule, additions)
 
 
 def _find_library(learner: Any, experiment: LearnerExperiment) -> Any:
@@ -61,6 +80,23 @@ def _find_library(learner: Any, experiment: LearnerExperiment) -> Any:
     raise TreadleError(
         f"learner: {experiment.learner['_target_']} is no LightningModule, found {type(learner).__name__}"
     )
+
+
+@contextmanager
+def reporting_refusals() -> Iterator[None]:
+    """What Lightning refuses, such as a scheduler of a metric that is not logged, is a mistake in what it was given.
+
+    Raises:
+        TreadleError: with Lightning's words.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != "MisconfigurationException":  # each of the two packages has its own
+            raise
+        raise TreadleError(
+            f"Lightning refuses the learner, its datamodule or an argument of `trainer`: {error}"
+        ) from error
 
 
 def make_trainer(workshop: Workshop, experiment: LearnerExperiment, **arguments: Any) -> Any:

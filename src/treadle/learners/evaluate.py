@@ -8,12 +8,11 @@ from typing import Any
 
 import polars as pl
 import yaml
-from lightning_utilities.core.overrides import is_overridden
 
 from treadle.disk import write_json
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
-from treadle.learners.build import Workshop, make_trainer, open_workshop
+from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_refusals
 from treadle.learners.bundle import WEIGHTS
 from treadle.learners.idle import FILE
 from treadle.metrics.judge import find_monitor, list_tested
@@ -38,7 +37,8 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
         run: its name, `<name>-<id>`, for the report.
     """
     workshop = open_workshop(experiment, folder=folder)
-    found = _test(workshop, experiment, folder) if _is_tested(workshop) else {}
+    is_tested = workshop.defines("test_step") and workshop.gives("test_dataloader")
+    found = _test(workshop, experiment, folder) if is_tested else {}
     folder.plots.mkdir(parents=True, exist_ok=True)
     finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
     folder.metrics.write_text(json.dumps({"model": finite}, indent=2) + "\n", encoding="utf-8")
@@ -51,22 +51,12 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
     _write_report(experiment, found, folder=folder, run=run)
 
 
-def _is_tested(workshop: Workshop) -> bool:
-    """Whether there is both a test, and something to test on."""
-    library, learner, datamodule = workshop.library, workshop.learner, workshop.datamodule
-    if not is_overridden("test_step", learner, library.LightningModule):
-        return False
-    given = is_overridden("test_dataloader", learner, library.LightningModule)
-    return given or (
-        datamodule is not None and is_overridden("test_dataloader", datamodule, library.LightningDataModule)
-    )
-
-
 def _test(workshop: Workshop, experiment: LearnerExperiment, folder: RunFolder) -> dict[str, float]:
     """What the test logs; by one process, so that no row is counted twice."""
-    trainer = make_trainer(workshop, experiment, devices=1)
-    weights = folder.bundle / WEIGHTS
-    trainer.test(workshop.learner, datamodule=workshop.datamodule, ckpt_path=weights, weights_only=True, verbose=False)
+    weights, data = folder.bundle / WEIGHTS, workshop.datamodule
+    with reporting_refusals():
+        trainer = make_trainer(workshop, experiment, devices=1)
+        trainer.test(workshop.learner, datamodule=data, ckpt_path=weights, weights_only=True, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 

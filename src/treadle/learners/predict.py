@@ -13,7 +13,8 @@ from torch import Tensor
 from treadle.bundle import write_rows
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
-from treadle.learners.build import make_trainer, open_workshop
+from treadle.experiment.spec import LearnerExperiment
+from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_refusals
 from treadle.learners.bundle import LearnerBundle, require_targets
 from treadle.tensor_files import save_whole
 
@@ -40,15 +41,30 @@ def predict(bundle: LearnerBundle, *, output: Path, datamodule: Mapping[str, Any
         experiment = experiment.model_copy(update={"datamodule": node})
         require_targets(experiment)
     workshop = open_workshop(experiment, folder=RunFolder(output.parent))
-    trainer = make_trainer(workshop, experiment, devices=1)
-    batches = trainer.predict(
-        workshop.learner, datamodule=workshop.datamodule, ckpt_path=bundle.weights, weights_only=True
-    )
+    _require_predicting(workshop, experiment)
+    with reporting_refusals():
+        trainer = make_trainer(workshop, experiment, devices=1)
+        batches = trainer.predict(
+            workshop.learner, datamodule=workshop.datamodule, ckpt_path=bundle.weights, weights_only=True
+        )
     if output.suffix == _TENSORS:
         save_whole(batches, output)
     else:
         write_rows(_tabulate(batches), output)
     return len(batches)
+
+
+def _require_predicting(workshop: Workshop, experiment: LearnerExperiment) -> None:
+    if not workshop.defines("predict_step"):
+        raise TreadleError(
+            f"learner: {experiment.learner['_target_']} has no predict_step, which says what it predicts for a batch"
+        )
+    if not workshop.gives("predict_dataloader"):
+        owner = experiment.datamodule or experiment.learner
+        raise TreadleError(
+            f"{owner['_target_']} has no predict_dataloader, which gives the batches to predict; with other data "
+            "than those of the training, let an argument choose them: --datamodule KEY=VALUE sets it"
+        )
 
 
 def _tabulate(batches: list[Any]) -> pl.DataFrame:

@@ -92,10 +92,10 @@ class EpochRecord:
         if self.monitor in found or (trainer.current_epoch + 1) % every:
             return
         hint = nearest(self.monitor, found)
-        meant = f"; did you mean {hint.nearest!r}?" if hint.nearest else ""
+        meant = f"did you mean {hint.nearest!r}? " if hint.nearest else ""
         listed = ", ".join(found) or "nothing"
         raise TreadleError(
-            f"fit.monitor: the learner logs no {self.monitor!r} in an epoch; it logs {listed}{meant}. "
+            f"fit.monitor: the learner logs no {self.monitor!r} in an epoch; it logs {listed}; {meant}"
             f"`self.log({self.monitor!r}, …, on_epoch=True)` in its validation_step logs it"
         )
 

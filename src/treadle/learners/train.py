@@ -13,7 +13,7 @@ from treadle.disk import write_json
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import BEST, RunFolder
 from treadle.experiment.spec import LearnerExperiment
-from treadle.learners.build import Workshop, make_trainer, open_workshop
+from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_refusals
 from treadle.learners.bundle import save_bundle
 from treadle.learners.records import EpochLog
 from treadle.metrics.log import read_metrics_log
@@ -33,17 +33,18 @@ def train(experiment: LearnerExperiment, *, folder: RunFolder, signature: str, l
     """
     workshop = open_workshop(experiment, folder=folder)
     checkpoints = claim_checkpoints(folder.checkpoints, signature)
-    trainer = make_trainer(
-        workshop,
-        experiment,
-        devices=experiment.trainer.devices,
-        strategy=experiment.trainer.strategy,
-        num_nodes=experiment.trainer.num_nodes,
-        max_epochs=experiment.fit.max_epochs,
-        callbacks=_make_callbacks(workshop, experiment, folder=folder, checkpoints=checkpoints, log=log),
-    )
+    callbacks = _make_callbacks(workshop, experiment, folder=folder, checkpoints=checkpoints, log=log)
     state = find_state(checkpoints, num_processes=experiment.trainer.num_processes)
-    with raising_interrupts():
+    with reporting_refusals(), raising_interrupts():
+        trainer = make_trainer(
+            workshop,
+            experiment,
+            devices=experiment.trainer.devices,
+            strategy=experiment.trainer.strategy,
+            num_nodes=experiment.trainer.num_nodes,
+            max_epochs=experiment.fit.max_epochs,
+            callbacks=callbacks,
+        )
         trainer.fit(workshop.learner, datamodule=workshop.datamodule, ckpt_path=state, weights_only=True)
     _publish(experiment, folder)
 

@@ -13,6 +13,7 @@ from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
 from treadle.experiment.stages import Stage, get_stage, list_needed
+from treadle.pipeline.absent_data import write_absent_data
 from treadle.pipeline.cache import delete_outputs, delete_partial_entries, delete_scratch, drop_if_damaged, find_entry
 from treadle.pipeline.digests import SMALL, take_digests
 from treadle.pipeline.inputs import ChangedError, StageInputs
@@ -64,10 +65,12 @@ def run(
     Raises:
         ChangedError: a source or a data file was edited while a stage read it, or a source of `frozen` code before.
     """
+    has_waited = write_absent_data(resolved, root=root, notify=notify)
     inputs = StageInputs(resolved, root=root, is_code_loaded=code == "loaded")
-    if code == "frozen":
+    if code == "frozen" or (code == "read" and has_waited):
+        again = "run the same command again" if code == "read" else "begin another sweep by the command of this one"
         for stage in list_needed(upto, resolved.values):
-            inputs.require_composed_code(stage, fix="put it back, or begin another sweep by the command of this one")
+            inputs.require_composed_code(stage, fix=f"put it back, or {again}")
     signatures = _sign(resolved, root=root, notify=notify)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
     current = Run(resolved, signatures, folder, root, notify, watch, membership, code)
@@ -148,6 +151,7 @@ def run_stage(name: str, *, resolved_file: Path, folder: RunFolder, root: Path, 
     resolved = read(resolved_file)
     _require_own(folder, resolved)
     stage = get_stage(name, resolved.values)
+    write_absent_data(resolved, root=root, notify=notify)
     inputs = StageInputs(resolved, root=root)
     inputs.require_composed_code(stage, fix="`dvc repro` composes first, or `treadle compose -o FILE` does")
     current = Run(resolved, _sign(resolved, root=root, notify=notify), folder, root, notify)

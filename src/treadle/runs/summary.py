@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -34,14 +35,9 @@ def print_summary(
         console: prints the text.
     """
     results = json.loads(folder.metrics.read_text(encoding="utf-8"))
-    scores = tabulate(results, metrics=list_tested(experiment, results["model"]))
-    table = Table(title=f"{experiment.name}: test split", title_justify="left")
-    table.add_column("metric", no_wrap=True)
-    for column in scores.columns:
-        table.add_column(column, justify="right", style="bold" if column == "model" else "")
-    for row in scores.rows:
-        table.add_row(row.title, *(cell.to_markup() for cell in row.cells))
-    console.print(table)
+    console.print(
+        _make_table(experiment, results) if results["model"] else f"{experiment.name}: the learner has no test"
+    )
     for what, where in (
         ("report", folder.report),
         ("bundle", folder.bundle),
@@ -54,6 +50,18 @@ def print_summary(
     for index, (command, purpose) in enumerate(steps):
         line = f"{'' if index else 'next':<8} {command:<{width}}   {purpose}"
         console.print(line, soft_wrap=True, highlight=False, markup=False)
+
+
+def _make_table(experiment: AnyExperiment, results: dict[str, Any]) -> Table:
+    """A row a metric of the test split."""
+    scores = tabulate(results, metrics=list_tested(experiment, results["model"]))
+    table = Table(title=f"{experiment.name}: test split", title_justify="left")
+    table.add_column("metric", no_wrap=True)
+    for column in scores.columns:
+        table.add_column(column, justify="right", style="bold" if column == "model" else "")
+    for row in scores.rows:
+        table.add_row(row.title, *(cell.to_markup() for cell in row.cells))
+    return table
 
 
 def list_next_steps(experiment: AnyExperiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 
 import griffe
@@ -24,6 +25,16 @@ def list_ancestors(path: str) -> frozenset[str]:
     classes = (found, *list_bases(found))
     bases = {str(base).rpartition(".")[2] for cls in classes for base in cls.bases}
     return frozenset({cls.name for cls in classes} | bases)
+
+
+def overrides(path: str, method: str, *, packages: Collection[str]) -> bool:
+    """Whether a class, or one that it derives from outside `packages`, defines a method."""
+    try:
+        found = find_target(path)
+    except (LookupError, SyntaxError):  # reported by check/targets.py
+        return False
+    classes = (found, *list_bases(found)) if isinstance(found, griffe.Class) else ()
+    return any(method in cls.members for cls in classes if cls.path.partition(".")[0] not in packages)
 
 
 def derives_from(path: str, name: str) -> bool:

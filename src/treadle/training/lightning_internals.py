@@ -76,3 +76,5 @@ def silence_notices() -> None:
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on the login node of a cluster
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # Of save_hyperparameters(): checkpoints leave the arguments out anyway.
+    warnings.filterwarnings("ignore", message="Attribute .* is already saved during checkpointing")
