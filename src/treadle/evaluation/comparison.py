@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from treadle.evaluation.intervals import Array, Estimate, Resampling, compare
-from treadle.evaluation.resampling import Blocks
+from treadle.evaluation.resampling import ROW, Blocks
 from treadle.evaluation.scores import Scoring
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import METRICS, Metric, find_task_metric, write_score
@@ -38,7 +38,8 @@ class Comparison:
         relation = "better" if self.gain.value > 0 else "worse" if self.gain.value < 0 else "apart"
         bounds = f"{write_score(self.gain.low)} to {write_score(self.gain.high)}"
         size = write_score(abs(self.gain.value))
-        return f"{self.metric.title} {size} {relation} ({bounds}; {self.blocks.count:,} blocks by {self.blocks.unit})"
+        blocks = "rows" if self.blocks.unit == ROW else f"blocks by {self.blocks.unit}"
+        return f"{self.metric.title} {size} {relation} ({bounds}; {self.blocks.count:,} {blocks})"
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
