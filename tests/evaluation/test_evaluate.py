@@ -61,7 +61,7 @@ def test_the_result_is_one_sentence(root, results, sentence):
 
 @pytest.fixture
 def finished(project, run_once):
-    shutil.copytree(run_once("tracker=disabled", BASELINES), project / "runs")
+    shutil.copytree(run_once("tracker=disabled", BASELINES, "evaluation.slices.columns=[HouseAge]"), project / "runs")
     return find_run(project)
 
 
@@ -100,6 +100,18 @@ def test_each_metric_lies_within_its_interval(finished):
     gain = found["differences"]["prior"]["rmse"]
     assert gain["low"] < gain["value"] == pytest.approx(metrics["model"]["rmse"] - metrics["prior"]["rmse"])
     assert "which is beyond noise" in (finished / "evaluation" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_slices_are_judged_and_shown(finished):
+    found = json.loads((finished / "evaluation" / "slices.json").read_text())
+
+    page = (finished / "evaluation" / "report.html").read_text()
+    assert len(found["declared"]) == 5
+    assert sum(values["rows"] for values in found["declared"].values()) == 4128
+    assert all(name in page for name in found["declared"])
+    assert {one["confirmed"] for one in found["worst"]} <= {True, False}
+    assert " and ".join(found["worst"][0]["conditions"]) in page
 
 
 @pytest.mark.slow

@@ -11,7 +11,9 @@ from treadle.check.consistency import find_split_group
 from treadle.config.compose import compose
 from treadle.evaluation.evaluated import find_blocks
 from treadle.evaluation.resampling import Blocks
+from treadle.evaluation.slices import find_slices
 from treadle.evaluation.uncertainty import find_uncertainty
+from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.spec import GroupSplit
 from treadle.metrics.registry import list_metrics
 
@@ -105,3 +107,24 @@ def test_a_test_split_of_few_days_says_that_it_has_no_intervals(root):
 
     assert set(found.to_plain()["intervals"]["model"].values()) == {None}
     assert found.tabulate(list_metrics(experiment)).caption.startswith("No intervals: the test split has 3 blocks")
+
+
+def test_declared_slices_have_metrics_with_intervals_and_the_worst_are_searched(root):
+    settings = "evaluation.slices={columns: [HouseAge], min_rows: 100, candidates: 5}"
+    experiment = read_experiment(root, "experiment=california", settings, "evaluation.intervals.resamples=100")
+    generator = np.random.default_rng(0)
+    columns = list_example_columns(experiment.data)
+    rows = pl.DataFrame({name: generator.normal(size=3000) for name in columns})
+    rows = rows.with_columns(HouseAge=pl.Series(generator.choice([10.0, 20.0, 30.0], p=[0.5, 0.48, 0.02], size=3000)))
+    target = generator.normal(size=3000)
+    prediction = target + generator.normal(size=3000) * np.where(rows["HouseAge"] == 20, 2.0, 0.5)
+
+    found = find_slices(
+        experiment, prediction=prediction, target=target, blocks=Blocks.of_rows(3000), rows=rows.lazy()
+    ).to_plain()
+
+    declared = found["declared"]
+    assert list(declared) == ["HouseAge = 10.0", "HouseAge = 20.0"]
+    assert declared["HouseAge = 10.0"]["rmse"]["high"] < 1 < declared["HouseAge = 20.0"]["rmse"]["low"]
+    assert "HouseAge = 20.0" in found["worst"][0]["conditions"]
+    assert found["worst"][0]["confirmed"]

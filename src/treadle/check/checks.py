@@ -15,6 +15,7 @@ from treadle.check.consistency import (
     check_metrics,
     check_refit,
     check_sampling,
+    check_slices,
     check_split,
     check_start,
     check_table_options,
@@ -61,6 +62,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),
     (check_raw_steps, ("model", "features", "targets")),
+    (check_slices, ("data.examples", "evaluation")),
     (check_intervals, ("data.examples", "data.split", "evaluation")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )

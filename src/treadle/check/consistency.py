@@ -248,6 +248,15 @@ def check_intervals(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(key, rule, hint=nearest(settings.blocks, ["auto", ROW, *PERIODS, *columns]))
 
 
+def check_slices(experiment: Experiment) -> Iterator[Problem]:
+    """Slices by columns that the examples have."""
+    settings, columns = experiment.evaluation.slices, list_example_columns(experiment.data)
+    for index, name in enumerate(settings.columns if settings is not None else ()):
+        if name not in columns:
+            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
+            yield Problem(f"evaluation.slices.columns.{index}", rule, hint=nearest(name, columns))
+
+
 def find_split_group(experiment: Experiment) -> Iterator[Problem]:
     """Rows of a group hang together; without its column, the intervals would not know."""
     settings, group = experiment.evaluation.intervals, get_group(experiment.data)

@@ -15,6 +15,7 @@ from torch import Tensor
 from treadle.evaluation.curves import Curve, Row
 from treadle.evaluation.evaluated import MODEL, Results
 from treadle.evaluation.kinds import KINDS, Kind
+from treadle.evaluation.slices import SliceFindings
 from treadle.evaluation.uncertainty import Uncertainty
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
@@ -41,7 +42,13 @@ class Findings:
 
 
 def write_report(
-    experiment: Experiment, *, findings: Findings, uncertainty: Uncertainty | None, run: str, folder: RunFolder
+    experiment: Experiment,
+    *,
+    findings: Findings,
+    uncertainty: Uncertainty | None,
+    slices: SliceFindings | None,
+    run: str,
+    folder: RunFolder,
 ) -> None:
     """Write `folder.report`: the same bytes for the same run, whenever and at whichever commit it is evaluated.
 
@@ -61,6 +68,7 @@ def write_report(
         checks=findings.checks,
         verdict=summarize(findings.checks),
         table=tabulate(findings.results, metrics=metrics),
+        slices=slices,
         intervals=uncertainty.tabulate(metrics) if uncertainty is not None else None,
         charts=[
             _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),

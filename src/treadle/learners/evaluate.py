@@ -47,6 +47,7 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
     write_json(folder.evaluation / "parity.json", {"rows": 0, "reason": reason})
     write_json(folder.checks, {})
     write_json(folder.intervals, {})
+    write_json(folder.slices, {})
     pl.DataFrame(schema={"row": pl.Int64}).write_parquet(folder.evaluation / "predictions.parquet")
     _write_report(experiment, found, folder=folder, run=run)
 

@@ -32,6 +32,17 @@ class Intervals(Spec):
     """How often an interval holds the true value [probability]."""
 
 
+class Slices(Spec):
+    """Parts of the test split in which the model is judged on its own."""
+
+    columns: list[str]
+    """Columns of the examples; each value, or each fifth of the numbers, is a slice, whose metrics have intervals."""
+    min_rows: int = Field(ge=20)
+    """Smallest slice; the search wants as many in each half of the test split [rows]."""
+    candidates: int = Field(ge=0, le=1000)
+    """Slices of one or two conditions that half of the blocks propose and the other half confirms; 0: no search."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -49,3 +60,5 @@ class Evaluation(Spec):
     """What is asked of the model, by name; null: a check that is left out."""
     intervals: Intervals | None = None
     """Intervals of the metrics; null: none."""
+    slices: Slices | None = None
+    """Slices of the test split; null: none."""

@@ -1,0 +1,119 @@
+"""Slices of the test split: the declared ones with their metrics, and the worst that a search confirms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from treadle.evaluation.comparison import SEED, make_resampling, make_scoring
+from treadle.evaluation.intervals import Array, Estimate, resample
+from treadle.evaluation.resampling import Blocks
+from treadle.evaluation.scores import compute_losses
+from treadle.evaluation.worst_slices import Parts, WorstSlice, compute_excess, cut_columns, find_worst_slices
+from treadle.experiment.blocks import list_example_columns
+from treadle.experiment.spec import Experiment
+
+
+@dataclass(frozen=True)
+class DeclaredSlice:
+    """The rows of one value, or one range, of a declared column."""
+
+    name: str  # such as `origin = JFK`
+    rows: int
+    metrics: Mapping[str, Estimate | None]  # None: it has no interval
+
+
+@dataclass(frozen=True)
+class SliceFindings:
+    """What was found in the slices of a test split."""
+
+    declared: Sequence[DeclaredSlice]
+    worst: Sequence[WorstSlice]
+
+    def to_plain(self) -> dict[str, Any]:
+        """For `slices.json`."""
+        return {
+            "declared": {
+                one.name: {
+                    "rows": one.rows,
+                    **{name: None if found is None else found.to_plain() for name, found in one.metrics.items()},
+                }
+                for one in self.declared
+            },
+            "worst": [
+                {
+                    "conditions": [str(condition) for condition in one.conditions],
+                    "rows": one.rows,
+                    "loss": one.loss,
+                    "excess": {"value": one.excess, "low": one.low, "high": one.high},
+                    "confirmed": one.confirmed,
+                }
+                for one in self.worst
+            ],
+        }
+
+
+def find_slices(
+    experiment: Experiment, *, prediction: Array, target: Array, blocks: Blocks, rows: pl.LazyFrame
+) -> SliceFindings | None:
+    """Judge the model by slice; None if `evaluation.slices` is null.
+
+    Args:
+        experiment: that was evaluated.
+        prediction: of the model.
+        target: of the same rows.
+        blocks: of the same rows.
+        rows: the test split.
+    """
+    settings = experiment.evaluation.slices
+    if settings is None:
+        return None
+    declared = [
+        found
+        for part in cut_columns(rows.select(settings.columns).collect())
+        for found in _judge(
+            part,
+            experiment=experiment,
+            prediction=prediction,
+            target=target,
+            blocks=blocks,
+            min_rows=settings.min_rows,
+        )
+    ]
+    if not settings.candidates:
+        return SliceFindings(declared, [])
+    task = experiment.data.task
+    worst = find_worst_slices(
+        cut_columns(rows.select(list_example_columns(experiment.data)).collect()),
+        losses=compute_losses(prediction, target=target, task=task),
+        excess=compute_excess(prediction, target=target, task=task),
+        blocks=blocks,
+        min_rows=settings.min_rows,
+        candidates=settings.candidates,
+        coverage=make_resampling(experiment).coverage,
+        seed=SEED,
+    )
+    return SliceFindings(declared, worst)
+
+
+def _judge(
+    part: Parts, *, experiment: Experiment, prediction: Array, target: Array, blocks: Blocks, min_rows: int
+) -> list[DeclaredSlice]:
+    found = []
+    resampling = make_resampling(experiment)
+    for code, text in enumerate(part.texts):
+        mask = part.codes == code
+        if mask.sum() >= min_rows:
+            samples = resample(
+                {"model": prediction[mask]},
+                target=target[mask],
+                blocks=blocks.take(mask),
+                scoring=make_scoring(experiment),
+                resampling=resampling,
+            )["model"]
+            metrics = samples.estimate_all(coverage=resampling.coverage)
+            found.append(DeclaredSlice(f"{part.name} = {text}", int(mask.sum()), metrics))
+    return found
