@@ -70,7 +70,7 @@ def test_what_is_written_is_read_again_whatever_becomes_of_conf(project):
 
 
 def test_a_model_that_a_rule_chooses_is_chosen_as_conf_was_at_the_start(project):
-    """Its candidates are options of conf/model, which its own values do not contain."""
+    """Its candidates are part of what is composed."""
     tiny = [word for word in TINY if not word.startswith("model")]
     sweep = declare([*tiny, "model=auto", "schedule.max_epochs=1,2"], root=project)
     write(sweep)
