@@ -7,17 +7,22 @@ import hashlib
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+
+import yaml
 
 from treadle.champions.ledger import History, list_models, read_history
 from treadle.disk import read_text
 from treadle.errors import TreadleError
+from treadle.experiment.dvc_lock import LOCK
 from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
 
 CHAMPION = "champion"  # as MLflow has it: `champion`, or `<name>@champion` where there are several models
 CARD = "bundle.json"  # lists the digest of each other file of a bundle
 RESTORED = f"{RUNS}/.champions"  # bundles that were taken from DVC's cache, by digest
+_OUTPUT = "bundle"  # name of the folder that the pipeline writes
 _REFERENCE = re.compile(rf"(?:(?P<name>[^@/]+)@)?{CHAMPION}")
 
 
@@ -114,21 +119,54 @@ def _list_dvc_caches(root: Path) -> Iterator[Path]:
                 yield root / ".dvc" / folder / "files" / "md5"
 
 
+def find_revision(revision: str, *, root: Path) -> Path:
+    """The bundle that DVC's pipeline made at a git revision, restored from DVC's cache.
+
+    Raises:
+        TreadleError: the revision has no bundle, or the cache does not hold it.
+    """
+    command = ["git", "show", "--end-of-options", f"{revision}:./{LOCK}"]
+    shown = subprocess.run(command, cwd=root, capture_output=True, check=False)  # noqa: S603 - git alone
+    if shown.returncode:
+        raise TreadleError(f"{revision!r} is no run, no bundle, and no git revision that has a {LOCK}")
+    stages = (yaml.load(shown.stdout, Loader=yaml.CSafeLoader) or {}).get("stages") or {}
+    outputs = [out for stage in stages.values() for out in stage.get("outs", []) if Path(out["path"]).name == _OUTPUT]
+    if not outputs:
+        raise TreadleError(f"{LOCK} of {revision} has no bundle; `dvc repro` makes one")
+    wanted = outputs[0]["md5"]
+    for cache in _list_dvc_caches(root):
+        listing = cache / wanted[:2] / wanted[2:]
+        if listing.is_file() and (found := _copy(listing, cache, into=root / RESTORED / wanted)) is not None:
+            return found
+    raise TreadleError(f"the bundle of {revision} is not in DVC's cache; check the revision out and run `dvc repro`")
+
+
 def _restore(digest: str, *, cache: Path, into: Path) -> Path | None:
     """Copy a bundle that DVC keeps as the output of a stage; None where this cache has none of the digest."""
     for listing in cache.glob("??/*.dir"):
-        entries = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
-        files = {name: cache / md5[:2] / md5[2:] for name, md5 in entries.items()}
-        if CARD not in files or not _holds(files[CARD], digest):
-            continue
-        if not all(file.is_file() for file in files.values()):
-            continue
-        aside = into.with_name(f"{into.name}.part")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        for name, file in files.items():
-            (aside / name).parent.mkdir(parents=True, exist_ok=True)  # of a blend's member
-            shutil.copyfile(file, aside / name)
-        aside.replace(into)
-        return into
+        card = _list_files(listing, cache).get(CARD)
+        if card is not None and _holds(card, digest) and (found := _copy(listing, cache, into=into)) is not None:
+            return found
     return None
+
+
+def _list_files(listing: Path, cache: Path) -> dict[str, Path]:
+    """The files of a folder in DVC's cache, by their names in it."""
+    entries = {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
+    return {name: cache / md5[:2] / md5[2:] for name, md5 in entries.items()}
+
+
+def _copy(listing: Path, cache: Path, *, into: Path) -> Path | None:
+    """Copy a folder out of DVC's cache, whole or not at all; None where a file is missing."""
+    if into.is_dir():
+        return into
+    files = _list_files(listing, cache)
+    if not all(file.is_file() for file in files.values()):
+        return None
+    aside = into.with_name(f"{into.name}.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    for name, file in files.items():
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)  # of a blend's member
+        shutil.copyfile(file, aside / name)
+    aside.replace(into)
+    return into

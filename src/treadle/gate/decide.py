@@ -11,7 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from treadle.bundle import TARGETS, Predictor, load
-from treadle.champions.bundles import digest_bundle, find_bundle, is_reference
+from treadle.champions.bundles import digest_bundle, find_bundle, find_revision, is_reference
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
 from treadle.evaluation.comparison import Comparison, compare_predictions
@@ -108,7 +108,8 @@ def ask_gate(run: Path, *, champion: str, root: Path) -> Verdict:
 
     Args:
         run: a finished run's folder.
-        champion: `champion` of the run's experiment, `<name>@champion`, or the folder of a run or a bundle.
+        champion: `champion` of the run's experiment, `<name>@champion`, the folder of a run or a bundle, or a
+            git revision, whose bundle DVC keeps.
         root: the project.
 
     Raises:
@@ -139,7 +140,8 @@ def read_challenger(run: Path) -> Challenger:
 
 def _find_champion(champion: str, challenger: Challenger, *, root: Path) -> Champion | None:
     if not is_reference(champion):
-        return Champion(Path(champion), digest_bundle(Path(champion)))
+        folder = Path(champion) if Path(champion).exists() else find_revision(champion, root=root)
+        return Champion(folder, digest_bundle(folder))
     name = challenger.experiment.name if "@" not in champion else champion.partition("@")[0]
     if not read_history(name, root=root).decisions:
         return None

@@ -22,7 +22,7 @@ _SHOWN = 12  # characters of a digest
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="a run's folder (default: artifacts)")
-    text = "what it is compared with: champion, NAME@champion, the folder of a run or of a bundle"
+    text = "what it is compared with: champion, NAME@champion, a run or bundle, or a git revision, by DVC"
     parser.add_argument("--champion", default="champion", metavar="REF", help=text)
     parser.add_argument("--format", choices=["text", "json"], default="text", help="how to print it")
 
