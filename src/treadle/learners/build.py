@@ -83,20 +83,25 @@ def _find_library(learner: Any, experiment: LearnerExperiment) -> Any:
 
 
 @contextmanager
-def reporting_refusals() -> Iterator[None]:
-    """What Lightning refuses, such as a scheduler of a metric that is not logged, is a mistake in what it was given.
+def reporting_mistakes() -> Iterator[None]:
+    """Errors of the user's own code that would look like those of a library, or of Treadle.
 
     Raises:
-        TreadleError: with Lightning's words.
+        TreadleError: Lightning refuses what it was given, such as a scheduler of a metric that is not logged; or a
+            spawned process failed, with the last line of its traceback.
     """
     try:
         yield
     except Exception as error:
-        if type(error).__name__ != "MisconfigurationException":  # each of the two packages has its own
-            raise
-        raise TreadleError(
-            f"Lightning refuses the learner, its datamodule or an argument of `trainer`: {error}"
-        ) from error
+        match type(error).__name__:
+            case "MisconfigurationException":  # each of the two packages has its own
+                raise TreadleError(
+                    f"Lightning refuses the learner, its datamodule or an argument of `trainer`: {error}"
+                ) from error
+            case "ProcessRaisedException":
+                last = str(error).strip().splitlines()[-1].removeprefix(f"{TreadleError.__module__}.TreadleError: ")
+                raise TreadleError(f"a process of the training failed: {last}") from error
+        raise
 
 
 def make_trainer(workshop: Workshop, experiment: LearnerExperiment, **arguments: Any) -> Any:

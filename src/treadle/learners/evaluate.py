@@ -12,7 +12,7 @@ import yaml
 from treadle.disk import write_json
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
-from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_refusals
+from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_mistakes
 from treadle.learners.bundle import WEIGHTS
 from treadle.learners.idle import FILE
 from treadle.metrics.judge import find_monitor, list_tested
@@ -55,7 +55,7 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
 def _test(workshop: Workshop, experiment: LearnerExperiment, folder: RunFolder) -> dict[str, float]:
     """What the test logs; by one process, so that no row is counted twice."""
     weights, data = folder.bundle / WEIGHTS, workshop.datamodule
-    with reporting_refusals():
+    with reporting_mistakes():
         trainer = make_trainer(workshop, experiment, devices=1)
         trainer.test(workshop.learner, datamodule=data, ckpt_path=weights, weights_only=True, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -14,7 +14,7 @@ from treadle.bundle import write_rows
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
-from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_refusals
+from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_mistakes
 from treadle.learners.bundle import LearnerBundle, require_targets
 from treadle.tensor_files import save_whole
 
@@ -42,7 +42,7 @@ def predict(bundle: LearnerBundle, *, output: Path, datamodule: Mapping[str, Any
         require_targets(experiment)
     workshop = open_workshop(experiment, folder=RunFolder(output.parent))
     _require_predicting(workshop, experiment)
-    with reporting_refusals():
+    with reporting_mistakes():
         trainer = make_trainer(workshop, experiment, devices=1)
         batches = trainer.predict(
             workshop.learner, datamodule=workshop.datamodule, ckpt_path=bundle.weights, weights_only=True

@@ -13,7 +13,7 @@ from treadle.disk import write_json
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import BEST, RunFolder
 from treadle.experiment.spec import LearnerExperiment
-from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_refusals
+from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_mistakes
 from treadle.learners.bundle import save_bundle
 from treadle.learners.records import EpochLog
 from treadle.metrics.log import read_metrics_log
@@ -35,7 +35,7 @@ def train(experiment: LearnerExperiment, *, folder: RunFolder, signature: str, l
     checkpoints = claim_checkpoints(folder.checkpoints, signature)
     callbacks = _make_callbacks(workshop, experiment, folder=folder, checkpoints=checkpoints, log=log)
     state = find_state(checkpoints, num_processes=experiment.trainer.num_processes)
-    with reporting_refusals(), raising_interrupts():
+    with reporting_mistakes(), raising_interrupts():
         trainer = make_trainer(
             workshop,
             experiment,
