@@ -136,7 +136,7 @@ class Plan:
             pruner=self.sweep.settings.pruner,
             maximize=tuple(objective.higher_is_better for objective in self.sweep.objectives),
             seed=int(base.written["seed"]),
-            max_epochs=int(base.written[TRAINING[get_kind(base.written)]]["max_epochs"]),
+            max_epochs=_count_epochs(base.written),
         )
 
     def add_grid(self) -> None:
@@ -204,6 +204,14 @@ class Plan:
                 if trial.state == "waiting":
                     self.ledger.end(trial.number, "skipped", error=f"{first.replicate} was {first.state}")
                     self.tell(self, trial)
+
+
+def _count_epochs(written: Mapping[str, Any]) -> int:
+    """The largest number of epochs of a trial; trees say it in rounds."""
+    model = written.get("model") or {}  # a learner has none
+    if {"max_rounds", "eval_period"} <= model.keys():
+        return -(-int(model["max_rounds"]) // int(model["eval_period"]))
+    return int(written[TRAINING[get_kind(written)]]["max_epochs"])
 
 
 def _to_point(group: Sequence[Trial]) -> Point:
