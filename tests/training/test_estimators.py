@@ -3,6 +3,10 @@
 import json
 import math
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import polars as pl
 import pytest
@@ -16,6 +20,7 @@ from treadle.errors import TreadleError
 from treadle.metrics.log import read_metrics_log
 from treadle.targets.signatures import read_constant
 from treadle.training.estimators import Epochs
+from wandb_record import find_ended, find_records, read_history
 
 QUICK = ["tracker=disabled", "model.max_rounds=30", "evaluation.parity_rows=20"]
 
@@ -114,3 +119,38 @@ def test_it_takes_rows_of_a_debug_run_alone(project):
     counts = [line for line in trees.split("\n") if line.startswith("internal_count=")]
     assert max(int(word) for line in counts for word in line.partition("=")[2].split()) == 256
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.slow
+def test_after_a_kill_it_begins_again_and_ends_as_if_there_had_been_none(project, tmp_path_factory):
+    """W&B's run goes on: its two records have every epoch once."""
+    pytest.importorskip("lightgbm")
+    words = ["train", "model=lightgbm", "experiment=california", "tracker=wandb", "trainer.threads=1"]
+    words += ["model.max_rounds=150", "model.num_leaves=63", "model.eval_period=1", "model.learning_rate=0.01"]
+    command = [sys.executable, "-m", "treadle", *words]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not any(file.read_text().count("\n") > 5 for file in project.glob("runs/*/metrics.csv")):
+            assert process.poll() is None, "it ended before it was killed"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    killed = find_run(project)
+    assert read_metrics_log(killed / "metrics.csv")[-1]["step"] < 150
+    (of_killed,) = find_records(killed)
+
+    assert run_treadle(*words) == 0
+
+    epochs = read_metrics_log(killed / "metrics.csv")
+    rows = read_history(of_killed)
+    shutil.rmtree(of_killed)  # it has no end to wait for
+    (record,) = find_ended(killed)
+    rows += read_history(record)
+    recorded = {row["_step"]: row["valid/loss"] for row in rows if "valid/loss" in row}
+    assert list(recorded.values()) == [epoch["valid/loss"] for epoch in epochs]
+    assert [epoch["step"] for epoch in epochs] == [*range(1, 151)]
+    unbroken = tmp_path_factory.mktemp("unbroken")
+    make_project(unbroken)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(unbroken)
+        assert run_treadle(*words) == 0
+    for file in ("metrics.csv", "bundle/trees.txt"):
+        assert (find_run(unbroken) / file).read_bytes() == (killed / file).read_bytes()
