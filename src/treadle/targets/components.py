@@ -24,6 +24,7 @@ _OTHERS = {
     "treadle.features.featurize.featurize",
     "treadle.models.estimator.Objective",
     "treadle.training.learner.Learner",
+    "treadle.training.refit.Refitted",
     "treadle.training.scores.compute_prediction_loss",
     "treadle.training.scores.compute_scores",
     "torch.optim.Optimizer",
