@@ -3,6 +3,7 @@ import pytest
 from runs import QUICK, treadle
 from treadle.problems import ConfigError
 from treadle.sweeps import space
+from treadle.sweeps.axes import Replicate
 from treadle.sweeps.declare import declare, read, write
 from treadle.sweeps.ledger import Ledger
 from treadle.sweeps.plan import Plan
@@ -158,7 +159,7 @@ def test_of_settings_that_are_added_together_only_the_invalid_one_fails(project)
     write(sweep)
     told = []
     plan = Plan(sweep, Ledger(sweep.folder), project, lambda _, trial: told.append(trial.number))
-    plan._add([{"model.width": "16"}, {"model.width": "-1"}], [0], "search", None)  # noqa: SLF001 - as a search would
+    plan._add([{"model.width": "16"}, {"model.width": "-1"}], [Replicate(0)], "search", None)  # noqa: SLF001 - as a search would
     assert [trial.state for trial in plan.ledger.trials.values()] == ["waiting", "failed"]
     assert "model.width" in plan.ledger.trials[2].error
     assert told == [2]

@@ -35,11 +35,11 @@ class Refitted:
     weights: Mapping[str, Tensor]  # of the network
     num_rows: int
     num_epochs: int
-    num_steps: int
+    global_step: int  # optimizer steps that were taken
 
     def describe(self) -> dict[str, int]:
         """Plain values, for `model/summary.json`."""
-        return {"num_rows": self.num_rows, "num_epochs": self.num_epochs, "num_steps": self.num_steps}
+        return {"num_rows": self.num_rows, "num_epochs": self.num_epochs, "num_steps": self.global_step}
 
 
 def is_refitted(experiment: Experiment) -> bool:
