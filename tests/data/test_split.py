@@ -64,12 +64,12 @@ def test_stratified_keeps_the_mix():
 
 @given(groups=st.lists(st.integers(0, 30), min_size=60, max_size=200), seed=st.integers(0, 5))
 def test_no_group_stands_in_two_splits(groups, seed):
-    frame = pl.DataFrame({"g": [*groups, *range(30)]})
-    rule = GroupSplit(by="group", column="g", valid=0.2, test=0.2, seed=seed)
+    frame = pl.DataFrame({"count": [*groups, *range(30)]})
+    rule = GroupSplit(by="group", column="count", valid=0.2, test=0.2, seed=seed)
 
     splits = assign_splits(frame, rule)
 
-    assert frame.with_columns(splits).group_by("g").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert frame.with_columns(splits).group_by("count").agg(pl.col("split").n_unique())["split"].max() == 1
     assert splits.null_count() == 0
 
 

@@ -118,6 +118,15 @@ def test_columns_are_cut_into_parts_with_missing_values_of_their_own():
     assert same.texts == ["7.5"]
 
 
+def test_a_column_may_have_any_name_and_of_values_that_are_equally_frequent_the_first_are_parts():
+    texts = [f"{number:03}" for number in range(200)]
+
+    (parts,) = cut_columns(pl.DataFrame({"count": texts[::-1]}))
+
+    assert parts.texts == texts[: len(parts.texts)]
+    assert len(parts.texts) < len(texts)
+
+
 def test_holm_stops_at_the_first_that_may_be_chance():
     chances = {((column, 0),): chance for column, chance in enumerate((0.04, 0.001, 0.02))}
 

@@ -175,7 +175,7 @@ def _by_group(groups: pl.Series, rule: GroupSplit) -> pl.Series:
 
 def _shuffle_groups(groups: pl.Series, seed: int) -> list[tuple[object, int]]:
     """Each group with its number of rows, in random order."""
-    sizes = groups.value_counts().sort(groups.name)
+    sizes = groups.rename("group").value_counts().sort("group")
     return sizes[np.random.default_rng(seed).permutation(len(sizes))].rows()
 
 

@@ -149,7 +149,9 @@ def _open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
     """The other table's keys, under names that no column has, and the columns that are looked up."""
     there = list(join.by.values())
     columns = [parse(text, other, key=f"{key}.columns.{name}").alias(name) for name, text in join.columns.items()]
-    repeated = other.group_by(there).len().filter(pl.col("len") > 1).head(NUM_EXAMPLES).collect()
+    repeated = (
+        other.group_by(there).agg(pl.len().alias("|rows")).filter(pl.col("|rows") > 1).head(NUM_EXAMPLES).collect()
+    )
     if len(repeated):
         examples = ", ".join(str(row[:-1]) for row in repeated.rows())
         raise TreadleError(f"{key}.by: {there} must name one row of {join.table!r}; several have {examples}")

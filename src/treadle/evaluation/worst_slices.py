@@ -87,8 +87,8 @@ def _cut(column: pl.Series) -> Parts:
     if column.dtype.is_numeric() and present.n_unique() > NUM_PARTS:
         return _cut_numbers(column)
     texts = column.cast(pl.String).fill_null("missing")
-    counts = texts.value_counts(sort=True).head(MAX_VALUES)
-    names: list[str] = sorted(counts[column.name].to_list())
+    counts = texts.rename("text").value_counts().sort("count", "text", descending=[True, False]).head(MAX_VALUES)
+    names: list[str] = sorted(counts["text"].to_list())
     codes = texts.replace_strict(names, list(range(len(names))), default=_NO_PART, return_dtype=pl.Int64)
     return Parts(column.name, codes.to_numpy(), names)
 
