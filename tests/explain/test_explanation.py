@@ -253,7 +253,15 @@ def test_a_section_lists_its_keys_with_their_meanings(project):
     text = to_text(look(project, "data.tables.flights"))
 
     assert "One source of rows" in text
-    assert "path      data/nycflights13/flights.parquet         Path of the file, relative to the project" in text
+    assert "path       data/nycflights13/flights.parquet         Path of the file, relative to the project" in text
+    assert "encoding   utf-8                                     Character encoding of a text file" in text
+
+
+def test_the_keys_that_a_section_may_hold_are_those_of_the_kind_that_by_names(project):
+    tracker = look(project, "tracker", "tracker=csv")
+
+    assert list(tracker.keys) == ["by"]
+    assert list(look(project, "schedule.optimizer").keys) == ["_target_", "lr", "weight_decay", "fused"]
 
 
 # --- readers ------------------------------------------------------------------------------------------

@@ -142,8 +142,7 @@ def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> 
     close = find_nearest(name, [sibling for sibling in siblings if sibling != SECURITY])
     meant = find_namesake(key, composed.keys) or (join(section, close) if close else "")
     is_beside = get_section(meant) == section
-    is_listed = {f"{section}.{sibling}" for sibling in siblings}.issubset(composed.keys)
-    command = tell_how_to_list(section, composed.keys) if is_listed and is_within(meant or key, section) else ""
+    command = tell_how_to_list(section, composed.keys) if is_within(meant or key, section) else ""
     hint = Hint(get_name(meant) if is_beside else meant, tuple(siblings), command)
     fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
     override = _rewrite(key, meant, composed) or f"~{key}"

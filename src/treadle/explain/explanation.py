@@ -16,7 +16,7 @@ from treadle.config.compose import Composed, describe_unknown, find_option, list
 from treadle.config.origins import Setting, read_file
 from treadle.experiment.spec import ModelChoice, is_rule
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT, Stage, list_stages
-from treadle.explain.meanings import NO_DEFAULT, Meaning, find_meaning, summarize_target
+from treadle.explain.meanings import NO_DEFAULT, Meaning, find_meaning, list_unset, summarize_target
 from treadle.hints import show
 from treadle.keys import ABSENT, climb, get, is_within
 from treadle.problems import ConfigError, Problem
@@ -49,7 +49,7 @@ class Explanation:
     meaning: Meaning
     history: list[Setting]
     group: Group | None = None  # where the key is a group
-    keys: dict[str, str] = field(default_factory=dict)  # of a section: the meaning of each key in it
+    keys: dict[str, Meaning] = field(default_factory=dict)  # of a section: each that it holds, or may hold
     all_stages: tuple[Stage, ...] = STAGES  # of the experiment
     chosen: str = ""  # of a rule that chooses the model: the network that it chooses, and why
 
@@ -104,9 +104,9 @@ def _find_record(composed: Composed) -> ModelChoice | None:
         return None
 
 
-def _list_meanings(key: str, section: Mapping[str, Any], composed: Composed) -> dict[str, str]:
-    found = {name: find_meaning(f"{key}.{name}", composed.values) for name in section}
-    return {name: meaning.text if meaning is not None else "" for name, meaning in found.items()}
+def _list_meanings(key: str, section: Mapping[str, Any], composed: Composed) -> dict[str, Meaning]:
+    held = {name: find_meaning(f"{key}.{name}", composed.values) or Meaning() for name in section}
+    return {**held, **list_unset(key, composed.values)}
 
 
 def _overlap(one: str, other: str) -> bool:

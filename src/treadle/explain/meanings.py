@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from treadle.check.structure import list_models
 from treadle.experiment import spec
 from treadle.explain.spec_types import has_target, join_metadata, read_type
+from treadle.keys import get
 from treadle.targets.annotations import ANY, LIMITS, Type
 from treadle.targets.docstrings import read_words
 from treadle.targets.signatures import Parameter, UnknownTargetError, read_signature
@@ -56,7 +57,7 @@ class _Node:
 
 def describe_key(model: type[pydantic.BaseModel], name: str) -> tuple[str, str]:
     """The meaning of a section's key, and its unit."""
-    return split_unit(model.model_fields[name].description or "")
+    return split_unit(" ".join((model.model_fields[name].description or "").split()))
 
 
 def split_unit(text: str) -> tuple[str, str]:
@@ -83,6 +84,22 @@ def describe_limits(kind: Type) -> str:
 
 def find_meaning(key: str, values: Any) -> Meaning | None:
     """The meaning of a dotted key in an experiment with these values; None for a key that cannot exist."""
+    node = _find_node(key, values)
+    return node.meaning if node is not None else None
+
+
+def list_unset(key: str, values: Any) -> dict[str, Meaning]:
+    """The keys that a section may hold and does not, each with its meaning; none where a target's arguments stand."""
+    node, section = _find_node(key, values), get(values, key)
+    if node is None or not isinstance(section, Mapping) or (has_target(node.annotation) and not _is_in_place(section)):
+        return {}
+    models = [model for model in list_models(node.annotation) if _fits(model, section)]
+    unset = dict.fromkeys(name for model in models for name in model.model_fields if name not in section)
+    steps = {name: _step(node, name, section) for name in unset}
+    return {name: step.meaning for name, step in steps.items() if step is not None}
+
+
+def _find_node(key: str, values: Any) -> _Node | None:
     model = spec.find_spec(values)
     node = _Node(model, Meaning(Type("class", model.__name__), section=_first_paragraph(model)))
     for part in key.split("."):
@@ -90,7 +107,7 @@ def find_meaning(key: str, values: Any) -> Meaning | None:
         if step is None:
             return None
         node, values = step, _descend(values, part)
-    return node.meaning
+    return node
 
 
 def _descend(values: Any, part: str) -> Any:

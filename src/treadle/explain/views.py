@@ -112,9 +112,12 @@ def _list_facts(explanation: Explanation) -> Iterator[tuple[str, list[str]]]:
 
 
 def _list_keys(explanation: Explanation) -> list[str]:
-    """One line per key: its value, and its meaning where that differs from the section's."""
-    meanings = {name: text if text != explanation.meaning.text else "" for name, text in explanation.keys.items()}
-    return _align([(str(name), _shorten(_write(value)), meanings[name]) for name, value in explanation.value.items()])
+    """One line per key: its value or default, and its meaning where that differs from the section's."""
+    values = {name: "" if key.default is NO_DEFAULT else key.default for name, key in explanation.keys.items()}
+    values |= explanation.value
+    texts = {name: key.text for name, key in explanation.keys.items()}
+    meanings = {name: text if text != explanation.meaning.text else "" for name, text in texts.items()}
+    return _align([(str(name), _shorten(_write(values[name])), text) for name, text in meanings.items()])
 
 
 def _format_readers(explanation: Explanation) -> str:
