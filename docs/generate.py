@@ -176,8 +176,11 @@ def _list_models(annotation: Any) -> Iterator[tuple[str, type[pydantic.BaseModel
 
 
 # The heading of each section; where a section has several kinds, that of the first.
+_PLACES = {spec.Blend: ", a blend", spec.ModelRule: ", a rule"}
 _ANCHORS = {
-    section.key: f"{section.key}-by-{section.kind}" if section.kind else section.key
+    section.key: f"{section.key}-by-{section.kind}"
+    if section.kind
+    else f"{section.key}{_PLACES.get(section.model, '')}".replace(", ", "-").replace(" ", "-")
     for section in reversed(Section("", spec.Experiment).inner)
 }
 
@@ -189,7 +192,6 @@ def _find_model(section: Section) -> type[pydantic.BaseModel]:
 
 _SECTIONS = {"data", "features", "schedule", "loss"}
 _SECTIONS |= _ANCHORS.keys()
-_PLACES = {spec.Blend: ", a blend", spec.ModelRule: ", a rule"}
 
 
 def write_configuration() -> str:
