@@ -42,8 +42,14 @@ def test_every_verb_is_offered_and_nothing_else(offer):
         (["--v"], ["--version"]),
         (["check", "--f"], ["--format"]),
         (["train", "--"], ["--help", "--traceback", "--cfg", "--why", "--folder", "--resolved"]),
-        (["run", "--"], ["--help", "--traceback", "--cfg", "--why", "--multirun", "--evaluate", "--like"]),
-        (["run", "--why", "--"], ["--help", "--traceback", "--cfg", "--multirun", "--evaluate", "--like"]),
+        (
+            ["run", "--"],
+            ["--help", "--traceback", "--cfg", "--why", "--multirun", "--evaluate", "--like", "--to-wandb"],
+        ),
+        (
+            ["run", "--why", "--"],
+            ["--help", "--traceback", "--cfg", "--multirun", "--evaluate", "--like", "--to-wandb"],
+        ),
         (["run", "model=mlp", "--w"], ["--why"]),
         (["compose", "-o", "x.yaml", "-"], ["-h", "--help", "--traceback", "--selection", "--slices"]),
         (["predict", "--allow", "own", "--al"], ["--allow"]),
@@ -155,7 +161,7 @@ def test_overrides_are_offered_step_by_step(offer, word, expected):
 
 
 def test_a_member_of_an_ensemble_is_offered_like_a_model(offer):
-    assert offer("run", "model.mem") == ["model.member.", "model.members="]
+    assert offer("run", "model.mem") == ["model.member.", "model.members.", "model.members="]
     assert offer("run", "model.member.wi") == ["model.member.width="]
     assert "model.member.width=256" in offer("run", "model.member.width=")
     assert offer("run", "model@") == ["model@model.member="]
@@ -180,7 +186,7 @@ def test_a_projects_own_option_and_group_are_offered_and_hidden_folders_are_not(
     (project / "conf" / ".hidden" / "x.yaml").write_text("a: 1\n")
 
     assert offer("run", "model=ow") == ["model=own"]
-    assert offer("run", "model.g") == ["model.glow="]
+    assert offer("run", "model.gl") == ["model.glow="]
     assert offer("run", "model.glow=") == ["model.glow=true"]
     assert offer("run", "model.inner.") == ["model.inner.depth="]
     assert offer("run", "serv") == ["serving.", "serving="]
