@@ -13,7 +13,7 @@ from treadle.bundle.limits import limit_building
 from treadle.errors import TreadleError
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
-OTHERS = {"auto", *list_estimators()}  # a rule; models that train themselves
+OTHERS = {"auto", "blend", *list_estimators()}  # of several models; models that train themselves
 MODELS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem not in OTHERS)
 TARGETS = ["treadle.models."]
 N, CARDINALITIES = 5, [4, 7]

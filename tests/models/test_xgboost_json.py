@@ -24,7 +24,7 @@ def saved(tmp_path_factory):
 
 
 def check(values):
-    check_trees(values, num_numeric=3, sizes=CARDINALITIES, num_outputs=1)
+    check_trees(values, num_numeric=3, vocabularies=CARDINALITIES, num_outputs=1)
 
 
 def test_what_xgboost_writes_is_accepted(saved):

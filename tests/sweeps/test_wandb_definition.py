@@ -68,7 +68,7 @@ def test_what_w_and_b_cannot_express_is_refused(project, capsys, words, said):
     assert not Path("sweep.yaml").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_an_agent_trains_with_its_parameters_and_its_runs_belong_to_its_sweep(project, tmp_path_factory):
     """Twice the same values: the second run trains nothing, and has its record none the less."""
     define("model=mlp,tabm", "schedule.optimizer.lr=interval(1e-3,1e-1)", "model.width=16", "sweep=random")

@@ -81,7 +81,7 @@ def test_it_is_the_training_on_all_rows_that_ends_after_the_best_epoch(root, tmp
         make_experiment(root, "schedule=default", "schedule.max_epochs=9"), tmp_path, train, valid, num_epochs=3
     )
 
-    assert (found.num_rows, found.num_epochs, found.num_steps) == (400, 3, 21)
+    assert (found.num_rows, found.num_epochs, found.global_step) == (400, 3, 21)
     assert all(torch.equal(found.weights[name], value) for name, value in network.state_dict().items())
 
 
@@ -97,7 +97,7 @@ def test_rates_follow_the_epochs_of_the_schedule_and_not_those_that_are_left(roo
         for count in (3, 9)
     )
 
-    assert whole.num_steps == part.num_steps
+    assert whole.global_step == part.global_step
     assert not torch.equal(whole.weights["layers.0.weight"], part.weights["layers.0.weight"])
 
 
@@ -106,7 +106,7 @@ def test_a_limit_of_steps_ends_the_same_epoch(root, tmp_path):
 
     found = refit_rows(experiment, tmp_path, make_rows(300, seed=0), make_rows(100, seed=1), num_epochs=3)
 
-    assert found.num_steps == 17  # of 7 an epoch: 12 * 7 / 5
+    assert found.global_step == 17  # of 7 an epoch: 12 * 7 / 5
 
 
 def test_rows_of_a_class_that_training_had_not_are_left_out(root, tmp_path):

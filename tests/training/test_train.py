@@ -16,7 +16,14 @@ def test_training_does_without_the_test_split(run_once, tmp_path):
         (tmp_path / split).unlink()  # T17: a search that saw it would choose by it
     assert not list((tmp_path / "features").glob("test*"))
 
-    train(read(done / "resolved.yaml").experiment, folder=RunFolder(tmp_path), signature="x", log=lambda *_: None)
+    train(
+        read(done / "resolved.yaml").experiment,
+        folder=RunFolder(tmp_path),
+        signature="x",
+        log=lambda *_: None,
+        start=None,
+        members={},
+    )
 
     assert (tmp_path / "metrics.csv").read_text() == (done / "metrics.csv").read_text()
 

@@ -204,7 +204,9 @@ class XGBoost:
         """Read the JSON, once it is known that XGBoost could have written it."""
         values = read_json(file)
         try:
-            check_trees(values, num_numeric=self.num_numeric, sizes=self.cardinalities, num_outputs=self.num_outputs)
+            check_trees(
+                values, num_numeric=self.num_numeric, vocabularies=self.cardinalities, num_outputs=self.num_outputs
+            )
             self._set_trees(values)
         except (ValueError, TypeError, LookupError, OverflowError, _import().core.XGBoostError) as error:
             raise TreadleError(f"{file} holds no trees that can be read: {str(error).splitlines()[0]}") from error

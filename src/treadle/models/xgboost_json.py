@@ -28,7 +28,7 @@ _INTEGERS = ("default_left", "left_children", "right_children", "parents", "spli
 _SETS = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
 
 
-def check_trees(values: Any, *, num_numeric: int, sizes: Sequence[int], num_outputs: int) -> None:
+def check_trees(values: Any, *, num_numeric: int, vocabularies: Sequence[int], num_outputs: int) -> None:
     """Check the values of the JSON of trees over so many inputs and outputs.
 
     Raises:
@@ -38,7 +38,7 @@ def check_trees(values: Any, *, num_numeric: int, sizes: Sequence[int], num_outp
     version = values["version"]
     if not isinstance(version, list) or not all(type(part) is int for part in version) or version[:1] != [MAJOR]:
         raise ValueError(f"there must be trees of XGBoost {MAJOR}, found version {version}")
-    num_inputs = num_numeric + len(sizes)
+    num_inputs = num_numeric + len(vocabularies)
     _take(
         learner,
         "attributes",
@@ -48,8 +48,8 @@ def check_trees(values: Any, *, num_numeric: int, sizes: Sequence[int], num_outp
         "learner_model_param",
         "objective",
     )
-    if learner["feature_types"] != [*["q"] * num_numeric, *["c"] * len(sizes)]:
-        raise ValueError(f"there must be {num_numeric} numbers and {len(sizes)} categories")
+    if learner["feature_types"] != [*["q"] * num_numeric, *["c"] * len(vocabularies)]:
+        raise ValueError(f"there must be {num_numeric} numbers and {len(vocabularies)} categories")
     _require("names of inputs", [learner["attributes"], learner["feature_names"]], [{}, []])
     _check_model(learner["learner_model_param"], num_inputs=num_inputs, num_outputs=num_outputs)
     _check_objective(learner["objective"])
@@ -62,7 +62,7 @@ def check_trees(values: Any, *, num_numeric: int, sizes: Sequence[int], num_outp
     _require("iteration_indptr", model["iteration_indptr"], list(range(0, len(trees) + 1, num_outputs)))
     _require("tree_info", model["tree_info"], list(range(num_outputs)) * (len(trees) // num_outputs))
     for index, tree in enumerate(trees):
-        _check_tree(tree, index, num_numeric=num_numeric, sizes=sizes)
+        _check_tree(tree, index, num_numeric=num_numeric, vocabularies=vocabularies)
 
 
 def _take(values: Any, *keys: str) -> dict[str, Any]:
@@ -101,10 +101,10 @@ def _check_objective(found: Any) -> None:
         raise ValueError("the parameters of the objective must be numbers")
 
 
-def _check_tree(tree: Any, index: int, *, num_numeric: int, sizes: Sequence[int]) -> None:
+def _check_tree(tree: Any, index: int, *, num_numeric: int, vocabularies: Sequence[int]) -> None:
     _take(tree, *_FLOATS, *_INTEGERS, *_SETS, "id", "tree_param")
     size = len(tree["parents"]) if isinstance(tree["parents"], list) else 0
-    num_inputs = num_numeric + len(sizes)
+    num_inputs = num_numeric + len(vocabularies)
     param = {"num_deleted": "0", "num_feature": str(num_inputs), "num_nodes": str(size), "size_leaf_vector": "1"}
     if not size or tree["tree_param"] != param or tree["id"] != index:
         raise ValueError(f"tree {index}: its number, or that of its nodes or inputs, is wrong")
@@ -118,7 +118,7 @@ def _check_tree(tree: Any, index: int, *, num_numeric: int, sizes: Sequence[int]
     if not all((np.abs(np.array(tree[name], dtype=np.float64)) <= np.finfo(np.float32).max).all() for name in _FLOATS):
         raise ValueError(f"tree {index} holds what is no finite number")
     _check_nodes(tree, index, size=size)
-    _check_splits(tree, index, num_numeric=num_numeric, sizes=sizes)
+    _check_splits(tree, index, num_numeric=num_numeric, vocabularies=vocabularies)
 
 
 def _check_nodes(tree: Mapping[str, list[int]], index: int, *, size: int) -> None:
@@ -131,11 +131,11 @@ def _check_nodes(tree: Mapping[str, list[int]], index: int, *, size: int) -> Non
         raise ValueError(f"tree {index}: parents do not match children")
 
 
-def _check_splits(tree: Mapping[str, list[int]], index: int, *, num_numeric: int, sizes: Sequence[int]) -> None:
+def _check_splits(tree: Mapping[str, list[int]], index: int, *, num_numeric: int, vocabularies: Sequence[int]) -> None:
     """A number is split by value, a category by one of the sets."""
     columns, kinds = tree["split_indices"], tree["split_type"]
     inner = [node for node, child in enumerate(tree["left_children"]) if child != -1]
-    if not all(0 <= column < num_numeric + len(sizes) for column in columns):
+    if not all(0 <= column < num_numeric + len(vocabularies) for column in columns):
         raise ValueError(f"tree {index}: no such input")
     if not {*kinds, *tree["default_left"]} <= {0, 1} or any(
         (columns[node] >= num_numeric) != bool(kinds[node]) for node in inner
@@ -148,6 +148,6 @@ def _check_splits(tree: Mapping[str, list[int]], index: int, *, num_numeric: int
     if any(size < 1 for size in sizes) or (tree["categories_segments"], len(sets)) != (bounds[:-1], bounds[-1]):
         raise ValueError(f"tree {index}: the bounds of sets are not theirs")
     for node, (start, end) in zip(tree["categories_nodes"], pairwise(bounds), strict=True):
-        cardinality = sizes[columns[node] - num_numeric] if columns[node] >= num_numeric else 0
+        cardinality = vocabularies[columns[node] - num_numeric] if columns[node] >= num_numeric else 0
         if not all(0 <= category < cardinality for category in sets[start:end]):
             raise ValueError(f"tree {index}: a set holds an id that there is not")
