@@ -76,7 +76,10 @@ OTHER_VALUES = {
     "model_choice": ["model=auto", "model.candidates.mlp.model.width=16", *CANDIDATES],
     "tracker": ["tracker.mode=offline", "tracker.tags=[other]"],
     "sweep": ["sweep=tpe", "sweep.workers=3"],
-    "logger": ["+logger.csv._target_=pytorch_lightning.loggers.CSVLogger"],
+    "logger": [
+        "targets=[treadle.,torch.,pytorch_lightning.]",
+        "+logger.csv._target_=pytorch_lightning.loggers.CSVLogger",
+    ],
     "question": [],  # which stands in the experiment's file
 }
 

@@ -146,10 +146,10 @@ def test_a_run_that_is_stopped_in_either_training_goes_on_with_the_same_numbers(
         folder = tmp_path / name
         folder.mkdir()
         make_project(folder)
-        (folder / "own.py").write_text(OWN)
-        (folder / "conf/model/own.yaml").write_text("_target_: own.Own\nwidth: 1\n")
+        (folder / "stoppable.py").write_text(OWN)
+        (folder / "conf/model/own.yaml").write_text("_target_: stoppable.Own\nwidth: 1\n")
         config = folder / "conf/config.yaml"
-        config.write_text(config.read_text().replace("targets:\n", "targets:\n  - own.\n"))
+        config.write_text(config.read_text().replace("targets:\n", "targets:\n  - stoppable.\n"))
         monkeypatch.chdir(folder)
         if stops:
             (folder / "stop_at").write_text(str(stop_at))
@@ -157,6 +157,6 @@ def test_a_run_that_is_stopped_in_either_training_goes_on_with_the_same_numbers(
             (folder / "stop_at").unlink()
         assert run_quick(*words, verb="train") == 0
         (run,) = (folder / "runs").glob("california-*")
-        weights.append(load(run, targets=["own.", "treadle."]).model.state_dict())
+        weights.append(load(run, targets=["stoppable.", "treadle."]).model.state_dict())
 
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
