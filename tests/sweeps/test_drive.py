@@ -80,7 +80,7 @@ def own(project):
 
 
 def test_a_trial_that_fails_costs_only_itself(own, ledger, capsys):
-    words = ["model=own", "model.behaviour=raise,kill,hang,diverge,memory,disk,good", "sweep.timeout=15s"]
+    words = ["model=own", "model.behaviour=raise,kill,diverge,memory,disk,good"]
     tiny = [word for word in TINY if not word.startswith("model")]
     assert treadle("run", "-m", *tiny, *words) == 1
     out = capsys.readouterr().out
@@ -88,7 +88,6 @@ def test_a_trial_that_fails_costs_only_itself(own, ledger, capsys):
     assert ends["good"] == ("done", "")
     assert ends["raise"] == ("failed", "ValueError: no luck")
     assert ends["kill"] == ("killed", "killed by SIGKILL; the machine may be out of memory")
-    assert ends["hang"] == ("timed out", "timed out after 15 s")
     assert ends["diverge"][0] == "failed"
     assert "the validation loss is nan" in ends["diverge"][1]
     assert ends["memory"][0] == "failed"
@@ -98,6 +97,13 @@ def test_a_trial_that_fails_costs_only_itself(own, ledger, capsys):
     assert "ValueError: no luck" in out
     (log,) = own.glob("sweeps/*/trials/0001/log.txt")
     assert "failing_trials.py" in log.read_text()
+
+
+def test_a_trial_that_hangs_is_ended(own, ledger):
+    tiny = [word for word in TINY if not word.startswith("model")]
+    words = ["model=own", "model.behaviour=hang", "seed=0,1", "sweep.timeout=3s", "sweep.workers=2"]
+    assert treadle("run", "-m", *tiny, *words) == 1
+    assert {(t.state, t.error) for t in ledger().trials.values()} == {("timed out", "timed out after 3 s")}
 
 
 def test_a_search_reads_nothing_of_the_test_split(own, ledger):
