@@ -104,7 +104,7 @@ def test_each_metric_lies_within_its_interval(finished):
 
 @pytest.mark.slow
 def test_slices_are_judged_and_shown(finished):
-    found = json.loads((finished / "evaluation" / "slices.json").read_text())
+    found = json.loads((finished / "evaluation/parts/slices.json").read_text())
 
     page = (finished / "evaluation" / "report.html").read_text()
     assert len(found["declared"]) == 5

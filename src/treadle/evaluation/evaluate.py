@@ -17,8 +17,8 @@ from treadle.evaluation.curves import compute_curves, count_confusions, write_co
 from treadle.evaluation.evaluated import MODEL, Evaluated, Results
 from treadle.evaluation.judge import run_checks, write_findings
 from treadle.evaluation.parity import check_parity, read_predictions
+from treadle.evaluation.parts import find_answers, write_answers
 from treadle.evaluation.report import Findings, write_report
-from treadle.evaluation.slices import find_slices
 from treadle.evaluation.uncertainty import find_uncertainty
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
@@ -58,6 +58,8 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
     _require_numbers(candidates, predicted)
     results = _compute_results(experiment, candidates, target)
     evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity)
+    evaluated.answers.update(find_answers(evaluated))
+    write_answers(evaluated.answers, folder)
     checks = run_checks(evaluated)
     write_findings(checks, folder.checks)
     uncertainty = find_uncertainty(
@@ -67,17 +69,15 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
         blocks=evaluated.blocks,
     )
     write_json(folder.intervals, uncertainty.to_plain() if uncertainty is not None else {})
-    slices = find_slices(
-        experiment, prediction=prediction.numpy(), target=target.numpy(), blocks=evaluated.blocks, rows=test
-    )
-    write_json(folder.slices, slices.to_plain() if slices is not None else {})
     findings = _find(evaluated, checks)
     folder.metrics.write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
     for curve in findings.curves[MODEL]:
         curve.write(folder.plots)
     if findings.confusions is not None:
         write_confusions(findings.confusions, bundle.classes, folder.plots / "confusion.csv")
-    write_report(experiment, findings=findings, uncertainty=uncertainty, slices=slices, run=run, folder=folder)
+    write_report(
+        experiment, findings=findings, uncertainty=uncertainty, answers=evaluated.answers, run=run, folder=folder
+    )
 
 
 def _compute_results(experiment: Experiment, candidates: dict[str, Tensor], target: Tensor) -> Results:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import polars as pl
 from torch import Tensor
@@ -24,6 +24,16 @@ _PERIODS = dict(zip(PERIODS, ("1d", "1w"), strict=True))  # as Polars writes the
 MODEL = "model"  # its name among the results and the predictions; the first
 
 
+class Answer(Protocol):
+    """What a part of the evaluation found; `treadle.evaluation.parts` lists them."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+
+    def to_numbers(self) -> dict[str, float]:
+        """The few numbers that tell whether it got better or worse, by stable names; NaN where one is not defined."""
+
+
 @dataclass(frozen=True)
 class Evaluated:
     """A model and its baselines on the test split."""
@@ -35,6 +45,7 @@ class Evaluated:
     target: Tensor  # `[B]`; of a multiclass task the class, -1 where training never saw it
     results: Results  # metrics of the model and of each baseline; NaN where one is not defined
     parity: Mapping[str, Any]  # rows predicted one by one: how many, the largest difference, and the allowed one
+    answers: dict[str, Answer] = field(default_factory=dict)  # of each part, by its name; a check runs after all parts
 
     @property
     def task(self) -> Task:

@@ -13,9 +13,8 @@ import yaml
 from torch import Tensor
 
 from treadle.evaluation.curves import Curve, Row
-from treadle.evaluation.evaluated import MODEL, Results
+from treadle.evaluation.evaluated import MODEL, Answer, Results
 from treadle.evaluation.kinds import KINDS, Kind
-from treadle.evaluation.slices import SliceFindings
 from treadle.evaluation.uncertainty import Uncertainty
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
@@ -46,7 +45,7 @@ def write_report(
     *,
     findings: Findings,
     uncertainty: Uncertainty | None,
-    slices: SliceFindings | None,
+    answers: Mapping[str, Answer],
     run: str,
     folder: RunFolder,
 ) -> None:
@@ -68,7 +67,7 @@ def write_report(
         checks=findings.checks,
         verdict=summarize(findings.checks),
         table=tabulate(findings.results, metrics=metrics),
-        slices=slices,
+        answers=answers,
         intervals=uncertainty.tabulate(metrics) if uncertainty is not None else None,
         charts=[
             _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
-
 from treadle.evaluation.comparison import SEED, make_resampling, make_scoring
+from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.intervals import Array, Estimate, resample
 from treadle.evaluation.resampling import Blocks
 from treadle.evaluation.scores import compute_losses
@@ -34,7 +33,7 @@ class SliceFindings:
     worst: Sequence[WorstSlice]
 
     def to_plain(self) -> dict[str, Any]:
-        """For `slices.json`."""
+        """For JSON."""
         return {
             "declared": {
                 one.name: {
@@ -55,22 +54,19 @@ class SliceFindings:
             ],
         }
 
+    def to_numbers(self) -> dict[str, float]:
+        """How many of the worst slices are beyond chance, and the excess of the loss in the worst of them."""
+        confirmed = [one.excess for one in self.worst if one.confirmed]
+        return {"confirmed": float(len(confirmed)), "largest_excess": max(confirmed, default=0.0)}
 
-def find_slices(
-    experiment: Experiment, *, prediction: Array, target: Array, blocks: Blocks, rows: pl.LazyFrame
-) -> SliceFindings | None:
-    """Judge the model by slice; None if `evaluation.slices` is null.
 
-    Args:
-        experiment: that was evaluated.
-        prediction: of the model.
-        target: of the same rows.
-        blocks: of the same rows.
-        rows: the test split.
-    """
+def find_slices(evaluated: Evaluated) -> SliceFindings | None:
+    """Judge the model by slice; None if `evaluation.slices` is null."""
+    experiment, rows, blocks = evaluated.experiment, evaluated.test, evaluated.blocks
     settings = experiment.evaluation.slices
     if settings is None:
         return None
+    prediction, target = evaluated.predictions[MODEL].numpy(), evaluated.target.numpy()
     declared = [
         found
         for part in cut_columns(rows.select(settings.columns).collect())

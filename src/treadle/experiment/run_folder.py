@@ -31,7 +31,8 @@ class RunFolder:
         self.baselines: Final = path / "baselines"  # fitted
         self.evaluation: Final = path / "evaluation"  # on the test split
         self.metrics: Final = self.evaluation / "metrics.json"  # of the model and of each baseline
-        self.slices: Final = self.evaluation / "slices.json"  # how the model does in parts of the test split
+        self.numbers: Final = self.evaluation / "numbers.json"  # of each further question: the numbers to compare
+        self.parts: Final = self.evaluation / "parts"  # all that was found, a JSON file for each question
         self.checks: Final = self.evaluation / "checks.json"  # what was asked of the model, and what was found
         self.intervals: Final = self.evaluation / "intervals.json"  # of these metrics, and of their differences
         self.plots: Final = self.evaluation / "plots"  # the model's curves, a CSV each

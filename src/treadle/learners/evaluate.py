@@ -39,7 +39,8 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
     workshop = open_workshop(experiment, folder=folder)
     is_tested = workshop.defines("test_step") and workshop.gives("test_dataloader")
     found = _test(workshop, experiment, folder) if is_tested else {}
-    folder.plots.mkdir(parents=True, exist_ok=True)
+    for made in (folder.plots, folder.parts):
+        made.mkdir(parents=True, exist_ok=True)
     finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
     folder.metrics.write_text(json.dumps({"model": finite}, indent=2) + "\n", encoding="utf-8")
     reason = "An experiment of a learner has none."
@@ -47,7 +48,8 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
     write_json(folder.evaluation / "parity.json", {"rows": 0, "reason": reason})
     write_json(folder.checks, {})
     write_json(folder.intervals, {})
-    write_json(folder.slices, {})
+    write_json(folder.numbers, {})
+    write_json(folder.parts / FILE, {"stage": "evaluate", "reason": reason})
     pl.DataFrame(schema={"row": pl.Int64}).write_parquet(folder.evaluation / "predictions.parquet")
     _write_report(experiment, found, folder=folder, run=run)
 
