@@ -77,3 +77,15 @@ def test_threads_do_not_change_the_numbers(bundle, rows):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_wide_network_takes_fewerrows_at_once_and_gives_the_same_numbers(bundle, rows, monkeypatch):
+    whole = bundle.predict(rows)
+    monkeypatch.setattr("treadle.bundle.bundle.CELLS", 4_096)
+    narrowed = replace(bundle)
+
+    parts = narrowed.predict(rows)
+
+    assert narrowed.rows_at_once < bundle.rows_at_once
+    assert len(rows) > 2 * narrowed.rows_at_once
+    assert parts.equals(whole)

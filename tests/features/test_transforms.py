@@ -229,6 +229,19 @@ def test_quantile_puts_ties_in_the_middle_of_their_ranks():
     assert quantile(column(0.0, 2.0, -5.0, 5.0))[:, 0].tolist() == pytest.approx([0.245, 1.0, 0.245, 1.0], abs=1e-3)
 
 
+def test_quantile_that_has_run_takes_other_knots():
+    few, many = (Quantile(columns=["a"], num_quantiles=20, output="uniform") for _ in range(2))
+    few.fit(column(0.0, 0.0, 1.0))
+    many.fit(torch.linspace(0, 9, 100)[:, None])
+    rows = column(0.5, 3.0, 7.0)
+    before = few(rows)
+
+    few.load_state_dict(many.state_dict())
+
+    assert torch.equal(few(rows), many(rows))
+    assert not torch.equal(few(rows), before)
+
+
 @given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=2, max_size=60))
 def test_quantile_keeps_the_order(values):
     quantile = Quantile(columns=["a"], num_quantiles=20, output="uniform")

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.bundle.model import Model, to_prediction
+from treadle.bundle.model import Model, measure_width, to_prediction
 from treadle.bundle.predictor import Predictor
-from treadle.features.featurizer import Featurizer
+from treadle.features.featurizer import Featurizer, Inputs
 from treadle.models.estimator import Estimator
 
-CHUNK = 16_384  # rows that go through the model at once; the same everywhere, so that the numbers are
+CHUNK = 16_384  # rows that are read at once; the same everywhere, so that the numbers are
+CELLS = 1 << 20  # numbers that a layer gives at once: what stays in the processor's cache
+LEAST_ROWS = 64  # that go through a network at once, however wide it is
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,22 @@ class Bundle(Predictor):
             return torch.cat(chunks) if chunks else self._predict_chunk(frame)
 
     def _predict_chunk(self, frame: pl.DataFrame) -> Tensor:
-        return self.read_output(self.model(*self.featurizer(frame)))
+        return self.predict_inputs(self.featurizer(frame))
+
+    def predict_inputs(self, inputs: Inputs) -> Tensor:
+        """Predictions as `compute` gives them, of rows whose inputs are computed already."""
+        parts = zip(*(values.split(self.rows_at_once) for values in inputs), strict=True)
+        outputs = [self.read_output(self.model(*part)) for part in parts]
+        return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    @cached_property
+    def rows_at_once(self) -> int:
+        """Rows that go through the model together: a power of two, so that a chunk consists of whole parts."""
+        if isinstance(self.model, Estimator):
+            return CHUNK
+        inputs = len(self.featurizer.numeric_names), len(self.featurizer.id_names)
+        fitting = CELLS // measure_width(self.model, *inputs)
+        return max(LEAST_ROWS, min(CHUNK, 1 << max(0, fitting.bit_length() - 1)))
 
     def read_output(self, output: Tensor) -> Tensor:
         """From outputs of the model to predictions in the target's own units: `[B]`, or `[B, K]`."""

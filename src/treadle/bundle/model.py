@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from treadle.errors import TreadleError
@@ -45,6 +46,24 @@ def build_model(
             f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"
         )
     return built
+
+
+@torch.no_grad()
+def measure_width(network: nn.Module, num_numeric: int, num_ids: int) -> int:
+    """The most numbers that one of its modules gives for a row; its members and tokens count."""
+    widths = [1]
+
+    def measure(_module: nn.Module, _arguments: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            widths.append(output.numel())
+
+    hooks = [module.register_forward_hook(measure) for module in network.modules()]
+    try:
+        network(torch.zeros(1, num_numeric), torch.zeros(1, num_ids, dtype=torch.int64))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return max(widths)
 
 
 def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:

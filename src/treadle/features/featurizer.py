@@ -158,17 +158,30 @@ class Featurizer(nn.Module):
     def forward(self, frame: pl.DataFrame) -> Inputs:
         """Tensors of the rows; what is missing, unknown or infinite has its declared place."""
         derived = self.derive(frame)
-        chains = self._list_chains()
         numeric = (
-            _put_beside([self._run_chain(name, part) for name in chains], torch.empty(len(part), 0))
+            self._run_chains({name: self._read_block(name, part) for name in self.chains}, num_rows=len(part))
             for part in (derived[rows] for rows in split_rows(len(frame), num_columns=derived.width))
         )
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]
-        inputs = _join([stack_rows(numeric, num_rows=len(frame))], ids, len(frame))
-        return Inputs(self.constant_numbers(inputs.numeric), self.constant_ids(inputs.ids))
+        return self._finish(stack_rows(numeric, num_rows=len(frame)), ids)
 
-    def _run_chain(self, name: str, derived: pl.DataFrame) -> Tensor:
-        return narrow(self.chains[name](self._read_block(name, derived)))
+    @torch.no_grad()
+    def transform(self, numbers: Mapping[str, Tensor], ids: Tensor) -> Inputs:
+        """Tensors of rows whose expressions and ids are computed already, as a server does row by row.
+
+        Args:
+            numbers: `[B, n]` float64 of each block of numbers, by name; NaN where missing.
+            ids: `[B, C]` of all blocks of ids.
+        """
+        return self._finish(self._run_chains(numbers, num_rows=len(ids)), [ids])
+
+    def _run_chains(self, numbers: Mapping[str, Tensor], *, num_rows: int) -> Tensor:
+        parts = [narrow(chain(numbers[name])) for name, chain in self._list_chains().items()]
+        return _put_beside(parts, torch.empty(num_rows, 0))
+
+    def _finish(self, numeric: Tensor, ids: list[Tensor]) -> Inputs:
+        inputs = _join([numeric], ids, len(numeric))
+        return Inputs(self.constant_numbers(inputs.numeric), self.constant_ids(inputs.ids))
 
     def _read_block(self, name: str, derived: pl.DataFrame) -> Tensor:
         """`[B, n]` float64; null and infinite become NaN."""

@@ -147,6 +147,7 @@ class Quantile(Transform):
         self.output = output
         self.register_buffer("knots", torch.empty(0, 0))
         self.register_buffer("ranks", torch.empty(0, 0))
+        self._last: tuple[Tensor, Tensor] | None = None  # knots, and what `_find_last` found for them
 
     def fit(self, values: Tensor) -> None:
         """Take the quantiles of each column; a column of one value, or of none, maps to the middle."""
@@ -174,11 +175,18 @@ class Quantile(Transform):
 
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, n]`; NaN stays NaN."""
-        rank = _interpolate(values.double().T.contiguous(), self.knots, self.ranks).T
+        columns = values.double().T.contiguous()
+        rank = _interpolate(columns, self.knots, self.ranks, last=self._find_last()).T
         if self.output == "normal":
             edge = 1e-4  # keeps the tails within 3.72 standard deviations
             rank = math.sqrt(2.0) * torch.erfinv(2.0 * rank.clamp(edge, 1.0 - edge) - 1.0)
         return torch.where(values.isnan(), torch.nan, rank)
+
+    def _find_last(self) -> Tensor:
+        """`[n, 1]` position of the last knot that is finite, at least 1; found once, and again for other knots."""
+        if self._last is None or self._last[0] is not self.knots:
+            self._last = self.knots, (self.knots.isfinite().sum(dim=1, keepdim=True) - 1).clamp(min=1)
+        return self._last[1]
 
 
 class PiecewiseLinear(Transform):
@@ -328,9 +336,11 @@ def _merge_close(ordered: Tensor) -> tuple[Tensor, Tensor]:
     return ordered[starts], counts
 
 
-def _interpolate(columns: Tensor, knots: Tensor, ranks: Tensor) -> Tensor:
-    """Linear interpolation of each row `[n, B]` through its own knots `[n, q]`, constant beyond them."""
-    last = (knots.isfinite().sum(dim=1, keepdim=True) - 1).clamp(min=1)
+def _interpolate(columns: Tensor, knots: Tensor, ranks: Tensor, *, last: Tensor) -> Tensor:
+    """Linear interpolation of each row `[n, B]` through its own knots `[n, q]`, constant beyond them.
+
+    `last` is the position of the last of each row's knots, `[n, 1]`.
+    """
     right = torch.searchsorted(knots, columns, right=True).clamp(min=1).minimum(last)
     start, end = knots.gather(1, right - 1), knots.gather(1, right)
     share = ((columns - start) / (end - start)).clamp(0.0, 1.0)
