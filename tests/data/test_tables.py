@@ -208,7 +208,7 @@ def test_examples_hold_what_joins_found_where_it_lies(tmp_path, monkeypatch, der
 
     examples = build_examples(spec, root=tmp_path, now=NOW, scratch=tmp_path)
 
-    assert bool(examples.lookups) == (not derive)
+    assert bool(examples.columns.lookups) == (not derive)
     taken = pl.concat([examples.take(split) for split in SPLITS]).sort("id")
     assert taken.columns == [ROW, LABEL, "name", "id", "twice"]
     assert taken.rows() == [(0, 0.0, "a", 1, 10), (1, 1.0, "b", 2, 12), (2, 1.0, None, 3, None)]

@@ -31,7 +31,12 @@ def predict_file(bundle: Predictor, rows: Path, *, output: Path) -> Batch:
     Raises:
         TreadleError: the file cannot be read, or a column of it.
     """
-    frame = bundle.conform(read_rows(rows, table=bundle.table))
+    return predict_frame(bundle, read_rows(rows, table=bundle.table), output=output)
+
+
+def predict_frame(bundle: Predictor, rows: pl.DataFrame, *, output: Path) -> Batch:
+    """Predict each row of a frame, as `predict_file`."""
+    frame = bundle.conform(rows)
     predicted = bundle.predict(frame, on_breach="allow")
     beside = output.with_suffix(f".rejected{output.suffix}")
     beside.unlink(missing_ok=True)  # of another batch

@@ -5,7 +5,7 @@ A row is identified by its position in its table; another table that reads the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from treadle.data.table_files import open_table_files
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files, match_files
 from treadle.experiment.spec import Data, Join
-from treadle.lineage.graph import list_label_joins
 from treadle.schema import KNOWN_AT, PREDICT_AT, ROW
 from treadle.sql.expressions import list_columns
 
@@ -30,15 +29,23 @@ class OwnRows:
         rows: the examples, with ROW, PREDICT_AT and the keys by which their label is looked up.
         tables: the rows of each table; KNOWN_AT stands in those that are looked back at.
         data: what is declared.
+        label_joins: the joins of the examples' table that the label is computed from.
         root: the project; paths of tables are relative to it.
         scratch: a folder for copies of text files.
     """
 
     def __init__(
-        self, rows: pl.DataFrame, tables: Mapping[str, pl.LazyFrame], data: Data, *, root: Path, scratch: Path
+        self,
+        rows: pl.DataFrame,
+        tables: Mapping[str, pl.LazyFrame],
+        data: Data,
+        *,
+        label_joins: Sequence[Join],
+        root: Path,
+        scratch: Path,
     ) -> None:
         self._tables, self._data, self._root, self._scratch = tables, data, root, scratch
-        looked_up = [(join.table, _look_up(rows, join, tables[join.table])) for join in list_label_joins(data)]
+        looked_up = [(join.table, _look_up(rows, join, tables[join.table])) for join in label_joins]
         self._own = [(data.examples.table, rows[ROW]), *looked_up]
         self._rows = rows.select(ROW, PREDICT_AT)
         self._found: dict[str, list[pl.Series]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,7 +20,7 @@ from treadle.data.roles import check_roles, check_splits
 from treadle.data.split import assign_splits
 from treadle.data.tables import Lookup, load_tables
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Data
+from treadle.experiment.spec import AsOf, Data, History, Join
 from treadle.lineage.graph import list_label_joins
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split
 from treadle.threads import map_ahead
@@ -28,26 +29,23 @@ _ROLES = (ROW, PREDICT_AT, LABEL, WEIGHT)
 
 
 @dataclass(frozen=True)
-class Examples:
-    """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT where declared, and the columns known by then.
+class KnownColumns:
+    """What an example knows of its own row of the table, and the names of what it knows of the past."""
 
-    Of the table only what decides about rows is in memory as a whole; the known columns are gathered split by split.
-    """
-
-    table: pl.LazyFrame  # of the examples, with their roles
+    table: pl.LazyFrame  # of the examples
     lookups: list[Lookup]  # which hold some of its columns
-    rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and the columns of the past, of each split's examples
     known: list[str]
     past: list[str]
-    excluded: dict[str, int]  # rows left out, by reason
 
-    def take(self, split: Split) -> pl.DataFrame:
-        """The examples of a split.
+    def add_to(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Whole examples.
+
+        Args:
+            rows: ROW, other roles, and the columns of the past.
 
         Raises:
             TreadleError: a column is of a type that no example can hold.
         """
-        rows = self.rows[split]
         roles = [name for name in _ROLES if name in rows.columns]
         known = self._gather(rows[ROW])
         columns = [*(known[name] for name in self.known), *rows.select(self.past)]
@@ -63,6 +61,22 @@ class Examples:
         for part in collect_columns(self.table, others):
             gathered |= part[rows].to_dict()
         return gathered
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT where declared, and the columns known by then.
+
+    Of the table only what decides about rows is in memory as a whole; the known columns are gathered split by split.
+    """
+
+    columns: KnownColumns
+    rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and the columns of the past, of each split's examples
+    excluded: dict[str, int]  # rows left out, by reason
+
+    def take(self, split: Split) -> pl.DataFrame:
+        """The examples of a split; errors as in `KnownColumns.add_to`."""
+        return self.columns.add_to(self.rows[split])
 
 
 def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
@@ -99,25 +113,36 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     tables = {name: table.rows for name, table in loaded.items()}
     table = _add_roles(tables[spec.table].with_row_index(ROW), data)
     rows, excluded = _exclude(table, data)
-    rows = _look_back(rows, tables, data, root=root, scratch=scratch)
+    rows = look_back(rows, tables, data, label_joins=list_label_joins(data), root=root, scratch=scratch)
     splits = assign_splits(rows, data.split)
     excluded["between the splits"] = splits.null_count()
     parts: dict[Split, pl.DataFrame] = {split: rows.filter(splits == split) for split in SPLITS}
     check_splits(parts, data)
-    known = list(dict.fromkeys(spec.known))
+    return Examples(name_columns(table, loaded[spec.table].lookups, data), parts, excluded)
+
+
+def name_columns(table: pl.LazyFrame, lookups: list[Lookup], data: Data) -> KnownColumns:
+    """The columns of examples, of the table and of the past."""
+    known = list(dict.fromkeys(data.examples.known))
     past = [name for name in dict.fromkeys(_past_columns(data)) if name not in known]
-    return Examples(table, loaded[spec.table].lookups, parts, known, past, excluded)
+    return KnownColumns(table, lookups, known, past)
 
 
-def _look_back(
-    rows: pl.DataFrame, tables: dict[str, pl.LazyFrame], data: Data, *, root: Path, scratch: Path
+def look_back(
+    rows: pl.DataFrame,
+    tables: dict[str, pl.LazyFrame],
+    data: Data,
+    *,
+    label_joins: Sequence[Join],
+    root: Path,
+    scratch: Path,
 ) -> pl.DataFrame:
-    """Add the columns of the past; rows come back in the order of PREDICT_AT."""
+    """Add the columns of the past; rows come back in the order of PREDICT_AT. Arguments as in `OwnRows`."""
     spec = data.examples
     if spec.predict_at is None:
         return rows
     rows = rows.sort(PREDICT_AT, maintain_order=True)
-    own = OwnRows(rows, tables, data, root=root, scratch=scratch)
+    own = OwnRows(rows, tables, data, label_joins=label_joins, root=root, scratch=scratch)
 
     key = "data.examples"
     looks = [
@@ -137,11 +162,16 @@ def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
     label = parse(spec.label, rows, key="data.examples.label")
     roles = [(label if data.task == "multiclass" else label.cast(pl.Float64)).alias(LABEL)]
     if spec.predict_at is not None:
-        moment = parse(spec.predict_at, rows, key="data.examples.predict_at")
-        roles.append(moment.cast(pl.Datetime("us")).alias(PREDICT_AT))
+        roles.append(time_prediction(spec.predict_at, rows))
     if spec.weight is not None:
         roles.append(parse(spec.weight, rows, key="data.examples.weight").cast(pl.Float64).alias(WEIGHT))
     return rows.with_columns(roles)
+
+
+def time_prediction(predict_at: str, rows: pl.LazyFrame) -> pl.Expr:
+    """When the prediction of a row is made."""
+    moment = parse(predict_at, rows, key="data.examples.predict_at")
+    return moment.cast(pl.Datetime("us")).alias(PREDICT_AT)
 
 
 def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -149,6 +179,20 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
     present = collect_names(table, key="data.examples")
     wanted = [name for name in dict.fromkeys([*_ROLES, *_deciding_columns(data)]) if name in present]
     (frame,) = collect(table.select(wanted), key="data.examples")
+    frame, excluded = leave_out(frame, table, data)
+    check_roles(frame, data)
+    kept = {LABEL: pl.String() if data.task == "multiclass" else pl.Float64(), WEIGHT: pl.Float32()}
+    return frame.cast({role: dtype for role, dtype in kept.items() if role in frame.columns}), excluded
+
+
+def leave_out(frame: pl.DataFrame, table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, int]]:
+    """The rows of a frame that no declared reason excludes, and how many each reason does, in order.
+
+    Args:
+        frame: one row for each of the table.
+        table: that the conditions read.
+        data: what is declared.
+    """
     excluded: dict[str, int] = {}
     left = frame[ROW].is_not_null()  # all of them, as yet
     for reason, condition in data.examples.exclude.items():
@@ -157,19 +201,19 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
         outside = matched.to_series() & left
         excluded[reason] = int(outside.sum())
         left &= ~outside
-    frame = frame.filter(left)
-    check_roles(frame, data)
-    kept = {LABEL: pl.String() if data.task == "multiclass" else pl.Float64(), WEIGHT: pl.Float32()}
-    return frame.cast({role: dtype for role, dtype in kept.items() if role in frame.columns}), excluded
+    return frame.filter(left), excluded
 
 
 def _deciding_columns(data: Data) -> list[str]:
     """Columns of the table that decide about rows: keys of the past and of the label's joins, and the split's."""
-    keys = [column for asof in data.examples.asof.values() for column in asof.by]
-    keys += [column for history in data.examples.history.values() for column in history.by]
-    keys += [column for join in list_label_joins(data) for column in join.by]
     split = getattr(data.split, "column", None)
-    return keys if split is None else [*keys, split]
+    return [*list_keys(data, list_label_joins(data)), *([] if split is None else [split])]
+
+
+def list_keys(data: Data, label_joins: Sequence[Join]) -> list[str]:
+    """Columns of the table by which the past is looked up, and the rows that hold the label."""
+    looks: list[AsOf | History | Join] = [*data.examples.asof.values(), *data.examples.history.values(), *label_joins]
+    return [column for look in looks for column in look.by]
 
 
 def _past_columns(data: Data) -> list[str]:

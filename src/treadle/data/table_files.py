@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -102,6 +103,21 @@ def open_table_files(spec: Table, *, key: str, root: Path, scratch: Path) -> lis
     for file in files[1:]:
         _require_same(files[0], file, key=key)
     return files
+
+
+def read_names(spec: Table, *, root: Path) -> set[str]:
+    """The names of the declared columns that the files of a table have; empty where none can be read."""
+    try:
+        with TemporaryDirectory() as scratch:
+            files = [_open(path, spec, key="", scratch=Path(scratch)) for path in list_files(spec.path, root=root)[:1]]
+            return {
+                name
+                for name, column in spec.columns.items()
+                for file in files
+                if column.name_in_file(name) in file.schema
+            }
+    except TreadleError:
+        return set()
 
 
 def refuse_ragged(files: list[TableFile], spec: Table, *, key: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Block, Data, Experiment, Features, Join, Table
+from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Join, Table
 from treadle.hints import Hint, find_nearest
 from treadle.schema import LABEL, PREDICT_AT, WEIGHT
 from treadle.sql.expressions import ExpressionError, list_columns, split_aggregate
@@ -77,16 +77,23 @@ class Graph:
 
 def trace(data: Data, features: Features) -> Graph:
     """The lineage of every column of an experiment. An invalid expression reads nothing."""
-    graph = Graph()
-    for name, table in data.tables.items():
-        _add_table(graph, name, table, data)
-    known = _add_examples(graph, data)
+    graph = trace_data(data)
+    known = {name: f"examples.{name}" for name in list_example_columns(data)}
     for name, text in features.derive.items():
         reads = tuple(Edge(known[column]) for column in list_columns(text) if column in known)
         graph.add(Node(f"features.{name}", f"features.derive.{name}", text, reads))
         known = {**known, name: f"features.{name}"}
     for name, block in features.blocks.items():
         _add_block(graph, name, block, known)
+    return graph
+
+
+def trace_data(data: Data) -> Graph:
+    """The lineage of the columns of tables and examples."""
+    graph = Graph()
+    for name, table in data.tables.items():
+        _add_table(graph, name, table, data)
+    _add_examples(graph, data)
     return graph
 
 
@@ -116,8 +123,13 @@ def _add_table(graph: Graph, name: str, table: Table, data: Data) -> None:
         graph.add(Node(f"{name}.{column}", place, text, reads))
 
 
-def _add_examples(graph: Graph, data: Data) -> dict[str, str]:
-    """Add the examples' columns, and return the node of each by its name."""
+def list_example_columns(data: Data) -> list[str]:
+    """The names of the columns that an example knows, of its own row and of the past."""
+    looks: list[AsOf | History] = [*data.examples.asof.values(), *data.examples.history.values()]
+    return list(dict.fromkeys([*data.examples.known, *(column for look in looks for column in look.columns)]))
+
+
+def _add_examples(graph: Graph, data: Data) -> None:
     spec, table = data.examples, data.examples.table
     for role in (LABEL, PREDICT_AT, WEIGHT):
         text = getattr(spec, role)
@@ -127,11 +139,9 @@ def _add_examples(graph: Graph, data: Data) -> dict[str, str]:
     for reason, text in spec.exclude.items():
         reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
         graph.add(Node(f"exclude.{reason}", f"data.examples.exclude.{reason}", text, reads))
-    known: dict[str, str] = {}
     for index, column in enumerate(spec.known):
-        known[column] = f"examples.{column}"
         key = f"data.examples.known.{index}"
-        graph.add(Node(known[column], key, "known when the prediction is made", (Edge(f"{table}.{column}"),)))
+        graph.add(Node(f"examples.{column}", key, "known when the prediction is made", (Edge(f"{table}.{column}"),)))
     for kind, found in (("asof", spec.asof), ("history", spec.history)):
         for name, look in found.items():
             keys = [Edge(f"{table}.{column}") for column in look.by] + [Edge(f"examples.{PREDICT_AT}")]
@@ -141,9 +151,7 @@ def _add_examples(graph: Graph, data: Data) -> dict[str, str]:
                 key = f"data.examples.{kind}.{name}.columns.{column}"
                 within = getattr(look, "within", None) or getattr(look, "window", "")
                 how = f"{text}, of {look.table} by {', '.join(look.by)}, known in the {within} before"
-                known[column] = f"examples.{column}"
-                graph.add(Node(known[column], key, how, (*past, *keys)))
-    return known
+                graph.add(Node(f"examples.{column}", key, how, (*past, *keys)))
 
 
 def _list_past_columns(text: str) -> list[str]:

@@ -5,20 +5,28 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 from treadle.printable import escape_lines
+
+if TYPE_CHECKING:
+    from treadle.bundle import Batch, Predictor
 
 REJECTED = 3  # exit code: done, except for rows that break the contract
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or a bundle")
-    rows = "Parquet or CSV; none for a learner, whose datamodule says what is predicted"
+    rows = "Parquet or CSV; none with --tables, or for a learner, whose datamodule says what is predicted"
     parser.add_argument("rows", type=Path, nargs="?", metavar="ROWS", help=rows)
+    tables = "make the rows from raw tables, as the run declares it: flights=new.parquet weather=weather.parquet"
+    parser.add_argument("--tables", nargs="+", default=[], metavar="NAME=FILE", help=tables)
+    at = "with --tables: predict at this moment all rows whose prediction is made then or later (UTC, ISO 8601)"
+    parser.add_argument("--at", metavar="MOMENT", help=at)
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FILE", help="Parquet or CSV; of a learner also .pt"
     )
@@ -42,11 +50,67 @@ def _predict(options: argparse.Namespace) -> int:
         return _predict_by_learner(options, targets=targets, code=code)
     _require_rows(options)
     bundle = load(options.run_folder, targets=targets, on_breach=options.on_breach, code=code)
-    predicted = predict_file(bundle, options.rows, output=options.output)
+    if options.tables:
+        predicted = _predict_tables(bundle, options)
+    else:
+        predicted = predict_file(bundle, options.rows, output=options.output)
     if predicted.message:
         sys.stderr.write(f"treadle predict: {escape_lines(predicted.message)}\n")
     print_lines(f"{predicted.num_rows:,} rows  {options.output}")
     return REJECTED if predicted.num_rejected else 0
+
+
+def _predict_tables(bundle: Predictor, options: argparse.Namespace) -> Batch:
+    """Predict the examples of raw tables, and print which rows are left out."""
+    from tempfile import TemporaryDirectory
+
+    from treadle.bundle import predict_frame
+    from treadle.data.unlabelled import build_unlabelled
+
+    now = datetime.now(UTC).replace(tzinfo=None)
+    at = _read_moment(options.at)
+    with TemporaryDirectory() as scratch:
+        made = build_unlabelled(
+            bundle.recipe.data,
+            files=_read_tables(options.tables),
+            at=at,
+            root=Path.cwd(),
+            now=at or now,
+            scratch=Path(scratch),
+        )
+        for warning in made.unmatched:
+            sys.stderr.write(f"treadle predict: {escape_lines(warning)}\n")
+        for reason, count in made.excluded.items():
+            print_lines(f"{count:,} rows left out  {reason}")
+        if made.left_aside:
+            print_lines(f"not asked  {', '.join(made.left_aside)}: known only later")
+        return predict_frame(bundle, made.take(0, len(made.rows)), output=options.output)
+
+
+def _read_tables(given: Sequence[str]) -> dict[str, str]:
+    from treadle.errors import TreadleError
+
+    tables: dict[str, str] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise TreadleError(f"--tables: write NAME=FILE, such as flights=new.parquet; found {text!r}")
+        if name in tables:
+            raise TreadleError(
+                f"--tables: {name!r} is given twice; a pattern reads several files: {name}='new/*.parquet'"
+            )
+        tables[name] = path
+    return tables
+
+
+def _read_moment(text: str | None) -> datetime | None:
+    from treadle.errors import TreadleError
+    from treadle.experiment.durations import parse_moment
+
+    try:
+        return None if text is None else parse_moment(text)
+    except ValueError as error:
+        raise TreadleError(f"--at: {error}; found {text!r}") from error
 
 
 def _predict_by_learner(options: argparse.Namespace, *, targets: Sequence[str], code: Literal["same", "any"]) -> int:
@@ -55,10 +119,10 @@ def _predict_by_learner(options: argparse.Namespace, *, targets: Sequence[str], 
     from treadle.learners.bundle import load_bundle
     from treadle.learners.predict import predict
 
-    if options.rows is not None or options.on_breach is not None:
+    if options.rows is not None or options.on_breach is not None or options.tables or options.at is not None:
         raise TreadleError(
             f"{options.run_folder} holds a learner, which predicts what its datamodule's predict_dataloader gives: "
-            "leave out ROWS and --on-breach; --datamodule KEY=VALUE sets an argument of the datamodule"
+            "leave out ROWS, --tables, --at and --on-breach; --datamodule KEY=VALUE sets an argument of the datamodule"
         )
     arguments = {parse(text).key_or_group: read_value(text) for text in options.datamodule}
     bundle = load_bundle(options.run_folder, targets=targets, code=code)
@@ -69,8 +133,12 @@ def _predict_by_learner(options: argparse.Namespace, *, targets: Sequence[str], 
 def _require_rows(options: argparse.Namespace) -> None:
     from treadle.errors import TreadleError
 
-    if options.rows is None:
-        raise TreadleError("name a file of rows: treadle predict RUN ROWS -o FILE")
+    if options.at is not None and not options.tables:
+        raise TreadleError("--at goes with --tables: the rows of a file hold already what was known")
+    if options.rows is None and not options.tables:
+        raise TreadleError("name a file of rows: treadle predict RUN ROWS -o FILE, or give --tables NAME=FILE …")
+    if options.rows is not None and options.tables:
+        raise TreadleError(f"name either a file of rows, {options.rows}, or --tables, from which rows are made")
     if options.datamodule:
         raise TreadleError(f"--datamodule: {options.run_folder} holds no learner")
 
