@@ -15,7 +15,7 @@ from runs import find_run, run_quick
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import CsvTracker, MlflowTracker, TensorBoardTracker
-from treadle.tracking import Membership, open_record, record
+from treadle.tracking import Membership, Recorded, open_record, record
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # within MLflow
 
@@ -43,8 +43,7 @@ def tracker(request):
 
 
 def open_named(tracker, root, *, signature="s"):
-    return open_record(
-        SETTINGS[tracker],
+    recorded = Recorded(
         folder=RunFolder(root / "runs" / "r"),
         root=root,
         name="r",
@@ -53,6 +52,7 @@ def open_named(tracker, root, *, signature="s"):
         about=ABOUT,
         membership=Membership("model.width=8", "sweep-1", "search"),
     )
+    return open_record(recorded, settings=SETTINGS[tracker])
 
 
 def log_epochs(opened, epochs):

@@ -13,8 +13,7 @@ import loopback_server
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import WandbTracker
-from treadle.tracking import Membership, write_setting
-from treadle.tracking.wandb import track
+from treadle.tracking import Membership, Recorded, wandb, write_setting
 from wandb_record import (
     find_ended,
     find_records,
@@ -35,9 +34,9 @@ ABOUT = {"git": {"commit": "abc", "changed": True}, "changes": "+x", "packages":
 
 def open_record(folder, *, signature="s", config=None, mode="offline", membership=None, **keys):
     settings = WandbTracker(mode=mode, project="treadle", entity=None, tags=["test"], upload_bundle=True, **keys)
-    shown = {"name": "n", "config": config or CONFIG, "about": ABOUT}
-    place = {"folder": RunFolder(folder), "membership": membership}
-    return track(settings=settings, signature=signature, **place, **shown)
+    shown = {"name": "n", "config": config or CONFIG, "about": ABOUT, "membership": membership}
+    recorded = Recorded(folder=RunFolder(folder), root=folder, signature=signature, **shown)
+    return wandb.open_record(recorded, settings=settings)
 
 
 def log_epochs(record, epochs):
@@ -301,12 +300,13 @@ def test_disabled_keeps_nothing(tmp_path):
 
 def test_neither_the_import_nor_disabled_tracking_imports_wandb(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from treadle.tracking.wandb import track; "
+        "import sys; from pathlib import Path; from treadle.tracking import Recorded, wandb; "
         "from treadle.experiment.run_folder import RunFolder; "
         "from treadle.experiment.spec import WandbTracker\n"
         "s = WandbTracker(mode='disabled', project='p', entity=None, tags=[], upload_bundle=False)\n"
-        f"folder = RunFolder(Path({str(tmp_path)!r}))\n"
-        "with track(settings=s, folder=folder, name='n', signature='s', config={}, about={}) as t:\n"
+        f"root = Path({str(tmp_path)!r})\n"
+        "run = Recorded(folder=RunFolder(root), root=root, name='n', signature='s', config={}, about={})\n"
+        "with wandb.open_record(run, settings=s) as t:\n"
         "    t.log({'x': 1.0}, step=1)\n"
         "assert 'wandb' not in sys.modules"
     )

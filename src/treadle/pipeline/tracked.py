@@ -14,7 +14,7 @@ from treadle.pipeline.dvc_workspace import find_origin
 from treadle.pipeline.provenance import write_provenance
 from treadle.pipeline.record import Run
 from treadle.runs.read import find_best_epoch
-from treadle.tracking import Record, is_asked_for_another, open_record
+from treadle.tracking import Record, Recorded, is_asked_for_another, open_record
 
 
 class LazyTracking:
@@ -30,8 +30,7 @@ class LazyTracking:
         if self.opened is None:
             current = self.current
             about = write_provenance(current.folder, root=current.root, now=datetime.now(tz=UTC))
-            context = open_record(
-                current.experiment.tracker,
+            recorded = Recorded(
                 folder=current.record_folder,
                 root=find_origin(current.root) or current.root,
                 name=current.folder.path.name if current.folder.path.parent.name == RUNS else current.experiment.name,
@@ -40,13 +39,14 @@ class LazyTracking:
                 about={**about, "changes": current.folder.changes.read_text(encoding="utf-8")},
                 membership=current.membership,
             )
+            context = open_record(recorded, settings=current.experiment.tracker)
             self.opened = self.stack.enter_context(context)
         return self.opened
 
     @cached_property
     def is_another(self) -> bool:
         """Whether the record lacks the stages that are done: it is new, or an agent of W&B asks for one of its own."""
-        return is_asked_for_another(self.current.experiment.tracker, self.current.record_folder)
+        return is_asked_for_another(self.current.record_folder, settings=self.current.experiment.tracker)
 
 
 @contextmanager

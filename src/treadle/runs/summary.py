@@ -41,7 +41,7 @@ def print_summary(
     for what, where in (
         ("report", folder.report),
         ("bundle", folder.bundle),
-        locate_record(experiment.tracker, records),
+        locate_record(records, settings=experiment.tracker),
     ):
         console.print(f"{what:<8} {where}", soft_wrap=True, highlight=False, markup=False)
     steps = list_next_steps(experiment, folder.path, overrides=overrides)

@@ -2,7 +2,7 @@
 
 from treadle.tracking.membership import Membership, write_setting
 from treadle.tracking.open import is_asked_for_another, locate_record, open_record
-from treadle.tracking.record import Record, explain_missing
+from treadle.tracking.record import Record, Recorded, explain_missing
 from treadle.tracking.wandb import SCRATCH
 from treadle.tracking.wandb_account import Account, find_account
 
@@ -11,6 +11,7 @@ __all__ = [
     "Account",
     "Membership",
     "Record",
+    "Recorded",
     "explain_missing",
     "find_account",
     "is_asked_for_another",

@@ -10,52 +10,55 @@ from pathlib import Path
 from typing import Any
 
 from treadle.disk import replacing
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import CsvTracker
 from treadle.keys import list_leaves
-from treadle.tracking.record import Record, State
+from treadle.tracking.record import Place, Record, Recorded, State, SteppedRecord, has_record
 
 _PARAMS, _METRICS, _SUMMARY = "params.csv", "metrics.csv", "summary.csv"
 _STEPS = ("step", "name", "value")  # columns
 
 
 @contextmanager
-def open_tables(folder: Path, *, signature: str, config: dict[str, Any]) -> Iterator[Record]:
-    """Open the tables in a folder; those of another training are begun anew.
+def open_record(run: Recorded, *, settings: CsvTracker) -> Iterator[Record]:  # noqa: ARG001 - it has none
+    """Open the tables of a run; those of another training are begun anew.
 
-    Args:
-        folder: of the tables.
-        signature: of what is being trained.
-        config: plain values; each leaf is a row of `params.csv`, a text as it is and anything else as JSON.
+    Each leaf of the configuration is a row of `params.csv`, a text as it is and anything else as JSON.
     """
-    state = State(folder, signature=signature)
+    folder = run.folder.csv
+    state = State(folder, signature=run.signature)
     metrics, summary = folder / _METRICS, folder / _SUMMARY
     held = [row for row in _read(metrics) if int(row["step"]) <= state.last_step] if state.resumed else []
     if not state.resumed:
         summary.unlink(missing_ok=True)
     state.keep()
-    leaves = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in list_leaves(config))
+    leaves = ((key, value if isinstance(value, str) else json.dumps(value)) for key, value in list_leaves(run.config))
     _write(folder / _PARAMS, [("key", "value"), *leaves])
     _write(metrics, [_STEPS, *(tuple(row[name] for name in _STEPS) for row in held)])
     yield _Tables(metrics, summary, state)
 
 
-class _Tables:
-    """The open tables; each step is written at once."""
+def is_asked_for_another(folder: RunFolder, *, settings: CsvTracker) -> bool:  # noqa: ARG001 - it has none
+    """Whether there are no tables yet."""
+    return not has_record(folder.csv)
+
+
+def locate_record(folder: RunFolder, *, settings: CsvTracker) -> Place:  # noqa: ARG001 - it has none
+    """The folder of the tables."""
+    return Place("tables", str(folder.csv))
+
+
+class _Tables(SteppedRecord):
+    """The open tables."""
 
     def __init__(self, metrics: Path, summary: Path, state: State) -> None:
+        super().__init__(state)
         self._metrics = metrics
         self._summary = summary
-        self._state = state
 
-    @property
-    def last_step(self) -> int:
-        return self._state.last_step
-
-    def log(self, values: Mapping[str, float], *, step: int) -> None:
-        if step <= self.last_step:
-            return
+    def _write(self, values: Mapping[str, float], *, step: int) -> None:
         with self._metrics.open("a", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows((step, name, repr(value)) for name, value in values.items())
-        self._state.keep(last_step=step)
 
     def summarize(self, values: Mapping[str, float]) -> None:
         held = {row["name"]: row["value"] for row in _read(self._summary)}

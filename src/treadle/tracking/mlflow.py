@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import MlflowTracker
 from treadle.keys import list_leaves
 from treadle.tracking.membership import Membership
-from treadle.tracking.record import Record, State
+from treadle.tracking.record import Place, Record, Recorded, State, has_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,30 +36,16 @@ _COMMIT = "mlflow.source.git.commit"
 
 
 @contextmanager
-def open_mlflow(
-    *,
-    settings: MlflowTracker,
-    folder: Path,
-    root: Path,
-    name: str,
-    signature: str,
-    config: dict[str, Any],
-    about: dict[str, Any],
-    membership: Membership | None,
-) -> Iterator[Record]:
-    """Open the run: the same training continues it, another one begins a new one. It is ended in any case.
+def open_record(run: Recorded, *, settings: MlflowTracker) -> Iterator[Record]:
+    """Open the run in MLflow: the same training continues it, another one begins a new one. It is ended in any case.
 
-    MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME and MLFLOW_RUN_NAME override the configuration.
+    MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME and MLFLOW_RUN_NAME override the configuration. The leaves of the
+    experiment are the run's parameters, the whole is its artifact `config.json`; provenance is the artifact
+    `about.json`, its commit a tag, as is the run's place in a sweep. The run's folder keeps the id.
 
     Args:
-        settings: where and how.
-        folder: keeps the run's id.
-        root: the project, to which a path of SQLite is relative.
-        name: of the run.
-        signature: of what is being trained.
-        config: the resolved experiment; its leaves are the run's parameters, the whole is its artifact `config.json`.
-        about: provenance, recorded as the artifact `about.json`, its commit as a tag.
-        membership: the run's place in a sweep, recorded as tags.
+        run: what is recorded.
+        settings: where and how; a path of SQLite is relative to the project.
 
     Raises:
         TreadleError: the tracking server or its database cannot be opened.
@@ -68,15 +55,15 @@ def open_mlflow(
     from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of each table that it makes
-    uri = _locate(os.environ.get("MLFLOW_TRACKING_URI") or settings.uri, root)
-    state = State(folder, signature=f"{signature} {uri}")
-    tags = {**settings.tags, **_tag_commit(about), **_tag_sweep(membership)}
+    uri = _locate(os.environ.get("MLFLOW_TRACKING_URI") or settings.uri, run.root)
+    state = State(run.folder.mlflow, signature=f"{run.signature} {uri}")
+    tags = {**settings.tags, **_tag_commit(run.about), **_tag_sweep(run.membership)}
     try:
-        client, run = _open_run(uri, settings, run_id=state.values.get("run"), name=name, tags=tags)
-        if run.info.run_id != state.values.get("run"):
-            state.keep(run=run.info.run_id)
-            _log_config(client, run.info.run_id, config, about)
-        last_step = _find_last_step(client, run)
+        client, opened = _open_run(uri, settings, run_id=state.values.get("run"), name=run.name, tags=tags)
+        if opened.info.run_id != state.values.get("run"):
+            state.keep(run=opened.info.run_id)
+            _log_config(client, opened.info.run_id, run.config, run.about)
+        last_step = _find_last_step(client, opened)
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise TreadleError(
@@ -85,13 +72,23 @@ def open_mlflow(
         ) from error
     status = "FAILED"
     try:
-        yield _MlflowRun(client, run.info.run_id, last_step=last_step, takes_bundle=settings.upload_bundle)
+        yield _MlflowRun(client, opened.info.run_id, last_step=last_step, takes_bundle=settings.upload_bundle)
         status = "FINISHED"
     except KeyboardInterrupt:
         status = "KILLED"
         raise
     finally:
-        client.set_terminated(run.info.run_id, status)
+        client.set_terminated(opened.info.run_id, status)
+
+
+def is_asked_for_another(folder: RunFolder, *, settings: MlflowTracker) -> bool:  # noqa: ARG001 - the folder tells
+    """Whether no run was begun yet."""
+    return not has_record(folder.mlflow)
+
+
+def locate_record(folder: RunFolder, *, settings: MlflowTracker) -> Place:  # noqa: ARG001 - MLflow keeps it
+    """The experiment in its store."""
+    return Place("MLflow", f"experiment {settings.experiment} at {settings.uri}")
 
 
 def _locate(uri: str, root: Path) -> str:

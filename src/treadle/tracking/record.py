@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from treadle.disk import read_record, write_json
+from treadle.experiment.run_folder import RunFolder
+from treadle.tracking.membership import Membership
 
 _LIBRARIES = {"tensorboard": "tensorboard", "mlflow": "mlflow"}  # by tracker; each is an extra of the same name
 _FILE = "record.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A run, as trackers record it."""
+
+    folder: RunFolder  # in which records, or what identifies them, lie
+    root: Path  # of the project
+    name: str  # under which the run is shown
+    signature: str  # of what is being trained: the same training goes on in its record, another one begins anew
+    config: dict[str, Any]  # the resolved experiment, plain values
+    about: dict[str, Any]  # provenance
+    membership: Membership | None = None  # the run's place in a sweep
+
+
+class Place(NamedTuple):
+    """Where a record is found."""
+
+    title: str  # of the tracker
+    where: str
 
 
 class Record(Protocol):
@@ -52,6 +76,28 @@ class State:
         self.values |= values
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_json(self._file, self.values)
+
+
+class SteppedRecord(ABC):
+    """An open record that writes each step at once, and whose state knows the last one."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    @property
+    def last_step(self) -> int:
+        """The last step that the record holds; -1 before the first."""
+        return self._state.last_step
+
+    def log(self, values: Mapping[str, float], *, step: int) -> None:
+        """Log values of one step; a step that the record already holds is skipped."""
+        if step > self.last_step:
+            self._write(values, step=step)
+            self._state.keep(last_step=step)
+
+    @abstractmethod
+    def _write(self, values: Mapping[str, float], *, step: int) -> None:
+        """Write values of one step."""
 
 
 def has_record(folder: Path) -> bool:

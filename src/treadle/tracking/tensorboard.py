@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from treadle.experiment.kinds import get_kind
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import TensorBoardTracker
 from treadle.keys import get, list_leaves
-from treadle.tracking.record import Record, State
+from treadle.tracking.record import Place, Record, Recorded, State, SteppedRecord, has_record
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -19,19 +21,15 @@ _EVENTS = "events.out.tfevents.*"
 
 
 @contextmanager
-def open_events(folder: Path, *, signature: str, config: dict[str, Any]) -> Iterator[Record]:
-    """Open an event file in a folder: beside those of the same training, in place of those of another one.
+def open_record(run: Recorded, *, settings: TensorBoardTracker) -> Iterator[Record]:  # noqa: ARG001 - it has none
+    """Open an event file of a run: beside those of the same training, in place of those of another one.
 
     TensorBoard shows the configuration under HParams, beside the monitored and the primary metric, and as a text.
-
-    Args:
-        folder: of the event files.
-        signature: of what is being trained.
-        config: the resolved experiment, plain values.
     """
     from torch.utils.tensorboard import SummaryWriter
 
-    state = State(folder, signature=signature)
+    folder = run.folder.tensorboard
+    state = State(folder, signature=run.signature)
     if not state.resumed:
         for left in folder.glob(_EVENTS):
             left.unlink()
@@ -40,10 +38,20 @@ def open_events(folder: Path, *, signature: str, config: dict[str, Any]) -> Iter
     writer = SummaryWriter(str(folder), purge_step=state.last_step + 1 if state.resumed else None)
     try:
         if not state.resumed:
-            _write_config(writer, config)
+            _write_config(writer, run.config)
         yield _Events(writer, state)
     finally:
         writer.close()
+
+
+def is_asked_for_another(folder: RunFolder, *, settings: TensorBoardTracker) -> bool:  # noqa: ARG001 - it has none
+    """Whether there are no events yet."""
+    return not has_record(folder.tensorboard)
+
+
+def locate_record(folder: RunFolder, *, settings: TensorBoardTracker) -> Place:  # noqa: ARG001 - it has none
+    """The folder of the event files."""
+    return Place("events", str(folder.tensorboard))
 
 
 def _write_config(writer: SummaryWriter, config: dict[str, Any]) -> None:
@@ -67,30 +75,20 @@ def _list_shown(config: dict[str, Any]) -> tuple[str, ...]:
     return (f"valid/{get(config, 'schedule.monitor')}", f"model/{get(config, 'evaluation.metric')}")
 
 
-class _Events:
-    """The open event file; each step is written at once."""
+class _Events(SteppedRecord):
+    """The open event file."""
 
     def __init__(self, writer: SummaryWriter, state: State) -> None:
+        super().__init__(state)
         self._writer = writer
-        self._state = state
-
-    @property
-    def last_step(self) -> int:
-        return self._state.last_step
-
-    def log(self, values: Mapping[str, float], *, step: int) -> None:
-        if step <= self.last_step:
-            return
-        self._add(values, step=step)
-        self._state.keep(last_step=step)
 
     def summarize(self, values: Mapping[str, float]) -> None:
         """As scalars of the last step; those that the record already holds are not written again."""
         held = self._state.values.get("summary", {})
-        self._add({k: v for k, v in values.items() if held.get(k) != v}, step=max(self.last_step, 0))
+        self._write({k: v for k, v in values.items() if held.get(k) != v}, step=max(self.last_step, 0))
         self._state.keep(summary={**held, **values})
 
-    def _add(self, values: Mapping[str, float], *, step: int) -> None:
+    def _write(self, values: Mapping[str, float], *, step: int) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, global_step=step)
         self._writer.flush()

@@ -19,6 +19,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import WandbTracker
 from treadle.tracking.membership import Membership
+from treadle.tracking.record import Place, Recorded
 from treadle.tracking.wandb_agent import Agent, find_agent
 from treadle.tracking.wandb_environment import (
     FOREIGN,
@@ -97,17 +98,8 @@ class Tracking:
 
 
 @contextmanager
-def track(
-    *,
-    settings: WandbTracker,
-    folder: RunFolder,
-    name: str,
-    signature: str,
-    config: dict[str, Any],
-    about: dict[str, Any],
-    membership: Membership | None = None,
-) -> Iterator[Tracking]:
-    """Open the record of a run folder.
+def open_record(run: Recorded, *, settings: WandbTracker) -> Iterator[Tracking]:
+    """Open the record of a run; W&B writes into `wandb` of its folder.
 
     The same signature resumes the record of the same W&B id, in the same place of a sweep; another one starts a new
     record. It is finished in any case, with exit code 1 if the body fails. W&B's own process writes the end of the
@@ -119,57 +111,65 @@ def track(
     record is the one that the agent asks for: it belongs to the agent's sweep, and the agent's parameters stand in its
     configuration by their own names (`schedule.optimizer.lr`), beside the resolved experiment.
 
+    Provenance stands in the recorded configuration under `treadle`, the run's place in a sweep as `sweep.setting` and
+    `.options`; without one it is that of the record.
+
     Args:
+        run: what is recorded.
         settings: how to record.
-        folder: the run's; W&B writes into `folder.wandb`.
-        name: shown in W&B.
-        signature: of what is being trained.
-        config: the resolved experiment, plain values.
-        about: provenance, recorded in the configuration under `treadle`.
-        membership: the run's place in a sweep, recorded as `sweep.setting` and `.options`; None: that of the record.
 
     Raises:
         TreadleError: the record cannot be opened, or a variable has a value that W&B does not accept.
     """
-    state = folder.wandb / _FILE
+    state = run.folder.wandb / _FILE
     mode = choose_mode(settings)
     if mode == "disabled":
         yield Tracking(None, takes_bundle=False, state=state, last_step=-1, resumed=False)
         return
-    _load_wandb(folder.wandb / SCRATCH)
+    _load_wandb(run.folder.wandb / SCRATCH)
     require_valid_variables()
     agent = find_agent()
     known = _read_state(state)
-    resumed = known.get("signature") == signature and not is_asked_for_another(folder)
+    resumed = known.get("signature") == run.signature and not _is_asked_for_another(run.folder)
     if not resumed:
-        known = {"id": agent.run_id if agent else _draw_id(), "signature": signature, "last_step": -1, "curves": {}}
+        known = {"id": agent.run_id if agent else _draw_id(), "signature": run.signature, "last_step": -1, "curves": {}}
         known["sweep"] = None
-    membership = membership or (agent.membership if agent else _read_membership(known))
+    membership = run.membership or (agent.membership if agent else _read_membership(known))
     known["sweep"] = asdict(membership) if membership else None
     _write_state(state, **known)
-    run = _open_run(
+    opened = _open_run(
         settings,
         mode=mode,
-        folder=folder,
+        folder=run.folder,
         run_id=known["id"],
-        name=name,
-        config=_extend(config, about=about, membership=membership, agent=agent),
+        name=run.name,
+        config=_extend(run.config, about=run.about, membership=membership, agent=agent),
         membership=membership or Membership(""),
         sweep_id=agent.sweep_id if agent else None,
     )
     takes_bundle = mode == "online" and settings.upload_bundle
     exit_code = 1
     try:
-        yield Tracking(run, takes_bundle=takes_bundle, state=state, last_step=known["last_step"], resumed=resumed)
+        yield Tracking(opened, takes_bundle=takes_bundle, state=state, last_step=known["last_step"], resumed=resumed)
         exit_code = 0
     finally:
-        run.finish(exit_code=exit_code)
+        opened.finish(exit_code=exit_code)
 
 
-def is_asked_for_another(folder: RunFolder) -> bool:
+def is_asked_for_another(folder: RunFolder, *, settings: WandbTracker) -> bool:
     """Whether an agent of W&B asks for a record that the folder does not have yet."""
+    return settings.mode != "disabled" and _is_asked_for_another(folder)
+
+
+def _is_asked_for_another(folder: RunFolder) -> bool:
     agent = find_agent()
     return agent is not None and _read_state(folder.wandb / _FILE).get("id") != agent.run_id
+
+
+def locate_record(folder: RunFolder, *, settings: WandbTracker) -> Place:  # noqa: ARG001 - the folder tells
+    """The newest record on disk."""
+    kept = sorted(folder.wandb.glob("offline-run-*"))
+    return Place("W&B run", str(kept[-1]) if kept else "not recorded offline")
 
 
 def _extend(
