@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from treadle.config.hydra_keys import find_hydra_overrides
 from treadle.config.lint import lint
@@ -31,7 +30,8 @@ from treadle.keys import climb, get_name, get_section, is_within, join, walk
 from treadle.problems import ConfigError, Part, Place, Problem
 
 if TYPE_CHECKING:
-    from hydra._internal.defaults_list import DefaultsList
+    from hydra._internal.config_repository import IConfigRepository
+    from hydra.core.default_element import ResultDefault
 
 CONFIG_NAME = "config"
 _DIRECTIVE = re.compile(r"@package\b|yaml-language-server:")  # of Hydra, of an editor
@@ -46,6 +46,8 @@ class Composed:
     root: Path
     problems: list[Problem] = field(default_factory=list)
     written: dict[str, Any] = field(default_factory=dict)  # values with their interpolations
+    choices: Mapping[str, str | None] = field(default_factory=dict)  # the selected option of each group
+    merged: Sequence[ResultDefault] = ()  # what defaults lists name, in the order in which it is merged
 
     @cached_property
     def keys(self) -> list[str]:
@@ -53,18 +55,9 @@ class Composed:
         return [key for key, _ in walk(self.written)]
 
     @cached_property
-    def _defaults(self) -> DefaultsList:
-        return _compute_defaults(self.root, list(self.overrides))
-
-    @cached_property
     def files(self) -> list[ConfigFile]:
         """The files of the composition, in the order in which they are merged."""
-        return _list_files(self.root, self._defaults)
-
-    @property
-    def choices(self) -> dict[str, str | None]:
-        """The selected option of each group."""
-        return self._defaults.overrides.known_choices
+        return _list_files(self.root, self.merged)
 
     @property
     def question(self) -> str | None:
@@ -166,20 +159,47 @@ def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place]
     faults = find_hydra_overrides(written)
     faults |= find_faults({text: place for text, place in written.items() if text not in faults}, options)
     choices = {text: place for text, place in written.items() if text not in faults and is_choice(text, options)}
-    base = _merge_choices(root, choices, faults)
+    merged = _merge_choices(root, choices, faults)
     values = {text: place for text, place in written.items() if text not in faults and text not in choices}
-    config, failed = _set_values(base, values, root)
+    config, failed = _set_values(merged.config, values, root)
     faults |= failed
     kept = {text: place for text, place in written.items() if text not in faults}
-    composed = Composed({}, kept, root, written=_to_plain(config))
+    composed = Composed({}, kept, root, [], _to_plain(config), merged.choices, merged.defaults)
     composed.problems += [faults[text] for text in written if text in faults]
     composed.values.update(_resolve(config, "", composed))
     return composed
 
 
-def _merge(root: Path, overrides: list[str]) -> DictConfig:
+class _Loader(ConfigLoaderImpl):
+    """Hydra's, which remembers what it merges: to ask for that afterwards would read every file again."""
+
+    defaults: list[ResultDefault]
+
+    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
+        self.defaults = defaults
+        return super()._compose_config_from_defaults_list(defaults, repo)
+
+
+class _Merged(NamedTuple):
+    """The files that are chosen, merged."""
+
+    config: DictConfig
+    choices: dict[str, str | None]
+    defaults: list[ResultDefault]
+
+
+def _merge(root: Path, overrides: list[str]) -> _Merged:
     with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
-        return hydra_compose(config_name=CONFIG_NAME, overrides=_with_search_path(root, overrides))
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None, "it is initialized"
+        loader = hydra.config_loader = _Loader(hydra.config_loader.get_search_path())
+        given = _with_search_path(root, overrides)
+        config = hydra_compose(config_name=CONFIG_NAME, overrides=given, return_hydra_config=True)
+    choices = OmegaConf.to_container(config.hydra.runtime.choices)
+    assert isinstance(choices, dict)
+    with open_dict(config):
+        del config["hydra"]
+    return _Merged(config, {str(group): option for group, option in choices.items()}, loader.defaults)
 
 
 def _to_plain(config: DictConfig) -> dict[str, Any]:
@@ -204,7 +224,7 @@ def _describe_failure(error: Exception) -> Problem:
 # --- overrides ----------------------------------------------------------------------------------------
 
 
-def _merge_choices(root: Path, choices: Mapping[str, Place], faults: dict[str, Problem]) -> DictConfig:
+def _merge_choices(root: Path, choices: Mapping[str, Place], faults: dict[str, Problem]) -> _Merged:
     """Merge the files that are chosen. A choice that no defaults list has an entry for is added to `faults`.
 
     Raises:
@@ -365,19 +385,10 @@ def _describe_interpolation(key: str, text: Any, error: Exception, composed: Com
 # --- places -------------------------------------------------------------------------------------------
 
 
-def _compute_defaults(root: Path, overrides: list[str]) -> DefaultsList:
-    with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        defaults: DefaultsList = loader.compute_defaults_list(
-            CONFIG_NAME, _with_search_path(root, overrides), RunMode.RUN
-        )
-    return defaults
-
-
-def _list_files(root: Path, defaults: DefaultsList) -> list[ConfigFile]:
+def _list_files(root: Path, merged: Sequence[ResultDefault]) -> list[ConfigFile]:
     conf = find_conf(root)
     files = []
-    for default in defaults.defaults:
+    for default in merged:
         if default.config_path is None or re.match(r"hydra(/|$)|_dummy_empty", default.config_path):
             continue
         paths = (folder / f"{default.config_path}.yaml" for folder in (conf, SHIPPED_CONF))

@@ -77,7 +77,7 @@ class Space:
             question = question or composed.question
             found = [*composed.problems, *find_hydra_keys(composed.files, root=root)]
             problems += (problem for problem in found if problem.key not in given)
-            base = Base({}, dict(composed.overrides), root, [], composed.written, composed.files)
+            base = Base({}, dict(composed.overrides), root, [], composed.written, kept_files=composed.files)
             bases[_name_base(options)] = base
         if problems:
             raise ConfigError(list(unique(problems)))
