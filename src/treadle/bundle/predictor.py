@@ -79,7 +79,7 @@ class Predictor(ABC):
         self._check_contract(frame, on_breach or self.on_breach)
         outputs = self.compute(frame)
         columns = [frame[ROW]] if ROW in frame.columns else []
-        return pl.DataFrame([*columns, *self._name_outputs(outputs)])
+        return pl.DataFrame([*columns, *self.name_outputs(outputs)])
 
     def find_breaches(self, rows: Rows) -> pl.DataFrame:
         """Each breach of the contract: `position` of the row from 0, `column`, `rule` and `value`.
@@ -98,7 +98,7 @@ class Predictor(ABC):
 
     def conform(self, rows: Rows) -> pl.DataFrame:
         """The rows as a frame with the columns and the types of the training examples."""
-        return conform_rows(rows, self._columns)
+        return conform_rows(rows, self.columns)
 
     @property
     def table(self) -> Table:
@@ -107,16 +107,18 @@ class Predictor(ABC):
         return data.tables[data.examples.table]
 
     @cached_property
-    def _columns(self) -> dict[str, Column]:
+    def columns(self) -> dict[str, Column]:
+        """How each column of the rows is read, and its rules."""
         known = set(self.recipe.data.examples.known)
         declared = {name: column for name, column in self.table.columns.items() if name in known}
         return list_columns(self.card.columns, declared)
 
     @cached_property
     def _rules(self) -> list[Rule]:
-        return list(list_row_rules(self._columns))
+        return list(list_row_rules(self.columns))
 
-    def _name_outputs(self, outputs: Tensor) -> list[pl.Series]:
+    def name_outputs(self, outputs: Tensor) -> list[pl.Series]:
+        """What `compute` gives, as the columns that `predict` returns."""
         values = outputs.numpy()
         if self.task == "multiclass":
             names = [self.classes[index] for index in outputs.argmax(dim=1).tolist()]

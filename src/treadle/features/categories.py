@@ -31,7 +31,7 @@ class Vocabulary(Encoder):
 
     def fit(self, frame: pl.DataFrame) -> None:
         """Count the values of each column; ties in the order of the alphabet."""
-        texts = frame.select(_read_text(frame, column) for column in self.columns)
+        texts = frame.select(read_text(frame, column) for column in self.columns)
         self.words = dict(zip(self.columns, map_ahead(self._list_words, texts), strict=True))
 
     def _list_words(self, texts: pl.Series) -> list[str]:
@@ -46,7 +46,7 @@ class Vocabulary(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`; a value that training did not hold is 0."""
-        texts = {column: _read_text(frame, column) for column in self.columns}
+        texts = {column: read_text(frame, column) for column in self.columns}
         places = (text.cast(pl.Enum(self.words[column]), strict=False).to_physical() for column, text in texts.items())
         return _encode(frame, [(place.cast(pl.Int64) + 1).fill_null(0) for place in places])
 
@@ -91,16 +91,20 @@ class Hashing(Encoder):
 
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, n]`."""
-        texts = (_read_text(frame, column) for column in self.columns)
+        texts = (read_text(frame, column) for column in self.columns)
         return _encode(frame, [text.map_batches(self._hash_words, return_dtype=pl.Int64) for text in texts])
 
     def _hash_words(self, texts: pl.Series) -> pl.Series:
         known = texts.drop_nulls().unique()
-        ids = pl.Series([1 + _hash(word) % self.num_buckets for word in known], dtype=pl.Int64)
+        ids = pl.Series([self.hash_word(word) for word in known], dtype=pl.Int64)
         return texts.replace_strict(known, ids, default=0)
 
+    def hash_word(self, word: str) -> int:
+        """The id of a text."""
+        return 1 + _hash(word) % self.num_buckets
 
-def _read_text(frame: pl.DataFrame, column: str) -> pl.Expr:
+
+def read_text(frame: pl.DataFrame, column: str) -> pl.Expr:
     """Text of each value. A whole float reads like the integer: a column that gains a null becomes float."""
     value = pl.col(column)
     if not frame.schema[column].is_float():

@@ -230,6 +230,15 @@ class Featurizer(nn.Module):
             reason = str(error).split("\n\n", 1)[0]
             raise TreadleError(f"features.derive: the expressions do not fit the columns: {reason}") from error
 
+    def order_derived(self) -> list[str]:
+        """The derived columns, each behind those that it reads."""
+        return [name for level in self._levels for name in level]
+
+    def find_type(self, name: str, schema: Schema) -> pl.DataType:
+        """The type of a derived column, of columns of these types."""
+        rows = pl.LazyFrame(schema=schema)
+        return rows.select(_read_expression(name, self.spec.derive[name], lambda: schema)).collect_schema()[name]
+
     def _list_chains(self) -> dict[str, Chain]:
         return cast("dict[str, Chain]", dict(self.chains.items()))
 
