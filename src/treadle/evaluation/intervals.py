@@ -6,7 +6,7 @@ and cancels. Nothing here needs more than NumPy.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,23 @@ class Estimate:
     def to_plain(self) -> dict[str, float]:
         """For a file of metrics."""
         return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value with its interval, where it has one."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def excludes(self, other: float) -> bool:
+        """Whether the interval leaves out a number: they differ beyond noise."""
+        return self.low is not None and self.high is not None and not self.low <= other <= self.high
+
+    def to_plain(self) -> dict[str, float | None]:
+        """For JSON, which has no NaN."""
+        return {"value": self.value if np.isfinite(self.value) else None, "low": self.low, "high": self.high}
 
 
 @dataclass(frozen=True)
@@ -101,8 +118,7 @@ def resample(
         }
         for name, values in candidates.items()
     }
-    once = np.ones((1, blocks.count))
-    whole = Draws(once.astype(np.int32), once)
+    whole = _draw_all(blocks)
     drawn: dict[str, dict[str, list[Floats]]] = {name: {metric: [] for metric in made[name]} for name in made}
     for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed):
         for name, statistics in made.items():
@@ -116,6 +132,29 @@ def resample(
         )
         for name, statistics in made.items()
     }
+
+
+def measure(evaluate: Callable[[Draws], Floats], *, blocks: Blocks, resampling: Resampling) -> list[Measured]:
+    """Some numbers with their intervals, all of the same resamples.
+
+    Args:
+        evaluate: from R draws of the blocks to `[R, k]` numbers; NaN where one is not defined.
+        blocks: of the rows.
+        resampling: how often, and from which seed.
+    """
+    whole = evaluate(_draw_all(blocks))[0]
+    parts = [evaluate(draws) for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed)]
+    found = [
+        find_bounds(values, coverage=resampling.coverage, num_blocks=blocks.count) for values in np.concatenate(parts).T
+    ]
+    bounds = [(None, None) if pair is None else pair for pair in found]
+    return [Measured(float(value), *pair) for value, pair in zip(whole, bounds, strict=True)]
+
+
+def _draw_all(blocks: Blocks) -> Draws:
+    """Every block once."""
+    once = np.ones((1, blocks.count))
+    return Draws(once.astype(np.int32), once)
 
 
 def compare(

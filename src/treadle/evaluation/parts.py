@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from treadle.disk import write_json
+from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.evaluated import Answer, Evaluated
 from treadle.evaluation.slices import find_slices
 from treadle.experiment.run_folder import RunFolder
@@ -24,7 +25,10 @@ class Part(NamedTuple):
     find: Callable[[Evaluated], Answer | None]  # None: it was not asked, or makes no sense for this experiment
 
 
-PARTS = (Part("slices", find_slices),)  # in the order of the report
+PARTS = (  # in the order of the report
+    Part("slices", find_slices),
+    Part("calibration", find_calibration),
+)
 
 
 def find_answers(evaluated: Evaluated) -> dict[str, Answer]:

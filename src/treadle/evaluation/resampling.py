@@ -22,6 +22,7 @@ ROW = "row"  # unit of blocks of one row each
 MIN_BLOCKS = 5  # fewer say too little about how far blocks differ
 _CHUNK = 500_000  # weights of rows in memory at a time: they stay in the processor's cache
 _LEVELS = 2**16  # of the random number from which the weight of a row is read
+_POOLS = 500  # that rows are put into where sums by block are resampled
 _DEFINED = 0.95  # share of the resamples in which a metric must be defined, such as an AUC that needs both classes
 
 
@@ -59,6 +60,16 @@ class Blocks:
         """The blocks of some rows, by position or by mask; a block without rows is left out."""
         codes = self.codes[rows]
         return Blocks.of_rows(len(codes)) if self.unit == ROW else Blocks.of(codes, unit=self.unit)
+
+    def pool(self) -> Blocks:
+        """Where single rows are the blocks, and many: random groups of them, which are as independent, and far quicker.
+
+        The intervals of sums over rows are the same but for 3 % of their width, by chance (500 groups).
+        """
+        if self.unit != ROW or self.count <= _POOLS:
+            return self
+        codes = np.random.default_rng(0).permutation(self.count) % _POOLS
+        return Blocks("random group of rows", codes, _POOLS)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class Line:
     x: Sequence[float]
     y: Sequence[float]
     marked: float | None = None  # x of the point to highlight: the epoch that was kept
+    band: tuple[Sequence[float], Sequence[float]] | None = None  # lower and upper ends of its interval
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
         handles: list[Line2D] = []
         for index, line in enumerate(lines):
             mark = "o" if len(line.x) < 30 else None  # noqa: PLR2004 - few enough to show each
+            if line.band is not None:
+                axes.fill_between(line.x, *line.band, color=COLORS[index % len(COLORS)], alpha=0.2, linewidth=0)
             handles += axes.plot(
                 line.x,
                 line.y,

@@ -1,0 +1,193 @@
+"""Calibration: whether predicted probabilities are as frequent as they say, with bands.
+
+Of a multiclass task the probability of the predicted class is judged as one (top-label), and that of each frequent
+class against the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from treadle.evaluation.comparison import make_resampling
+from treadle.evaluation.evaluated import MODEL, Evaluated
+from treadle.evaluation.intervals import Array, Measured, measure
+from treadle.evaluation.resampling import Blocks, Draws, Floats
+from treadle.evaluation.scores import CalibrationError, CategorySums
+from treadle.experiment.spec import Experiment
+from treadle.pages.charts import Line, draw_chart
+
+MAX_CLASSES = 8  # that are judged one by one: the most frequent
+
+
+@dataclass(frozen=True)
+class Point:
+    """A bin of rows with like probabilities."""
+
+    predicted: float  # mean
+    observed: Measured  # share
+    rows: int
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How probabilities relate to what happened."""
+
+    error: Measured  # mean gap, by bins of equal width: the metric `calibration_error`
+    terms: Mapping[str, Measured]  # of the Brier score: reliability less resolution plus uncertainty, and the remainder
+    points: Sequence[Point]  # bins of about equally many rows; equal probabilities share one
+
+    @property
+    def strayed(self) -> int:
+        """Bins whose band leaves out what was predicted."""
+        return sum(point.observed.excludes(point.predicted) for point in self.points)
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "error": self.error.to_plain(),
+            "brier": {name: term.to_plain() for name, term in self.terms.items()},
+            "curve": [
+                {"predicted": point.predicted, "observed": point.observed.to_plain(), "rows": point.rows}
+                for point in self.points
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was found of a classification."""
+
+    whole: Reliability  # of the positive class, or of the predicted one
+    errors: Mapping[str, Measured] = field(default_factory=dict)  # by class, against the rest; of a multiclass task
+
+    @property
+    def chart(self) -> str:
+        """The reliability curve with its band, as SVG."""
+        points = self.whole.points
+        bounds = [(p.observed.low, p.observed.high) for p in points]
+        low, high = [low for low, _ in bounds if low is not None], [high for _, high in bounds if high is not None]
+        band = (low, high) if len(low) == len(points) else None
+        line = Line("model", [p.predicted for p in points], [p.observed.value for p in points], band=band)
+        return draw_chart(title="Reliability", x="predicted", y="observed", lines=[line], diagonal=True)
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        errors = {name: error.to_plain() for name, error in self.errors.items()}
+        return self.whole.to_plain() | ({"classes": errors} if errors else {})
+
+    def to_numbers(self) -> dict[str, float]:
+        """The calibration error and the terms of the Brier score; the mean error over the classes."""
+        terms = {name: term.value for name, term in self.whole.terms.items() if name != "remainder"}
+        errors = [error.value for error in self.errors.values()]
+        return {
+            "error": self.whole.error.value,
+            **terms,
+            **({"class_error": math.fsum(errors) / len(errors)} if errors else {}),
+        }
+
+
+def find_calibration(evaluated: Evaluated) -> Calibration | None:
+    """Judge the model's probabilities; None of a regression."""
+    if evaluated.task == "regression":
+        return None
+    return judge_probabilities(
+        evaluated.predictions[MODEL].numpy(),
+        target=evaluated.target.numpy(),
+        classes=evaluated.bundle.classes,
+        blocks=evaluated.blocks,
+        experiment=evaluated.experiment,
+    )
+
+
+def judge_probabilities(
+    prediction: Array, *, target: Array, classes: Sequence[str], blocks: Blocks, experiment: Experiment
+) -> Calibration:
+    """The calibration of probabilities.
+
+    Args:
+        prediction: `[B]` of the positive class, or `[B, K]` of K classes.
+        target: `[B]` 0 or 1, or the class (-1: training never saw it).
+        classes: names of the K classes; empty for two.
+        blocks: of the rows.
+        experiment: says how many bins and resamples.
+    """
+    chances, blocks = prediction.astype(np.float64), blocks.pool()
+    if not classes:
+        return Calibration(_judge(chances, target.astype(np.float64), blocks=blocks, experiment=experiment))
+    hits = (chances.argmax(axis=1) == target).astype(np.float64)
+    frequent = sorted(
+        np.argsort(-np.bincount(target[target >= 0], minlength=len(classes)), kind="stable")[:MAX_CLASSES]
+    )
+    errors = {
+        classes[k]: _measure_error(
+            chances[:, k], (target == k).astype(np.float64), blocks=blocks, experiment=experiment
+        )
+        for k in frequent
+    }
+    return Calibration(_judge(chances.max(axis=1), hits, blocks=blocks, experiment=experiment), errors)
+
+
+def _judge(chances: Floats, hits: Floats, *, blocks: Blocks, experiment: Experiment) -> Reliability:
+    """Of the chance `[B]` of an event, and whether it came `[B]`."""
+    bins = _cut(chances, experiment.evaluation.calibration_bins)
+    num = int(bins.max()) + 1
+    sums = [CategorySums(bins, values, num=num, blocks=blocks) for values in (np.ones(len(hits)), chances, hits)]
+    squares = blocks.sum((chances - hits) ** 2)
+
+    def evaluate(draws: Draws) -> Floats:
+        counts, predicted, observed = (part.evaluate(draws) for part in sums)
+        return _decompose(counts, predicted, observed, draws.weights @ squares[:, 0])
+
+    found = measure(evaluate, blocks=blocks, resampling=make_resampling(experiment))
+    counts, means = np.bincount(bins, minlength=num), np.bincount(bins, weights=chances, minlength=num)
+    points = [
+        Point(float(total / count), observed, int(count))
+        for count, total, observed in zip(counts, means, found[len(TERMS) :], strict=True)
+    ]
+    error = _measure_error(chances, hits, blocks=blocks, experiment=experiment)
+    return Reliability(error, dict(zip(TERMS, found, strict=False)), points)
+
+
+TERMS = ("reliability", "resolution", "uncertainty", "remainder")
+
+
+def _decompose(counts: Floats, predicted: Floats, observed: Floats, squares: Floats) -> Floats:
+    """`[R, 4 + bins]`: the terms of the Brier score (Murphy, 1973), and the observed share of each bin.
+
+    The remainder is what probabilities differ within a bin, so that reliability - resolution + uncertainty + remainder
+    is the Brier score (Stephenson and others, "Two extra components in the Brier score decomposition", 2008).
+
+    Args:
+        counts: `[R, bins]` rows.
+        predicted: `[R, bins]` sums of the chances.
+        observed: `[R, bins]` sums of the events.
+        squares: `[R]` sum of the squared errors.
+    """
+    rows = counts.sum(axis=1)
+    rate = observed.sum(axis=1) / rows
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = observed / counts
+        reliability = np.nansum((predicted - observed) ** 2 / counts, axis=1) / rows
+    resolution = np.nansum(counts * (shares - rate[:, None]) ** 2, axis=1) / rows
+    uncertainty = rate * (1 - rate)
+    remainder = squares / rows - reliability + resolution - uncertainty
+    return np.column_stack([reliability, resolution, uncertainty, remainder, shares])
+
+
+def _measure_error(chances: Floats, hits: Floats, *, blocks: Blocks, experiment: Experiment) -> Measured:
+    error = CalibrationError(chances, target=hits, blocks=blocks, num_bins=experiment.evaluation.calibration_bins)
+    (found,) = measure(
+        lambda draws: error.evaluate(draws)[:, None], blocks=blocks, resampling=make_resampling(experiment)
+    )
+    return found
+
+
+def _cut(chances: Floats, num: int) -> Array:
+    """`[B]` bin of each row: about equally many in each, equal chances in one."""
+    edges = np.unique(np.quantile(chances, np.linspace(0, 1, num + 1)[1:-1]))
+    return np.unique(np.searchsorted(edges, chances, side="right"), return_inverse=True)[1]
