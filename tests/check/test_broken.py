@@ -261,6 +261,7 @@ CASES = {
     "metric-of-another-task": case("evaluation.metric=rmse"),
     "intervals-of-a-column": case("experiment=california", "evaluation.intervals.blocks=HouseAges"),
     "slices-of-a-column": case("experiment=california", "evaluation.slices.columns=[HouseAge,MedIncs]"),
+    "reference-of-a-column": case("experiment=california", "evaluation.reference.ignore=[MedIncs]"),
     "intervals-without-time": case("experiment=california", "evaluation.intervals.blocks=week"),
     "baseline": case("evaluation.baselines=[prior,lightgbm]"),
     "table-of-the-examples": case("data.examples.table=flight"),

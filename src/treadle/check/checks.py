@@ -13,6 +13,7 @@ from treadle.check.consistency import (
     check_lookups,
     check_loss,
     check_metrics,
+    check_reference,
     check_refit,
     check_sampling,
     check_slices,
@@ -63,6 +64,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),
     (check_raw_steps, ("model", "features", "targets")),
     (check_slices, ("data.examples", "evaluation")),
+    (check_reference, ("data.examples", "evaluation")),
     (check_intervals, ("data.examples", "data.split", "evaluation")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )

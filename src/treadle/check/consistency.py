@@ -257,6 +257,22 @@ def check_slices(experiment: Experiment) -> Iterator[Problem]:
             yield Problem(f"evaluation.slices.columns.{index}", rule, hint=nearest(name, columns))
 
 
+def check_reference(experiment: Experiment) -> Iterator[Problem]:
+    """Blocks and columns that the examples have."""
+    settings, data = experiment.evaluation.reference, experiment.data
+    if settings is None:
+        return
+    key = "evaluation.reference"
+    if settings.blocks in PERIODS and data.examples.predict_at is None:
+        rule = f"{settings.blocks!r} needs the time of the examples, data.examples.predict_at"
+        yield Problem(f"{key}.blocks", rule, "set it to auto", fix_override=f"{key}.blocks=auto")
+    columns = list_example_columns(data)
+    for index, name in enumerate(settings.ignore):
+        if name not in columns:
+            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
+            yield Problem(f"{key}.ignore.{index}", rule, hint=nearest(name, columns))
+
+
 def find_split_group(experiment: Experiment) -> Iterator[Problem]:
     """Rows of a group hang together; without its column, the intervals would not know."""
     settings, group = experiment.evaluation.intervals, get_group(experiment.data)

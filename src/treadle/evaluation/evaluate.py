@@ -18,6 +18,7 @@ from treadle.evaluation.evaluated import MODEL, Evaluated, Results
 from treadle.evaluation.judge import run_checks, write_findings
 from treadle.evaluation.parity import check_parity, read_predictions
 from treadle.evaluation.parts import find_answers, write_answers
+from treadle.evaluation.reference import write_reference
 from treadle.evaluation.report import Findings, write_report
 from treadle.evaluation.uncertainty import find_uncertainty
 from treadle.experiment.run_folder import RunFolder
@@ -69,6 +70,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
         blocks=evaluated.blocks,
     )
     write_json(folder.intervals, uncertainty.to_plain() if uncertainty is not None else {})
+    write_reference(evaluated)
     findings = _find(evaluated, checks)
     folder.metrics.write_text(json.dumps(_without_nan(findings.results), indent=2) + "\n", encoding="utf-8")
     for curve in findings.curves[MODEL]:

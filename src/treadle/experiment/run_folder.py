@@ -35,6 +35,7 @@ class RunFolder:
         self.parts: Final = self.evaluation / "parts"  # all that was found, a JSON file for each question
         self.checks: Final = self.evaluation / "checks.json"  # what was asked of the model, and what was found
         self.intervals: Final = self.evaluation / "intervals.json"  # of these metrics, and of their differences
+        self.reference: Final = self.evaluation / "reference"  # what monitoring compares with
         self.plots: Final = self.evaluation / "plots"  # the model's curves, a CSV each
         self.report: Final = self.evaluation / "report.html"
 

@@ -21,6 +21,7 @@ from treadle.metrics.registry import write_score
 from treadle.metrics.table import tabulate
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
+from treadle.profiles.reference import write_no_reference
 
 _AXES = ("epoch", "step")
 
@@ -50,6 +51,7 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
     write_json(folder.intervals, {})
     write_json(folder.numbers, {})
     write_json(folder.parts / FILE, {"stage": "evaluate", "reason": reason})
+    write_no_reference(folder.reference)
     pl.DataFrame(schema={"row": pl.Int64}).write_parquet(folder.evaluation / "predictions.parquet")
     _write_report(experiment, found, folder=folder, run=run)
 

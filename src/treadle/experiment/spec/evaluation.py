@@ -43,6 +43,21 @@ class Slices(Spec):
     """Slices of one or two conditions that half of the blocks propose and the other half confirms; 0: no search."""
 
 
+class MonitoringReference(Spec):
+    """What `treadle monitor` compares later rows with: counts of the training split by block of rows."""
+
+    blocks: Literal["auto", "week", "day", "rows"]
+    """Blocks whose differences are normal: week, day, rows, or auto: weeks or days where there are 16, else rows."""
+    bins: int = Field(ge=2, le=1000)
+    """Number of ranges into which the numbers of a column are counted."""
+    top: int = Field(ge=1, le=10_000)
+    """Number of texts of a column that are counted each on their own, the most frequent ones."""
+    pairs: int = Field(ge=0, le=200)
+    """Number of columns, the first ones, whose pairs are counted too; 0: none."""
+    ignore: list[str] = []
+    """Columns that are not monitored; those that follow the calendar are left out by themselves."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -62,3 +77,5 @@ class Evaluation(Spec):
     """Intervals of the metrics; null: none."""
     slices: Slices | None = None
     """Slices of the test split; null: none."""
+    reference: MonitoringReference | None = None
+    """What monitoring compares with; null: the model cannot be monitored."""

@@ -1,0 +1,108 @@
+"""The reference that later monitoring compares with: profiles of the training split, and performance on new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from torch import Tensor
+
+from treadle.evaluation.evaluated import MODEL, Evaluated
+from treadle.experiment.blocks import list_example_columns
+from treadle.experiment.spec import MonitoringReference
+from treadle.profiles.blocks import settle_blocking
+from treadle.profiles.calendar import find_calendar
+from treadle.profiles.calibration import fit_calibration
+from treadle.profiles.cells import Cells, fit_cells
+from treadle.profiles.losses import LossModel, fit_losses
+from treadle.profiles.profile import count_rows
+from treadle.profiles.reference import Performance, Reference, write_no_reference
+from treadle.schema import PREDICT_AT
+
+Floats = NDArray[np.float64]
+
+PREDICTION = "prediction"  # of a regression, as `Predictor.predict` names it
+_BINS = 20  # of its values
+_MAX_ROWS = 100_000  # of the test split, from which the losses of a regression are learned
+
+
+def write_reference(evaluated: Evaluated) -> None:
+    """Write `folder.reference`, which is empty if `evaluation.reference` is null."""
+    settings = evaluated.experiment.evaluation.reference
+    folder = evaluated.folder.reference
+    if settings is None:
+        write_no_reference(folder)
+    else:
+        make_reference(evaluated, settings).write(folder)
+
+
+def make_reference(evaluated: Evaluated, settings: MonitoringReference) -> Reference:
+    """Count the training split by block, and learn from the test split what estimates performance."""
+    data = evaluated.experiment.data
+    rows = evaluated.read_rows("train")
+    num_rows = rows.select(pl.len()).collect().item()
+    time = PREDICT_AT if data.examples.predict_at is not None else None
+    blocking = settle_blocking(settings.blocks, rows, num_rows=num_rows, time=time)
+    ignored = _find_ignored(evaluated, rows, settings=settings, time=time)
+    names = [name for name in list_example_columns(data) if name not in ignored]
+    columns = tuple(fit_cells(rows, name, bins=settings.bins, top=settings.top) for name in names)
+    num_paired = min(settings.pairs, len(columns))
+    named = blocking.name_reference(rows, num_rows=num_rows, time=time)
+    return Reference(
+        task=evaluated.task,
+        blocking=blocking,
+        columns=columns,
+        ignored=ignored,
+        num_paired=num_paired,
+        profile=count_rows(named, columns, num_paired=num_paired),
+        performance=_learn_performance(evaluated, columns),
+    )
+
+
+def _find_ignored(
+    evaluated: Evaluated, rows: pl.LazyFrame, *, settings: MonitoringReference, time: str | None
+) -> dict[str, str]:
+    """The columns of the examples that are not monitored, with the reason."""
+    data = evaluated.experiment.data
+    schema, names = rows.collect_schema(), list_example_columns(data)
+    ignored = {name: "a moment: it never comes again" for name in names if schema[name].is_temporal()}
+    others = [name for name in names if name not in ignored]
+    if time is not None:
+        ignored |= dict.fromkeys(find_calendar(rows, others, time=time), "the calendar: it has one value on each day")
+    return ignored | dict.fromkeys(settings.ignore, "evaluation.reference.ignore")
+
+
+def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Performance:
+    prediction, target = evaluated.predictions[MODEL], evaluated.target
+    metrics, threshold = evaluated.results[MODEL], evaluated.experiment.evaluation.threshold
+    if evaluated.task == "regression":
+        cells, losses = _learn_losses(evaluated, columns)
+        return Performance(metrics, threshold, None, cells, losses)
+    if not len(target):
+        return Performance(metrics, threshold, None, None, {})
+    score, hit = read_scores(prediction, target)
+    return Performance(metrics, threshold, fit_calibration(score, hit), None, {})
+
+
+def read_scores(prediction: Tensor, target: Tensor) -> tuple[Floats, Floats]:
+    """The score of each row and whether what it speaks of came true: the positive class, or the predicted one."""
+    if prediction.ndim == 1:
+        return prediction.double().numpy(), target.double().numpy()
+    best = prediction.max(dim=1)
+    return best.values.double().numpy(), (best.indices == target).double().numpy()
+
+
+def _learn_losses(evaluated: Evaluated, columns: tuple[Cells, ...]) -> tuple[Cells | None, Mapping[str, LossModel]]:
+    """Models of the squared and of the absolute error, and the cells of the predictions that they ask for."""
+    prediction = evaluated.predictions[MODEL].double()
+    step = max(1, -(-len(prediction) // _MAX_ROWS))
+    names = [column.name for column in columns]
+    rows = evaluated.test.select(names).gather_every(step).collect()
+    if rows.is_empty():
+        return None, {}
+    errors = (prediction - evaluated.target.double())[::step].numpy()
+    rows = rows.with_columns(pl.Series(PREDICTION, prediction[::step].numpy()))
+    cells = fit_cells(rows.lazy(), PREDICTION, bins=_BINS, top=0)
+    return cells, fit_losses(rows, (*columns, cells), {"squared": errors**2, "absolute": np.abs(errors)})

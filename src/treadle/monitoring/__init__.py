@@ -1,0 +1,1 @@
+"""Monitoring: whether later rows differ from the reference, and whether the model still predicts well."""

@@ -1,0 +1,108 @@
+"""Counts of values by block and cell. Counts add up: any split of the rows gives the same profile in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from treadle.profiles.cells import Cells, Ints, list_cells, list_coarse
+
+BLOCK = "__block__"  # column of the rows to be counted: the name of each row's block
+PART_ROWS = 65_536  # rows that are counted at a time; exact in float32
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How many rows of each block have a value in each cell."""
+
+    blocks: tuple[str, ...]  # names, ascending
+    rows: Ints  # `[G]` of each block
+    cells: Ints  # `[G, F]` by cell, those of the first column first
+    pairs: Ints | None  # `[G, C, C]` by two coarse cells; None: they are not counted
+
+    @classmethod
+    def merge(cls, parts: Iterable[Profile]) -> Profile:
+        """The profile of all the rows of at least one part together; its parts have the same cells."""
+        parts = list(parts)
+        names = sorted({name for part in parts for name in part.blocks})
+        places = {name: place for place, name in enumerate(names)}
+        rows = np.zeros(len(names), dtype=np.int64)
+        cells = np.zeros((len(names), parts[0].cells.shape[1]), dtype=np.int64)
+        first = parts[0].pairs
+        pairs = None if first is None else np.zeros((len(names), *first.shape[1:]), dtype=np.int64)
+        for part in parts:
+            where = [places[name] for name in part.blocks]
+            rows[where] += part.rows
+            cells[where] += part.cells
+            if pairs is not None and part.pairs is not None:
+                pairs[where] += part.pairs
+        return cls(tuple(names), rows, cells, pairs)
+
+    def take(self, blocks: Sequence[bool] | NDArray[np.bool_]) -> Profile:
+        """Some of the blocks, by a mask `[G]`."""
+        mask = np.asarray(blocks, dtype=bool)
+        names = tuple(name for name, kept in zip(self.blocks, mask, strict=True) if kept)
+        return Profile(names, self.rows[mask], self.cells[mask], None if self.pairs is None else self.pairs[mask])
+
+
+def count_rows(rows: pl.LazyFrame, columns: Sequence[Cells], *, num_paired: int) -> Profile:
+    """Count the rows, a part of them in memory at a time.
+
+    Args:
+        rows: with the column `BLOCK`; one without a name is left out.
+        columns: whose cells are counted.
+        num_paired: of these columns, the first ones, of which pairs are counted too.
+    """
+    wanted = rows.select(BLOCK, *(column.name for column in columns)).drop_nulls(BLOCK)
+    empty = pl.DataFrame(schema=wanted.collect_schema())
+    parts = [count_part(empty, columns, num_paired=num_paired)]
+    for batch in wanted.collect_batches(chunk_size=PART_ROWS, lazy=True):
+        parts.append(count_part(batch, columns, num_paired=num_paired))
+        parts = [Profile.merge(parts)]
+    return parts[0]
+
+
+def count_part(frame: pl.DataFrame, columns: Sequence[Cells], *, num_paired: int) -> Profile:
+    """Count the rows of a frame, which fits into memory."""
+    names, codes = np.unique(frame[BLOCK].cast(pl.String).to_numpy(), return_inverse=True)
+    starts, total = list_cells(columns)[:-1], int(list_cells(columns)[-1])
+    counts = np.zeros((len(names), total), dtype=np.int64)
+    placed = [column.place(frame[column.name]) for column in columns]
+    for start, column, cells in zip(starts, columns, placed, strict=True):
+        size = column.count
+        found = np.bincount(codes * size + cells, minlength=len(names) * size)
+        counts[:, start : start + size] = found.reshape(len(names), size)
+    pairs = _count_pairs(codes, columns[:num_paired], placed, num_blocks=len(names)) if num_paired else None
+    return Profile(tuple(map(str, names)), np.bincount(codes, minlength=len(names)).astype(np.int64), counts, pairs)
+
+
+def _count_pairs(codes: Ints, columns: Sequence[Cells], placed: Sequence[Ints], *, num_blocks: int) -> Ints:
+    """`[G, C, C]`: the products of the indicators of the coarse cells, summed over the rows of each block."""
+    starts, total = list_coarse(columns)[:-1], int(list_coarse(columns)[-1])
+    coarse = [np.asarray(column.coarse)[cells] for column, cells in zip(columns, placed, strict=False)]
+    pairs = np.zeros((num_blocks, total, total), dtype=np.int64)
+    for block in range(num_blocks):
+        rows = np.flatnonzero(codes == block)
+        for first in range(0, len(rows), PART_ROWS):
+            part = rows[first : first + PART_ROWS]
+            marks = mark_cells([cells[part] for cells in coarse], starts, total=total)
+            pairs[block] += (marks.T @ marks).astype(np.int64)
+    return pairs
+
+
+def mark_cells(placed: Sequence[Ints], starts: Ints, *, total: int) -> NDArray[np.float32]:
+    """`[B, total]` indicators: 1 where a row has a value in a cell.
+
+    Args:
+        placed: `[B]` cell of each row, for each column.
+        starts: where the cells of each column begin.
+        total: number of cells.
+    """
+    marks = np.zeros((len(placed[0]), total), dtype=np.float32)
+    for start, cells in zip(starts, placed, strict=True):
+        marks[np.arange(len(cells)), start + cells] = 1
+    return marks
