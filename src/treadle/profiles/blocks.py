@@ -78,4 +78,4 @@ def _find_period(rows: pl.LazyFrame, time: str) -> Unit:
     counts = rows.select(
         pl.col(time).dt.truncate(period).n_unique().alias(unit) for unit, period in _PERIODS.items()
     ).collect()
-    return next((unit for unit in ("week", "day") if counts[unit][0] >= _MIN_BLOCKS), "rows")  # type: ignore[return-value]
+    return next((unit for unit in ("week", "day") if counts[unit][0] >= _MIN_BLOCKS), "rows")

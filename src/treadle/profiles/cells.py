@@ -77,6 +77,17 @@ class Cells:
             return f"from {self.edges[-1]:g}"
         return f"{self.edges[cell - 1]:g} to {self.edges[cell]:g}"
 
+    def describe_coarse(self, cell: int) -> str:
+        """A cell of pairs in words."""
+        if cell == self.coarse[-1]:
+            return "missing"
+        inside = [place for place, coarse in enumerate(self.coarse) if coarse == cell]
+        if self.texts is not None:
+            return self.describe(inside[0]) if len(inside) == 1 else "other"
+        if inside[0] == 0 or inside[-1] == len(self.edges):
+            return f"below {self.edges[inside[-1]]:g}" if inside[0] == 0 else f"from {self.edges[inside[0] - 1]:g}"
+        return f"{self.edges[inside[0] - 1]:g} to {self.edges[inside[-1]]:g}"
+
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
         kind = {"edges": list(self.edges)} if self.texts is None else {"texts": list(self.texts)}

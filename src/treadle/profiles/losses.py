@@ -57,4 +57,4 @@ def fit_losses(frame: pl.DataFrame, columns: Sequence[Cells], losses: Mapping[st
         products += marks.T @ marks
         for name, values in losses.items():
             sums[name] += marks.T @ (values[part] - means[name])
-    return {name: LossModel(means[name], np.linalg.solve(products, sums[name])) for name in losses}
+    return {name: LossModel(means[name], np.linalg.solve(products, sums[name]).astype(np.float64)) for name in losses}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,21 @@ class Reference:
     num_paired: int  # of the columns, the first ones, whose pairs are counted
     profile: Profile  # of the training split
     performance: Performance
+
+    def keep(self, names: Collection[str]) -> Reference:
+        """The reference of some of its columns alone."""
+        kept = [column.name in names for column in self.columns]
+        fine = np.repeat(kept, [column.count for column in self.columns])
+        paired = self.columns[: self.num_paired]
+        coarse = np.repeat(kept[: self.num_paired], [column.coarse_count for column in paired]).astype(bool)
+        pairs = self.profile.pairs
+        profile = replace(
+            self.profile,
+            cells=self.profile.cells[:, fine],
+            pairs=None if pairs is None else pairs[:, coarse][:, :, coarse],
+        )
+        columns = tuple(column for column in self.columns if column.name in names)
+        return replace(self, columns=columns, num_paired=sum(kept[: self.num_paired]), profile=profile)
 
     def write(self, folder: Path) -> None:
         """Write the folder: the definitions as JSON, the counts as Parquet."""

@@ -1,0 +1,155 @@
+"""The rows to be monitored: what `treadle serve` has logged, or any file of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from treadle.errors import TreadleError
+from treadle.hints import nearest
+from treadle.profiles.cells import Cells
+from treadle.profiles.reference import Reference
+from treadle.schema import LABEL, PREDICT_AT
+
+ID, TIME, BUNDLE = "id", "time", "bundle"  # columns of a log besides inputs and outputs
+LABELS = "labels"  # folder of a log: labels that came later
+_SUFFIXES = (".parquet", ".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class Log:
+    """Rows in the types of the reference."""
+
+    path: Path
+    rows: pl.LazyFrame
+    time: str | None
+    absent: list[str]  # columns of the reference that the log does not have
+    outputs: list[str]  # columns of predictions that it has
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether its own rows hold labels."""
+        return LABEL in self.rows.collect_schema()
+
+
+def open_log(path: Path, *, reference: Reference, time: str | None, digest: str | None) -> Log:
+    """Open a folder of Parquet files, or one file of Parquet, CSV or TSV.
+
+    Args:
+        path: of the folder or the file.
+        reference: whose columns are read.
+        time: column of the time; None: `predict_at`, or `time`.
+        digest: of the bundle whose rows are wanted, where the log names bundles; None: all rows.
+
+    Raises:
+        TreadleError: there are no rows, a column of time is missing or is none, or no row is of this bundle.
+    """
+    rows = _scan(path)
+    try:
+        schema = rows.collect_schema()
+    except PolarsError as error:
+        raise TreadleError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    time = _find_time(path, schema, time=time, is_needed=reference.blocking.unit != "rows")
+    if digest is not None and BUNDLE in schema:
+        rows = _take_bundle(rows, digest, path)
+    if time is not None:
+        rows = _read_time(rows, time, path, schema)
+    present = [column for column in reference.columns if column.name in schema]
+    if not present:
+        wanted = ", ".join(column.name for column in reference.columns[:5])
+        raise TreadleError(f"{path} has none of the columns of the reference, such as {wanted}")
+    typed = rows.with_columns(_cast(column, schema) for column in present)
+    absent = [column.name for column in reference.columns if column.name not in schema]
+    return Log(path, typed, time, absent, _find_outputs(schema))
+
+
+def find_labels(path: Path) -> Path:
+    """Where the labels of a log are kept: within the folder, or beside the file."""
+    return path / LABELS if path.is_dir() else path.with_name(f"{path.stem}.{LABELS}")
+
+
+def _scan(path: Path) -> pl.LazyFrame:
+    if path.is_dir():
+        files = list_files(path)
+        return pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore")
+    if not path.is_file():
+        raise TreadleError(f"no file or folder {path}")
+    if path.suffix.lower() not in _SUFFIXES:
+        raise TreadleError(f"{path}: a log is a folder of Parquet files, or a file of {', '.join(_SUFFIXES)}")
+    if path.suffix.lower() == ".parquet":
+        return pl.scan_parquet(path)
+    return pl.scan_csv(path, separator="\t" if path.suffix.lower() == ".tsv" else ",", infer_schema=False)
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The Parquet files of a log, the newest first, whose columns count.
+
+    Raises:
+        TreadleError: there is none.
+    """
+    labels = folder / LABELS
+    files = [file for file in folder.rglob("*.parquet") if labels not in file.parents]
+    if not files:
+        raise TreadleError(f"{folder} holds no file *.parquet")
+    return sorted(files, reverse=True)
+
+
+def _find_time(path: Path, schema: pl.Schema, *, time: str | None, is_needed: bool) -> str | None:
+    if time is not None and time not in schema:
+        raise TreadleError(f"{path} has no column {time!r} for --time. {nearest(time, schema)}")
+    found = time or next((name for name in (PREDICT_AT, TIME) if name in schema), None)
+    if found is None and is_needed:
+        raise TreadleError(f"{path} has neither {PREDICT_AT} nor {TIME}; name its column of time by --time")
+    return found
+
+
+def _read_time(rows: pl.LazyFrame, time: str, path: Path, schema: pl.Schema) -> pl.LazyFrame:
+    """Moments in UTC, without a zone."""
+    dtype = schema[time]
+    if dtype == pl.String:
+        read = pl.col(time).str.to_datetime(strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+    elif dtype == pl.Date:
+        read = pl.col(time).cast(pl.Datetime("us"))
+    elif isinstance(dtype, pl.Datetime):
+        zoned = pl.col(time) if dtype.time_zone is None else pl.col(time).dt.convert_time_zone("UTC")
+        read = zoned.dt.replace_time_zone(None).cast(pl.Datetime("us"))
+    else:
+        raise TreadleError(f"{path}: the column {time!r} must be a date or datetime, found {dtype}")
+    lost = rows.select((pl.col(time).is_not_null() & read.is_null()).sum()).collect().item()
+    if lost:
+        raise TreadleError(f"{path}: {lost:,} values of {time!r} are no moments, such as 2013-09-01T08:00:00Z")
+    return rows.with_columns(read.alias(time))
+
+
+def _take_bundle(rows: pl.LazyFrame, digest: str, path: Path) -> pl.LazyFrame:
+    """The rows that a bundle has predicted; a log may shorten digests."""
+    names = rows.select(pl.col(BUNDLE).unique().sort()).collect().to_series().drop_nulls().to_list()
+    own = [name for name in names if name and digest.startswith(name)]
+    if not own:
+        listed = ", ".join(name[:12] for name in names[:5])
+        raise TreadleError(f"{path} has no row of the bundle {digest[:12]}; it has rows of {listed}")
+    return rows.filter(pl.col(BUNDLE).is_in(own))
+
+
+def _cast(column: Cells, schema: pl.Schema) -> pl.Expr:
+    """Numbers as numbers, all else as text; a text that is no number counts as missing, and shows as such."""
+    if column.texts is None:
+        return pl.col(column.name).cast(pl.Float64, strict=False)
+    return pl.col(column.name).cast(pl.String)
+
+
+def _find_outputs(schema: pl.Schema) -> list[str]:
+    names = [name for name in schema if name in ("probability", "prediction") or name.startswith("probability_")]
+    return sorted(names)
+
+
+def read_outputs(log: Log, *, classes: Sequence[str]) -> list[str] | None:
+    """The columns of the predictions, in the order of the classes; None where the log has none."""
+    wanted = [f"probability_{name}" for name in classes]
+    if wanted:
+        return wanted if set(wanted) <= set(log.outputs) else None
+    return next(([name] for name in ("probability", "prediction") if name in log.outputs), None)
