@@ -71,7 +71,7 @@ def _draw(
     if len(columns) == 1:
         cells = [generator.choice(len(counts[0]), size=len(rows), p=counts[0] / counts[0].sum())]
     else:
-        cells = _draw_pair(columns, places, counts, reference, len(rows), generator)
+        cells = _draw_pair(columns, places, counts, reference=reference, size=len(rows), generator=generator)
     drawn = [_draw_values(column, found, rows, generator) for column, found in zip(columns, cells, strict=True)]
     return rows.with_columns(drawn)
 
@@ -80,6 +80,7 @@ def _draw_pair(
     columns: Sequence[Cells],
     places: Sequence[int],
     counts: Sequence[Ints],
+    *,
     reference: Reference,
     size: int,
     generator: np.random.Generator,
@@ -111,7 +112,7 @@ def _draw_values(column: Cells, cells: Ints, rows: pl.DataFrame, generator: np.r
         other = len(column.texts)
         texts = [own[row] if cell == other else known[cell] for row, cell in enumerate(cells.tolist())]
         return pl.Series(column.name, texts, dtype=pl.String)
-    edges = np.asarray(column.edges if column.edges else (0.0,))
+    edges = np.asarray(column.edges or (0.0,))
     low = edges[np.clip(cells - 1, 0, len(edges) - 1)]
     high = edges[np.clip(cells, 0, len(edges) - 1)]
     values = low + generator.uniform(size=len(cells)) * (high - low)

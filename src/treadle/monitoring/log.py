@@ -62,7 +62,7 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
     if not present:
         wanted = ", ".join(column.name for column in reference.columns[:5])
         raise TreadleError(f"{path} has none of the columns of the reference, such as {wanted}")
-    typed = rows.with_columns(_cast(column, schema) for column in present)
+    typed = rows.with_columns(_cast(column) for column in present)
     absent = [column.name for column in reference.columns if column.name not in schema]
     return Log(path, typed, time, absent, _find_outputs(schema))
 
@@ -135,7 +135,7 @@ def _take_bundle(rows: pl.LazyFrame, digest: str, path: Path) -> pl.LazyFrame:
     return rows.filter(pl.col(BUNDLE).is_in(own))
 
 
-def _cast(column: Cells, schema: pl.Schema) -> pl.Expr:
+def _cast(column: Cells) -> pl.Expr:
     """Numbers as numbers, all else as text; a text that is no number counts as missing, and shows as such."""
     if column.texts is None:
         return pl.col(column.name).cast(pl.Float64, strict=False)
