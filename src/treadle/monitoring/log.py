@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from treadle.errors import TreadleError
 from treadle.hints import nearest
 from treadle.profiles.cells import Cells
 from treadle.profiles.reference import Reference
-from treadle.schema import LABEL, PREDICT_AT
+from treadle.schema import LABEL, PREDICT_AT, Task
 
-ID, TIME, BUNDLE = "id", "time", "bundle"  # columns of a log besides inputs and outputs
+TIME, BUNDLE = "time", "bundle"  # columns of a log besides inputs and outputs
+PROBABILITY, PREDICTION = "probability", "prediction"  # its outputs
 LABELS = "labels"  # folder of a log: labels that came later
 _SUFFIXES = (".parquet", ".csv", ".tsv")
 
@@ -28,7 +28,7 @@ class Log:
     rows: pl.LazyFrame
     time: str | None
     absent: list[str]  # columns of the reference that the log does not have
-    outputs: list[str]  # columns of predictions that it has
+    outputs: list[str]  # columns of the predictions; empty where it has none
 
     @property
     def has_labels(self) -> bool:
@@ -64,7 +64,8 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
         raise TreadleError(f"{path} has none of the columns of the reference, such as {wanted}")
     typed = rows.with_columns(_cast(column) for column in present)
     absent = [column.name for column in reference.columns if column.name not in schema]
-    return Log(path, typed, time, absent, _find_outputs(schema))
+    outputs = _find_outputs(schema, reference.task)
+    return Log(path, typed, time, absent, outputs)
 
 
 def find_labels(path: Path) -> Path:
@@ -142,14 +143,9 @@ def _cast(column: Cells) -> pl.Expr:
     return pl.col(column.name).cast(pl.String)
 
 
-def _find_outputs(schema: pl.Schema) -> list[str]:
-    names = [name for name in schema if name in ("probability", "prediction") or name.startswith("probability_")]
-    return sorted(names)
-
-
-def read_outputs(log: Log, *, classes: Sequence[str]) -> list[str] | None:
-    """The columns of the predictions, in the order of the classes; None where the log has none."""
-    wanted = [f"probability_{name}" for name in classes]
-    if wanted:
-        return wanted if set(wanted) <= set(log.outputs) else None
-    return next(([name] for name in ("probability", "prediction") if name in log.outputs), None)
+def _find_outputs(schema: pl.Schema, task: Task) -> list[str]:
+    """As `treadle predict` names them; none where the log does not hold predictions."""
+    if task == "multiclass":
+        return [name for name in schema if name.startswith(f"{PROBABILITY}_")]
+    wanted = PROBABILITY if task == "binary" else PREDICTION
+    return [wanted] if wanted in schema else []

@@ -8,6 +8,7 @@ from treadle.cli.commands import (
     configuration,
     dashboards,
     housekeeping,
+    monitoring,
     pipeline,
     project,
     results,
@@ -16,5 +17,17 @@ from treadle.cli.commands import (
 )
 
 # In the order of the help.
-FAMILIES = (pipeline, sweeps, configuration, results, dashboards, housekeeping, champions, serving, project, completion)
+FAMILIES = (
+    pipeline,
+    sweeps,
+    configuration,
+    results,
+    dashboards,
+    housekeeping,
+    champions,
+    serving,
+    monitoring,
+    project,
+    completion,
+)
 VERBS = {verb.name: verb for family in FAMILIES for verb in family.VERBS}

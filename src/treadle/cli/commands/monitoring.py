@@ -1,0 +1,150 @@
+"""Verbs about a model in use: whether its inputs still are what it was trained on, and how well it does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from treadle.cli.output import print_lines
+from treadle.cli.verb import Verb
+from treadle.printable import escape_lines
+
+if TYPE_CHECKING:
+    from treadle.bundle import Predictor
+    from treadle.monitoring.monitor import Findings
+
+
+def _add_monitor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", nargs="?", metavar="RUN", help="a run's folder, or champion (default: artifacts)")
+    log = "rows that came later: a folder of Parquet files, as `treadle serve` writes it, or a Parquet, CSV or TSV file"
+    parser.add_argument("--log", type=Path, required=True, metavar="PATH", help=log)
+    parser.add_argument("--time", metavar="COLUMN", help="column of the time (default: predict_at, or time)")
+    share = "share of normal blocks that may alarm, of all columns together (default: 0.05)"
+    parser.add_argument("--false-alarms", type=float, default=0.05, metavar="SHARE", help=share)
+    season = "compare means with the reference's of the same time of the year, too"
+    parser.add_argument("--season", action="store_true", help=season)
+    parser.add_argument("--last", type=int, metavar="N", help="judge the newest N blocks alone")
+    labels = "share of a day's labels that must be there for it to count (default: 0.95)"
+    parser.add_argument("--min-labels", type=float, default=0.95, metavar="SHARE", help=labels)
+    reference = "reference of the model, where it is not in the run's folder"
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help=reference)
+    parser.add_argument("--no-effect", action="store_true", help="do not load the bundle to weigh alarms")
+    own = "your own package, where the bundle uses it"
+    parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help=own)
+    output = "also write report.html, findings.json and metrics.prom there"
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help=output)
+    parser.add_argument("--webhook", metavar="URL", help="post new alarms there as JSON; needs --output, to remember")
+    command = "give new alarms as JSON to a command's standard input; needs --output, to remember"
+    parser.add_argument("--command", metavar="COMMAND", help=command)
+    quiet = "for which the same columns are not told again (default: 1d)"
+    parser.add_argument("--quiet", default="1d", metavar="DURATION", help=quiet)
+    parser.add_argument("--format", choices=["text", "json", "github"], default="text", help="how to print it")
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    from treadle.monitoring.views import write_annotations, write_text
+
+    _check(options)
+    now = datetime.now(tz=UTC).replace(tzinfo=None)
+    findings = _find(options, now=now)
+    if options.format == "json":
+        print_lines(json.dumps(findings.to_plain(), indent=2))
+    else:
+        print_lines(write_annotations(findings) if options.format == "github" else write_text(findings))
+    if options.output is not None:
+        _write(findings, options, now=now)
+    return 1 if findings.alarmed else 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    from treadle.errors import TreadleError
+
+    for name in ("false_alarms", "min_labels"):
+        value = getattr(options, name)
+        if not 0 < value <= (0.5 if name == "false_alarms" else 1):
+            limits = "above 0 and at most 0.5" if name == "false_alarms" else "above 0 and at most 1"
+            raise TreadleError(f"--{name.replace('_', '-')} must be {limits}; found {value:g}")
+    if options.last is not None and options.last < 1:
+        raise TreadleError(f"--last must be at least 1; found {options.last}")
+    if options.output is None and (options.webhook or options.command):
+        raise TreadleError("--webhook and --command need --output FOLDER, which remembers what was told")
+
+
+def _find(options: argparse.Namespace, *, now: datetime) -> Findings:
+    from treadle.champions.bundles import digest_bundle, find_bundle, is_reference
+    from treadle.experiment.run_folder import RunFolder
+    from treadle.monitoring.log import open_log
+    from treadle.monitoring.monitor import Settings, monitor
+    from treadle.profiles.reference import read_reference
+
+    name = options.run_folder or "artifacts"
+    run = find_bundle(name, root=Path.cwd()) if is_reference(name) else Path(name)
+    reference = read_reference(options.reference or RunFolder(run).reference)
+    digest = digest_bundle(run)
+    log = open_log(options.log, reference=reference, time=options.time, digest=digest)
+
+    def load() -> Predictor:
+        from treadle.bundle import TARGETS, load
+
+        return load(run, targets=[*TARGETS, *options.allow], on_breach="allow", code="any")  # it weighs alarms alone
+
+    settings = Settings(
+        false_alarms=options.false_alarms, min_share=options.min_labels, season=options.season, last=options.last
+    )
+    return monitor(
+        log,
+        reference=reference,
+        settings=settings,
+        load=None if options.no_effect else load,
+        model=run.resolve().name,
+        digest=digest,
+        now=now,
+    )
+
+
+def _write(findings: Findings, options: argparse.Namespace, *, now: datetime) -> None:
+    from treadle.disk import write_json, write_text
+    from treadle.experiment.durations import parse_duration
+    from treadle.monitoring.alerts import Alerting, send_alerts
+    from treadle.monitoring.page import write_page
+    from treadle.monitoring.views import write_gauges
+
+    folder = options.output
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "findings.json", findings.to_plain())
+    write_text(folder / "metrics.prom", write_gauges(findings))
+    write_page(findings, folder / "report.html")
+    if options.webhook is None and options.command is None:
+        return
+    alerting = Alerting(options.webhook, options.command, parse_duration(options.quiet), folder / "alerts.json")
+    told = send_alerts(findings, alerting, now=now)
+    if told:
+        sys.stderr.write(escape_lines(f"told of {', '.join(told)}") + "\n")
+
+
+def _add_feedback(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="labels: Parquet, CSV or TSV")
+    parser.add_argument("--log", type=Path, required=True, metavar="PATH", help="the log whose rows they are for")
+    by = "columns that say which row a label is for, separated by commas (default: id)"
+    parser.add_argument("--by", default="id", metavar="COLUMNS", help=by)
+    parser.add_argument("--label", default="label", metavar="COLUMN", help="column of the labels (default: label)")
+
+
+def _feedback(options: argparse.Namespace) -> None:
+    from treadle.monitoring.labels import store_labels
+
+    now = datetime.now(tz=UTC).replace(tzinfo=None)
+    by = [name.strip() for name in options.by.split(",")]
+    stored = store_labels(options.file, log=options.log, by=by, label=options.label, now=now)
+    left = f"; {stored.num_empty:,} rows have none yet" if stored.num_empty else ""
+    print_lines(f"{stored.num_rows:,} labels  {stored.file}{left}")
+
+
+VERBS = (
+    Verb("monitor", "Compare later rows with those of the training; exit code 1 on an alarm.", _add_monitor, _monitor),
+    Verb("feedback", "Add labels that came later to a log.", _add_feedback, _feedback),
+)

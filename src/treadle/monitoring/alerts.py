@@ -1,0 +1,126 @@
+"""Tell somebody of an alarm, once: by a request to a webhook, or by a command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from treadle.disk import read_record, write_json
+from treadle.errors import TreadleError
+from treadle.monitoring.monitor import Block, Findings
+from treadle.monitoring.views import describe_alarm
+
+_TIMEOUT = 10.0  # seconds for a webhook
+_COMMAND_TIMEOUT = 60.0  # seconds
+_KEPT = timedelta(days=400)  # of what was told
+_SHOWN = 5  # subjects of a block
+
+
+@dataclass(frozen=True)
+class Alerting:
+    """How somebody is told."""
+
+    webhook: str | None  # URL to which the alert is posted as JSON
+    command: str | None  # that gets the alert as JSON on its standard input
+    quiet: timedelta  # for which the same columns of the same model are not told again
+    state: Path  # file that remembers what was told
+
+
+def send_alerts(findings: Findings, alerting: Alerting, *, now: datetime) -> list[str]:
+    """Tell of the blocks that alarm and were not told before; the names of those that are told now.
+
+    A block is told once. The same subjects are told again only after the quiet time, in whatever block. What could not
+    be delivered counts as not told, and is tried again by the next call.
+
+    Raises:
+        TreadleError: an alert could not be delivered.
+    """
+    told = _read(alerting.state, now=now)
+    new = [block for block in findings.alarmed if _is_new(block, findings, told, alerting, now=now)]
+    if not new:
+        return []
+    _deliver(_make_alert(findings, new), alerting)
+    for block in new:
+        told[_name_block(block, findings)] = now.isoformat()
+        told[_name_subjects(block, findings)] = now.isoformat()
+    alerting.state.parent.mkdir(parents=True, exist_ok=True)
+    write_json(alerting.state, told)
+    return [block.judged.block for block in new]
+
+
+def _read(state: Path, *, now: datetime) -> dict[str, str]:
+    """What was told, and when; a damaged file counts as none, so that an alarm is rather told twice than never."""
+    found = read_record(state) or {}
+    return {name: time for name, time in found.items() if now - datetime.fromisoformat(time) < _KEPT}
+
+
+def _is_new(block: Block, findings: Findings, told: Mapping[str, str], alerting: Alerting, *, now: datetime) -> bool:
+    if _name_block(block, findings) in told:
+        return False
+    last = told.get(_name_subjects(block, findings))
+    return last is None or now - datetime.fromisoformat(last) >= alerting.quiet
+
+
+def _name_block(block: Block, findings: Findings) -> str:
+    return f"{findings.model} block {block.judged.block}"
+
+
+def _name_subjects(block: Block, findings: Findings) -> str:
+    subjects = sorted({alarm.signal.subject for alarm in block.judged.alarms})
+    return f"{findings.model} subjects {', '.join(subjects[:_SHOWN])}"
+
+
+def _make_alert(findings: Findings, blocks: list[Block]) -> dict[str, Any]:
+    """`text` is what chat services show."""
+    lines = [f"{findings.model}: {len(blocks)} alarms"]
+    lines += [
+        f"{block.judged.block}: {describe_alarm(alarm, block.effects.get(alarm.signal.columns))}"
+        for block in blocks
+        for alarm in block.alarms[:_SHOWN]
+    ]
+    return {
+        "text": "\n".join(lines),
+        "model": findings.model,
+        "bundle": findings.digest,
+        "blocks": [block.to_plain() for block in blocks],
+    }
+
+
+def _deliver(alert: dict[str, Any], alerting: Alerting) -> None:
+    body = json.dumps(alert, allow_nan=False).encode()
+    if alerting.webhook is not None:
+        _post(alerting.webhook, body)
+    if alerting.command is not None:
+        _call(alerting.command, body)
+
+
+def _post(url: str, body: bytes) -> None:
+    if not url.startswith(("https://", "http://")):
+        raise TreadleError(f"--webhook must be an address of http or https; found {url!r}")
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
+            pass
+    except (urllib.error.URLError, OSError) as error:
+        host = url.split("/")[2]  # the rest may be a secret
+        raise TreadleError(f"the webhook at {host} did not take the alert: {error}") from error
+
+
+def _call(command: str, body: bytes) -> None:
+    try:
+        done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
+            shlex.split(command), input=body, capture_output=True, timeout=_COMMAND_TIMEOUT, check=False
+        )
+    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+        raise TreadleError(f"--command {command!r} failed: {error}") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()
+        raise TreadleError(f"--command {command!r} ended with {done.returncode}: {said[-1] if said else ''}")

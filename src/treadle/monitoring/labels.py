@@ -1,0 +1,178 @@
+"""Labels that come later: kept beside the log, joined by the id of a prediction or by a key, judged once they are many.
+
+The labels that come first are a biased sample (short flights land first): a day counts only when nearly all of its
+labels are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import torch
+
+from treadle.bundle import read_rows
+from treadle.disk import replacing
+from treadle.errors import TreadleError
+from treadle.experiment.spec import Table
+from treadle.hints import nearest
+from treadle.metrics.compute import compute_metrics
+from treadle.monitoring.log import PROBABILITY, Log, find_labels, list_files
+from treadle.profiles.profile import BLOCK
+from treadle.schema import KNOWN_AT, LABEL, Task
+
+_BINS = 15  # of the calibration error
+_DAY = "__day__"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Labels that were added to a log."""
+
+    file: Path
+    num_rows: int
+    num_empty: int  # rows without a label, which are left out
+
+
+def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: datetime) -> Stored:
+    """Add the labels of a file to a log. Of two labels for one prediction the one that was known last counts.
+
+    Args:
+        file: Parquet, CSV or TSV, with the columns `by` and the label, and perhaps `known_at`.
+        log: folder or file whose rows they are for.
+        by: columns that say which row a label is for: the id, or a key.
+        label: the column of the labels.
+        now: when they became known, where the file does not say it.
+
+    Raises:
+        TreadleError: a column is missing, a key is missing in a row, or earlier labels have other columns.
+    """
+    rows = read_rows(file, table=Table.model_validate({"path": str(file), "columns": {"x": {"dtype": "str"}}}))
+    for name in (*by, label):
+        if name not in rows.columns:
+            raise TreadleError(f"{file} has no column {name!r}. {nearest(name, rows.columns)}")
+    absent = [name for name in by if name not in _list_columns(log)]
+    if absent:
+        raise TreadleError(f"{log} has no column {absent[0]!r} to join labels by; name others with --by")
+    known = pl.col(KNOWN_AT).cast(pl.String) if KNOWN_AT in rows.columns else pl.lit(now.isoformat())
+    wanted = rows.select(
+        *(_to_key(name) for name in by), pl.col(label).cast(pl.String).alias(LABEL), known.alias(KNOWN_AT)
+    )
+    empty = wanted.filter(pl.any_horizontal(pl.col(name).is_null() for name in by))
+    if len(empty):
+        raise TreadleError(
+            f"{file}: {len(empty):,} rows have no {' or '.join(by)}: nothing says which row they are for"
+        )
+    labelled = wanted.drop_nulls(LABEL)
+    folder = find_labels(log)
+    _require_same_key(folder, by)
+    folder.mkdir(parents=True, exist_ok=True)
+    into = folder / f"{now:%Y%m%dT%H%M%S%f}.parquet"
+    with replacing(into) as partial:
+        labelled.write_parquet(partial)
+    return Stored(into, len(labelled), len(wanted) - len(labelled))
+
+
+def _list_columns(log: Path) -> list[str]:
+    if log.is_dir():
+        return list(pl.read_parquet_schema(list_files(log)[0]))
+    if not log.is_file():
+        raise TreadleError(f"no file or folder {log}")
+    if log.suffix.lower() == ".parquet":
+        return list(pl.read_parquet_schema(log))
+    return pl.scan_csv(log, separator="\t" if log.suffix.lower() == ".tsv" else ",").collect_schema().names()
+
+
+def _require_same_key(folder: Path, by: Sequence[str]) -> None:
+    for file in sorted(folder.glob("*.parquet"))[-1:]:
+        found = [name for name in pl.read_parquet_schema(file) if name not in (LABEL, KNOWN_AT)]
+        if found != list(by):
+            raise TreadleError(f"{folder} holds labels by {', '.join(found)}; give these by the same columns (--by)")
+
+
+def _to_key(name: str) -> pl.Expr:
+    """Ids and keys are compared as text, in whatever types a file has them."""
+    return pl.col(name).cast(pl.String)
+
+
+def join_labels(log: Log) -> pl.LazyFrame | None:
+    """The rows of a log with the column `label`, null where there is none yet; None without any labels."""
+    files = sorted(find_labels(log.path).glob("*.parquet"))
+    if not files:
+        return log.rows if log.has_labels else None
+    labels = pl.scan_parquet(files)
+    by = [name for name in labels.collect_schema() if name not in (LABEL, KNOWN_AT)]
+    newest = labels.sort(KNOWN_AT, maintain_order=True).unique(by, keep="last", maintain_order=True)
+    keys = [f"__key_{name}__" for name in by]
+    rows = log.rows.drop(LABEL, strict=False).with_columns(
+        _to_key(name).alias(key) for name, key in zip(by, keys, strict=True)
+    )
+    return rows.join(newest.drop(KNOWN_AT), left_on=keys, right_on=by, how="left", maintain_order="left").drop(keys)
+
+
+@dataclass(frozen=True)
+class Realised:
+    """The performance of a block by its labels."""
+
+    metrics: dict[str, float]  # of the rows of the days that count; empty where none does
+    share: float  # of the rows of the block that have a label
+    maturing: int  # days that have labels, and not enough of them to count
+
+
+def realise(
+    rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: float, min_share: float
+) -> dict[str, Realised]:
+    """The realised performance of each block.
+
+    Args:
+        rows: with the columns `BLOCK`, the outputs, `label`, and `__day__`, the day of each row.
+        task: of the model.
+        outputs: names of the columns of the predictions.
+        threshold: of a binary decision.
+        min_share: of the rows of a day that need labels for it to count.
+    """
+    labelled = pl.col(LABEL).is_not_null()
+    marked = rows.with_columns(labelled.mean().over(_DAY).alias("__share__"))
+    found = {}
+    for (block,), part in marked.partition_by(BLOCK, as_dict=True).items():
+        days = part.select(_DAY, "__share__").unique()
+        counted = part.filter((pl.col("__share__") >= min_share) & labelled)
+        metrics = _judge(counted, task=task, outputs=outputs, threshold=threshold) if len(counted) else {}
+        maturing = len(days.filter((pl.col("__share__") > 0) & (pl.col("__share__") < min_share)))
+        found[str(block)] = Realised(metrics, float(part.select(labelled.mean()).item()), maturing)
+    return found
+
+
+def name_day(time: str | None) -> pl.Expr:
+    """The day of each row; without a time, the block takes the place of the day."""
+    return (pl.col(BLOCK) if time is None else pl.col(time).dt.strftime("%Y-%m-%d")).alias(_DAY)
+
+
+def _judge(rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: float) -> dict[str, float]:
+    prediction = torch.from_numpy(rows.select(outputs).to_numpy(writable=True))
+    if task == "multiclass":
+        classes = {name.removeprefix(f"{PROBABILITY}_"): place for place, name in enumerate(outputs)}
+        target = rows[LABEL].cast(pl.String).replace_strict(classes, default=-1, return_dtype=pl.Int64)
+    else:
+        prediction = prediction[:, 0]
+        target = _read_numbers(rows[LABEL])
+    return compute_metrics(
+        task=task,
+        prediction=prediction,
+        target=torch.from_numpy(target.to_numpy(writable=True)),
+        threshold=threshold,
+        num_bins=_BINS,
+    )
+
+
+def _read_numbers(labels: pl.Series) -> pl.Series:
+    """Labels of a binary task or a regression: numbers, or true and false."""
+    texts = labels.cast(pl.String).str.to_lowercase()
+    numbers = texts.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
+    lost = labels.filter(numbers.is_null())
+    if len(lost):
+        raise TreadleError(f"{len(lost):,} labels are no numbers, such as {lost[0]!r}; a binary label is 0 or 1")
+    return numbers
