@@ -9,6 +9,7 @@ the hypothesis that nothing has changed, alarm in every week of the reference it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,6 +125,8 @@ class Charts:
         self._columns, self._profile = reference.columns, profile
         self._totals = profile.cells.sum(axis=0), None if profile.pairs is None else profile.pairs.sum(axis=0)
         self._days = [_read_day(block) for block in profile.blocks] if season else []
+        self._scales = _measure_scales(self._columns, self._totals[0])
+        self._levels = np.stack([self._measure_levels(cells) for cells in profile.cells])
         own = [self._measure(profile, place, without=place) for place in range(len(profile.blocks))]
         signals = self._list_signals()
         self._normals = [
@@ -211,17 +214,17 @@ class Charts:
             for index, other in enumerate(self._days)
             if index != without and _find_distance(day, other) <= _SEASON_DAYS
         ]
-        levels = _measure_levels(profile.cells[place], self._columns, self._scale)
+        levels = self._measure_levels(profile.cells[place])
         if len(near) < _MIN_NEIGHBOURS:
             return np.full(len(levels), np.nan)
-        expected = [_measure_levels(self._profile.cells[index], self._columns, self._scale) for index in near]
-        gaps: Floats = levels - np.nanmean(expected, axis=0)
+        known = np.isfinite(self._levels[near])
+        sums = np.where(known, self._levels[near], 0).sum(axis=0)
+        gaps: Floats = levels - sums / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
         return gaps
 
-    @property
-    def _scale(self) -> Floats:
-        totals: Floats = self._totals[0].astype(np.float64)
-        return totals
+    def _measure_levels(self, cells: NDArray[np.int64]) -> Floats:
+        """The mean of each column of numbers by the middles of its cells, in the reference's deviations; NaN: none."""
+        return np.array([_find_mean(middles, cells[part]) / scale for middles, part, scale in self._scales])
 
     def _describe(self, signal: Signal, profile: Profile, place: int) -> str:
         if signal.kind == "pair":
@@ -308,26 +311,22 @@ def _has_level(column: Cells) -> bool:
     return column.texts is None and len(column.edges) > 1
 
 
-def _measure_levels(cells: NDArray[np.int64], columns: Sequence[Cells], totals: Floats) -> Floats:
-    """The mean of each column of numbers by the middles of its cells, in deviations of the reference; NaN: none."""
-    levels = []
-    starts = list_cells(columns)
+def _measure_scales(columns: Sequence[Cells], totals: NDArray[np.int64]) -> list[tuple[Floats, slice, float]]:
+    """Of each column of numbers: the middles of its cells, where its cells lie, and the deviation in the reference."""
+    starts, scales = list_cells(columns), []
     for index, column in enumerate(columns):
-        if not _has_level(column):
-            continue
-        edges = np.asarray(column.edges)
-        middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
-        part = slice(starts[index], starts[index + 1] - 1)
-        spread = _find_deviation(middles, totals[part])
-        count = cells[part].sum()
-        levels.append(float(cells[part] @ middles) / count / spread if count and spread else np.nan)
-    return np.array(levels)
+        if _has_level(column):
+            edges = np.asarray(column.edges)
+            middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
+            part = slice(starts[index], starts[index + 1] - 1)
+            variance = _find_mean((middles - _find_mean(middles, totals[part])) ** 2, totals[part])
+            scales.append((middles, part, math.sqrt(variance) if variance > 0 else math.nan))
+    return scales
 
 
-def _find_deviation(values: Floats, weights: Floats) -> float:
-    total = weights.sum()
-    mean = weights @ values / total
-    return float(np.sqrt(weights @ (values - mean) ** 2 / total))
+def _find_mean(values: Floats, counts: NDArray[np.int64]) -> float:
+    total = int(counts.sum())
+    return float(counts @ values) / total if total else math.nan
 
 
 def _read_day(block: str) -> int:

@@ -62,6 +62,10 @@ class Reference:
         columns = tuple(column for column in self.columns if column.name in names)
         return replace(self, columns=columns, num_paired=sum(kept[: self.num_paired]), profile=profile)
 
+    def without(self, block: str) -> Reference:
+        """The reference without one of its blocks."""
+        return replace(self, profile=self.profile.take([name != block for name in self.profile.blocks]))
+
     def write(self, folder: Path) -> None:
         """Write the folder: the definitions as JSON, the counts as Parquet."""
         folder.mkdir(parents=True, exist_ok=True)
