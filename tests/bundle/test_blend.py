@@ -57,6 +57,23 @@ def seal(folder):
     change_card(folder, files=files)
 
 
+def test_it_is_calibrated_as_a_whole(blended, members):
+    plain = load(blended).predict(FRAME, on_breach="allow")["probability"]
+    calibration = {"method": "temperature", "slope": 2.0, "intercept": -1.0}
+    change_card(blended, calibration=calibration)
+    change_card(blended, file=MEMBER, calibration=calibration)
+    seal(blended)
+
+    found = load(blended)
+
+    squared = (plain / (1 - plain)) ** 2 * 2.718281828459045**-1
+    assert found.predict(FRAME, on_breach="allow")["probability"].to_list() == pytest.approx(
+        (squared / (1 + squared)).to_list(), abs=1e-6
+    )
+    row = FRAME.row(0, named=True)
+    assert found.measure_terms(row, 0) > 0
+
+
 def test_it_predicts_the_mean_of_its_members_by_weight(blended, members):
     bundle = load(blended)
     own = {name: member.predict(FRAME)["probability"] for name, member in members.items()}

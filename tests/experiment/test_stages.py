@@ -53,6 +53,7 @@ def changed(before, after):
         ("trainer.precision=bf16-mixed", ["train", "evaluate"]),
         ("trainer.compile=on", ["train", "evaluate"]),
         ("evaluation.threshold=0.4", ["evaluate"]),
+        ("evaluation.calibrate=auto", ["train", "evaluate"]),
         ("evaluation.baselines=[prior]", ["baseline", "evaluate"]),
         ("trainer=ddp", ["train", "evaluate"]),
         ("trainer.num_nodes=2", ["train", "evaluate"]),

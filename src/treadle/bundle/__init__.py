@@ -9,6 +9,7 @@ from treadle.bundle.code import fingerprint_code
 from treadle.bundle.judged import load_judged
 from treadle.bundle.model import TARGETS, build_model, to_prediction
 from treadle.bundle.predictor import Predictor
+from treadle.bundle.raw import compute_raw
 from treadle.bundle.rows import read_rows, write_rows
 from treadle.bundle.store import load, save
 
@@ -25,6 +26,7 @@ __all__ = [
     "Recipe",
     "Standard",
     "build_model",
+    "compute_raw",
     "fingerprint_code",
     "load",
     "load_judged",

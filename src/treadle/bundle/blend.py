@@ -16,7 +16,10 @@ from treadle.bundle.predictor import Predictor
 
 @dataclass(frozen=True)
 class BlendBundle(Predictor):
-    """Several trained models, which predict the same examples; their weights, by name, are in the card."""
+    """Several trained models, which predict the same examples; their weights, by name, are in the card.
+
+    Members are not calibrated by themselves: their mean is.
+    """
 
     members: Mapping[str, Bundle]
 
@@ -25,9 +28,17 @@ class BlendBundle(Predictor):
         return mix({name: member.compute(frame) for name, member in self.members.items()}, self.card.members)
 
     def measure_terms(self, row: Mapping[str, Any], place: int) -> float:
-        """The mean of the members' own, by weight."""
-        sizes = {name: member.measure_terms(row, place) for name, member in self.members.items()}
-        return sum(weight * sizes[name] for name, weight in self.card.members.items())
+        """The mean of the members' own, by weight: of each output that the calibrated one depends on, by its slope."""
+        raw = self.compute(self.conform(row)).requires_grad_()
+        with torch.enable_grad():
+            (slopes,) = torch.autograd.grad(self.calibrate(raw).flatten()[place], raw)
+        found: list[float] = slopes.flatten().abs().tolist()
+        return sum(
+            steep * weight * self.members[name].measure_terms(row, k)
+            for k, steep in enumerate(found)
+            if steep
+            for name, weight in self.card.members.items()
+        )
 
 
 def mix(predictions: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -76,7 +76,7 @@ class Bundle(Predictor):
         numeric, ids = self.featurizer(self.conform(row))
         terms = [numeric.requires_grad_(), *(weight for weight in self.model.parameters() if weight.requires_grad)]
         with torch.enable_grad():
-            prediction = self.read_output(self.model(numeric, ids)).flatten()[place]
+            prediction = self.calibrate(self.read_output(self.model(numeric, ids))).flatten()[place]
         if not prediction.requires_grad:
             return 0.0
         gradients = torch.autograd.grad(prediction, terms, allow_unused=True)

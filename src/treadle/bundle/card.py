@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, TypeVar
 import pydantic
 from pydantic import AfterValidator, Field
 
+from treadle.bundle.calibration import Calibration, Isotonic
 from treadle.data.casting import DTYPES
 from treadle.errors import TreadleError
 from treadle.experiment.spec import ChosenModel, Data, Experiment, Features, Loss, MemberName, Schedule, Spec, Target
@@ -36,6 +37,11 @@ Weight = Annotated[float, Field(gt=0, le=1)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def is_missing(value: object) -> bool:
+    """Whether a key is left out of the card: a bundle without it is as it was before there was one."""
+    return value is None
+
+
 class Standard(Spec):
     """Standardization of a regression's target: the network predicts (target - mean) / scale, or its logarithm."""
 
@@ -56,6 +62,7 @@ class Card(Spec):
         default=["train"]
     )  # whose rows the weights saw; transforms are fitted on `train` alone
     code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
+    calibration: Calibration | None = Field(default=None, exclude_if=is_missing)  # of the probabilities
     members: dict[MemberName, Weight] = Field(default_factory=dict, max_length=MAX_MEMBERS)  # of a blend, else none
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
 
@@ -69,6 +76,10 @@ class Card(Spec):
             raise ValueError("only the target of a regression has a mean and a scale")
         if self.target.link == "log" and self.target.mean != 0:
             raise ValueError("a target whose logarithm is predicted has a mean of 0")
+        if self.calibration is not None and self.task == "regression":
+            raise ValueError("a regression has no probabilities to calibrate")
+        if isinstance(self.calibration, Isotonic) and len(self.calibration.curves) != max(1, len(self.classes)):
+            raise ValueError("an isotonic calibration has a curve for each class; one for two classes")
         if self.members and not math.isclose(sum(self.members.values()), 1, abs_tol=1e-9):
             raise ValueError("the weights of the members must add up to 1")
         return self

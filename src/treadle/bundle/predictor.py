@@ -16,6 +16,7 @@ import polars as pl
 from torch import Tensor
 
 from treadle.bundle.breaches import BreachError, BreachWarning, describe_breaches, find_breaches
+from treadle.bundle.calibration import calibrate
 from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns
 from treadle.data.contract import Rule, list_row_rules
@@ -33,7 +34,10 @@ class Predictor(ABC):
 
     @abstractmethod
     def compute(self, frame: pl.DataFrame) -> Tensor:
-        """Predictions in the target's own units, `[B]`, or `[B, K]` for K classes, of conformed rows `[B]`."""
+        """What the model predicts, `[B]` in the target's own units, or `[B, K]`, of conformed rows `[B]`.
+
+        Probabilities are not calibrated yet.
+        """
 
     @abstractmethod
     def measure_terms(self, row: Mapping[str, Any], place: int) -> float:
@@ -43,6 +47,10 @@ class Predictor(ABC):
             row: to predict.
             place: position among the predictions of the row, 0 where it has one.
         """
+
+    def calibrate(self, outputs: Tensor) -> Tensor:
+        """What `compute` gives, with the calibration that the validation split has taught."""
+        return calibrate(outputs, self.card.calibration)
 
     @property
     def on_breach(self) -> OnBreach:
@@ -118,7 +126,8 @@ class Predictor(ABC):
         return list(list_row_rules(self.columns))
 
     def name_outputs(self, outputs: Tensor) -> list[pl.Series]:
-        """What `compute` gives, as the columns that `predict` returns."""
+        """What `compute` gives, calibrated, as the columns that `predict` returns."""
+        outputs = self.calibrate(outputs)
         values = outputs.numpy()
         if self.task == "multiclass":
             names = [self.classes[index] for index in outputs.argmax(dim=1).tolist()]

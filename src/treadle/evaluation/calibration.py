@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from treadle.bundle import compute_raw
 from treadle.evaluation.comparison import make_resampling
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.intervals import Array, Measured, measure
@@ -64,21 +66,22 @@ class Calibration:
 
     whole: Reliability  # of the positive class, or of the predicted one
     errors: Mapping[str, Measured] = field(default_factory=dict)  # by class, against the rest; of a multiclass task
+    method: str = "none"  # that was fitted on the validation split
+    before: Reliability | None = None  # of what the model gives, where that is calibrated
 
     @property
     def chart(self) -> str:
         """The reliability curve with its band, as SVG."""
-        points = self.whole.points
-        bounds = [(p.observed.low, p.observed.high) for p in points]
-        low, high = [low for low, _ in bounds if low is not None], [high for _, high in bounds if high is not None]
-        band = (low, high) if len(low) == len(points) else None
-        line = Line("model", [p.predicted for p in points], [p.observed.value for p in points], band=band)
-        return draw_chart(title="Reliability", x="predicted", y="observed", lines=[line], diagonal=True)
+        lines = [_draw_line("model", self.whole)]
+        if self.before is not None:
+            lines = [_draw_line("calibrated", self.whole), _draw_line("before", self.before)]
+        return draw_chart(title="Reliability", x="predicted", y="observed", lines=lines, diagonal=True)
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
         errors = {name: error.to_plain() for name, error in self.errors.items()}
-        return self.whole.to_plain() | ({"classes": errors} if errors else {})
+        before = {} if self.before is None else {"method": self.method, "before": self.before.to_plain()}
+        return self.whole.to_plain() | ({"classes": errors} if errors else {}) | before
 
     def to_numbers(self) -> dict[str, float]:
         """The calibration error and the terms of the Brier score; the mean error over the classes."""
@@ -91,17 +94,30 @@ class Calibration:
         }
 
 
+def _draw_line(label: str, found: Reliability) -> Line:
+    bounds = [(p.observed.low, p.observed.high) for p in found.points]
+    low, high = [low for low, _ in bounds if low is not None], [high for _, high in bounds if high is not None]
+    band = (low, high) if len(low) == len(bounds) else None
+    return Line(label, [p.predicted for p in found.points], [p.observed.value for p in found.points], band=band)
+
+
 def find_calibration(evaluated: Evaluated) -> Calibration | None:
     """Judge the model's probabilities; None of a regression."""
     if evaluated.task == "regression":
         return None
-    return judge_probabilities(
-        evaluated.predictions[MODEL].numpy(),
+    judge = partial(
+        judge_probabilities,
         target=evaluated.target.numpy(),
         classes=evaluated.bundle.classes,
         blocks=evaluated.blocks,
         experiment=evaluated.experiment,
     )
+    found = judge(evaluated.predictions[MODEL].numpy())
+    fitted = evaluated.bundle.card.calibration
+    if fitted is None:
+        return found
+    before = judge(compute_raw(evaluated.bundle, evaluated.test).numpy()).whole
+    return replace(found, method=fitted.method, before=before)
 
 
 def judge_probabilities(

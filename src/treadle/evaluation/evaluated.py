@@ -12,15 +12,15 @@ import polars as pl
 from torch import Tensor
 
 from treadle.bundle import Predictor
+from treadle.data.blocks import rank_blocks
 from treadle.evaluation.resampling import Blocks
-from treadle.experiment.blocks import PERIODS, ROW, settle_blocks
+from treadle.experiment.blocks import ROW, settle_blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer, Inputs
-from treadle.schema import PREDICT_AT, Split, Task
+from treadle.schema import Split, Task
 
 Results = dict[str, dict[str, float]]  # model or baseline: metric: value
-_PERIODS = dict(zip(PERIODS, ("1d", "1w"), strict=True))  # as Polars writes them
 MODEL = "model"  # its name among the results and the predictions; the first
 
 
@@ -88,8 +88,5 @@ def find_blocks(rows: pl.LazyFrame, experiment: Experiment) -> Blocks:
     """The blocks of the rows of a split, by `evaluation.intervals.blocks`; without intervals, those of `auto`."""
     settings = experiment.evaluation.intervals
     unit = settle_blocks("auto" if settings is None else settings.blocks, experiment.data)
-    if unit == ROW:
-        return Blocks.of_rows(rows.select(pl.len()).collect().item())
-    column = pl.col(PREDICT_AT).dt.truncate(_PERIODS[unit]) if unit in PERIODS else pl.col(unit)
-    ranks = rows.select(column.rank("dense").fill_null(0)).collect().to_series()
-    return Blocks.of(ranks.to_numpy(), unit=unit)
+    codes = rank_blocks(rows, unit)
+    return Blocks.of_rows(len(codes)) if unit == ROW else Blocks.of(codes, unit=unit)

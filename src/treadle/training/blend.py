@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import polars as pl
 import torch
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from treadle.experiment.spec import Blend, Experiment
 from treadle.metrics.own import Measure, build_metrics
 from treadle.metrics.registry import find_metric
 from treadle.schema import SPLITS
+from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochFile, EpochLog, write_summary
 from treadle.training.losses import Loss, build_loss
 from treadle.training.rows import open_rows
@@ -49,9 +49,10 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
     bundles = {name: load(run.bundle, targets=experiment.targets) for name, run in members.items()}
     inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
     judge = Judge.open(experiment, folder=folder, classes=inputs["classes"])
-    frame = _read_valid(experiment, folder)
+    frame = open_valid(experiment, folder).collect()
     judged = {name: load_judged(run.path, targets=experiment.targets) for name, run in members.items()}
-    predictions = {name: judge.scale(bundle.compute(bundle.conform(frame))) for name, bundle in judged.items()}
+    raw = {name: bundle.compute(bundle.conform(frame)) for name, bundle in judged.items()}
+    predictions = {name: judge.scale(values) for name, values in raw.items()}
     found = select(predictions, score=judge.score, rounds=experiment.model.rounds)
     rounds = [judge.make_row(mix(predictions, found.weigh(count)), count) for count in range(1, len(found.picks) + 1)]
     file = EpochFile(folder.metrics_log, listen=log)
@@ -71,6 +72,8 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
         members=found.weights,
         trained_on=[split for split in SPLITS if any(split in bundles[name].card.trained_on for name in found.weights)],
     )
+    if learns_from_valid(experiment):
+        card = learn_from_valid(card, mix(raw, found.weights), frame.lazy(), experiment)
     save(BlendBundle(card, Recipe.take(experiment), _keep(bundles, found.weights)), folder.bundle)
 
 
@@ -138,20 +141,12 @@ class Judge:
         return float(torch.tensor(losses).std())
 
 
-def _read_valid(experiment: Experiment, folder: RunFolder) -> pl.DataFrame:
-    """The rows that a training of this experiment is validated on."""
-    num_overfit, batch_size = experiment.trainer.overfit_batches, experiment.schedule.batch_size
-    if num_overfit is not None:
-        return pl.scan_parquet(folder.examples / "train.parquet").head(num_overfit * batch_size).collect()
-    return pl.read_parquet(folder.examples / "valid.parquet")
-
-
 def _keep(bundles: Mapping[str, Predictor], weights: Mapping[str, float]) -> dict[str, Bundle]:
     kept = {}
     for name in weights:
         bundle = bundles[name]
         assert isinstance(bundle, Bundle), "a member is no blend"
-        kept[name] = bundle
+        kept[name] = replace(bundle, card=bundle.card.model_copy(update={"calibration": None}))
     return kept
 
 

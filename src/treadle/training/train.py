@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from treadle.bundle import Bundle, Card, Recipe, Standard, build_model, fingerprint_code, save
+from treadle.bundle import (
+    Bundle,
+    Card,
+    Predictor,
+    Recipe,
+    Standard,
+    build_model,
+    compute_raw,
+    fingerprint_code,
+    load_judged,
+    save,
+)
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
@@ -17,6 +29,7 @@ from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
 from treadle.schema import Split
 from treadle.training.blend import blend
+from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochLog
 from treadle.training.losses import build_loss
 from treadle.training.requirements import require_rows
@@ -92,7 +105,20 @@ def train(
         trained_on=trained_on,
         code=fingerprint_code(recipe),
     )
-    save(Bundle(card, recipe, featurizer, model), folder.bundle)
+    save(_finish(Bundle(card, recipe, featurizer, model), experiment, folder=folder), folder.bundle)
+
+
+def _finish(bundle: Bundle, experiment: Experiment, *, folder: RunFolder) -> Bundle:
+    """The bundle with what the validation split teaches, by weights that have not seen it."""
+    if not learns_from_valid(experiment):
+        return bundle
+    judged: Predictor = bundle
+    if "valid" in bundle.card.trained_on:
+        save(bundle, folder.bundle)
+        judged = load_judged(folder.path, targets=experiment.targets)
+    rows = open_valid(experiment, folder)
+    raw = compute_raw(judged, rows)
+    return replace(bundle, card=learn_from_valid(bundle.card, raw, rows, experiment))
 
 
 def _require_machine(experiment: Experiment) -> None:

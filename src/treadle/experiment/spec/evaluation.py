@@ -71,6 +71,9 @@ class Evaluation(Spec):
     """Number of bins of the calibration curve and of the calibration error."""
     parity_rows: int = Field(ge=0)
     """Number of test rows that are predicted again one by one, to verify that serving equals evaluation [rows]."""
+    calibrate: Literal["none", "temperature", "isotonic", "auto"] = "none"
+    """Calibration of the probabilities, fitted on the valid split, a part of the bundle; auto: whichever lowers the log
+    loss in a cross-fit by more than a standard error, or none."""
     checks: dict[CheckName, Check | None] = {}
     """What is asked of the model, by name; null: a check that is left out."""
     intervals: Intervals | None = None

@@ -1,0 +1,101 @@
+"""What a model learns from the validation split once it is trained: the calibration of its probabilities."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from torch import Tensor
+
+from treadle.bundle import Card
+from treadle.bundle.calibration import Isotonic, Temperature
+from treadle.data.blocks import rank_blocks
+from treadle.errors import TreadleError
+from treadle.experiment.blocks import PERIODS, settle_blocks
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Experiment
+from treadle.features.featurize import read_target
+from treadle.schema import LABEL
+from treadle.training.calibrators import FITS, FOLDS, Array, Floats, choose, cross_fit
+from treadle.training.epochs import write_line
+
+MIN_ROWS = 50  # from which something can be learned
+_SEED = 0  # of the folds
+
+
+def learns_from_valid(experiment: Experiment) -> bool:
+    """Whether the validation split teaches the bundle anything."""
+    return experiment.evaluation.calibrate != "none"
+
+
+def open_valid(experiment: Experiment, folder: RunFolder) -> pl.LazyFrame:
+    """The rows that a training of this experiment is validated on."""
+    num_overfit, batch_size = experiment.trainer.overfit_batches, experiment.schedule.batch_size
+    if num_overfit is not None:
+        return pl.scan_parquet(folder.examples / "train.parquet").head(num_overfit * batch_size)
+    return pl.scan_parquet(folder.examples / "valid.parquet")
+
+
+def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Experiment) -> Card:
+    """The card with what the validation split teaches.
+
+    Args:
+        card: of the bundle.
+        raw: `[B]`, or `[B, K]`, predictions of weights that have not seen these rows.
+        rows: of the validation split.
+        experiment: checked.
+
+    Raises:
+        TreadleError: there are too few rows, or all are of one class.
+    """
+    target = read_target(rows.select(LABEL).collect(), classes=card.classes).numpy()
+    unit = settle_blocks("auto", experiment.data)
+    blocks = rank_blocks(rows, unit)
+    if card.task == "regression":
+        return card
+    known = target >= 0
+    found = _calibrate(
+        raw.double().numpy()[known],
+        target[known].astype(np.int64),
+        blocks=np.unique(blocks[known], return_inverse=True)[1],
+        keeps_order=unit in PERIODS,
+        experiment=experiment,
+    )
+    return card.model_copy(update={"calibration": found})
+
+
+def _calibrate(
+    chances: Floats, target: Array, *, blocks: Array, keeps_order: bool, experiment: Experiment
+) -> Temperature | Isotonic | None:
+    method = experiment.evaluation.calibrate
+    too_few = _find_lack(target)
+    if too_few and method != "auto":
+        raise TreadleError(f"evaluation.calibrate: {method} cannot be fitted: {too_few}; set it to none")
+    if method != "auto":
+        return FITS[method](chances, target)
+    if too_few:
+        write_line(f"{'calibrated':<10} not: {too_few}")
+        return None
+    losses = cross_fit(chances, target, folds=make_folds(blocks, keeps_order=keeps_order))
+    chosen = choose(losses, blocks=blocks)
+    means = {name: float(values.mean()) for name, values in losses.items()}
+    shown = ", ".join(f"{name} {mean:.5f}" for name, mean in means.items())
+    write_line(f"{'calibrated':<10} by {chosen}; cross-fitted valid log loss: {shown}")
+    return None if chosen == "none" else FITS[chosen](chances, target).model_copy(update={"losses": means})
+
+
+def _find_lack(target: Array) -> str:
+    """Why nothing can be learned; empty where it can."""
+    if len(target) < MIN_ROWS:
+        return f"the validation split has {len(target)} rows, fewer than {MIN_ROWS}"
+    if len(np.unique(target)) == 1:
+        return "all rows of the validation split are of one class"
+    return ""
+
+
+def make_folds(blocks: Array, *, keeps_order: bool) -> NDArray[np.int64]:
+    """`[B]` fold of each row: of blocks that follow each other in time stretches, of others a random part."""
+    count = int(blocks.max()) + 1
+    order = np.arange(count) if keeps_order else np.random.default_rng(_SEED).permutation(count)
+    folds: NDArray[np.int64] = (order * FOLDS // count)[blocks]
+    return folds
