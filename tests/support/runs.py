@@ -15,6 +15,7 @@ QUICK = [
     "schedule.batch_size=1024",
     "evaluation.baselines=[prior]",
     "evaluation.parity_rows=5",
+    "evaluation.explanation=null",
 ]
 
 # A network of the user's own: the README's.

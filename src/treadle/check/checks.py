@@ -9,6 +9,7 @@ from pathlib import Path
 from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
 from treadle.check.consistency import (
     check_examples_table,
+    check_explanation,
     check_intervals,
     check_lookups,
     check_loss,
@@ -65,6 +66,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_raw_steps, ("model", "features", "targets")),
     (check_slices, ("data.examples", "evaluation")),
     (check_reference, ("data.examples", "evaluation")),
+    (check_explanation, ("data.examples", "evaluation")),
     (check_intervals, ("data.examples", "data.split", "evaluation")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )

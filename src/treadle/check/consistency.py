@@ -273,6 +273,21 @@ def check_reference(experiment: Experiment) -> Iterator[Problem]:
             yield Problem(f"{key}.ignore.{index}", rule, hint=nearest(name, columns))
 
 
+def check_explanation(experiment: Experiment) -> Iterator[Problem]:
+    """Groups of columns that the examples have, each in one group."""
+    settings, columns = experiment.evaluation.explanation, list_example_columns(experiment.data)
+    seen: dict[str, str] = {}
+    for group, names in settings.groups.items() if settings is not None else ():
+        for index, name in enumerate(names):
+            key = f"evaluation.explanation.groups.{group}.{index}"
+            if name not in columns:
+                rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
+                yield Problem(key, rule, hint=nearest(name, columns))
+            elif name in seen:
+                yield Problem(key, f"{name!r} is in the group {seen[name]!r} already: a column is permuted once")
+            seen.setdefault(name, group)
+
+
 def find_split_group(experiment: Experiment) -> Iterator[Problem]:
     """Rows of a group hang together; without its column, the intervals would not know."""
     settings, group = experiment.evaluation.intervals, get_group(experiment.data)

@@ -186,6 +186,20 @@ def compare(
     return difference.estimate(metric, coverage=resampling.coverage) if difference.whole else None
 
 
+def estimate_means(values: Floats, *, blocks: Blocks, resampling: Resampling) -> list[Estimate | None]:
+    """The mean of each column of `[B, T]`, with its interval; None where there are too few blocks."""
+    sums = blocks.sum(*values.T, np.ones(len(values)))
+    drawn = [draws.weights @ sums for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed)]
+    totals = np.concatenate(drawn)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = totals[:, :-1] / totals[:, -1:]
+    bounds = [find_bounds(one, coverage=resampling.coverage, num_blocks=blocks.count) for one in means.T]
+    return [
+        None if found is None else Estimate(float(value), *found)
+        for value, found in zip(values.mean(axis=0), bounds, strict=True)
+    ]
+
+
 def to_plain(estimates: Mapping[str, Estimate | None]) -> dict[str, Any]:
     """For a file of metrics: null where there is no interval."""
     return {name: None if found is None else found.to_plain() for name, found in estimates.items()}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from treadle.disk import write_json
 from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.evaluated import Answer, Evaluated
+from treadle.evaluation.explanation import explain
 from treadle.evaluation.slices import find_slices
 from treadle.experiment.run_folder import RunFolder
 
@@ -28,6 +29,7 @@ class Part(NamedTuple):
 PARTS = (  # in the order of the report
     Part("slices", find_slices),
     Part("calibration", find_calibration),
+    Part("explanation", explain),
 )
 
 

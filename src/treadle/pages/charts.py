@@ -8,7 +8,7 @@ import math
 import re
 import statistics
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -138,9 +138,75 @@ def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: b
         if x == "epoch":
             _count_epochs(axes)
         if len(lines) > 1:
-            legend = axes.legend(handles, map(str, range(len(handles))), frameon=False, fontsize=8)
-            for text, line in zip(legend.get_texts(), lines, strict=True):
-                text.set_text(line.label)  # afterwards: as a label, one that begins with an underscore is left out
+            _name_lines(axes, handles, [line.label for line in lines])
+        return _write(figure)
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a chart, with an interval where it has one."""
+
+    label: str
+    value: float
+    bounds: tuple[float, float] | None = None
+
+
+def draw_bars(*, title: str, bars: Sequence[Bar]) -> str:
+    """An inline SVG of bars below each other, the first on top."""
+    with _styled():
+        figure, axes = _make_axes(title=title, x="", y="", size=(_WIDE[0], 0.9 + 0.27 * len(bars)))
+        places = range(len(bars))
+        axes.barh(places, [bar.value for bar in bars], color=COLORS[0], height=0.65)
+        for place, bar in zip(places, bars, strict=True):
+            if bar.bounds is not None:
+                axes.plot(bar.bounds, [place, place], color="#222222", linewidth=1.2)
+        axes.set_yticks(places, labels=[_shorten(bar.label, 60) for bar in bars])
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.axvline(0, color="#999999", linewidth=1)
+        return _write(figure)
+
+
+def draw_dependence(
+    *,
+    title: str,
+    values: Sequence[float | str],
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]],
+    shares: Sequence[float],
+    edges: Sequence[float],
+) -> str:
+    """An inline SVG of curves over the values of a column, with the density of the rows behind.
+
+    Args:
+        title: of the chart.
+        values: numbers, or texts.
+        curves: heights at each value, and the lower and the upper ends of their intervals, which may be empty.
+        shares: of the rows: at each text, or in each bin.
+        edges: of the bins; none for texts.
+    """
+    with _styled():
+        figure, axes = _make_axes(title=title, x="", y="mean prediction")
+        places = [float(i) if isinstance(value, str) else value for i, value in enumerate(values)]
+        density = axes.twinx()
+        if edges:
+            density.stairs(shares, edges, fill=True, color="#bbbbbb", alpha=0.45)
+        elif shares:
+            density.bar(places, shares, color="#bbbbbb", alpha=0.45)
+        density.set_ylim(0, 3 * max([*shares, 1e-9]))  # the lower third
+        density.set_axis_off()
+        handles: list[Line2D] = []
+        is_line = not shares or bool(edges)  # texts are no order
+        for index, (heights, lows, highs) in enumerate(list(curves.values())[: len(COLORS)]):
+            color, style = COLORS[index], "-" if is_line else "none"
+            handles += axes.plot(places, heights, color=color, linestyle=style, linewidth=1.6, marker="o", markersize=4)
+            if lows and is_line:
+                axes.fill_between(places, lows, highs, color=color, alpha=0.2, linewidth=0)
+            elif lows:
+                axes.vlines(places, lows, highs, color=color, linewidth=1.6)
+        if any(isinstance(value, str) for value in values):
+            axes.set_xticks(places, labels=[_shorten(str(value)) for value in values], rotation=45, ha="right")
+        if len(curves) > 1:
+            _name_lines(axes, handles, list(curves))
         return _write(figure)
 
 
@@ -271,6 +337,13 @@ def _make_axes(*, title: str, x: str, y: str, size: tuple[float, float] = _SIZE)
     axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
     axes.grid(color="#cccccc", linewidth=0.4)
     return figure, axes
+
+
+def _name_lines(axes: Axes, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """A legend; the labels afterwards: as such, one that begins with an underscore would be left out."""
+    legend = axes.legend(handles, map(str, range(len(handles))), frameon=False, fontsize=8)
+    for text, label in zip(legend.get_texts(), labels, strict=False):
+        text.set_text(label)
 
 
 def _count_epochs(axes: Axes) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from treadle.experiment.spec.base import Spec, Target
+from treadle.experiment.spec.base import Name, Spec, Target
 from treadle.outcomes import Severity
 
 CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
@@ -58,6 +58,21 @@ class MonitoringReference(Spec):
     """Columns that are not monitored; those that follow the calendar are left out by themselves."""
 
 
+class Explanation(Spec):
+    """Which columns of the examples the model relies on, and how its predictions follow them."""
+
+    predictions: int = Field(ge=500, le=100_000_000)
+    """Most rows that are predicted for it: each column gets as many of the test split as that allows [rows]."""
+    groups: dict[Name, list[str]]
+    """Columns that are permuted together, by a name of your own."""
+    max_association: float = Field(gt=0, le=1)
+    """Columns, among the others, that are associated at least this strongly are permuted together; 1: each alone."""
+    curves: int = Field(ge=0, le=100)
+    """Most important columns whose partial dependence is drawn; 0: none."""
+    points: int = Field(ge=2, le=200)
+    """Values of a column at which it is computed."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -82,3 +97,5 @@ class Evaluation(Spec):
     """Slices of the test split; null: none."""
     reference: MonitoringReference | None = None
     """What monitoring compares with; null: the model cannot be monitored."""
+    explanation: Explanation | None = None
+    """What the model relies on; null: not asked."""
