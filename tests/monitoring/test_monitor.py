@@ -1,0 +1,407 @@
+"""`treadle monitor` and `treadle feedback` on a small shop, whose orders are late more often when they are large."""
+
+import hashlib
+import json
+import re
+import sys
+import threading
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import log_loss, roc_auc_score
+
+from runs import treadle
+from treadle.errors import TreadleError
+from treadle.monitoring.alerts import Alerting, send_alerts
+from treadle.monitoring.estimate import estimate_binary
+from treadle.monitoring.labels import join_labels, store_labels
+from treadle.monitoring.log import open_log
+from treadle.monitoring.monitor import Settings
+from treadle.monitoring.monitor import monitor as find_all
+from treadle.profiles.blocks import Blocking
+from treadle.profiles.calibration import fit_calibration
+from treadle.profiles.cells import fit_cells
+from treadle.profiles.profile import count_rows
+from treadle.profiles.reference import Performance, Reference, read_reference
+
+START = datetime(2024, 1, 1)  # noqa: DTZ001 - times are in UTC without a zone
+ROWS = 200  # of a week
+WEEK = 7 * 24 * 60  # minutes
+NAMES = ["amount", "size", "country"]
+MISTAKE = 2  # exit code
+CARD = b'{"a": "bundle"}'
+DIGEST = hashlib.sha256(CARD).hexdigest()
+
+
+def make_orders(*, first, weeks, seed):
+    """Orders with the chance that they are late, which is the prediction as well."""
+    generator = np.random.default_rng(seed)
+    num = weeks * ROWS
+    minutes = (first * WEEK + np.arange(num) * WEEK / ROWS).tolist()
+    amount = generator.normal(50, 10, num).round(2)
+    chance = 1 / (1 + np.exp(-(amount - 55) / 5))
+    return pl.DataFrame(
+        {
+            "id": [f"order-{first * ROWS + place}" for place in range(num)],
+            "time": [START + timedelta(minutes=minute) for minute in minutes],
+            "bundle": DIGEST[:12],
+            "amount": amount,
+            "size": (amount / 10).round(0).astype(int),
+            "country": generator.choice(["at", "ch", "de"], num, p=[0.1, 0.2, 0.7]),
+            "probability": chance,
+            "late": (generator.uniform(size=num) < chance).astype(int),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def past():
+    return make_orders(first=0, weeks=20, seed=0)
+
+
+@pytest.fixture(scope="module")
+def made(past, tmp_path_factory):
+    columns = tuple(fit_cells(past.lazy(), name, bins=8, top=10) for name in NAMES)
+    score, late = past["probability"].to_numpy(), past["late"].to_numpy().astype(float)
+    metrics = {"auroc": float(roc_auc_score(late, score))}
+    named = Blocking("week", 0).name_log(past.lazy(), time="time")
+    reference = Reference(
+        task="binary",
+        blocking=Blocking("week", 0),
+        columns=columns,
+        ignored={"day": "the calendar"},
+        num_paired=3,
+        profile=count_rows(named, columns, num_paired=3),
+        performance=Performance(metrics, 0.5, fit_calibration(score, late), None, {}),
+    )
+    run = tmp_path_factory.mktemp("run") / "shop-1"
+    reference.write(run / "evaluation" / "reference")
+    (run / "bundle").mkdir()
+    (run / "bundle" / "bundle.json").write_bytes(CARD)
+    return run
+
+
+@pytest.fixture
+def log(tmp_path):
+    folder = tmp_path / "log"
+    folder.mkdir()
+    for week, part in enumerate(make_orders(first=20, weeks=4, seed=1).drop("late").iter_slices(ROWS)):
+        part.write_parquet(folder / f"{week}.parquet")
+    return folder
+
+
+def spoil(log, week, **columns):
+    file = log / f"{week}.parquet"
+    pl.read_parquet(file).with_columns(**columns).write_parquet(file)
+
+
+def monitor(made, log, *options):
+    return treadle("monitor", str(made), "--log", str(log), "--no-effect", *options)
+
+
+def read_findings(made, log, capsys, *options):
+    code = monitor(made, log, "--format", "json", *options)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_weeks_like_the_reference_raise_no_alarm(made, log, capsys):
+    code, found = read_findings(made, log, capsys)
+
+    assert (code, found["alarm"]) == (0, False)
+    assert [block["block"] for block in found["blocks"]] == ["2024-05-20", "2024-05-27", "2024-06-03", "2024-06-10"]
+    assert {block["unjudged"] for block in found["blocks"]} == {None}
+
+
+def test_a_fault_alarms_and_names_its_column(made, log, capsys):
+    spoil(log, 2, country=pl.col("country").str.to_uppercase())
+
+    assert monitor(made, log) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"2024-06-03 +200 rows +alarm", out)
+    assert "1 of 4 weeks alarm" in out
+    code, found = read_findings(made, log, capsys)
+    (first, *_), words = found["blocks"][2]["alarms"], found["blocks"][2]["alarms"][0]["words"]
+    assert (code, first["columns"], words) == (1, ["country"], "other: 0 % before, 100.0 % now")
+
+
+def test_github_is_given_an_error_for_the_block(made, log, capsys):
+    spoil(log, 1, amount=pl.lit(None, dtype=pl.Float64))
+
+    monitor(made, log, "--format", "github")
+
+    error, notice = capsys.readouterr().out.splitlines()
+    assert error.startswith("::error title=treadle monitor shop-1 2024-05-27::amount")
+    assert "100.0 %25 now" in error
+    assert notice.startswith("::notice title=treadle monitor::1 of 4 weeks alarm")
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv"])
+def test_a_file_says_what_the_folder_says(made, log, capsys, tmp_path, suffix):
+    rows = pl.read_parquet(log / "*.parquet")
+    file = tmp_path / f"rows{suffix}"
+    if suffix == ".parquet":
+        rows.write_parquet(file)
+    else:
+        rows.write_csv(file, separator="\t" if suffix == ".tsv" else ",")
+
+    _, folder = read_findings(made, log, capsys)
+    _, single = read_findings(made, file, capsys)
+
+    assert single["blocks"] == folder["blocks"]
+
+
+def test_rows_of_another_bundle_are_left_out(made, log, capsys):
+    spoil(log, 3, bundle=pl.lit("0123456789ab"), amount=pl.lit(0.0))
+
+    code, found = read_findings(made, log, capsys)
+
+    assert (code, len(found["blocks"])) == (0, 3)
+
+
+def test_the_newest_weeks_alone(made, log, capsys):
+    spoil(log, 0, amount=pl.lit(0.0))
+
+    code, found = read_findings(made, log, capsys, "--last", "2")
+
+    assert (code, [block["block"] for block in found["blocks"]]) == (0, ["2024-06-03", "2024-06-10"])
+
+
+def test_a_column_that_the_log_lacks_is_told_and_not_judged(made, log, capsys):
+    for file in log.iterdir():
+        pl.read_parquet(file).drop("country").write_parquet(file)
+
+    code, found = read_findings(made, log, capsys)
+
+    assert (code, found["absent"]) == (0, ["country"])
+    assert found["blocks"][0]["estimated"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--time", "tiem"], "has no column 'tiem' for --time"),
+        (["--time", "amount"], "the column 'amount' must be a date or datetime"),
+        (["--false-alarms", "0.9"], "--false-alarms must be above 0 and at most 0.5; found 0.9"),
+        (["--last", "0"], "--last must be at least 1"),
+        (["--command", "cat"], "need --output"),
+    ],
+    ids=["time", "no-time", "share", "last", "output"],
+)
+def test_a_mistake_is_told(made, log, capsys, options, message):
+    assert monitor(made, log, *options) == MISTAKE
+    assert message in capsys.readouterr().err
+
+
+def test_a_log_of_another_bundle_says_whose_rows_it_has(made, log, capsys):
+    for week in range(4):
+        spoil(log, week, bundle=pl.lit("feed"))
+
+    assert monitor(made, log) == MISTAKE
+    assert f"has no row of the bundle {DIGEST[:12]}; it has rows of feed" in capsys.readouterr().err
+
+
+def test_a_run_without_a_reference_says_so(log, tmp_path, capsys):
+    assert treadle("monitor", str(tmp_path), "--log", str(log)) == MISTAKE
+    assert "no reference in" in capsys.readouterr().err
+
+
+def find(made, log, *, now=START + timedelta(weeks=100)):
+    reference = read_reference(made / "evaluation" / "reference")
+    return find_all(
+        open_log(log, reference=reference, time=None, digest=None),
+        reference=reference,
+        settings=Settings(false_alarms=0.05, min_share=0.95, season=False, last=None),
+        load=None,
+        model="shop",
+        digest=DIGEST,
+        now=now,
+    )
+
+
+def test_a_week_that_is_not_over_is_not_judged(made, log):
+    found = find(made, log, now=START + timedelta(weeks=23, days=3))
+
+    assert [block.judged.unjudged for block in found.blocks] == [None, None, None, "not over until 2024-06-17"]
+
+
+def test_the_expected_auc_counts_each_pair_by_chance(past):
+    scores = past["probability"].to_numpy().round(2)[:300]
+    calibration = fit_calibration(past["probability"].to_numpy(), past["late"].to_numpy().astype(float))
+    chances = calibration.read(scores)
+
+    found = estimate_binary(scores, calibration=calibration, threshold=0.5)
+
+    order = np.sign(scores[:, None] - scores[None, :]) / 2 + 0.5
+    pairs = chances[:, None] * (1 - chances[None, :])
+    assert found["auroc"] == pytest.approx((order * pairs).sum() / pairs.sum(), rel=1e-12)
+    assert found["accuracy"] == pytest.approx(np.where(scores >= 0.5, chances, 1 - chances).mean())
+
+
+def test_estimates_are_near_the_truth_where_nothing_has_changed(made, log, capsys):
+    _, found = read_findings(made, log, capsys)
+    truth = make_orders(first=20, weeks=4, seed=1)
+
+    for block, week in zip(found["blocks"], truth.iter_slices(ROWS), strict=True):
+        assert block["estimated"]["log_loss"] == pytest.approx(log_loss(week["late"], week["probability"]), abs=0.08)
+
+
+def give_labels(log, tmp_path, rows, **options):
+    file = tmp_path / "labels.csv"
+    rows.write_csv(file)
+    extra = [word for name, value in options.items() for word in (f"--{name}", value)]
+    return treadle("feedback", str(file), "--log", str(log), "--label", "late", *extra)
+
+
+def test_labels_turn_estimates_into_performance(made, log, tmp_path, capsys):
+    truth = make_orders(first=20, weeks=4, seed=1)
+
+    assert give_labels(log, tmp_path, truth.select("id", "late").head(2 * ROWS)) == 0
+
+    capsys.readouterr()
+    _, found = read_findings(made, log, capsys)
+    week = truth.head(ROWS)
+    assert found["blocks"][0]["realised"]["share"] == 1
+    assert found["blocks"][0]["realised"]["metrics"]["auroc"] == pytest.approx(
+        roc_auc_score(week["late"], week["probability"]), abs=1e-6
+    )
+    assert found["blocks"][3]["realised"] == {"metrics": {}, "share": 0, "maturing": 0}
+
+
+def test_a_day_counts_only_when_nearly_all_of_its_labels_are_there(made, log, tmp_path, capsys):
+    week = make_orders(first=20, weeks=1, seed=1)
+    day = week["time"].dt.truncate("1d")
+    first_day = week.filter(day == day[0])
+    give_labels(log, tmp_path, week.filter(day != day[0]).select("id", "late"))
+    give_labels(log, tmp_path, first_day.head(len(first_day) // 2).select("id", "late"))
+
+    capsys.readouterr()
+    _, found = read_findings(made, log, capsys)
+
+    realised = found["blocks"][0]["realised"]
+    kept = week.filter(day != day[0])
+    assert realised["maturing"] == 1
+    assert realised["metrics"]["auroc"] == pytest.approx(roc_auc_score(kept["late"], kept["probability"]), abs=1e-6)
+
+
+def test_the_label_that_was_known_last_counts(made, log, tmp_path):
+    reference = read_reference(made / "evaluation" / "reference")
+    rows = [("order-4000", 1, "2024-06-02"), ("order-4000", 0, "2024-06-01"), ("order-4001", None, "2024-06-01")]
+    schema = ["id", "late", "known_at"]
+    file = tmp_path / "labels.parquet"
+    pl.DataFrame(rows, schema=schema, orient="row").write_parquet(file)
+
+    stored = store_labels(file, log=log, by=["id"], label="late", now=START)
+
+    assert (stored.num_rows, stored.num_empty) == (2, 1)
+    joined = join_labels(open_log(log, reference=reference, time=None, digest=None)).collect()
+    assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", "1")]
+
+
+def test_labels_of_a_log_are_all_by_the_same_columns(log, tmp_path):
+    orders = make_orders(first=20, weeks=1, seed=1)
+    give_labels(log, tmp_path, orders.select("id", "late"))
+    file = tmp_path / "others.csv"
+    orders.select("time", "late").write_csv(file)
+
+    with pytest.raises(TreadleError, match=r"holds labels by id; give these by the same columns \(--by\)"):
+        store_labels(file, log=log, by=["time"], label="late", now=START)
+
+
+def test_labels_without_their_column_or_key_are_refused(log, tmp_path, capsys):
+    truth = make_orders(first=20, weeks=1, seed=1)
+
+    assert give_labels(log, tmp_path, truth.select("id", lat="late")) == MISTAKE
+    assert "has no column 'late'. Did you mean 'lat'?" in capsys.readouterr().err
+    assert give_labels(log, tmp_path, truth.select("late", order="id"), by="order") == MISTAKE
+    assert "has no column 'order' to join labels by" in capsys.readouterr().err
+
+
+def test_pages_and_gauges_are_written(made, log, tmp_path, capsys):
+    spoil(log, 3, country=pl.lit("fr"))
+
+    assert monitor(made, log, "--output", str(tmp_path / "out")) == 1
+
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "country (values)" in page
+    assert not re.search(r"(src|href)=\"(?!#)", page)
+    gauges = (tmp_path / "out" / "metrics.prom").read_text()
+    labels = f'model="shop-1",bundle="{DIGEST[:12]}"'
+    assert f"treadle_monitor_alarm{{{labels}}} 1.0" in gauges
+    assert re.search(rf'^treadle_monitor_column_strength{{{labels},column="country"}} [0-9.]+$', gauges, re.MULTILINE)
+    assert gauges.count("# TYPE") == len(set(re.findall(r"# TYPE (\S+)", gauges)))
+    assert json.loads((tmp_path / "out" / "findings.json").read_text())["alarm"]
+
+
+TELL = f"{sys.executable} -c \"import sys; open('told.jsonl', 'a').write(sys.stdin.read() + chr(10))\""
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def tell(made, log, tmp_path, monkeypatch):
+    """Judge the log and tell of its alarms; gives what is told."""
+    monkeypatch.chdir(tmp_path)
+
+    def tell(now, *, webhook=None, command=None):
+        alerting = Alerting(webhook, command, quiet=DAY, state=tmp_path / "alerts.json")
+        return send_alerts(find(made, log), alerting, now=now)
+
+    return tell
+
+
+def test_an_alarm_is_told_once_and_its_columns_again_after_the_quiet_time(log, tell, tmp_path):
+    now = START
+    spoil(log, 3, country=pl.lit("fr"))
+    assert tell(now, command=TELL) == ["2024-06-10"]
+    assert tell(now + 2 * DAY, command=TELL) == []
+
+    spoil(log, 2, country=pl.lit("fr"))
+    assert tell(now + DAY / 2, command=TELL) == []
+    assert tell(now + DAY, command=TELL) == ["2024-06-03"]
+
+    first, second = map(json.loads, (tmp_path / "told.jsonl").read_text().splitlines())
+    assert [block["block"] for block in first["blocks"]] == ["2024-06-10"]
+    assert [block["block"] for block in second["blocks"]] == ["2024-06-03"]
+    assert "2024-06-10: country" in first["text"]
+
+
+def test_an_alarm_that_was_not_delivered_is_told_by_the_next_call(log, tell):
+    spoil(log, 3, country=pl.lit("fr"))
+
+    with pytest.raises(TreadleError, match="ended with 3"):
+        tell(START, command=f"{sys.executable} -c 'exit(3)'")
+    assert tell(START, command=TELL) == ["2024-06-10"]
+
+
+def test_a_webhook_gets_the_alert_as_json(log, tell):
+    spoil(log, 3, country=pl.lit("fr"))
+    taken = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        tell(START, webhook=f"http://127.0.0.1:{server.server_port}/secret")
+        server.shutdown()
+
+    assert [(alert["model"], alert["bundle"]) for alert in taken] == [("shop", DIGEST)]
+
+
+def test_a_webhook_that_is_away_is_named_without_its_path(log, tell):
+    spoil(log, 3, country=pl.lit("fr"))
+
+    with pytest.raises(TreadleError, match=r"the webhook at 127.0.0.1:9 did not take the alert") as caught:
+        tell(START, webhook="http://127.0.0.1:9/secret")
+
+    assert "secret" not in str(caught.value)
+    with pytest.raises(TreadleError, match="must be an address of http or https"):
+        tell(START, webhook="file:///etc/passwd")
