@@ -1,16 +1,27 @@
 """Bundles for the tests of serving: real rows, features fitted to them, and a network that is not trained."""
 
+import socket
+import threading
+import time
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import httpx
 import polars as pl
 import torch
+import uvicorn
 
 from treadle.bundle import TARGETS, Bundle, Card, Recipe, Standard, build_model, fingerprint_code, save
 from treadle.bundle.conform import conform_rows
 from treadle.check.resolve import resolve
+from treadle.config.serving import read_serving
+from treadle.experiment.spec import Block
 from treadle.features.featurizer import Featurizer
+from treadle.serving.app import Application
+from treadle.serving.service import Service, Source
 
+_IDS = {"ids": {"_target_": "treadle.features.categories.Hashing", "num_buckets": 50}}
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,11 +34,14 @@ def read_known(name):
     return conform_rows(raw, {column: table.columns[column] for column in data.examples.known})
 
 
-def make_bundle(name, *, num_rows=3_000, **features):
-    """The bundle of a shipped experiment of one table; `features` take the place of those of its configuration."""
-    experiment = _resolve(name)
+def make_bundle(name, *, num_rows=3_000, model="mlp", derive=None):
+    """The bundle of a shipped experiment of one table; `derive` are further columns, which are hashed."""
+    experiment = _resolve(name, model)
     rows = read_known(name).head(num_rows)
-    spec = experiment.features.model_copy(update=features)
+    spec = experiment.features
+    if derive is not None:
+        blocks = {"derived": Block.model_validate({"columns": list(derive), "steps": _IDS}), **spec.blocks}
+        spec = spec.model_copy(update={"derive": derive, "blocks": blocks})
     featurizer = Featurizer(spec, targets=TARGETS)
     featurizer.fit(rows)
     torch.manual_seed(0)
@@ -51,6 +65,31 @@ def save_run(bundle, folder):
     return folder
 
 
+@contextmanager
+def open_client(reference, *overrides, token=None, root=ROOT):
+    """A client of a server in a thread, on a port of its own; its `application` is the server's."""
+    serving = read_serving(overrides, root=ROOT)
+
+    def make_service(count):
+        return Service(Source(str(reference), root), serving, count_waiting=count)
+
+    application = Application(make_service, token=token)
+    listening = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(application.starlette, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    try:
+        while not server.started:
+            time.sleep(0.01)
+            assert thread.is_alive()
+        with httpx.Client(base_url=f"http://127.0.0.1:{listening.getsockname()[1]}", timeout=60) as client:
+            client.application = application
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
 @cache
-def _resolve(name):
-    return resolve(overrides=[f"experiment={name}", "model=mlp", "model.width=16"], root=ROOT).experiment
+def _resolve(name, model="mlp"):
+    return resolve(overrides=[f"experiment={name}", f"model={model}"], root=ROOT).experiment

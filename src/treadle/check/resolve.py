@@ -22,5 +22,6 @@ def resolve(
         ConfigError: with every problem at once.
     """
     composed = compose(overrides=overrides, root=root, places=places)
-    experiment = check(composed, absent=absent).model_copy(update={"question": composed.question, "sweep": None})
+    records = {"question": composed.question, "sweep": None, "serving": None}
+    experiment = check(composed, absent=absent).model_copy(update=records)
     return Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))

@@ -231,8 +231,11 @@ class Featurizer(nn.Module):
             raise TreadleError(f"features.derive: the expressions do not fit the columns: {reason}") from error
 
     def order_derived(self) -> list[str]:
-        """The derived columns, each behind those that it reads."""
-        return [name for level in self._levels for name in level]
+        """The derived columns that the blocks need, each behind those that it reads."""
+        needed = {column for _, column in self._list_columns()}
+        for name in [name for level in reversed(self._levels) for name in level]:
+            needed.update(list_columns(self.spec.derive[name]) if name in needed else [])
+        return [name for level in self._levels for name in level if name in needed]
 
     def find_type(self, name: str, schema: Schema) -> pl.DataType:
         """The type of a derived column, of columns of these types."""

@@ -26,7 +26,7 @@ from treadle.experiment.stages import find_reader, list_stages, take_slice
 from treadle.runs.marks import ADOPTED, EXPERIMENTS
 
 EXPERIMENT = "experiment"
-_SWEEP = "sweep"  # how a run was searched for: no part of what it is
+_NO_PART = ("sweep", "serving")  # how a run was searched for, and how it is served: no part of what it is
 _SCHEMA = "# yaml-language-server: $schema=../.schema/experiment.json"
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -77,14 +77,14 @@ def _require_name(name: str) -> str:
 
 
 def read_overrides(folder: RunFolder) -> list[str]:
-    """What the run was composed from, without its sweep."""
+    """What the run was composed from, without what is no part of it."""
     if not folder.overrides.is_file():
         raise TreadleError(
             f"{folder.path} has no {folder.overrides.name}: it is no run, or was made by DVC, or by a version of "
             "Treadle that did not record it"
         )
     overrides: list[str] = json.loads(read_text(folder.overrides))
-    return [text for text in overrides if key_of(text).partition(".")[0] != _SWEEP]
+    return [text for text in overrides if key_of(text).partition(".")[0] not in _NO_PART]
 
 
 def _write_experiment(folder: RunFolder, *, name: str, root: Path) -> str:

@@ -86,7 +86,7 @@ def read_again(run: Path, overrides: Sequence[str], *, root: Path) -> Rerun:
     composed = base.vary(values)
     composed.overrides.update(places)
     experiment = check(composed)
-    records: dict[str, Any] = {"question": before.question, "sweep": None}
+    records: dict[str, Any] = {"question": before.question, "sweep": None, "serving": None}
     if isinstance(before, Experiment) and not any(is_within(key_of(text), _MODEL) for text in overrides):
         records["model_choice"] = before.model_choice
     experiment = experiment.model_copy(update=records)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from treadle.cli.output import print_lines
-from treadle.cli.verb import Verb
+from treadle.cli.verb import Verb, add_overrides
 from treadle.printable import escape_lines
 
 if TYPE_CHECKING:
@@ -32,12 +32,16 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     )
     breach = "rows that break the contract (default: as the experiment says): reject and list them, warn, or predict"
     parser.add_argument("--on-breach", choices=["refuse", "warn", "allow"], help=breach)
+    _add_loading(parser)
+    new = "of a learner: an argument of its datamodule, such as path=new.parquet"
+    parser.add_argument("--datamodule", action="append", default=[], metavar="KEY=VALUE", help=new)
+
+
+def _add_loading(parser: argparse.ArgumentParser) -> None:
     own = "your own package, where the bundle uses it"
     parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help=own)
     code = "use the code that is here, where the bundle was trained with other code"
     parser.add_argument("--any-code", action="store_true", help=code)
-    new = "of a learner: an argument of its datamodule, such as path=new.parquet"
-    parser.add_argument("--datamodule", action="append", default=[], metavar="KEY=VALUE", help=new)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -143,4 +147,41 @@ def _require_rows(options: argparse.Namespace) -> None:
         raise TreadleError(f"--datamodule: {options.run_folder} holds no learner")
 
 
-VERBS = (Verb("predict", "Predict the rows of a file with the bundle of a run.", _add_predict, _predict),)
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    run = "a run's folder, a bundle, or `champion`, whose changes it follows (default: champion)"
+    parser.add_argument("run_folder", nargs="?", default="champion", metavar="RUN", help=run)
+    _add_loading(parser)
+    add_overrides(parser)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from treadle.bundle import TARGETS
+    from treadle.config.serving import read_serving
+    from treadle.errors import TreadleError
+
+    if "=" in options.run_folder:  # the first override, where no run is named
+        options.overrides.insert(0, options.run_folder)
+        options.run_folder = "champion"
+    serving = read_serving(options.overrides, root=Path.cwd())
+    try:
+        from treadle.serving.server import serve
+        from treadle.serving.service import Source
+    except ImportError as error:
+        raise TreadleError(
+            f"a server needs {error.name}, which is not installed: `pip install treadle[serve]`"
+        ) from error
+    code: Literal["same", "any"] = "any" if options.any_code else "same"
+    source = Source(options.run_folder, Path.cwd(), targets=[*TARGETS, *options.allow], code=code)
+    serve(source, serving, say=_say)
+    return 0
+
+
+def _say(line: str) -> None:
+    print_lines(line)
+    sys.stdout.flush()
+
+
+VERBS = (
+    Verb("predict", "Predict the rows of a file with the bundle of a run.", _add_predict, _predict),
+    Verb("serve", "Answer requests for predictions over HTTP.", _add_serve, _serve),
+)

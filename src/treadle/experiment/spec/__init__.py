@@ -36,6 +36,7 @@ from treadle.experiment.spec.model import (
     is_rule,
 )
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
+from treadle.experiment.spec.serving import Serving
 from treadle.experiment.spec.split import (
     ColumnSplit,
     FoldRule,
@@ -100,6 +101,7 @@ __all__ = [
     "RandomSplit",
     "RayEngine",
     "Schedule",
+    "Serving",
     "SlurmEngine",
     "Spec",
     "SplitRule",

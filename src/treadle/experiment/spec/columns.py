@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -108,6 +109,8 @@ class Column(Spec):
     """Maximum age of the newest date or datetime when the rows are read [duration]."""
     known_after_prediction: bool = False
     """Whether the value is known only after the prediction, so that no feature of its own row may use it."""
+    private: bool = Field(default=False, exclude_if=operator.not_)
+    """Whether values tell about persons what no log of predictions may hold."""
 
     def name_in_file(self, name: str) -> str:
         """The name that the column declared as `name` has in the file; it may be empty."""

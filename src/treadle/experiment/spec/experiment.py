@@ -19,6 +19,7 @@ from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import MetricName, OwnMetric
 from treadle.experiment.spec.model import Model, ModelChoice
 from treadle.experiment.spec.schedule import Schedule
+from treadle.experiment.spec.serving import Serving
 from treadle.experiment.spec.sweep import Sweep
 from treadle.experiment.spec.tracker import Tracker
 from treadle.experiment.spec.trainer import Trainer
@@ -61,6 +62,8 @@ class Experiment(Spec):
     """How the model is evaluated on the test set."""
     sweep: Sweep | None = Field(default=None, exclude=True)
     """How `treadle run -m` makes many runs of it; no part of any of them."""
+    serving: Serving | None = Field(default=None, exclude=True)
+    """How `treadle serve` answers requests; no part of any run."""
     model_choice: ModelChoice | None = None
     """Which model a rule chose, and why; null: no rule chose it."""
     question: str | None = None
@@ -100,6 +103,8 @@ class LearnerExperiment(Spec):
     """How the run is recorded in W&B."""
     sweep: Sweep | None = Field(default=None, exclude=True)
     """How `treadle run -m` makes many runs of it; no part of any of them."""
+    serving: Serving | None = Field(default=None, exclude=True)
+    """How `treadle serve` answers requests; no part of any run."""
     question: str | None = None
     """Question that the experiment asks: the first comment of its file."""
 

@@ -1,0 +1,65 @@
+"""Group `serving`: how `treadle serve` answers requests."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from treadle.experiment.spec.base import Duration, Spec
+from treadle.schema import Count, Positive
+
+
+class Limits(Spec):
+    """What a request may ask for, and how long it may wait."""
+
+    rows: Count
+    """Rows of a request; more answer 413."""
+    body_mb: Positive
+    """Size of a request's body; a larger one answers 413 [MB]."""
+    queue: Count
+    """Rows that wait for the model; what comes on top answers 503."""
+    seconds: Positive
+    """Time until a request that has no answer is given up with 504 [s]."""
+
+
+class PredictionLog(Spec):
+    """The record of each prediction, in Parquet files."""
+
+    folder: str | None
+    """Where the files go; null: nothing is recorded."""
+    share: Annotated[float, Field(ge=0, le=1)]
+    """Share of the predictions that is recorded."""
+    columns: list[str] | None
+    """Columns of the rows that are recorded, but for those marked `private`; null: all of them."""
+    roll: Duration
+    """Time that one file covers [duration]."""
+
+
+class Serving(Spec):
+    """How `treadle serve` answers requests; no part of any run."""
+
+    name: str | None = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    """Name of the model in addresses and metrics; null: that of the champion, or of the run's folder."""
+    host: str
+    """Address to listen on; 127.0.0.1: of this machine alone."""
+    port: int = Field(ge=0, le=65_535)
+    """Port to listen on; 0: any that is free."""
+    token_file: str | None
+    """File that holds the token of every request; null: `token_env`."""
+    token_env: str
+    """Environment variable that holds the token, where it is set."""
+    allow_anonymous: bool
+    """Whether it may listen on the addresses of other machines without a token."""
+    protocols: Annotated[list[Literal["rows", "oip", "mlflow"]], Field(min_length=1)]
+    """What it speaks: plain rows, the Open Inference Protocol V2, MLflow's /invocations."""
+    batch_rows: Count
+    """Rows that the model takes at once, of all requests that have arrived while it was busy."""
+    limits: Limits
+    """Limits of a request."""
+    reload: Duration | None
+    """How often it looks for a new champion, or for another bundle of the run; null: on SIGHUP alone [duration]."""
+    drain: Duration
+    """Time in which a server that is ended answers what it has accepted [duration]."""
+    log: PredictionLog
+    """The record of predictions."""

@@ -1,0 +1,180 @@
+"""The description of the server's interface, written from the bundle's schema: OpenAPI 3.1, and a page to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from treadle import __version__
+from treadle.bundle import Predictor
+from treadle.experiment.spec import Column
+
+Schema = dict[str, Any]
+
+_TYPES: dict[str, Schema] = {
+    "int": {"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "str": {"type": "string"},
+    "date": {"type": "string", "format": "date"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "time": {"type": "string", "format": "time"},
+}
+_PROBLEM: Schema = {
+    "type": "object",
+    "required": ["row", "column", "value", "rule"],
+    "properties": {
+        "row": {"type": "integer", "description": "Position of the row, from 0"},
+        "column": {"type": ["string", "null"]},
+        "value": {"type": ["string", "null"]},
+        "rule": {"type": "string"},
+    },
+}
+_PROBLEMS: Schema = {"type": "array", "items": {"$ref": "#/components/schemas/Problem"}}
+_FAULTS = {
+    "400": "The body is no JSON, or not of this form",
+    "401": "The token is missing or wrong",
+    "408": "The body did not arrive in time",
+    "413": "More rows, or a larger body, than the limits allow",
+    "422": "Some rows have no prediction: `errors` says why, the others have theirs",
+    "503": "Too many rows are waiting; ask again later",
+    "504": "There was no answer in time",
+}
+
+
+def describe(
+    bundle: Predictor, *, model: str, digest: str, outputs: Sequence[str], protocols: Collection[str], secured: bool
+) -> dict[str, Any]:
+    """The OpenAPI document."""
+    paths = {}
+    if "rows" in protocols:
+        rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}
+        body = {"anyOf": [{"$ref": "#/components/schemas/Row"}, rows]}
+        paths["/predict"] = _post("Predict a row, or a list of rows", body, "Predictions")
+    if "oip" in protocols:
+        paths[f"/v2/models/{model}/infer"] = _post("Open Inference Protocol V2", {"type": "object"}, None)
+        paths[f"/v2/models/{model}"] = _get("Metadata of the model")
+    if "mlflow" in protocols:
+        paths["/invocations"] = _post("MLflow's protocol", {"type": "object"}, None)
+    paths |= {"/health/live": _get("Whether the server runs"), "/health/ready": _get("Whether it answers requests")}
+    paths["/metrics"] = _get("Metrics of Prometheus", content="text/plain")
+    document: dict[str, Any] = {
+        "openapi": "3.1.0",
+        "info": {"title": model, "version": digest[:12], "description": f"Served by Treadle {__version__}"},
+        "paths": paths,
+        "components": {"schemas": _make_schemas(bundle, outputs)},
+    }
+    if secured:
+        document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"token": []}]
+    return document
+
+
+def _make_schemas(bundle: Predictor, outputs: Sequence[str]) -> Schema:
+    text = {"type": "string"}
+    number = {"type": "number"}
+    is_word = bundle.task == "multiclass"
+    prediction = {
+        "type": "object",
+        "required": list(outputs),
+        "properties": {name: text if is_word and name == "prediction" else number for name in outputs},
+    }
+    answer = {
+        "type": "object",
+        "required": ["id", "model", "bundle", "predictions"],
+        "properties": {
+            **dict.fromkeys(("id", "model", "bundle"), text),
+            "predictions": {"type": "array", "items": {"anyOf": [prediction, {"type": "null"}]}},
+            "errors": _PROBLEMS,
+            "warnings": _PROBLEMS,
+        },
+    }
+    fault = {"type": "object", "required": ["error"], "properties": {"error": text}}
+    columns = {name: _describe_column(column) for name, column in bundle.columns.items()}
+    row = {"type": "object", "required": list(columns), "properties": columns}
+    return {"Row": row, "Predictions": answer, "Problem": _PROBLEM, "Fault": fault}
+
+
+def _describe_column(column: Column) -> Schema:
+    schema = dict(_TYPES[column.dtype])
+    if column.dtype in {"int", "float"}:
+        schema |= {key: value for key, value in (("minimum", column.min), ("maximum", column.max)) if value is not None}
+    if column.allowed is not None:
+        schema["enum"] = list(column.allowed)
+    return {"anyOf": [schema, {"type": "null"}]} if column.nullable else schema
+
+
+def _post(summary: str, body: Schema, answer: str | None) -> Schema:
+    given = {"$ref": f"#/components/schemas/{answer}"} if answer else {"type": "object"}
+    fault = {"application/json": {"schema": {"$ref": "#/components/schemas/Fault"}}}
+    faults = {code: {"description": text, "content": fault} for code, text in _FAULTS.items()}
+    faults["422"] = {"description": _FAULTS["422"], "content": {"application/json": {"schema": given}}}
+    return {
+        "post": {
+            "summary": summary,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+            "responses": {
+                "200": {"description": "Predictions", "content": {"application/json": {"schema": given}}},
+                **faults,
+            },
+        }
+    }
+
+
+def _get(summary: str, *, content: str = "application/json") -> Schema:
+    return {"get": {"summary": summary, "responses": {"200": {"description": summary, "content": {content: {}}}}}}
+
+
+def make_example(bundle: Predictor) -> dict[str, Any]:
+    """A row that the contract allows, where its bounds say enough."""
+    return {name: _make_value(column) for name, column in bundle.columns.items()}
+
+
+def _make_value(column: Column) -> Any:
+    if column.allowed:
+        return column.allowed[0]
+    if column.dtype in {"int", "float"}:
+        return column.min if column.min is not None else column.max or 0
+    plain = {"bool": True, "str": "…", "date": "2024-01-31", "datetime": "2024-01-31T13:45:00", "time": "13:45:00"}
+    return plain[column.dtype]
+
+
+def write_page(document: Mapping[str, Any], *, example: Mapping[str, Any]) -> str:
+    """A page that needs nothing from elsewhere: each path, the columns of a row, and a request to copy."""
+    info, schemas = document["info"], document["components"]["schemas"]
+    paths = "".join(
+        f"<tr><td><code>{method.upper()} {escape(path)}</code></td><td>{escape(operation['summary'])}</td></tr>"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    )
+    columns = "".join(
+        f"<tr><td><code>{escape(name)}</code></td><td><code>{escape(json.dumps(schema))}</code></td></tr>"
+        for name, schema in schemas["Row"]["properties"].items()
+    )
+    path = next(iter(document["paths"]))
+    command = f"curl -H 'content-type: application/json' $SERVER{path} -d '{json.dumps(example, ensure_ascii=False)}'"
+    return _PAGE.format(
+        title=escape(info["title"]),
+        version=escape(info["version"]),
+        paths=paths,
+        columns=columns,
+        command=escape(command),
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem }}
+table {{ border-collapse: collapse }}
+td {{ border-top: 1px solid #ccc; padding: .3rem 1rem .3rem 0; vertical-align: top }}
+pre {{ background: #f4f4f4; padding: 1rem; white-space: pre-wrap }} @media (prefers-color-scheme: dark) {{
+body {{ background: #111; color: #eee }} pre {{ background: #222 }} td {{ border-color: #444 }} a {{ color: #8cf }} }}
+</style></head><body>
+<h1>{title}</h1><p>Bundle {version}. For programs: <a href="/openapi.json">OpenAPI</a>.</p>
+<h2>Paths</h2><table>{paths}</table>
+<h2>A request</h2><pre>{command}</pre>
+<h2>Columns of a row</h2><table>{columns}</table>
+</body></html>
+"""

@@ -1,0 +1,199 @@
+"""Rows of a request to predictions, with one bundle: the row program where there is one, else Polars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from polars.exceptions import PanicException, PolarsError
+from torch import Tensor, nn
+
+from treadle.bundle import Bundle, Predictor
+from treadle.errors import TreadleError
+from treadle.hints import nearest
+from treadle.printable import escape
+from treadle.serving.expressions import Cells, UnknownError
+from treadle.serving.readers import Check, OddError, Reader, list_types, make_check, make_reader, to_cells, to_frame
+from treadle.serving.row import RowProgram
+
+SHOWN = 100  # characters of a value in a problem, and keys of a row that a missing column is compared with
+_OF_ROW = ": row 1 holds"  # which a batch needs to say
+
+
+class Problem(NamedTuple):
+    """Why a row has no prediction, or should not have one."""
+
+    column: str | None  # None: the whole row
+    value: str | None  # as it came
+    rule: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a row gets: a prediction, or problems."""
+
+    cells: Cells | None  # as they were read; None: they could not be
+    prediction: Mapping[str, Any] | None
+    problems: tuple[Problem, ...] = ()  # with a prediction: warnings
+
+
+class _Field(NamedTuple):
+    name: str
+    source: str  # the name that it may have instead
+    read: Reader
+    check: Check | None
+
+
+class Scorer:
+    """Predicts rows with a bundle. It is used by one thread at a time."""
+
+    def __init__(self, bundle: Predictor) -> None:
+        self.bundle = bundle
+        self.num_by_polars = 0  # rows that only Polars could read
+        self.types = list_types(bundle.columns)
+        self._fields = [
+            _Field(name, column.name_in_file(name), make_reader(column), make_check(column))
+            for name, column in bundle.columns.items()
+        ]
+        self._program, self.reason = _compile(bundle)
+        if isinstance(bundle, Bundle) and isinstance(bundle.model, nn.Module):
+            bundle.model.eval()
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what is predicted."""
+        if self.bundle.task == "multiclass":
+            return ["prediction", *(f"probability_{name}" for name in self.bundle.classes)]
+        return ["probability" if self.bundle.task == "binary" else "prediction"]
+
+    @torch.no_grad()
+    def ask(self, rows: Sequence[Any]) -> list[Answer]:
+        """An answer for each row, in their order; a row that has none does not keep others from theirs."""
+        answers = [self._read(row) for row in rows]
+        places = [place for place, answer in enumerate(answers) if answer.cells is not None]
+        cells = [answers[place].cells or () for place in places]
+        for place, predicted in zip(places, self._predict(cells), strict=True):
+            read = answers[place]
+            problems = (predicted,) if isinstance(predicted, Problem) else read.problems
+            prediction = None if isinstance(predicted, Problem) else predicted
+            answers[place] = Answer(read.cells, prediction, problems)
+        return answers
+
+    # --- reading
+
+    def _read(self, row: Any) -> Answer:
+        if not isinstance(row, dict):
+            return _refuse(Problem(None, _show(row), "a row must be an object with a value for each column"))
+        try:
+            cells = tuple(read(row[name]) for name, _, read, _ in self._fields)
+        except (OddError, KeyError):
+            read = self._read_by_polars(row)
+        else:
+            read = Answer(cells, None)
+        if read.cells is None or self.bundle.on_breach == "allow":
+            return read
+        pairs = zip(self._fields, read.cells, strict=True)
+        if any(field.check is not None and field.check(cell) for field, cell in pairs):
+            return self._find_breaches(read.cells)
+        return read
+
+    def _read_by_polars(self, row: Mapping[str, Any]) -> Answer:
+        self.num_by_polars += 1
+        given, problems = {}, []
+        for name, source, _, _ in self._fields:
+            key = name if name in row else source
+            if key not in row:
+                hint = nearest(name, map(str, islice(row, SHOWN)))
+                problems.append(Problem(name, None, f"the row has no column {name!r}. {hint}".strip()))
+            elif not isinstance(row[key], bool | int | float | str | None):
+                problems.append(Problem(name, _show(row[key]), "must be a text, a number, true, false or null"))
+            else:
+                given[name] = row[key]
+        if problems:
+            return _refuse(*problems)
+        try:
+            return Answer(to_cells(self.bundle.conform(given))[0], None)
+        except (TreadleError, PolarsError, PanicException, OverflowError, TypeError) as error:
+            return _refuse(*(self._find_unread(given) or [Problem(None, None, _say(error))]))
+
+    def _find_unread(self, given: Mapping[str, Any]) -> Iterable[Problem]:
+        """A problem for each value that cannot be read, or that only Polars finds fault with."""
+        absent = dict.fromkeys(given)
+        problems = []
+        for (name, _, read, _), value in zip(self._fields, given.values(), strict=True):
+            try:
+                read(value)
+            except OddError:
+                try:
+                    self.bundle.conform({**absent, name: value})
+                except (TreadleError, PolarsError, PanicException, OverflowError, TypeError) as error:
+                    problems.append(Problem(name, _show(value), _say(error).partition(_OF_ROW)[0]))
+        return problems
+
+    def _find_breaches(self, cells: Cells) -> Answer:
+        found = self.bundle.find_breaches(to_frame([cells], self.types))
+        problems = tuple(Problem(*breach) for breach in found.select("column", "value", "rule").iter_rows())
+        return Answer(None if problems and self.bundle.on_breach == "refuse" else cells, None, problems)
+
+    # --- predicting
+
+    def _predict(self, rows: list[Cells]) -> list[Mapping[str, Any] | Problem]:
+        """A prediction for each row; where one fails, halves find it."""
+        if not rows:
+            return []
+        try:
+            return self._name(self._compute(rows))
+        except (TreadleError, PolarsError, PanicException) as error:
+            if len(rows) == 1:
+                return [Problem(None, None, _say(error))]
+            middle = len(rows) // 2
+            return [*self._predict(rows[:middle]), *self._predict(rows[middle:])]
+
+    def _compute(self, rows: list[Cells]) -> Tensor:
+        if self._program is not None:
+            assert isinstance(self.bundle, Bundle), "others have no program"
+            try:
+                inputs = self._program.encode(rows)
+            except (ArithmeticError, ValueError):
+                self.num_by_polars += len(rows)
+            else:
+                return self.bundle.predict_inputs(inputs)
+        return self.bundle.compute(to_frame(rows, self.types))
+
+    def _name(self, outputs: Tensor) -> list[Mapping[str, Any] | Problem]:
+        names = self.outputs
+        if self.bundle.task != "multiclass":
+            return [{names[0]: value} for value in outputs.tolist()]
+        best = [self.bundle.classes[index] for index in outputs.argmax(dim=1).tolist()]
+        rows = zip(best, outputs.tolist(), strict=True)
+        return [dict(zip(names, (name, *shares), strict=True)) for name, shares in rows]
+
+
+def _compile(bundle: Predictor) -> tuple[RowProgram | None, str]:
+    """The row program; or none, and why all rows go through Polars."""
+    if not isinstance(bundle, Bundle):
+        return None, "the members of a blend have features of their own"
+    try:
+        return RowProgram(bundle), ""
+    except UnknownError as error:
+        return None, str(error)
+
+
+def _refuse(*problems: Problem) -> Answer:
+    return Answer(None, None, problems)
+
+
+def _show(value: Any) -> str:
+    """A value, however large and deep it is, in few characters."""
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
+    text = escape(str(value)) if not isinstance(value, int) or abs(value) < 1 << 64 else "a number beyond 64 bits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _say(error: BaseException) -> str:
+    text = escape(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    return text if len(text) <= 4 * SHOWN else f"{text[: 4 * SHOWN]}…"
