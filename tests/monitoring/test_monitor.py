@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -151,6 +152,33 @@ def test_a_file_says_what_the_folder_says(made, log, capsys, tmp_path, suffix):
     _, single = read_findings(made, file, capsys)
 
     assert single["blocks"] == folder["blocks"]
+
+
+def test_the_last_seconds_count_once(made, log, capsys):
+    """A server that was killed leaves parts beside the file that they have become."""
+    _, whole = read_findings(made, log, capsys)
+    for name in ("2", "3"):
+        (log / "recent" / name).mkdir(parents=True)
+        (log / "recent" / name / "000000.parquet").write_bytes((log / f"{name}.parquet").read_bytes())
+    (log / "3.parquet").unlink()  # it is still in parts
+
+    _, found = read_findings(made, log, capsys)
+
+    assert [block["rows"] for block in found["blocks"]] == [200, 200, 200, 200]
+    assert found["blocks"] == whole["blocks"]
+
+
+def test_an_input_that_is_called_like_a_column_of_the_log_is_found(made, log, capsys, past, tmp_path):
+    """As `treadle serve` records it: under `input.time`."""
+    reference = read_reference(made / "evaluation" / "reference")
+    columns = tuple(replace(column, name="time") if column.name == "size" else column for column in reference.columns)
+    for file in log.iterdir():
+        pl.read_parquet(file).rename({"size": "input.time"}).write_parquet(file)
+
+    found = open_log(log, reference=replace(reference, columns=columns), time=None, digest=DIGEST)
+
+    assert (found.time, found.absent) == ("log.time", [])
+    assert found.rows.collect().schema["time"] == pl.Float64
 
 
 def test_rows_of_another_bundle_are_left_out(made, log, capsys):

@@ -78,7 +78,7 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
 
 def _list_columns(log: Path) -> list[str]:
     if log.is_dir():
-        return list(pl.read_parquet_schema(list_files(log)[0]))
+        return list(pl.read_parquet_schema(list_files(log)[-1]))
     if not log.is_file():
         raise TreadleError(f"no file or folder {log}")
     if log.suffix.lower() == ".parquet":

@@ -16,6 +16,8 @@ from treadle.schema import LABEL, PREDICT_AT, Task
 
 TIME, BUNDLE = "time", "bundle"  # columns of a log besides inputs and outputs
 PROBABILITY, PREDICTION = "probability", "prediction"  # its outputs
+_INPUT, _LOG = "input.", "log."  # before names that inputs and the log share
+_RECENT = "recent"  # folder of a log: the last seconds, until they become one file
 LABELS = "labels"  # folder of a log: labels that came later
 _SUFFIXES = (".parquet", ".csv", ".tsv")
 
@@ -48,14 +50,15 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
     Raises:
         TreadleError: there are no rows, a column of time is missing or is none, or no row is of this bundle.
     """
-    rows = _scan(path)
     try:
+        rows = _part_names(_scan(path))
         schema = rows.collect_schema()
     except PolarsError as error:
         raise TreadleError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
     time = _find_time(path, schema, time=time, is_needed=reference.blocking.unit != "rows")
-    if digest is not None and BUNDLE in schema:
-        rows = _take_bundle(rows, digest, path)
+    bundle = _find_own(schema, BUNDLE)
+    if digest is not None and bundle is not None:
+        rows = _take_bundle(rows, bundle, digest, path)
     if time is not None:
         rows = _read_time(rows, time, path, schema)
     present = [column for column in reference.columns if column.name in schema]
@@ -64,8 +67,23 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
         raise TreadleError(f"{path} has none of the columns of the reference, such as {wanted}")
     typed = rows.with_columns(_cast(column) for column in present)
     absent = [column.name for column in reference.columns if column.name not in schema]
-    outputs = _find_outputs(schema, reference.task)
-    return Log(path, typed, time, absent, outputs)
+    return Log(path, typed, time, absent, _find_outputs(schema, reference.task))
+
+
+def _part_names(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Inputs under their own names; what the log calls by the same name is put under `log.<name>`.
+
+    `treadle serve` records an input that is called like a column of its own, such as `time`, as `input.time`.
+    """
+    schema = rows.collect_schema()
+    shared = [name.removeprefix(_INPUT) for name in schema if name.startswith(_INPUT)]
+    shared = [name for name in shared if name in schema]
+    return rows.rename({name: f"{_LOG}{name}" for name in shared} | {f"{_INPUT}{name}": name for name in shared})
+
+
+def _find_own(schema: pl.Schema, name: str) -> str | None:
+    """A column of the log's own, as it is called here; None where there is none."""
+    return next((found for found in (f"{_LOG}{name}", name) if found in schema), None)
 
 
 def find_labels(path: Path) -> Path:
@@ -75,8 +93,7 @@ def find_labels(path: Path) -> Path:
 
 def _scan(path: Path) -> pl.LazyFrame:
     if path.is_dir():
-        files = list_files(path)
-        return pl.scan_parquet(files, missing_columns="insert", extra_columns="ignore")
+        return pl.concat(map(pl.scan_parquet, list_files(path)), how="diagonal_relaxed")
     if not path.is_file():
         raise TreadleError(f"no file or folder {path}")
     if path.suffix.lower() not in _SUFFIXES:
@@ -87,22 +104,27 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The Parquet files of a log, the newest first, whose columns count.
+    """The Parquet files of a log. The file `x.parquet` stands for those of a folder `recent/x`, if there still is one.
 
     Raises:
         TreadleError: there is none.
     """
     labels = folder / LABELS
-    files = [file for file in folder.rglob("*.parquet") if labels not in file.parents]
+    whole = {file.stem for file in folder.glob("*.parquet")}
+    files = [
+        file
+        for file in folder.rglob("*.parquet")
+        if labels not in file.parents and not (file.parent.parent == folder / _RECENT and file.parent.name in whole)
+    ]
     if not files:
         raise TreadleError(f"{folder} holds no file *.parquet")
-    return sorted(files, reverse=True)
+    return sorted(files)
 
 
 def _find_time(path: Path, schema: pl.Schema, *, time: str | None, is_needed: bool) -> str | None:
     if time is not None and time not in schema:
         raise TreadleError(f"{path} has no column {time!r} for --time. {nearest(time, schema)}")
-    found = time or next((name for name in (PREDICT_AT, TIME) if name in schema), None)
+    found = time or next((name for name in (PREDICT_AT, f"{_LOG}{TIME}", TIME) if name in schema), None)
     if found is None and is_needed:
         raise TreadleError(f"{path} has neither {PREDICT_AT} nor {TIME}; name its column of time by --time")
     return found
@@ -126,14 +148,14 @@ def _read_time(rows: pl.LazyFrame, time: str, path: Path, schema: pl.Schema) -> 
     return rows.with_columns(read.alias(time))
 
 
-def _take_bundle(rows: pl.LazyFrame, digest: str, path: Path) -> pl.LazyFrame:
+def _take_bundle(rows: pl.LazyFrame, bundle: str, digest: str, path: Path) -> pl.LazyFrame:
     """The rows that a bundle has predicted; a log may shorten digests."""
-    names = rows.select(pl.col(BUNDLE).unique().sort()).collect().to_series().drop_nulls().to_list()
+    names = rows.select(pl.col(bundle).unique().sort()).collect().to_series().drop_nulls().to_list()
     own = [name for name in names if name and digest.startswith(name)]
     if not own:
         listed = ", ".join(name[:12] for name in names[:5])
         raise TreadleError(f"{path} has no row of the bundle {digest[:12]}; it has rows of {listed}")
-    return rows.filter(pl.col(BUNDLE).is_in(own))
+    return rows.filter(pl.col(bundle).is_in(own))
 
 
 def _cast(column: Cells) -> pl.Expr:
@@ -147,5 +169,5 @@ def _find_outputs(schema: pl.Schema, task: Task) -> list[str]:
     """As `treadle predict` names them; none where the log does not hold predictions."""
     if task == "multiclass":
         return [name for name in schema if name.startswith(f"{PROBABILITY}_")]
-    wanted = PROBABILITY if task == "binary" else PREDICTION
-    return [wanted] if wanted in schema else []
+    found = _find_own(schema, PROBABILITY if task == "binary" else PREDICTION)
+    return [] if found is None else [found]

@@ -252,7 +252,7 @@ def _estimate_regression(
     if performance.prediction is None or log.absent:
         missing = ", ".join(log.absent) or "test rows"
         return {}, [f"no performance is estimated: that of a regression needs every column, and there is no {missing}"]
-    number = pl.col(performance.prediction.name).cast(pl.Float64, strict=False)
+    number = pl.col(log.outputs[0]).cast(pl.Float64, strict=False).alias(performance.prediction.name)
     profile = count_rows(rows.with_columns(number), [*reference.columns, performance.prediction], num_paired=0)
     return dict(zip(profile.blocks, estimate_regression(profile, performance), strict=True)), []
 
