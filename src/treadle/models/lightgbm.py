@@ -14,7 +14,15 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_limited
-from treadle.models.estimator import Objective, Watch, import_library, join_inputs
+from treadle.models.estimator import (
+    Objective,
+    Watch,
+    import_library,
+    join_inputs,
+    list_directions,
+    read_labels,
+    train_by_rounds,
+)
 from treadle.models.lightgbm_text import check_trees, strip_trees
 from treadle.schema import Batch, Count, Positive
 
@@ -148,14 +156,14 @@ class LightGBM:
         data = self._make_dataset(library, train, settings)
         booster = library.Booster(settings, data)
         booster.add_valid(self._make_dataset(library, valid, settings, reference=data), "valid")
-        best = 0
-        for rounds in range(1, self.max_rounds + 1):
-            is_over = booster.update() or rounds == self.max_rounds  # or no split gains anything
-            if not is_over and rounds % self.eval_period:
-                continue
-            best = watch(rounds=rounds, train=_read(booster.eval_train), valid=_read(booster.eval_valid))
-            if is_over or rounds - best >= (self.early_stopping_rounds or self.max_rounds):
-                break
+        best = train_by_rounds(
+            add=lambda _: bool(booster.update()),  # whether no split gains anything
+            show=lambda: (_read(booster.eval_train), _read(booster.eval_valid)),
+            watch=watch,
+            max_rounds=self.max_rounds,
+            eval_period=self.eval_period,
+            early_stopping_rounds=self.early_stopping_rounds,
+        )
         self._set_trees(booster.model_to_string(num_iteration=best))
 
     def _list_settings(
@@ -175,8 +183,9 @@ class LightGBM:
         if objective.parameter is not None:
             settings["alpha"] = objective.parameter
         if self.monotone:
-            directions = [self.monotone.get(column, 0) for column in numeric_columns]
-            settings["monotone_constraints"] = [*directions, *[0] * self.num_categories]
+            settings["monotone_constraints"] = list_directions(
+                self.monotone, numeric_columns=numeric_columns, num_ids=self.num_categories
+            )
         return settings
 
     def _make_dataset(
@@ -189,7 +198,7 @@ class LightGBM:
     ) -> lightgbm.Dataset:
         made: lightgbm.Dataset = library.Dataset(
             join_inputs(rows.numeric, rows.ids).numpy(),
-            label=rows.target.clamp(min=0).numpy() if self.num_outputs > 1 else rows.target.numpy(),
+            label=read_labels(rows, num_outputs=self.num_outputs),
             weight=rows.weight.numpy(),
             categorical_feature=list(range(self.num_numeric, self.num_numeric + self.num_categories)),
             params=dict(settings),

@@ -15,7 +15,15 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
-from treadle.models.estimator import Objective, Watch, import_library, join_inputs
+from treadle.models.estimator import (
+    Objective,
+    Watch,
+    import_library,
+    join_inputs,
+    list_directions,
+    read_labels,
+    train_by_rounds,
+)
 from treadle.models.xgboost_json import check_trees
 from treadle.schema import Batch, Count, Positive
 
@@ -141,15 +149,19 @@ class XGBoost:
         judged = self._make_matrix(library, valid, threads=threads, reference=data)
         settings = self._list_settings(objective, numeric_columns, seed=seed, threads=threads)
         booster = library.Booster(settings, [data, judged])
-        best = 0
-        for rounds in range(1, self.max_rounds + 1):
-            booster.update(data, rounds - 1)
-            if rounds % self.eval_period and rounds < self.max_rounds:
-                continue
-            shown = (torch.from_numpy(booster.predict(matrix)) for matrix in (data, judged))
-            best = watch(rounds=rounds, train=next(shown), valid=next(shown))
-            if rounds - best >= (self.early_stopping_rounds or self.max_rounds):
-                break
+
+        def add(index: int) -> bool:
+            booster.update(data, index)
+            return False
+
+        best = train_by_rounds(
+            add=add,
+            show=lambda: (torch.from_numpy(booster.predict(data)), torch.from_numpy(booster.predict(judged))),
+            watch=watch,
+            max_rounds=self.max_rounds,
+            eval_period=self.eval_period,
+            early_stopping_rounds=self.early_stopping_rounds,
+        )
         self._set_trees(json.loads(booster[:best].save_raw("json")))
 
     def _list_settings(
@@ -168,8 +180,10 @@ class XGBoost:
         if objective.parameter is not None:
             settings[_PARAMETERS[objective.name]] = objective.parameter
         if self.monotone:
-            directions = [self.monotone.get(column, 0) for column in numeric_columns]
-            settings["monotone_constraints"] = (*directions, *[0] * len(self.cardinalities))
+            directions = list_directions(
+                self.monotone, numeric_columns=numeric_columns, num_ids=len(self.cardinalities)
+            )
+            settings["monotone_constraints"] = tuple(directions)
         return settings
 
     def _make_matrix(
@@ -177,7 +191,7 @@ class XGBoost:
     ) -> xgboost.QuantileDMatrix:
         made: xgboost.QuantileDMatrix = library.QuantileDMatrix(
             join_inputs(rows.numeric, rows.ids).numpy(),
-            label=rows.target.clamp(min=0).numpy() if self.num_outputs > 1 else rows.target.numpy(),
+            label=read_labels(rows, num_outputs=self.num_outputs),
             weight=rows.weight.numpy(),
             feature_types=[*["q"] * self.num_numeric, *["c"] * len(self.cardinalities)],
             enable_categorical=True,
