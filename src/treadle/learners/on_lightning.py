@@ -7,6 +7,7 @@ from lightning.pytorch import callbacks as own
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from treadle.learners import records
+from treadle.training.resumable import StopAgain
 
 __all__ = [
     "Checkpoints",
@@ -25,7 +26,7 @@ class Epochs(records.EpochRecord, Callback):
     """Writes each epoch's row."""
 
 
-class EarlyStopping(records.StopAgain, own.EarlyStopping):
+class EarlyStopping(StopAgain, own.EarlyStopping):
     """Stops early, again after a resume."""
 
 

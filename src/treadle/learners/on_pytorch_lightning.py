@@ -7,6 +7,7 @@ from pytorch_lightning import callbacks as own
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from treadle.learners import records
+from treadle.training.resumable import StopAgain
 
 __all__ = [
     "Checkpoints",
@@ -25,7 +26,7 @@ class Epochs(records.EpochRecord, Callback):
     """Writes each epoch's row."""
 
 
-class EarlyStopping(records.StopAgain, own.EarlyStopping):
+class EarlyStopping(StopAgain, own.EarlyStopping):
     """Stops early, again after a resume."""
 
 

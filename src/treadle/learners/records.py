@@ -19,8 +19,8 @@ import torch
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.hints import nearest
-from treadle.tensor_files import save_whole
 from treadle.training.epochs import write_line
+from treadle.training.resumable import WholeCheckpoints
 
 EpochLog = Callable[[Mapping[str, float], int], None]  # (values, step)
 _INTEGERS = ("epoch", "step")
@@ -121,29 +121,13 @@ class EpochRecord:
         return {**self.__dict__, "listen": _ignore}
 
 
-class PlainCheckpoints:
+class PlainCheckpoints(WholeCheckpoints):
     """Writes checkpoints whole or not at all, without the arguments of classes."""
 
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any = None,  # noqa: ARG002 - Lightning's interface
-    ) -> None:
-        """Write beside, then replace."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_whole({name: value for name, value in checkpoint.items() if name not in _ARGUMENTS}, Path(path))
-
-
-class StopAgain:
-    """Early stopping that, resumed after it has stopped a training, stops it again at once."""
-
-    wait_count: int
-    patience: int
-
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002 - Lightning's interface
-        """Stop where the patience of the checkpoint is used up."""
-        trainer.should_stop = trainer.should_stop or self.wait_count >= max(1, self.patience)
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write what is plain."""
+        plain = {name: value for name, value in checkpoint.items() if name not in _ARGUMENTS}
+        super().save_checkpoint(plain, path, storage_options)
 
 
 def _ignore(values: Mapping[str, float], step: int) -> None:

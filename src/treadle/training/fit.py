@@ -26,10 +26,10 @@ from treadle.training.progress import make_progress
 from treadle.training.requirements import find_min_rows
 from treadle.training.resume import (
     LAST,
+    Checkpoints,
     EpochCheckpoint,
     StopEarly,
     Termination,
-    WholeCheckpoints,
     find_state,
     name_within_epoch,
 )
@@ -208,7 +208,7 @@ def _make_trainer(
         callbacks=callbacks if additions.has_progress else [*callbacks, make_progress()],
         enable_model_summary=False,
         enable_progress_bar=additions.has_progress,
-        plugins=[WholeCheckpoints(), *list_plugins(extra.pop("plugins", None))],
+        plugins=[Checkpoints(), *list_plugins(extra.pop("plugins", None))],
         # A step of Lightning's is a chunk of steps.
         **{"log_every_n_steps": 1, **extra, **({} if validates else {"limit_val_batches": 0})},
     )

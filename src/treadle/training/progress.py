@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from treadle.training.epochs import show_scores
 from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
+from treadle.training.resumable import EndListener
 
 REFRESH_S = 0.05  # between two updates of the bar
 
@@ -63,7 +64,7 @@ def _improves(trainer: lightning.Trainer, value: float) -> bool:
     return before is None or (value > float(before) if keeper.mode == "max" else value < float(before))
 
 
-class StepBar(EpochLines):
+class StepBar(EndListener, EpochLines):
     """The lines stay, and below them a bar counts the steps of the epoch."""
 
     bar: Progress | None = None
@@ -97,20 +98,7 @@ class StepBar(EpochLines):
             self.shown_at = now
             self.bar.update(self.task, completed=step, refresh=True)
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Remove the bar."""
-        self._stop()
-        super().on_train_end(trainer, pl_module)
-
-    def on_exception(
-        self,
-        trainer: lightning.Trainer,  # noqa: ARG002
-        pl_module: lightning.LightningModule,  # noqa: ARG002
-        exception: BaseException,  # noqa: ARG002
-    ) -> None:
-        """Restore the terminal."""
-        self._stop()
-
-    def _stop(self) -> None:
+    def end(self) -> None:
+        """Remove the bar: restore the terminal."""
         if self.bar is not None:
             self.bar.stop()

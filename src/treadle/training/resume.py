@@ -21,10 +21,10 @@ from torch import Tensor
 
 from treadle.disk import write_text
 from treadle.experiment.run_folder import BEST
-from treadle.tensor_files import save_whole
 from treadle.training.epochs import write_line
 from treadle.training.learner import Learner
 from treadle.training.loader import ChunkLoader
+from treadle.training.resumable import EndListener, StopAgain, WholeCheckpoints
 
 LAST = "last.ckpt"  # of the newest epoch that is over
 _KEY = "within_epoch"  # of a checkpoint
@@ -102,7 +102,7 @@ class EpochCheckpoint(lightning.Callback):
         return trainer.global_step % self.ask_steps == 0 and trainer.strategy.broadcast(due)
 
 
-class Termination(lightning.Callback):
+class Termination(EndListener, lightning.Callback):
     """SIGTERM while a training runs: the first one ends it after the chunk of steps under way, and its checkpoint.
 
     Lightning does so by itself, but also calls the handler that stood before, such as that of a sweep's worker, which
@@ -136,40 +136,17 @@ class Termination(lightning.Callback):
         """From here on there is a state to save."""
         self.is_training = True
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """The state is saved."""
-        self.is_training = False
-
-    def on_exception(
-        self,
-        trainer: lightning.Trainer,  # noqa: ARG002
-        pl_module: lightning.LightningModule,  # noqa: ARG002
-        exception: BaseException,  # noqa: ARG002
-    ) -> None:
-        """It ends."""
+    def end(self) -> None:
+        """The state is saved, or lost."""
         self.is_training = False
 
 
-class WholeCheckpoints(TorchCheckpointIO):
-    """Writes checkpoints atomically: a full disk, or a kill, leaves the one before."""
-
-    def save_checkpoint(
-        self,
-        checkpoint: dict[str, Any],
-        path: str | Path,
-        storage_options: Any = None,  # noqa: ARG002 - Lightning's interface
-    ) -> None:
-        """Write beside, then replace."""
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_whole(checkpoint, Path(path))
+class Checkpoints(WholeCheckpoints, TorchCheckpointIO):
+    """Writes whole checkpoints."""
 
 
-class StopEarly(EarlyStopping):
-    """Early stopping that, resumed after it has stopped a training, stops it again at once."""
-
-    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
-        """Stop where the patience of the checkpoint is used up."""
-        trainer.should_stop = trainer.should_stop or self.wait_count >= max(1, self.patience)
+class StopEarly(StopAgain, EarlyStopping):
+    """Stops early, again after a resume."""
 
 
 def claim_checkpoints(checkpoints: Path, signature: str) -> Path:
