@@ -348,3 +348,14 @@ def test_the_json_object_has_the_same_keys_whatever_is_explained(project):
     told = [json.loads(to_json(explain(composed, key))) for key in ("model", "experiment", "seed", "data.tables")]
 
     assert len({tuple(one) for one in told}) == 1
+
+
+def test_steps_that_trees_are_not_given_are_told_where_they_stand(root):
+    key = "features.blocks.numbers.steps.bins"
+    explained = look(root, key, "experiment=california", "model=lightgbm")
+
+    assert explained.left_out == (key,)
+    assert f"{key}: the model takes numbers as they are" in to_text(explained)
+    assert key in look(root, "features", "experiment=california", "model=lightgbm").left_out
+    assert look(root, "features", "experiment=california").left_out == ()
+    assert look(root, "schedule", "experiment=california", "model=lightgbm").left_out == ()

@@ -14,11 +14,12 @@ import yaml
 from treadle.check.checks import check
 from treadle.config.compose import Composed, describe_unknown, find_option, list_options
 from treadle.config.origins import Setting, read_file
-from treadle.experiment.spec import ModelChoice, is_rule
+from treadle.experiment.spec import Experiment, Features, ModelChoice, is_rule
 from treadle.experiment.stages import STAGES, WITHOUT_EFFECT, Stage, list_stages
 from treadle.explain.meanings import NO_DEFAULT, Meaning, find_meaning, list_unset, summarize_target
 from treadle.hints import show
 from treadle.keys import ABSENT, climb, get, is_within
+from treadle.model_choice.raw_inputs import list_left_out
 from treadle.problems import ConfigError, Problem
 
 
@@ -52,6 +53,7 @@ class Explanation:
     keys: dict[str, Meaning] = field(default_factory=dict)  # of a section: each that it holds, or may hold
     all_stages: tuple[Stage, ...] = STAGES  # of the experiment
     chosen: str = ""  # of a rule that chooses the model: the network that it chooses, and why
+    left_out: tuple[str, ...] = ()  # of features: the steps that the model is not given, as it takes raw numbers
 
     @property
     def kind(self) -> Literal["group", "section", "value"]:
@@ -91,7 +93,22 @@ def explain(composed: Composed, key: str) -> Explanation:
     meaning = meaning or Meaning()
     inner = _list_meanings(key, value, composed) if isinstance(value, dict) else {}
     chosen = str(record) if record is not None and key == "model" else ""
-    return Explanation(key, value, written, meaning, history, group, inner, list_stages(composed.values), chosen)
+    stages, left_out = list_stages(composed.values), _list_left_out(key, composed)
+    return Explanation(key, value, written, meaning, history, group, inner, stages, chosen, left_out)
+
+
+def _list_left_out(key: str, composed: Composed) -> tuple[str, ...]:
+    """The keys of the steps of features at, below or above a key that the selected model is not given."""
+    if not is_within(key, "features"):
+        return ()
+    try:
+        experiment = check(composed)
+    except ConfigError:  # `treadle check` tells it
+        return ()
+    if not isinstance(experiment, Experiment) or not experiment.features.is_raw:
+        return ()
+    written = Features.model_validate(composed.values["features"])
+    return tuple(step for step in list_left_out(written) if _overlap(step, key))
 
 
 def _find_record(composed: Composed) -> ModelChoice | None:

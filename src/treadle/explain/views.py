@@ -39,6 +39,7 @@ def _to_plain(explanation: Explanation) -> dict[str, Any]:
         "stages": explanation.stages,
         "without_effect": explanation.without_effect,
         "chosen": explanation.chosen,
+        "left_out": list(explanation.left_out),
         "history": [_plain_setting(setting) for setting in explanation.history],
         "group": None
         if group is None
@@ -95,6 +96,7 @@ def _list_facts(explanation: Explanation) -> Iterator[tuple[str, list[str]]]:
     is_open = isinstance(explanation.written, str) and explanation.written != explanation.value
     yield "written", [str(explanation.written)] if is_open else []
     yield "chosen", [explanation.chosen]
+    yield "left out", [f"{step}: the model takes numbers as they are" for step in explanation.left_out]
     yield "meaning", [text for text in (meaning.text, meaning.section) if text]
     if kind == "value":
         yield "type", [", ".join(part for part in (str(meaning.type), limits) if part)]

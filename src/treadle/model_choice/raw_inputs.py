@@ -59,6 +59,17 @@ def strip_features(features: Features) -> Features:
     return features.model_copy(update={"blocks": blocks})
 
 
+def list_left_out(features: Features) -> list[str]:
+    """The keys of the steps that `strip_features` leaves out."""
+    kept = strip_features(features).blocks
+    return [
+        f"features.blocks.{name}.steps.{step}"
+        for name, block in features.blocks.items()
+        for step in block.steps
+        if name not in kept or step not in kept[name].steps
+    ]
+
+
 def describe_raw_inputs(experiment: Experiment) -> str | None:
     """What a model gets that takes numbers as they are; None for another."""
     if not experiment.features.is_raw:
