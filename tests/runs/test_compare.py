@@ -88,6 +88,18 @@ def test_another_class_is_reported_by_its_name_and_not_by_all_its_arguments(vary
     assert label(plain, wide, linear) == ["model=Mlp  width=16", "model=Mlp  width=64", "model=Linear"]
 
 
+def test_a_blend_beside_a_model_is_one_word(vary):
+    members = {f"model.members.{name}.model.width": width for name, width in (("a", 8), ("b", 16))}
+    targets = {key.replace("width", "_target_"): "treadle.models.mlp.Mlp" for key in members}
+    none = dict.fromkeys([key for key in vary("a").values if key.startswith("model.")])
+
+    blend = vary("b", **none, **members, **targets, **{"model.rounds": 25})
+    other = vary("c", **none, **members, **targets, **{"model.rounds": 9})
+
+    assert label(vary("a"), blend) == ["model=Mlp", "model=Blend"]
+    assert label(blend, other) == ["rounds=25", "rounds=9"]
+
+
 def test_names_are_as_short_as_they_differ(vary):
     first = vary("a", **{"data.split.seed": 0, "seed": 0, "schedule.optimizer.lr": 0.001})
     second = vary("b", **{"data.split.seed": 1, "seed": 1, "schedule.optimizer.lr": 0.01})

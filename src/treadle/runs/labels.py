@@ -12,6 +12,7 @@ from treadle.keys import climb, get_section, is_within, join
 from treadle.runs.read import Flat
 
 _TARGET = "_target_"
+_MODEL, _MEMBERS = f"model.{_TARGET}", "model.members"  # members: of a blend
 
 
 def list_differences(runs: Sequence[Flat]) -> dict[str, list[Any]]:
@@ -23,6 +24,7 @@ def list_differences(runs: Sequence[Flat]) -> dict[str, list[Any]]:
 
 def write_labels(runs: Sequence[Flat]) -> list[str]:
     """The label of each run: `model=Mlp width=64`; of a section with many values its name alone."""
+    runs = [_name_blend(run) for run in runs]
     differences = list_differences(runs)
     names = _shorten_names(differences)
 
@@ -41,8 +43,15 @@ def write_labels(runs: Sequence[Flat]) -> list[str]:
     return labels
 
 
+def _name_blend(run: Flat) -> Flat:
+    """A blend as a component, whose arguments are its members."""
+    return {_MODEL: "Blend", **run} if any(is_within(key, _MEMBERS) for key in run) else run
+
+
 def _find_component(key: str, run: Flat) -> str | None:
-    """The `_target_` that a key belongs to: its own node's, or that of the nearest node above."""
+    """The `_target_` that a key belongs to: its own node's, or that of the nearest node above; members: the blend's."""
+    if is_within(key, _MEMBERS):
+        return _MODEL
     above = (join(section, _TARGET) for section in climb(get_section(key)))
     return next((target for target in above if target in run), None)
 
