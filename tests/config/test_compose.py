@@ -7,6 +7,7 @@ import pytest
 from treadle.check.checks import check
 from treadle.config import compose as composition
 from treadle.config.compose import compose
+from treadle.config.namesakes import find_namesake
 from treadle.keys import walk
 from treadle.problems import NOWHERE, ConfigError, Place
 
@@ -166,3 +167,12 @@ def test_a_key_that_nothing_sets_is_blamed_on_the_primary_file(project):
     assert composed.locate("schedule.nope").position == 1
     assert composed.locate("nope") == Place("conf/config.yaml", 1, 1)
     assert dataclasses.replace(composed.origins, files=[]).locate("nope") == NOWHERE
+
+
+def test_a_name_of_another_section_is_not_meant_where_the_own_section_has_that_name(root):
+    known = compose(overrides=["experiment=california"], root=root).keys
+
+    assert "evaluation.slices.columns" in known
+    assert find_namesake("data.columns", known) == ""
+    assert find_namesake("evaluation.columns", known) == "evaluation.slices.columns"
+    assert find_namesake("trainer.max_epochs", known) == "schedule.max_epochs"

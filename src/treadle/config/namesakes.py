@@ -55,7 +55,9 @@ def find_namesake(key: str, known: Collection[str]) -> str:
         return renamed
     word = get_name(key)
     suggested = list_suggested(key, known)
-    places = [other for other in suggested if get_name(other) == word and other != key and _is_plain(other)]
+    named = [other for other in suggested if get_name(other) == word and other != key]
+    at_home = [other for other in named if "." in key and is_within(other, key.partition(".")[0])]
+    places = [other for other in at_home or named if _is_plain(other)]  # a name that the own section has is meant there
     fewest = min((other.count(".") for other in places), default=0)
     nearest = [other for other in places if other.count(".") == fewest]
     if len(nearest) == 1:
