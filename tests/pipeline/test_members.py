@@ -8,7 +8,9 @@ import pytest
 
 import treadle as package
 from runs import QUICK, treadle
+from treadle.bundle import load_judged
 from treadle.check.resolve import resolve
+from treadle.errors import TreadleError
 from treadle.experiment.identity import sign_stages
 from treadle.experiment.members import resolve_members
 from treadle.experiment.resolved import read
@@ -145,6 +147,34 @@ def test_a_damaged_member_of_the_bundle_is_found_and_made_again(project, capsys)
     assert "network.pt" in capsys.readouterr().out
     assert treadle("run", *BLEND) == 0
     assert package.load(folder.path) is not None
+
+
+@pytest.mark.slow
+def test_refitted_members_are_weighed_as_they_were_before_and_predict_as_they_are_now(made, tmp_path, monkeypatch):
+    folder = shutil.copytree(made, tmp_path / "refitted", symlinks=True)
+    monkeypatch.chdir(folder)
+    before = find_blend(folder)
+    once, summary = package.load(before.path), json.loads((before.model / "summary.json").read_text())
+    validation = before.validation.read_bytes()
+    shutil.rmtree(before.path)
+
+    assert treadle("train", *BLEND, "schedule.refit=all") == 0
+
+    after = find_blend(folder)
+    again = package.load(after.path)
+    assert json.loads((after.model / "summary.json").read_text())["members"] == summary["members"]
+    assert after.validation.read_bytes() == validation
+    assert (once.card.trained_on, again.card.trained_on) == (["train"], ["train", "valid"])
+    assert again.members.keys() == once.members.keys()
+    assert [member.card.trained_on for member in again.members.values()] == [["train", "valid"]] * len(once.members)
+    rows = pl.read_parquet(after.examples / "test.parquet").head(50)
+    predicted = again.predict(rows)["prediction"]
+    assert not predicted.equals(once.predict(rows)["prediction"])
+    weights = again.card.members
+    mean = sum(weight * again.members[name].predict(rows)["prediction"] for name, weight in weights.items())
+    assert predicted.to_list() == pytest.approx(mean.to_list())
+    with pytest.raises(TreadleError, match="the members of the blend were refitted, and it keeps no others"):
+        load_judged(after.path)
 
 
 @pytest.mark.parametrize(

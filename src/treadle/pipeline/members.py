@@ -10,7 +10,7 @@ from treadle.pipeline.record import Run
 
 
 def train_members(current: Run) -> dict[str, RunFolder]:
-    """The run of each member; what exists is taken over, from whatever made it. None where the model is no blend."""
+    """The run of each member; what exists is taken over, from whatever made it. Empty where the model is no blend."""
     from treadle.pipeline.run import run  # which this stage is a part of
 
     folders = {}
