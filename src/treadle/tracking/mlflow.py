@@ -16,8 +16,6 @@ from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import MlflowTracker
@@ -126,6 +124,8 @@ def _open_run(
 
 @contextmanager
 def _locking(database: Path) -> Iterator[None]:
+    from filelock import FileLock
+
     database.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{database}.lock"):
         with closing(sqlite3.connect(database)) as connection:  # else MLflow tries it for minutes
