@@ -1,6 +1,6 @@
 """The bundle: rows in, predictions out; with features, weights, schema and experiment, in memory and on disk."""
 
-from treadle.bundle.batch import Batch, predict_file, predict_frame
+from treadle.bundle.batch import predict_file
 from treadle.bundle.blend import BlendBundle, mix
 from treadle.bundle.breaches import BreachError, BreachWarning
 from treadle.bundle.bundle import CHUNK, Bundle
@@ -16,7 +16,6 @@ from treadle.bundle.store import load, save
 __all__ = [
     "CHUNK",
     "TARGETS",
-    "Batch",
     "BlendBundle",
     "BreachError",
     "BreachWarning",
@@ -32,7 +31,6 @@ __all__ = [
     "load_judged",
     "mix",
     "predict_file",
-    "predict_frame",
     "read_rows",
     "save",
     "to_prediction",

@@ -19,7 +19,7 @@ class BreachError(TreadleError):
     def __init__(self, breaches: pl.DataFrame, *, num_rows: int) -> None:
         self.breaches = breaches
         fix = "correct them, or predict them nevertheless with on_breach: warn or allow"
-        super().__init__(f"{describe_breaches(breaches, num_rows=num_rows)}\n{fix}")
+        super().__init__(f"{describe_frame(breaches, num_rows=num_rows)}\n{fix}")
 
 
 class BreachWarning(UserWarning):
@@ -55,18 +55,31 @@ def _list_rows(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     return broken.select(pl.col("position").cast(pl.Int64), *described)
 
 
-def describe_breaches(breaches: pl.DataFrame, *, num_rows: int) -> str:
-    """The number of rows that break each rule, and the first of them."""
-    count = breaches["position"].n_unique()
-    lines = [_describe(part) for part in breaches.partition_by("column", "rule", maintain_order=True)]
-    return "\n  ".join([f"{count:,} of {num_rows:,} rows break the contract", *lines])
+def summarize(breaches: pl.DataFrame, *, first: int = 0) -> list[Breach]:
+    """Each broken rule of each column, with how many rows break it and the first of them.
+
+    Args:
+        breaches: as `find_breaches` lists them.
+        first: position of the first of the rows among those that the user knows.
+    """
+    return [_summarize(part, first) for part in breaches.partition_by("column", "rule", maintain_order=True)]
 
 
-def _describe(breaches: pl.DataFrame) -> str:
+def _summarize(breaches: pl.DataFrame, first: int) -> Breach:
     _, column, rule, _ = breaches.row(0)
-    first = breaches.head(NUM_EXAMPLES).iter_rows()
-    examples = [f"row {position + 1:,}: {_show(value)}" for position, *_, value in first]
-    return str(Breach(column, rule, len(breaches), examples))
+    rows = breaches.head(NUM_EXAMPLES).iter_rows()
+    examples = [f"row {first + position + 1:,}: {_show(value)}" for position, *_, value in rows]
+    return Breach(column, rule, len(breaches), examples)
+
+
+def describe_breaches(breaches: Sequence[Breach], *, count: int, num_rows: int) -> str:
+    """The number of rows that break the contract, and what each of its rules is broken by."""
+    return "\n  ".join([f"{count:,} of {num_rows:,} rows break the contract", *map(str, breaches)])
+
+
+def describe_frame(breaches: pl.DataFrame, *, num_rows: int) -> str:
+    """The same, of the breaches of each row."""
+    return describe_breaches(summarize(breaches), count=breaches["position"].n_unique(), num_rows=num_rows)
 
 
 def _show(value: Any) -> str:

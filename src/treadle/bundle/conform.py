@@ -18,8 +18,13 @@ from treadle.schema import ROW
 Rows = pl.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]  # a frame, one row, or a list of rows
 
 
-def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
+def conform_rows(rows: Rows, columns: Mapping[str, Column], *, first: int = 0) -> pl.DataFrame:
     """The rows as a frame with these columns in their types, and the column `row` if they have one.
+
+    Args:
+        rows: as they were given.
+        columns: how they are read.
+        first: position of the first row, for errors.
 
     Raises:
         TreadleError: a column is missing, or cannot be read as its type.
@@ -31,8 +36,38 @@ def conform_rows(rows: Rows, columns: Mapping[str, Column]) -> pl.DataFrame:
         rows = pl.DataFrame(list(rows), schema=names, infer_schema_length=None)
     present = set(rows.columns)
     columns = {name: _take_name(column, name, present) for name, column in columns.items()}
-    wanted = _read_columns(rows, columns)
+    wanted = _read_columns(rows, columns, first=first)
     return pl.DataFrame([*([rows[ROW]] if ROW in rows.columns else []), *wanted])
+
+
+def read_leniently(rows: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """As `conform_rows`, with null for each value that cannot be read.
+
+    Returns:
+        The rows, and for each such value `position` of the row from 0, `column`, `rule`, and `value` as text.
+
+    Raises:
+        TreadleError: a column is missing, or is of a type that is never read as its own.
+    """
+    lenient = {name: column.model_copy(update={"unreadable": "missing"}) for name, column in columns.items()}
+    frame = conform_rows(rows, lenient)
+    present = set(rows.columns)
+    lost = [_list_lost(rows, frame, name, _take_name(column, name, present)) for name, column in columns.items()]
+    return frame, pl.concat(lost)
+
+
+def _list_lost(rows: pl.DataFrame, frame: pl.DataFrame, name: str, column: Column) -> pl.DataFrame:
+    """The values of one column that cannot be read."""
+    raw, rule = rows[column.name_in_file(name)], f"must be of type {column.dtype}"
+    schema = {"position": pl.Int64(), "column": pl.String(), "rule": pl.String(), "value": pl.String()}
+    if column.unreadable == "missing" or frame[name].null_count() == raw.null_count():
+        return pl.DataFrame(schema=schema)
+    marks = cast_cells(rows.lazy(), {name: column}, schema=rows.schema).select(lost_mark(name)).collect().to_series()
+    places = marks.arg_true().cast(pl.Int64)
+    values = raw.gather(places).cast(pl.String)
+    return pl.DataFrame({"position": places, "value": values}).select(
+        "position", pl.lit(name).alias("column"), pl.lit(rule).alias("rule"), "value"
+    )
 
 
 def list_columns(types: Mapping[str, str], declared: Mapping[str, Column]) -> dict[str, Column]:
@@ -57,7 +92,7 @@ def _take_name(column: Column, name: str, present: AbstractSet[str]) -> Column:
     raise TreadleError(f"the rows have no column {name!r}. {nearest(name, present)}")
 
 
-def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column]) -> list[pl.Series]:
+def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column], *, first: int) -> list[pl.Series]:
     """The columns in their types, read as the stage `prepare` reads the table's files."""
     typed = {
         name: rows[column.name_in_file(name)].alias(name)
@@ -66,7 +101,7 @@ def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column]) -> list[pl.
     }
     unread = {name: column for name, column in columns.items() if name not in typed}
     if unread:
-        cells = _read_unread(rows, unread)
+        cells = _read_unread(rows, unread, first=first)
         typed |= {name: cells[name] for name in unread}
     return [typed[name] for name in columns]
 
@@ -78,18 +113,21 @@ def _is_read(values: pl.Series, column: Column) -> bool:
     return column.dtype != "float" or bool(values.is_finite().all())
 
 
-def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:
+def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column], *, first: int) -> pl.DataFrame:
     try:
         cells = cast_cells(rows.lazy(), columns, schema=rows.schema).collect()
     except PolarsError as error:
         if len(columns) > 1:
-            return pl.concat([_read_unread(rows, {name: columns[name]}) for name in columns], how="horizontal")
+            alone = [_read_unread(rows, {name: columns[name]}, first=first) for name in columns]
+            return pl.concat(alone, how="horizontal")
         (name,) = columns
         raise _refuse(name, columns[name], str(error).splitlines()[0]) from error
     for name, column in columns.items():
         lost = cells[lost_mark(name)].arg_true()
         if len(lost):
-            raise _refuse(name, column, f"row {lost[0] + 1:,} holds {rows[column.name_in_file(name)][lost[0]]!r}")
+            raise _refuse(
+                name, column, f"row {first + lost[0] + 1:,} holds {rows[column.name_in_file(name)][lost[0]]!r}"
+            )
     return cells
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import polars as pl
 from torch import Tensor
 
-from treadle.bundle.breaches import BreachError, BreachWarning, describe_breaches, find_breaches
+from treadle.bundle.breaches import BreachError, BreachWarning, describe_frame, find_breaches
 from treadle.bundle.calibration import calibrate
 from treadle.bundle.card import Card, Recipe
-from treadle.bundle.conform import Rows, conform_rows, list_columns
+from treadle.bundle.conform import Rows, conform_rows, list_columns, read_leniently
 from treadle.data.contract import Rule, list_row_rules
 from treadle.experiment.spec import Column, OnBreach, Table
 from treadle.schema import ROW, Task
@@ -97,12 +97,32 @@ class Predictor(ABC):
         """
         return find_breaches(self.conform(rows), self._rules)
 
+    def examine(
+        self, rows: pl.DataFrame, *, first: int = 0, keep_unreadable: bool = False
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows as `conform` gives them, and their breaches as `find_breaches`; none where breaches are allowed.
+
+        Args:
+            rows: to predict.
+            first: position of the first of them, for errors.
+            keep_unreadable: a value that its type cannot hold is a breach, and missing, rather than an error.
+
+        Raises:
+            TreadleError: as `conform`.
+        """
+        if keep_unreadable:
+            frame, unreadable = read_leniently(rows, self.columns)
+            found = find_breaches(frame, self._rules).join(unreadable, on=["position", "column"], how="anti")
+            return frame, pl.concat([unreadable, found]).sort("position", maintain_order=True)
+        frame = conform_rows(rows, self.columns, first=first)
+        return frame, find_breaches(frame, self._rules if self.on_breach != "allow" else [])
+
     def _check_contract(self, frame: pl.DataFrame, on_breach: OnBreach) -> None:
         breaches = pl.DataFrame() if on_breach == "allow" else find_breaches(frame, self._rules)
         if len(breaches) and on_breach == "refuse":
             raise BreachError(breaches, num_rows=len(frame))
         if len(breaches):
-            warnings.warn(describe_breaches(breaches, num_rows=len(frame)), BreachWarning, stacklevel=3)
+            warnings.warn(describe_frame(breaches, num_rows=len(frame)), BreachWarning, stacklevel=3)
 
     def conform(self, rows: Rows) -> pl.DataFrame:
         """The rows as a frame with the columns and the types of the training examples."""

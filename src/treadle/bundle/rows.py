@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from treadle.data.lazy_frames import materialize
+from treadle.data.table_files import LETTERS
 from treadle.data.text_files import explain, is_text_file, scan_text
 from treadle.disk import replacing
 from treadle.errors import TreadleError
@@ -16,29 +20,52 @@ from treadle.schema import ROW
 
 
 def read_rows(path: Path, *, table: Table) -> pl.DataFrame:
-    """Read Parquet, or text in the format of `table`, whose columns stay strings until the bundle reads them.
+    """All rows that `scan_rows` gives; errors as there, and those of its `explain_rows`."""
+    with scan_rows(path, table=table) as rows:
+        try:
+            return rows.collect()
+        except PolarsError as error:
+            raise explain_rows(error, path, table=table) from error
+
+
+@contextmanager
+def scan_rows(path: Path, *, table: Table) -> Iterator[pl.LazyFrame]:
+    """Parquet, or text in the format of `table`, whose columns stay strings until the bundle reads them.
+
+    Of either, any rows can be read at the cost of reading them alone: a large text becomes Parquet first.
 
     Raises:
         TreadleError: there is no such file, or it cannot be read.
     """
     if not path.is_file():
         raise TreadleError(f"no file {path}")
-    try:
-        return _read_text(path, table) if is_text_file(path, table) else pl.read_parquet(path)
-    except TreadleError as error:
-        raise TreadleError(f"cannot read rows from {path}: {error}") from error
-    except PolarsError as error:
-        reason = explain(error, path, table) if is_text_file(path, table) else str(error).splitlines()[0]
-        raise TreadleError(f"cannot read rows from {path}: {reason}") from error
-
-
-def _read_text(path: Path, table: Table) -> pl.DataFrame:
     with TemporaryDirectory() as scratch:
-        rows = scan_text(path, table, scratch=Path(scratch)).collect()
-    if ROW not in rows.columns:
-        return rows
-    number = rows[ROW].cast(pl.Int64, strict=False)  # the example's position, if it is an integer
-    return rows if number.null_count() > rows[ROW].null_count() else rows.with_columns(number)
+        try:
+            is_text = is_text_file(path, table)
+            rows = _read_text(path, table, scratch=Path(scratch)) if is_text else pl.scan_parquet(path)
+            rows.collect_schema()
+        except TreadleError as error:
+            raise TreadleError(f"cannot read rows from {path}: {error}") from error
+        except PolarsError as error:
+            raise explain_rows(error, path, table=table) from error
+        yield rows
+
+
+def explain_rows(error: PolarsError, path: Path, *, table: Table) -> TreadleError:
+    """What is wrong with a file of rows, and where."""
+    reason = explain(error, path, table) if is_text_file(path, table) else str(error).splitlines()[0]
+    return TreadleError(f"cannot read rows from {path}: {reason}")
+
+
+def _read_text(path: Path, table: Table, *, scratch: Path) -> pl.LazyFrame:
+    rows = scan_text(path, table, scratch=scratch)
+    num_cells = path.stat().st_size // LETTERS
+    read = materialize(rows, scratch / "rows.parquet", num_cells=num_cells)
+    if ROW not in read.collect_schema():
+        return read
+    number = pl.col(ROW).cast(pl.Int64, strict=False)  # the example's position, if it is an integer
+    lost = read.select(number.null_count() > pl.col(ROW).null_count()).collect().item()
+    return read if lost else read.with_columns(number)
 
 
 def write_rows(rows: pl.DataFrame, path: Path) -> None:

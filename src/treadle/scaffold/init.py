@@ -16,9 +16,10 @@ from typing import Any
 
 from treadle.check.checks import check, find_warnings
 from treadle.config.compose import compose
+from treadle.databases import is_database
 from treadle.errors import TreadleError
 from treadle.scaffold.planning.plan import Plan, Request, make_plan
-from treadle.scaffold.reading.database import export_table, is_database
+from treadle.scaffold.reading.database import export_table
 from treadle.scaffold.reading.profile import profile_table
 from treadle.scaffold.reading.source import TableFiles, find_source
 from treadle.scaffold.writing.atomic_folder import create_atomically
