@@ -12,17 +12,19 @@ import polars as pl
 import pytest
 import torch
 
+from browser import needs_chromium, open_page, probe_page
 from runs import find_run, run_quick
 from treadle.bundle import Standard, load, save
 from treadle.check.checks import check
 from treadle.config.compose import compose
 from treadle.errors import TreadleError
+from treadle.evaluation.conclusion import conclude, decide
 from treadle.evaluation.evaluate import evaluate
 from treadle.evaluation.parity import check_parity
-from treadle.evaluation.report import conclude
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.metrics.log import read_metrics_log
+from treadle.outcomes import Finding, failed, passed
 
 BASELINES = "evaluation.baselines=[prior,linear,gradient_boosting]"
 
@@ -57,6 +59,24 @@ def test_the_result_is_one_sentence(root, results, sentence):
     found = conclude({who: {"rmse": value} for who, value in results.items()}, experiment, num_rows=1000)
 
     assert found == sentence
+
+
+@pytest.mark.parametrize(
+    ("failures", "state", "sentence"),
+    [
+        ([], "pass", "No check stands in the way of this model."),
+        (["note", "warning"], "pass", "No check stands in the way of this model; one warning is worth reading."),
+        (["warning", "blocker"], "fail", "The gate would refuse this model: “Blocker fails” failed."),
+        (["a", "b"], "fail", "The gate would refuse this model: “A fails” and “B fails” failed."),
+    ],
+    ids=["all hold", "warning", "blocker", "two blockers"],
+)
+def test_the_decision_is_one_sentence(failures, state, sentence):
+    checks = [Finding("held", "Held", "blocker", passed("yes"))]
+    known = {"note", "warning"}
+    checks += [Finding(f, f"{f.capitalize()} fails", f if f in known else "blocker", failed("no")) for f in failures]
+
+    assert decide(checks) == (state, sentence)
 
 
 @pytest.fixture
@@ -220,14 +240,36 @@ def test_the_report_is_one_self_contained_page(finished):
     page = Page((finished / "evaluation" / "report.html").read_text())
 
     assert page.outside == []
-    assert "script" not in page.tags
-    assert page.tags.count("svg") == 3
+    assert page.tags.count("script") == 1
+    assert page.tags.count("figure") == 2  # calibration and learning
     assert "Does a regression fit the same shapes?" in page.text
     assert f"{finished.name} · regression · " in page.text
     assert "commit, time, versions and machine are in environment.json" in page.text
     assert "better than the best baseline, linear" in page.text or "worse than the best baseline" in page.text
     for word in ("RMSE", "gradient boosting", "13,210 rows", "best epoch", "predicted one by one"):
         assert word in page.text
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_browser_shows_every_section_on_a_laptop_and_on_a_phone(finished, tmp_path):
+    path = finished / "evaluation" / "report.html"
+    page = path.read_text()
+
+    shown, messages = open_page(path)
+    wide, narrow = (probe_page(page, tmp_path, width=width) for width in (1440, 500))  # less, Chromium does not open
+
+    assert messages == []  # so its policy lets the script of the charts run
+    assert 'class="tip"' in shown
+    for found, width in ((wide, 1440), (narrow, 500)):
+        assert len(found["sections"]) == page.count("<section") > 5
+        assert min(found["sections"].values()) > 30
+        assert found["width"] <= width
+        assert found["tip"].startswith("predicted ")
+        assert "gradient boosting" in found["tip"]
+        assert found["hidden"] == 1
+    anchors = re.findall(r'<a href="#([^"]*)"', page)
+    assert anchors == list(wide["sections"])
 
 
 @pytest.mark.slow

@@ -88,9 +88,9 @@ def test_intervals_hold_the_metrics_and_differences_are_of_pairs(root):
     assert differences["linear"]["rmse"]["high"] < -0.1
     assert differences["same"]["rmse"]["low"] < 0 < differences["same"]["rmse"]["high"]
     assert differences["same"]["rmse"]["high"] < (span["high"] - span["low"]) / 100
-    table = found.tabulate(list_metrics(experiment))
-    assert [strong for _, strong in table.rows[0][1]] == [False, False, False, True, False]
-    assert "single rows" in table.caption
+    rows = found.list_differences(list_metrics(experiment))
+    assert [cell.verdict for cell in rows[0].cells] == ["better", "within noise"]
+    assert "single rows" in found.describe()
 
 
 def test_a_test_split_of_few_days_says_that_it_has_no_intervals(root):
@@ -106,7 +106,7 @@ def test_a_test_split_of_few_days_says_that_it_has_no_intervals(root):
     )
 
     assert set(found.to_plain()["intervals"]["model"].values()) == {None}
-    assert found.tabulate(list_metrics(experiment)).caption.startswith("No intervals: the test split has 3 blocks")
+    assert found.describe().startswith("No intervals: the test split has 3 blocks")
 
 
 def test_declared_slices_have_metrics_with_intervals_and_the_worst_are_searched(root):

@@ -3,11 +3,10 @@ import itertools
 import math
 import random
 import re
-import shutil
-import subprocess
 
 import pytest
 
+from browser import needs_chromium, open_page
 from sweeps import ACCURACY, LOSS, make_sweep
 from treadle.cli.main import main
 from treadle.sweeps.axes import Choices, Interval
@@ -269,7 +268,7 @@ def test_hundreds_of_trials_stay_below_two_megabytes(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+@needs_chromium
 def test_a_browser_shows_it_and_loads_nothing(tmp_path):
     sweep, ledger = make_sweep(tmp_path, [LR, WIDTH, LAYERS], objectives=(LOSS, ACCURACY))
     fill(sweep, ledger, 20)
@@ -284,12 +283,3 @@ def test_a_browser_shows_it_and_loads_nothing(tmp_path):
     assert messages == []
     assert shown.count("<svg") == page.count("<svg")
     assert ">Slices<" in shown
-
-
-def open_page(path):
-    """The document as Chromium has built it, and the messages in its console."""
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={path.parent / 'browser'}"]
-    command += ["--enable-logging=stderr", "--dump-dom", path.as_uri()]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE:" in line]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 from torch import Tensor
 
+from treadle.evaluation.conclusion import conclude, decide
 from treadle.evaluation.curves import Curve, Row
 from treadle.evaluation.evaluated import MODEL, Answer, Results
 from treadle.evaluation.kinds import KINDS, Kind
@@ -21,7 +21,7 @@ from treadle.experiment.spec import Experiment
 from treadle.lineage.graph import trace_experiment
 from treadle.lineage.views import draw_svg, list_ends
 from treadle.metrics.log import read_metrics_log
-from treadle.metrics.registry import find_metric, list_metrics, write_score
+from treadle.metrics.registry import list_metrics
 from treadle.metrics.table import tabulate
 from treadle.outcomes import Finding, summarize
 from treadle.pages.charts import Line, draw_chart
@@ -63,14 +63,18 @@ def write_report(
         experiment=experiment,
         run=run,
         environment=folder.environment.name,
+        decision=decide(findings.checks),
         conclusion=conclude(findings.results, experiment, num_rows=summary["rows"]["test"], uncertainty=uncertainty),
-        checks=findings.checks,
+        checks=sorted(findings.checks, key=lambda check: check.outcome.state != "fail"),  # what failed is first
         verdict=summarize(findings.checks),
         table=tabulate(findings.results, metrics=metrics),
+        candidates=list(findings.results),
+        metrics=[metric.name for metric in metrics],
+        uncertainty=uncertainty,
+        differences=uncertainty.list_differences(metrics) if uncertainty is not None else [],
         answers=answers,
-        intervals=uncertainty.tabulate(metrics) if uncertainty is not None else None,
-        charts=[
-            _draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),
+        learning=_draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),
+        curves=[
             *(_draw(name, kind, findings.curves) for name, kind in KINDS.items() if _list_lines(name, findings.curves)),
             *(_draw_by_class(curve) for curve in findings.curves[MODEL] if curve.by_class),
         ],
@@ -83,34 +87,6 @@ def write_report(
         config=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     )
     folder.report.write_text(page, encoding="utf-8")
-
-
-def conclude(results: Results, experiment: Experiment, *, num_rows: int, uncertainty: Uncertainty | None = None) -> str:
-    """The result in one sentence: the model by the experiment's metric, beside the best baseline."""
-    metric = find_metric(experiment, experiment.evaluation.metric)
-    assert metric is not None, "the check has verified evaluation.metric"
-    own = results[MODEL][metric.name]
-    if not math.isfinite(own):
-        return f"{metric.title} is not defined on the {num_rows:,} test rows."
-    sentence = f"{metric.title} {write_score(own)} on {num_rows:,} test rows"
-    others = {name: values[metric.name] for name, values in results.items() if name != MODEL}
-    best = metric.find_best(others.values())
-    if best is None:
-        return f"{sentence}."
-    name = next(name for name, value in others.items() if value == best)
-    gain = own - best if metric.higher_is_better else best - own
-    relation = "better than" if gain > 0 else "worse than" if gain < 0 else "the same as"
-    size = f"{write_score(abs(gain))} " if gain else ""
-    noise = _write_noise(uncertainty, name, metric.name) if gain else ""
-    return f"{sentence}: {size}{relation} the best baseline, {name.replace('_', ' ')} ({write_score(best)}){noise}."
-
-
-def _write_noise(uncertainty: Uncertainty | None, baseline: str, metric: str) -> str:
-    """Whether the difference to the baseline may be chance."""
-    found = None if uncertainty is None else uncertainty.differences[baseline].get(metric)
-    if found is None:
-        return ""
-    return ", which is beyond noise" if found.excludes_zero else ", which is within noise"
 
 
 def _list_lines(name: str, curves: Mapping[str, Sequence[Curve]]) -> list[Line]:
@@ -143,4 +119,4 @@ def _draw_learning(path: Path, *, best_epoch: int) -> str:
     epochs = [row["epoch"] for row in rows]
     names = [name for name in ("train", "valid") if f"{name}/loss" in rows[0]]  # a blend has no loss of training
     lines = [Line(name, epochs, [row[f"{name}/loss"] for row in rows], marked=best_epoch) for name in names]
-    return draw_chart(title="Learning; the epoch that was kept has a star", x="epoch", y="loss", lines=lines)
+    return draw_chart(title="Loss by epoch", x="epoch", y="loss", lines=lines)

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from treadle.evaluation.comparison import make_resampling, make_scoring
 from treadle.evaluation.intervals import Array, Estimate, resample
 from treadle.evaluation.resampling import MIN_BLOCKS, ROW, Blocks
 from treadle.experiment.spec import Experiment
-from treadle.metrics.registry import Metric, write_score
+from treadle.metrics.registry import Metric
 
 Estimates = Mapping[str, Estimate | None]  # by metric; None: it has no interval
 
 
-@dataclass(frozen=True)
-class IntervalTable:
-    """Intervals as text: metrics as rows, the model and its baselines as columns; and the differences likewise."""
+Verdict = Literal["better", "worse", "within noise", "different"]  # different: nobody has said which is better
 
-    caption: str
-    columns: list[str]
-    rows: list[tuple[str, list[tuple[str, bool]]]]  # metric; text and whether a difference is beyond noise
+
+class Difference(NamedTuple):
+    """The model less a baseline, in one metric."""
+
+    estimate: Estimate
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The model less each baseline, in one metric: a row of the report."""
+
+    title: str
+    cells: list[Difference | None]  # by baseline; None: no interval
 
 
 @dataclass(frozen=True)
@@ -48,23 +57,16 @@ class Uncertainty:
             },
         }
 
-    def tabulate(self, metrics: Iterable[Metric]) -> IntervalTable:
+    def list_differences(self, metrics: Iterable[Metric]) -> list[Differences]:
         """For the report; metrics of the user's own have no interval."""
-        columns = [name.replace("_", " ") for name in self.intervals]
-        columns += [f"model less {name.replace('_', ' ')}" for name in self.differences]
-        parts = [*((found, False) for found in self.intervals.values())]
-        parts += [(found, True) for found in self.differences.values()]
-        rows = [
-            (
-                metric.title,
-                [_write(found.get(metric.name), is_difference=is_difference) for found, is_difference in parts],
-            )
+        return [
+            Differences(metric.title, [_judge(found.get(metric.name), metric) for found in self.differences.values()])
             for metric in metrics
-            if any(metric.name in found for found, _ in parts)
+            if any(metric.name in found for found in self.differences.values())
         ]
-        return IntervalTable(self._describe(), columns, rows)
 
-    def _describe(self) -> str:
+    def describe(self) -> str:
+        """How the intervals were made."""
         if self.blocks.count < MIN_BLOCKS:
             return f"No intervals: the test split has {self.blocks.count} blocks by {self.blocks.unit}, too few."
         blocks = (
@@ -72,15 +74,18 @@ class Uncertainty:
         )
         return (
             f"{self.coverage:.0%} intervals by a bootstrap over {blocks}. A difference of the model from a "
-            "baseline is of the same resamples; it is bold where its interval leaves out 0, and within noise where not."
+            "baseline is of the same resamples, and within noise where its interval holds 0."
         )
 
 
-def _write(found: Estimate | None, *, is_difference: bool) -> tuple[str, bool]:
+def _judge(found: Estimate | None, metric: Metric) -> Difference | None:
     if found is None:
-        return "-", False
-    span = f"{write_score(found.low)} to {write_score(found.high)}"
-    return (f"{write_score(found.value)} ({span})", found.excludes_zero) if is_difference else (span, False)
+        return None
+    if not found.excludes_zero:
+        return Difference(found, "within noise")
+    if metric.higher_is_better is None:
+        return Difference(found, "different")
+    return Difference(found, "better" if (found.value > 0) == metric.higher_is_better else "worse")
 
 
 def find_uncertainty(

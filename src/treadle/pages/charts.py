@@ -1,32 +1,20 @@
-"""Charts as SVG text for a page: light axes, readable in light and dark mode."""
+"""Charts of lines and bars as our own SVG: few bytes, coloured by the page, with values under the pointer."""
 
 from __future__ import annotations
 
 import html
-import io
+import json
 import math
-import re
-import statistics
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
-COLORS = ("#2f6fdb", "#d9622b", "#2a9d6f", "#8e5bd0", "#c2931d", "#c13f6c", "#3d8f9e", "#7a7a7a")
-# From the worst to the best score: darker is better (lighter in dark mode, which inverts charts).
-SHADES = ("#eda85a", "#e17f62", "#c8586f", "#a3367f", "#73208c", "#2c1690")
-_NEUTRAL = "#9a9a9a"  # of what has no score
-_SIZE = (5.2, 3.6)
-_WIDE = (10.8, 4.0)
-_MAX_TICKS = 10  # texts at an axis
-_MAX_TEXT = 18  # characters of one
-_MAX_WIDTH = 40  # characters of all of them, beside each other
+WIDTH, HEIGHT = 440, 300  # of the drawing, in its own units: pixels, where there is room
+LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 42  # of the plot, within the drawing
+NUM_COLORS = 8  # of the page's style
+_FEW = 30  # points: each is shown
+_TICKS = 5
+_CROWDED, _MAX_TEXT = 45, 10  # characters of all texts at an axis, before they are turned; of one
 
 
 @dataclass(frozen=True)
@@ -38,108 +26,28 @@ class Line:
     y: Sequence[float]
     marked: float | None = None  # x of the point to highlight: the epoch that was kept
     band: tuple[Sequence[float], Sequence[float]] | None = None  # lower and upper ends of its interval
+    is_apart: bool = False  # whether its points have no order
+
+    @property
+    def heights(self) -> list[float]:
+        """All that the vertical axis must show."""
+        return [*self.y, *(value for end in self.band or () for value in end)]
 
 
 @dataclass(frozen=True)
-class Scale:
-    """An axis: numbers, or texts at equal distances."""
+class Axis:
+    """Numbers along one side of a chart."""
 
-    title: str
-    texts: tuple[str, ...] = ()  # none: numbers
-    is_log: bool = False
-    is_integer: bool = False
-    limits: tuple[float, float] | None = None  # of numbers
+    low: float
+    high: float
+    start: float  # where `low` is drawn
+    end: float  # where `high` is
+    ticks: Sequence[float]
+    texts: Sequence[str] = ()  # of the ticks; none: the numbers
 
-    def place(self, text: str) -> float:
-        """Where a value lies."""
-        return float(self.texts.index(text)) if self.texts else float(text)
-
-    def normalize(self, value: float) -> float:
-        """From 0 at the lower limit to 1 at the upper one; what lies outside is put at the nearer limit."""
-        if self.texts:
-            return value / max(1, len(self.texts) - 1)
-        assert self.limits is not None
-        low, high = self.limits
-        if self.is_log:
-            low, high, value = math.log(low), math.log(high), math.log(value)
-        return min(1.0, max(0.0, (value - low) / (high - low)))
-
-    def list_ticks(self) -> list[tuple[float, str]]:
-        """Values at which a text stands, at most about ten."""
-        if self.texts:
-            step = math.ceil(len(self.texts) / _MAX_TICKS)
-            return [(float(i), _shorten(text)) for i, text in enumerate(self.texts) if i % step == 0]
-        assert self.limits is not None
-        low, high = self.limits
-        values = _list_powers(low, high) if self.is_log else _list_steps(low, high, integer=self.is_integer)
-        return [(value, f"{value:g}") for value in values]
-
-
-def _list_powers(low: float, high: float) -> list[float]:
-    """Powers of ten between two numbers, with 2 and 5 times those where they are few."""
-    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for factors in ((1,), (1, 2, 5), range(1, 10)):
-        values = [float(f"{factor}e{exponent}") for exponent in exponents for factor in factors]
-        inside = [value for value in values if low <= value <= high]
-        if len(inside) > 2:  # noqa: PLR2004 - enough to read a place between
-            step = math.ceil(len(inside) / _MAX_TICKS)
-            return inside[::step]
-    return [low, high]
-
-
-def _list_steps(low: float, high: float, *, integer: bool) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    slack = 1e-9 * (high - low)
-    ticks = MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=integer).tick_values(low, high)
-    return [float(f"{value:.6g}") for value in ticks if low - slack <= value <= high + slack]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A line or a point of a chart that holds many, coloured by how good it is."""
-
-    label: str  # shown while the pointer is over it
-    x: Sequence[float]
-    y: Sequence[float]
-    quality: float | None  # from 0, the worst, to 1, the best; None: it has no score
-    is_best: bool = False
-    is_dashed: bool = False
-    symbol: str = "o"  # of a point, by matplotlib's name
-
-
-def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False) -> str:
-    """An inline SVG of lines; with `diagonal`, the line y = x for comparison."""
-    with _styled():
-        figure, axes = _make_axes(title=title, x=x.replace("_", " "), y=y.replace("_", " "))
-        if diagonal:
-            ends = [
-                min(min(line.x, default=0.0) for line in lines),
-                max(max(line.x, default=1.0) for line in lines),
-            ]
-            axes.plot(ends, ends, color="#999999", linewidth=1, linestyle="--")
-        handles: list[Line2D] = []
-        for index, line in enumerate(lines):
-            mark = "o" if len(line.x) < 30 else None  # noqa: PLR2004 - few enough to show each
-            if line.band is not None:
-                axes.fill_between(line.x, *line.band, color=COLORS[index % len(COLORS)], alpha=0.2, linewidth=0)
-            handles += axes.plot(
-                line.x,
-                line.y,
-                color=COLORS[index % len(COLORS)],
-                linewidth=1.6,
-                marker=mark,
-                markersize=3,
-                linestyle="-" if index < len(COLORS) else ":",
-            )
-            if line.marked is not None and line.marked in line.x:
-                height = line.y[list(line.x).index(line.marked)]
-                axes.plot([line.marked], [height], color=COLORS[index % len(COLORS)], marker="*", markersize=11)
-        if x == "epoch":
-            _count_epochs(axes)
-        if len(lines) > 1:
-            _name_lines(axes, handles, [line.label for line in lines])
-        return _write(figure)
+    def place(self, value: float) -> float:
+        """Where a value is drawn."""
+        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
 @dataclass(frozen=True)
@@ -151,20 +59,29 @@ class Bar:
     bounds: tuple[float, float] | None = None
 
 
+def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False) -> str:
+    """The content of a <figure>: title, legend and drawing; with `diagonal`, the line y = x for comparison."""
+    across = _make_axis([v for line in lines for v in line.x], LEFT, WIDTH - RIGHT, integer=x == "epoch")
+    up = _make_axis([v for line in lines for v in line.heights], HEIGHT - BOTTOM, TOP)
+    behind = _draw_diagonal(across, up) if diagonal else ()
+    return _draw(title, (x, y), (across, up), lines=lines, behind=behind)
+
+
 def draw_bars(*, title: str, bars: Sequence[Bar]) -> str:
-    """An inline SVG of bars below each other, the first on top."""
-    with _styled():
-        figure, axes = _make_axes(title=title, x="", y="", size=(_WIDE[0], 0.9 + 0.27 * len(bars)))
-        places = range(len(bars))
-        axes.barh(places, [bar.value for bar in bars], color=COLORS[0], height=0.65)
-        for place, bar in zip(places, bars, strict=True):
-            if bar.bounds is not None:
-                axes.plot(bar.bounds, [place, place], color="#222222", linewidth=1.2)
-        axes.set_yticks(places, labels=[_shorten(bar.label, 60) for bar in bars])
-        axes.invert_yaxis()
-        axes.grid(visible=False, axis="y")
-        axes.axvline(0, color="#999999", linewidth=1)
-        return _write(figure)
+    """The content of a <figure> of bars below each other, the first on top."""
+    ends = [0.0, *(end for bar in bars for end in (bar.value, *(bar.bounds or ())))]
+    low, length = min(ends), (max(ends) - min(ends)) or 1.0
+
+    def draw_part(tag: str, start: float, end: float) -> str:
+        left, right = sorted(100 * (value - low) / length for value in (start, end))
+        return f'<{tag} style="left:{left:.2f}%;width:{right - left:.2f}%"></{tag}>'
+
+    rows = [
+        f"<li><span>{_escape(bar.label)}</span><span>{draw_part('i', 0.0, bar.value)}"
+        f"{'' if bar.bounds is None else draw_part('b', *bar.bounds)}</span><em>{bar.value:.3g}</em></li>"
+        for bar in bars
+    ]
+    return "\n".join([f'<figcaption>{_escape(title)}</figcaption>\n<ul class="bars">', *rows, "</ul>"])
 
 
 def draw_dependence(
@@ -175,7 +92,7 @@ def draw_dependence(
     shares: Sequence[float],
     edges: Sequence[float],
 ) -> str:
-    """An inline SVG of curves over the values of a column, with the density of the rows behind.
+    """The content of a <figure> of curves over the values of a column, with the density of the rows behind.
 
     Args:
         title: of the chart.
@@ -184,237 +101,178 @@ def draw_dependence(
         shares: of the rows: at each text, or in each bin.
         edges: of the bins; none for texts.
     """
-    with _styled():
-        figure, axes = _make_axes(title=title, x="", y="mean prediction")
-        places = [float(i) if isinstance(value, str) else value for i, value in enumerate(values)]
-        density = axes.twinx()
-        if edges:
-            density.stairs(shares, edges, fill=True, color="#bbbbbb", alpha=0.45)
-        elif shares:
-            density.bar(places, shares, color="#bbbbbb", alpha=0.45)
-        density.set_ylim(0, 3 * max([*shares, 1e-9]))  # the lower third
-        density.set_axis_off()
-        handles: list[Line2D] = []
-        is_line = not shares or bool(edges)  # texts are no order
-        for index, (heights, lows, highs) in enumerate(list(curves.values())[: len(COLORS)]):
-            color, style = COLORS[index], "-" if is_line else "none"
-            handles += axes.plot(places, heights, color=color, linestyle=style, linewidth=1.6, marker="o", markersize=4)
-            if lows and is_line:
-                axes.fill_between(places, lows, highs, color=color, alpha=0.2, linewidth=0)
-            elif lows:
-                axes.vlines(places, lows, highs, color=color, linewidth=1.6)
-        if any(isinstance(value, str) for value in values):
-            axes.set_xticks(places, labels=[_shorten(str(value)) for value in values], rotation=45, ha="right")
-        if len(curves) > 1:
-            _name_lines(axes, handles, list(curves))
-        return _write(figure)
+    places = [float(i) if isinstance(value, str) else value for i, value in enumerate(values)]
+    is_apart = bool(shares) and not edges  # texts are no order
+    lines = [
+        Line(name, places, heights, band=(lows, highs) if lows else None, is_apart=is_apart)
+        for name, (heights, lows, highs) in curves.items()
+    ]
+    if any(isinstance(value, str) for value in values):
+        across = Axis(-0.5, len(places) - 0.5, LEFT, WIDTH - RIGHT, places, [str(value) for value in values])
+    else:
+        across = _make_axis([*places, *edges], LEFT, WIDTH - RIGHT)
+    up = _make_axis([value for line in lines for value in line.heights], HEIGHT - BOTTOM, TOP)
+    spans = list(pairwise(edges)) if edges else [(place - 0.4, place + 0.4) for place in places]
+    behind = _draw_density(spans, shares, across) if shares else ()
+    return _draw(title, ("", "mean prediction"), (across, up), lines=lines, behind=behind)
 
 
-def draw_curves(*, title: str, y: str, curves: Sequence[Mark]) -> str:
-    """An inline SVG of many lines over epochs; what lies far from most values is drawn at the edge."""
-    low, high = find_limits([value for curve in curves for value in curve.y]) or (0.0, 1.0)
-    with _styled():
-        figure, axes = _make_axes(title=title, x="epoch", y=y, size=_WIDE)
-        _add_marks(
-            axes, [replace(c, y=[min(high, max(low, v)) if not math.isnan(v) else v for v in c.y]) for c in curves]
-        )
-        _count_epochs(axes)
-        axes.set_ylim(*_widen((low, high)))
-        return _write(figure, curves)
+def _draw_density(spans: Sequence[tuple[float, float]], shares: Sequence[float], across: Axis) -> Iterator[str]:
+    """Where the rows are: areas in the lower third."""
+    unit = (HEIGHT - BOTTOM - TOP) / 3 / max(*shares, 1e-9)
+    for (start, end), share in zip(spans, shares, strict=True):
+        left, right = across.place(start), across.place(end)
+        height = unit * share
+        size = f'width="{right - left:.1f}" height="{height:.1f}"'
+        yield f'<rect class="density" x="{left:.1f}" y="{HEIGHT - BOTTOM - height:.1f}" {size}/>'
 
 
-def draw_parallel(*, title: str, scales: Sequence[Scale], marks: Sequence[Mark]) -> str:
-    """An inline SVG of parallel coordinates.
-
-    Args:
-        title: of the chart.
-        scales: an axis each; those of numbers have limits.
-        marks: a line each, with a value on each scale, or NaN where it has none.
-    """
-    with _styled():
-        figure, axes = _make_axes(title=title, x="", y="", size=_WIDE)
-        placed = [replace(mark, y=list(map(_normalize, scales, mark.y))) for mark in marks]
-        _add_marks(axes, placed)
-        axes.grid(visible=False)
-        for position, scale in enumerate(scales):
-            axes.axvline(position, color="#444444", linewidth=1, zorder=5)
-            ticks = [(scale.normalize(value), text) for value, text in scale.list_ticks()]
-            if any(math.isnan(mark.y[position]) for mark in marks):
-                ticks.append((_ABSENT, "none"))
-            for height, text in ticks:
-                box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
-                axes.text(position + 0.02, height, text, fontsize=8, va="center", bbox=box, zorder=6)
-        axes.set_xticks(range(len(scales)), labels=[_shorten(scale.title, 30) for scale in scales])
-        axes.set_yticks([])
-        axes.spines[["left", "bottom"]].set_visible(False)
-        axes.set_xlim(-0.1, len(scales) - 1 + 0.35)
-        return _write(figure, marks)
-
-
-_ABSENT = -0.12  # height at which a line crosses an axis on which it has no value
-
-
-def _normalize(scale: Scale, value: float) -> float:
-    return _ABSENT if math.isnan(value) else scale.normalize(value)
-
-
-def draw_points(
-    *, title: str, x: Scale, y: Scale, points: Sequence[Mark], line: Sequence[Mark] = (), landscape: bool = False
+def _draw(
+    title: str, axes: tuple[str, str], scales: tuple[Axis, Axis], *, lines: Sequence[Line], behind: Iterable[str]
 ) -> str:
-    """An inline SVG of points, with lines behind them, or what a smoothed score would be everywhere."""
-    with _styled():
-        figure, axes = _make_axes(title=title, x=x.title, y=y.title)
-        if landscape:
-            _add_landscape(axes, x, y, [p for p in points if p.quality is not None])
-        _add_marks(axes, [*line, *points], size=6)
-        _scale(axes, x=x, y=y)
-        return _write(figure, [*line, *points])
+    x, y = axes
+    across, up = scales
+    scale = " ".join(f"{v:.6g}" for a in (across, up) for v in (a.low, a.high, a.start, a.end))
+    names = (_escape(x.replace("_", " ")), _escape(y.replace("_", " ")))
+    label = f'role="img" aria-label="{_escape(title)}"'
+    if across.texts:
+        label += f' data-texts="{_escape(json.dumps(list(across.texts), ensure_ascii=False))}"'
+    parts = [
+        f"<figcaption>{_escape(title)}</figcaption>",
+        *_draw_legend(lines),
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" {label} data-scale="{scale}" data-x="{names[0]}">',
+        *_draw_frame(across, up, names),
+        *behind,
+        *(part for index, line in enumerate(lines) for part in _draw_line(line, index, across, up)),
+        "</svg>",
+    ]
+    return "\n".join(parts)
 
 
-def _add_landscape(axes: Axes, x: Scale, y: Scale, points: Sequence[Mark]) -> None:
-    """Means of the qualities around each place, weighted by a Gaussian of a tenth of each axis' length."""
-    import numpy as np
-
-    known = np.array([[x.normalize(p.x[0]), y.normalize(p.y[0]), p.quality or 0.0] for p in points])
-    steps = np.linspace(0, 1, 40)
-    across, up = np.meshgrid(steps, steps)
-    squares = (across[..., None] - known[:, 0]) ** 2 + (up[..., None] - known[:, 1]) ** 2
-    nearest = squares.min(axis=-1, keepdims=True)  # taken off, so that no weight is 0 for all
-    weights = np.exp((nearest - squares) / (2 * 0.1**2))
-    heights = (weights * known[:, 2]).sum(axis=-1) / weights.sum(axis=-1)
-    places = [_spread(scale, steps.tolist()) for scale in (x, y)]
-    axes.contourf(
-        *places, heights, levels=np.linspace(0, 1, 9), colors=[_shade(s) for s in np.linspace(0, 1, 8)], alpha=0.3
-    )
+def _escape(text: str) -> str:
+    return html.escape(text, quote=True)
 
 
-def _spread(scale: Scale, shares: Sequence[float]) -> list[float]:
-    """The values at shares of an axis of numbers."""
-    assert scale.limits is not None
-    low, high = scale.limits
-    return [low * (high / low) ** share if scale.is_log else low + (high - low) * share for share in shares]
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_TEXT else f"{text[: _MAX_TEXT - 1]}…"
 
 
-def find_limits(values: Sequence[float]) -> tuple[float, float] | None:
-    """Between which most values lie: those farther out than the length of the middle 90 % are not; None for none."""
-    finite = sorted(value for value in values if math.isfinite(value))
-    if not finite:
-        return None
-    if len(finite) < 2 or finite[0] == finite[-1]:  # noqa: PLR2004 - no length
-        return finite[0] - 0.5 * (abs(finite[0]) or 1), finite[0] + 0.5 * (abs(finite[0]) or 1)
-    parts = statistics.quantiles(finite, n=20, method="inclusive")
-    low, high = parts[0], parts[-1]
-    if low == high:
-        return finite[0], finite[-1]
-    return max(finite[0], low - (high - low)), min(finite[-1], high + (high - low))
+def _draw_legend(lines: Sequence[Line]) -> Iterator[str]:
+    if len(lines) > 1:
+        yield '<p class="legend">'
+        for index, line in enumerate(lines):
+            yield f'<span data-line="{index}"><i class="{_name_color(index)}"></i>{_escape(line.label)}</span>'
+        yield "</p>"
 
 
-# --- shared
+def _name_color(index: int) -> str:
+    return f"c{index % NUM_COLORS}" + (" more" if index >= NUM_COLORS else "")
 
 
-@contextmanager
-def _styled() -> Iterator[None]:
-    import matplotlib as mpl  # half a second, only where a chart is drawn
-
-    style: dict[str, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "treadle",
-        "font.family": "sans-serif",
-        "text.parse_math": False,  # a name with two dollar signs is not a formula
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-    }
-    with mpl.rc_context(style), warnings.catch_warnings():  # type: ignore[arg-type]
-        # The browser draws the texts, by its own fonts.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        yield
-
-
-def _make_axes(*, title: str, x: str, y: str, size: tuple[float, float] = _SIZE) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=x, ylabel=y)
-    axes.grid(color="#cccccc", linewidth=0.4)
-    return figure, axes
-
-
-def _name_lines(axes: Axes, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """A legend; the labels afterwards: as such, one that begins with an underscore would be left out."""
-    legend = axes.legend(handles, map(str, range(len(handles))), frameon=False, fontsize=8)
-    for text, label in zip(legend.get_texts(), labels, strict=False):
-        text.set_text(label)
-
-
-def _count_epochs(axes: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-def _scale(axes: Axes, *, x: Scale, y: Scale) -> None:
-    for name, axis, scale in (("x", axes.xaxis, x), ("y", axes.yaxis, y)):
-        limits = (-0.5, len(scale.texts) - 0.5) if scale.texts else scale.limits
-        assert limits is not None
-        if scale.is_log:
-            axes.set(**{f"{name}scale": "log"})
-            axis.minorticks_off()
-        places, texts = zip(*scale.list_ticks(), strict=True)
-        axis.set_ticks(places, labels=texts)
-        if name == "x" and sum(map(len, texts)) > _MAX_WIDTH:
-            axis.set_tick_params(labelrotation=90)
-        axes.set(**{f"{name}lim": limits if scale.texts or scale.is_log else _widen(limits)})
-
-
-def _widen(limits: tuple[float, float]) -> tuple[float, float]:
-    margin = 0.05 * (limits[1] - limits[0])
-    return limits[0] - margin, limits[1] + margin
-
-
-def _add_marks(axes: Axes, marks: Sequence[Mark], *, size: float = 3) -> None:
-    """Better ones over worse ones, thinner where there are many."""
-    order = sorted(range(len(marks)), key=lambda i: (marks[i].is_best, marks[i].quality or 0.0))
-    width = 1.5 if len(marks) <= 20 else 1.0 if len(marks) <= 100 else 0.7  # noqa: PLR2004 - by eye
-    for index in order:
-        mark = marks[index]
-        axes.plot(
-            mark.x,
-            mark.y,
-            color=_shade(mark.quality),
-            linewidth=3 if mark.is_best else width,
-            linestyle="none" if len(mark.x) == 1 else "--" if mark.is_dashed else "-",
-            marker=mark.symbol if len(mark.x) == 1 else None,
-            markersize=size * 2 if mark.is_best else size,
-            markeredgecolor="#222222" if mark.is_best and len(mark.x) == 1 else None,
-            markeredgewidth=1.5 if mark.symbol in "x|" else None,
-            clip_on=len(mark.x) > 1,
-            zorder=3,
-            gid=f"mark-{index}",
+def _draw_frame(across: Axis, up: Axis, names: tuple[str, str]) -> Iterator[str]:
+    """Grid, numbers and titles of both axes."""
+    for value, text in _write_ticks(up):
+        height = up.place(value)
+        yield f'<path class="grid" d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}"/>'
+        yield f'<text x="{LEFT - 7}" y="{height + 4:.1f}" text-anchor="end">{text}</text>'
+    is_crowded = sum(map(len, across.texts)) > _CROWDED
+    for value, text in _write_ticks(across):
+        place, down = across.place(value), HEIGHT - BOTTOM + (12 if is_crowded else 17)
+        turn = (
+            f' transform="rotate(-35 {place:.1f} {down})" text-anchor="end"' if is_crowded else ' text-anchor="middle"'
         )
+        yield f'<path class="tick" d="M{place:.1f} {HEIGHT - BOTTOM}v4"/>'
+        yield f'<text x="{place:.1f}" y="{down}"{turn}>{text}</text>'
+    yield f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>'
+    below = f'x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}"'
+    beside = f'transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)"'
+    for name, place in zip(names, (below, beside), strict=True):
+        yield f'<text class="name" {place} text-anchor="middle">{name}</text>'
 
 
-def _shade(quality: float | None) -> str:
-    """The colour of a score."""
-    if quality is None or math.isnan(quality):
-        return _NEUTRAL
-    place = min(1.0, max(0.0, quality)) * (len(SHADES) - 1)
-    index = min(int(place), len(SHADES) - 2)
-    pairs = zip(_read_color(SHADES[index]), _read_color(SHADES[index + 1]), strict=True)
-    return "#" + "".join(f"{round(a + (b - a) * (place - index)):02x}" for a, b in pairs)
+def _draw_diagonal(across: Axis, up: Axis) -> Iterator[str]:
+    low, high = max(across.low, up.low), min(across.high, up.high)
+    if low < high:
+        ends = (across.place(low), up.place(low), across.place(high), up.place(high))
+        yield '<path class="diagonal" d="M{:.1f} {:.1f}L{:.1f} {:.1f}"/>'.format(*ends)
 
 
-def _read_color(color: str) -> list[int]:
-    return [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+def _draw_line(line: Line, index: int, across: Axis, up: Axis) -> Iterator[str]:
+    yield f'<g class="{_name_color(index)}" data-line="{index}" data-label="{_escape(line.label)}">'
+    if line.band is not None:
+        yield from _draw_band(line.x, *line.band, across=across, up=up, is_apart=line.is_apart)
+    points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    yield f'<path class="{"line apart" if line.is_apart else "line"}" d="{_trace(line.x, line.y, across, up)}"/>'
+    if len(points) < _FEW:
+        yield from (f'<circle cx="{across.place(x):.1f}" cy="{up.place(y):.1f}" r="2.2"/>' for x, y in points)
+    for x, y in points:
+        if x == line.marked:
+            yield f'<path class="star" d="{_draw_star(across.place(x), up.place(y))}"/>'
+    yield "</g>"
 
 
-def _shorten(text: str, length: int = _MAX_TEXT) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+def _draw_band(
+    xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], *, across: Axis, up: Axis, is_apart: bool
+) -> Iterator[str]:
+    if is_apart:
+        for x, low, high in zip(xs, lows, highs, strict=True):
+            yield f'<path class="whisker" d="M{across.place(x):.1f} {up.place(low):.1f}V{up.place(high):.1f}"/>'
+        return
+    there, back = _trace(xs, highs, across, up), _trace(xs[::-1], lows[::-1], across, up)
+    yield f'<path class="band" d="{there}{back.replace("M", "L")}Z"/>'
 
 
-def _write(figure: Figure, marks: Sequence[Mark] = ()) -> str:
-    """The drawing, with the labels of its marks as texts that appear under the pointer."""
-    page = io.StringIO()
-    figure.savefig(page, format="svg", metadata={"Date": None}, transparent=True)
-    svg = page.getvalue()
-    labels = [f"<g><title>{html.escape(mark.label)}</title>" for mark in marks]
-    return re.sub(r'<g id="mark-(\d+)">', lambda found: labels[int(found[1])], svg[svg.index("<svg") :])
+def _trace(xs: Sequence[float], ys: Sequence[float], across: Axis, up: Axis) -> str:
+    """A path through the points; a value that is no number interrupts it."""
+    path, pen = [], "M"
+    for x, y in zip(xs, ys, strict=True):
+        if math.isfinite(x) and math.isfinite(y):
+            path.append(f"{pen}{across.place(x):.1f} {up.place(y):.1f}")
+            pen = "L"
+        else:
+            pen = "M"
+    return "".join(path)
+
+
+def _draw_star(x: float, y: float, size: float = 8) -> str:
+    corners = []
+    for step in range(10):
+        radius, angle = size if step % 2 == 0 else 0.42 * size, math.pi * step / 5
+        corners.append(f"{x + radius * math.sin(angle):.1f} {y - radius * math.cos(angle):.1f}")
+    return f"M{'L'.join(corners)}Z"
+
+
+# --- axes
+
+
+def _make_axis(values: Sequence[float], start: float, end: float, *, integer: bool = False) -> Axis:
+    """From the first tick at or below all values to the last at or above them."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = least, most = min(finite, default=0.0), max(finite, default=1.0)
+    if low == high:
+        margin = 0.5 * abs(low) or 0.5
+        low, high = (low - 1, high + 1) if integer else (low - margin, high + margin)
+    step = _find_step(high - low, integer=integer)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = [float(f"{number * step:.12g}") for number in range(first, last + 1)]
+    if integer:  # the first epoch is 1: nothing lies at 0
+        return Axis(low, high, start + 8, end - 8, [tick for tick in ticks if least <= tick <= most])
+    return Axis(ticks[0], ticks[-1], start, end, ticks)
+
+
+def _find_step(span: float, *, integer: bool) -> float:
+    """1, 2 or 5 times a power of ten, so that there are about five steps."""
+    power = 10.0 ** math.floor(math.log10(span / _TICKS))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power * _TICKS >= span * (1 - 1e-9))
+    return max(1.0, step) if integer else step
+
+
+def _write_ticks(axis: Axis) -> list[tuple[float, str]]:
+    """Each tick with its text, or its number, all with as many decimals."""
+    if axis.texts:
+        return [(tick, _escape(_shorten(text))) for tick, text in zip(axis.ticks, axis.texts, strict=True)]
+    texts = [f"{tick:.6g}" for tick in axis.ticks]
+    if any("e" in text for text in texts):
+        return list(zip(axis.ticks, texts, strict=True))
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [(tick, f"{tick:,.{decimals}f}") for tick in axis.ticks]

@@ -15,7 +15,7 @@ from treadle.disk import write_text
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.metrics.log import read_metrics_log
 from treadle.metrics.registry import write_score
-from treadle.pages.charts import (
+from treadle.pages.marks import (
     SHADES,
     Mark,
     Scale,
