@@ -262,6 +262,9 @@ CASES = {
     "intervals-of-a-column": case("experiment=california", "evaluation.intervals.blocks=HouseAges"),
     "slices-of-a-column": case("experiment=california", "evaluation.slices.columns=[HouseAge,MedIncs]"),
     "reference-of-a-column": case("experiment=california", "evaluation.reference.ignore=[MedIncs]"),
+    "slices-of-a-derived-column": case(
+        "experiment=california", "+evaluation.derive.is_old='HouseAges > 40'", "evaluation.slices.columns=[is_odd]"
+    ),
     "intervals-without-time": case("experiment=california", "evaluation.intervals.blocks=week"),
     "baseline": case("evaluation.baselines=[prior,lightgbm]"),
     "table-of-the-examples": case("data.examples.table=flight"),

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from evaluations import make_evaluated
 from treadle.check.checks import check
 from treadle.check.consistency import find_split_group
 from treadle.config.compose import compose
@@ -109,9 +110,10 @@ def test_a_test_split_of_few_days_says_that_it_has_no_intervals(root):
     assert found.describe().startswith("No intervals: the test split has 3 blocks")
 
 
-def test_declared_slices_have_metrics_with_intervals_and_the_worst_are_searched(root):
-    settings = "evaluation.slices={columns: [HouseAge], min_rows: 100, candidates: 5}"
-    experiment = read_experiment(root, "experiment=california", settings, "evaluation.intervals.resamples=100")
+def test_declared_slices_have_metrics_with_intervals_and_the_worst_are_searched(root, tmp_path):
+    settings = "evaluation.slices={columns: [HouseAge, is_north], min_rows: 100, candidates: 5}"
+    derive = "+evaluation.derive.is_north='Latitude > 0'"
+    experiment = read_experiment(root, "experiment=california", settings, derive, "evaluation.intervals.resamples=100")
     generator = np.random.default_rng(0)
     columns = list_example_columns(experiment.data)
     rows = pl.DataFrame({name: generator.normal(size=3000) for name in columns})
@@ -119,12 +121,12 @@ def test_declared_slices_have_metrics_with_intervals_and_the_worst_are_searched(
     target = generator.normal(size=3000)
     prediction = target + generator.normal(size=3000) * np.where(rows["HouseAge"] == 20, 2.0, 0.5)
 
-    found = find_slices(
-        experiment, prediction=prediction, target=target, blocks=Blocks.of_rows(3000), rows=rows.lazy()
-    ).to_plain()
+    evaluated = make_evaluated(experiment, tmp_path, rows=rows, target=target, model=prediction)
+    found = find_slices(evaluated).to_plain()
 
     declared = found["declared"]
-    assert list(declared) == ["HouseAge = 10.0", "HouseAge = 20.0"]
+    assert list(declared) == ["HouseAge = 10.0", "HouseAge = 20.0", "is_north = false", "is_north = true"]
+    assert declared["is_north = true"]["rows"] == (rows["Latitude"] > 0).sum()
     assert declared["HouseAge = 10.0"]["rmse"]["high"] < 1 < declared["HouseAge = 20.0"]["rmse"]["low"]
     assert "HouseAge = 20.0" in found["worst"][0]["conditions"]
     assert found["worst"][0]["confirmed"]

@@ -17,7 +17,6 @@ from treadle.check.consistency import (
     check_reference,
     check_refit,
     check_sampling,
-    check_slices,
     check_split,
     check_start,
     check_table_options,
@@ -29,6 +28,7 @@ from treadle.check.consistency import (
 )
 from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.estimators import check_estimator, check_raw_steps
+from treadle.check.evaluation import check_evaluation
 from treadle.check.file_heads import Absent, check_files
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.places import locate_problems
@@ -64,9 +64,9 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),
     (check_raw_steps, ("model", "features", "targets")),
-    (check_slices, ("data.examples", "evaluation")),
     (check_reference, ("data.examples", "evaluation")),
     (check_explanation, ("data.examples", "evaluation")),
+    (check_evaluation, ("data.task", "data.tables", "data.examples", "evaluation")),
     (check_intervals, ("data.examples", "data.split", "evaluation")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )

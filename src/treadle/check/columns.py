@@ -36,13 +36,14 @@ _TRANSFORMS = ("Impute", "Standardize", "Quantile", "PiecewiseLinear", "Cyclic")
 
 
 @dataclass
-class _Walk:
+class Walk:
     """One row of nulls for each table, then for the examples, and the problems found so far."""
 
     tables: dict[str, pl.DataFrame] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def find(self, key: str, rule: str, fix: str = "", *, hint: Hint = NO_HINT, span: Span | None = None) -> None:
+        """Note a problem."""
         self.problems.append(Problem(key, rule, fix, hint=hint, span=span))
 
     def run(self, text: str, rows: pl.DataFrame, *, key: str, shift: int = 0, inner: str | None = None) -> pl.Series:
@@ -79,17 +80,33 @@ def find_name_fault(name: str) -> str:
 
 def check_columns(experiment: Experiment) -> list[Problem]:
     """Names, types and expressions of the whole experiment."""
-    walk = _Walk()
-    data = experiment.data
+    walk = Walk()
+    examples = walk_data(walk, experiment.data)
+    if examples is not None:
+        _walk_features(walk, experiment.features, examples)
+    return walk.problems
+
+
+def walk_data(walk: Walk, data: Data) -> pl.DataFrame | None:
+    """One row of nulls of the examples; None if their table does not exist."""
     raw = {
         name: _null_row({c: DTYPES[s.dtype] for c, s in table.columns.items()}) for name, table in data.tables.items()
     }
     for name, table in data.tables.items():
         walk.tables[name] = _walk_table(walk, name, table, raw)
-    if data.examples.table in walk.tables:
-        examples = _walk_examples(walk, data)
-        _walk_features(walk, experiment.features, examples)
-    return walk.problems
+    return _walk_examples(walk, data) if data.examples.table in walk.tables else None
+
+
+def walk_derived(walk: Walk, derive: Mapping[str, str], rows: pl.DataFrame, *, key: str) -> pl.DataFrame:
+    """The rows with new columns, each of which may read the ones before it."""
+    for column, text in derive.items():
+        rows = walk.add(rows, column, walk.run(text, rows, key=f"{key}.{column}"), key=f"{key}.{column}")
+    if not any(problem.key.startswith(f"{key}.") for problem in walk.problems):  # else each has its own message
+        try:
+            limit_derived(derive)
+        except ExpressionError as error:
+            walk.find(key, str(error))
+    return rows
 
 
 def _unknown() -> pl.Series:
@@ -104,7 +121,7 @@ def _null_row(schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
 # --- tables -------------------------------------------------------------------------------------------
 
 
-def _walk_table(walk: _Walk, name: str, table: Table, raw: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def _walk_table(walk: Walk, name: str, table: Table, raw: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     key, rows = f"data.tables.{name}", raw[name]
     for index, column in enumerate(table.key):
         if column not in table.columns:
@@ -129,7 +146,7 @@ def _walk_table(walk: _Walk, name: str, table: Table, raw: Mapping[str, pl.DataF
 
 
 def _check_keys(
-    walk: _Walk, by: Mapping[str, str], rows: pl.DataFrame, other: pl.DataFrame, *, key: str, here: str, there: str
+    walk: Walk, by: Mapping[str, str], rows: pl.DataFrame, other: pl.DataFrame, *, key: str, here: str, there: str
 ) -> None:
     for own, theirs in by.items():
         place = f"{key}.{own}"
@@ -138,16 +155,16 @@ def _check_keys(
         elif theirs not in other.columns:
             walk.find(place, f"no column {theirs!r} in {there!r}", hint=nearest(theirs, other.columns))
         elif rows.schema[own] != other.schema[theirs] and pl.Null() not in {rows.schema[own], other.schema[theirs]}:
-            types = [_name_type(rows.schema[own]), _name_type(other.schema[theirs])]
+            types = [name_type(rows.schema[own]), name_type(other.schema[theirs])]
             rule = f"keys must have the same type: {own!r} is {types[0]} here, {theirs!r} is {types[1]} in {there!r}"
             walk.find(place, rule, "declare the same dtype for both")
 
 
-def _check_moment(walk: _Walk, value: pl.Series, *, key: str) -> None:
+def _check_moment(walk: Walk, value: pl.Series, *, key: str) -> None:
     if not isinstance(value.dtype, pl.Datetime | pl.Date | pl.Null):
         walk.find(
             key,
-            f"must be a date or datetime, found {_name_type(value.dtype)}",
+            f"must be a date or datetime, found {name_type(value.dtype)}",
             "derive it from a column of dtype datetime or date",
         )
 
@@ -155,7 +172,7 @@ def _check_moment(walk: _Walk, value: pl.Series, *, key: str) -> None:
 # --- examples -----------------------------------------------------------------------------------------
 
 
-def _walk_examples(walk: _Walk, data: Data) -> pl.DataFrame:
+def _walk_examples(walk: Walk, data: Data) -> pl.DataFrame:
     spec = data.examples
     rows = walk.tables[spec.table]
     label = walk.run(spec.label, rows, key="data.examples.label")
@@ -167,7 +184,7 @@ def _walk_examples(walk: _Walk, data: Data) -> pl.DataFrame:
     if spec.weight is not None:
         weight = walk.run(spec.weight, rows, key="data.examples.weight")
         if not (weight.dtype.is_numeric() or weight.dtype == pl.Null()):
-            walk.find("data.examples.weight", f"must be a number, found {_name_type(weight.dtype)}")
+            walk.find("data.examples.weight", f"must be a number, found {name_type(weight.dtype)}")
     with_label = rows.with_columns(label.alias(LABEL)) if LABEL not in rows.columns else rows
     for reason, text in spec.exclude.items():
         _check_condition(walk, text, with_label, key=f"data.examples.exclude.{reason}")
@@ -179,23 +196,23 @@ def _walk_examples(walk: _Walk, data: Data) -> pl.DataFrame:
     return examples
 
 
-def _check_label(walk: _Walk, label: pl.Series, data: Data) -> None:
+def _check_label(walk: Walk, label: pl.Series, data: Data) -> None:
     dtype = label.dtype
     if data.task == "regression" and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
         fix = "set data.task to binary" if dtype == pl.Boolean() else "set data.task to multiclass, or make it a number"
-        walk.find("data.examples.label", f"the label of a regression must be a number, found {_name_type(dtype)}", fix)
+        walk.find("data.examples.label", f"the label of a regression must be a number, found {name_type(dtype)}", fix)
     if data.task == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
         fix = "compare it with the positive value, such as income = '>50K'"
-        walk.find("data.examples.label", f"a binary label must be true or false, found {_name_type(dtype)}", fix)
+        walk.find("data.examples.label", f"a binary label must be true or false, found {name_type(dtype)}", fix)
 
 
-def _check_condition(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> None:
+def _check_condition(walk: Walk, text: str, rows: pl.DataFrame, *, key: str) -> None:
     value = walk.run(text, rows, key=key)
     if value.dtype not in {pl.Boolean(), pl.Null()}:
-        walk.find(key, f"a condition must be true or false, found {_name_type(value.dtype)}", "write a comparison")
+        walk.find(key, f"a condition must be true or false, found {name_type(value.dtype)}", "write a comparison")
 
 
-def _take_known(walk: _Walk, rows: pl.DataFrame, data: Data) -> pl.DataFrame:
+def _take_known(walk: Walk, rows: pl.DataFrame, data: Data) -> pl.DataFrame:
     present = {values.name: values for values in rows.get_columns()}
     examples: dict[str, pl.Series] = {}
     for index, column in enumerate(data.examples.known):
@@ -210,7 +227,7 @@ def _take_known(walk: _Walk, rows: pl.DataFrame, data: Data) -> pl.DataFrame:
 
 
 def _walk_past(
-    walk: _Walk, look: AsOf | History, rows: pl.DataFrame, examples: pl.DataFrame, *, key: str, table: str
+    walk: Walk, look: AsOf | History, rows: pl.DataFrame, examples: pl.DataFrame, *, key: str, table: str
 ) -> pl.DataFrame:
     if look.table not in walk.tables:
         walk.find(f"{key}.table", f"no table {look.table!r}", hint=nearest(look.table, walk.tables))
@@ -227,7 +244,7 @@ def _walk_past(
     return examples
 
 
-def _run_aggregate(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> pl.Series:
+def _run_aggregate(walk: Walk, text: str, rows: pl.DataFrame, *, key: str) -> pl.Series:
     number = pl.Series([None], dtype=pl.Float64)
     try:
         function, inner, shift = split_aggregate(text)
@@ -240,7 +257,7 @@ def _run_aggregate(walk: _Walk, text: str, rows: pl.DataFrame, *, key: str) -> p
         return number
     value = walk.run(text, rows, key=key, shift=shift, inner=inner)
     if not (value.dtype.is_numeric() or value.dtype in {pl.Boolean(), pl.Null()}):
-        walk.find(key, f"{function} aggregates numbers, found {_name_type(value.dtype)}")
+        walk.find(key, f"{function} aggregates numbers, found {name_type(value.dtype)}")
     return number
 
 
@@ -254,11 +271,8 @@ def _unify(value: pl.Series) -> pl.Series:
 # --- features -----------------------------------------------------------------------------------------
 
 
-def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
-    for column, text in features.derive.items():
-        value = walk.run(text, rows, key=f"features.derive.{column}")
-        rows = walk.add(rows, column, value, key=f"features.derive.{column}")
-    _limit_derived(walk, features)
+def _walk_features(walk: Walk, features: Features, rows: pl.DataFrame) -> None:
+    rows = walk_derived(walk, features.derive, rows, key="features.derive")
     schema = rows.schema
     for name, block in features.blocks.items():
         seen: set[str] = set()
@@ -278,16 +292,7 @@ def _walk_features(walk: _Walk, features: Features, rows: pl.DataFrame) -> None:
         _check_order(walk, name, block)
 
 
-def _limit_derived(walk: _Walk, features: Features) -> None:
-    if any(problem.key.startswith("features.derive.") for problem in walk.problems):
-        return  # each has its own message
-    try:
-        limit_derived(features.derive)
-    except ExpressionError as error:
-        walk.find("features.derive", str(error))
-
-
-def _check_step(walk: _Walk, dtype: pl.DataType, column: str, block: Block, *, key: str) -> None:
+def _check_step(walk: Walk, dtype: pl.DataType, column: str, block: Block, *, key: str) -> None:
     """Numbers go through transforms; anything else needs an encoder first."""
     names = [_class_name(step) for step in block.steps.values()]
     encoded = bool(names) and names[0] in _ENCODERS
@@ -295,11 +300,11 @@ def _check_step(walk: _Walk, dtype: pl.DataType, column: str, block: Block, *, k
     is_number = dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}
     if known and not encoded and not is_number:
         first = names[0] if names else "a block without steps"
-        rule = f"{column!r} is {_name_type(dtype)}, and {first} takes numbers"
+        rule = f"{column!r} is {name_type(dtype)}, and {first} takes numbers"
         walk.find(key, rule, "let its block begin with Vocabulary or Hashing, or derive a number from it")
 
 
-def _check_order(walk: _Walk, name: str, block: Block) -> None:
+def _check_order(walk: Walk, name: str, block: Block) -> None:
     steps = list(block.steps.items())
     for index, (step, node) in enumerate(steps):
         if _class_name(node) not in _ENCODERS:
@@ -316,7 +321,7 @@ def _class_name(step: Mapping[str, Any]) -> str:
     return target.rpartition(".")[2] if target.startswith("treadle.features.") else target
 
 
-def _name_type(dtype: pl.DataType) -> str:
+def name_type(dtype: pl.DataType) -> str:
     """A type by its name in contracts."""
     if dtype.is_integer():
         return "int"

@@ -248,15 +248,6 @@ def check_intervals(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(key, rule, hint=nearest(settings.blocks, ["auto", ROW, *PERIODS, *columns]))
 
 
-def check_slices(experiment: Experiment) -> Iterator[Problem]:
-    """Slices by columns that the examples have."""
-    settings, columns = experiment.evaluation.slices, list_example_columns(experiment.data)
-    for index, name in enumerate(settings.columns if settings is not None else ()):
-        if name not in columns:
-            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
-            yield Problem(f"evaluation.slices.columns.{index}", rule, hint=nearest(name, columns))
-
-
 def check_reference(experiment: Experiment) -> Iterator[Problem]:
     """Blocks and columns that the examples have."""
     settings, data = experiment.evaluation.reference, experiment.data

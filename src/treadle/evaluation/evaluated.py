@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from treadle.bundle import Predictor
 from treadle.data.blocks import rank_blocks
+from treadle.data.lazy_frames import collect, derive, narrow_integers
 from treadle.evaluation.resampling import Blocks
 from treadle.experiment.blocks import ROW, settle_blocks
 from treadle.experiment.run_folder import RunFolder
@@ -60,6 +61,11 @@ class Evaluated:
     def read_rows(self, split: Split) -> pl.LazyFrame:
         """The rows of a split, as `prepare` wrote them."""
         return pl.scan_parquet(self.folder.examples / f"{split}.parquet")
+
+    def read_columns(self, names: Sequence[str], *, split: Split = "test") -> pl.DataFrame:
+        """Columns of the examples, or of `evaluation.derive`."""
+        rows = derive(self.read_rows(split), self.experiment.evaluation.derive, key="evaluation.derive")
+        return narrow_integers(collect(rows.select(names), key="evaluation.derive")[0].lazy()).collect()
 
     @cached_property
     def blocks(self) -> Blocks:

@@ -15,6 +15,7 @@ from treadle.disk import write_json
 from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.evaluated import Answer, Evaluated
 from treadle.evaluation.explanation import explain
+from treadle.evaluation.fairness import find_fairness
 from treadle.evaluation.slices import find_slices
 from treadle.experiment.run_folder import RunFolder
 
@@ -29,6 +30,7 @@ class Part(NamedTuple):
 PARTS = (  # in the order of the report
     Part("slices", find_slices),
     Part("calibration", find_calibration),
+    Part("fairness", find_fairness),
     Part("explanation", explain),
 )
 

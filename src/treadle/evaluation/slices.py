@@ -62,14 +62,14 @@ class SliceFindings:
 
 def find_slices(evaluated: Evaluated) -> SliceFindings | None:
     """Judge the model by slice; None if `evaluation.slices` is null."""
-    experiment, rows, blocks = evaluated.experiment, evaluated.test, evaluated.blocks
+    experiment, blocks = evaluated.experiment, evaluated.blocks
     settings = experiment.evaluation.slices
     if settings is None:
         return None
     prediction, target = evaluated.predictions[MODEL].numpy(), evaluated.target.numpy()
     declared = [
         found
-        for part in cut_columns(rows.select(settings.columns).collect())
+        for part in cut_columns(evaluated.read_columns(settings.columns))
         for found in _judge(
             part,
             experiment=experiment,
@@ -83,7 +83,7 @@ def find_slices(evaluated: Evaluated) -> SliceFindings | None:
         return SliceFindings(declared, [])
     task = experiment.data.task
     worst = find_worst_slices(
-        cut_columns(rows.select(list_example_columns(experiment.data)).collect()),
+        cut_columns(evaluated.read_columns([*list_example_columns(experiment.data), *experiment.evaluation.derive])),
         losses=compute_losses(prediction, target=target, task=task),
         excess=compute_excess(prediction, target=target, task=task),
         blocks=blocks,

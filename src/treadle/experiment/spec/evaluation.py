@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from treadle.experiment.spec.base import Name, Spec, Target
+from treadle.experiment.spec.base import Name, Spec, Sql, Target
 from treadle.outcomes import Severity
 
 CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
@@ -36,7 +36,7 @@ class Slices(Spec):
     """Parts of the test split in which the model is judged on its own."""
 
     columns: list[str]
-    """Columns of the examples; each value, or each fifth of the numbers, is a slice, whose metrics have intervals."""
+    """Columns of the examples or of `evaluation.derive`; each value, or each fifth of the numbers, is a slice."""
     min_rows: int = Field(ge=20)
     """Smallest slice; the search wants as many in each half of the test split [rows]."""
     candidates: int = Field(ge=0, le=1000)
@@ -73,6 +73,15 @@ class Explanation(Spec):
     """Values of a column at which it is computed."""
 
 
+class Fairness(Spec):
+    """Groups of people between which the model is compared."""
+
+    columns: list[str] = Field(min_length=1)
+    """Protected columns of the examples or of `evaluation.derive`, features or not; each value is a group."""
+    min_rows: int = Field(ge=20)
+    """Smallest group that is compared [rows]."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -91,6 +100,8 @@ class Evaluation(Spec):
     loss in a cross-fit by more than a standard error, or none."""
     checks: dict[CheckName, Check | None] = {}
     """What is asked of the model, by name; null: a check that is left out."""
+    derive: dict[str, Sql] = {}
+    """New columns for slices and groups, no features: a name, and an SQL expression over an example."""
     intervals: Intervals | None = None
     """Intervals of the metrics; null: none."""
     slices: Slices | None = None
@@ -99,3 +110,5 @@ class Evaluation(Spec):
     """What monitoring compares with; null: the model cannot be monitored."""
     explanation: Explanation | None = None
     """What the model relies on; null: not asked."""
+    fairness: Fairness | None = None
+    """Groups between which the model is compared; null: none."""

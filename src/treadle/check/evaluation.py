@@ -1,0 +1,44 @@
+"""What an evaluation reads of the examples: columns, and SQL expressions over them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from treadle.check.columns import Walk, walk_data, walk_derived
+from treadle.experiment.blocks import list_example_columns
+from treadle.experiment.spec import Experiment
+from treadle.experiment.spec.evaluation import Evaluation
+from treadle.hints import nearest
+from treadle.problems import Problem
+
+_DERIVE = "evaluation.derive"
+
+
+def check_evaluation(experiment: Experiment) -> Iterator[Problem]:
+    """Columns that the examples or `evaluation.derive` have, and expressions that can run."""
+    settings = experiment.evaluation
+    columns = [*list_example_columns(experiment.data), *settings.derive]
+    for key, names in _list_named(settings).items():
+        for index, name in enumerate(names):
+            if name not in columns:
+                rule = f"no column {name!r} in the examples (data.examples.known and what they look up) or {_DERIVE}"
+                yield Problem(f"{key}.{index}", rule, hint=nearest(name, columns))
+    yield from _check_expressions(experiment)
+
+
+def _list_named(settings: Evaluation) -> Mapping[str, Iterable[str]]:
+    """The columns that each key names."""
+    sections = {"slices": settings.slices, "fairness": settings.fairness}
+    return {f"evaluation.{name}.columns": found.columns for name, found in sections.items() if found is not None}
+
+
+def _check_expressions(experiment: Experiment) -> list[Problem]:
+    settings = experiment.evaluation
+    if not settings.derive:
+        return []
+    walk = Walk()
+    rows = walk_data(walk, experiment.data)
+    walk.problems.clear()  # of the data, which are reported by themselves
+    if rows is not None:
+        walk_derived(walk, settings.derive, rows, key=_DERIVE)
+    return walk.problems
