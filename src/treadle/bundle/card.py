@@ -10,6 +10,7 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from treadle.bundle.calibration import Calibration, Isotonic
+from treadle.bundle.conformal import Conformal, Sets, Span
 from treadle.data.casting import DTYPES
 from treadle.errors import TreadleError
 from treadle.experiment.spec import ChosenModel, Data, Experiment, Features, Loss, MemberName, Schedule, Spec, Target
@@ -63,6 +64,7 @@ class Card(Spec):
     )  # whose rows the weights saw; transforms are fitted on `train` alone
     code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
     calibration: Calibration | None = Field(default=None, exclude_if=is_missing)  # of the probabilities
+    conformal: Conformal | None = Field(default=None, exclude_if=is_missing)  # intervals, or sets of classes
     members: dict[MemberName, Weight] = Field(default_factory=dict, max_length=MAX_MEMBERS)  # of a blend, else none
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
 
@@ -80,6 +82,10 @@ class Card(Spec):
             raise ValueError("a regression has no probabilities to calibrate")
         if isinstance(self.calibration, Isotonic) and len(self.calibration.curves) != max(1, len(self.classes)):
             raise ValueError("an isotonic calibration has a curve for each class; one for two classes")
+        if self.conformal is not None and isinstance(self.conformal, Span) != (self.task == "regression"):
+            raise ValueError("conformal: a regression has intervals, a classification has sets")
+        if isinstance(self.conformal, Sets) and len(self.conformal.thresholds) != max(2, len(self.classes)):
+            raise ValueError("conformal: there is a threshold for each class")
         if self.members and not math.isclose(sum(self.members.values()), 1, abs_tol=1e-9):
             raise ValueError("the weights of the members must add up to 1")
         return self

@@ -19,6 +19,7 @@ from treadle.bundle.breaches import BreachError, BreachWarning, describe_frame, 
 from treadle.bundle.calibration import calibrate
 from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns, read_leniently
+from treadle.bundle.conformal import name_ends
 from treadle.data.contract import Rule, list_row_rules
 from treadle.experiment.spec import Column, OnBreach, Table
 from treadle.schema import ROW, Task
@@ -77,7 +78,8 @@ class Predictor(ABC):
 
         Returns:
             One row per input row, in its order: `probability` (binary), `prediction` (regression), or `prediction`
-            and `probability_<class>` (multiclass); with the column `row` of the input where it has one.
+            and `probability_<class>` (multiclass); with the column `row` of the input where it has one. A bundle with
+            conformal prediction adds `low` and `high`, or for each class `set_<class>`.
 
         Raises:
             TreadleError: a column is missing, or cannot be read as its type.
@@ -146,8 +148,12 @@ class Predictor(ABC):
         return list(list_row_rules(self.columns))
 
     def name_outputs(self, outputs: Tensor) -> list[pl.Series]:
-        """What `compute` gives, calibrated, as the columns that `predict` returns."""
+        """What `compute` gives, calibrated, as the columns that `predict` returns, with intervals or sets."""
         outputs = self.calibrate(outputs)
+        ends = name_ends(outputs, self.card.conformal, classes=self.classes)
+        return [*self._name_predictions(outputs), *ends]
+
+    def _name_predictions(self, outputs: Tensor) -> list[pl.Series]:
         values = outputs.numpy()
         if self.task == "multiclass":
             names = [self.classes[index] for index in outputs.argmax(dim=1).tolist()]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from treadle.disk import write_json
 from treadle.evaluation.calibration import find_calibration
+from treadle.evaluation.conformal import find_coverage
 from treadle.evaluation.evaluated import Answer, Evaluated
 from treadle.evaluation.explanation import explain
 from treadle.evaluation.fairness import find_fairness
@@ -32,6 +33,7 @@ PARTS = (  # in the order of the report
     Part("calibration", find_calibration),
     Part("fairness", find_fairness),
     Part("explanation", explain),
+    Part("conformal", find_coverage),
 )
 
 

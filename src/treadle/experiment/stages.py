@@ -53,6 +53,7 @@ STAGES = (
             "callbacks",
             "metrics",
             "evaluation.calibrate",
+            "evaluation.conformal",
         ),
         reads=("featurize",),
         outputs=("model", "bundle", "metrics.csv", "validation.json"),

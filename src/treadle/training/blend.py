@@ -146,7 +146,7 @@ def _keep(bundles: Mapping[str, Predictor], weights: Mapping[str, float]) -> dic
     for name in weights:
         bundle = bundles[name]
         assert isinstance(bundle, Bundle), "a member is no blend"
-        kept[name] = replace(bundle, card=bundle.card.model_copy(update={"calibration": None}))
+        kept[name] = replace(bundle, card=bundle.card.model_copy(update={"calibration": None, "conformal": None}))
     return kept
 
 

@@ -1,4 +1,7 @@
-"""What a model learns from the validation split once it is trained: the calibration of its probabilities."""
+"""What a model learns from the validation split once it is trained.
+
+The calibration of its probabilities, and how wide its intervals, or how large its sets must be.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from treadle.bundle import Card
-from treadle.bundle.calibration import Isotonic, Temperature
+from treadle.bundle.calibration import Isotonic, Temperature, calibrate
+from treadle.bundle.conformal import Sets, Span
 from treadle.data.blocks import rank_blocks
 from treadle.errors import TreadleError
 from treadle.experiment.blocks import PERIODS, settle_blocks
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import Conformal, Experiment
 from treadle.features.featurize import read_target
 from treadle.schema import LABEL
 from treadle.training.calibrators import FITS, FOLDS, Array, Floats, choose, cross_fit
+from treadle.training.conform import fit_sets, fit_span
 from treadle.training.epochs import write_line
 
 MIN_ROWS = 50  # from which something can be learned
@@ -25,7 +30,8 @@ _SEED = 0  # of the folds
 
 def learns_from_valid(experiment: Experiment) -> bool:
     """Whether the validation split teaches the bundle anything."""
-    return experiment.evaluation.calibrate != "none"
+    settings = experiment.evaluation
+    return settings.calibrate != "none" or settings.conformal is not None
 
 
 def open_valid(experiment: Experiment, folder: RunFolder) -> pl.LazyFrame:
@@ -48,20 +54,32 @@ def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Ex
     Raises:
         TreadleError: there are too few rows, or all are of one class.
     """
-    target = read_target(rows.select(LABEL).collect(), classes=card.classes).numpy()
+    target = read_target(rows.select(LABEL).collect(), classes=card.classes)
     unit = settle_blocks("auto", experiment.data)
     blocks = rank_blocks(rows, unit)
-    if card.task == "regression":
-        return card
-    known = target >= 0
-    found = _calibrate(
-        raw.double().numpy()[known],
-        target[known].astype(np.int64),
-        blocks=np.unique(blocks[known], return_inverse=True)[1],
-        keeps_order=unit in PERIODS,
-        experiment=experiment,
-    )
-    return card.model_copy(update={"calibration": found})
+    if experiment.evaluation.calibrate != "none" and card.task != "regression":
+        known = target.numpy() >= 0
+        found = _calibrate(
+            raw.double().numpy()[known],
+            target.numpy()[known].astype(np.int64),
+            blocks=np.unique(blocks[known], return_inverse=True)[1],
+            keeps_order=unit in PERIODS,
+            experiment=experiment,
+        )
+        card = card.model_copy(update={"calibration": found})
+    settings = experiment.evaluation.conformal
+    if settings is not None:
+        outputs = calibrate(raw, card.calibration).double().numpy()
+        conformal = _conform(outputs, target.numpy(), blocks=blocks, card=card, settings=settings)
+        card = card.model_copy(update={"conformal": conformal})
+    return card
+
+
+def _conform(outputs: Floats, target: Array, *, blocks: Array, card: Card, settings: Conformal) -> Span | Sets:
+    if card.task != "regression":
+        return fit_sets(outputs, target.astype(np.int64), coverage=settings.coverage, by_class=settings.by_class)
+    least = 0.0 if card.target.link == "log" else None
+    return fit_span(outputs, target, blocks=blocks, coverage=settings.coverage, least=least)
 
 
 def _calibrate(

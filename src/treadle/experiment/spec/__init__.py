@@ -10,7 +10,7 @@ from treadle.experiment.spec.base import Spec, Target, check_duration, check_mom
 from treadle.experiment.spec.callbacks import Nodes, list_nodes
 from treadle.experiment.spec.columns import Column, Encoding, Value
 from treadle.experiment.spec.data import AsOf, Data, Examples, History, Join, OnBreach, Table
-from treadle.experiment.spec.evaluation import Evaluation, Intervals, MonitoringReference
+from treadle.experiment.spec.evaluation import Conformal, Evaluation, Intervals, MonitoringReference
 from treadle.experiment.spec.experiment import (
     RECORDS,
     AnyExperiment,
@@ -68,6 +68,7 @@ __all__ = [
     "Column",
     "ColumnSplit",
     "Confirm",
+    "Conformal",
     "Cost",
     "CsvTracker",
     "Data",

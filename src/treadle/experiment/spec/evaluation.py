@@ -82,6 +82,16 @@ class Fairness(Spec):
     """Smallest group that is compared [rows]."""
 
 
+class Conformal(Spec):
+    """Intervals of a regression, or sets of classes, that hold what comes as often as declared."""
+
+    coverage: float = Field(ge=0.5, lt=1)
+    """Share of the rows whose interval, or set, holds their label [probability]."""
+    by_class: bool = False
+    """Whether the coverage holds of each class on its own, so that rare classes are not left out; of a
+    classification."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -98,6 +108,9 @@ class Evaluation(Spec):
     calibrate: Literal["none", "temperature", "isotonic", "auto"] = "none"
     """Calibration of the probabilities, fitted on the valid split, a part of the bundle; auto: whichever lowers the log
     loss in a cross-fit by more than a standard error, or none."""
+    conformal: Conformal | None = None
+    """Intervals, or sets of classes, with a declared coverage, fitted on the valid split, a part of the bundle; null:
+    none."""
     checks: dict[CheckName, Check | None] = {}
     """What is asked of the model, by name; null: a check that is left out."""
     derive: dict[str, Sql] = {}
