@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from runs import find_run
+from runs import find_run, run_quick
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.evaluation.calibration import find_calibration
@@ -247,6 +247,20 @@ def test_a_metric_that_a_check_names_must_exist(root):
             overrides=["experiment=california", f"+evaluation.checks.mine={{severity: note, function: {node}}}"],
             root=root,
         )
+
+
+@pytest.mark.slow
+def test_a_label_that_has_nothing_to_do_with_its_row_is_told(project):
+    """As good as shuffled: the rest of a division of the price, but for those that are cut off at one value."""
+    shuffled = "data.examples.label='MOD(CAST(MedHouseVal * 100000 AS INTEGER) * 7919, 97)'"
+
+    capped = "+data.examples.exclude.capped='MedHouseVal > 5'"
+
+    assert run_quick(shuffled, capped, "tracker=disabled", "name=shuffled") == 0
+
+    findings = {finding.code: finding for finding in read_findings(RunFolder(find_run(project)).checks)}
+    assert findings["better_than_prior"].blocks
+    assert findings["leakage"].outcome.state == "pass"
 
 
 @pytest.mark.slow

@@ -1,11 +1,15 @@
 """The search for the worst slices: what is planted is found, what is chance is not confirmed."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 
+from treadle.evaluation.checks.slices import limit_excess
 from treadle.evaluation.resampling import Blocks
 from treadle.evaluation.scores import compute_losses
+from treadle.evaluation.slices import SliceFindings
 from treadle.evaluation.worst_slices import compute_excess, confirm, cut_columns, find_worst_slices
 
 ROWS, DAYS = 8000, 40
@@ -133,3 +137,18 @@ def test_holm_stops_at_the_first_that_may_be_chance():
     assert confirm(chances) == {((1, 0),), ((2, 0),), ((0, 0),)}
     assert confirm({**chances, ((3, 0),): 0.5}) == {((1, 0),)}
     assert confirm({}) == set()
+
+
+def test_a_slice_made_wrong_on_purpose_fails_the_check():
+    outcomes = []
+    for planted in (pl.col("carrier") == "WN", None):
+        frame, chances, target, day = simulate(0, planted=planted)
+        losses = compute_losses(chances, target=target, task="binary")
+        excess = compute_excess(chances, target=target, task="binary")
+        found = SliceFindings([], search(frame, losses, excess, Blocks.of(day, unit="day")))
+        outcomes.append(limit_excess(SimpleNamespace(answers={"slices": found}), max_excess=0.1))
+
+    wrong, sound = outcomes
+    assert (wrong.state, sound.state) == ("fail", "pass")
+    assert "carrier = WN" in wrong.evidence["slice"]
+    assert limit_excess(SimpleNamespace(answers={}), max_excess=0.1).state == "not applicable"

@@ -16,6 +16,7 @@ QUICK = [
     "evaluation.baselines=[prior]",
     "evaluation.parity_rows=5",
     "evaluation.explanation=null",
+    "evaluation.questions=null",
 ]
 
 # A network of the user's own: the README's.

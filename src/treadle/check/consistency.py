@@ -279,6 +279,15 @@ def check_explanation(experiment: Experiment) -> Iterator[Problem]:
             seen.setdefault(name, group)
 
 
+def check_questions(experiment: Experiment) -> Iterator[Problem]:
+    """Columns that the examples have."""
+    settings, columns = experiment.evaluation.questions, list_example_columns(experiment.data)
+    for index, name in enumerate(settings.ignore if settings is not None else ()):
+        if name not in columns:
+            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
+            yield Problem(f"evaluation.questions.ignore.{index}", rule, hint=nearest(name, columns))
+
+
 def find_split_group(experiment: Experiment) -> Iterator[Problem]:
     """Rows of a group hang together; without its column, the intervals would not know."""
     settings, group = experiment.evaluation.intervals, get_group(experiment.data)

@@ -17,6 +17,7 @@ from treadle.evaluation.conformal import find_coverage
 from treadle.evaluation.evaluated import Answer, Evaluated
 from treadle.evaluation.explanation import explain
 from treadle.evaluation.fairness import find_fairness
+from treadle.evaluation.questions import ask_data
 from treadle.evaluation.slices import find_slices
 from treadle.experiment.run_folder import RunFolder
 
@@ -34,6 +35,7 @@ PARTS = (  # in the order of the report
     Part("fairness", find_fairness),
     Part("explanation", explain),
     Part("conformal", find_coverage),
+    Part("questions", ask_data),
 )
 
 

@@ -92,6 +92,17 @@ class Conformal(Spec):
     classification."""
 
 
+class Questions(Spec):
+    """Questions to the data: whether test rows look like training rows, which rows repeat, which labels are suspect."""
+
+    rows: int = Field(ge=0, le=10_000_000)
+    """Rows of the training and of the test split each, which a model is asked to tell apart; 0: not asked [rows]."""
+    ignore: list[str] = []
+    """Columns that it is not given; moments and what follows the calendar are left out by themselves."""
+    suspects: int = Field(ge=0, le=100_000)
+    """Most suspect labels of the test split that are listed; 0: not asked [rows]."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -125,3 +136,5 @@ class Evaluation(Spec):
     """What the model relies on; null: not asked."""
     fairness: Fairness | None = None
     """Groups between which the model is compared; null: none."""
+    questions: Questions | None = None
+    """What is asked of the data; null: nothing but what the checks ask."""
