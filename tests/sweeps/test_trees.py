@@ -29,6 +29,7 @@ def test_a_hopeless_trial_is_pruned_after_some_rounds(project, pruner):
             assert int([*csv.DictReader(file)][-1]["step"]) < 150
 
 
+@pytest.mark.exhaustive  # each by itself is held above, and in test_drive
 def test_trees_and_networks_are_compared(project):
     pytest.importorskip("lightgbm")
 
