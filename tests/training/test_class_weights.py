@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 import torch
 
-from runs import run_quick
+from runs import find_run, run_quick
 from treadle.bundle import load
 from treadle.errors import TreadleError
 from treadle.schema import Batch
@@ -59,19 +59,15 @@ def test_a_class_that_does_not_exist_is_refused():
 
 
 @pytest.mark.slow
-def test_balance_finds_more_of_the_rare_class(project):
+def test_balance_finds_more_of_the_rare_class(project, run_once):
     """A quarter of the records are positive; balanced, the mean probability is that of even classes."""
+    run_quick("experiment=adult", "tracker=disabled", "loss.class_weights=balanced", verb="train")
+    (balanced,) = project.glob("runs/adult-*")
     found = {}
-    for weights in ("null", "balanced"):
-        run_quick(
-            "experiment=adult",
-            "model=mlp",
-            "model.width=16",
-            "tracker=disabled",
-            f"loss.class_weights={weights}",
-            f"name=run_{weights}",
-        )
-        (run,) = project.glob(f"runs/run_{weights}-*")
+    for weights, run in (
+        ("null", find_run(run_once("experiment=adult", "tracker=disabled").parent)),
+        ("balanced", balanced),
+    ):
         rows = pl.read_parquet(run / "examples" / "test.parquet")
         probability = load(run).predict(rows)["probability"]
         truth = rows["label"].cast(pl.Boolean)

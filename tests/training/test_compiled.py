@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import suppress
@@ -266,8 +267,8 @@ def gap(a, b, *, steps=None):
 
 @pytest.mark.slow
 def test_a_compiled_training_is_the_eager_one_but_for_rounding(root, tmp_path):
-    """16 epochs of 13 steps, the last of each on fewer rows; with dropout, and a norm that has buffers."""
-    dials = ["schedule.max_epochs=16", "schedule.optimizer.lr=0.003"]
+    """8 epochs of 13 steps, the last of each on fewer rows; with dropout, and a norm that has buffers."""
+    dials = ["schedule.max_epochs=8", "schedule.optimizer.lr=0.003"]
     eager = fit(root, tmp_path / "eager", Network(dropout=0.1, norm=True), "trainer.compile=off", *dials)
     control = fit(root, tmp_path / "control", perturb(Network(dropout=0.1, norm=True)), "trainer.compile=off", *dials)
     compiled = fit(root, tmp_path / "compiled", Network(dropout=0.1, norm=True), "trainer.compile=on", *dials)
@@ -280,27 +281,31 @@ def test_a_compiled_training_is_the_eager_one_but_for_rounding(root, tmp_path):
     assert [row["lr"] for row in compiled.rows] == [row["lr"] for row in eager.rows]
     for mine, theirs in zip(compiled.optimizer["state"].values(), eager.optimizer["state"].values(), strict=True):
         assert mine.keys() == theirs.keys()
-        assert mine["step"] == theirs["step"] == 16 * NUM_BATCHES
+        assert mine["step"] == theirs["step"] == 8 * NUM_BATCHES
 
 
 @pytest.mark.slow
 def test_a_compiled_training_that_is_stopped_goes_on_compiled_or_not(root, tmp_path):
-    dials = ["schedule.max_epochs=4", "trainer.compile=on"]
-    whole = fit(root, tmp_path / "whole", Network(), *dials, chunk_steps=4)
-    for folder in ("same", "other"):
-        with suppress(KeyboardInterrupt, SystemExit):
-            fit(root, tmp_path / folder, Network(), *dials, callbacks=[Stop()], chunk_steps=4)
+    """The network of the test above: what the compiler made of it is found again."""
+    dials = ["schedule.max_epochs=3", "trainer.compile=on"]
+    whole = fit(root, tmp_path / "whole", Network(dropout=0.1, norm=True), *dials, chunk_steps=4)
+    with suppress(KeyboardInterrupt, SystemExit):
+        stopped = tmp_path / "stopped"
+        fit(root, stopped, Network(dropout=0.1, norm=True), *dials, callbacks=[Stop()], chunk_steps=4)
+    kept = shutil.copytree(stopped, tmp_path / "kept")
 
-    resumed = fit(root, tmp_path / "same", Network(), *dials, chunk_steps=4)
-    switched = fit(root, tmp_path / "other", Network(), "schedule.max_epochs=4", "trainer.compile=off")
+    resumed = fit(root, stopped, Network(dropout=0.1, norm=True), *dials, chunk_steps=4)
+    shutil.rmtree(stopped)
+    kept.rename(stopped)  # a checkpoint names its folder
+    switched = fit(root, stopped, Network(dropout=0.1, norm=True), "schedule.max_epochs=3", "trainer.compile=off")
 
     assert resumed.execution["compiled"]
     assert not switched.execution["compiled"]
     assert same(resumed.network, whole.network)
     assert resumed.rows == whole.rows
-    for row, other in zip(whole.rows, switched.rows, strict=True):
-        assert other["train/loss"] == pytest.approx(row["train/loss"], abs=1e-6)
-        assert other["valid/loss"] == pytest.approx(row["valid/loss"], abs=1e-6)
+    for row, others in zip(whole.rows, switched.rows, strict=True):
+        assert others["train/loss"] == pytest.approx(row["train/loss"], abs=1e-5)
+        assert others["valid/loss"] == pytest.approx(row["valid/loss"], abs=1e-5)
 
 
 @pytest.mark.slow
