@@ -198,7 +198,7 @@ def test_two_at_once_are_refused(runs, project, capsys):
 def test_a_run_under_way_loses_nothing(runs, project, capsys):
     """Its earlier stages are shared with runs that go, and its own outputs are in the cache before it is done."""
     words = [word for word in QUICK if not word.startswith("schedule.max_epochs")]
-    command = [sys.executable, "-m", "treadle", "train", *words, "seed=1", "tracker=disabled", "schedule.max_epochs=40"]
+    command = [sys.executable, "-m", "treadle", "train", *words, "seed=1", "tracker=disabled", "schedule.max_epochs=20"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         limit = time.monotonic() + 120
         while not any("train begins" in log.read_text() for log in project.glob("runs/*/run.log")):
