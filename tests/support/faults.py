@@ -110,3 +110,27 @@ def summarize(judged: list[Judged], fault: Fault) -> Found:
     alarmed = [week for week in judged if week.alarms]
     named = sum(bool(fault.named & set(week.alarms[0].signal.columns)) for week in alarmed)
     return Found(len(judged), len(alarmed), named)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the charts find in the weeks of a reference."""
+
+    weeks: int
+    false: int  # weeks without a fault that alarm
+    found: dict[str, Found]  # by fault, of the weeks that do not alarm without one
+
+
+def measure_all(rows: pl.LazyFrame, reference: Reference, *, season: bool) -> Measured:
+    """Plant each fault into each week of a reference, and judge it by the other weeks.
+
+    Args:
+        rows: of the reference, with `BLOCK`.
+        reference: of these rows.
+        season: whether the seasonal chart is used, too.
+    """
+    strengths = Charts(reference, false_alarms=0.05, season=season).own_strengths
+    quiet = [block for block, strength in strengths.items() if strength <= 1]
+    charts = calibrate_without(reference, quiet, season=season)
+    found = {fault.name: summarize(judge_planted(rows, fault, reference, charts), fault) for fault in FAULTS}
+    return Measured(len(strengths), len(strengths) - len(quiet), found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from treadle.profiles.profile import BLOCK
@@ -17,6 +18,7 @@ _MIN_ROWS = 50  # of such a block
 _MIN_BLOCKS = 16  # weeks, or days, from which on they are the blocks
 _PERIODS = {"week": "1w", "day": "1d"}  # as Polars writes them
 _LENGTHS = {"week": timedelta(weeks=1), "day": timedelta(days=1)}
+_SEED = 0  # of the blocks of rows
 _DATE = "%Y-%m-%d"
 
 
@@ -30,12 +32,14 @@ class Blocking:
     def name_reference(self, rows: pl.LazyFrame, *, num_rows: int, time: str | None) -> pl.LazyFrame:
         """The rows of the reference with `BLOCK`.
 
-        Rows without a time are dealt out one by one: in which order a table holds them says nothing about time.
+        Rows without a time are dealt out by chance: in which order a table holds them says nothing about time. (Dealt
+        out in turn, blocks of a table that is ordered by place would be more alike than chance makes them.)
         """
         if time is not None and self.unit != "rows":
             return self._name_by_time(rows, time)
         count = max(1, num_rows // self.size)
-        return rows.with_columns((pl.int_range(pl.len()) % count).alias(BLOCK)).with_columns(_name_by_number())
+        dealt = np.random.default_rng(_SEED).integers(count, size=num_rows, dtype=np.uint16)
+        return rows.with_columns(pl.Series(BLOCK, dealt)).with_columns(_name_by_number())
 
     def name_log(self, rows: pl.LazyFrame, *, time: str | None) -> pl.LazyFrame:
         """The rows of a log with `BLOCK`: of its time, or so many consecutive rows each."""
@@ -57,7 +61,7 @@ class Blocking:
 
 
 def _name_by_number() -> pl.Expr:
-    return pl.format("block {}", (pl.col(BLOCK) + 1).cast(pl.String).str.zfill(6)).alias(BLOCK)
+    return pl.format("block {}", (pl.col(BLOCK).cast(pl.Int64) + 1).cast(pl.String).str.zfill(6)).alias(BLOCK)
 
 
 def settle_blocking(unit: Unit | Literal["auto"], rows: pl.LazyFrame, *, num_rows: int, time: str | None) -> Blocking:

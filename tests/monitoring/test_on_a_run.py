@@ -1,0 +1,38 @@
+"""A run from its training to an alarm."""
+
+import json
+
+import polars as pl
+import pytest
+
+from runs import find_run, treadle
+from treadle.bundle import load
+
+
+@pytest.mark.slow
+def test_a_run_is_monitored_by_what_its_evaluation_wrote(run_once, tmp_path, capsys):
+    run = find_run(run_once("tracker=disabled").parent)
+    rows = pl.read_parquet(run / "examples" / "test.parquet").sample(fraction=1, shuffle=True, seed=0)  # not by place
+    predicted = load(run).predict(rows).drop("row")
+    good, bad = tmp_path / "good.parquet", tmp_path / "bad.parquet"
+    pl.concat([rows, predicted], how="horizontal").write_parquet(good)
+    spoiled = rows.with_columns(MedInc=pl.col("MedInc") * 10, AveBedrms=pl.col("AveBedrms") + 3)
+    pl.concat([spoiled, load(run).predict(spoiled, on_breach="allow").drop("row")], how="horizontal").write_parquet(bad)
+    capsys.readouterr()
+
+    codes, found = [], []
+    for log in (good, bad):
+        codes.append(treadle("monitor", str(run), "--log", str(log), "--format", "json"))
+        found.append(json.loads(capsys.readouterr().out))
+
+    judged = [block for block in found[0]["blocks"] if block["unjudged"] is None]
+    assert codes[1] == 1
+    assert sum(bool(block["alarms"]) for block in judged) <= 2
+    errors = [block["estimated"]["mae"] for block in judged]
+    assert sum(errors) / len(errors) == pytest.approx(found[0]["reference"]["metrics"]["mae"], rel=0.05)
+    realised = [block["realised"]["metrics"]["mae"] for block in judged]
+    assert sum(realised) / len(realised) == pytest.approx(sum(errors) / len(errors), rel=0.05)
+    first = found[1]["blocks"][0]["alarms"]
+    assert "MedInc" in first[0]["columns"]
+    assert first[0]["effect"] >= first[-1]["effect"]
+    assert first[0]["importance"] > 0.1
