@@ -1,5 +1,6 @@
 """A server answers what a batch predicts, and says what is wrong with the rest."""
 
+import re
 import threading
 
 import orjson
@@ -226,3 +227,13 @@ def test_it_has_the_name_and_speaks_the_protocols_that_it_is_given(tmp_path, row
     with open_client(run, "serving.name=other", "serving.protocols=[rows]") as client:
         assert post(client, "/predict", rows).json()["model"] == "other"
         assert client.post("/invocations").status_code == 404
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(client, rows, root):
+    post(client, "/predict", rows[:1])
+    names = set(re.findall(r"^(treadle_\w+)", client.get("/metrics").text, flags=re.MULTILINE))
+    text = (root / "docs" / "how-to" / "serve.grafana.json").read_text()
+
+    asked = set(re.findall(r"treadle_\w+", text))
+    assert len(asked) >= 9
+    assert asked <= names

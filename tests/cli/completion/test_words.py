@@ -142,7 +142,7 @@ def test_features_are_offered_to_lineage(offer):
         ("schedule.opt", ["schedule.optimizer."]),
         ("schedule.optimizer.l", ["schedule.optimizer.lr="]),
         ("data.tables.flights.columns.arr_d", ["data.tables.flights.columns.arr_delay."]),
-        ("se", ["seed="]),
+        ("see", ["seed="]),
         ("na", ["name="]),
         ("+schedule.max_s", ["+schedule.max_steps="]),
         ("++schedule.max_s", ["++schedule.max_steps="]),
@@ -180,8 +180,8 @@ def test_experiments_come_first(offer):
 def test_a_projects_own_option_and_group_are_offered_and_hidden_folders_are_not(offer, project):
     (project / "conf" / "model" / "own.yaml").write_text("_target_: own.Net\nglow: true\ninner: {depth: 3}\n")
     (project / "conf" / "model" / "broken.yaml").write_text("a: [")
-    (project / "conf" / "serving").mkdir()
-    (project / "conf" / "serving" / "local.yaml").write_text("port: 80\n")
+    (project / "conf" / "shipping").mkdir()
+    (project / "conf" / "shipping" / "local.yaml").write_text("port: 80\n")
     (project / "conf" / ".hidden").mkdir()
     (project / "conf" / ".hidden" / "x.yaml").write_text("a: 1\n")
 
@@ -189,7 +189,7 @@ def test_a_projects_own_option_and_group_are_offered_and_hidden_folders_are_not(
     assert offer("run", "model.gl") == ["model.glow="]
     assert offer("run", "model.glow=") == ["model.glow=true"]
     assert offer("run", "model.inner.") == ["model.inner.depth="]
-    assert offer("run", "serv") == ["serving.", "serving="]
+    assert offer("run", "ship") == ["shipping.", "shipping="]
     assert offer("run", ".") == []
     assert not [one for one in offer("run", "") if "hidden" in one]
 

@@ -17,6 +17,7 @@ from treadle.printable import escape_lines
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
     from treadle.bundle.batch import RowSource, Sink
+    from treadle.serving.service import Source
 
 REJECTED = 3  # exit code: done, except for rows that break the contract
 
@@ -213,25 +214,47 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from treadle.bundle import TARGETS
     from treadle.config.serving import read_serving
-    from treadle.errors import TreadleError
 
     if "=" in options.run_folder:  # the first override, where no run is named
         options.overrides.insert(0, options.run_folder)
         options.run_folder = "champion"
     serving = read_serving(options.overrides, root=Path.cwd())
-    try:
-        from treadle.serving.server import serve
-        from treadle.serving.service import Source
-    except ImportError as error:
-        raise TreadleError(
-            f"a server needs {error.name}, which is not installed: `pip install treadle[serve]`"
-        ) from error
-    code: Literal["same", "any"] = "any" if options.any_code else "same"
-    source = Source(options.run_folder, Path.cwd(), targets=[*TARGETS, *options.allow], code=code)
+    source = _read_source(options)
+    from treadle.serving.server import serve
+
     serve(source, serving, say=_say)
     return 0
+
+
+def _add_package(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="a run's folder, a bundle, or a champion")
+    where = "folder that is written, with a Dockerfile"
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help=where)
+    _add_loading(parser)
+
+
+def _package(options: argparse.Namespace) -> int:
+    from treadle.serving.package import package
+
+    requirements = package(_read_source(options), into=options.output)
+    print_lines(f"{len(requirements)} packages  {options.output / 'requirements.txt'}")
+    print_lines(f"docker build {options.output}")
+    return 0
+
+
+def _read_source(options: argparse.Namespace) -> Source:
+    """Where the bundle is, and what it may build."""
+    from treadle.bundle import TARGETS
+    from treadle.errors import TreadleError
+
+    try:
+        from treadle.serving.service import Source
+    except ImportError as error:
+        fix = "`pip install treadle[serve]`"
+        raise TreadleError(f"a server needs {error.name}, which is not installed: {fix}") from error
+    code: Literal["same", "any"] = "any" if options.any_code else "same"
+    return Source(options.run_folder, Path.cwd(), targets=[*TARGETS, *options.allow], code=code)
 
 
 def _say(line: str) -> None:
@@ -242,4 +265,5 @@ def _say(line: str) -> None:
 VERBS = (
     Verb("predict", "Predict the rows of a file with the bundle of a run.", _add_predict, _predict),
     Verb("serve", "Answer requests for predictions over HTTP.", _add_serve, _serve),
+    Verb("package", "Write a folder with a bundle and its server, for a container.", _add_package, _package),
 )

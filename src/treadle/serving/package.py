@@ -1,0 +1,121 @@
+"""A folder that becomes a container: a bundle, the code that serves it, and its libraries without those of training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+import treadle
+from treadle.bundle import load
+from treadle.config.shipped import SHIPPED_CONF
+from treadle.errors import TreadleError
+from treadle.experiment.modules import TREADLE
+from treadle.serving.service import Source
+
+BUNDLE, CODE, REQUIREMENTS, DOCKERFILE = "bundle", "code", "requirements.txt", "Dockerfile"
+
+# Run by itself, so that what this process has imported does not count: a bundle that is loaded has predicted a row.
+_PROBE = """
+import json, sys
+import treadle.cli.commands.serving, treadle.config.serving, treadle.serving.server
+from pathlib import Path
+from treadle.bundle import load
+from treadle.serving.scorer import Scorer
+import uvloop, httptools
+Scorer(load(sys.argv[1], targets=json.loads(sys.argv[2]), code=sys.argv[3]))
+treadle.config.serving.read_serving([], root=Path.cwd())
+print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+_DOCKERFILE = """\
+FROM python:{python}-slim
+ENV PYTHONUNBUFFERED=1 PYTHONPATH=/app/{code} PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+# A CPU needs no CUDA: PIP_EXTRA_INDEX_URL may name an index of wheels for the CPU alone.
+ARG PIP_EXTRA_INDEX_URL=
+COPY {requirements} .
+RUN pip install --no-cache-dir --no-deps -r {requirements}
+COPY . .
+RUN useradd --system --no-create-home server && mkdir -p /app/log && chown server /app/log
+USER server
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD python -c \\
+  "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health/ready', timeout=2)"
+# TREADLE_TOKEN is the token of each request; without one, add serving.allow_anonymous=true.
+ENTRYPOINT ["python", "-m", "treadle", "serve", "{bundle}", "serving.host=0.0.0.0", "serving.name={name}"{options}]
+"""
+
+
+def package(source: Source, *, into: Path) -> list[str]:
+    """Write the folder.
+
+    Args:
+        source: of the bundle.
+        into: the folder, which must be absent or empty.
+
+    Returns:
+        The pinned requirements.
+
+    Raises:
+        TreadleError: the folder holds something, or the bundle cannot be loaded.
+    """
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise TreadleError(f"{into} exists already; name a folder that does not, or an empty one")
+    folder = source.find()
+    loaded = load(folder, targets=source.targets, code=source.code)
+    inside = folder / BUNDLE if (folder / BUNDLE).is_dir() else folder
+    requirements = _list_requirements(inside, source)
+    into.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(inside, into / BUNDLE, symlinks=False)
+    _copy_code(list(loaded.card.code), source.root, into / CODE)
+    (into / REQUIREMENTS).write_text("\n".join(requirements) + "\n", encoding="utf-8")
+    (into / DOCKERFILE).write_text(_write_dockerfile(source), encoding="utf-8")
+    (into / ".dockerignore").write_text("**/__pycache__\nlog\n", encoding="utf-8")
+    return requirements
+
+
+def _list_requirements(bundle: Path, source: Source) -> list[str]:
+    """The packages that a server imports, in the versions that are installed."""
+    command = [sys.executable, "-c", _PROBE, str(bundle), json.dumps(list(source.targets)), source.code]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=source.root)  # noqa: S603 - our own
+    if done.returncode:
+        raise TreadleError(f"a server cannot load {bundle}: {done.stderr.strip().splitlines()[-1]}")
+    imported = json.loads(done.stdout.splitlines()[-1])
+    known = packages_distributions()
+    names = {name for module in imported for name in known.get(module, []) if name.lower() != TREADLE}
+    pinned = {name: version(name).partition("+")[0] for name in names}  # without the mark of a build, such as +cpu
+    return sorted((f"{name}=={number}" for name, number in pinned.items()), key=str.lower)
+
+
+def _copy_code(modules: Sequence[str], root: Path, into: Path) -> None:
+    """Treadle, and the project's own packages that the bundle needs."""
+    ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+    shutil.copytree(Path(treadle.__file__).parent, into / TREADLE, ignore=ignore)
+    if not (into / TREADLE / "conf").exists():  # of a checkout it is beside the sources
+        shutil.copytree(SHIPPED_CONF, into / TREADLE / "conf")
+    for name in sorted({module.partition(".")[0] for module in modules} - {TREADLE}):
+        for place in (root / "src" / name, root / name):
+            if place.is_dir():
+                shutil.copytree(place, into / name, ignore=ignore)
+                break
+            if place.with_suffix(".py").is_file():
+                shutil.copy(place.with_suffix(".py"), into)
+                break
+
+
+def _write_dockerfile(source: Source) -> str:
+    own = [prefix for prefix in source.targets if not prefix.startswith(f"{TREADLE}.")]
+    options = [word for prefix in own for word in ("--allow", prefix)]
+    options += ["--any-code"] if source.code == "any" else []
+    return _DOCKERFILE.format(
+        python=f"{sys.version_info.major}.{sys.version_info.minor}",
+        code=CODE,
+        requirements=REQUIREMENTS,
+        bundle=BUNDLE,
+        name=source.name,
+        options="".join(f", {json.dumps(word)}" for word in options),
+    )

@@ -1,0 +1,46 @@
+"""A folder for a container has what a server needs, and nothing of training."""
+
+import os
+import subprocess
+import sys
+
+import httpx
+import orjson
+import pytest
+
+from runs import ROOT
+from treadle.errors import TreadleError
+from treadle.serving.package import package
+from treadle.serving.service import Source
+
+
+@pytest.mark.slow
+def test_the_folder_serves_by_itself(run, rows, tmp_path):
+    requirements = package(Source(str(run), ROOT), into=tmp_path / "box")
+
+    names = {line.partition("==")[0].lower() for line in requirements}
+    assert names >= {"torch", "polars", "starlette", "uvicorn", "uvloop", "httptools", "orjson", "hydra-core"}
+    assert names.isdisjoint({"treadle", "pytorch-lightning", "lightning", "wandb", "dvc", "optuna", "pytest"})
+    assert "+" not in "".join(requirements)
+    text = (tmp_path / "box" / "Dockerfile").read_text()
+    assert text.endswith(
+        '["python", "-m", "treadle", "serve", "bundle", "serving.host=0.0.0.0", "serving.name=people-0a1b2c3d"]\n'
+    )
+
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "box" / "code")}
+    command = [sys.executable, "-m", "treadle", "serve", "bundle", "serving.port=0", "serving.name=people"]
+    with subprocess.Popen(command, cwd=tmp_path / "box", env=environment, stdout=subprocess.PIPE, text=True) as process:
+        address = process.stdout.readline().split()[-1].removesuffix("/docs")
+        answer = httpx.post(f"{address}/predict", content=orjson.dumps(rows[0]), timeout=60)
+        process.terminate()
+    assert answer.status_code == 200
+    assert answer.json()["model"] == "people"
+
+
+def test_a_folder_that_holds_something_is_left_as_it_is(run, tmp_path):
+    (tmp_path / "mine").write_text("kept")
+
+    with pytest.raises(TreadleError, match="exists already"):
+        package(Source(str(run), ROOT), into=tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
