@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from served import make_bundle
 from treadle.bundle import BlendBundle, BreachError
+from treadle.bundle.calibration import Isotonic
+from treadle.bundle.conformal import Sets
 from treadle.errors import TreadleError
 from treadle.serving.scorer import Scorer
 
@@ -125,3 +127,18 @@ def test_several_classes_are_named(bundle, rows):
     answers = Scorer(several).ask(rows[:5])
 
     assert [dict(answer.prediction) for answer in answers] == several.predict(rows[:5]).to_dicts()
+
+
+def test_calibrated_probabilities_and_sets_are_those_of_a_batch(bundle, rows):
+    taught = {
+        "conformal": Sets(coverage=0.9, thresholds=[0.3, 0.4]),
+        "calibration": Isotonic.model_validate({"curves": [{"x": [0.1, 0.9], "y": [0.3, 0.4]}]}),
+    }
+    calibrated = replace(bundle, card=bundle.card.model_copy(update=taught))
+
+    answers = Scorer(calibrated).ask(rows)
+
+    wanted = calibrated.predict(rows)
+    assert wanted.columns == ["probability", "set_negative", "set_positive"]
+    assert [answer.prediction for answer in answers] == wanted.to_dicts()
+    assert wanted["probability"].to_list() != bundle.predict(rows)["probability"].to_list()

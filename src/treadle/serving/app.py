@@ -210,11 +210,9 @@ class Application:
 
     def _describe_model(self) -> Response:
         scorer = self.service.current.scorer
-        is_word = scorer.bundle.task == "multiclass"
-        outputs = {name: "BYTES" if is_word and name == "prediction" else "FP64" for name in scorer.outputs}
         return _to_json(
             protocols.describe_oip(
-                model=self.service.name, bundle=self.service.current.digest, types=scorer.types, outputs=outputs
+                model=self.service.name, bundle=self.service.current.digest, types=scorer.types, outputs=scorer.outputs
             )
         )
 

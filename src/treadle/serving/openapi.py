@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from html import escape
 from typing import Any
 
@@ -22,6 +22,7 @@ _TYPES: dict[str, Schema] = {
     "datetime": {"type": "string", "format": "date-time"},
     "time": {"type": "string", "format": "time"},
 }
+_OUTPUTS: dict[str, Schema] = {"String": {"type": "string"}, "Boolean": {"type": "boolean"}}  # others are numbers
 _PROBLEM: Schema = {
     "type": "object",
     "required": ["row", "column", "value", "rule"],
@@ -45,7 +46,7 @@ _FAULTS = {
 
 
 def describe(
-    bundle: Predictor, *, model: str, digest: str, outputs: Sequence[str], protocols: Collection[str], secured: bool
+    bundle: Predictor, *, model: str, digest: str, outputs: Mapping[str, Any], protocols: Collection[str], secured: bool
 ) -> dict[str, Any]:
     """The OpenAPI document."""
     paths = {}
@@ -72,14 +73,12 @@ def describe(
     return document
 
 
-def _make_schemas(bundle: Predictor, outputs: Sequence[str]) -> Schema:
+def _make_schemas(bundle: Predictor, outputs: Mapping[str, Any]) -> Schema:
     text = {"type": "string"}
-    number = {"type": "number"}
-    is_word = bundle.task == "multiclass"
     prediction = {
         "type": "object",
         "required": list(outputs),
-        "properties": {name: text if is_word and name == "prediction" else number for name in outputs},
+        "properties": {name: _OUTPUTS.get(str(dtype), {"type": "number"}) for name, dtype in outputs.items()},
     }
     answer = {
         "type": "object",

@@ -12,7 +12,7 @@ from typing import Any
 from treadle.serving.scorer import Answer
 
 Body = Any  # what JSON holds
-_DATATYPES = {"Int64": "INT64", "Float64": "FP64", "Boolean": "BOOL"}  # others are texts: BYTES
+_DATATYPES = {"Int64": "INT64", "Float32": "FP32", "Float64": "FP64", "Boolean": "BOOL"}  # others are texts: BYTES
 
 
 class FormError(ValueError):
@@ -77,28 +77,29 @@ def _read_tensor(tensor: Any) -> tuple[str, list[Any]]:
 
 
 def write_oip(
-    answers: Sequence[Answer], *, model: str, bundle: str, request: str, outputs: Sequence[str]
+    answers: Sequence[Answer], *, model: str, bundle: str, request: str, outputs: Mapping[str, Any]
 ) -> dict[str, Any]:
     """A tensor for each output; null where a row has no prediction."""
     columns = {name: [None if a.prediction is None else a.prediction[name] for a in answers] for name in outputs}
     tensors = [
-        {"name": name, "datatype": _find_datatype(data), "shape": [len(data)], "data": data}
+        {"name": name, "datatype": find_datatype(outputs[name]), "shape": [len(data)], "data": data}
         for name, data in columns.items()
     ]
     found = {"model_name": model, "model_version": bundle, "id": request, "outputs": tensors}
     return found | list_problems(answers)
 
 
-def _find_datatype(values: Sequence[Any]) -> str:
-    return "BYTES" if any(isinstance(value, str) for value in values) else "FP64"
+def find_datatype(dtype: Any) -> str:
+    """The protocol's name of a Polars type."""
+    return _DATATYPES.get(str(dtype), "BYTES")
 
 
-def describe_oip(*, model: str, bundle: str, types: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, Any]:
-    """The model's metadata."""
-    inputs = [
-        {"name": name, "datatype": _DATATYPES.get(str(dtype), "BYTES"), "shape": [-1]} for name, dtype in types.items()
-    ]
-    given = [{"name": name, "datatype": datatype, "shape": [-1]} for name, datatype in outputs.items()]
+def describe_oip(*, model: str, bundle: str, types: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's metadata; types are those of Polars."""
+    inputs, given = (
+        [{"name": name, "datatype": find_datatype(dtype), "shape": [-1]} for name, dtype in tensors.items()]
+        for tensors in (types, outputs)
+    )
     return {"name": model, "versions": [bundle], "platform": "treadle", "inputs": inputs, "outputs": given}
 
 
@@ -139,9 +140,9 @@ def _read_columns(value: Mapping[str, Any]) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def write_mlflow(answers: Sequence[Answer], *, outputs: Sequence[str]) -> dict[str, Any]:
+def write_mlflow(answers: Sequence[Answer], *, outputs: Mapping[str, Any]) -> dict[str, Any]:
     """A number for each row, or an object where there are several; null where a row has no prediction."""
-    single = outputs[0] if len(outputs) == 1 else None
+    single = next(iter(outputs)) if len(outputs) == 1 else None
     values = [
         answer.prediction if single is None or answer.prediction is None else answer.prediction[single]
         for answer in answers

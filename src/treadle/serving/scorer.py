@@ -54,6 +54,8 @@ class Scorer:
         self.bundle = bundle
         self.num_by_polars = 0  # rows that only Polars could read
         self.types = list_types(bundle.columns)
+        empty = to_frame([], self.types)
+        self.outputs = {series.name: series.dtype for series in bundle.name_outputs(bundle.compute(empty))}
         self._fields = [
             _Field(name, column.name_in_file(name), make_reader(column), make_check(column))
             for name, column in bundle.columns.items()
@@ -61,13 +63,6 @@ class Scorer:
         self._program, self.reason = _compile(bundle)
         if isinstance(bundle, Bundle) and isinstance(bundle.model, nn.Module):
             bundle.model.eval()
-
-    @property
-    def outputs(self) -> list[str]:
-        """Names of what is predicted."""
-        if self.bundle.task == "multiclass":
-            return ["prediction", *(f"probability_{name}" for name in self.bundle.classes)]
-        return ["probability" if self.bundle.task == "binary" else "prediction"]
 
     @torch.no_grad()
     def ask(self, rows: Sequence[Any]) -> list[Answer]:
@@ -164,12 +159,8 @@ class Scorer:
         return self.bundle.compute(to_frame(rows, self.types))
 
     def _name(self, outputs: Tensor) -> list[Mapping[str, Any] | Problem]:
-        names = self.outputs
-        if self.bundle.task != "multiclass":
-            return [{names[0]: value} for value in outputs.tolist()]
-        best = [self.bundle.classes[index] for index in outputs.argmax(dim=1).tolist()]
-        rows = zip(best, outputs.tolist(), strict=True)
-        return [dict(zip(names, (name, *shares), strict=True)) for name, shares in rows]
+        columns = {series.name: series.to_list() for series in self.bundle.name_outputs(outputs)}
+        return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def _compile(bundle: Predictor) -> tuple[RowProgram | None, str]:

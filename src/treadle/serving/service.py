@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import polars as pl
-
 from treadle.bundle import TARGETS, Predictor, load
 from treadle.champions.bundles import digest_bundle, find_bundle, find_history, is_reference
 from treadle.errors import TreadleError
@@ -175,14 +173,11 @@ class Service:
         spec = self.serving.log
         if spec.folder is None:
             return None
-        names = {output: pl.String() for output in scorer.outputs if output == "prediction"}
-        is_word = scorer.bundle.task == "multiclass"
-        outputs = {output: names[output] if is_word and output in names else pl.Float64() for output in scorer.outputs}
         return PredictionLog(
             Path(spec.folder),
             types=scorer.types,
             kept=_choose_columns(spec.columns, scorer.bundle),
-            outputs=outputs,
+            outputs=scorer.outputs,
             share=spec.share,
             roll=parse_duration(spec.roll),
         )
