@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from treadle.check.columns import Walk, walk_data, walk_derived
 from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.spec import Experiment
+from treadle.experiment.spec.behaviour import Change, Functionality
 from treadle.experiment.spec.evaluation import Evaluation
 from treadle.hints import nearest
 from treadle.problems import Problem
@@ -17,13 +18,29 @@ _DERIVE = "evaluation.derive"
 def check_evaluation(experiment: Experiment) -> Iterator[Problem]:
     """Columns that the examples or `evaluation.derive` have, and expressions that can run."""
     settings = experiment.evaluation
-    columns = [*list_example_columns(experiment.data), *settings.derive]
+    examples = list_example_columns(experiment.data)
+    columns = [*examples, *settings.derive]
     for key, names in _list_named(settings).items():
         for index, name in enumerate(names):
             if name not in columns:
                 rule = f"no column {name!r} in the examples (data.examples.known and what they look up) or {_DERIVE}"
                 yield Problem(f"{key}.{index}", rule, hint=nearest(name, columns))
+    for key, column in _list_changed(settings):
+        if column not in examples:
+            yield Problem(key, f"no column {column!r} in the examples", hint=nearest(column, examples))
     yield from _check_expressions(experiment)
+
+
+def _list_changed(settings: Evaluation) -> Iterator[tuple[str, str]]:
+    """The columns that each behaviour changes, by their keys."""
+    for name, declared in settings.behaviour.items():
+        key = f"evaluation.behaviour.{name}"
+        if isinstance(declared, Functionality):
+            yield from ((f"{key}.rows.{row}.values.{c}", c) for row, one in declared.rows.items() for c in one.values)
+            continue
+        for section in ("change", "noise"):
+            yield from ((f"{key}.{section}.{column}", column) for column in getattr(declared, section))
+        yield from ((f"{key}.shuffle.{index}", column) for index, column in enumerate(declared.shuffle))
 
 
 def _list_named(settings: Evaluation) -> Mapping[str, Iterable[str]]:
@@ -34,11 +51,19 @@ def _list_named(settings: Evaluation) -> Mapping[str, Iterable[str]]:
 
 def _check_expressions(experiment: Experiment) -> list[Problem]:
     settings = experiment.evaluation
-    if not settings.derive:
+    changes = {
+        f"evaluation.behaviour.{name}.change.{column}": text
+        for name, declared in settings.behaviour.items()
+        if isinstance(declared, Change)
+        for column, text in declared.change.items()
+    }
+    if not settings.derive and not changes:
         return []
     walk = Walk()
     rows = walk_data(walk, experiment.data)
     walk.problems.clear()  # of the data, which are reported by themselves
     if rows is not None:
         walk_derived(walk, settings.derive, rows, key=_DERIVE)
+        for key, text in changes.items():
+            walk.run(text, rows, key=key)
     return walk.problems

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from treadle.disk import write_json
+from treadle.evaluation.behaviour import find_behaviour
 from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.conformal import find_coverage
 from treadle.evaluation.evaluated import Answer, Evaluated
@@ -36,6 +37,7 @@ PARTS = (  # in the order of the report
     Part("explanation", explain),
     Part("conformal", find_coverage),
     Part("questions", ask_data),
+    Part("behaviour", find_behaviour),
 )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from treadle.experiment.spec.base import Name, Spec, Sql, Target
+from treadle.experiment.spec.behaviour import Behaviour
 from treadle.outcomes import Severity
 
 CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
@@ -124,6 +125,8 @@ class Evaluation(Spec):
     none."""
     checks: dict[CheckName, Check | None] = {}
     """What is asked of the model, by name; null: a check that is left out."""
+    behaviour: dict[Name, Behaviour] = {}
+    """What predictions must do when rows of the test split change, by name; the check `behaviour` reads it."""
     derive: dict[str, Sql] = {}
     """New columns for slices and groups, no features: a name, and an SQL expression over an example."""
     intervals: Intervals | None = None
