@@ -1,12 +1,19 @@
 """A run from its training to an alarm."""
 
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
+import torch
 
 from runs import find_run, treadle
-from treadle.bundle import load
+from treadle.bundle import Recipe, load
+from treadle.evaluation.evaluated import MODEL, Evaluated
+from treadle.evaluation.reference import make_reference
+from treadle.experiment.resolved import read
+from treadle.experiment.run_folder import RunFolder
+from treadle.profiles.reference import read_reference
 
 
 @pytest.mark.slow
@@ -36,3 +43,24 @@ def test_a_run_is_monitored_by_what_its_evaluation_wrote(run_once, tmp_path, cap
     assert "MedInc" in first[0]["columns"]
     assert first[0]["effect"] >= first[-1]["effect"]
     assert first[0]["importance"] > 0.1
+
+
+@pytest.mark.slow
+def test_a_private_column_is_in_no_reference(run_once, tmp_path):
+    run = find_run(run_once("tracker=disabled").parent)
+    bundle = load(run)
+    values = bundle.recipe.model_dump()
+    values["data"]["tables"][values["data"]["examples"]["table"]]["columns"]["MedInc"]["private"] = True
+    guarded = replace(bundle, recipe=Recipe.model_validate(values))
+    experiment = read(run / "resolved.yaml").experiment
+    rows = pl.read_parquet(run / "examples" / "test.parquet")
+    prediction = torch.from_numpy(guarded.predict(rows)["prediction"].to_numpy(writable=True))
+    target = torch.from_numpy(rows["label"].to_numpy(writable=True))
+    evaluated = Evaluated(experiment, RunFolder(run), guarded, {MODEL: prediction}, target, {MODEL: {"mae": 0.5}}, {})
+
+    make_reference(evaluated, experiment.evaluation.reference).write(tmp_path)
+
+    found = read_reference(tmp_path)
+    assert found.ignored == {"MedInc": "private"}
+    assert "MedInc" not in {column.name for column in found.columns}
+    assert "MedInc" not in pl.read_parquet(tmp_path / "cells.parquet")["column"].unique().to_list()
