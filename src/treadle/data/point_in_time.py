@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from treadle.data.lazy_frames import collect, narrow_integers, parse
-from treadle.data.range_sums import Places, Ranges, cut_out
+from treadle.data.range_sums import Places, count_ranges, cut_out, sum_ranges
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import AsOf, History
@@ -45,7 +45,7 @@ def look_back_asof(
         The new columns alone, one row per example, in the order of `asked`.
     """
     columns = {name: parse(text, table, key=f"{key}.columns.{name}") for name, text in asof.columns.items()}
-    values = _read_values(table, columns, key=key)
+    values = read_values(table, columns, key=key)
     known = _Known.read(table, asof.by, key=key)
     first, end = known.find(asked, asof.by, key=key)
     newest = _step_over(end - 1, known.place(own))
@@ -60,20 +60,19 @@ def look_back_window(
     """Aggregates over the rows of `table`, of the same keys, that became known within `window` before `predict_at`.
 
     A value that is missing or not finite (0 / 0, for one) does not count; COUNT takes values of any type. AVG over no
-    value is null; SUM and COUNT are then 0. An aggregate too large for a number is null. The cost is two sorted joins,
-    and for each example some steps that grow with the logarithm of the rows in its window. Arguments and order as in
-    `look_back_asof`.
+    value is null; SUM and COUNT are then 0. A sum is exact, and rounded once; one too large for a number is null. The
+    cost is two sorted joins, and some steps for each row and each example, whatever the windows hold. Arguments and
+    order as in `look_back_asof`.
     """
     parsed = {
-        name: _parse_aggregate(text, table, key=f"{key}.columns.{name}") for name, text in history.columns.items()
+        name: parse_aggregate(text, table, key=f"{key}.columns.{name}") for name, text in history.columns.items()
     }
     known = _Known.read(table, history.by, key=key)
-    values = _read_values(table, {name: value for name, (_, value) in parsed.items()}, key=key)[known.positions]
+    values = read_values(table, {name: value for name, (_, value) in parsed.items()}, key=key)[known.positions]
     first, end = known.find(asked, history.by, key=key)
     _, start = known.find(asked, history.by, key=key, before=parse_duration(history.window))
     starts, ends = cut_out(np.maximum(start, first), end, known.place(own))
-    pieces = [Ranges.sort(start, end) for start, end in zip(starts, ends, strict=True)]
-    return pl.DataFrame({name: _aggregate(values[name], parsed[name][0], pieces) for name in parsed})
+    return pl.DataFrame({name: _aggregate(values[name], parsed[name][0], starts, ends) for name in parsed})
 
 
 # --- rows by what is known ----------------------------------------------------------------------------
@@ -151,14 +150,14 @@ def _step_over(newest: Places, own: Places) -> Places:
 # --- values -------------------------------------------------------------------------------------------
 
 
-def _read_values(table: pl.LazyFrame, columns: Mapping[str, pl.Expr], *, key: str) -> pl.DataFrame:
+def read_values(table: pl.LazyFrame, columns: Mapping[str, pl.Expr], *, key: str) -> pl.DataFrame:
     """The columns, for each row of the table; a constant has as many rows as it."""
     named = (value.alias(f"new {name}") for name, value in columns.items())
     (values,) = collect(narrow_integers(table.select(KNOWN_AT, *named)), key=key)
     return values.drop(KNOWN_AT).rename({f"new {name}": name for name in columns})
 
 
-def _parse_aggregate(text: str, table: pl.LazyFrame, *, key: str) -> tuple[str, pl.Expr]:
+def parse_aggregate(text: str, table: pl.LazyFrame, *, key: str) -> tuple[str, pl.Expr]:
     match = _AGGREGATE.fullmatch(text)
     if match is None:
         raise TreadleError(f"{key}: {text!r} is not an aggregate; write AVG(…), SUM(…) or COUNT(…)")
@@ -173,14 +172,12 @@ def _mark_present(value: pl.Expr, table: pl.LazyFrame) -> pl.Expr:
     return pl.when(value.is_finite() if is_float else value.is_not_null()).then(1.0)
 
 
-def _aggregate(values: pl.Series, function: str, pieces: Sequence[Ranges]) -> pl.Series:
-    """One aggregate `[Q]` over the finite values in the pieces of each range."""
+def _aggregate(values: pl.Series, function: str, starts: Places, ends: Places) -> pl.Series:
+    """One aggregate `[Q]` over the finite values in the pieces `[K, Q]` of each range."""
     finite = pl.select(pl.when(values.is_finite()).then(values)).to_series()
-    marks, numbers = finite.is_not_null().to_numpy(), finite.fill_null(0.0).to_numpy()
-    count = pl.Series(np.sum([ranges.count(marks) for ranges in pieces], axis=0))
+    count = pl.Series(count_ranges(finite.is_not_null().to_numpy(), starts, ends))
     if function == "COUNT":
         return count
-    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes null below
-        total = pl.Series(np.sum([ranges.sum(numbers) for ranges in pieces], axis=0))
+    total = pl.Series(sum_ranges(finite.fill_null(0.0).to_numpy(), starts, ends))
     found = total if function == "SUM" else (total / count).set(count == 0, None)
     return found.set(~found.is_finite(), None)

@@ -88,7 +88,7 @@ def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict
 
     frames = dict(zip(data.tables, map_ahead(read, data.tables, num_threads=READ_AT_ONCE), strict=True))
     tables = data.tables.items()
-    return {name: _enrich(frames[name], spec, tables=frames, name=name, scratch=scratch) for name, spec in tables}
+    return {name: enrich(frames[name], spec, tables=frames, name=name, scratch=scratch) for name, spec in tables}
 
 
 def read_table(spec: Table, *, name: str, root: Path, now: datetime, scratch: Path) -> pl.LazyFrame:
@@ -119,7 +119,7 @@ def _read(files: list[TableFile], spec: Table, *, key: str, copy: Path) -> pl.La
         raise explain_unreadable(error, files, spec, key=key) from error
 
 
-def _enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame], name: str, scratch: Path) -> Loaded:
+def enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame], name: str, scratch: Path) -> Loaded:
     """The table with its joined and derived columns, in a copy of its own where some are derived."""
     key = f"data.tables.{name}"
     if not (spec.joins or spec.derive or spec.known_at):
