@@ -64,9 +64,7 @@ def look_back_window(
     cost is two sorted joins, and some steps for each row and each example, whatever the windows hold. Arguments and
     order as in `look_back_asof`.
     """
-    parsed = {
-        name: parse_aggregate(text, table, key=f"{key}.columns.{name}") for name, text in history.columns.items()
-    }
+    parsed = {name: parse_aggregate(text, table, key=f"{key}.columns.{name}") for name, text in history.columns.items()}
     known = _Known.read(table, history.by, key=key)
     values = read_values(table, {name: value for name, (_, value) in parsed.items()}, key=key)[known.positions]
     first, end = known.find(asked, history.by, key=key)
@@ -158,6 +156,7 @@ def read_values(table: pl.LazyFrame, columns: Mapping[str, pl.Expr], *, key: str
 
 
 def parse_aggregate(text: str, table: pl.LazyFrame, *, key: str) -> tuple[str, pl.Expr]:
+    """The function of an aggregate, and its value in each row; for COUNT 1 where a row counts, else null."""
     match = _AGGREGATE.fullmatch(text)
     if match is None:
         raise TreadleError(f"{key}: {text!r} is not an aggregate; write AVG(…), SUM(…) or COUNT(…)")

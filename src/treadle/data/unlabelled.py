@@ -28,6 +28,7 @@ class Unlabelled:
     """Rows to predict."""
 
     columns: KnownColumns
+    tables: dict[str, pl.LazyFrame]  # every table that was needed, with joined and derived columns
     rows: pl.DataFrame  # ROW, PREDICT_AT where there is one, and the columns of the past
     excluded: dict[str, int]  # rows left out, by reason
     left_aside: list[str]  # exclusions that need the future
@@ -59,8 +60,7 @@ def build_unlabelled(
     spec = data.examples
     if at is not None and spec.predict_at is None:
         raise TreadleError("--at: the examples have no moment of prediction (data.examples.predict_at is null)")
-    needs = find_needs(data)
-    _require_tables(data, needs, files)
+    needs = list_needs(data, files)
     restricted = restrict(data, needs, files=files, root=root)
     loaded = load_tables(restricted, root=root, now=now, scratch=scratch)
     tables = {name: table.rows for name, table in loaded.items()}
@@ -71,7 +71,14 @@ def build_unlabelled(
     unmatched = list(_find_unmatched(rows, table, tables, restricted))
     rows = look_back(rows, tables, restricted, label_joins=needs.label_joins, root=root, scratch=scratch)
     columns = name_columns(table, loaded[spec.table].lookups, restricted)
-    return Unlabelled(columns, rows.sort(ROW), excluded, needs.left_aside, unmatched)
+    return Unlabelled(columns, tables, rows.sort(ROW), excluded, needs.left_aside, unmatched)
+
+
+def list_needs(data: Data, files: Mapping[str, str]) -> Needs:
+    """What predictions need, of tables that are given; errors as in `build_unlabelled`."""
+    needs = find_needs(data)
+    _require_tables(data, needs, files)
+    return needs
 
 
 def _choose(

@@ -139,17 +139,17 @@ def _open_tables(bundle: Predictor, options: argparse.Namespace) -> Iterator[tup
         yield TablesSource(made), list(files.values())
 
 
-def _read_tables(given: Sequence[str]) -> dict[str, str]:
+def _read_tables(given: Sequence[str], *, option: str = "--tables") -> dict[str, str]:
     from treadle.errors import TreadleError
 
     tables: dict[str, str] = {}
     for text in given:
         name, equals, path = text.partition("=")
         if not (name and equals and path):
-            raise TreadleError(f"--tables: write NAME=FILE, such as flights=new.parquet; found {text!r}")
+            raise TreadleError(f"{option}: write NAME=FILE, such as flights=new.parquet; found {text!r}")
         if name in tables:
             raise TreadleError(
-                f"--tables: {name!r} is given twice; a pattern reads several files: {name}='new/*.parquet'"
+                f"{option}: {name!r} is given twice; a pattern reads several files: {name}='new/*.parquet'"
             )
         tables[name] = path
     return tables
@@ -210,11 +210,16 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     run = "a run's folder, a bundle, or `champion`, whose changes it follows (default: champion)"
     parser.add_argument("run_folder", nargs="?", default="champion", metavar="RUN", help=run)
     _add_loading(parser)
+    replay = "serve nothing: replay this table's events and prove that asof and history are the same online as offline"
+    parser.add_argument("--replay", action="append", default=[], metavar="NAME=FILE", help=replay)
     add_overrides(parser)
 
 
 def _serve(options: argparse.Namespace) -> int:
     from treadle.config.serving import read_serving
+
+    if options.replay:
+        return _replay(options)
 
     if "=" in options.run_folder:  # the first override, where no run is named
         options.overrides.insert(0, options.run_folder)
@@ -255,6 +260,27 @@ def _read_source(options: argparse.Namespace) -> Source:
         raise TreadleError(f"a server needs {error.name}, which is not installed: {fix}") from error
     code: Literal["same", "any"] = "any" if options.any_code else "same"
     return Source(options.run_folder, Path.cwd(), targets=[*TARGETS, *options.allow], code=code)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    """Compare both ways, and print the first row that differs."""
+    from tempfile import TemporaryDirectory
+
+    from treadle.bundle import TARGETS, load
+    from treadle.online.replay import replay
+
+    bundle = load(options.run_folder, targets=[*TARGETS, *options.allow], code="any" if options.any_code else "same")
+    now, files = datetime.now(UTC).replace(tzinfo=None), _read_tables(options.replay, option="--replay")
+    with TemporaryDirectory() as scratch:
+        found = replay(bundle.recipe.data, files=files, root=Path.cwd(), now=now, scratch=Path(scratch))
+    print_lines(*(f"{counts.num_events:,} events  {table}" for table, counts in found.counts.items()))
+    if found.difference is None:
+        print_lines(f"{found.num_questions:,} rows are equal in all {len(found.columns)} columns of the past")
+        return 0
+    counted = ", ".join(f"{name} in {count:,}" for name, count in found.num_different.items())
+    sys.stderr.write(f"treadle serve: online and offline differ, first in {escape_lines(str(found.difference))}\n")
+    sys.stderr.write(f"  of {found.num_questions:,} rows: {escape_lines(counted)}\n")
+    return 1
 
 
 def _say(line: str) -> None:

@@ -1,0 +1,121 @@
+"""The state of a server: events in, columns of the past out.
+
+An event is a row of a table with `known_at`; it counts from that moment on, never sooner. Events that arrive after a
+question about a later moment was answered are late: offline they would have counted. They are what differs between
+online and offline, and are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from treadle.experiment.spec import Data, Join
+from treadle.online.looks import Answers, Look, compile_looks
+from treadle.online.stores import Identity, MemoryStore, Store
+from treadle.schema import KNOWN_AT
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
+_MICROSECOND = timedelta(microseconds=1)
+KEEP = 2  # spans that an entry is kept for: one that questions see, one for questions about the past
+
+
+@dataclass
+class Counts:
+    """Events of one table."""
+
+    num_events: int = 0
+    num_late: int = 0  # arrived after a question that they would have counted for
+    num_unknown: int = 0  # without a moment: they never become known
+
+
+@dataclass
+class State:
+    """What is known of the tables that examples look back at."""
+
+    data: Data
+    label_joins: Sequence[Join] = ()  # of the examples' table, through which an example could see its label
+    store: Store = field(default_factory=MemoryStore)
+    counts: dict[str, Counts] = field(default_factory=dict)
+    _asked_upto: int | None = None  # the latest moment of a question
+    _next: int = 0  # number of the next event
+
+    def __post_init__(self) -> None:
+        self.looks: list[Look] = compile_looks(self.data)
+        self.feeds = tuple(dict.fromkeys(look.table for look in self.looks))
+        here = self.data.examples.table
+        path = self.data.tables[here].path
+        own = {name for name in self.feeds if self.data.tables[name].path == path}
+        key = self.data.tables[here].key
+        # Of each table, which of its columns name a row that an example is made of, and the columns of the example.
+        self._names: list[tuple[str, Mapping[str, str]]] = [
+            (table, dict(zip(key, key, strict=True))) for table in own if key
+        ]
+        self._names += [(join.table, join.by) for join in self.label_joins if join.table in self.feeds]
+
+    @property
+    def longest(self) -> timedelta:
+        """How far back any question looks."""
+        return max((look.span for look in self.looks), default=0) * _MICROSECOND
+
+    def add(self, table: str, events: pl.LazyFrame) -> None:
+        """Take events of a table, in their order.
+
+        Args:
+            table: one of `feeds`.
+            events: its rows with joined and derived columns and KNOWN_AT.
+        """
+        moments = events.select(pl.col(KNOWN_AT).to_physical()).collect().to_series()
+        identities = self._identify_events(table, events, len(moments))
+        for look in self.looks:
+            if look.table == table:
+                for key, entry in look.read_entries(events, identities, first=self._next):
+                    self.store.add(look.name, key, entry)
+        self._next += len(moments)
+        counts = self.counts.setdefault(table, Counts())
+        counts.num_events += len(moments)
+        counts.num_unknown += moments.null_count()
+        counts.num_late += 0 if self._asked_upto is None else int((moments <= self._asked_upto).sum())
+
+    def _identify_events(self, table: str, events: pl.LazyFrame, count: int) -> list[tuple[Identity, ...]]:
+        found: list[list[Identity]] = [[] for _ in range(count)]
+        for place, (name, columns) in enumerate(self._names):
+            if name == table:
+                rows = events.select(list(columns.values())).collect().rows()
+                for identities, row in zip(found, rows, strict=True):
+                    identities.append((place, *row))
+        return [tuple(identities) for identities in found]
+
+    def ask(self, at: datetime, example: Mapping[str, object]) -> Answers:
+        """The columns of the past of one example, with what is known by a moment.
+
+        Args:
+            at: the moment of the prediction.
+            example: the columns of its own row, with all keys.
+        """
+        moment = to_physical(at)
+        self._asked_upto = moment if self._asked_upto is None else max(self._asked_upto, moment)
+        own = {(place, *(example.get(name) for name in columns)) for place, (_, columns) in enumerate(self._names)}
+        answers: Answers = {}
+        for look in self.looks:
+            answers |= look.answer(self.store, moment, example, own)
+        return answers
+
+    def forget(self, *, now: datetime) -> None:
+        """Remove what no question about the present or the recent past can see."""
+        for look in self.looks:
+            self.store.forget(look.name, before=to_physical(now) - KEEP * look.span)
+
+
+def to_physical(moment: datetime) -> int:
+    """Microseconds since 1970."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def list_columns_asked(state: State) -> Sequence[str]:
+    """The columns of an example's own row that questions read."""
+    keys = [name for look in state.looks for name in look.here]
+    return list(dict.fromkeys([*keys, *(name for _, columns in state._names for name in columns)]))  # noqa: SLF001
