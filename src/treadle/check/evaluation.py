@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from treadle.check.columns import Walk, walk_data, walk_derived
+import polars as pl
+
+from treadle.check.columns import Walk, name_type, walk_data, walk_derived
 from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.spec import Experiment
 from treadle.experiment.spec.behaviour import Change, Functionality
-from treadle.experiment.spec.evaluation import Evaluation
+from treadle.experiment.spec.evaluation import OUTCOMES, Evaluation, Value
 from treadle.hints import nearest
 from treadle.problems import Problem
 
@@ -57,13 +59,28 @@ def _check_expressions(experiment: Experiment) -> list[Problem]:
         if isinstance(declared, Change)
         for column, text in declared.change.items()
     }
-    if not settings.derive and not changes:
+    value = settings.value
+    if value is not None and experiment.data.task != "binary":
+        fix = "set it to null"
+        return [Problem("evaluation.value", f"needs a binary task, and this is {experiment.data.task}", fix)]
+    if not settings.derive and not changes and value is None:
         return []
     walk = Walk()
     rows = walk_data(walk, experiment.data)
     walk.problems.clear()  # of the data, which are reported by themselves
     if rows is not None:
-        walk_derived(walk, settings.derive, rows, key=_DERIVE)
+        rows = walk_derived(walk, settings.derive, rows, key=_DERIVE)
         for key, text in changes.items():
             walk.run(text, rows, key=key)
+        if value is not None:
+            _check_gains(walk, value, rows)
     return walk.problems
+
+
+def _check_gains(walk: Walk, value: Value, rows: pl.DataFrame) -> None:
+    for outcome in OUTCOMES:
+        key, gain = f"evaluation.value.{outcome}", getattr(value, outcome)
+        if isinstance(gain, str):
+            found = walk.run(gain, rows, key=key)
+            if not (found.dtype.is_numeric() or found.dtype == pl.Null()):
+                walk.find(key, f"a gain must be a number, found {name_type(found.dtype)}")

@@ -64,8 +64,15 @@ class Evaluated:
 
     def read_columns(self, names: Sequence[str], *, split: Split = "test") -> pl.DataFrame:
         """Columns of the examples, or of `evaluation.derive`."""
+        key = "evaluation.derive"
+        rows = derive(self.read_rows(split), self.experiment.evaluation.derive, key=key)
+        return narrow_integers(collect(rows.select(names), key=key)[0].lazy()).collect()
+
+    def compute(self, expressions: Mapping[str, str], *, split: Split, key: str) -> pl.DataFrame:
+        """SQL expressions of `key` over the examples and `evaluation.derive`, by name."""
         rows = derive(self.read_rows(split), self.experiment.evaluation.derive, key="evaluation.derive")
-        return narrow_integers(collect(rows.select(names), key="evaluation.derive")[0].lazy()).collect()
+        values = [derive(rows, {name: text}, key=key).select(name) for name, text in expressions.items()]
+        return pl.concat(collect(*values, key=key), how="horizontal")
 
     @cached_property
     def blocks(self) -> Blocks:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from treadle.evaluation.comparison import make_resampling
 from treadle.evaluation.evaluated import MODEL, Evaluated
@@ -195,12 +194,11 @@ def _sample(groups: Sequence[tuple[str, str, Mask]], evaluated: Evaluated) -> li
         return []
     blocks, resampling = evaluated.blocks, make_resampling(evaluated.experiment)
     summed, finish = _prepare(evaluated)
-    sums = torch.from_numpy(blocks.sum(*(column * mask for _, _, mask in groups for column in summed)))
+    sums = blocks.sum(*(column * mask for _, _, mask in groups for column in summed))
 
     def evaluate(draws: Draws) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
-            product = torch.from_numpy(draws.weights) @ sums  # by one thread, as `evaluate` sets it
-            found = product.numpy().reshape(-1, len(groups), len(summed))
+            found = draws.multiply(sums).reshape(-1, len(groups), len(summed))
             return np.stack(finish(*np.moveaxis(found, 2, 0)), axis=2)
 
     once = np.ones((1, blocks.count))

@@ -189,7 +189,7 @@ def compare(
 def estimate_means(values: Floats, *, blocks: Blocks, resampling: Resampling) -> list[Estimate | None]:
     """The mean of each column of `[B, T]`, with its interval; None where there are too few blocks."""
     sums = blocks.sum(*values.T, np.ones(len(values)))
-    drawn = [draws.weights @ sums for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed)]
+    drawn = [draws.multiply(sums) for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed)]
     totals = np.concatenate(drawn)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = totals[:, :-1] / totals[:, -1:]

@@ -20,6 +20,7 @@ from treadle.evaluation.explanation import explain
 from treadle.evaluation.fairness import find_fairness
 from treadle.evaluation.questions import ask_data
 from treadle.evaluation.slices import find_slices
+from treadle.evaluation.value import find_value
 from treadle.experiment.run_folder import RunFolder
 
 
@@ -34,6 +35,7 @@ PARTS = (  # in the order of the report
     Part("slices", find_slices),
     Part("calibration", find_calibration),
     Part("fairness", find_fairness),
+    Part("value", find_value),
     Part("explanation", explain),
     Part("conformal", find_coverage),
     Part("questions", ask_data),

@@ -83,6 +83,13 @@ class Draws:
         """`[R, n]` weights of n rows of these blocks."""
         return np.take(self.counts, codes, axis=1)
 
+    def multiply(self, sums: Floats) -> Floats:
+        """`[R, k]` of sums `[G, k]` by block; by as many threads as torch may use, which stages limit."""
+        import torch
+
+        product: Floats = (torch.from_numpy(self.weights) @ torch.from_numpy(sums)).numpy()
+        return product
+
 
 def draw(blocks: Blocks, *, resamples: int, seed: int) -> Iterator[Draws]:
     """Resamples in chunks; the same for every model that is judged by these blocks, so that comparisons are paired.
