@@ -76,6 +76,19 @@ def test_a_bundle_with_an_expression_that_only_polars_knows_has_no_program():
         RowProgram(bundle)
 
 
+def test_decimals_are_exact_until_they_are_numbers():
+    impute = {"_target_": "treadle.features.transforms.Impute", "strategy": "median", "indicator": False}
+    derive = {"part": "fnlwgt * 0.0001", "more": "part * 3 + age"}
+    bundle = make_bundle("adult", num_rows=500, derive=derive, steps={"impute": impute})
+    cells = make_rows(bundle, seed=1, count=500)
+
+    inputs = RowProgram(bundle).encode(cells)
+
+    assert torch.equal(inputs.numeric, bundle.featurizer(to_frame(cells, list_types(bundle.columns))).numeric)
+    with pytest.raises(UnknownError, match="a decimal as a category"):
+        RowProgram(make_bundle("adult", num_rows=200, derive=derive))
+
+
 def test_a_program_that_differs_from_polars_is_refused(monkeypatch):
     bundle = make_bundle("diamonds", num_rows=200)
     monkeypatch.setattr("treadle.serving.expressions._divide", lambda left, right: left / (right or 1) + 1)

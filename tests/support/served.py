@@ -34,13 +34,13 @@ def read_known(name):
     return conform_rows(raw, {column: table.columns[column] for column in data.examples.known})
 
 
-def make_bundle(name, *, num_rows=3_000, model="mlp", derive=None):
-    """The bundle of a shipped experiment of one table; `derive` are further columns, which are hashed."""
+def make_bundle(name, *, num_rows=3_000, model="mlp", derive=None, steps=_IDS):
+    """The bundle of a shipped experiment of one table; `derive` are further columns, with their steps."""
     experiment = _resolve(name, model)
     rows = read_known(name).head(num_rows)
     spec = experiment.features
     if derive is not None:
-        blocks = {"derived": Block.model_validate({"columns": list(derive), "steps": _IDS}), **spec.blocks}
+        blocks = {"derived": Block.model_validate({"columns": list(derive), "steps": steps}), **spec.blocks}
         spec = spec.model_copy(update={"derive": derive, "blocks": blocks})
     featurizer = Featurizer(spec, targets=TARGETS)
     featurizer.fit(rows)

@@ -1,9 +1,9 @@
 """SQL expressions as Python functions of one row, for a server: Polars takes a tenth of a millisecond for any of them.
 
 They are compiled from what Polars would run, in the types that it would have, and give the same values to the last bit.
-A value is None (NULL), int, float, str or bool; a moment is an int of microseconds since 1970, as is a duration. All
-operands are computed, as Polars does. Where Python cannot give Polars' value, a function raises an `ArithmeticError` or
-a `ValueError`: the row then goes through Polars.
+A value is None (NULL), int, float, str or bool, or a Fraction for an exact decimal; a moment is an int of microseconds
+since 1970, as is a duration. All operands are computed, as Polars does. Where Python cannot give Polars' value, a
+function raises an `ArithmeticError` or a `ValueError`: the row then goes through Polars.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from fractions import Fraction
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ _DAY = _UNITS["DAY"]
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - moments are UTC without saying so
 _MAX_MICROS = 9_000_000_000_000_000  # around 1970; Polars counts some moments in nanoseconds, which end in 2262
 _EXACT = 1 << 53  # below it a float holds each whole number
+_SHIFT = 10**6  # of decimals: more digits behind the point are left to Polars
 _INT64 = range(-(1 << 63), 1 << 63)
 
 
@@ -85,6 +87,7 @@ _KINDS: dict[type[pl.DataType], str] = {
     pl.Boolean: "bool",
     pl.Datetime: "moment",
     pl.Duration: "duration",
+    pl.Decimal: "decimal",
     pl.Null: "null",
 }
 
@@ -112,8 +115,8 @@ class _Compiler:
         found = self.compile(node)
         if found.kind in {kind, "null"}:
             return found.function
-        if (found.kind, kind) == ("int", "float"):
-            return _lift(_to_float, found.function)
+        if kind == "float" and found.kind in {"int", "decimal"}:
+            return _lift(_to_float if found.kind == "int" else round_decimal, found.function)
         raise UnknownError(f"{node.sql(dialect=Sql)!r} as {kind}, which is {found.kind}")
 
     def compile_alike(self, *nodes: exp.Expr) -> tuple[str, list[Function]]:
@@ -150,9 +153,20 @@ class _Compiler:
                 raise UnknownError(node.sql(dialect=Sql))
             parts = [self.compile(operand).function for operand in operands]
             return Compiled(kind, _lift(lambda a, b: _limit(function(a, b)), *parts))
+        if kind == "decimal":
+            return Compiled(kind, _lift(function, *map(self._compile_exactly, operands)))
         if kind not in {"int", "float"}:
             raise UnknownError(node.sql(dialect=Sql))
         return Compiled(kind, _lift(function, *(self.compile_as(operand, kind) for operand in operands)))
+
+    def _compile_exactly(self, node: exp.Expr) -> Function:
+        """The values of an operand of decimals: an integer, a decimal, or a literal as it is written."""
+        if isinstance(node, exp.Literal):
+            return _always(Fraction(str(node.this)))
+        found = self.compile(node)
+        if found.kind not in {"int", "decimal"}:
+            raise UnknownError(node.sql(dialect=Sql))
+        return found.function
 
     def divide(self, node: exp.Expr) -> Compiled:
         left, right = (self.compile_as(operand, "float") for operand in (node.this, node.expression))
@@ -416,6 +430,15 @@ def _limit_int(value: int) -> int:
     return value
 
 
+def round_decimal(value: Fraction | int) -> float:
+    """A decimal as a float, where Polars rounds once, as Python does."""
+    exact = Fraction(value)
+    digits = exact * _SHIFT
+    if digits.denominator != 1 or abs(exact.numerator) > _EXACT or abs(digits) > _EXACT:
+        raise OverflowError("a decimal that Polars would round twice")
+    return exact.numerator / exact.denominator
+
+
 def _to_float(value: int) -> float:
     """An integer beside a float, where each of them is one."""
     if abs(value) > _EXACT:
@@ -469,6 +492,7 @@ _CASTS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("int", "float"): float,
     ("bool", "float"): float,
     ("float", "float"): float,
+    ("decimal", "float"): round_decimal,
     ("int", "text"): str,
     ("bool", "text"): lambda value: "true" if value else "false",
 }

@@ -22,7 +22,14 @@ from treadle.experiment.spec import Column
 from treadle.features.base import LARGEST, Encoder
 from treadle.features.categories import Hashing, Vocabulary, read_text
 from treadle.features.featurizer import Featurizer, Inputs
-from treadle.serving.expressions import Cells, Function, UnknownError, compile_expression, find_kind
+from treadle.serving.expressions import (
+    Cells,
+    Function,
+    UnknownError,
+    compile_expression,
+    find_kind,
+    round_decimal,
+)
 from treadle.serving.readers import list_types, to_frame
 
 PROVED_ROWS = 256  # that a program is compared over when it is made
@@ -108,7 +115,11 @@ def _take_number(place: int, dtype: pl.DataType) -> Callable[[Cells], float]:
         value = cells[place]
         return math.nan if value is None else float(value)
 
-    return take_float if kind == "float" else take_whole
+    def take_decimal(cells: Cells) -> float:
+        value = cells[place]
+        return math.nan if value is None else round_decimal(value)
+
+    return {"float": take_float, "decimal": take_decimal}.get(kind, take_whole)
 
 
 def _encode(place: int, dtype: pl.DataType, find: Callable[[str], int]) -> Callable[[Cells], int]:
@@ -142,6 +153,8 @@ def _spell(dtype: pl.DataType) -> Callable[[Any], str | None]:
         return str
     if dtype == pl.Boolean():
         return lambda value: "true" if value else "false"
+    if dtype.is_decimal():
+        raise UnknownError("a decimal as a category")
     return lru_cache(REMEMBERED)(lambda value: _spell_by_polars(value, dtype))
 
 
