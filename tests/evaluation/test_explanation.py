@@ -215,7 +215,7 @@ def test_points_are_found_where_most_rows_share_a_value():
 
 
 def explained(*importances):
-    return SimpleNamespace(answers={"explanation": ExplanationFindings(100, 1.0, importances, [])})
+    return SimpleNamespace(answers={"explanation": ExplanationFindings(100, 1.0, importances, [], None)})
 
 
 def test_a_model_that_ignores_a_column_it_must_use_is_told(frame):
@@ -261,7 +261,11 @@ def test_groups_name_columns_of_the_examples_once(root):
 
 @pytest.mark.slow
 def test_the_report_says_what_the_model_relies_on(project, run_once):
-    settings = "evaluation.explanation={predictions: 3000, groups: {}, max_association: 0.8, curves: 2, points: 5}"
+    settings = (
+        "evaluation.explanation="
+        "{predictions: 3000, groups: {}, max_association: 0.8, curves: 2, points: 5, attributions: 20}"
+    )
+    pytest.importorskip("captum")
     place = "+evaluation.explanation.groups.place=[Latitude, Longitude]"
     shutil.copytree(run_once("tracker=disabled", settings, place), project / "runs")
     run = find_run(project)
@@ -274,6 +278,8 @@ def test_the_report_says_what_the_model_relies_on(project, run_once):
     assert len(found["dependence"]) == 2
     means = found["dependence"][0]["curves"]["prediction"]["means"]
     assert means == sorted(means), "richer blocks have dearer houses"
+    assert len(found["attributions"]["rows"]) == 20
+    assert next(iter(found["attributions"]["size"])) == "MedInc"
     numbers = json.loads((run / "evaluation/numbers.json").read_text())["explanation"]
     assert numbers["largest_growth"] == found["importance"]["MedInc"]["growth"]
     page = (run / "evaluation" / "report.html").read_text()

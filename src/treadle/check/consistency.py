@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from treadle.check.columns import find_name_fault
@@ -267,6 +268,9 @@ def check_reference(experiment: Experiment) -> Iterator[Problem]:
 def check_explanation(experiment: Experiment) -> Iterator[Problem]:
     """Groups of columns that the examples have, each in one group."""
     settings, columns = experiment.evaluation.explanation, list_example_columns(experiment.data)
+    if settings is not None and settings.attributions and find_spec("captum") is None:
+        rule = "needs captum, which is not installed"
+        yield Problem("evaluation.explanation.attributions", rule, "`pip install treadle[explain]`, or set it to 0")
     seen: dict[str, str] = {}
     for group, names in settings.groups.items() if settings is not None else ():
         for index, name in enumerate(names):

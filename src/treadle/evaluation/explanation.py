@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from treadle.evaluation.association import find_center, group_columns, measure_association
+from treadle.evaluation.attribution import Attributed, attribute
 from treadle.evaluation.comparison import SEED, make_resampling
 from treadle.evaluation.dependence import Dependence, measure_dependence
 from treadle.evaluation.evaluated import MODEL, Evaluated
@@ -22,10 +23,12 @@ from treadle.experiment.spec import Experiment
 from treadle.experiment.spec.evaluation import Explanation
 from treadle.lineage.graph import trace_experiment
 from treadle.pages.charts import Bar, draw_bars, draw_dependence
+from treadle.schema import ROW
 
 _ASSOCIATED_ROWS = 5_000  # from which associations are read
 _CURVES_SHARE = 0.3  # of the predictions that partial dependence may take
 _MIN_ROWS = 50  # permuted of each column, also where more columns than predictions allow it
+_BACKGROUND_ROWS = 1_000  # whose mean prediction attributions start from
 _NUM_BARS = 20  # of the chart
 
 
@@ -37,6 +40,7 @@ class ExplanationFindings:
     loss: float  # mean of these rows, as it is
     importances: Sequence[Importance]  # the largest first
     dependences: Sequence[Dependence]
+    attributed: Attributed | None  # None: not asked
 
     @cached_property
     def importance_chart(self) -> str:
@@ -61,6 +65,13 @@ class ExplanationFindings:
             for one in self.dependences
         ]
 
+    @cached_property
+    def attribution_chart(self) -> str:
+        """As SVG."""
+        sizes = {} if self.attributed is None else self.attributed.sizes
+        bars = [Bar(name, value) for name, value in list(sizes.items())[:_NUM_BARS]]
+        return draw_bars(title="Mean size of the attributions", bars=bars)
+
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
         return {
@@ -68,6 +79,7 @@ class ExplanationFindings:
             "loss": self.loss,
             "importance": {one.name: one.to_plain() for one in self.importances},
             "dependence": [one.to_plain() for one in self.dependences],
+            "attributions": None if self.attributed is None else self.attributed.to_plain(),
         }
 
     def to_numbers(self) -> dict[str, float]:
@@ -130,7 +142,23 @@ def _explain(
         for one in importances[: settings.curves]
     ]
     loss = float(compute_losses(prediction, target=target, task=evaluated.task).mean())
-    return ExplanationFindings(len(positions), loss, importances, [one for one in dependences if one is not None])
+    attributed = _attribute(evaluated, settings.attributions, sample, generator) if settings.attributions else None
+    found = [one for one in dependences if one is not None]
+    return ExplanationFindings(len(positions), loss, importances, found, attributed)
+
+
+def _attribute(evaluated: Evaluated, count: int, sample: pl.DataFrame, generator: np.random.Generator) -> Attributed:
+    """Of some test rows, before the background of others."""
+    positions = _draw(len(evaluated.target), count, generator)
+    background = _take(evaluated, _draw(len(evaluated.target), _BACKGROUND_ROWS, generator))
+    values, predictions = attribute(
+        evaluated.bundle, _take(evaluated, positions), background, columns=sample.columns, seed=SEED
+    )
+    keys = evaluated.test.select(ROW).collect()[ROW][positions]
+    names = evaluated.bundle.classes
+    predicted = tuple(names[place] for place in predictions.argmax(dim=1).tolist()) if names else ()
+    shown = predictions.max(dim=1).values if names else predictions
+    return Attributed(tuple(sample.columns), tuple(keys.to_list()), tuple(shown.tolist()), predicted, values)
 
 
 def list_read_columns(experiment: Experiment, columns: Sequence[str]) -> list[str]:

@@ -73,6 +73,8 @@ class Explanation(Spec):
     """Most important columns whose partial dependence is drawn; 0: none."""
     points: int = Field(ge=2, le=200)
     """Values of a column at which it is computed."""
+    attributions: int = Field(ge=0, le=100_000)
+    """Test rows whose predictions are attributed to columns by Shapley values (extra `explain`); 0: none [rows]."""
 
 
 class Fairness(Spec):
