@@ -15,6 +15,7 @@ from treadle.disk import write_json
 from treadle.evaluation.behaviour import find_behaviour
 from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.conformal import find_coverage
+from treadle.evaluation.cost import find_cost
 from treadle.evaluation.evaluated import Answer, Evaluated
 from treadle.evaluation.explanation import explain
 from treadle.evaluation.fairness import find_fairness
@@ -40,6 +41,7 @@ PARTS = (  # in the order of the report
     Part("conformal", find_coverage),
     Part("questions", ask_data),
     Part("behaviour", find_behaviour),
+    Part("cost", find_cost),
 )
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
+from treadle.evaluation.cost import measure_size, measure_time
 from treadle.evaluation.evaluated import Evaluated
 from treadle.outcomes import Outcome, judge, not_applicable
 from treadle.schema import Count, Positive
-
-_WARM_UP = 3  # predictions that are not timed
-_REPEATS = 9  # of which the median counts
 
 
 def limit_parameters(evaluated: Evaluated, *, ceiling: Count) -> Outcome:
@@ -19,7 +15,9 @@ def limit_parameters(evaluated: Evaluated, *, ceiling: Count) -> Outcome:
         evaluated: given by Treadle.
         ceiling: largest number of parameters.
     """
-    number = evaluated.training["num_parameters"]
+    number = evaluated.training.get("num_parameters")
+    if number is None:
+        return not_applicable("The model has no parameters of a network.")
     sentence = f"The network has {number:,} parameters; {ceiling:,} are allowed."
     return judge(sentence, holds=number <= ceiling, parameters=number, ceiling=ceiling)
 
@@ -31,7 +29,7 @@ def limit_size(evaluated: Evaluated, *, ceiling: Count) -> Outcome:
         evaluated: given by Treadle.
         ceiling: largest size of its files together [bytes].
     """
-    size = sum(file.stat().st_size for file in evaluated.folder.bundle.rglob("*") if file.is_file())
+    size = measure_size(evaluated.folder.bundle)
     sentence = f"The bundle has {size:,} bytes; {ceiling:,} are allowed."
     return judge(sentence, holds=size <= ceiling, bytes=size, ceiling=ceiling)
 
@@ -47,15 +45,9 @@ def limit_time(evaluated: Evaluated, *, rows: Count, ceiling_ms: Positive) -> Ou
         rows: that are predicted at once; 1 as for a server.
         ceiling_ms: most time of the processor for them, by the median of nine predictions [ms].
     """
-    frame = evaluated.test.head(rows).collect()
-    if len(frame) < rows:
-        return not_applicable(f"The test split has {len(frame):,} rows, fewer than {rows:,}.")
-    times = []
-    for _ in range(_WARM_UP + _REPEATS):
-        start = time.process_time()
-        evaluated.bundle.predict(frame, on_breach="allow")
-        times.append(1000 * (time.process_time() - start))
-    taken = sorted(times[_WARM_UP:])[_REPEATS // 2]
+    taken = measure_time(evaluated, rows=rows)
+    if taken is None:
+        return not_applicable(f"The test split has fewer than {rows:,} rows.")
     what = "One row takes" if rows == 1 else f"{rows:,} rows take"
     sentence = f"{what} {taken:.3g} ms of the processor; {ceiling_ms:g} ms are allowed."
     return judge(sentence, holds=taken <= ceiling_ms, ms=taken, ceiling_ms=ceiling_ms, rows=rows)

@@ -9,7 +9,7 @@ from pydantic import Field
 from treadle.experiment.spec.base import Name, Spec, Sql, Target
 from treadle.experiment.spec.behaviour import Behaviour
 from treadle.outcomes import Severity
-from treadle.schema import Share
+from treadle.schema import Count, Share
 
 CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
@@ -146,6 +146,8 @@ class Evaluation(Spec):
     conformal: Conformal | None = None
     """Intervals, or sets of classes, with a declared coverage, fitted on the valid split, a part of the bundle; null:
     none."""
+    timed_rows: list[Count] = []
+    """Numbers of rows whose prediction is timed, such as 1 and 1000; times differ from run to run [rows]."""
     checks: dict[CheckName, Check | None] = {}
     """What is asked of the model, by name; null: a check that is left out."""
     behaviour: dict[Name, Behaviour] = {}
