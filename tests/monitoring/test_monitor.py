@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -114,6 +115,12 @@ def test_weeks_like_the_reference_raise_no_alarm(made, log, capsys):
     assert (code, found["alarm"]) == (0, False)
     assert [block["block"] for block in found["blocks"]] == ["2024-05-20", "2024-05-27", "2024-06-03", "2024-06-10"]
     assert {block["unjudged"] for block in found["blocks"]} == {None}
+
+
+def test_a_log_without_alarms_and_labels_needs_no_torch(made, log):
+    told = "import sys; from treadle.cli.main import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+
+    subprocess.run([sys.executable, "-c", told, "monitor", str(made), "--log", str(log)], check=True)
 
 
 def test_a_fault_alarms_and_names_its_column(made, log, capsys):

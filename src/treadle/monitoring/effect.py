@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from treadle.bundle import Predictor
 from treadle.monitoring.charts import Alarm
 from treadle.profiles.cells import Cells, Ints, list_cells, list_coarse
 from treadle.profiles.reference import Reference
+
+if TYPE_CHECKING:
+    from treadle.bundle import Predictor
 
 Floats = NDArray[np.float64]
 

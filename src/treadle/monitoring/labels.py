@@ -12,14 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-import torch
 
-from treadle.bundle import read_rows
 from treadle.disk import replacing
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
 from treadle.hints import nearest
-from treadle.metrics.compute import compute_metrics
 from treadle.monitoring.log import PROBABILITY, Log, find_labels, list_files
 from treadle.profiles.profile import BLOCK
 from treadle.schema import KNOWN_AT, LABEL, Task
@@ -50,6 +47,8 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
     Raises:
         TreadleError: a column is missing, a key is missing in a row, or earlier labels have other columns.
     """
+    from treadle.bundle import read_rows
+
     rows = read_rows(file, table=Table.model_validate({"path": str(file), "columns": {"x": {"dtype": "str"}}}))
     for name in (*by, label):
         if name not in rows.columns:
@@ -152,6 +151,10 @@ def name_day(time: str | None) -> pl.Expr:
 
 
 def _judge(rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: float) -> dict[str, float]:
+    import torch  # not before: it takes seconds, and there may be no labels
+
+    from treadle.metrics.compute import compute_metrics
+
     prediction = torch.from_numpy(rows.select(outputs).to_numpy(writable=True))
     if task == "multiclass":
         classes = {name.removeprefix(f"{PROBABILITY}_"): place for place, name in enumerate(outputs)}

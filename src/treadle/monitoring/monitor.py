@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from treadle.bundle import Predictor
 from treadle.monitoring.charts import Alarm, Charts, Judged
 from treadle.monitoring.effect import NUM_ROWS, Effect, measure_effects
 from treadle.monitoring.estimate import estimate_binary, estimate_multiclass, estimate_regression
@@ -20,6 +19,9 @@ from treadle.profiles.cells import list_cells
 from treadle.profiles.profile import BLOCK, Profile, count_rows
 from treadle.profiles.reference import Reference
 from treadle.schema import LABEL
+
+if TYPE_CHECKING:
+    from treadle.bundle import Predictor
 
 Effects = dict[tuple[str, ...], Effect]
 _SEED = 0  # of the draws that measure effects
