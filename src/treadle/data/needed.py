@@ -88,22 +88,27 @@ def _reads(graph: Graph, node: str, table: str) -> bool:
     return any(source.startswith(f"{table}.") for source in graph.reach([node], past=True))
 
 
-def _restrict(data: Data, name: str, needs: Needs, *, path: str, root: Path) -> Table:
+def restrict_table(data: Data, name: str, needs: Needs, *, key: list[str]) -> Table:
+    """One table with the columns that a prediction needs, and those of a key."""
     table, wanted = data.tables[name], needs.columns[name]
     joins = {
         join_name: join.model_copy(update={"columns": found})
         for join_name, join in table.joins.items()
         if (found := {column: text for column, text in join.columns.items() if column in wanted})
     }
-    here = table.model_copy(update={"path": path})
-    key = table.key if set(table.key) <= read_names(here, root=root) else []
     columns = {column: spec for column, spec in table.columns.items() if column in wanted or column in key}
     if name == data.examples.table:
         columns = {column: _relax(column, spec, data, needs) for column, spec in columns.items()}
     derive = {column: text for column, text in table.derive.items() if column in wanted}
     known_at = table.known_at if KNOWN_AT in wanted else None
     changed = {"columns": columns, "joins": joins, "derive": derive, "known_at": known_at, "key": key}
-    return here.model_copy(update=changed)
+    return table.model_copy(update=changed)
+
+
+def _restrict(data: Data, name: str, needs: Needs, *, path: str, root: Path) -> Table:
+    here = data.tables[name].model_copy(update={"path": path})
+    key = here.key if set(here.key) <= read_names(here, root=root) else []
+    return restrict_table(data, name, needs, key=key).model_copy(update={"path": path})
 
 
 def _relax(name: str, column: Column, data: Data, needs: Needs) -> Column:

@@ -1,0 +1,121 @@
+"""Events as they arrive at a server, and a state that is made again from their log."""
+
+from datetime import datetime, timedelta
+
+import polars as pl
+import pytest
+
+from treadle.check.resolve import resolve
+from treadle.data.prepare import build_examples
+from treadle.errors import TreadleError
+from treadle.online.feeds import Online
+from treadle.online.log import EventLog
+from treadle.schema import PREDICT_AT, ROW
+
+NOW = datetime(2013, 6, 4)  # noqa: DTZ001 - tables are in UTC without a zone
+
+
+@pytest.fixture(scope="module")
+def days(root, tmp_path_factory):
+    """The declarations of the flights, two days of them as JSON would bring them, and the files."""
+    folder = tmp_path_factory.mktemp("days")
+    data = resolve(overrides=[], root=root).experiment.data
+    tables, events, files = {}, {}, {}
+    for name, spec in data.tables.items():
+        rows = pl.read_parquet(root / spec.path)
+        if "month" in rows.columns:
+            rows = rows.filter(pl.col("month") == 6, pl.col("day").is_between(2, 3))
+        files[name] = str(folder / f"{name}.parquet")
+        rows.write_parquet(files[name])
+        tables[name] = spec.model_copy(update={"path": files[name]})
+        events[name] = rows.to_dicts()
+    split = {"by": "random", "valid": 0.2, "test": 0.2, "seed": 0}
+    changed = data.model_copy(update={"tables": tables})
+    changed = type(data).model_validate({**changed.model_dump(), "split": split})
+    return changed, events, files
+
+
+@pytest.fixture(scope="module")
+def offline(days, root, tmp_path_factory):
+    data, _, _ = days
+    made = build_examples(data, root=root, now=NOW, scratch=tmp_path_factory.mktemp("scratch"))
+    frame = pl.concat([made.take(split) for split in made.rows]).sort(PREDICT_AT, ROW)
+    raw = pl.DataFrame(days[1]["flights"]).select("year", "sched_dep_time", "tailnum")
+    return frame.with_columns(raw[frame[ROW]])
+
+
+def start(days, tmp_path, *, log=None, now=NOW):
+    data, _, files = days
+    return Online(data, files=files, log=log, root=tmp_path, now=now, scratch=tmp_path)
+
+
+def find_differences(online, frame):
+    past = [name for look in online.state.looks for name in look.columns]
+    rows = frame.iter_rows(named=True)
+    answers = pl.DataFrame([online.ask(row[PREDICT_AT], row) for row in rows], schema=frame.select(past).schema)
+    return [name for name in past if not answers[name].equals(frame[name])]
+
+
+def test_events_give_what_prepare_gives_and_so_does_their_log(days, offline, tmp_path):
+    """In any batches; after a restart the same."""
+    _, events, _ = days
+    log = EventLog(tmp_path / "events.db")
+    online = start(days, tmp_path, log=log)
+    for name in ("weather", "flights"):
+        for first in range(0, len(events[name]), 700):
+            online.add(name, events[name][first : first + 700], now=NOW - timedelta(days=2))
+
+    asked = offline.sample(200, seed=0).sort(PREDICT_AT)
+    assert find_differences(online, asked) == []
+    log.close()
+
+    again = start(days, tmp_path, log=EventLog(tmp_path / "events.db"))
+    newest = asked.filter(pl.col(PREDICT_AT) > NOW - timedelta(days=1))
+    assert len(newest) > 50
+    assert find_differences(again, newest) == []
+
+
+def test_an_event_without_a_moment_never_becomes_known(days, tmp_path):
+    online = start(days, tmp_path)
+    cancelled = [row for row in days[1]["flights"] if row["dep_time"] is None][:2]
+
+    assert online.add("flights", cancelled, now=NOW) == 0
+    assert online.state.counts["flights"].num_unknown == 2
+
+
+BROKEN = {
+    "no feed": ("wether", {}, "no feed 'wether'. Did you mean 'weather'"),
+    "no column": ("weather", {"origin": ...}, "event 2 of 'weather' has no 'origin'"),
+    "another type": (
+        "weather",
+        {"temp": "warm"},
+        r"columns.temp: must be of type float; event 2 of 'weather' holds 'warm'",
+    ),
+    "a broken rule": ("weather", {"origin": "XXX"}, r"columns.origin: must be one of 'EWR', 'JFK', 'LGA'; event 2"),
+}
+
+
+@pytest.mark.parametrize(("table", "change", "told"), BROKEN.values(), ids=BROKEN)
+def test_a_broken_event_is_told_and_none_of_its_batch_is_taken(days, tmp_path, table, change, told):
+    online = start(days, tmp_path)
+    rows = [dict(row) for row in days[1]["weather"][:2]]
+    rows = [{name: None if value is None else str(value) for name, value in row.items()} for row in rows]
+    rows[1] = {name: value for name, value in (rows[1] | change).items() if value is not ...}
+
+    with pytest.raises(TreadleError, match=told):
+        online.add(table, rows, now=NOW)
+    assert online.state.counts == {}
+
+
+def test_tables_that_events_are_joined_with_must_be_there(days, tmp_path):
+    data, _, _ = days
+
+    with pytest.raises(TreadleError, match="events are joined with the table 'planes': name its file"):
+        Online(data, files={}, log=None, root=tmp_path, now=NOW, scratch=tmp_path)
+
+
+def test_a_file_that_is_no_log_is_refused(tmp_path):
+    (tmp_path / "events.db").write_text("no database, but a text that is long enough to be read as one" * 20)
+
+    with pytest.raises(TreadleError, match=r"events.db: the events cannot be recorded: .*; name another file"):
+        EventLog(tmp_path / "events.db")
