@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from served import make_bundle
-from treadle.bundle import BlendBundle, BreachError
+from served import make_bundle, read_known
+from treadle.bundle import TARGETS, BlendBundle, BreachError, build_model
 from treadle.bundle.calibration import Isotonic
 from treadle.bundle.conformal import Sets
 from treadle.errors import TreadleError
+from treadle.models.estimator import Objective
+from treadle.schema import Batch
 from treadle.serving.scorer import Scorer
 
 ODD = st.one_of(
@@ -142,3 +146,36 @@ def test_calibrated_probabilities_and_sets_are_those_of_a_batch(bundle, rows):
     assert wanted.columns == ["probability", "set_negative", "set_positive"]
     assert [answer.prediction for answer in answers] == wanted.to_dicts()
     assert wanted["probability"].to_list() != bundle.predict(rows)["probability"].to_list()
+
+
+def test_trees_are_asked_with_the_same_inputs(rows, root):
+    pytest.importorskip("lightgbm")
+    bundle = make_bundle("adult", num_rows=500)
+    known = read_known("adult").head(500)
+    target = (known["age"] > 40).cast(pl.Float32).to_torch()
+    batch = Batch(*bundle.featurizer(known), target, torch.ones(500))
+    model = build_model(
+        {**yaml.safe_load((root / "conf" / "model" / "lightgbm.yaml").read_text()), "max_rounds": 20},
+        targets=TARGETS,
+        num_numeric=batch.numeric.shape[1],
+        cardinalities=bundle.featurizer.cardinalities,
+        num_classes=0,
+    )
+    model.fit(
+        batch,
+        batch,
+        objective=Objective("binary", "default"),
+        numeric_columns=bundle.featurizer.numeric_columns,
+        seed=0,
+        threads=1,
+        watch=lambda *, rounds, train, valid: rounds,  # noqa: ARG005 - as training calls it
+    )
+    trees = replace(bundle, model=model)
+    scorer = Scorer(trees)
+
+    answers = scorer.ask(rows)
+
+    assert scorer.reason == ""
+    wanted = trees.predict(rows)["probability"].to_list()
+    assert [answer.prediction["probability"] for answer in answers] == wanted
+    assert scorer.ask(rows[7:8])[0].prediction["probability"] == wanted[7]
