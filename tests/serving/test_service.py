@@ -16,6 +16,8 @@ import pytest
 
 from runs import ROOT
 from served import make_bundle, open_client, save_run
+from treadle.champions.bundles import digest_bundle
+from treadle.champions.ledger import Decision, append
 from treadle.config.serving import read_serving
 from treadle.errors import TreadleError
 from treadle.problems import ConfigError
@@ -90,6 +92,29 @@ def test_a_damaged_bundle_changes_nothing_and_says_so(copy, other, rows, caplog)
     shutil.copy(other / "bundle" / "network.pt", weights)
     assert service.reload(again=True)
     assert service.fault is None
+
+
+def test_the_champion_is_followed_forward_and_back(run, other, tmp_path):
+    for name, made in {"first": run, "second": other}.items():
+        shutil.copytree(made, tmp_path / "runs" / name)
+    digests = {name: digest_bundle(tmp_path / "runs" / name) for name in ("first", "second")}
+
+    def decide(name, action, *, expected):
+        decision = Decision("2026-01-01T00:00:00Z", action, digests[name], f"runs/{name}", {}, {}, None, "me")
+        append("people", decision, expected=expected, root=tmp_path)
+
+    decide("first", "promote", expected=None)
+    service = Service(Source("champion", tmp_path), read_serving([], root=ROOT), count_waiting=lambda: 0)
+    seen = [service.current.digest]
+    assert not service.reload()
+    decide("second", "promote", expected=digests["first"])
+    assert service.reload()
+    seen.append(service.current.digest)
+    decide("first", "rollback", expected=digests["second"])
+    assert service.reload()
+
+    assert [*seen, service.current.digest] == [digests["first"], digests["second"], digests["first"]]
+    assert service.name == "people"
 
 
 def test_a_run_that_is_gone_changes_nothing(copy):
