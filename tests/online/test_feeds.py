@@ -75,6 +75,36 @@ def test_events_give_what_prepare_gives_and_so_does_their_log(days, offline, tmp
     assert find_differences(again, newest) == []
 
 
+def test_rows_to_predict_become_the_examples_that_prepare_makes(days, offline, tmp_path):
+    """Of flights that have not left; the order of their columns and their types, too, but for columns of nulls."""
+    _, events, _ = days
+    online = start(days, tmp_path)
+    for name in ("weather", "flights"):
+        online.add(name, events[name], now=NOW - timedelta(days=2))
+    asked = offline.sample(50, seed=1)
+    late = {"dep_time", "dep_delay", "arr_time", "arr_delay"}
+    rows = [{k: v for k, v in events["flights"][row].items() if k not in late} for row in asked[ROW]]
+
+    found = online.complete(rows, now=NOW + timedelta(days=2))
+
+    expected = asked.select(found.columns)
+    assert len(found.columns) == 36
+    assert found.cast(expected.schema).equals(expected)
+
+
+def test_what_is_predicted_ahead_is_asked_now(days, tmp_path):
+    online, now = start(days, tmp_path), datetime(2013, 6, 3, 12)  # noqa: DTZ001
+    online.add("flights", days[1]["flights"], now=NOW - timedelta(days=2))
+    evening = [row for row in days[1]["flights"] if row["origin"] == "EWR" and row["day"] == 3 and row["hour"] == 21][
+        :1
+    ]
+
+    ahead, then = online.complete(evening, now=now), online.complete(evening, now=NOW + timedelta(days=2))
+
+    assert ahead["origin_arrivals"][0] == online.ask(now, evening[0])["origin_arrivals"] > 0
+    assert ahead["origin_arrivals"][0] != then["origin_arrivals"][0]
+
+
 def test_an_event_without_a_moment_never_becomes_known(days, tmp_path):
     online = start(days, tmp_path)
     cancelled = [row for row in days[1]["flights"] if row["dep_time"] is None][:2]

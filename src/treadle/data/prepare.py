@@ -49,7 +49,7 @@ class KnownColumns:
         roles = [name for name in _ROLES if name in rows.columns]
         known = self._gather(rows[ROW])
         columns = [*(known[name] for name in self.known), *rows.select(self.past)]
-        return pl.DataFrame([*rows.select(roles), *map(_unify, columns)])
+        return pl.DataFrame([*rows.select(roles), *map(unify, columns)])
 
     def _gather(self, rows: pl.Series) -> dict[str, pl.Series]:
         """The known columns of some rows of the table."""
@@ -222,7 +222,7 @@ def _past_columns(data: Data) -> list[str]:
     return newest + [column for history in spec.history.values() for column in history.columns]
 
 
-def _unify(values: pl.Series) -> pl.Series:
+def unify(values: pl.Series) -> pl.Series:
     """One type for each kind of column, whatever width an expression gives; the bundle expects the same."""
     dtype = values.dtype
     if dtype.is_integer():

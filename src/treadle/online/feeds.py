@@ -1,4 +1,4 @@
-"""Events as they arrive: rows of a table, held against its contract, joined and derived as the table declares."""
+"""Events and rows to predict as they arrive: held against their table's contract, joined and derived as it declares."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from polars.exceptions import PolarsError
 
 from treadle.data.casting import cast_cells, lost_mark
 from treadle.data.contract import list_row_rules
+from treadle.data.lazy_frames import collect
 from treadle.data.needed import find_needs, restrict_table
+from treadle.data.prepare import time_prediction, unify
 from treadle.data.tables import enrich, read_table
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Data, Table
 from treadle.hints import nearest
 from treadle.online.log import EventLog
 from treadle.online.looks import Answers
-from treadle.online.state import KEEP, State
-from treadle.schema import KNOWN_AT
+from treadle.online.state import KEEP, State, list_columns_asked
+from treadle.schema import KNOWN_AT, PREDICT_AT
 
 
 class Online:
@@ -43,8 +45,9 @@ class Online:
     ) -> None:
         needs = find_needs(data)
         self.state = State(data, needs.label_joins)
-        self._log, self._scratch = log, scratch
-        self._specs = {name: restrict_table(data, name, needs, key=data.tables[name].key) for name in self.state.feeds}
+        self._data, self._log, self._scratch = data, log, scratch
+        read = dict.fromkeys([*self.state.feeds, data.examples.table])
+        self._specs = {name: restrict_table(data, name, needs, key=data.tables[name].key) for name in read}
         joined = dict.fromkeys(join.table for spec in self._specs.values() for join in spec.joins.values())
         self._joined: dict[str, pl.LazyFrame] = {}
         for name in joined:
@@ -67,8 +70,8 @@ class Online:
         Raises:
             TreadleError: the table is no feed, or an event breaks its contract: with event, column and rule.
         """
-        if table not in self._specs:
-            raise TreadleError(f"no feed {table!r}. {nearest(table, self._specs)}")
+        if table not in self.state.feeds:
+            raise TreadleError(f"no feed {table!r}. {nearest(table, self.state.feeds)}")
         if not rows:
             return 0
         events = self._read(table, rows)
@@ -82,6 +85,30 @@ class Online:
     def ask(self, at: datetime, example: Mapping[str, object]) -> Answers:
         """As `State.ask`."""
         return self.state.ask(at, example)
+
+    def complete(self, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> pl.DataFrame:
+        """Examples to predict, from rows of the examples' table as they come.
+
+        Each is asked at its own moment of prediction, or now where that is still to come: so that a window is as long
+        as in training. What is known only later may be absent.
+
+        Raises:
+            TreadleError: a row breaks the table's contract, or has no moment.
+        """
+        spec = self._data.examples
+        table = self._read(spec.table, rows)
+        (known,) = collect(table.select(list(dict.fromkeys(spec.known))), key="data.examples.known")
+        columns = [unify(values) for values in known]
+        if spec.predict_at is None:
+            return pl.DataFrame(columns)
+        moments = table.select(time_prediction(spec.predict_at, table)).collect()[PREDICT_AT]
+        if moments.null_count():
+            place = moments.is_null().arg_true()[0]
+            raise TreadleError(f"data.examples.predict_at: missing in row {place + 1} of {spec.table!r}")
+        keys = table.select(list_columns_asked(self.state)).collect().iter_rows(named=True)
+        asked = zip(moments, keys, strict=True)
+        answers = pl.DataFrame([self.ask(min(at, now), key) for at, key in asked], infer_schema_length=None)
+        return pl.DataFrame([*columns, *(values for values in answers if values.name not in known.columns)])
 
     def _read(self, table: str, rows: Sequence[Mapping[str, Any]]) -> pl.LazyFrame:
         spec = self._specs[table]
