@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
@@ -159,6 +159,34 @@ def test_a_file_says_what_the_folder_says(made, log, capsys, tmp_path, suffix):
     _, single = read_findings(made, file, capsys)
 
     assert single["blocks"] == folder["blocks"]
+
+
+def test_the_log_of_a_server_is_read(made, tmp_path, capsys):
+    from treadle.serving.log import PredictionLog, Record
+
+    orders = make_orders(first=20, weeks=4, seed=1)
+    types = {"amount": pl.Float64(), "size": pl.Int64(), "country": pl.String()}
+    folder = tmp_path / "served"
+    server = PredictionLog(
+        folder, types=types, kept=NAMES, outputs={"probability": pl.Float64()}, share=1.0, roll=timedelta(weeks=1)
+    )
+    for place, row in enumerate(orders.iter_rows(named=True)):
+        cells = [row[name] for name in NAMES]
+        server.add(Record(row["id"], row["time"], DIGEST, 1.5, cells, {"probability": row["probability"]}))
+        if place % 150 == 149:
+            server.flush(now=row["time"].replace(tzinfo=UTC))
+
+    code, found = read_findings(made, folder, capsys)
+    server.close(now=datetime(2024, 7, 1, tzinfo=UTC))
+    _, closed = read_findings(made, folder, capsys)
+
+    assert code == 0
+    assert sum(block["rows"] for block in found["blocks"]) == 750  # the last ones are not written yet
+    assert [block["rows"] for block in closed["blocks"]] == [ROWS] * 4
+    assert give_labels(folder, tmp_path, orders.select("id", "late")) == 0
+    capsys.readouterr()
+    _, labelled = read_findings(made, folder, capsys)
+    assert labelled["blocks"][3]["realised"]["share"] == 1
 
 
 def test_the_last_seconds_count_once(made, log, capsys):
