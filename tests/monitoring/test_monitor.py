@@ -232,6 +232,13 @@ def test_the_newest_weeks_alone(made, log, capsys):
     assert (code, [block["block"] for block in found["blocks"]]) == (0, ["2024-06-03", "2024-06-10"])
 
 
+def test_a_season_that_the_reference_does_not_have_is_told(made, log, capsys):
+    code, found = read_findings(made, log, capsys, "--season")
+
+    assert code == 0
+    assert found["notes"] == ["the season: 2 blocks, such as 2024-06-03, have none like it in the reference"]
+
+
 def test_a_column_that_the_log_lacks_is_told_and_not_judged(made, log, capsys):
     for file in log.iterdir():
         pl.read_parquet(file).drop("country").write_parquet(file)

@@ -208,12 +208,7 @@ class Charts:
 
     def _measure_season(self, profile: Profile, place: int, *, without: int | None) -> Floats:
         """How far the mean of each column lies from that of the reference's blocks at the same time of the year."""
-        day = _read_day(profile.blocks[place])
-        near = [
-            index
-            for index, other in enumerate(self._days)
-            if index != without and _find_distance(day, other) <= _SEASON_DAYS
-        ]
+        near = self._list_near(profile.blocks[place], without=without)
         levels = self._measure_levels(profile.cells[place])
         if len(near) < _MIN_NEIGHBOURS:
             return np.full(len(levels), np.nan)
@@ -221,6 +216,19 @@ class Charts:
         sums = np.where(known, self._levels[near], 0).sum(axis=0)
         gaps: Floats = levels - sums / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
         return gaps
+
+    def has_season(self, block: str) -> bool:
+        """Whether the reference has enough blocks of the same time of the year."""
+        return len(self._list_near(block, without=None)) >= _MIN_NEIGHBOURS
+
+    def _list_near(self, block: str, *, without: int | None) -> list[int]:
+        """The reference's blocks of the same time of the year."""
+        day = _read_day(block)
+        return [
+            index
+            for index, other in enumerate(self._days)
+            if index != without and _find_distance(day, other) <= _SEASON_DAYS
+        ]
 
     def _measure_levels(self, cells: NDArray[np.int64]) -> Floats:
         """The mean of each column of numbers by the middles of its cells, in the reference's deviations; NaN: none."""

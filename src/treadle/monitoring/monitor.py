@@ -169,6 +169,9 @@ def monitor(
     judged = [_wait(found, kept, now) for found in charts.judge(profile)]
     effects = _weigh(judged, rows, load=load, reference=kept)
     means, estimated, notes = _estimate(log, rows, reference=reference)
+    strange = [found.block for found in judged if settings.season and not charts.has_season(found.block)]
+    if strange:
+        notes.append(f"the season: {len(strange)} blocks, such as {strange[0]}, have none like it in the reference")
     realised = _realise(log, rows, reference=reference, settings=settings) if labelled is not None else {}
     blocks = []
     for found in judged:
