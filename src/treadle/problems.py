@@ -104,11 +104,12 @@ def _annotate(problem: Problem, severity: str) -> str:
     """`::error file=…,line=…,col=…,title=…::message`, with the characters that the format reserves escaped."""
     place = problem.place
     fields = {"file": place.file, "line": place.line, "col": place.column, "title": problem.key or "configuration"}
-    listed = ",".join(f"{name}={_escape(str(value), ',:')}" for name, value in fields.items() if value)
-    return f"::{severity} {listed}::{_escape(problem.describe(), '')}"
+    listed = ",".join(f"{name}={escape_annotation(str(value), ',:')}" for name, value in fields.items() if value)
+    return f"::{severity} {listed}::{escape_annotation(problem.describe(), '')}"
 
 
-def _escape(text: str, reserved: str) -> str:
+def escape_annotation(text: str, reserved: str) -> str:
+    """A text of an annotation of GitHub Actions, with what the format reserves escaped."""
     for character in ("%", "\r", "\n", *reserved):
         text = text.replace(character, f"%{ord(character):02X}")
     return text

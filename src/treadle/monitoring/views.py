@@ -9,6 +9,7 @@ from treadle.monitoring.charts import Alarm
 from treadle.monitoring.effect import Effect
 from treadle.monitoring.estimate import CAVEAT
 from treadle.monitoring.monitor import Block, Findings
+from treadle.problems import escape_annotation
 
 _SHOWN = 5  # alarms of a block, in text
 UNITS = {"week": "weeks", "day": "days", "rows": "blocks of rows"}
@@ -93,16 +94,10 @@ def _annotate(findings: Findings) -> Iterator[str]:
             told = "; ".join(
                 describe_alarm(alarm, block.effects.get(alarm.signal.columns)) for alarm in block.alarms[:_SHOWN]
             )
-            yield f"::error {_escape(title, ',:')}::{_escape(told)}"
+            yield f"::error {escape_annotation(title, ',:')}::{escape_annotation(told, '')}"
         elif block.judged.unjudged:
-            yield f"::warning {_escape(title, ',:')}::{_escape(block.judged.unjudged)}"
-    yield f"::notice title=treadle monitor::{_escape(summarize(findings))}"
-
-
-def _escape(text: str, reserved: str = "") -> str:
-    for character in ("%", "\r", "\n", *reserved):
-        text = text.replace(character, f"%{ord(character):02X}")
-    return text
+            yield f"::warning {escape_annotation(title, ',:')}::{escape_annotation(block.judged.unjudged, '')}"
+    yield f"::notice title=treadle monitor::{escape_annotation(summarize(findings), '')}"
 
 
 def write_gauges(findings: Findings) -> str:
