@@ -14,6 +14,7 @@ from treadle.check.consistency import (
     check_lookups,
     check_loss,
     check_metrics,
+    check_naive,
     check_questions,
     check_reference,
     check_refit,
@@ -69,6 +70,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_explanation, ("data.examples", "evaluation")),
     (check_evaluation, ("data.task", "data.tables", "data.examples", "evaluation")),
     (check_questions, ("data.examples", "evaluation")),
+    (check_naive, ("data.examples", "evaluation")),
     (check_intervals, ("data.examples", "data.split", "evaluation")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from treadle.check.columns import find_name_fault
 from treadle.data.datetime_formats import reads_back
 from treadle.experiment.blocks import PERIODS, ROW, get_group, list_example_columns
-from treadle.experiment.durations import parse_moment
+from treadle.experiment.durations import parse_duration, parse_moment
 from treadle.experiment.spec import (
     AnyExperiment,
     Column,
@@ -281,6 +281,23 @@ def check_explanation(experiment: Experiment) -> Iterator[Problem]:
             elif name in seen:
                 yield Problem(key, f"{name!r} is in the group {seen[name]!r} already: a column is permuted once")
             seen.setdefault(name, group)
+
+
+def check_naive(experiment: Experiment) -> Iterator[Problem]:
+    """A time, columns that the examples have, and a season that moves."""
+    settings, data = experiment.evaluation.naive, experiment.data
+    if settings is None:
+        return
+    if data.examples.predict_at is None:
+        rule = "the last value of a series needs the time of the examples, data.examples.predict_at"
+        yield Problem("evaluation.naive", rule, "set it to null", fix_override="evaluation.naive=null")
+    if settings.season is not None and not parse_duration(settings.season):
+        yield Problem("evaluation.naive.season", f"must be longer than nothing; found {settings.season!r}")
+    columns = list_example_columns(data)
+    for index, name in enumerate(settings.by):
+        if name not in columns:
+            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
+            yield Problem(f"evaluation.naive.by.{index}", rule, hint=nearest(name, columns))
 
 
 def check_questions(experiment: Experiment) -> Iterator[Problem]:

@@ -16,6 +16,7 @@ from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.evaluated import MODEL, Evaluated, Results
 from treadle.evaluation.judge import run_checks, write_findings
+from treadle.evaluation.naive import predict_naive
 from treadle.evaluation.parity import check_parity, read_predictions
 from treadle.evaluation.parts import find_answers, write_answers
 from treadle.evaluation.reference import write_reference
@@ -55,7 +56,8 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
     parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
     (folder.evaluation / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
-    candidates = {MODEL: prediction, **_predict_baselines(experiment, test, folder)}
+    naive = predict_naive(experiment, folder=folder, classes=bundle.classes)
+    candidates = {MODEL: prediction, **_predict_baselines(experiment, test, folder), **naive}
     _require_numbers(candidates, predicted)
     results = _compute_results(experiment, candidates, target)
     evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity)

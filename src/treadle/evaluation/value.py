@@ -133,7 +133,8 @@ def judge_value(valid: Rows, test: Rows, *, experiment: Experiment) -> ValueFind
     """What the decisions on the test rows are worth, by thresholds that are chosen on the validation rows."""
     settings = experiment.evaluation.value
     assert settings is not None, "asked for"
-    thresholds = {name: find_threshold(valid.chances[name], valid.acting - valid.leaving) for name in test.chances}
+    advantage = valid.acting - valid.leaving  # baselines that only remember predict no validation rows
+    thresholds = {name: find_threshold(c, advantage) for name, c in valid.chances.items() if name in test.chances}
     made = {name: (threshold, test.decide(name, threshold)) for name, threshold in thresholds.items()}
     made |= {"never": (None, test.leaving), "always": (0.0, test.acting)}
     model = made[MODEL][1]

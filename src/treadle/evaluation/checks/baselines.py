@@ -12,7 +12,7 @@ from treadle.outcomes import Outcome, judge, not_applicable
 
 
 def beat_baselines(
-    evaluated: Evaluated, *, baselines: list[Literal["prior", "linear", "gradient_boosting"]]
+    evaluated: Evaluated, *, baselines: list[Literal["prior", "linear", "gradient_boosting", "last_value", "seasonal"]]
 ) -> Outcome:
     """The model is better than its baselines beyond noise.
 
@@ -21,11 +21,11 @@ def beat_baselines(
 
     Args:
         evaluated: given by Treadle.
-        baselines: with which it is compared, as far as `evaluation.baselines` has them.
+        baselines: with which it is compared, as far as `evaluation.baselines` and `evaluation.naive` have them.
     """
     present = [name for name in baselines if name in evaluated.predictions]
     if not present:
-        return not_applicable(f"evaluation.baselines has none of {', '.join(baselines)}.")
+        return not_applicable(f"The evaluation has none of {', '.join(baselines)}.")
     found: dict[str, Mapping[str, Any]] = {}
     sentences = []
     for name in present:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from treadle.experiment.spec.base import Name, Spec, Sql, Target
+from treadle.experiment.spec.base import Duration, Name, Spec, Sql, Target
 from treadle.experiment.spec.behaviour import Behaviour
 from treadle.outcomes import Severity
 from treadle.schema import Count, Share
@@ -127,6 +127,17 @@ class Value(Spec):
 OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
 
 
+class Naive(Spec):
+    """Baselines of a series that only remember: the last known label, and the one a season before."""
+
+    by: list[str]
+    """Columns of the examples whose rows are one series each; none: all rows are one."""
+    delay: Duration
+    """How long after its prediction time a label is known."""
+    season: Duration | None
+    """After which the series is alike, such as 1d or 1w; null: no seasonal baseline."""
+
+
 class Evaluation(Spec):
     """How the model is evaluated on the test set."""
 
@@ -160,6 +171,8 @@ class Evaluation(Spec):
     """Slices of the test split; null: none."""
     reference: MonitoringReference | None = None
     """What monitoring compares with; null: the model cannot be monitored."""
+    naive: Naive | None = None
+    """Baselines of a series, `last_value` and `seasonal`; null: none."""
     explanation: Explanation | None = None
     """What the model relies on; null: not asked."""
     fairness: Fairness | None = None
