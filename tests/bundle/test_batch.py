@@ -7,6 +7,7 @@ import sys
 import polars as pl
 import pytest
 
+from postgresql_server import serve_postgresql
 from runs import treadle
 from treadle.bundle import load
 from treadle.bundle.batch import PART_ROWS, DatabaseSink, FileSink, FileSource, identify, predict_batch
@@ -157,8 +158,17 @@ def read(uri, table="predictions"):
     return pl.read_database_uri(f'SELECT * FROM "{table}" ORDER BY position', uri, engine="adbc")  # noqa: S608
 
 
-def test_a_stopped_batch_into_a_database_goes_on_with_no_row_twice(tiny, many, tmp_path):
-    bundle, uri, seen = load(tiny), f"sqlite:///{tmp_path}/out.db", []
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def database(request, tmp_path):
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/out.db"
+        return
+    with serve_postgresql() as uri:
+        yield uri
+
+
+def test_a_stopped_batch_into_a_database_goes_on_with_no_row_twice(tiny, many, database):
+    bundle, uri, seen = load(tiny), database, []
     with pytest.raises(KeyboardInterrupt):
         run(bundle, many, start_table(bundle, many, uri), report=stop)
     assert len(read(uri)) == PART_ROWS

@@ -1,24 +1,17 @@
 """A table of a database becomes a file of the project."""
 
 import getpass
-import os
-import shutil
-import socket
 import sqlite3
-import subprocess
-import tempfile
-from pathlib import Path
 
 import polars as pl
 import pytest
 
 import messy
+from postgresql_server import serve_postgresql
 from treadle.errors import TreadleError
 from treadle.scaffold.init import Origin, fill
 from treadle.scaffold.planning.plan import Request
 from treadle.scaffold.reading.database import export_table
-
-INITDB = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None) or shutil.which("initdb")
 
 
 @pytest.fixture
@@ -95,30 +88,11 @@ def test_a_database_that_is_not_there(tmp_path):
 
 @pytest.fixture(scope="module")
 def server():
-    """A PostgreSQL of its own, on a free port, with one table in a schema."""
-    if INITDB is None:
-        pytest.skip("PostgreSQL is not installed")
-    programs, folder = Path(INITDB).parent, Path(tempfile.mkdtemp())
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    root = os.geteuid() == 0
-    if root:  # the server refuses to run as root
-        shutil.chown(folder, "postgres")
-
-    def run(*command):
-        words = ["runuser", "-u", "postgres", "--", *map(str, command)] if root else list(map(str, command))
-        subprocess.run(words, check=True, capture_output=True, cwd="/")
-
-    run(programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
-    run(programs / "pg_ctl", "-D", folder / "data", "-o", options, "-l", folder / "log", "-w", "start")
-    uri = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    columns = pl.DataFrame(messy.make_rows()).with_columns(pl.col("size").cast(float), pl.col("count").cast(int))
-    columns.write_database("shop_sales", uri, engine="adbc")
-    yield uri
-    run(programs / "pg_ctl", "-D", folder / "data", "-m", "immediate", "stop")
-    shutil.rmtree(folder)
+    """A PostgreSQL of its own with one table in a schema."""
+    with serve_postgresql() as uri:
+        columns = pl.DataFrame(messy.make_rows()).with_columns(pl.col("size").cast(float), pl.col("count").cast(int))
+        columns.write_database("shop_sales", uri, engine="adbc")
+        yield uri
 
 
 @pytest.mark.slow
