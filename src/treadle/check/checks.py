@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from treadle.check.claims import check_claims
 from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
 from treadle.check.consistency import (
     check_examples_table,
@@ -55,6 +56,7 @@ _SHARED: tuple[tuple[Callable[[AnyExperiment], Iterable[Problem]], tuple[str, ..
 )
 _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...]], ...] = (
     (check_metrics, ("data.task", "metrics", "schedule", "evaluation")),
+    (check_claims, ("data.task", "metrics", "evaluation", "card")),
     (check_loss, ("data.task", "loss", "targets")),
     (check_sampling, ("data.task", "loss", "schedule")),
     (check_refit, ("schedule", "callbacks")),

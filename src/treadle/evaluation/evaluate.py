@@ -16,6 +16,7 @@ from treadle.evaluation.baselines import load_baselines
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.evaluated import MODEL, Evaluated, Results
 from treadle.evaluation.judge import run_checks, write_findings
+from treadle.evaluation.model_card import write_model_card
 from treadle.evaluation.naive import predict_naive
 from treadle.evaluation.parity import check_parity, read_predictions
 from treadle.evaluation.parts import find_answers, write_answers
@@ -79,6 +80,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
         curve.write(folder.plots)
     if findings.confusions is not None:
         write_confusions(findings.confusions, bundle.classes, folder.plots / "confusion.csv")
+    write_model_card(experiment, run=run, folder=folder)
     write_report(
         experiment, findings=findings, uncertainty=uncertainty, answers=evaluated.answers, run=run, folder=folder
     )

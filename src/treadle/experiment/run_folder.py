@@ -37,6 +37,7 @@ class RunFolder:
         self.intervals: Final = self.evaluation / "intervals.json"  # of these metrics, and of their differences
         self.reference: Final = self.evaluation / "reference"  # what monitoring compares with
         self.plots: Final = self.evaluation / "plots"  # the model's curves, a CSV each
+        self.card: Final = self.evaluation / "card.md"  # the model card
         self.report: Final = self.evaluation / "report.html"
 
         # Records of the run.

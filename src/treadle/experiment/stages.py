@@ -71,7 +71,7 @@ STAGES = (
         name="evaluate",
         purpose="Evaluate the model and its baselines on the test split.",
         module="treadle.evaluation.evaluate",
-        slices=("evaluation", "metrics"),
+        slices=("evaluation", "metrics", "card"),
         reads=("train", "baseline"),
         outputs=("evaluation",),
     ),

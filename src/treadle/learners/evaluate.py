@@ -50,6 +50,7 @@ def evaluate(experiment: LearnerExperiment, *, folder: RunFolder, run: str) -> N
     write_json(folder.checks, {})
     write_json(folder.intervals, {})
     write_json(folder.numbers, {})
+    folder.card.write_text(f"# {experiment.name}\n\nA learner of your own has no model card yet.\n", encoding="utf-8")
     write_json(folder.parts / FILE, {"stage": "evaluate", "reason": reason})
     write_no_reference(folder.reference)
     pl.DataFrame(schema={"row": pl.Int64}).write_parquet(folder.evaluation / "predictions.parquet")

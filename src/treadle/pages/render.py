@@ -38,6 +38,26 @@ def render_page(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+def render_text(template: str, **values: Any) -> str:
+    """Fill a template of this folder that is Markdown: nothing is escaped but what the filter `cell` is asked to."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=False,  # noqa: S701 - no HTML
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = _write_cell
+    text = environment.get_template(template).render(**values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _write_cell(text: Any) -> str:
+    """A text in a cell of a Markdown table."""
+    return " ".join(str(text).split()).replace("|", "\\|")
+
+
 def find_sections(body: Markup) -> list[Section]:
     """The sections of a page's body.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from treadle.cli.commands import (
+    cards,
     champions,
     completion,
     configuration,
@@ -25,6 +26,7 @@ FAMILIES = (
     dashboards,
     housekeeping,
     champions,
+    cards,
     serving,
     monitoring,
     project,

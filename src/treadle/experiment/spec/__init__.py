@@ -8,6 +8,7 @@ Values are written in `conf/`; these modules only define which are valid. The do
 from treadle.experiment.spec.augmentation import NO_AUGMENTATION
 from treadle.experiment.spec.base import Spec, Target, check_duration, check_moment, check_target
 from treadle.experiment.spec.callbacks import Nodes, list_nodes
+from treadle.experiment.spec.card import Claim, ModelCard
 from treadle.experiment.spec.columns import Column, Encoding, Value
 from treadle.experiment.spec.data import AsOf, Data, Examples, History, Join, OnBreach, Table
 from treadle.experiment.spec.evaluation import Conformal, Evaluation, Intervals, MonitoringReference
@@ -65,6 +66,7 @@ __all__ = [
     "Block",
     "Candidate",
     "ChosenModel",
+    "Claim",
     "Column",
     "ColumnSplit",
     "Confirm",
@@ -92,6 +94,7 @@ __all__ = [
     "Member",
     "MemberName",
     "MlflowTracker",
+    "ModelCard",
     "ModelChoice",
     "ModelRule",
     "MonitoringReference",

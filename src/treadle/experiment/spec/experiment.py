@@ -11,6 +11,7 @@ from treadle.experiment.kinds import get_kind
 from treadle.experiment.spec.augmentation import NO_AUGMENTATION
 from treadle.experiment.spec.base import Name, Spec, Target
 from treadle.experiment.spec.callbacks import Nodes, is_empty
+from treadle.experiment.spec.card import ModelCard, is_silent
 from treadle.experiment.spec.data import Data
 from treadle.experiment.spec.evaluation import Evaluation
 from treadle.experiment.spec.features import Features
@@ -60,6 +61,8 @@ class Experiment(Spec):
     """Metrics of your own, by name; `schedule.monitor`, `sweep.objective` and `evaluation.metric` may name them."""
     evaluation: Evaluation
     """How the model is evaluated on the test set."""
+    card: ModelCard = Field(default_factory=ModelCard, exclude_if=is_silent)
+    """What only a person can say in the model card."""
     sweep: Sweep | None = Field(default=None, exclude=True)
     """How `treadle run -m` makes many runs of it; no part of any of them."""
     serving: Serving | None = Field(default=None, exclude=True)

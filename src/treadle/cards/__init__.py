@@ -1,0 +1,1 @@
+"""What is handed over with a model: its card, and its bill of materials."""
