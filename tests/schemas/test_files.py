@@ -64,7 +64,7 @@ def test_the_committed_schemas_are_current(root):
     stale = find_stale(root, root / "conf" / ".schema")
 
     assert stale == [], "`treadle schema` writes them"
-    assert len(list((root / "conf" / ".schema").iterdir())) == 19
+    assert len(list((root / "conf" / ".schema").iterdir())) == 20
 
 
 def test_each_is_a_schema_of_draft_7(root):

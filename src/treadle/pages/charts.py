@@ -186,8 +186,8 @@ def _draw_frame(across: Axis, up: Axis, names: tuple[str, str]) -> Iterator[str]
     yield f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>'
     below = f'x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}"'
     beside = f'transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)"'
-    for name, place in zip(names, (below, beside), strict=True):
-        yield f'<text class="name" {place} text-anchor="middle">{name}</text>'
+    for name, where in zip(names, (below, beside), strict=True):
+        yield f'<text class="name" {where} text-anchor="middle">{name}</text>'
 
 
 def _draw_diagonal(across: Axis, up: Axis) -> Iterator[str]:
