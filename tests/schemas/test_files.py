@@ -371,7 +371,7 @@ def test_a_broken_file_is_reported_with_its_place(project, capsys):
 
 def test_a_folder_can_be_named(project):
     assert treadle("schema", "-o", "for_editors") == 0
-    assert len(list((project / "for_editors").iterdir())) == 19
+    assert len(list((project / "for_editors").iterdir())) == 20
 
 
 def test_a_component_of_the_project_is_offered_with_its_arguments(project):
