@@ -113,8 +113,19 @@ def test_a_run_becomes_champion_and_leads_back(runs, project, capsys):
     assert treadle("predict", "champion", "rows.parquet", "-o", "out.parquet") == 0
     assert pl.read_parquet("out.parquet").equals(best)
 
+    _tell_what_is_missing(weak, capsys)
     _restore_from_dvc(project, better)
     _refuse_a_blocked_run(weak)
+
+
+def _tell_what_is_missing(run, capsys):
+    file = run / "evaluation" / "predictions.parquet"
+    aside = file.rename(run / "aside.parquet")
+
+    assert treadle("gate", str(run)) == 2
+
+    assert f"{file} is missing" in capsys.readouterr().err.replace("\n", " ")
+    aside.rename(file)
 
 
 def _restore_from_dvc(project, run):
@@ -154,6 +165,8 @@ def _refuse_a_blocked_run(run):
     assert verdict.sentence.startswith("refuse: blocked by leakage; ")
 
 
-def test_there_is_no_champion_before_a_promotion(project):
+def test_there_is_no_champion_before_a_promotion(project, capsys):
+    assert treadle("rollback", "california") == 2
+    assert "'california' has no champion; `treadle promote RUN` makes one" in capsys.readouterr().err
     with pytest.raises(TreadleError, match="there is no champion in models/; `treadle promote RUN` makes one"):
         package.load("champion")

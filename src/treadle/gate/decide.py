@@ -152,6 +152,9 @@ def _find_champion(champion: str, challenger: Challenger, *, root: Path) -> Cham
 def _compare(challenger: Challenger, champion: Champion) -> Comparison | None:
     """On the challenger's test rows, by blocks, in pairs."""
     experiment, folder = challenger.experiment, RunFolder(challenger.run)
+    for needed in (folder.examples / "test.parquet", folder.evaluation / "predictions.parquet"):
+        if not needed.is_file():
+            raise TreadleError(f"{needed} is missing, by which it is compared with the champion; make the run again")
     bundle = load(challenger.run, targets=experiment.targets, code="any")
     test = pl.scan_parquet(folder.examples / "test.parquet")
     target = read_target(test.select(LABEL).collect(), classes=bundle.classes)
@@ -176,7 +179,13 @@ def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tens
         same = pl.scan_parquet(rows).select(ROW, LABEL).collect().equals(test.select(ROW, LABEL).collect())
         if same:
             return read_predictions(pl.read_parquet(stored), bundle)
-    return read_predictions(bundle.predict(test.collect(), on_breach="allow"), bundle)
+    try:
+        return read_predictions(bundle.predict(test.collect(), on_breach="allow"), bundle)
+    except TreadleError as error:
+        fix = "compare runs of the same data, or give the experiment another name"
+        raise TreadleError(
+            f"the champion, {champion.folder}, cannot predict these test rows: {error}; {fix}"
+        ) from error
 
 
 def _list_targets(folder: RunFolder) -> Sequence[str]:

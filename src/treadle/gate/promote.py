@@ -57,6 +57,8 @@ def roll_back(name: str, *, reason: str | None, git: Mapping[str, Any], now: dat
         TreadleError: there is none before it.
     """
     history = read_history(name, root=root)
+    if history.champion is None:
+        raise TreadleError(f"{name!r} has no champion; `treadle promote RUN` makes one")
     stack = history.list_champions()
     if len(stack) < 2:  # noqa: PLR2004 - the champion, and one before
         raise TreadleError(f"{name!r} has no champion before the present one; `treadle log {name}` shows its history")
