@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import confusion_matrix
 
 from evaluations import make_evaluated
+from runs import treadle
 from treadle.evaluation.checks.fairness import limit_disparity, require_ratio
 from treadle.evaluation.fairness import MEASURES, find_fairness
 from treadle.evaluation.resampling import Blocks
@@ -155,3 +156,16 @@ def test_the_section_of_the_report_shows_every_group(tmp_path):
     assert set(answer.to_numbers()) == {
         f"race/{name}" for name in ("selection_rate", "true_positive_rate", "false_positive_rate", "calibration_gap")
     }
+
+
+@pytest.mark.exhaustive
+def test_a_model_of_two_numbers_is_as_unequal_as_was_published_of_compas(project):
+    assert treadle("run", "experiment=compas", "evaluation.explanation=null", "tracker=disabled") == 0
+
+    (file,) = project.glob("runs/compas-*/evaluation/parts/fairness.json")
+    groups = json.loads(file.read_text())["race"]["groups"]
+    black, white = (groups[name] for name in ("African-American", "Caucasian"))
+    assert black["false_positive_rate"]["low"] > 1.3 * white["false_positive_rate"]["value"]
+    assert white["false_positive_rate"]["value"] == pytest.approx(0.15, abs=0.03)
+    assert black["false_positive_rate"]["value"] == pytest.approx(0.27, abs=0.05)
+    assert black["calibration_gap"]["value"] == pytest.approx(white["calibration_gap"]["value"], abs=0.05)
