@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bundle_mutants import edit
-from treadle.bundle import compute_raw, load, predict_file, save
+from treadle.bundle import compute_raw, load, save
+from treadle.bundle.batch import predict_file
 from treadle.bundle.conformal import Sets, Span, Spread, name_ends
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError

@@ -45,7 +45,7 @@ def test_an_experiment_is_a_short_delta_that_begins_with_its_question(name):
     assert lines[0] == "# @package _global_"
     assert lines[1].startswith("# ")
     assert lines[1].endswith("?")
-    assert len(lines) <= 15
+    assert len(lines) <= 16
     assert yaml.safe_load("\n".join(lines))["name"] == name
 
 

@@ -273,5 +273,5 @@ def test_findings_stand_beside_the_metrics_and_on_top_of_the_report(project, run
     assert findings["better_than_prior"].outcome.state == "pass"
     assert findings["overlap"].outcome.evidence["share"] == 0.0
     page = folder.report.read_text()
-    assert page.index("<h2>Checks</h2>") < page.index("<h2>On the test split</h2>")
+    assert page.index('<p class="decision') < page.index("On the test split</a>") < page.index("Checks</a>")
     assert all(finding.title in page for finding in findings.values())

@@ -157,7 +157,7 @@ def test_a_value_of_params_yaml_is_reported_with_its_line(project):
 
     assert settings(found)[-1] == ("params.yaml:4:17", 2)
     assert [str(s.place) for s in look(project, "experiment", *places, places=places).group.history] == [
-        "conf/config.yaml:15:17",
+        "conf/config.yaml:17:17",
         "params.yaml:1:13",
     ]
 

@@ -126,7 +126,7 @@ def test_too_few_blocks_say_nothing_about_what_is_normal(rows):
 
 def test_blocks_of_rows_have_no_season(rows):
     blocking = Blocking("rows", 1000)
-    named = blocking.name_reference(rows.drop(BLOCK), num_rows=30_000, time=None)
+    named = blocking.name_reference(rows.drop(BLOCK).head(30_000), num_rows=30_000, time=None)
     plain = make_reference(named, blocking=blocking, num_paired=0, names=["temp"])
 
     assert len(Charts(plain, false_alarms=0.05, season=False).own_strengths) == 30

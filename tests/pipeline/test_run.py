@@ -75,6 +75,7 @@ OTHER_VALUES = {
     "targets": ["targets=[treadle.,torch.,pytorch_lightning.]"],
     "model_choice": ["model=auto", "model.candidates.mlp.model.width=16", *CANDIDATES],
     "tracker": ["tracker.mode=offline", "tracker.tags=[other]"],
+    "serving": ["serving.limits.rows=10"],
     "sweep": ["sweep=tpe", "sweep.workers=3"],
     "logger": ["+logger.csv._target_=pytorch_lightning.loggers.CSVLogger"],
     "question": [],  # which stands in the experiment's file

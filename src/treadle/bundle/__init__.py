@@ -1,6 +1,5 @@
 """The bundle: rows in, predictions out; with features, weights, schema and experiment, in memory and on disk."""
 
-from treadle.bundle.batch import predict_file
 from treadle.bundle.blend import BlendBundle, mix
 from treadle.bundle.breaches import BreachError, BreachWarning
 from treadle.bundle.bundle import CHUNK, Bundle
@@ -30,7 +29,6 @@ __all__ = [
     "load",
     "load_judged",
     "mix",
-    "predict_file",
     "read_rows",
     "save",
     "to_prediction",
