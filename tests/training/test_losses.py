@@ -29,7 +29,7 @@ LOSSES = {
     "regression-huber": HuberLoss(task="regression", delta=1.0),
     "regression-poisson": PoissonLoss(task="regression"),
 }
-ADULT = ("experiment=adult", "model=mlp", "model.width=16", "tracker=disabled")
+ADULT = ("experiment=adult", "evaluation.value=null", "model=mlp", "model.width=16", "tracker=disabled")
 
 
 def logits(*shares):
