@@ -135,17 +135,19 @@ class Section:
     model: type[pydantic.BaseModel]
     kind: str = ""  # the value of `by` that chooses it
     is_of_learner: bool = False  # of an experiment that has a learner in place of a table
+    around: tuple[tuple[str, str], ...] = ()  # the sections that hold it and have a kind: their keys and kinds
 
     @property
     def values(self) -> dict[str, Any]:
         """Values by which its keys are found."""
-        values: Any = {"by": self.kind} if self.kind else {}
         if self.key.startswith("model"):
             return {"model": {name: {} for name in ("members", "candidates") if name in _find_model(self).model_fields}}
-        for part in reversed(self.key.split(".") if self.key else []):
-            values = {part: values}
-        if self.is_of_learner:
-            return {"learner": {}, **values}
+        values: dict[str, Any] = {"learner": {}} if self.is_of_learner else {}
+        for key, kind in (*self.around, (self.key, self.kind)):
+            section = values
+            for part in key.split(".") if key else []:
+                section = section.setdefault(part, {})
+            section.update({"by": kind} if kind else {})
         return values
 
     @property
@@ -160,8 +162,9 @@ class Section:
         groups = _SECTIONS if issubclass(self.model, spec.Member) else ()  # which are described by themselves
         fields = {name: f for name, f in self.fields.items() if name not in groups}
         found = ((name, *pair) for name, f in fields.items() for pair in _list_models(join_metadata(f)))
+        around = (*self.around, (self.key, self.kind)) if self.kind else self.around
         return [
-            Section(f"{self.key}.{name}{step}".lstrip("."), m, "".join(list_kinds(m)), self.is_of_learner)
+            Section(f"{self.key}.{name}{step}".lstrip("."), m, "".join(list_kinds(m)), self.is_of_learner, around)
             for name, step, m in found
         ]
 
