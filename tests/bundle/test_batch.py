@@ -11,6 +11,7 @@ from postgresql_server import serve_postgresql
 from runs import treadle
 from treadle.bundle import load
 from treadle.bundle.batch import PART_ROWS, DatabaseSink, FileSink, FileSource, identify, predict_batch
+from treadle.databases import connect
 from treadle.errors import TreadleError
 
 SOUND = {"age": 30, "capital-gain": 0, "hours-per-week": 40, "workclass": "a", "education": "x", "race": "p"}
@@ -191,6 +192,21 @@ def test_a_table_that_is_there_is_not_written_to(tiny, many, tmp_path):
 
     with pytest.raises(TreadleError, match="--into: the database has a table 'taken' already"):
         start_table(bundle, many, uri, table="taken")
+
+
+def test_a_table_that_was_dropped_is_written_anew(tiny, many, database):
+    bundle, uri = load(tiny), database
+    run(bundle, many, start_table(bundle, many, uri))
+    with connect(uri, option="-o") as connection, connection.cursor() as cursor:
+        cursor.execute("DROP TABLE predictions")
+        cursor.execute("DROP TABLE predictions_rejected")
+        connection.commit()
+
+    with pytest.raises(KeyboardInterrupt):
+        run(bundle, many, start_table(bundle, many, uri), report=stop)
+    run(bundle, many, start_table(bundle, many, uri))
+
+    assert read(uri)["position"].equals(pl.int_range(2 * PART_ROWS + 1000, eager=True), check_names=False)
 
 
 def test_the_command_writes_a_table(tiny, tmp_path):

@@ -28,12 +28,15 @@ class DatabaseSink:
         self._table, self._rejects, self._identity = table, rejects, identity
         self._connection = connect(uri, option="-o")
         present = list_tables(uri, option="-o")
-        resumed = self._resume(uri) if _PROGRESS in present else None
+        resumed = self._resume(uri) if {_PROGRESS, table} <= present.keys() else None
         self.tally = resumed or Tally()
         taken = next((name for name in (table, rejects) if name in present), None)
         if taken is not None and resumed is None:
             self.close()
             raise TreadleError(f"--into: the database has a table {taken!r} already; name another, or drop it")
+        if _PROGRESS in present and resumed is None:  # of a table that was dropped
+            with self._connection.cursor() as cursor:
+                cursor.execute(f"DELETE FROM {_PROGRESS} WHERE target = {quote_text(table)}")  # noqa: S608 - quoted
 
     def _resume(self, uri: str) -> Tally | None:
         """How far the same batch came; None where it never began."""

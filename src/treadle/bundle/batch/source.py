@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from treadle import __version__
 from treadle.bundle.predictor import Predictor
 from treadle.bundle.rows import explain_rows, scan_rows
 from treadle.data.lazy_frames import count_rows
@@ -98,5 +98,5 @@ def identify(bundle: Predictor, *, files: Iterable[str], options: Mapping[str, A
     """
     found = [path for name in files for path in list_files(name, root=Path.cwd())]
     stats = [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in found]
-    known = {"bundle": bundle.card.model_dump(mode="json"), "files": stats, **options, "treadle": version("treadle")}
+    known = {"bundle": bundle.card.model_dump(mode="json"), "files": stats, **options, "treadle": __version__}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
