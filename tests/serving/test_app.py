@@ -184,6 +184,19 @@ def test_a_burst_beyond_the_queue_answers_503_and_one_that_waits_too_long_504(ru
         assert 200 in later  # once those that were given up have been dropped
 
 
+def test_a_fault_of_the_server_answers_500_and_is_counted(run, rows):
+    with open_client(run) as client:
+        batcher = client.application.batcher
+        score, batcher.score = batcher.score, lambda _: 1 / 0
+        answer = post(client, "/predict", rows[0])
+        batcher.score = score
+
+        assert answer.status_code == 500
+        assert answer.json() == {"error": "the server has failed; its log says how"}
+        assert 'code="500"' in client.get("/metrics").text
+        assert post(client, "/predict", rows[0]).status_code == 200
+
+
 def test_a_token_is_asked_for_except_by_health(run, rows):
     with open_client(run, token="secret-ä") as client:  # noqa: S106 - of a test
         for wrong in ({}, {"authorization": "Bearer no"}, {"authorization": "secret"}):

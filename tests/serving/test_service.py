@@ -94,6 +94,18 @@ def test_a_damaged_bundle_changes_nothing_and_says_so(copy, other, rows, caplog)
     assert service.fault is None
 
 
+def test_a_fault_is_over_once_the_old_bundle_is_back(copy, run):
+    service = make_service(copy)
+    shutil.rmtree(copy)
+    assert not service.reload()
+    assert "no bundle" in service.fault
+    shutil.copytree(run, copy)
+
+    assert not service.reload()
+
+    assert service.fault is None
+
+
 def test_the_champion_is_followed_forward_and_back(run, other, tmp_path):
     for name, made in {"first": run, "second": other}.items():
         shutil.copytree(made, tmp_path / "runs" / name)
@@ -115,14 +127,6 @@ def test_the_champion_is_followed_forward_and_back(run, other, tmp_path):
 
     assert [*seen, service.current.digest] == [digests["first"], digests["second"], digests["first"]]
     assert service.name == "people"
-
-
-def test_a_run_that_is_gone_changes_nothing(copy):
-    service = make_service(copy)
-    shutil.rmtree(copy)
-
-    assert not service.reload()
-    assert "no bundle" in service.fault
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,9 @@ class Application:
         )
         self._reloading = asyncio.Lock()
         self.starlette = Starlette(
-            routes=self._list_routes(), lifespan=self._live, exception_handlers={HTTPException: _tell}
+            routes=self._list_routes(),
+            lifespan=self._live,
+            exception_handlers={HTTPException: _tell, Exception: _tell_fault},
         )
 
     def _list_routes(self) -> list[Route]:
@@ -112,6 +114,9 @@ class Application:
             raise
         except ClientDisconnect:
             return Response(status_code=499)
+        except Exception:
+            self._count(served, protocol, 500, begin)
+            raise
         served = pairs[0][0] if pairs else served
         answers = [answer for _, answer in pairs]
         identity = os.urandom(12).hex()
@@ -283,6 +288,10 @@ class Application:
 async def _tell(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "it is registered for these"
     return _to_json({"error": error.detail}, code=error.status_code, headers=error.headers)
+
+
+async def _tell_fault(_request: Request, _error: Exception) -> Response:
+    return _to_json({"error": "the server has failed; its log says how"}, code=500)
 
 
 def _to_json(values: Any, *, code: int = 200, headers: Any = None) -> Response:

@@ -40,6 +40,7 @@ _FAULTS = {
     "408": "The body did not arrive in time",
     "413": "More rows, or a larger body, than the limits allow",
     "422": "Some rows have no prediction: `errors` says why, the others have theirs",
+    "500": "The server has failed; its log says how",
     "503": "Too many rows are waiting; ask again later",
     "504": "There was no answer in time",
 }

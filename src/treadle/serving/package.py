@@ -83,7 +83,8 @@ def _list_requirements(bundle: Path, source: Source) -> list[str]:
     command = [sys.executable, "-c", _PROBE, str(bundle), json.dumps(list(source.targets)), source.code]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=source.root)  # noqa: S603 - our own
     if done.returncode:
-        raise TreadleError(f"a server cannot load {bundle}: {done.stderr.strip().splitlines()[-1]}")
+        said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]  # as a kill for memory
+        raise TreadleError(f"a server cannot load {bundle}: {said[-1]}")
     imported = json.loads(done.stdout.splitlines()[-1])
     known = packages_distributions()
     names = {name for module in imported for name in known.get(module, []) if name.lower() != TREADLE}

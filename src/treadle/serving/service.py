@@ -112,7 +112,10 @@ class Service:
         before = self.current
         try:
             digest = digest_bundle(self.source.find())
-            if digest == before.digest or (not again and self._was_refused(digest)):
+            if digest == before.digest:
+                self.fault = self._refused = None  # what was wrong has been taken back
+                return False
+            if not again and self._was_refused(digest):
                 return False
             self._refused = digest, time.monotonic()
             self.current = self._load()
