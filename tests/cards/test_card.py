@@ -80,6 +80,8 @@ def test_it_says_what_a_person_wrote_and_what_was_found(run):
     assert text.count("\n| HouseAge = ") == 5
     assert re.search(r"\| r2 at least 0\.1 \| [\d.]+ \([\d.]+ to [\d.]+\) \| holds beyond noise \|", text)
     assert "claims no conformity" in text
+    assert re.search(r"^\| parameters \| [\d,]+ \|$", text, re.MULTILINE)
+    assert re.search(r"^\| confirmed \| \d+ \|$", text, re.MULTILINE)
 
 
 def test_its_tables_have_as_many_cells_in_each_row(run):
@@ -103,7 +105,7 @@ def test_the_same_run_has_the_same_card(run, copied):
             {"metric": "rmse", "at_most": 9, "slice": "HouseAge = 3"},
             r"where HouseAge = 3\): no such number was found; slices: HouseAge = ",
         ),
-        ({"metric": "slices.confirmed", "at_least": 3}, r"slices\.confirmed at least 3\): found 0\.0000"),
+        ({"metric": "slices.confirmed", "at_least": 3}, r"slices\.confirmed at least 3\): found 0"),
         ({"metric": "fairness.gap", "at_most": 3}, "no such number was found; in fairness: none"),
     ],
     ids=["too high", "between", "no such slice", "of a part", "no such part"],

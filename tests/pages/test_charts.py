@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from treadle.pages.charts import Line, draw_chart
+from treadle.pages.charts import Bar, Line, draw_bars, draw_chart, draw_dependence
 
 
 def read_ticks(svg, anchor):
@@ -66,3 +66,39 @@ def test_a_band_lies_within_the_chart():
     (band,) = re.findall(r'class="band" d="([^"]*)"', svg)
     assert band.count("L") == 3
     assert all(0 <= float(y) <= 300 for y in re.findall(r" ([\d.]+)", band))
+
+
+def test_bars_begin_at_zero_and_share_one_scale():
+    drawn = draw_bars(title="t", bars=[Bar("<a>", 3.0, (2.0, 4.0)), Bar("b", -1.0)])
+
+    assert re.findall(r"<(i|b) style=\"left:([\d.]+)%;width:([\d.]+)%\"", drawn) == [
+        ("i", "20.00", "60.00"),
+        ("b", "60.00", "40.00"),
+        ("i", "0.00", "20.00"),
+    ]
+    assert "<span>&lt;a&gt;</span>" in drawn
+
+
+def test_texts_have_points_apart_and_all_of_them_fit_in():
+    texts = [f"a long name {number}" for number in range(5)]
+    curves = {"mean": ([0.1] * 5, [0.0] * 5, [0.2] * 5)}
+
+    svg = draw_dependence(title="t", values=texts, curves=curves, shares=[0.2] * 5, edges=[])
+
+    assert (svg.count('class="whisker"'), svg.count('class="density"'), svg.count('class="band"')) == (5, 5, 0)
+    height = int(re.search(r'viewBox="0 0 440 (\d+)"', svg)[1])
+    places = re.findall(r"rotate\(-35 ([\d.]+) (\d+)\)", svg)
+    assert len(places) == 5
+    reach = 10 * 7  # of ten characters, which is the longest text, at most
+    assert all(float(x) > reach * math.cos(math.radians(35)) for x, _ in places)
+    assert all(float(y) + reach * math.sin(math.radians(35)) < height for _, y in places)
+
+
+def test_numbers_have_a_curve_over_the_bins_of_their_rows():
+    curves = {"mean": ([0.1, 0.3], [0.0, 0.2], [0.2, 0.4])}
+
+    svg = draw_dependence(title="t", values=[1.0, 3.0], curves=curves, shares=[0.75, 0.25], edges=[0.0, 2.0, 4.0])
+
+    heights = [float(height) for height in re.findall(r'class="density"[^>]* height="([\d.]+)"', svg)]
+    assert heights == pytest.approx([heights[0], heights[0] / 3], abs=0.1)
+    assert (svg.count('class="band"'), svg.count("rotate(-35")) == (1, 0)

@@ -77,8 +77,17 @@ class Measured:
 
     def __str__(self) -> str:
         if self.value is None or self.low is None or self.high is None:
-            return write_score(self.value)
+            return _write_number(self.value)
         return f"{write_score(self.value)} ({write_score(self.low)} to {write_score(self.high)})"
+
+
+def _write_number(value: float | None) -> str:
+    """A number of a part: counts as such, all others as metrics are written.
+
+    >>> [_write_number(value) for value in (3.0, 590806.0, 0.5, None)]
+    ['3', '590,806', '0.5000', '-']
+    """
+    return f"{value:,.0f}" if value is not None and float(value).is_integer() else write_score(value)
 
 
 @dataclass(frozen=True)
@@ -177,6 +186,7 @@ def _render(experiment: Experiment, evidence: Evidence, claims: list[Judged], *,
         metrics=[(m, {of: _measure(m.name, of, evidence) for of in evidence.metrics}) for m in metrics],
         slices=_tabulate_slices(experiment, evidence),
         features={name: ", ".join(list_sources(graph, name)) for name in graph.features},
+        write_number=_write_number,
         write_score=write_score,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from treadle.evaluation.kinds import KINDS, Kind
 from treadle.evaluation.uncertainty import Uncertainty
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
+from treadle.json_files import read_json
 from treadle.lineage.graph import trace_experiment
 from treadle.lineage.views import draw_svg, list_ends
 from treadle.metrics.log import read_metrics_log
@@ -53,8 +53,8 @@ def write_report(
 
     (DVC knows an output by its digest. The commit and the time are in the run's `environment.json`.)
     """
-    summary = json.loads((folder.examples / "summary.json").read_text(encoding="utf-8"))
-    training = json.loads((folder.model / "summary.json").read_text(encoding="utf-8"))
+    summary = read_json(folder.examples / "summary.json")
+    training = read_json(folder.model / "summary.json")
     graph = trace_experiment(experiment)
     metrics = list_metrics(experiment)
     page = render_page(

@@ -15,6 +15,7 @@ NUM_COLORS = 8  # of the page's style
 _FEW = 30  # points: each is shown
 _TICKS = 5
 _CROWDED, _MAX_TEXT = 45, 10  # characters of all texts at an axis, before they are turned; of one
+_TURNED = 18  # how much deeper texts reach that are turned
 
 
 @dataclass(frozen=True)
@@ -134,19 +135,25 @@ def _draw(
     across, up = scales
     scale = " ".join(f"{v:.6g}" for a in (across, up) for v in (a.low, a.high, a.start, a.end))
     names = (_escape(x.replace("_", " ")), _escape(y.replace("_", " ")))
+    height = HEIGHT + (_TURNED if _is_crowded(across) else 0)
     label = f'role="img" aria-label="{_escape(title)}"'
     if across.texts:
         label += f' data-texts="{_escape(json.dumps(list(across.texts), ensure_ascii=False))}"'
     parts = [
         f"<figcaption>{_escape(title)}</figcaption>",
         *_draw_legend(lines),
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" {label} data-scale="{scale}" data-x="{names[0]}">',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" {label} data-scale="{scale}" data-x="{names[0]}">',
         *_draw_frame(across, up, names),
         *behind,
         *(part for index, line in enumerate(lines) for part in _draw_line(line, index, across, up)),
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+def _is_crowded(across: Axis) -> bool:
+    """Whether its texts are turned, since they do not fit beside each other."""
+    return sum(map(len, across.texts)) > _CROWDED
 
 
 def _escape(text: str) -> str:
@@ -175,7 +182,7 @@ def _draw_frame(across: Axis, up: Axis, names: tuple[str, str]) -> Iterator[str]
         height = up.place(value)
         yield f'<path class="grid" d="M{LEFT} {height:.1f}H{WIDTH - RIGHT}"/>'
         yield f'<text x="{LEFT - 7}" y="{height + 4:.1f}" text-anchor="end">{text}</text>'
-    is_crowded = sum(map(len, across.texts)) > _CROWDED
+    is_crowded = _is_crowded(across)
     for value, text in _write_ticks(across):
         place, down = across.place(value), HEIGHT - BOTTOM + (12 if is_crowded else 17)
         turn = (
