@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from treadle.check.checks import check
 from treadle.config.compose import compose
+from treadle.experiment.stages import NO_PART_OF_A_RUN
 from treadle.keys import find_targets
 from treadle.problems import ConfigError
 from treadle.targets.injected import list_context
 from treadle.targets.validate import RESERVED
 
-NO_PART_OF_A_RUN = ("sweep", "serving", "card")  # a card that says nothing is left out
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -123,7 +123,9 @@ def validate(project, name):
 
 
 def assert_it_is_valid(composed, experiment):
-    written = {key: value for key, value in composed.values.items() if key not in NO_PART_OF_A_RUN}
+    written = {
+        key: value for key, value in composed.values.items() if key not in (*NO_PART_OF_A_RUN, "card")
+    }  # a card that says nothing is left out
     assert_nothing_is_dropped(written, experiment.model_dump(), "")
     for key, node in find_targets(composed.values):
         assert_it_binds(key, node)

@@ -10,6 +10,7 @@ from treadle.check.file_heads import Absent
 from treadle.config.compose import compose
 from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved
+from treadle.experiment.stages import NO_PART_OF_A_RUN
 from treadle.problems import Place
 
 
@@ -22,6 +23,6 @@ def resolve(
         ConfigError: with every problem at once.
     """
     composed = compose(overrides=overrides, root=root, places=places)
-    records = {"question": composed.question, "sweep": None, "serving": None}
+    records = {"question": composed.question, **dict.fromkeys(NO_PART_OF_A_RUN)}
     experiment = check(composed, absent=absent).model_copy(update=records)
     return Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))

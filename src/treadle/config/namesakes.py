@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from treadle.experiment.stages import NO_PART_OF_A_RUN
 from treadle.keys import get_name, is_within
 
 SECURITY = "targets"  # decides whose code may run, so it is never suggested for a misspelt key
-NO_RUN = ("sweep", "serving")  # sections that no run reads
 
 # The names that other tools use for our keys.
 _WORDS = {
@@ -68,7 +68,7 @@ def find_namesake(key: str, known: Collection[str]) -> str:
 
 def list_suggested(key: str, known: Collection[str]) -> list[str]:
     """The keys that may be suggested for another one: those of a section that no run reads only inside of it."""
-    apart = [section for section in NO_RUN if not is_within(key, section)]
+    apart = [section for section in NO_PART_OF_A_RUN if not is_within(key, section)]
     return [other for other in known if other != SECURITY and not any(is_within(other, each) for each in apart)]
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from treadle.data.table_files import read_names
+from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.spec import AsOf, Column, Data, History, Join, Table
-from treadle.lineage.graph import Graph, list_example_columns, list_label_joins, trace_data
+from treadle.lineage.graph import Graph, list_label_joins, trace_data
 from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT
 
 

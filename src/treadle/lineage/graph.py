@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from treadle.errors import TreadleError
-from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Join, Table
+from treadle.experiment.blocks import list_example_columns
+from treadle.experiment.spec import Block, Data, Experiment, Features, Join, Table
 from treadle.hints import Hint, find_nearest
 from treadle.schema import LABEL, PREDICT_AT, WEIGHT
 from treadle.sql.expressions import ExpressionError, list_columns, split_aggregate
@@ -121,12 +122,6 @@ def _add_table(graph: Graph, name: str, table: Table, data: Data) -> None:
         reads = tuple(Edge(f"{name}.{source}") for source in list_columns(text) if source != column)
         place = f"{key}.known_at" if column == "known_at" else f"{key}.derive.{column}"
         graph.add(Node(f"{name}.{column}", place, text, reads))
-
-
-def list_example_columns(data: Data) -> list[str]:
-    """The names of the columns that an example knows, of its own row and of the past."""
-    looks: list[AsOf | History] = [*data.examples.asof.values(), *data.examples.history.values()]
-    return list(dict.fromkeys([*data.examples.known, *(column for look in looks for column in look.columns)]))
 
 
 def _add_examples(graph: Graph, data: Data) -> None:

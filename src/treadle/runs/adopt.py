@@ -22,11 +22,10 @@ from treadle.experiment.identity import sign_stages
 from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec.base import Name
-from treadle.experiment.stages import find_reader, list_stages, take_slice
+from treadle.experiment.stages import NO_PART_OF_A_RUN, find_reader, list_stages, take_slice
 from treadle.runs.marks import ADOPTED, EXPERIMENTS
 
 EXPERIMENT = "experiment"
-_NO_PART = ("sweep", "serving")  # how a run was searched for, and how it is served: no part of what it is
 _SCHEMA = "# yaml-language-server: $schema=../.schema/experiment.json"
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
@@ -84,7 +83,7 @@ def read_overrides(folder: RunFolder) -> list[str]:
             "Treadle that did not record it"
         )
     overrides: list[str] = json.loads(read_text(folder.overrides))
-    return [text for text in overrides if key_of(text).partition(".")[0] not in _NO_PART]
+    return [text for text in overrides if key_of(text).partition(".")[0] not in NO_PART_OF_A_RUN]
 
 
 def _write_experiment(folder: RunFolder, *, name: str, root: Path) -> str:

@@ -22,7 +22,7 @@ from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved, read_values
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import RECORDS, AnyExperiment, Experiment, find_spec
-from treadle.experiment.stages import CODE
+from treadle.experiment.stages import CODE, NO_PART_OF_A_RUN
 from treadle.keys import climb, get, get_section, is_within
 from treadle.problems import ConfigError, Part, Place, Problem
 from treadle.validation import describe_first
@@ -86,7 +86,7 @@ def read_again(run: Path, overrides: Sequence[str], *, root: Path) -> Rerun:
     composed = base.vary(values)
     composed.overrides.update(places)
     experiment = check(composed)
-    records: dict[str, Any] = {"question": before.question, "sweep": None, "serving": None}
+    records: dict[str, Any] = {"question": before.question, **dict.fromkeys(NO_PART_OF_A_RUN)}
     if isinstance(before, Experiment) and not any(is_within(key_of(text), _MODEL) for text in overrides):
         records["model_choice"] = before.model_choice
     experiment = experiment.model_copy(update=records)

@@ -16,6 +16,7 @@ from treadle.config.locations import ConfigFile
 from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.spec import AnyExperiment
+from treadle.experiment.stages import NO_PART_OF_A_RUN
 from treadle.problems import NOWHERE, ConfigError, Part, Place, Problem, unique
 from treadle.sweeps.axes import SEED, Axis, Choices, Interval
 
@@ -137,7 +138,7 @@ class Space:
     def freeze(self, setting: Setting, *, seed: int) -> Resolved:
         """The frozen experiment at a point, with the code as this process has read it. Errors as in `check`."""
         checked = self.checked.get(_name_point(setting, seed)) or self.check(setting, seed=seed)
-        experiment = checked.model_copy(update={"sweep": None})
+        experiment = checked.model_copy(update=dict.fromkeys(NO_PART_OF_A_RUN))
         return Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))
 
 

@@ -15,6 +15,7 @@ import yaml
 from treadle.config.overrides import key_of
 from treadle.disk import write_text
 from treadle.experiment.spec import WandbTracker
+from treadle.experiment.stages import NO_PART_OF_A_RUN
 from treadle.problems import ConfigError, Problem
 from treadle.sweeps.axes import FOLD, SEED, Axis, Choices
 from treadle.sweeps.declare import Sweep
@@ -135,7 +136,7 @@ def _list_fixed(sweep: Sweep) -> Sequence[str]:
     fixed = [
         text
         for text in base.overrides
-        if (key := key_of(text)) not in varied and key.lstrip("+").partition(".")[0] != "sweep"
+        if (key := key_of(text)) not in varied and key.lstrip("+").partition(".")[0] not in NO_PART_OF_A_RUN
     ]
     chosen = any(key_of(text) in {"tracker", "tracker.mode"} for text in fixed)
     return fixed if chosen else [*fixed, "tracker.mode=online"]
