@@ -56,7 +56,7 @@ def make_bom(folder: RunFolder, *, root: Path) -> Plain:
     if not isinstance(experiment, Experiment):
         raise TreadleError(f"{folder.path} holds a learner of your own: it has no bill of materials yet")
     digest = digest_bundle(folder.path)
-    data = [*_list_versions(experiment, root), *_list_splits(folder)]
+    data = [*list_versions(experiment, root), *_list_splits(folder)]
     packages = list(_list_packages(folder, experiment))
     model = _describe_model(folder, experiment, digest=digest, data=data)
     return {
@@ -146,18 +146,19 @@ def _write_considerations(experiment: Experiment) -> Plain:
     return {"considerations": kept} if kept else {}
 
 
-def _list_versions(experiment: Experiment, root: Path) -> Iterator[Plain]:
-    """The outputs of `*.dvc` files that hold a table, with DVC's digests."""
-    paths = [(root / table.path).absolute() for table in experiment.data.tables.values()]
-    for file in sorted(root.glob("*.dvc")):
-        if not file.is_file():  # `.dvc` itself is a folder
-            continue
+def list_versions(experiment: Experiment, root: Path) -> Iterator[Plain]:
+    """The outputs of `*.dvc` files that hold a table, with DVC's digests: in the project, or on the way to a table."""
+    root = root.absolute()
+    paths = [root / table.path for table in experiment.data.tables.values()]
+    folders = {root, *(folder for path in paths for folder in path.parents if root in folder.parents)}
+    files = [file for folder in folders for file in folder.glob("*.dvc") if file.is_file()]  # `.dvc` itself is a folder
+    for file in sorted(files):
         for out in (yaml.safe_load(read_text(file)) or {}).get("outs", []):
-            place = (root / out["path"]).absolute()
-            if any(place == path or place in path.parents for path in paths):
-                digest = str(out["md5"])
+            place = file.parent / out["path"]
+            if "md5" in out and any(place == path or place in path.parents for path in paths):
+                digest = out["md5"]
                 yield {
-                    **_describe_data(out["path"], "MD5", digest.removesuffix(".dir")),
+                    **_describe_data(place.relative_to(root).as_posix(), "MD5", digest.removesuffix(".dir")),
                     "properties": [{"name": "dvc:md5", "value": digest}],
                 }
 
