@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from runs import find_run, run_quick, treadle
+from treadle.cards.bom import list_versions
 from treadle.check.checks import check
 from treadle.config.compose import compose
 from treadle.errors import TreadleError
@@ -157,10 +158,35 @@ def test_the_verb_prints_it_or_writes_it(run, tmp_path, capsys):
     assert (tmp_path / "new" / "CARD.md").read_text() == read_text(run)
 
 
-def test_a_folder_that_is_no_evaluated_run_is_refused(tmp_path, capsys):
-    assert treadle("card", str(tmp_path / "none")) == 2
+def test_a_folder_that_is_no_evaluated_run_is_refused(run, tmp_path, capsys):
+    def refuse(folder):
+        assert treadle("card", str(folder)) == 2
+        return capsys.readouterr().err
 
-    assert "is no evaluated run; `treadle run` makes one" in capsys.readouterr().err
+    assert "there is no folder" in refuse(tmp_path / "none")
+    assert "is no evaluated run; evaluate it" in refuse(tmp_path)
+    assert "has a bundle alone" in refuse(run / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("file", "out", "name"),
+    [
+        ("data.dvc", "data", "data"),
+        ("data/california.dvc", "california", "data/california"),
+        ("data/california/california.parquet.dvc", "california.parquet", "data/california/california.parquet"),
+    ],
+    ids=["all", "folder", "table"],
+)
+def test_the_versions_of_the_data_are_found_wherever_dvc_keeps_them(copied, tmp_path, file, out, name):
+    project = tmp_path / "project"
+    (project / "data" / "california").mkdir(parents=True)
+    (project / ".dvc").mkdir()
+    (project / file).write_text(f"outs:\n- md5: 39511de78a8c4418a4a63239e6c6463c\n  path: {out}\n- path: other\n")
+
+    (found,) = list_versions(read(copied.resolved).experiment, project)
+
+    assert found["name"] == name
+    assert found["properties"] == [{"name": "dvc:md5", "value": "39511de78a8c4418a4a63239e6c6463c"}]
 
 
 def test_the_bill_of_materials_is_cyclonedx_and_complete(run, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -256,9 +257,15 @@ def test_a_column_that_the_log_lacks_is_told_and_not_judged(made, log, capsys):
         (["--time", "amount"], "the column 'amount' must be a date or datetime"),
         (["--false-alarms", "0.9"], "--false-alarms must be above 0 and at most 0.5; found 0.9"),
         (["--last", "0"], "--last must be at least 1"),
+        (["--min-labels", "0"], "--min-labels must be above 0 and at most 1; found 0"),
         (["--command", "cat"], "need --output"),
+        (["--quiet", "1 day"], "--quiet '1 day': a duration is a whole number and s, m, h, d or w"),
+        (["--output", "out", "--webhook", ""], "--webhook must be an address of http or https; found ''"),
+        (["--output", "out", "--command", "cat '"], "is no command: No closing quotation"),
+        (["--output", "out", "--command", " "], "is no command: it is empty"),
+        (["--reference", "copied"], "no reference in copied"),
     ],
-    ids=["time", "no-time", "share", "last", "output"],
+    ids=["time", "no-time", "share", "last", "labels", "output", "quiet", "webhook", "quotation", "empty", "reference"],
 )
 def test_a_mistake_is_told(made, log, capsys, options, message):
     assert monitor(made, log, *options) == MISTAKE
@@ -273,9 +280,24 @@ def test_a_log_of_another_bundle_says_whose_rows_it_has(made, log, capsys):
     assert f"has no row of the bundle {DIGEST[:12]}; it has rows of feed" in capsys.readouterr().err
 
 
-def test_a_run_without_a_reference_says_so(log, tmp_path, capsys):
+def test_a_run_without_a_bundle_or_a_reference_says_so(log, tmp_path, capsys):
+    assert treadle("monitor", str(tmp_path / "none"), "--log", str(log)) == MISTAKE
+    assert "none; `treadle ls` lists the runs" in capsys.readouterr().err
+    (tmp_path / "bundle.json").write_bytes(CARD)
     assert treadle("monitor", str(tmp_path), "--log", str(log)) == MISTAKE
-    assert "no reference in" in capsys.readouterr().err
+    assert re.search(r"no reference in .* --reference FOLDER names a copy", capsys.readouterr().err)
+
+
+def test_a_copy_of_the_reference_says_the_same(made, log, tmp_path, capsys):
+    bundle, copy = tmp_path / "alone", tmp_path / "copy"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_bytes(CARD)
+    shutil.copytree(made / "evaluation" / "reference", copy)
+
+    _, whole = read_findings(made, log, capsys)
+    _, found = read_findings(bundle, log, capsys, "--reference", str(copy))
+
+    assert found["blocks"] == whole["blocks"]
 
 
 def find(made, log, *, now=START + timedelta(weeks=100)):
@@ -473,5 +495,7 @@ def test_a_webhook_that_is_away_is_named_without_its_path(log, tell):
         tell(START, webhook="http://127.0.0.1:9/secret")
 
     assert "secret" not in str(caught.value)
+    with pytest.raises(TreadleError, match=r"did not take the alert: InvalidURL$"):
+        tell(START, webhook="http://127.0.0.1:9/the secret")
     with pytest.raises(TreadleError, match="must be an address of http or https"):
         tell(START, webhook="file:///etc/passwd")

@@ -28,7 +28,7 @@ from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.model import TARGETS, Model, build_model
 from treadle.bundle.predictor import Predictor
-from treadle.champions.bundles import find_bundle, is_reference
+from treadle.champions.bundles import find_folder
 from treadle.data.casting import DTYPES
 from treadle.data.datetime_formats import reads_back
 from treadle.errors import TreadleError
@@ -102,7 +102,7 @@ def load(
         raise TreadleError(f"code must be same or any; found {code!r}")
     if on_breach not in (None, *get_args(OnBreach)):
         raise TreadleError(f"on_breach must be one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
-    folder = _find_folder(find_bundle(str(path), root=Path.cwd()) if is_reference(str(path)) else Path(path))
+    folder = _find_folder(find_folder(str(path), root=Path.cwd()))
     with _in_one_line():
         card = read_card(folder / _CARD)
         load_one = partial(_load_one, targets=targets, code=code)

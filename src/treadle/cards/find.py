@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from treadle.champions.bundles import find_bundle, is_reference
+from treadle.champions.bundles import CARD, find_folder
 from treadle.disk import read_text
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
@@ -16,11 +16,17 @@ def find_run(reference: str, *, root: Path) -> RunFolder:
     Raises:
         TreadleError: there is no such run, or only the bundle of the champion is here.
     """
-    folder = RunFolder(find_bundle(reference, root=root) if is_reference(reference) else Path(reference))
-    if not folder.metrics.is_file():
-        fix = "`treadle run` makes one" if not folder.path.exists() else "evaluate it with `treadle run`"
-        raise TreadleError(f"{folder.path} is no evaluated run; {fix}")
-    return folder
+    folder = RunFolder(find_folder(reference, root=root))
+    if folder.metrics.is_file():
+        return folder
+    if not folder.path.exists():
+        raise TreadleError(f"there is no folder {folder.path}; `treadle ls` lists the runs, `treadle run` makes one")
+    if any((place / CARD).is_file() for place in (folder.path, folder.bundle)) and not folder.examples.is_dir():
+        raise TreadleError(
+            f"{folder.path} has a bundle alone, which does not say how it was evaluated; name the folder of its run, "
+            "or make that run again (`treadle log` says which it is)"
+        )
+    raise TreadleError(f"{folder.path} is no evaluated run; evaluate it with `treadle run`")
 
 
 def read_model_card(folder: RunFolder) -> str:

@@ -35,12 +35,24 @@ def digest_bundle(run: Path) -> str:
     for card in (RunFolder(run).bundle / CARD, run / CARD):
         if card.is_file():
             return hashlib.sha256(card.read_bytes()).hexdigest()
-    raise TreadleError(f"no bundle in {run}; `treadle run` makes one. (A learner of your own has no champion yet.)")
+    raise TreadleError(
+        f"no bundle in {run}; `treadle ls` lists the runs, `treadle run` makes one. (A learner of your own has no "
+        "champion yet.)"
+    )
 
 
 def is_reference(text: str) -> bool:
     """Whether a text names a champion, and no folder that exists."""
     return _REFERENCE.fullmatch(text) is not None and not Path(text).exists()
+
+
+def find_folder(name: str, *, root: Path) -> Path:
+    """The folder of a run or of a bundle, by its path, or of a champion.
+
+    Raises:
+        TreadleError: there is no such champion, or its bundle is nowhere.
+    """
+    return find_bundle(name, root=root) if is_reference(name) else Path(name)
 
 
 def find_bundle(reference: str, *, root: Path) -> Path:

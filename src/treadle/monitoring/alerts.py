@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,30 @@ _SHOWN = 5  # subjects of a block
 
 @dataclass(frozen=True)
 class Alerting:
-    """How somebody is told."""
+    """How somebody is told.
+
+    Raises:
+        TreadleError: the webhook is no address of the web, or the command is no command line.
+    """
 
     webhook: str | None  # URL to which the alert is posted as JSON
     command: str | None  # that gets the alert as JSON on its standard input
     quiet: timedelta  # for which the same columns of the same model are not told again
     state: Path  # file that remembers what was told
+
+    def __post_init__(self) -> None:
+        """Refuse what could never be delivered, before anything is judged."""
+        if self.webhook is not None and not self.webhook.startswith(("https://", "http://")):
+            raise TreadleError(f"--webhook must be an address of http or https; found {self.webhook!r}")
+        if self.command is not None and not _split(self.command):
+            raise TreadleError(f"--command {self.command!r} is no command: it is empty")
+
+
+def _split(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise TreadleError(f"--command {command!r} is no command: {error}") from error
 
 
 def send_alerts(findings: Findings, alerting: Alerting, *, now: datetime) -> list[str]:
@@ -103,23 +121,22 @@ def _deliver(alert: dict[str, Any], alerting: Alerting) -> None:
 
 
 def _post(url: str, body: bytes) -> None:
-    if not url.startswith(("https://", "http://")):
-        raise TreadleError(f"--webhook must be an address of http or https; found {url!r}")
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - checked above
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - `Alerting` checks it
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT):  # noqa: S310
             pass
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, HTTPException) as error:
         host = url.split("/")[2]  # the rest may be a secret
-        raise TreadleError(f"the webhook at {host} did not take the alert: {error}") from error
+        reason = error if isinstance(error, OSError) else type(error).__name__
+        raise TreadleError(f"the webhook at {host} did not take the alert: {reason}") from error
 
 
 def _call(command: str, body: bytes) -> None:
     try:
         done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
-            shlex.split(command), input=body, capture_output=True, timeout=_COMMAND_TIMEOUT, check=False
+            _split(command), input=body, capture_output=True, timeout=_COMMAND_TIMEOUT, check=False
         )
-    except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+    except (OSError, subprocess.TimeoutExpired) as error:
         raise TreadleError(f"--command {command!r} failed: {error}") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()

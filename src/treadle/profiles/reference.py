@@ -115,7 +115,10 @@ def read_reference(folder: Path) -> Reference:
     """
     file = folder / _JSON
     if not file.is_file():
-        raise TreadleError(f"no reference in {folder}: expected {file}; `treadle evaluate` writes one")
+        raise TreadleError(
+            f"no reference in {folder}: expected {file}. The evaluation of a run writes one; where the run is not "
+            "here, --reference FOLDER names a copy"
+        )
     values = read_json(file)
     if values == {}:
         raise TreadleError(f"{folder}: the run has no reference; set evaluation.reference and evaluate it again")

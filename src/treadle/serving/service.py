@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from treadle.bundle import TARGETS, Predictor, load
-from treadle.champions.bundles import digest_bundle, find_bundle, find_history, is_reference
+from treadle.champions.bundles import digest_bundle, find_folder, find_history, is_reference
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.run_folder import RunFolder
@@ -41,7 +41,7 @@ class Source:
         Raises:
             TreadleError: there is none.
         """
-        return find_bundle(self.reference, root=self.root) if is_reference(self.reference) else Path(self.reference)
+        return find_folder(self.reference, root=self.root)
 
     @property
     def name(self) -> str:

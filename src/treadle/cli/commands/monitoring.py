@@ -15,11 +15,13 @@ from treadle.printable import escape_lines
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
+    from treadle.monitoring.alerts import Alerting
     from treadle.monitoring.monitor import Findings
 
 
 def _add_monitor(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_folder", nargs="?", metavar="RUN", help="a run's folder, or champion (default: artifacts)")
+    text = "a run's folder, or champion, or NAME@champion (default: artifacts)"
+    parser.add_argument("run_folder", nargs="?", metavar="RUN", help=text)
     log = "rows that came later: a folder of Parquet files, as `treadle serve` writes it, or a Parquet, CSV or TSV file"
     parser.add_argument("--log", type=Path, required=True, metavar="PATH", help=log)
     parser.add_argument("--time", metavar="COLUMN", help="column of the time (default: predict_at, or time)")
@@ -46,9 +48,11 @@ def _add_monitor(parser: argparse.ArgumentParser) -> None:
 
 
 def _monitor(options: argparse.Namespace) -> int:
+    from treadle.monitoring.alerts import send_alerts
     from treadle.monitoring.views import write_annotations, write_text
 
     _check(options)
+    alerting = _make_alerting(options)
     now = datetime.now(tz=UTC).replace(tzinfo=None)
     findings = _find(options, now=now)
     if options.format == "json":
@@ -56,7 +60,9 @@ def _monitor(options: argparse.Namespace) -> int:
     else:
         print_lines(write_annotations(findings) if options.format == "github" else write_text(findings))
     if options.output is not None:
-        _write(findings, options, now=now)
+        _write(findings, options.output)
+    if alerting is not None and (told := send_alerts(findings, alerting, now=now)):
+        sys.stderr.write(escape_lines(f"told of {', '.join(told)}") + "\n")
     return 1 if findings.alarmed else 0
 
 
@@ -70,21 +76,34 @@ def _check(options: argparse.Namespace) -> None:
             raise TreadleError(f"--{name.replace('_', '-')} must be {limits}; found {value:g}")
     if options.last is not None and options.last < 1:
         raise TreadleError(f"--last must be at least 1; found {options.last}")
-    if options.output is None and (options.webhook or options.command):
+
+
+def _make_alerting(options: argparse.Namespace) -> Alerting | None:
+    from treadle.errors import TreadleError
+    from treadle.experiment.durations import parse_duration
+    from treadle.monitoring.alerts import Alerting
+
+    try:
+        quiet = parse_duration(options.quiet)
+    except ValueError as error:
+        raise TreadleError(f"--quiet {options.quiet!r}: {error}") from error
+    if options.webhook is None and options.command is None:
+        return None
+    if options.output is None:
         raise TreadleError("--webhook and --command need --output FOLDER, which remembers what was told")
+    return Alerting(options.webhook, options.command, quiet, options.output / "alerts.json")
 
 
 def _find(options: argparse.Namespace, *, now: datetime) -> Findings:
-    from treadle.champions.bundles import digest_bundle, find_bundle, is_reference
+    from treadle.champions.bundles import digest_bundle, find_folder
     from treadle.experiment.run_folder import RunFolder
     from treadle.monitoring.log import open_log
     from treadle.monitoring.monitor import Settings, monitor
     from treadle.profiles.reference import read_reference
 
-    name = options.run_folder or "artifacts"
-    run = find_bundle(name, root=Path.cwd()) if is_reference(name) else Path(name)
-    reference = read_reference(options.reference or RunFolder(run).reference)
+    run = find_folder(options.run_folder or "artifacts", root=Path.cwd())
     digest = digest_bundle(run)
+    reference = read_reference(options.reference or RunFolder(run).reference)
     log = open_log(options.log, reference=reference, time=options.time, digest=digest)
 
     def load() -> Predictor:
@@ -106,24 +125,15 @@ def _find(options: argparse.Namespace, *, now: datetime) -> Findings:
     )
 
 
-def _write(findings: Findings, options: argparse.Namespace, *, now: datetime) -> None:
+def _write(findings: Findings, folder: Path) -> None:
     from treadle.disk import write_json, write_text
-    from treadle.experiment.durations import parse_duration
-    from treadle.monitoring.alerts import Alerting, send_alerts
     from treadle.monitoring.page import write_page
     from treadle.monitoring.views import write_gauges
 
-    folder = options.output
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "findings.json", findings.to_plain())
     write_text(folder / "metrics.prom", write_gauges(findings))
     write_page(findings, folder / "report.html")
-    if options.webhook is None and options.command is None:
-        return
-    alerting = Alerting(options.webhook, options.command, parse_duration(options.quiet), folder / "alerts.json")
-    told = send_alerts(findings, alerting, now=now)
-    if told:
-        sys.stderr.write(escape_lines(f"told of {', '.join(told)}") + "\n")
 
 
 def _add_feedback(parser: argparse.ArgumentParser) -> None:
