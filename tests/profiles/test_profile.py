@@ -201,7 +201,7 @@ def test_a_reference_is_read_as_it_was_written(rows, columns, tmp_path):
 
 
 def test_a_reference_that_is_absent_or_damaged_says_so(rows, columns, tmp_path):
-    with pytest.raises(TreadleError, match=r"expected .*reference.json; `treadle evaluate` writes one"):
+    with pytest.raises(TreadleError, match=r"expected .*reference\.json\. The evaluation of a run writes one"):
         read_reference(tmp_path)
 
     write_no_reference(tmp_path)

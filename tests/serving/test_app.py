@@ -193,6 +193,7 @@ def test_a_fault_of_the_server_answers_500_and_is_counted(run, rows):
 
         assert answer.status_code == 500
         assert answer.json() == {"error": "the server has failed; its log says how"}
+        assert answer.headers["connection"] == "close"
         assert 'code="500"' in client.get("/metrics").text
         assert post(client, "/predict", rows[0]).status_code == 200
 

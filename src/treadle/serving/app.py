@@ -291,7 +291,8 @@ async def _tell(_request: Request, error: Exception) -> Response:
 
 
 async def _tell_fault(_request: Request, _error: Exception) -> Response:
-    return _to_json({"error": "the server has failed; its log says how"}, code=500)
+    # The error is raised again, for the log; Uvicorn then closes the connection, which a client must know.
+    return _to_json({"error": "the server has failed; its log says how"}, code=500, headers={"connection": "close"})
 
 
 def _to_json(values: Any, *, code: int = 200, headers: Any = None) -> Response:
