@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from treadle.bundle import BreachError, BreachWarning, load
-from treadle.cli.commands.serving import REJECTED
+from treadle.cli.commands.prediction import REJECTED
 from treadle.cli.main import main
 from treadle.errors import TreadleError
 

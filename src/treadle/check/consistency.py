@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from treadle.experiment.spec import (
     AnyExperiment,
     Column,
     ColumnSplit,
+    Data,
     Experiment,
     RandomFolds,
     Table,
@@ -243,10 +244,20 @@ def check_intervals(experiment: Experiment) -> Iterator[Problem]:
             rule = f"{settings.blocks!r} needs the time of the examples, data.examples.predict_at"
             yield Problem(key, rule, "set it to auto", fix_override=f"{key}=auto")
         return
+    yield from _require_columns({key: settings.blocks}, data, beside=("auto", ROW, *PERIODS))
+
+
+def _require_columns(named: Mapping[str, str], data: Data, *, beside: Iterable[str] = ()) -> Iterator[Problem]:
+    """A column of the examples at each dotted key; what else the key takes stands beside them in the hint."""
     columns = list_example_columns(data)
-    if settings.blocks not in columns:
-        rule = f"no column {settings.blocks!r} in the examples: data.examples.known and what they look up"
-        yield Problem(key, rule, hint=nearest(settings.blocks, ["auto", ROW, *PERIODS, *columns]))
+    for key, name in named.items():
+        if name not in columns:
+            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
+            yield Problem(key, rule, hint=nearest(name, [*beside, *columns]))
+
+
+def _key_items(key: str, names: Iterable[str]) -> dict[str, str]:
+    return {f"{key}.{index}": name for index, name in enumerate(names)}
 
 
 def check_reference(experiment: Experiment) -> Iterator[Problem]:
@@ -258,27 +269,20 @@ def check_reference(experiment: Experiment) -> Iterator[Problem]:
     if settings.blocks in PERIODS and data.examples.predict_at is None:
         rule = f"{settings.blocks!r} needs the time of the examples, data.examples.predict_at"
         yield Problem(f"{key}.blocks", rule, "set it to auto", fix_override=f"{key}.blocks=auto")
-    columns = list_example_columns(data)
-    for index, name in enumerate(settings.ignore):
-        if name not in columns:
-            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
-            yield Problem(f"{key}.ignore.{index}", rule, hint=nearest(name, columns))
+    yield from _require_columns(_key_items(f"{key}.ignore", settings.ignore), data)
 
 
 def check_explanation(experiment: Experiment) -> Iterator[Problem]:
     """Groups of columns that the examples have, each in one group."""
-    settings, columns = experiment.evaluation.explanation, list_example_columns(experiment.data)
+    settings = experiment.evaluation.explanation
     if settings is not None and settings.attributions and find_spec("captum") is None:
         rule = "needs captum, which is not installed"
         yield Problem("evaluation.explanation.attributions", rule, "`pip install treadle[explain]`, or set it to 0")
     seen: dict[str, str] = {}
     for group, names in settings.groups.items() if settings is not None else ():
-        for index, name in enumerate(names):
-            key = f"evaluation.explanation.groups.{group}.{index}"
-            if name not in columns:
-                rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
-                yield Problem(key, rule, hint=nearest(name, columns))
-            elif name in seen:
+        for key, name in _key_items(f"evaluation.explanation.groups.{group}", names).items():
+            yield from _require_columns({key: name}, experiment.data)
+            if name in seen:
                 yield Problem(key, f"{name!r} is in the group {seen[name]!r} already: a column is permuted once")
             seen.setdefault(name, group)
 
@@ -293,20 +297,14 @@ def check_naive(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("evaluation.naive", rule, "set it to null", fix_override="evaluation.naive=null")
     if settings.season is not None and not parse_duration(settings.season):
         yield Problem("evaluation.naive.season", f"must be longer than nothing; found {settings.season!r}")
-    columns = list_example_columns(data)
-    for index, name in enumerate(settings.by):
-        if name not in columns:
-            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
-            yield Problem(f"evaluation.naive.by.{index}", rule, hint=nearest(name, columns))
+    yield from _require_columns(_key_items("evaluation.naive.by", settings.by), data)
 
 
 def check_questions(experiment: Experiment) -> Iterator[Problem]:
     """Columns that the examples have."""
-    settings, columns = experiment.evaluation.questions, list_example_columns(experiment.data)
-    for index, name in enumerate(settings.ignore if settings is not None else ()):
-        if name not in columns:
-            rule = f"no column {name!r} in the examples: data.examples.known and what they look up"
-            yield Problem(f"evaluation.questions.ignore.{index}", rule, hint=nearest(name, columns))
+    settings = experiment.evaluation.questions
+    if settings is not None:
+        yield from _require_columns(_key_items("evaluation.questions.ignore", settings.ignore), experiment.data)
 
 
 def find_split_group(experiment: Experiment) -> Iterator[Problem]:
