@@ -24,22 +24,27 @@ ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
 
 
+# A mark that names how many cases of a table stay, and the mark of the others.
+SAMPLES = {"sampled_cases": "exhaustive", "fast_cases": "slow"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of a table of many cases, or of a module of costly tests, some are fast; before the slow ones are deselected."""
-    tables = defaultdict(list)
-    for item in items:
-        if any(item.get_closest_marker(name) for name in ("slow", "exhaustive")):
-            continue
-        for node, mark in item.iter_markers_with_node("fast_cases"):
-            table = (item.parent.nodeid, item.originalname) if node is item else node.nodeid
-            tables[table, mark.args[0]].append(item)
-            break  # the closest one
-    for (_, count), cases in tables.items():
-        fast = {index * len(cases) // count for index in range(count)}
-        for index, case in enumerate(cases):
-            if index not in fast:
-                case.add_marker(pytest.mark.slow)
+    """Of a table of many cases, or of a module of costly tests, a sample stays; before the others are deselected."""
+    for sample, other in SAMPLES.items():
+        tables = defaultdict(list)
+        for item in items:
+            if any(item.get_closest_marker(name) for name in ("exhaustive", other)):
+                continue
+            for node, mark in item.iter_markers_with_node(sample):
+                table = (item.parent.nodeid, item.originalname) if node is item else node.nodeid
+                tables[table, mark.args[0]].append(item)
+                break  # the closest one
+        for (_, count), cases in tables.items():
+            kept = {index * len(cases) // count for index in range(count)}
+            for index, case in enumerate(cases):
+                if index not in kept:
+                    case.add_marker(getattr(pytest.mark, other))
 
 
 def pytest_collection_finish():

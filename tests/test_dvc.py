@@ -193,6 +193,7 @@ def test_an_edit_reaches_the_stages_that_depend_on_it(repo):
     assert repo.status() == ["featurize", "evaluate"]
 
 
+@pytest.mark.exhaustive  # the test above holds which stages DVC finds changed
 def test_an_edit_of_a_source_reruns_what_depends_on_it(repo):
     repo.edit(*PREPARE)
     assert repo.foresee("prepare", "evaluate") == ["prepare", "evaluate"]
@@ -250,6 +251,7 @@ def list_experiments(repo):
     return found
 
 
+@pytest.mark.exhaustive
 def test_an_adopted_run_is_shown_and_applied_as_an_experiment(repo):
     repo("treadle", "train", *SAME, "seed=3", "model.width=4", "schedule.max_epochs=3")
     (run,) = (path.parent for path in repo.folder.glob("runs/*/validation.json"))
@@ -308,7 +310,8 @@ def test_own_code_beside_src_is_watched_or_refused(repo):
         repo.repro()
 
 
-@pytest.mark.parametrize("kind", ["symlink", pytest.param("hardlink", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", ["symlink", "hardlink"])
 def test_a_cache_that_is_linked_is_read_and_never_written(repo, kind):
     repo("dvc", "config", "cache.type", kind)
     repo("dvc", "checkout", "--relink")
@@ -336,6 +339,7 @@ candidates:
 """  # with many rows `wide` alone fits, with few `linear`, the cheapest of those that may be
 
 
+@pytest.mark.exhaustive
 def test_a_model_that_is_chosen_is_chosen_again_when_the_data_changes(repo):
     (repo.folder / "conf" / "model" / "auto.yaml").write_text(AUTO)
     (repo.folder / "params.yaml").write_text(yaml.safe_dump(PARAMS | {"model": "auto"}))

@@ -76,6 +76,7 @@ def test_weights_execute_nothing(copy, tmp_path):
     assert not harm.exists()
 
 
+@pytest.mark.sampled_cases(60)
 @pytest.mark.fast_cases(12)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=[mutant.name for mutant in MUTANTS])
 def test_a_bundle_that_no_training_made_is_refused_in_one_line(copy, mutant):

@@ -78,6 +78,7 @@ def test_a_source_that_is_found_nowhere_is_a_mistake_of_the_selection(piped, cap
 COMPOSE = " treadle compose --selection params.yaml --output resolved.yaml --slices artifacts/slices"
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [

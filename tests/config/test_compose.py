@@ -63,6 +63,7 @@ def test_a_list_in_a_later_file_replaces_the_whole_list_of_an_earlier_one(projec
     assert find_problems(project)["evaluation.baselines.0"] == "conf/part/short.yaml:3:5"
 
 
+@pytest.mark.sampled_cases(4)
 @pytest.mark.parametrize(
     ("override", "rule"),
     [
@@ -123,7 +124,8 @@ def test_files_are_merged_once_however_many_values_are_wrong(project, monkeypatc
     assert len(merged) == 1
 
 
-@pytest.mark.fast_cases(8)
+@pytest.mark.sampled_cases(8)
+@pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     "override",
     [

@@ -39,6 +39,7 @@ def test_a_value_that_holds_itself_is_refused(project, text):
         read_selection(project / "params.yaml", root=project)
 
 
+@pytest.mark.sampled_cases(4)
 @pytest.mark.fast_cases(4)
 @pytest.mark.parametrize(
     "value", [None, True, 0, 1.5, "it's", "a=b, {c}", "", [1, [None, "x"]], {"a": [1]}, "1", "null"]

@@ -38,6 +38,7 @@ def seen_at(flights, row, key, within):
     return flights.filter((pl.col(key) == row[key]) & (known <= row[PREDICT_AT]) & (known > row[PREDICT_AT] - within))
 
 
+@pytest.mark.sampled_cases(1)
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["origin", "carrier", "dest"])
 def test_history_counts_only_flights_that_had_arrived(flights, asked, key):

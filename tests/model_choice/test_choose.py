@@ -65,6 +65,7 @@ def read_blocks(root):
 # --- the choice ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled_cases(1)
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_a_larger_budget_never_trains_fewer_and_is_never_exceeded(root, experiment):

@@ -12,7 +12,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sweeps")]
 SMALL = ["experiment=california", "tracker=disabled", "evaluation.baselines=[prior]", "trainer.threads=1"]
 
 
-@pytest.mark.parametrize("pruner", ["median", pytest.param("hyperband", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("pruner", ["median", "hyperband"])
 def test_a_hopeless_trial_is_pruned_after_some_rounds(project, pruner):
     pytest.importorskip("lightgbm")
     words = ["model=lightgbm", "model.max_rounds=150", "model.learning_rate=tag(log,interval(0.0005,0.3))"]

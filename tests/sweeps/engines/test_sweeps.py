@@ -50,6 +50,7 @@ def read_results(project):
     }
 
 
+@pytest.mark.exhaustive
 def test_a_trial_there_is_the_run_of_a_command_here(project):
     assert treadle("train", *TINY, "seed=1") == 0
     assert treadle("run", "-m", *TINY, "seed=0,1", *SUBMITIT) == 0
