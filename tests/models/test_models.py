@@ -127,6 +127,7 @@ class TestEveryModel:
 
         assert torch.equal(model(*draw(9)), other(*draw(9)))
 
+    @pytest.mark.sampled_cases(4)
     @pytest.mark.fast_cases(3)
     def test_learns(self, name):
         model, (numeric, ids) = build(name).train(), draw(256)

@@ -72,6 +72,7 @@ DAMAGE = {
 }
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_in_a_run_is_reported_and_made_anew(ran, project, capsys, name):
@@ -162,6 +163,7 @@ class Hashed:
 # --- records ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.parametrize("damage", [cut_short, empty, flip_a_byte], ids=["cut short", "empty", "flipped"])
 @pytest.mark.parametrize("name", ["stages.json", "digests.json", "../.stages/files.json"])
 def test_a_damaged_record_is_rebuilt_from_the_cache(ran, project, capsys, name, damage):
@@ -178,6 +180,7 @@ def test_a_damaged_record_is_rebuilt_from_the_cache(ran, project, capsys, name, 
     assert capsys.readouterr().out == f"unchanged  runs/{ran.name}\n"
 
 
+@pytest.mark.sampled_cases(2)
 @pytest.mark.parametrize("content", ["[]", "null", '{"prepare": 3, "train": {"a": 1}}', "[" * 100_000, "\xff"])
 def test_a_record_of_another_kind_is_rebuilt_too(ran, project, capsys, content):
     for name in ("stages.json", "digests.json", "../.stages/files.json"):

@@ -194,6 +194,7 @@ def test_two_at_once_are_refused(runs, project, capsys):
     assert by_seed(project) == runs
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_run_under_way_loses_nothing(runs, project, capsys):
     """Its earlier stages are shared with runs that go, and its own outputs are in the cache before it is done."""

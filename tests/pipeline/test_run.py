@@ -216,6 +216,7 @@ def test_a_killed_training_goes_on_where_it_was_with_the_same_numbers(project, c
     assert (find_run(whole) / "metrics.csv").read_text().splitlines() == after
 
 
+@pytest.mark.exhaustive  # a kill, which the test above holds, is harder
 @pytest.mark.slow
 def test_ctrl_c_explains_how_to_go_on_and_the_same_command_does(project, capsys):
     code = (
@@ -347,6 +348,7 @@ def test_a_run_takes_no_other_configuration(finished, project, capsys):
 # --- a class of one's own --------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "file",

@@ -135,6 +135,7 @@ def test_a_column_of_numbers_and_many_texts_is_one_of_texts(make, tmp_path):
     assert made.columns["size"]["dtype"] == "str"
 
 
+@pytest.mark.sampled_cases(2)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("form", "declared"),
@@ -191,6 +192,7 @@ def test_cells_as_people_write_them(make, tmp_path):
     assert {"clock_minute", "quarter_month"} <= made.read("features")["derive"].keys()
 
 
+@pytest.mark.sampled_cases(2)
 @pytest.mark.parametrize("form", ["%Y", "%Y%m%d", "%s", "%Y Q1"], ids=["years", "yyyymmdd", "epoch", "quarters"])
 def test_time_takes_digits_and_quarters(make, tmp_path, form):
     start = datetime(2001, 1, 1, tzinfo=UTC)
@@ -248,6 +250,7 @@ def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
     assert made.columns["area"]["dtype"] == "str"
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     "form",
@@ -384,6 +387,7 @@ def test_two_thousand_columns(make, tmp_path):
     assert made.read("features")["blocks"]["numbers"]["steps"]["scale"]["_target_"].endswith("Quantile")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is told by Linux")
 def test_memory_grows_by_the_columns_and_not_by_their_square(tmp_path):

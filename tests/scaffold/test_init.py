@@ -176,6 +176,7 @@ def test_nothing_is_left_of_a_refused_project(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["rows.csv"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_stays_of_a_project_whose_making_was_ended(tmp_path, number):
