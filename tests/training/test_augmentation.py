@@ -172,6 +172,7 @@ def read_rows(folder):
     return read_metrics_log(find_run(folder) / "metrics.csv")
 
 
+@pytest.mark.sampled_cases(1)
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixup", "cutmix"])
 def test_training_mixes_rows_of_the_training_split_alone(project, run_once, name):

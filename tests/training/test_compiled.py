@@ -265,6 +265,7 @@ def gap(a, b, *, steps=None):
     return float((a.losses - b.losses)[:steps].abs().max())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_compiled_training_is_the_eager_one_but_for_rounding(root, tmp_path):
     """8 epochs of 13 steps, the last of each on fewer rows; with dropout, and a norm that has buffers."""
@@ -284,6 +285,7 @@ def test_a_compiled_training_is_the_eager_one_but_for_rounding(root, tmp_path):
         assert mine["step"] == theirs["step"] == 8 * NUM_BATCHES
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_compiled_training_that_is_stopped_goes_on_compiled_or_not(root, tmp_path):
     """The network of the test above: what the compiler made of it is found again."""
