@@ -10,6 +10,7 @@ from typing import Any, Literal
 from treadle.errors import TreadleError
 from treadle.hints import NO_HINT, Hint
 from treadle.printable import escape
+from treadle.secrets import redact
 
 Format = Literal["text", "json", "github"]
 Part = Literal["key", "value"]
@@ -88,11 +89,15 @@ class ConfigError(TreadleError):
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__(f"{count} in the configuration\n\n" + "\n\n".join(map(str, problems)))
+        super().__init__(redact(f"{count} in the configuration\n\n" + "\n\n".join(map(str, problems))))
 
 
 def report(problems: list[Problem], *, style: Format, severity: Literal["error", "warning"]) -> str:
-    """Problems as text, as one JSON document, or as the annotations of GitHub Actions."""
+    """Problems as text, as one JSON document, or as the annotations of GitHub Actions; without passwords."""
+    return redact(_report(problems, style, severity))
+
+
+def _report(problems: list[Problem], style: Format, severity: str) -> str:
     if style == "json":
         return json.dumps([{"severity": severity, **p.to_plain()} for p in problems], ensure_ascii=False, indent=1)
     if style == "github":

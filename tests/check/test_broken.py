@@ -307,7 +307,7 @@ CASES = {
     "past-of-a-table-that-is-never-known": case("data.tables.weather.known_at=null"),
     # the files
     "file-absent": case("data.tables.flights.path=data/flights/fligths.parquet"),
-    "file-far-away": case("data.tables.flights.path=s3://bucket/flights.parquet"),
+    "file-far-away": case("data.tables.flights.path=ftp://bucket/flights.parquet"),
     "file-that-is-a-folder": case("data.tables.flights.path=data", "data.tables.planes.path=''"),
     "file-lacks-a-column": case(edits=[(FLIGHTS, "      distance: {", "      distanze: {")]),
     "file-holds-another-type": case(

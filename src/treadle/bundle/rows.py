@@ -8,13 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-from polars.exceptions import PolarsError
 
+from treadle.data.compression import estimate_size
+from treadle.data.formats import READ_ERRORS, find_format
 from treadle.data.lazy_frames import materialize
 from treadle.data.table_files import LETTERS
-from treadle.data.text_files import explain, is_text_file, scan_text
 from treadle.disk import replacing
 from treadle.errors import TreadleError
+from treadle.experiment.files import is_lake
 from treadle.experiment.spec import Table
 from treadle.schema import ROW
 
@@ -24,42 +25,41 @@ def read_rows(path: Path, *, table: Table) -> pl.DataFrame:
     with scan_rows(path, table=table) as rows:
         try:
             return rows.collect()
-        except PolarsError as error:
+        except READ_ERRORS as error:
             raise explain_rows(error, path, table=table) from error
 
 
 @contextmanager
 def scan_rows(path: Path, *, table: Table) -> Iterator[pl.LazyFrame]:
-    """Parquet, or text in the format of `table`, whose columns stay strings until the bundle reads them.
+    """Any file that a table is read from; of a text in the dialect of `table` columns stay strings.
 
     Of either, any rows can be read at the cost of reading them alone: a large text becomes Parquet first.
 
     Raises:
         TreadleError: there is no such file, or it cannot be read.
     """
-    if not path.is_file():
+    if not (path.is_file() or is_lake(path)):
         raise TreadleError(f"no file {path}")
     with TemporaryDirectory() as scratch:
         try:
-            is_text = is_text_file(path, table)
-            rows = _read_text(path, table, scratch=Path(scratch)) if is_text else pl.scan_parquet(path)
+            known = find_format(path, table)
+            rows = known.scan(path, table, scratch=Path(scratch))
+            rows = _read_texts(rows, path, scratch=Path(scratch)) if known.is_text else rows
             rows.collect_schema()
         except TreadleError as error:
             raise TreadleError(f"cannot read rows from {path}: {error}") from error
-        except PolarsError as error:
+        except READ_ERRORS as error:
             raise explain_rows(error, path, table=table) from error
         yield rows
 
 
-def explain_rows(error: PolarsError, path: Path, *, table: Table) -> TreadleError:
+def explain_rows(error: Exception, path: Path, *, table: Table) -> TreadleError:
     """What is wrong with a file of rows, and where."""
-    reason = explain(error, path, table) if is_text_file(path, table) else str(error).splitlines()[0]
-    return TreadleError(f"cannot read rows from {path}: {reason}")
+    return TreadleError(f"cannot read rows from {path}: {find_format(path, table).explain(error, path, table)}")
 
 
-def _read_text(path: Path, table: Table, *, scratch: Path) -> pl.LazyFrame:
-    rows = scan_text(path, table, scratch=scratch)
-    num_cells = path.stat().st_size // LETTERS
+def _read_texts(rows: pl.LazyFrame, path: Path, *, scratch: Path) -> pl.LazyFrame:
+    num_cells = estimate_size(path) // LETTERS
     read = materialize(rows, scratch / "rows.parquet", num_cells=num_cells)
     if ROW not in read.collect_schema():
         return read

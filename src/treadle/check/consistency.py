@@ -8,6 +8,7 @@ from pathlib import Path
 
 from treadle.check.columns import find_name_fault
 from treadle.data.datetime_formats import reads_back
+from treadle.data.formats import guess_format
 from treadle.experiment.blocks import PERIODS, ROW, get_group, list_example_columns
 from treadle.experiment.durations import parse_duration, parse_moment
 from treadle.experiment.spec import (
@@ -185,10 +186,13 @@ def check_table_options(experiment: Experiment) -> Iterator[Problem]:
     """Options of tables and columns that fit each other, the kind of file and the type of column."""
     for name, table in experiment.data.tables.items():
         key = f"data.tables.{name}"
-        if table.path.lower().endswith(".parquet"):
+        known = guess_format(table.path)
+        if known is not None and not known.is_text:
             for option in ("separator", "encoding", "quote"):
                 if getattr(table, option) != Table.model_fields[option].default:
                     yield Problem(f"{key}.{option}", f"{table.path!r} is not a text file", "remove it")
+        if known is not None and not known.has_sheets and table.sheet is not None:
+            yield Problem(f"{key}.sheet", f"{table.path!r} has no sheets", "remove it")
         for column, spec in table.columns.items():
             yield from _check_name(f"{key}.columns.{column}", column, spec, table)
             yield from _check_options(f"{key}.columns.{column}", spec)

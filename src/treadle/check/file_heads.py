@@ -1,4 +1,4 @@
-"""The data contract against the heads of the files: the schema of Parquet, the first rows of a text file."""
+"""The data contract against the heads of the files: their columns and types, the first rows of a text file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Literal
 import polars as pl
 
 from treadle.data.casting import cast_cells, lost_mark
-from treadle.data.text_files import SUFFIXES, is_text_file, read_head
+from treadle.data.formats import find_format
 from treadle.errors import TreadleError
-from treadle.experiment.files import list_files
+from treadle.experiment.files import list_sources
 from treadle.experiment.spec import Column, Experiment, Table
 from treadle.hints import nearest
 from treadle.problems import Problem
@@ -24,7 +24,11 @@ def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[P
     """Tables without files; columns that are missing in a file, or of a type that the contract excludes."""
     found = []
     for name, table in experiment.data.tables.items():
-        files = list_files(table.path, root=root)
+        try:
+            files = list_sources(table.path, root=root)
+        except TreadleError as error:
+            found.append(Problem(f"data.tables.{name}.path", str(error)))
+            continue
         if not files and absent == "refuse":
             found.append(_refuse_absent(f"data.tables.{name}.path", table.path, root))
         for file in files[:1]:
@@ -34,8 +38,9 @@ def check_files(experiment: Experiment, *, root: Path, absent: Absent) -> list[P
 
 def _refuse_absent(key: str, path: str, root: Path) -> Problem:
     if "://" in path:
-        fix = "download it into the project, for example with `dvc import-url`, and use the path of the copy"
-        return Problem(key, f"{path!r} is not a local path: tables are read from local files", fix)
+        return Problem(
+            key, f"no file at {path!r}", "correct the address; `*` stands for a part of a name, but for HTTP"
+        )
     if path.strip() and (root / path).is_dir():
         return Problem(key, f"{path!r} is a folder", f"name its files, such as '{path.rstrip('/')}/*.parquet'")
     return Problem(key, f"no file at {path!r}", "`dvc pull` fetches versioned data; else correct the path")
@@ -44,31 +49,31 @@ def _refuse_absent(key: str, path: str, root: Path) -> Problem:
 def _check_file(name: str, table: Table, file: Path) -> Iterator[Problem]:
     key = f"data.tables.{name}"
     try:
-        if file.suffix.lower() == ".parquet":
-            schema = pl.read_parquet_schema(file)
-            yield from _check_present(key, table, schema, file)
-            yield from _check_types(key, table, schema, file)
-        elif is_text_file(file, table):
-            head = read_head(file, table, num_rows=ROWS)
-            other = _find_other_separator(head, table)
-            if other:
-                rule = f"the header of {file.name} is one column, {head.columns[0]!r}"
-                yield Problem(f"{key}.separator", rule, f"declare `separator: {other!r}`")
-                return
-            yield from _check_present(key, table, head.schema, file)
-            yield from _check_values(key, table, head)
-        else:
-            rule = f"{file.name} is neither Parquet nor a text file ({', '.join(SUFFIXES)})"
-            yield Problem(f"{key}.path", rule, "for a text file of another suffix set the table's `separator`")
+        known = find_format(file, table)
+    except TreadleError as error:
+        yield Problem(f"{key}.path", str(error))
+        return
+    try:
+        head = known.scan_head(file, table, num_rows=ROWS)
+        schema = head.collect_schema()
     except (pl.exceptions.PolarsError, OSError, TreadleError) as error:
         yield Problem(f"{key}.path", f"{table.path} cannot be read: {str(error).splitlines()[0]}")
+        return
+    other = _find_other_separator(schema, table) if known.is_text else ""
+    if other:
+        rule = f"the header of {file.name} is one column, {schema.names()[0]!r}"
+        yield Problem(f"{key}.separator", rule, f"declare `separator: {other!r}`")
+        return
+    if known.shows_columns(file):
+        yield from _check_present(key, table, schema, file)
+    yield from _check_values(key, table, head.collect()) if known.is_text else _check_types(key, table, schema, file)
 
 
-def _find_other_separator(head: pl.DataFrame, table: Table) -> str:
+def _find_other_separator(schema: pl.Schema, table: Table) -> str:
     """The likely separator of a file in which the declared one does not occur."""
-    if head.width != 1 or len(table.columns) == 1:
+    if len(schema) != 1 or len(table.columns) == 1:
         return ""
-    return next((mark for mark in (",", ";", "\t", "|") if mark in head.columns[0]), "")
+    return next((mark for mark in (",", ";", "\t", "|") if mark in schema.names()[0]), "")
 
 
 def _check_present(key: str, table: Table, present: Mapping[str, pl.DataType], file: Path) -> Iterator[Problem]:

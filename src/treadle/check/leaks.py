@@ -15,7 +15,8 @@ from itertools import combinations, islice
 from os.path import normpath
 from pathlib import Path
 
-from treadle.experiment.files import list_files, match_files
+from treadle.errors import TreadleError
+from treadle.experiment.files import list_sources, match_files
 from treadle.experiment.spec import Data, Join, Table
 from treadle.lineage.graph import Graph, Node, list_label_joins
 from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT
@@ -85,13 +86,20 @@ def find_label_namesakes(graph: Graph, data: Data, *, same: Names) -> Iterator[t
 def find_same_tables(data: Data, *, root: Path) -> Names:
     """For each table the others that read a file of its own, or a copy of one; by their paths alone without files."""
     same = defaultdict(set)
-    files = {name: list_files(table.path, root=root) for name, table in data.tables.items()}
+    files = {name: _list_present(table.path, root) for name, table in data.tables.items()}
     for one, other in combinations(data.tables, 2):
         is_path = normpath(data.tables[one].path) == normpath(data.tables[other].path)
         if is_path or match_files(files[one], files[other]):
             same[one].add(other)
             same[other].add(one)
     return same
+
+
+def _list_present(path: str, root: Path) -> list[Path]:
+    try:
+        return list_sources(path, root=root)
+    except TreadleError:  # reported by check/file_heads.py
+        return []
 
 
 # --- what is known only after the prediction ----------------------------------------------------------

@@ -7,13 +7,14 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from treadle.disk import find_errno
 from treadle.errors import TreadleError
 from treadle.experiment.modules import is_installed
 from treadle.printable import escape_lines
+from treadle.secrets import redact
 
 _AGAIN = "run the same command again; it resumes from there"
 _FIXES = {
@@ -59,7 +60,12 @@ class Fault:
 
 
 def describe(error: Exception) -> Fault:
-    """The fault behind an exception."""
+    """The fault behind an exception, without the passwords in addresses."""
+    fault = _describe(error)
+    return replace(fault, text=redact(fault.text))
+
+
+def _describe(error: Exception) -> Fault:
     if isinstance(error, TreadleError):
         return Fault(str(error), 2)
     if (number := find_errno(error)) is not None:

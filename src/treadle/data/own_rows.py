@@ -14,7 +14,7 @@ import polars as pl
 from treadle.data.lazy_frames import count_rows
 from treadle.data.table_files import open_table_files
 from treadle.errors import TreadleError
-from treadle.experiment.files import list_files, match_files
+from treadle.experiment.files import list_sources, match_files
 from treadle.experiment.spec import Data, Join
 from treadle.schema import KNOWN_AT, PREDICT_AT, ROW
 from treadle.sql.expressions import list_columns
@@ -92,8 +92,8 @@ class OwnRows:
         """The same rows in the other table; None where the two share no file."""
         if here == there:
             return positions
-        files = self._list_files(here)
-        twins = match_files(files, self._list_files(there))
+        files = self._list_sources(here)
+        twins = match_files(files, self._list_sources(there))
         if not twins:
             return None
         ours, theirs = self._measure(here), self._measure(there)
@@ -109,8 +109,8 @@ class OwnRows:
             parts.append(part.clear(len(part)) if twin is None else part)
         return pl.concat(parts).gather(positions)
 
-    def _list_files(self, table: str) -> list[Path]:
-        return list_files(self._data.tables[table].path, root=self._root)
+    def _list_sources(self, table: str) -> list[Path]:
+        return list_sources(self._data.tables[table].path, root=self._root)
 
     def _measure(self, table: str) -> dict[Path, range]:
         """The rows of each of the table's files."""

@@ -9,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from treadle.data.casting import cast_cells, column_of, lost_mark
+from treadle.data.compression import estimate_size
 from treadle.data.contract import NUM_EXAMPLES, Breach
+from treadle.data.formats import READ_ERRORS, Format, find_format
 from treadle.data.lazy_frames import count_rows
-from treadle.data.text_files import SUFFIXES, explain, find_ragged, is_text_file, scan_directly, scan_text
 from treadle.errors import TreadleError
-from treadle.experiment.files import list_files
+from treadle.experiment.files import list_sources
 from treadle.experiment.spec import Table
 from treadle.hints import nearest
 
@@ -31,10 +31,15 @@ class TableFile:
     """One file of a table, with its columns as they are in the file."""
 
     path: Path
+    format: Format
     rows: pl.LazyFrame
     schema: dict[str, pl.DataType]
-    is_text: bool
     direct: pl.LazyFrame | None  # the same rows as `scan_directly` gives them, where it can
+
+    @property
+    def is_text(self) -> bool:
+        """Whether every value is a text at first."""
+        return self.format.is_text
 
     def cast(self, spec: Table) -> pl.LazyFrame:
         """The declared columns in their declared types, then marks of each row: LOST, SHORT and BLANK."""
@@ -56,7 +61,7 @@ class TableFile:
     def estimate_cells(self, spec: Table) -> int:
         """About how many values there are, seldom fewer."""
         if self.is_text:
-            return self.path.stat().st_size * len(spec.columns) // (LETTERS * len(self.schema))
+            return estimate_size(self.path) * len(spec.columns) // (LETTERS * len(self.schema))
         return count_rows(self.rows) * len(spec.columns)
 
     def find_losses(self, spec: Table, *, place: str) -> Iterator[Breach]:
@@ -92,11 +97,11 @@ def open_table_files(spec: Table, *, key: str, root: Path, scratch: Path) -> lis
     Raises:
         TreadleError: there is no file, one cannot be read, one lacks a column, or two differ in their columns.
     """
-    paths = list_files(spec.path, root=root)
+    paths = list_sources(spec.path, root=root)
     if not paths:
         raise TreadleError(f"{key}.path: no file at {spec.path!r}; `dvc pull` fetches versioned data")
     files = [_open(path, spec, key=key, scratch=scratch) for path in paths]
-    if len({file.is_text for file in files}) > 1:
+    if len({file.format.name for file in files}) > 1:
         kinds = sorted({file.path.suffix for file in files})
         raise TreadleError(f"{key}.path: the files of a table are of one kind, found {kinds}")
     _require_columns(files[0], spec, key=key)
@@ -109,7 +114,9 @@ def read_names(spec: Table, *, root: Path) -> set[str]:
     """The names of the declared columns that the files of a table have; empty where none can be read."""
     try:
         with TemporaryDirectory() as scratch:
-            files = [_open(path, spec, key="", scratch=Path(scratch)) for path in list_files(spec.path, root=root)[:1]]
+            files = [
+                _open(path, spec, key="", scratch=Path(scratch)) for path in list_sources(spec.path, root=root)[:1]
+            ]
             return {
                 name
                 for name, column in spec.columns.items()
@@ -123,18 +130,18 @@ def read_names(spec: Table, *, root: Path) -> set[str]:
 def refuse_ragged(files: list[TableFile], spec: Table, *, key: str) -> None:
     """Raise where a row of a text file has fewer fields than its header."""
     for file in files:
-        found = find_ragged(file.path, spec)
+        found = file.format.find_fault(file.path, spec)
         if found:
             raise TreadleError(f"{key}.path: cannot read {file.path}: {found}")
 
 
-def explain_unreadable(error: PolarsError, files: list[TableFile], spec: Table, *, key: str) -> TreadleError:
+def explain_unreadable(error: Exception, files: list[TableFile], spec: Table, *, key: str) -> TreadleError:
     """Which file cannot be parsed, and where."""
     for file in files:
         try:
             file.rows.select(pl.len(), pl.all().null_count()).collect(engine="streaming")
-        except PolarsError as own:
-            told = explain(own, file.path, spec) if file.is_text else _first_line(own)
+        except READ_ERRORS as own:
+            told = file.format.explain(own, file.path, spec)
             return TreadleError(f"{key}.path: cannot read {file.path}: {told}")
     return TreadleError(f"{key}.path: cannot read {spec.path}: {_first_line(error)}")
 
@@ -173,18 +180,21 @@ def merge_losses(files: list[TableFile], spec: Table) -> list[Breach]:
 
 
 def _open(path: Path, spec: Table, *, key: str, scratch: Path) -> TableFile:
-    is_text = is_text_file(path, spec)
-    if not is_text and path.suffix.lower() != ".parquet":
-        rule = f"a table is read from Parquet or from text ({', '.join(SUFFIXES)}), found {path.name!r}"
-        raise TreadleError(f"{key}.path: {rule}; a text of another suffix needs the table's `separator`")
+    known = _find_format(path, spec, key=key)
     try:
-        rows = scan_text(path, spec, scratch=scratch) if is_text else pl.scan_parquet(path)
+        rows = known.scan(path, spec, scratch=scratch)
         schema = dict(rows.collect_schema())
-    except (PolarsError, TreadleError) as error:
-        told = explain(error, path, spec) if is_text and isinstance(error, PolarsError) else _first_line(error)
+    except (*READ_ERRORS, TreadleError) as error:
+        told = _first_line(error) if isinstance(error, TreadleError) else known.explain(error, path, spec)
         raise TreadleError(f"{key}.path: cannot read {path}: {told}") from error
-    direct = scan_directly(path, spec) if is_text and spec.encoding == "utf-8" else None
-    return TableFile(path, rows, schema, is_text, direct)
+    return TableFile(path, known, rows, schema, known.scan_directly(path, spec))
+
+
+def _find_format(path: Path, spec: Table, *, key: str) -> Format:
+    try:
+        return find_format(path, spec)
+    except TreadleError as error:
+        raise TreadleError(f"{key}.path: {error}") from error
 
 
 def _require_columns(file: TableFile, spec: Table, *, key: str) -> None:

@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from treadle.data.contract import NUM_EXAMPLES, ContractError, check_contract
+from treadle.data.formats import READ_ERRORS
 from treadle.data.lazy_frames import (
     MEMORY_CELLS,
     collect,
@@ -109,13 +109,13 @@ def read_table(spec: Table, *, name: str, root: Path, now: datetime, scratch: Pa
 def _read(files: list[TableFile], spec: Table, *, key: str, copy: Path) -> pl.LazyFrame:
     """The rows of all files with their marks, by way of Polars' own parser of numbers where it knows all of them."""
     num_cells = sum(file.estimate_cells(spec) for file in files)
-    with suppress(PolarsError):  # what is wrong is found on the other way, if anything is
+    with suppress(*READ_ERRORS):  # what is wrong is found on the other way, if anything is
         marked = materialize(pl.concat([file.cast_directly(spec) for file in files]), copy, num_cells=num_cells)
         if not marked.select(pl.col(BLANK).any()).collect().item():
             return marked
     try:
         return materialize(pl.concat([file.cast(spec) for file in files]), copy, num_cells=num_cells)
-    except PolarsError as error:
+    except READ_ERRORS as error:
         raise explain_unreadable(error, files, spec, key=key) from error
 
 

@@ -1,6 +1,6 @@
 """Text files with a header (CSV and its relatives), read the same way by the check and by the stage `prepare`.
 
-Polars reads UTF-8; a file in another encoding is written anew in UTF-8 first.
+Polars reads UTF-8, also compressed; a file in another encoding is written anew in UTF-8 first.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import csv
 import io
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from treadle.data.casting import DTYPES
+from treadle.data.compression import kind_of, open_bytes, read_start
 from treadle.data.number_formats import is_plain
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Encoding, Table
@@ -30,20 +33,14 @@ _SAYS = re.compile(r"""\ufeff?"?sep=([^\r\n"])"?\r?\n""", re.IGNORECASE)
 _SAYS_BYTES = 32  # of a file, in which such a line ends
 
 
-def is_text_file(file: Path, table: Table) -> bool:
-    """Whether the file is read as text: by its suffix, or because the table declares a `separator`."""
-    suffix = file.suffix.lower()
-    return suffix in SUFFIXES or (table.separator is not None and suffix != ".parquet")
-
-
 def find_separator(file: Path, table: Table) -> str:
     """The separator of the file's line `sep=`, else of the table, else of the suffix."""
-    return read_sep_line(file, encoding=table.encoding) or table.separator or _SEPARATORS.get(file.suffix.lower(), ",")
+    return read_sep_line(file, encoding=table.encoding) or table.separator or _SEPARATORS.get(kind_of(file), ",")
 
 
 def read_sep_line(file: Path, *, encoding: Encoding) -> str:
     """The separator of a first line `sep=;`, as Excel writes and reads it; the header comes after it. Else empty."""
-    with file.open("rb") as stream:
+    with open_bytes(file) as stream:
         found = _SAYS.match(stream.read(_SAYS_BYTES).decode(encoding, errors="ignore"))
     return found[1] if found is not None else ""
 
@@ -80,8 +77,7 @@ def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
     Raises:
         TreadleError: the file is not in its encoding, or cannot be parsed.
     """
-    with file.open("rb") as stream:
-        raw = stream.read(HEAD_BYTES)
+    raw, _ = read_start(file, HEAD_BYTES)
     decoder = codecs.getincrementaldecoder(_name_codec(table.encoding))()
     try:
         text = decoder.decode(raw, final=len(raw) < HEAD_BYTES)
@@ -96,7 +92,7 @@ def read_head(file: Path, table: Table, *, num_rows: int) -> pl.DataFrame:
         raise explain(error, file, table) from error
 
 
-def explain(error: PolarsError, file: Path, table: Table) -> TreadleError:
+def explain(error: Exception, file: Path, table: Table) -> TreadleError:
     """What is wrong with the file, with the first wrong row if a second, slower pass finds it."""
     try:
         found = _read_strictly(file, table)
@@ -157,17 +153,19 @@ def _cut(text: str, quote: str) -> str:
 
 def _rewrite(file: Path, table: Table, scratch: Path) -> Path:
     """The file in UTF-8, in the folder `scratch`."""
-    written = scratch / f"{len(list(scratch.iterdir()))}-{file.name}"
+    written = scratch / f"{len(list(scratch.iterdir()))}-{file.name}{kind_of(file)}"  # a text, not compressed
     try:
-        with _open(file, table) as stream, written.open("w", encoding="utf-8", newline="") as copy:
+        with _open_text(file, table) as stream, written.open("w", encoding="utf-8", newline="") as copy:
             shutil.copyfileobj(stream, copy, 1024 * 1024)
     except UnicodeError as error:
         raise _refuse_encoding(file, table) from error
     return written
 
 
-def _open(file: Path, table: Table) -> io.TextIOWrapper:
-    return file.open(encoding=_name_codec(table.encoding), newline="")
+@contextmanager
+def _open_text(file: Path, table: Table) -> Iterator[io.TextIOWrapper]:
+    with open_bytes(file) as stream:
+        yield io.TextIOWrapper(stream, encoding=_name_codec(table.encoding), newline="")
 
 
 def _name_codec(encoding: Encoding) -> str:
@@ -179,7 +177,7 @@ def _refuse_encoding(file: Path, table: Table) -> TreadleError:
     name = _name_codec(table.encoding)
     place, found = "", b""
     if table.encoding != "utf-16":  # whose lines do not end in one byte
-        with file.open("rb") as stream:
+        with open_bytes(file) as stream:
             for number, line in enumerate(stream, start=1):
                 try:
                     line.decode(name)
@@ -194,7 +192,7 @@ def _read_strictly(file: Path, table: Table) -> str:
     """What is wrong with the first row that is, by Python's own reader."""
     quoting: Any = csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE
     number = 0
-    with _open(file, table) as stream:
+    with _open_text(file, table) as stream:
         if read_sep_line(file, encoding=table.encoding):
             stream.readline()
         reader = csv.reader(

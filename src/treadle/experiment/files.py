@@ -7,13 +7,64 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from treadle.errors import TreadleError
+from treadle.remote import fetch, is_remote
+from treadle.secrets import redact
+
+REMOTE = "runs/.remote"  # of a project: copies of files at an address
+_LAKES = ("_delta_log", "metadata/*.metadata.json")  # what a folder holds that is a table: of Delta, of Iceberg
+
 
 def list_files(path: str, *, root: Path) -> list[Path]:
-    """One file, or all that a glob matches, relative to the project; in the order of their names."""
+    """Every file of `list_sources`; of a folder that is a table all that it holds."""
+    return [
+        file for part in list_sources(path, root=root) for file in (_list_inside(part) if part.is_dir() else [part])
+    ]
+
+
+def list_sources(path: str, *, root: Path) -> list[Path]:
+    """What is read as one table: a file, all that a glob matches, a folder of Delta or Iceberg; by name.
+
+    Args:
+        path: relative to the project, or an address, of whose files copies are fetched into the project.
+        root: the project.
+
+    Raises:
+        TreadleError: the files of an address cannot be fetched.
+    """
+    if is_remote(path):
+        return fetch(path, folder=root / REMOTE)
+    return [part for part in _match(path, root=root) if part.is_file() or is_lake(part)]
+
+
+def locate(path: str, *, root: Path) -> Path:
+    """The path as it is, or a copy of the one file at an address, kept in the project.
+
+    Raises:
+        TreadleError: an address has no file or several, or they cannot be fetched.
+    """
+    if not is_remote(path):
+        return Path(path)
+    found = fetch(path, folder=root / REMOTE)
+    if len(found) != 1:
+        raise TreadleError(f"{'no file' if not found else f'{len(found):,} files'} at {redact(path)}; give one")
+    return found[0]
+
+
+def is_lake(folder: Path) -> bool:
+    """Whether the folder is a table by itself."""
+    return any(next(folder.glob(pattern), None) is not None for pattern in _LAKES)
+
+
+def _list_inside(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
+
+
+def _match(path: str, *, root: Path) -> list[Path]:
     if Path(path).is_absolute():
         root, path = Path(Path(path).anchor), str(Path(path).relative_to(Path(path).anchor))
     try:
-        return sorted(file for file in root.glob(path) if file.is_file())
+        return sorted(root.glob(path))
     except ValueError:  # no pattern, such as an empty text
         return []
 
@@ -23,22 +74,24 @@ def list_below(path: str, *, root: Path) -> list[Path]:
     folder = root / path
     if not folder.is_dir():
         return list_files(path, root=root)
-    files = list_files(f"{path}/**/*", root=root)
+    files = (file for file in _match(f"{path}/**/*", root=root) if file.is_file())
     return [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def match_files(ours: Iterable[Path], theirs: Iterable[Path]) -> dict[Path, Path]:
-    """For each of our files the one of theirs with the same content: itself, a link to it, or a copy."""
+    """For each of our files the one of theirs with the same content: itself, a link to it, or a copy; folders too."""
     by_identity, by_size = {}, defaultdict(list)
     for file in theirs:
         stat = file.stat()
         by_identity[stat.st_dev, stat.st_ino] = file
-        by_size[stat.st_size].append(file)
+        if file.is_file():
+            by_size[stat.st_size].append(file)
     matches = {}
     for file in ours:
         stat = file.stat()
         same = by_identity.get((stat.st_dev, stat.st_ino))
-        copies = (other for other in by_size[stat.st_size] if filecmp.cmp(file, other, shallow=False))
+        alike = by_size[stat.st_size] if file.is_file() else ()
+        copies = (other for other in alike if filecmp.cmp(file, other, shallow=False))
         match = same or next(copies, None)
         if match is not None:
             matches[file] = match

@@ -1,7 +1,8 @@
 """Estimated size of the training from the heads of the files: rows, and inputs of the model.
 
-No file is read to the end: Parquet stores its number of rows in the footer, that of a text file is extrapolated from
-its first megabytes. Expressions are not run: rows that `exclude` drops count, and computed columns are not read.
+No file is read to the end: Parquet stores its number of rows in the footer, that of a text file, JSON Lines too, is
+extrapolated from its first megabytes. Expressions are not run: rows that `exclude` drops count, and computed columns
+are not read.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Any, Literal
 import polars as pl
 
 from treadle.data.casting import column_of
-from treadle.data.text_files import HEAD_BYTES, read_head
+from treadle.data.compression import read_start
+from treadle.data.formats import find_format
+from treadle.data.text_files import HEAD_BYTES
 from treadle.errors import TreadleError
-from treadle.experiment.files import list_files
+from treadle.experiment.files import list_sources
 from treadle.experiment.spec import (
     Column,
     ColumnSplit,
@@ -64,19 +67,18 @@ def count_rows(data: Data, *, root: Path) -> Rows:
     """
     table = data.tables[data.examples.table]
     files = _require_files(data, root)
-    parquet = [file for file in files if file.suffix.lower() == ".parquet"]
-    if len(parquet) == len(files):
-        total, source = sum(pl.scan_parquet(file).select(pl.len()).collect().item() for file in files), "footers"
-    else:
-        total, source = _extrapolate_rows(files, table), "heads"
+    counts = [find_format(file, table).count_rows(file, table) for file in files]
+    known = [count for count in counts if count is not None]
+    is_exact = len(known) == len(files)
+    total = sum(known) if is_exact else _extrapolate_rows(files, table)
     train, valid = _share(data.split)
-    return Rows(round(total * train), round(total * valid), "footers" if source == "footers" else "heads")
+    return Rows(round(total * train), round(total * valid), "footers" if is_exact else "heads")
 
 
 def _require_files(data: Data, root: Path) -> list[Path]:
     name = data.examples.table
     path = data.tables[name].path
-    files = list_files(path, root=root)
+    files = list_sources(path, root=root)
     if not files:
         raise TreadleError(f"it depends on the rows of data.tables.{name}, and there is no file at {path!r}")
     return files
@@ -84,8 +86,8 @@ def _require_files(data: Data, root: Path) -> list[Path]:
 
 def _extrapolate_rows(files: list[Path], table: Table) -> int:
     """Rows per byte in the first megabytes of the first file, times the bytes of all files."""
-    head = read_head(files[0], table, num_rows=HEAD_BYTES)
-    read = min(files[0].stat().st_size, HEAD_BYTES)
+    head = find_format(files[0], table).scan_head(files[0], table, num_rows=HEAD_BYTES).collect()
+    _, read = read_start(files[0], HEAD_BYTES)
     return round(len(head) * sum(file.stat().st_size for file in files) / max(1, read))
 
 
@@ -147,9 +149,7 @@ def _read_sample(features: Features, data: Data, root: Path) -> Mapping[str, pl.
 
 def _read_first(file: Path, table: Table, columns: Mapping[str, Column]) -> pl.DataFrame:
     names = [column_of(name) for name in dict.fromkeys(column.name_in_file(n) for n, column in columns.items())]
-    if file.suffix.lower() == ".parquet":
-        return pl.scan_parquet(file).select(names).head(SAMPLE).collect()
-    return read_head(file, table, num_rows=SAMPLE).select(names)
+    return find_format(file, table).scan_head(file, table, num_rows=SAMPLE).select(names).collect()
 
 
 def _count_words(encoder: Mapping[str, Any], values: pl.Series | None) -> int | None:

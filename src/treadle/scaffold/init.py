@@ -18,15 +18,18 @@ from treadle.check.checks import check, find_warnings
 from treadle.config.compose import compose
 from treadle.databases import is_database
 from treadle.errors import TreadleError
+from treadle.remote import is_remote
 from treadle.scaffold.planning.plan import Plan, Request, make_plan
 from treadle.scaffold.reading.database import export_table
+from treadle.scaffold.reading.export import export_files, fetch_files
 from treadle.scaffold.reading.profile import profile_table
-from treadle.scaffold.reading.source import TableFiles, find_source
+from treadle.scaffold.reading.source import TableFiles, find_files, find_source
 from treadle.scaffold.writing.atomic_folder import create_atomically
 from treadle.scaffold.writing.data_files import place_files
 from treadle.scaffold.writing.files import Project, write_files
 from treadle.scaffold.writing.versioning import put_under_versions
 from treadle.schemas import files as schemas
+from treadle.secrets import redact
 
 SMALL = 50 << 20  # bytes of data up to which the DVC remote goes into git
 _MAX_NAME = 100  # characters of a folder's name
@@ -45,8 +48,8 @@ class Scaffolded:
 class Origin:
     """Where the rows come from."""
 
-    sources: Sequence[str]  # files, patterns of files, or one database
-    table: str | None = None  # of a database
+    sources: Sequence[str]  # files, patterns of files, addresses, or one database
+    table: str | None = None  # of a database; a sheet of an Excel file
     missing: Sequence[str] = ()  # texts that stand for a missing value, besides the usual ones
     encoding: str | None = None  # of text files; None: detected
 
@@ -95,12 +98,13 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
     Raises:
         TreadleError: as `init`.
     """
-    source, words = _fetch(origin, folder)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        profiles = profile_table(source, missing=origin.missing, uses=request.uses, scratch=Path(scratch))
-    plan = make_plan(profiles, request)
     data = folder / "data" / package
-    path = place_files(source, data)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        scratch = Path(name)
+        source, words = _fetch(origin, scratch)
+        profiles = profile_table(source, missing=origin.missing, uses=request.uses, scratch=scratch)
+        plan = make_plan(profiles, request)
+        path = place_files(source, data)
     requirement, local = find_requirement()
     project = Project(
         title=title,
@@ -121,20 +125,24 @@ def fill(folder: Path, *, title: str, package: str, origin: Origin, request: Req
     return Scaffolded(folder, plan, project)
 
 
-def _fetch(origin: Origin, made: Path) -> tuple[TableFiles, str]:
-    """The files, and where they came from."""
+def _fetch(origin: Origin, scratch: Path) -> tuple[TableFiles, str]:
+    """The files, and where they came from; those that are made for it are in `scratch`."""
     sources, table = origin.sources, origin.table
     databases = [text for text in sources if is_database(text)]
     if databases and len(sources) > 1:
         raise TreadleError("--from: give files, or one database")
     if databases:
-        exported = export_table(databases[0], table, folder=Path(tempfile.mkdtemp(dir=made)))
+        exported = export_table(databases[0], table, folder=scratch)
         return find_source([str(exported)]), f"the table {table} of a database"
-    if table is not None:
-        raise TreadleError("--table: names a table of a database; --from gives files")
-    source = find_source(sources, encoding=origin.encoding)
-    first = f"`{source.files[0].name}`"
+    files = find_files([name for text in sources for name in _localize(text, scratch)])
+    source = find_source([str(file) for file in export_files(files, table, folder=scratch)], encoding=origin.encoding)
+    first = f"`{next((redact(text) for text in sources if is_remote(text)), files[0].name)}`"
     return source, first if len(source.files) == 1 else f"{len(source.files)} files, the first of them {first}"
+
+
+def _localize(text: str, scratch: Path) -> list[str]:
+    """A path, or those of the files at an address."""
+    return [str(file) for file in fetch_files(text, folder=scratch)] if is_remote(text) else [text]
 
 
 def name_package(name: str) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
-from polars.exceptions import PolarsError
 
 from treadle import __version__
 from treadle.bundle.predictor import Predictor
 from treadle.bundle.rows import explain_rows, scan_rows
+from treadle.data.formats import READ_ERRORS
 from treadle.data.lazy_frames import count_rows
 from treadle.data.unlabelled import Unlabelled
 from treadle.experiment.files import list_files
@@ -35,7 +35,7 @@ class RowSource(Protocol):
 
 @dataclass(frozen=True)
 class FileSource:
-    """The rows of a Parquet file, or of a text in the format of a table."""
+    """The rows of a file, of a text in the dialect of a table."""
 
     path: Path
     table: Table
@@ -62,7 +62,7 @@ class FileSource:
         try:
             for first in _split(start, self.num_rows, size):
                 yield self.rows.slice(first, size).collect()
-        except PolarsError as error:
+        except READ_ERRORS as error:
             raise explain_rows(error, self.path, table=self.table) from error
 
 

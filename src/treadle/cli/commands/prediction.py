@@ -14,6 +14,7 @@ from treadle.cli.loading import Code, add_loading, read_code, read_tables
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 from treadle.printable import escape_lines
+from treadle.secrets import redact
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
@@ -24,8 +25,8 @@ REJECTED = 3  # exit code: done, except for rows that break the contract
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or a bundle")
-    rows = "Parquet or CSV; none with --tables, or for a learner, whose datamodule says what is predicted"
-    parser.add_argument("rows", type=Path, nargs="?", metavar="ROWS", help=rows)
+    rows = "a file, or its address; none with --tables, or for a learner, whose datamodule says what is predicted"
+    parser.add_argument("rows", nargs="?", metavar="ROWS", help=rows)
     tables = "make the rows from raw tables, as the run declares it: flights=new.parquet weather=weather.parquet"
     parser.add_argument("--tables", nargs="+", default=[], metavar="NAME=FILE", help=tables)
     at = "with --tables: predict at this moment all rows whose prediction is made then or later (UTC, ISO 8601)"
@@ -69,7 +70,7 @@ def _predict_source(bundle: Predictor, source: RowSource, files: Sequence[str], 
     identity = identify(bundle, files=files, options={**how, "on_breach": bundle.on_breach})
     sink = _open_sink(options, identity)
     if sink.tally.num_rows:
-        print_lines(f"{sink.tally.num_rows:,} rows are there already  {options.output}")
+        print_lines(f"{sink.tally.num_rows:,} rows are there already  {redact(options.output)}")
     with show_rows(done=sink.tally.num_rows, total=source.num_rows) as report:
         tally = predict_batch(bundle, source, sink, set_apart=options.rejects is not None, report=report)
     if tally.num_broken:
@@ -81,7 +82,7 @@ def _predict_source(bundle: Predictor, source: RowSource, files: Sequence[str], 
             else "they were predicted nevertheless"
         )
         sys.stderr.write(f"treadle predict: {escape_lines(tally.describe())}\n  {escape_lines(what)}\n")
-    print_lines(f"{tally.num_rows:,} rows  {options.output}")
+    print_lines(f"{tally.num_rows:,} rows  {redact(options.output)}")
     return REJECTED if tally.num_rejected else 0
 
 
@@ -106,9 +107,10 @@ def _name_rejects(options: argparse.Namespace) -> str:
 def _open_rows(bundle: Predictor, options: argparse.Namespace) -> Iterator[tuple[RowSource, list[str]]]:
     """The rows of a file, and its name."""
     from treadle.bundle.batch import FileSource
+    from treadle.experiment.files import locate
 
-    with FileSource.open(options.rows, table=bundle.table) as source:
-        yield source, [str(options.rows)]
+    with FileSource.open(locate(options.rows, root=Path.cwd()), table=bundle.table) as source:
+        yield source, [options.rows]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from treadle.cli.verb import Verb
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="NAME", type=Path, help="the new project's folder")
-    source = "CSV, TSV or Parquet, several files or patterns; or sqlite:///file.db, postgresql://host/database"
+    source = "files, patterns or an address (https://, s3://); or sqlite:///file.db, postgresql://host/database"
     parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="FILE", help=source)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     time = "the time at which each prediction is made: the split tests on the latest rows"
@@ -26,7 +26,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drop", **many, help="leave these out")
     parser.add_argument("--missing", **{**many, "metavar": "TEXT"}, help="further texts that stand for a missing value")
     parser.add_argument("--encoding", metavar="NAME", help="of text files, where it cannot be detected")
-    parser.add_argument("--table", metavar="NAME", help="of a database")
+    parser.add_argument("--table", metavar="NAME", help="of a database; of an Excel file the sheet")
 
 
 def _init(options: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -10,6 +11,7 @@ from treadle.experiment.spec.base import Duration, Name, Spec, Sql
 from treadle.experiment.spec.columns import Column, Encoding
 from treadle.experiment.spec.split import SplitRule
 from treadle.schema import Task
+from treadle.secrets import find_secret
 
 
 def _check_separator(text: str) -> str:
@@ -18,6 +20,17 @@ def _check_separator(text: str) -> str:
     return text
 
 
+def _check_path(text: str) -> str:
+    secret = find_secret(text) if "://" in text else ""
+    if secret:
+        raise ValueError(
+            f"must hold no secret, which every record of a run would show; it has {secret}. "
+            "Put it into a variable of the environment, and write $NAME in its place"
+        )
+    return text
+
+
+DataPath = Annotated[str, AfterValidator(_check_path)]
 Separator = Annotated[str, AfterValidator(_check_separator)]  # ",", ";", "|", a tab
 OnBreach = Literal["refuse", "warn", "allow"]
 
@@ -36,14 +49,16 @@ class Join(Spec):
 class Table(Spec):
     """One source of rows: files, contract, joins by key, derived columns, and when a row becomes known."""
 
-    path: str
-    """Path of the file, relative to the project; a glob reads several files as one table."""
+    path: DataPath
+    """Path of the file, relative to the project, or its address; a glob reads several files as one table."""
     separator: Separator | None = None
     """Field separator of a text file; null: "," for .csv, a tab for .tsv."""
     quote: Literal['"', "'", ""] = '"'
     """Quote character around text fields that hold separators or line breaks; "": no quoting."""
     encoding: Encoding = "utf-8"
     """Character encoding of a text file."""
+    sheet: str | None = Field(default=None, exclude_if=operator.not_)
+    """Sheet of an Excel file; null: the first."""
     key: list[str] = []
     """Columns of the primary key: no two rows agree in all of them."""
     columns: dict[str, Column] = Field(min_length=1)

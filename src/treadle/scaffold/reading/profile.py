@@ -12,6 +12,7 @@ from typing import Any, Literal
 import polars as pl
 
 from treadle.check.columns import RESERVED
+from treadle.data.formats import READ_ERRORS
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
 from treadle.scaffold.reading.readings import (
@@ -90,7 +91,7 @@ def profile_table(source: TableFiles, *, missing: Sequence[str], uses: Mapping[s
     """
     try:
         return _profile(source, missing, uses, scratch)
-    except pl.exceptions.PolarsError as error:
+    except READ_ERRORS as error:
         raise source.explain(error) from error
 
 

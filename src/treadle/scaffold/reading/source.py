@@ -12,18 +12,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from treadle.data.casting import column_of
-from treadle.data.text_files import explain, find_ragged, read_head, read_sep_line, scan_text
+from treadle.data.compression import full_suffix, kind_of, open_bytes
+from treadle.data.formats import READ_ERRORS, TEXT, Format, find_format, list_formats
+from treadle.data.text_files import read_head, read_sep_line
 from treadle.errors import TreadleError
+from treadle.experiment.files import is_lake
 from treadle.experiment.spec import Column, Encoding, Table
 from treadle.hints import nearest
 from treadle.scaffold.reading.encodings import LIKELY, guess_encoding
 
-SUFFIXES = (".csv", ".tsv", ".txt", ".parquet")
 _SEPARATORS = (",", ";", "\t", "|")
 _HEAD = 1 << 20  # bytes from which the separator is detected
 _LINES = 200
@@ -41,7 +44,12 @@ class TableFiles:
     @property
     def is_text(self) -> bool:
         """CSV or TSV: every value is a text at first."""
-        return self.files[0].suffix.lower() != ".parquet"
+        return self.format.is_text
+
+    @property
+    def format(self) -> Format:
+        """The kind of the files."""
+        return find_format(self.files[0])
 
     @property
     def table(self) -> Table:
@@ -56,24 +64,21 @@ class TableFiles:
             scratch: where a file of another encoding is written anew in UTF-8.
         """
         files = [_link(file, scratch / f"link-{index}") for index, file in enumerate(self.files)]
-        if not self.is_text:
-            scans = [pl.scan_parquet(file) for file in files]
-        else:
-            self._refuse_ragged(files)
-            scans = [scan_text(file, self.table, scratch=scratch) for file in files]
+        self._refuse_faults(files)
+        scans = [self.format.scan(file, self.table, scratch=scratch) for file in files]
         alone = len(scans) == 1  # else each has the columns in the order of the first
         ordered = scans if alone else [scan.select(map(column_of, self.header)) for scan in scans]
         return pl.concat(ordered, how="vertical_relaxed")
 
-    def _refuse_ragged(self, files: Iterable[Path]) -> None:
+    def _refuse_faults(self, files: Iterable[Path]) -> None:
         for original, file in zip(self.files, files, strict=True):
-            if fault := find_ragged(file, self.table):
+            if fault := self.format.find_fault(file, self.table):
                 raise TreadleError(f"{original}: {fault}")
 
-    def explain(self, error: pl.exceptions.PolarsError) -> TreadleError:
+    def explain(self, error: Exception) -> TreadleError:
         """In which file, and in which row, the parser failed."""
-        for file in self.files if self.is_text else ():
-            fault = str(explain(error, file, self.table))
+        for file in self.files:
+            fault = str(self.format.explain(error, file, self.table))
             if fault.startswith(("row ", "line ")):
                 return TreadleError(f"{file}: {fault}")
         fault = str(error).splitlines()[0].partition(", hint:")[0]
@@ -84,25 +89,29 @@ def _link(file: Path, link: Path) -> Path:
     """The file under a name that Polars does not read as a pattern."""
     if not set("*?[") & set(str(file)):
         return file
-    link = link.with_suffix(file.suffix)
+    link = link.with_name(link.name + full_suffix(file))
     link.symlink_to(file.absolute())
     return link
+
+
+def find_files(patterns: Sequence[str]) -> list[Path]:
+    """The files that match the patterns.
+
+    Raises:
+        TreadleError: no file, or files of several kinds, or of a kind that is not read.
+    """
+    files = list(dict.fromkeys(Path(name) for pattern in patterns for name in _expand(pattern)))
+    _require_one_kind(files)
+    return files
 
 
 def find_source(patterns: Sequence[str], *, encoding: str | None = None) -> TableFiles:
     """The files that match the patterns, and their dialect; the encoding is the user's, if given.
 
     Raises:
-        TreadleError: no file, files of several kinds or with different headers, an empty file, no header.
+        TreadleError: as `find_files`; files with different headers, an empty file, no header.
     """
-    files = tuple(dict.fromkeys(Path(name) for pattern in patterns for name in _expand(pattern)))
-    kinds = {file.suffix.lower() for file in files}
-    if len(kinds) > 1 or not kinds <= set(SUFFIXES):
-        found = ", ".join(kind or "a name without suffix" for kind in sorted(kinds))
-        raise TreadleError(
-            f"--from: the files of one table are all CSV, all TSV, or all Parquet; found {found}; convert other "
-            "kinds to one of these"
-        )
+    files = find_files(patterns)
     sources = [_look_at(file, _require_encoding(encoding)) for file in files]
     for source in sources[1:]:
         if set(source.header) != set(sources[0].header):
@@ -116,7 +125,21 @@ def find_source(patterns: Sequence[str], *, encoding: str | None = None) -> Tabl
                 f"{source.files[0]} has another dialect than {files[0]}: {source.dialect or 'the default'} against "
                 f"{sources[0].dialect or 'the default'}"
             )
-    return TableFiles(files, sources[0].header, sources[0].dialect, sources[0].remarks)
+    return TableFiles(tuple(files), sources[0].header, sources[0].dialect, sources[0].remarks)
+
+
+def _require_one_kind(files: Sequence[Path]) -> None:
+    """All of one kind, which a table is read from."""
+    try:
+        names = {kind_of(file) if (known := find_format(file)) is TEXT else known.name for file in files}
+    except TreadleError:
+        names = set()
+    if len(names) != 1:
+        found = ", ".join(sorted({full_suffix(file) or "a name without suffix" for file in files}))
+        raise TreadleError(
+            f"--from: the files of one table are of one kind, of {list_formats()}; found {found}; convert other kinds "
+            "to one of these"
+        )
 
 
 def _require_encoding(name: str | None) -> Encoding | None:
@@ -127,23 +150,20 @@ def _require_encoding(name: str | None) -> Encoding | None:
 
 
 def _expand(pattern: str) -> list[str]:
-    if Path(pattern).is_dir():
+    if Path(pattern).is_dir() and not is_lake(Path(pattern)):
         raise TreadleError(f"--from: {pattern} is a folder; name its files, such as '{pattern}/*.csv'")
-    names = sorted(glob.glob(pattern, recursive=True)) or ([pattern] if Path(pattern).is_file() else [])  # noqa: PTH207 - a pattern may be absolute
+    names = sorted(glob.glob(pattern, recursive=True)) or ([pattern] if Path(pattern).exists() else [])  # noqa: PTH207 - a pattern may be absolute
     if not names:
         raise TreadleError(f"--from: no file {pattern}")
     return names
 
 
 def _look_at(file: Path, encoding: Encoding | None) -> TableFiles:
-    if file.stat().st_size == 0:
+    if file.is_file() and file.stat().st_size == 0:
         raise TreadleError(f"{file} is empty: it has not even a header")
-    if file.suffix.lower() == ".parquet":
-        try:
-            with file.open("rb") as stream:
-                return TableFiles((file,), tuple(pl.read_parquet_schema(stream)))
-        except pl.exceptions.PolarsError as error:
-            raise TreadleError(f"{file} is not Parquet: {str(error).splitlines()[0]}") from error
+    known = find_format(file)
+    if not known.is_text:
+        return _read_typed(file, known)
     encoding, remark = (encoding, "") if encoding else _find_encoding(file)
     head, declared = _read_start(file, encoding)
     separator = declared or _find_separator(head, file)
@@ -154,7 +174,7 @@ def _look_at(file: Path, encoding: Encoding | None) -> TableFiles:
     if "\n" not in head and "\r" in head:
         raise TreadleError(f"{file}: its lines end in a carriage return alone, as on old Macs; convert them to \\n")
     _require_header(header, file)
-    default = "\t" if file.suffix.lower() == ".tsv" else ","
+    default = "\t" if kind_of(file) == ".tsv" else ","
     dialect = {"separator": separator} if separator != default else {}
     dialect |= {"encoding": encoding} if encoding != "utf-8" else {}
     draft = TableFiles((file,), ("",), dialect)
@@ -165,9 +185,23 @@ def _look_at(file: Path, encoding: Encoding | None) -> TableFiles:
     return TableFiles((file,), tuple(header), dialect, {"encoding": remark} if remark else {})
 
 
+def _read_typed(file: Path, known: Format) -> TableFiles:
+    """The columns of a typed file; some kinds have to be read for that."""
+    with TemporaryDirectory() as scratch:
+        link, table = _link(file, Path(scratch) / "link"), TableFiles((file,), ("",)).table
+        try:
+            return TableFiles((file,), tuple(known.scan(link, table, scratch=Path(scratch)).collect_schema()))
+        except READ_ERRORS as error:
+            told = str(known.explain(error, link, table)).replace(str(link), str(file))
+            raise TreadleError(f"{file} is not {known.name}: {told}") from error
+        except TreadleError as error:
+            raise TreadleError(f"{file}: {error}") from error
+
+
 def _read_start(file: Path, encoding: Encoding) -> tuple[str, str]:
     """The first characters from the header on, and the separator that a line before it declares."""
-    with file.open(encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="") as stream:
+    with open_bytes(file) as content:
+        stream = io.TextIOWrapper(content, encoding="utf-8-sig" if encoding == "utf-8" else encoding, newline="")
         try:
             head = stream.read(_HEAD)
         except UnicodeError as error:
@@ -185,7 +219,7 @@ def _read_start(file: Path, encoding: Encoding) -> tuple[str, str]:
 
 def _find_encoding(file: Path) -> tuple[Encoding, str]:
     """UTF-8 where the whole file is, else UTF-16 by its mark, else by its letters; and how sure that is."""
-    with file.open("rb") as stream:
+    with open_bytes(file) as stream:
         if stream.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE}:
             return "utf-16", ""
         stream.seek(0)
@@ -222,7 +256,7 @@ def _find_separator(head: str, file: Path) -> str:
     """
     lines = head.splitlines(keepends=True)
     complete = "".join(lines if len(head) < _HEAD else lines[:-1] or lines)
-    default = "\t" if file.suffix.lower() == ".tsv" else ","
+    default = "\t" if kind_of(file) == ".tsv" else ","
     found = {separator: _count_fields(complete, separator) for separator in _SEPARATORS}
     best = max(_SEPARATORS, key=found.__getitem__)
     is_sure = found[best] > (default == "\t", 1)

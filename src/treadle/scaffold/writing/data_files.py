@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from treadle.data.compression import full_suffix
 from treadle.scaffold.reading.source import TableFiles
 
 
@@ -18,15 +19,15 @@ def place_files(source: TableFiles, folder: Path) -> str:
     for file, name in names.items():
         if file.is_relative_to(folder.parents[1]):  # exported into the project
             file.rename(folder / name)
-            file.parent.rmdir()
         else:
             shutil.copyfile(file, folder / name)
     base = f"data/{folder.name}"
     (first, *others) = names.values()
-    return f"{base}/*{Path(first).suffix}" if others else f"{base}/{first}"
+    return f"{base}/*{full_suffix(Path(first))}" if others else f"{base}/{first}"
 
 
 def _name_copy(file: Path) -> str:
     """The file's own name, without characters that have a meaning in a path of the configuration."""
-    suffix = ".csv" if file.suffix.lower() == ".txt" else file.suffix.lower()
-    return re.sub(r"[^\w. ()+-]|^\W", "_", file.stem) + suffix
+    suffix = full_suffix(file)
+    stem = file.name[: len(file.name) - len(suffix)]
+    return re.sub(r"[^\w. ()+-]|^\W", "_", stem) + re.sub(r"^\.txt", ".csv", suffix)
