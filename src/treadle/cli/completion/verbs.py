@@ -86,7 +86,7 @@ def _complete_value(action: argparse.Action, word: str, root: Path) -> list[str]
     list_words = _BY_METAVAR.get(str(action.metavar))
     if list_words is not None:
         return list_words(word, root)
-    return [FILES] if action.type is Path or action.metavar == "FILE" else []
+    return [FILES] if action.type is Path or action.metavar in {"FILE", "ROWS"} else []
 
 
 def _list_runs(word: str, root: Path) -> list[str]:
