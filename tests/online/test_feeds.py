@@ -5,41 +5,24 @@ from datetime import datetime, timedelta
 import polars as pl
 import pytest
 
-from treadle.check.resolve import resolve
-from treadle.data.prepare import build_examples
+from flight_days import make_days, make_offline
 from treadle.errors import TreadleError
 from treadle.online.feeds import Online
-from treadle.online.log import EventLog
+from treadle.online.log import SqliteLog
 from treadle.schema import PREDICT_AT, ROW
 
 NOW = datetime(2013, 6, 4)  # noqa: DTZ001 - tables are in UTC without a zone
 
 
 @pytest.fixture(scope="module")
-def days(root, tmp_path_factory):
+def days(tmp_path_factory):
     """The declarations of the flights, two days of them as JSON would bring them, and the files."""
-    folder = tmp_path_factory.mktemp("days")
-    data = resolve(overrides=[], root=root).experiment.data
-    tables, events, files = {}, {}, {}
-    for name, spec in data.tables.items():
-        rows = pl.read_parquet(root / spec.path)
-        if "month" in rows.columns:
-            rows = rows.filter(pl.col("month") == 6, pl.col("day").is_between(2, 3))
-        files[name] = str(folder / f"{name}.parquet")
-        rows.write_parquet(files[name])
-        tables[name] = spec.model_copy(update={"path": files[name]})
-        events[name] = rows.to_dicts()
-    split = {"by": "random", "valid": 0.2, "test": 0.2, "seed": 0}
-    changed = data.model_copy(update={"tables": tables})
-    changed = type(data).model_validate({**changed.model_dump(), "split": split})
-    return changed, events, files
+    return make_days(tmp_path_factory.mktemp("days"))
 
 
 @pytest.fixture(scope="module")
-def offline(days, root, tmp_path_factory):
-    data, _, _ = days
-    made = build_examples(data, root=root, now=NOW, scratch=tmp_path_factory.mktemp("scratch"))
-    frame = pl.concat([made.take(split) for split in made.rows]).sort(PREDICT_AT, ROW)
+def offline(days, tmp_path_factory):
+    frame = make_offline(days[0], now=NOW, scratch=tmp_path_factory.mktemp("scratch"))
     raw = pl.DataFrame(days[1]["flights"]).select("year", "sched_dep_time", "tailnum")
     return frame.with_columns(raw[frame[ROW]])
 
@@ -59,7 +42,7 @@ def find_differences(online, frame):
 def test_events_give_what_prepare_gives_and_so_does_their_log(days, offline, tmp_path):
     """In any batches; after a restart the same."""
     _, events, _ = days
-    log = EventLog(tmp_path / "events.db")
+    log = SqliteLog(tmp_path / "events.db")
     online = start(days, tmp_path, log=log)
     for name in ("weather", "flights"):
         for first in range(0, len(events[name]), 700):
@@ -69,7 +52,7 @@ def test_events_give_what_prepare_gives_and_so_does_their_log(days, offline, tmp
     assert find_differences(online, asked) == []
     log.close()
 
-    again = start(days, tmp_path, log=EventLog(tmp_path / "events.db"))
+    again = start(days, tmp_path, log=SqliteLog(tmp_path / "events.db"))
     newest = asked.filter(pl.col(PREDICT_AT) > NOW - timedelta(days=1))
     assert len(newest) > 50
     assert find_differences(again, newest) == []
@@ -109,19 +92,19 @@ def test_an_event_without_a_moment_never_becomes_known(days, tmp_path):
     online = start(days, tmp_path)
     cancelled = [row for row in days[1]["flights"] if row["dep_time"] is None][:2]
 
-    assert online.add("flights", cancelled, now=NOW) == 0
+    assert online.add("flights", cancelled, now=NOW) == (2, 0, 2)
     assert online.state.counts["flights"].num_unknown == 2
 
 
 BROKEN = {
     "no feed": ("wether", {}, "no feed 'wether'. Did you mean 'weather'"),
-    "no column": ("weather", {"origin": ...}, "event 2 of 'weather' has no 'origin'"),
+    "no column": ("weather", {"origin": ...}, "columns.origin: the row has no such column.*; row 2"),
     "another type": (
         "weather",
         {"temp": "warm"},
-        r"columns.temp: must be of type float; event 2 of 'weather' holds 'warm'",
+        r"columns.temp: must be of type float; row 2 holds 'warm'",
     ),
-    "a broken rule": ("weather", {"origin": "XXX"}, r"columns.origin: must be one of 'EWR', 'JFK', 'LGA'; event 2"),
+    "a broken rule": ("weather", {"origin": "XXX"}, r"columns.origin: must be one of 'EWR', 'JFK', 'LGA'; row 2"),
 }
 
 
@@ -148,4 +131,4 @@ def test_a_file_that_is_no_log_is_refused(tmp_path):
     (tmp_path / "events.db").write_text("no database, but a text that is long enough to be read as one" * 20)
 
     with pytest.raises(TreadleError, match=r"events.db: the events cannot be recorded: .*; name another file"):
-        EventLog(tmp_path / "events.db")
+        SqliteLog(tmp_path / "events.db")

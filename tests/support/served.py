@@ -42,6 +42,11 @@ def make_bundle(name, *, num_rows=3_000, model="mlp", derive=None, steps=_IDS):
     if derive is not None:
         blocks = {"derived": Block.model_validate({"columns": list(derive), "steps": steps}), **spec.blocks}
         spec = spec.model_copy(update={"derive": derive, "blocks": blocks})
+    return fit_bundle(experiment, rows, spec)
+
+
+def fit_bundle(experiment, rows, spec):
+    """The bundle of an experiment, whose features are fitted to these rows."""
     featurizer = Featurizer(spec, targets=TARGETS)
     featurizer.fit(rows)
     torch.manual_seed(0)

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
-from polars.exceptions import PolarsError
 
-from treadle.data.casting import cast_cells, lost_mark
-from treadle.data.contract import list_row_rules
 from treadle.data.lazy_frames import collect
 from treadle.data.needed import find_needs, restrict_table
 from treadle.data.prepare import time_prediction, unify
 from treadle.data.tables import enrich, read_table
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Data, Table
+from treadle.experiment.spec import Column, Data
 from treadle.hints import nearest
-from treadle.online.log import EventLog
+from treadle.online.log import EventLog, LogError
 from treadle.online.looks import Answers
-from treadle.online.state import KEEP, State, list_columns_asked
+from treadle.online.rows import Fault, RowsError, read_rows
+from treadle.online.state import EPOCH, KEEP, State, list_columns_asked
 from treadle.schema import KNOWN_AT, PREDICT_AT
 
 
+class Taken(NamedTuple):
+    """What became of events."""
+
+    num_events: int
+    num_late: int  # arrived after a question that they would have counted for
+    num_unknown: int  # without a moment: they never become known
+
+
 class Online:
-    """A state that takes events as JSON has them, and is made again from a log of them.
+    """A state that takes events as JSON has them, and follows a log of them, which others may write to.
+
+    It may be used by several threads.
 
     Args:
         data: what the run declares.
@@ -37,7 +47,7 @@ class Online:
         scratch: a folder for copies of the tables, as long as this lives.
 
     Raises:
-        TreadleError: a table that is joined is missing, or an event of the log does not fit the declarations.
+        TreadleError: a table that is joined is missing, or the log cannot be read.
     """
 
     def __init__(
@@ -45,7 +55,11 @@ class Online:
     ) -> None:
         needs = find_needs(data)
         self.state = State(data, needs.label_joins)
+        self.fault: str | None = None  # of the log, the last time that it was read
+        self.num_refused = 0  # events of the log that break the declarations
         self._data, self._log, self._scratch = data, log, scratch
+        self._last = 0  # number of the last event of the log that was taken
+        self._lock = threading.RLock()  # of the state
         read = dict.fromkeys([*self.state.feeds, data.examples.table])
         self._specs = {name: restrict_table(data, name, needs, key=data.tables[name].key) for name in read}
         joined = dict.fromkeys(join.table for spec in self._specs.values() for join in spec.joins.values())
@@ -56,44 +70,112 @@ class Online:
             spec = restrict_table(data, name, needs, key=[]).model_copy(update={"path": files[name]})
             self._joined[name] = read_table(spec, name=name, root=root, now=now, scratch=scratch)
         if log is not None:
-            self._read_back(log, now)
+            self._since = _reach_back(log, now, self.state.longest)
+            self._follow(log)
 
-    def _read_back(self, log: EventLog, now: datetime) -> None:
-        since = now - KEEP * self.state.longest
-        log.forget(before=since)
-        for table, rows in log.read(since=since):
-            self.state.add(table, self._read(table, rows))
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the past, which `complete` computes."""
+        return [name for look in self.state.looks for name in look.columns]
 
-    def add(self, table: str, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> int:
-        """Take events: all of them, or none where one breaks the contract; gives how many became known or will be.
+    @property
+    def examples(self) -> str:
+        """The table whose rows are completed."""
+        return self._data.examples.table
+
+    def list_columns(self, table: str) -> dict[str, Column]:
+        """What an event of a feed holds, or a row of the examples' table."""
+        return dict(self._specs[table].columns)
+
+    def add(self, table: str, rows: Sequence[Any], *, now: datetime) -> Taken:
+        """Take events: all of them, or none where one breaks the contract.
 
         Raises:
-            TreadleError: the table is no feed, or an event breaks its contract: with event, column and rule.
+            RowsError: an event breaks its contract.
+            LogError: the log cannot be written; nothing was taken.
+            TreadleError: the table is no feed.
         """
         if table not in self.state.feeds:
             raise TreadleError(f"no feed {table!r}. {nearest(table, self.state.feeds)}")
         if not rows:
-            return 0
+            return Taken(0, 0, 0)
         events = self._read(table, rows)
         moments = events.select(pl.col(KNOWN_AT).to_physical()).collect().to_series()
-        if self._log is not None:
-            self._log.append(table, rows, moments.to_list())
-        self.state.add(table, events)
-        self.state.forget(now=now)
-        return len(moments) - moments.null_count()
+        with self._lock:
+            before = self._count(table)
+            if self._log is None:
+                self.state.add(table, events)
+                self.state.forget(now=now)
+            else:
+                first = self._log.append(table, rows, moments.to_list())
+                if first == self._last + 1:
+                    self.state.add(table, events)
+                    self._last += len(moments) - moments.null_count()
+                else:  # others have written, too
+                    self._follow(self._log)
+            after = self._count(table)
+        num_late = min(after.num_late - before.num_late, len(moments))
+        return Taken(len(moments), num_late, moments.null_count())
+
+    def _count(self, table: str) -> Taken:
+        counts = self.state.counts.get(table)
+        return Taken(0, 0, 0) if counts is None else Taken(counts.num_events, counts.num_late, counts.num_unknown)
+
+    def catch_up(self) -> None:
+        """Take what others have written to the log; where it is out of reach, `fault` says why, and nothing changes."""
+        if self._log is None:
+            return
+        try:
+            with self._lock:
+                self._follow(self._log)
+            self.fault = None
+        except LogError as error:
+            self.fault = str(error)
+
+    def _follow(self, log: EventLog) -> None:
+        """Take the events of the log from the last one on; those of tables that are no feed are for others."""
+        for feed, rows, last in log.read(after=self._last, since=self._since):
+            if feed in self.state.feeds:
+                self._take(feed, rows)
+            self._last = last
+
+    def _take(self, feed: str, rows: Sequence[Any]) -> None:
+        """Events that were taken under other declarations may break these; they are left out, and counted."""
+        try:
+            self.state.add(feed, self._read(feed, rows))
+        except RowsError as error:
+            broken = {fault.row for fault in error.faults}
+            self.num_refused += len(broken)
+            if kept := [row for place, row in enumerate(rows) if place not in broken]:
+                self._take(feed, kept)
+
+    def forget(self, *, now: datetime, keep: timedelta | None) -> None:
+        """Remove what is older than any question can see; called now and then.
+
+        Args:
+            now: the current time.
+            keep: how long events stay in the log at least, for those who look back further; None: all of them stay.
+        """
+        with self._lock:
+            self.state.forget(now=now)
+        if self._log is not None and keep is not None:
+            with suppress(LogError):  # the next time
+                longest = max(self.state.longest, keep / KEEP)
+                self._log.forget(before=_reach_back(self._log, now, longest))
 
     def ask(self, at: datetime, example: Mapping[str, object]) -> Answers:
         """As `State.ask`."""
-        return self.state.ask(at, example)
+        with self._lock:
+            return self.state.ask(at, example)
 
-    def complete(self, rows: Sequence[Mapping[str, Any]], *, now: datetime) -> pl.DataFrame:
+    def complete(self, rows: Sequence[Any], *, now: datetime) -> pl.DataFrame:
         """Examples to predict, from rows of the examples' table as they come.
 
         Each is asked at its own moment of prediction, or now where that is still to come: so that a window is as long
         as in training. What is known only later may be absent.
 
         Raises:
-            TreadleError: a row breaks the table's contract, or has no moment.
+            RowsError: a row breaks the table's contract, or has no moment.
         """
         spec = self._data.examples
         table = self._read(spec.table, rows)
@@ -103,42 +185,23 @@ class Online:
             return pl.DataFrame(columns)
         moments = table.select(time_prediction(spec.predict_at, table)).collect()[PREDICT_AT]
         if moments.null_count():
-            place = moments.is_null().arg_true()[0]
-            raise TreadleError(f"data.examples.predict_at: missing in row {place + 1} of {spec.table!r}")
+            rule = "data.examples.predict_at is missing; complete the columns that it is computed from"
+            raise RowsError(spec.table, [Fault(place, None, None, rule) for place in moments.is_null().arg_true()])
         keys = table.select(list_columns_asked(self.state)).collect().iter_rows(named=True)
         asked = zip(moments, keys, strict=True)
-        answers = pl.DataFrame([self.ask(min(at, now), key) for at, key in asked], infer_schema_length=None)
+        with self._lock:
+            found = [self.state.ask(min(at, now), key) for at, key in asked]
+        answers = pl.DataFrame(found, infer_schema_length=None)
         return pl.DataFrame([*columns, *(values for values in answers if values.name not in known.columns)])
 
-    def _read(self, table: str, rows: Sequence[Mapping[str, Any]]) -> pl.LazyFrame:
+    def _read(self, table: str, rows: Sequence[Any]) -> pl.LazyFrame:
         spec = self._specs[table]
-        frame = _read_cells(table, rows, spec)
+        frame = read_rows(rows, spec, table=table)
         return enrich(frame.lazy(), spec, tables=self._joined, name=table, scratch=self._scratch).rows
 
 
-def _read_cells(table: str, rows: Sequence[Mapping[str, Any]], spec: Table) -> pl.DataFrame:
-    """Events in the declared types; a column that may be missing may be absent."""
-    columns = {name: column.model_copy(update={"source": None}) for name, column in spec.columns.items()}
-    for place, row in enumerate(rows):
-        absent = [name for name, column in columns.items() if name not in row and not column.nullable]
-        if absent:
-            raise TreadleError(f"event {place + 1} of {table!r} has no {absent[0]!r}. {nearest(absent[0], row)}")
-    given = {name: [row.get(name) for row in rows] for name in columns}
-    try:
-        frame = pl.DataFrame(given, strict=True)
-        cells = cast_cells(frame.lazy(), columns, schema=frame.schema).collect()
-    except (PolarsError, TypeError) as error:
-        raise TreadleError(f"events of {table!r} cannot be read: {str(error).splitlines()[0]}") from error
-    for name, column in columns.items():
-        lost = cells[lost_mark(name)].arg_true()
-        if len(lost):
-            found = f"event {lost[0] + 1} of {table!r} holds {given[name][lost[0]]!r}"
-            raise TreadleError(f"data.tables.{table}.columns.{name}: must be of type {column.dtype}; {found}")
-    cells = cells.select(list(columns))
-    for rule in list_row_rules(columns):
-        broken = cells.select(rule.breaks.alias("broken"))["broken"].arg_true()
-        if len(broken):
-            (name,) = rule.columns
-            found = f"event {broken[0] + 1} of {table!r} has {given[name][broken[0]]!r}"
-            raise TreadleError(f"data.tables.{table}.columns.{name}: {rule.words}; {found}")
-    return cells
+def _reach_back(log: EventLog, now: datetime, longest: timedelta) -> datetime:
+    """The moment before which nothing counts: from the newest event that is known, if the clock is ahead of it."""
+    newest = log.find_newest(upto=now)
+    known = now if newest is None else EPOCH + timedelta(microseconds=newest)
+    return known - KEEP * longest

@@ -30,6 +30,7 @@ class Counts:
     num_events: int = 0
     num_late: int = 0  # arrived after a question that they would have counted for
     num_unknown: int = 0  # without a moment: they never become known
+    newest: int | None = None  # latest moment at which one of them becomes known [us]
 
 
 @dataclass
@@ -79,6 +80,8 @@ class State:
         counts.num_events += len(moments)
         counts.num_unknown += moments.null_count()
         counts.num_late += 0 if self._asked_upto is None else int((moments <= self._asked_upto).sum())
+        latest = [counts.newest, moments.max()]
+        counts.newest = max((int(moment) for moment in latest if moment is not None), default=None)  # type: ignore[arg-type]
 
     def _identify_events(self, table: str, events: pl.LazyFrame, count: int) -> list[tuple[Identity, ...]]:
         found: list[list[Identity]] = [[] for _ in range(count)]
@@ -105,9 +108,14 @@ class State:
         return answers
 
     def forget(self, *, now: datetime) -> None:
-        """Remove what no question about the present or the recent past can see."""
+        """Remove what no question about the present or the recent past can see.
+
+        The present is no later than the newest event that is known: a clock that jumps ahead removes nothing.
+        """
+        newest = [counts.newest for counts in self.counts.values() if counts.newest is not None]
+        present = min([to_physical(now), *([max(newest)] if newest else [])])
         for look in self.looks:
-            self.store.forget(look.name, before=to_physical(now) - KEEP * look.span)
+            self.store.forget(look.name, before=present - KEEP * look.span)
 
 
 def to_physical(moment: datetime) -> int:
