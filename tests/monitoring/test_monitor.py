@@ -169,7 +169,13 @@ def test_the_log_of_a_server_is_read(made, tmp_path, capsys):
     types = {"amount": pl.Float64(), "size": pl.Int64(), "country": pl.String()}
     folder = tmp_path / "served"
     server = PredictionLog(
-        folder, types=types, kept=NAMES, outputs={"probability": pl.Float64()}, share=1.0, roll=timedelta(weeks=1)
+        folder,
+        types=types,
+        kept=NAMES,
+        outputs={"probability": pl.Float64()},
+        share=1.0,
+        roll=timedelta(weeks=1),
+        keyed=False,
     )
     for place, row in enumerate(orders.iter_rows(named=True)):
         cells = [row[name] for name in NAMES]

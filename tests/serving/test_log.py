@@ -21,6 +21,7 @@ def open_log(folder, **changed):
         "outputs": {"probability": pl.Float64()},
         "share": 1.0,
         "roll": timedelta(minutes=10),
+        "keyed": False,
     }
     return PredictionLog(folder, **{**given, **changed})
 

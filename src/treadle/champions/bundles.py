@@ -20,10 +20,11 @@ from treadle.experiment.dvc_lock import LOCK
 from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
 
 CHAMPION = "champion"  # as MLflow has it: `champion`, or `<name>@champion` where there are several models
+CHALLENGER = "challenger"  # the same for the bundle on trial
 CARD = "bundle.json"  # lists the digest of each other file of a bundle
 RESTORED = f"{RUNS}/.champions"  # bundles that were taken from DVC's cache, by digest
 _OUTPUT = "bundle"  # name of the folder that the pipeline writes
-_REFERENCE = re.compile(rf"(?:(?P<name>[^@/]+)@)?{CHAMPION}")
+_REFERENCE = re.compile(rf"(?:(?P<name>[^@/]+)@)?(?P<role>{CHAMPION}|{CHALLENGER})")
 
 
 def digest_bundle(run: Path) -> str:
@@ -42,7 +43,7 @@ def digest_bundle(run: Path) -> str:
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text names a champion, and no folder that exists."""
+    """Whether a text names a champion or a challenger, and no folder that exists."""
     return _REFERENCE.fullmatch(text) is not None and not Path(text).exists()
 
 
@@ -56,18 +57,33 @@ def find_folder(name: str, *, root: Path) -> Path:
 
 
 def find_bundle(reference: str, *, root: Path) -> Path:
-    """The folder of a champion's run or bundle.
+    """The folder of a champion's or a challenger's run or bundle.
 
     Args:
-        reference: `champion`, or `flights@champion` where there are several models.
+        reference: `champion` or `challenger`, or `flights@champion` where there are several models.
         root: the project.
 
     Raises:
-        TreadleError: there is no such champion, or its bundle is nowhere.
+        TreadleError: there is no such champion or challenger, or its bundle is nowhere.
     """
     history = find_history(reference, root=root)
-    assert history.champion is not None, "a history has one"
-    return find_by_digest(history.champion, history, root=root)
+    if not reference.endswith(CHALLENGER):
+        assert history.champion is not None, "a history has one"
+        return find_by_digest(history.champion, history, root=root)
+    if history.challenger is None:
+        raise TreadleError(f"{history.name!r} has no challenger; `treadle rollout start RUN` names one")
+    return find_by_digest(history.challenger, history, root=root)
+
+
+def find_digest(reference: str, *, root: Path) -> str | None:
+    """The digest of the bundle that a reference names; None: `challenger`, and none is on trial now.
+
+    Raises:
+        TreadleError: there is no such run or champion.
+    """
+    if is_reference(reference) and reference.endswith(CHALLENGER):
+        return find_history(reference, root=root).challenger
+    return digest_bundle(find_folder(reference, root=root))
 
 
 def find_history(reference: str, *, root: Path) -> History:
@@ -100,6 +116,7 @@ def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
         TreadleError: it is nowhere.
     """
     named = [root / decision.run for decision in history.decisions if decision.bundle == digest]
+    named += [root / d.evidence["run"] for d in history.decisions if d.evidence.get(CHALLENGER) == digest]
     folders = [*named, root / "artifacts", *(root / RUNS).glob("[!.]*"), root / RESTORED / digest]
     folders += (root / CACHE / "train").glob("*")
     for folder in folders:

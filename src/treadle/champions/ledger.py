@@ -20,7 +20,7 @@ from treadle.disk import read_text, write_text
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import MODELS, RUNS
 
-Action = Literal["promote", "rollback"]
+Action = Literal["promote", "rollback", "challenge", "stop"]  # the last two leave the champion as it is
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _BEGIN = "0" * 64  # the digest before the first line
 
@@ -54,6 +54,12 @@ class History:
         """Digest of the champion's bundle."""
         return self.decisions[-1].bundle if self.decisions else None
 
+    @property
+    def challenger(self) -> str | None:
+        """Digest of the bundle that is on trial against the champion; None: there is none."""
+        last = self.decisions[-1] if self.decisions else None
+        return None if last is None or last.action != "challenge" else str(last.evidence["challenger"])
+
     def find_run(self, bundle: str) -> str | None:
         """The folder that the bundle came from."""
         return next((d.run for d in reversed(self.decisions) if d.bundle == bundle), None)
@@ -62,6 +68,8 @@ class History:
         """The champion after those that a rollback leads back to, the oldest first."""
         stack: list[str] = []
         for decision in self.decisions:
+            if decision.action in ("challenge", "stop"):
+                continue
             if decision.action == "rollback" and decision.bundle in stack:
                 del stack[len(stack) - stack[::-1].index(decision.bundle) :]
             else:

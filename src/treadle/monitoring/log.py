@@ -18,6 +18,7 @@ TIME, BUNDLE = "time", "bundle"  # columns of a log besides inputs and outputs
 PROBABILITY, PREDICTION = "probability", "prediction"  # its outputs
 _INPUT, _LOG = "input.", "log."  # before names that inputs and the log share
 _RECENT = "recent"  # folder of a log: the last seconds, until they become one file
+_SHADOW = "shadow"  # folder of a log: what a challenger would have answered
 LABELS = "labels"  # folder of a log: labels that came later
 _SUFFIXES = (".parquet", ".csv", ".tsv")
 
@@ -109,12 +110,12 @@ def list_files(folder: Path) -> list[Path]:
     Raises:
         TreadleError: there is none.
     """
-    labels = folder / LABELS
+    apart = {folder / LABELS, folder / _SHADOW}
     whole = {file.stem for file in folder.glob("*.parquet")}
     files = [
         file
         for file in folder.rglob("*.parquet")
-        if labels not in file.parents and not (file.parent.parent == folder / _RECENT and file.parent.name in whole)
+        if apart.isdisjoint(file.parents) and not (file.parent.parent == folder / _RECENT and file.parent.name in whole)
     ]
     if not files:
         raise TreadleError(f"{folder} holds no file *.parquet")

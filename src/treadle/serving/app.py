@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -22,8 +22,14 @@ from starlette.routing import Route
 
 from treadle import __version__
 from treadle.experiment.durations import parse_duration
+from treadle.hints import nearest
+from treadle.online.feeds import Online
+from treadle.online.log import LogError
+from treadle.online.rows import SHOWN, RowsError
+from treadle.online.state import EPOCH, Counts
 from treadle.serving import protocols
 from treadle.serving.batcher import Batcher, FullError, LateError
+from treadle.serving.feeds import Given, Outcome
 from treadle.serving.log import Record
 from treadle.serving.openapi import describe, make_example, write_page
 from treadle.serving.scorer import Answer
@@ -31,9 +37,11 @@ from treadle.serving.service import LOGGER, Served, Service
 
 FLUSH_S = 1.0  # between writes of the log
 OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping")  # without a token
+EVENT_REQUESTS = 1_024  # that may wait
 _MEGABYTE = 1_000_000
 
-Write = Callable[[Sequence[Answer], Served, str], dict[str, Any]]
+Pairs = Sequence[tuple[Served, Answer]]
+Write = Callable[[Pairs, Served, str], dict[str, Any]]
 
 
 class Application:
@@ -55,6 +63,9 @@ class Application:
             queue_rows=serving.limits.queue,
             seconds=serving.limits.seconds,
         )
+        self._events: Batcher[Outcome] = Batcher(  # of requests, each of which is taken whole
+            self.service.take, batch_rows=serving.batch_rows, queue_rows=EVENT_REQUESTS, seconds=serving.limits.seconds
+        )
         self._reloading = asyncio.Lock()
         self.starlette = Starlette(
             routes=self._list_routes(),
@@ -71,6 +82,11 @@ class Application:
             self._route("/openapi.json", self._write_openapi),
             self._route("/docs", self._write_page),
         ]
+        if self.service.feeds is not None:
+            routes += [
+                Route("/events/{table}", self._take_events, methods=["POST"]),
+                self._route("/events", self._describe_events),
+            ]
         if "rows" in spoken:
             routes.append(self._post("/predict", "rows", protocols.read_rows, self._write_rows))
         if "oip" in spoken:
@@ -118,12 +134,11 @@ class Application:
             self._count(served, protocol, 500, begin)
             raise
         served = pairs[0][0] if pairs else served
-        answers = [answer for _, answer in pairs]
         identity = os.urandom(12).hex()
-        code = 200 if all(answer.prediction is not None for answer in answers) else 422
-        response = _to_json(write(answers, served, identity), code=code)
+        code = 200 if all(answer.prediction is not None for _, answer in pairs) else 422
+        response = _to_json(write(pairs, served, identity), code=code)
         self._count(served, protocol, code, begin)
-        self._record(pairs, identity, ms=(time.perf_counter() - begin) * 1_000)
+        self._record(rows, pairs, identity, ms=(time.perf_counter() - begin) * 1_000)
         return response
 
     async def _read(self, request: Request, read: Callable[[Any], list[Any]]) -> list[Any]:
@@ -157,7 +172,7 @@ class Application:
             raise HTTPException(413, f"a body has at most {self._limits.body_mb:g} MB", {"connection": "close"})
         return b"".join(parts)
 
-    async def _ask(self, rows: list[Any]) -> Sequence[tuple[Served, Answer]]:
+    async def _ask(self, rows: list[Any]) -> Pairs:
         if not rows:
             return []
         try:
@@ -177,26 +192,85 @@ class Application:
             seconds=time.perf_counter() - begin,
         )
 
-    def _record(self, pairs: Sequence[tuple[Served, Answer]], request: str, *, ms: float) -> None:
+    def _record(self, rows: Sequence[Any], pairs: Pairs, request: str, *, ms: float) -> None:
         now = datetime.now(UTC).replace(tzinfo=None)
         for place, (served, answer) in enumerate(pairs):
             log = served.log
             if log is not None and answer.prediction is not None and answer.cells is not None and log.wants(request):
-                log.add(Record(f"{request}.{place}", now, served.digest, ms, answer.cells, answer.prediction))
+                identity = f"{request}.{place}"
+                key = None if self.service.canary is None else self.service.canary.name_key(rows[place])
+                log.add(Record(identity, now, served.digest, ms, answer.cells, answer.prediction, key))
+                if self.service.shadow is not None:
+                    self.service.shadow.offer(identity, rows[place], now)
+
+    # --- events
+
+    async def _take_events(self, request: Request) -> Response:
+        table, begin, served = str(request.path_params["table"]), time.perf_counter(), self.service.current
+        try:
+            self._authorise(request)
+            response = await self._take(table, request)
+        except HTTPException as error:
+            self._count(served, "events", error.status_code, begin)
+            raise
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            self._count(served, "events", 500, begin)
+            raise
+        self._count(served, "events", response.status_code, begin)
+        return response
+
+    async def _take(self, table: str, request: Request) -> Response:
+        online = self.service.online
+        feeds = () if online is None else online.state.feeds
+        if table not in feeds:
+            raise HTTPException(404, f"no feed {table[:SHOWN]!r}. {nearest(table, feeds) if feeds else ''}".strip())
+        rows = await self._read(request, protocols.read_rows)
+        try:
+            (outcome,) = await self._events.ask([Given(table, rows)])
+        except FullError as error:
+            text = f"more than {EVENT_REQUESTS:,} requests of events are waiting; ask again later"
+            raise HTTPException(503, text, {"retry-after": "1"}) from error
+        except LateError as error:  # they may still be taken: an event with a key that comes again replaces itself
+            raise HTTPException(504, f"no answer in {self._limits.seconds:g} s") from error
+        if isinstance(outcome, LogError):
+            raise HTTPException(503, f"no event was taken: {outcome}", {"retry-after": "1"})
+        if isinstance(outcome, RowsError):
+            return _to_json({"taken": 0, "errors": [fault._asdict() for fault in outcome.faults]}, code=422)
+        return _to_json({"taken": outcome.num_events, "late": outcome.num_late, "never_known": outcome.num_unknown})
+
+    def _describe_events(self) -> Response:
+        online = self.service.online
+        counts = {} if online is None else online.state.counts
+        feeds = {name: counts.get(name, Counts()) for name in (() if online is None else online.state.feeds)}
+        told = {
+            name: {
+                "events": found.num_events,
+                "late": found.num_late,
+                "never_known": found.num_unknown,
+                "newest": None if found.newest is None else (EPOCH + timedelta(microseconds=found.newest)).isoformat(),
+            }
+            for name, found in feeds.items()
+        }
+        return _to_json({"feeds": told} | _tell_log(online))
 
     # --- how each protocol is written
 
-    def _write_rows(self, answers: Sequence[Answer], served: Served, request: str) -> dict[str, Any]:
-        return protocols.write_rows(answers, model=self.service.name, bundle=served.digest, request=request)
+    def _write_rows(self, pairs: Pairs, served: Served, request: str) -> dict[str, Any]:
+        answers = [answer for _, answer in pairs]
+        found = protocols.write_rows(answers, model=self.service.name, bundle=served.digest, request=request)
+        is_split = self.service.canary is not None and self.service.canary.served is not None
+        return found | ({"bundles": [each.digest for each, _ in pairs]} if is_split else {})
 
-    def _write_oip(self, answers: Sequence[Answer], served: Served, request: str) -> dict[str, Any]:
-        names = served.scorer.outputs
+    def _write_oip(self, pairs: Pairs, served: Served, request: str) -> dict[str, Any]:
+        answers, names = [answer for _, answer in pairs], served.scorer.outputs
         return protocols.write_oip(
             answers, model=self.service.name, bundle=served.digest, request=request, outputs=names
         )
 
-    def _write_mlflow(self, answers: Sequence[Answer], served: Served, request: str) -> dict[str, Any]:  # noqa: ARG002 - as the others
-        return protocols.write_mlflow(answers, outputs=served.scorer.outputs)
+    def _write_mlflow(self, pairs: Pairs, served: Served, request: str) -> dict[str, Any]:  # noqa: ARG002 - as the others
+        return protocols.write_mlflow([answer for _, answer in pairs], outputs=served.scorer.outputs)
 
     # --- what else it tells
 
@@ -205,7 +279,14 @@ class Application:
 
     def _ready_answer(self) -> Response:
         found = {"ready": True, "model": self.service.name, "bundle": self.service.current.digest}
-        return _to_json(found | ({"reload_error": self.service.fault} if self.service.fault else {}))
+        service = self.service
+        faults = {
+            "reload_error": service.fault,
+            "canary_error": None if service.canary is None else service.canary.fault,
+            "shadow_error": None if service.shadow is None else service.shadow.fault,
+        }
+        found |= {name: fault for name, fault in faults.items() if fault}
+        return _to_json(found | _tell_log(self.service.online))
 
     def _write_metrics(self) -> Response:
         return Response(self.service.metrics.write(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -222,7 +303,7 @@ class Application:
         )
 
     def _describe(self) -> dict[str, Any]:
-        served = self.service.current
+        served, online = self.service.current, self.service.online
         return describe(
             served.bundle,
             model=self.service.name,
@@ -230,6 +311,8 @@ class Application:
             outputs=served.scorer.outputs,
             protocols=self.service.serving.protocols,
             secured=self._token is not None,
+            feeds={} if online is None else {feed: online.list_columns(feed) for feed in online.state.feeds},
+            raw={} if online is None else online.list_columns(online.examples),
         )
 
     def _write_openapi(self) -> Response:
@@ -270,6 +353,7 @@ class Application:
             task.cancel()
         await asyncio.gather(*tasks, *pending, return_exceptions=True)
         await self.batcher.close()
+        await self._events.close()
         await asyncio.to_thread(self.service.close)
 
     async def _reload(self, *, again: bool = False) -> None:
@@ -293,6 +377,11 @@ async def _tell(_request: Request, error: Exception) -> Response:
 async def _tell_fault(_request: Request, _error: Exception) -> Response:
     # The error is raised again, for the log; Uvicorn then closes the connection, which a client must know.
     return _to_json({"error": "the server has failed; its log says how"}, code=500, headers={"connection": "close"})
+
+
+def _tell_log(online: Online | None) -> dict[str, str]:
+    """Why the log of events is out of reach."""
+    return {"events_error": online.fault} if online is not None and online.fault is not None else {}
 
 
 def _to_json(values: Any, *, code: int = 200, headers: Any = None) -> Response:

@@ -7,7 +7,8 @@ A file is written beside and renamed, so that kill -9 loses the last second and 
 period is over, its files become one; a file of a period takes the place of those in `recent`. What a killed server left
 there, the next one puts together.
 
-Columns: `id`, `time` (UTC), `bundle` (digest), `ms`, the columns of the row, and those that `treadle predict` writes.
+Columns: `id`, `time` (UTC), `bundle` (digest), `ms`, the columns of the row, and those that `treadle predict` writes;
+with a canary also `key`, the hash of the value by which a row was given to its bundle.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from treadle.errors import TreadleError
 from treadle.serving.readers import to_frame
 
 RECENT = "recent"
+SHADOW = "shadow"  # folder of a log of the same form: what a challenger would have answered, by the same ids
+KEY = "key"
 _OWN = {"id": pl.String(), "time": DTYPES["datetime"], "bundle": pl.String(), "ms": pl.Float64()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = 16  # the base of an id
@@ -44,6 +47,7 @@ class Record(NamedTuple):
     ms: float
     cells: Sequence[Any]
     prediction: Mapping[str, Any]
+    key: str | None = None  # hash of the value by which it was given to its bundle
 
 
 class PredictionLog:
@@ -56,6 +60,7 @@ class PredictionLog:
         outputs: names and types of what is predicted.
         share: of the predictions that is recorded.
         roll: time that a file covers.
+        keyed: whether records have a key.
     """
 
     def __init__(
@@ -67,7 +72,9 @@ class PredictionLog:
         outputs: Mapping[str, pl.DataType],
         share: float,
         roll: timedelta,
+        keyed: bool,
     ) -> None:
+        self._own = _OWN | ({KEY: pl.String()} if keyed else {})
         self._folder = folder
         self._types = {name: types[name] for name in kept}
         self._places = [place for place, name in enumerate(types) if name in self._types]
@@ -134,10 +141,12 @@ class PredictionLog:
         self._num_parts += 1
 
     def _to_frame(self, records: Sequence[Record]) -> pl.DataFrame:
-        own = pl.DataFrame([record[:4] for record in records], schema=_OWN, orient="row")
+        own = pl.DataFrame(
+            [(*record[:4], record.key)[: len(self._own)] for record in records], schema=self._own, orient="row"
+        )
         cells = [tuple(record.cells[place] for place in self._places) for record in records]
         inputs = to_frame(cells, self._types) if self._types else pl.DataFrame()
-        taken = {*_OWN, *self._outputs}
+        taken = {*self._own, *self._outputs}
         inputs = inputs.rename({name: f"input.{name}" for name in inputs.columns if name in taken})
         predicted = pl.DataFrame([record.prediction for record in records], schema=self._outputs)
         return pl.concat([own, inputs, predicted], how="horizontal")

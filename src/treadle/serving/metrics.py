@@ -32,6 +32,25 @@ class Metrics:
         self._bundle = Gauge("treadle_bundle_loaded_seconds", "When it was loaded", of_bundle, registry=self._registry)
         self._failed = Counter("treadle_reload_failures", "Bundles that were not loaded", registry=self._registry)
         self._lost = Counter("treadle_log_lost_rows", "Predictions that were not recorded", registry=self._registry)
+        self._events = self._make(
+            Counter,
+            "events",
+            "Events that were taken, or refused; of those taken, late and never known ones",
+            ["model", "table", "outcome"],
+        )
+        self._shadow = self._make(
+            Counter, "shadow_rows", "Rows offered to the shadow, by what became of them", [*of_bundle, "outcome"]
+        )
+        self._canary = self._make(
+            Counter, "canary_failures", "Rows that the champion answered for a canary that failed", of_bundle
+        )
+        self._newest = Gauge(
+            "treadle_newest_event_seconds",
+            "When the newest event is known",
+            ["model", "table"],
+            registry=self._registry,
+        )
+        self._log_up = Gauge("treadle_event_log_up", "Whether the log of events answers", registry=self._registry)
         Gauge("treadle_waiting_rows", "Rows that wait", registry=self._registry).set_function(count_waiting)
 
     def _make(self, kind: type[Counter], name: str, text: str, labels: list[str]) -> Counter:
@@ -61,6 +80,26 @@ class Metrics:
     def count_lost(self, rows: int) -> None:
         """Predictions that could not be written."""
         self._lost.inc(rows)
+
+    def count_events(self, model: str, table: str, outcome: str, number: int) -> None:
+        """Events by what became of them."""
+        self._events.labels(model, table, outcome).inc(number)
+
+    def count_shadow(self, model: str, bundle: str, outcome: str, number: int) -> None:
+        """Rows that were offered to the shadow: answered, refused, failed, late, lost or dropped."""
+        self._shadow.labels(model, bundle, outcome).inc(number)
+
+    def count_canary_failures(self, model: str, bundle: str, number: int) -> None:
+        """Rows that the champion had to answer."""
+        self._canary.labels(model, bundle).inc(number)
+
+    def note_newest_event(self, model: str, table: str, *, seconds: float) -> None:
+        """The latest moment at which an event is known [seconds since 1970]."""
+        self._newest.labels(model, table).set(seconds)
+
+    def note_event_log(self, *, up: bool) -> None:
+        """Whether the log of events answers."""
+        self._log_up.set(up)
 
     def write(self) -> bytes:
         """The text that Prometheus reads."""

@@ -47,13 +47,35 @@ _FAULTS = {
 
 
 def describe(
-    bundle: Predictor, *, model: str, digest: str, outputs: Mapping[str, Any], protocols: Collection[str], secured: bool
+    bundle: Predictor,
+    *,
+    model: str,
+    digest: str,
+    outputs: Mapping[str, Any],
+    protocols: Collection[str],
+    secured: bool,
+    feeds: Mapping[str, Mapping[str, Column]],
+    raw: Mapping[str, Column],
 ) -> dict[str, Any]:
-    """The OpenAPI document."""
+    """The OpenAPI document.
+
+    Args:
+        bundle: that answers.
+        model: its name.
+        digest: of the bundle.
+        outputs: names and types of what is predicted.
+        protocols: that are spoken.
+        secured: whether a token is needed.
+        feeds: columns of the tables whose events are taken.
+        raw: columns of the rows that are completed from events; empty: none is.
+    """
     paths = {}
+    schemas = _make_schemas(bundle, outputs)
+    if raw:
+        schemas["RawRow"] = _describe_raw(raw)
     if "rows" in protocols:
-        rows = {"type": "array", "items": {"$ref": "#/components/schemas/Row"}}
-        body = {"anyOf": [{"$ref": "#/components/schemas/Row"}, rows]}
+        kinds = [{"$ref": f"#/components/schemas/{kind}"} for kind in ("Row", "RawRow") if kind in schemas]
+        body = {"anyOf": [*kinds, {"type": "array", "items": kinds[0] if len(kinds) == 1 else {"anyOf": kinds}}]}
         paths["/predict"] = _post("Predict a row, or a list of rows", body, "Predictions")
     if "oip" in protocols:
         paths[f"/v2/models/{model}/infer"] = _post("Open Inference Protocol V2", {"type": "object"}, None)
@@ -62,11 +84,17 @@ def describe(
         paths["/invocations"] = _post("MLflow's protocol", {"type": "object"}, None)
     paths |= {"/health/live": _get("Whether the server runs"), "/health/ready": _get("Whether it answers requests")}
     paths["/metrics"] = _get("Metrics of Prometheus", content="text/plain")
+    for feed, columns in feeds.items():
+        schemas[f"Event_{feed}"] = _describe_raw(columns)
+        event = {"$ref": f"#/components/schemas/Event_{feed}"}
+        paths[f"/events/{feed}"] = _describe_events(feed, event)
+    if feeds:
+        paths["/events"] = _get("How many events were taken, and the newest of each table")
     document: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": model, "version": digest[:12], "description": f"Served by Treadle {__version__}"},
         "paths": paths,
-        "components": {"schemas": _make_schemas(bundle, outputs)},
+        "components": {"schemas": schemas},
     }
     if secured:
         document["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
@@ -86,15 +114,42 @@ def _make_schemas(bundle: Predictor, outputs: Mapping[str, Any]) -> Schema:
         "required": ["id", "model", "bundle", "predictions"],
         "properties": {
             **dict.fromkeys(("id", "model", "bundle"), text),
+            "bundles": {"type": "array", "items": text, "description": "Which bundle answered each row of a split"},
             "predictions": {"type": "array", "items": {"anyOf": [prediction, {"type": "null"}]}},
             "errors": _PROBLEMS,
             "warnings": _PROBLEMS,
         },
     }
     fault = {"type": "object", "required": ["error"], "properties": {"error": text}}
-    columns = {name: _describe_column(column) for name, column in bundle.columns.items()}
-    row = {"type": "object", "required": list(columns), "properties": columns}
-    return {"Row": row, "Predictions": answer, "Problem": _PROBLEM, "Fault": fault}
+    return {"Row": _describe_rows(bundle.columns), "Predictions": answer, "Problem": _PROBLEM, "Fault": fault}
+
+
+def _describe_rows(columns: Mapping[str, Column]) -> Schema:
+    properties = {name: _describe_column(column) for name, column in columns.items()}
+    return {"type": "object", "required": list(columns), "properties": properties}
+
+
+def _describe_raw(columns: Mapping[str, Column]) -> Schema:
+    """Rows of a table as they come: a column that may be missing may be absent."""
+    return _describe_rows(columns) | {"required": [name for name, column in columns.items() if not column.nullable]}
+
+
+def _describe_events(feed: str, event: Schema) -> Schema:
+    body = {"anyOf": [event, {"type": "array", "items": event}]}
+    operation = _post(
+        f"Take an event of {feed}, or a list of them: all, or none where one breaks the contract", body, None
+    )
+    count = {"type": "integer", "minimum": 0}
+    taken = {
+        "type": "object",
+        "required": ["taken"],
+        "properties": {**dict.fromkeys(("taken", "late", "never_known"), count), "errors": _PROBLEMS},
+    }
+    answers = operation["post"]["responses"]
+    for code, text in (("200", "They are taken"), ("422", "None is taken: `errors` says why")):
+        answers[code] = {"description": text, "content": {"application/json": {"schema": taken}}}
+    answers["503"]["description"] = "The log of events is out of reach, or too many requests wait; ask again later"
+    return operation
 
 
 def _describe_column(column: Column) -> Schema:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
+import polars as pl
 import torch
 from polars.exceptions import PanicException, PolarsError
 from torch import Tensor, nn
@@ -64,10 +65,14 @@ class Scorer:
         if isinstance(bundle, Bundle) and isinstance(bundle.model, nn.Module):
             bundle.model.eval()
 
-    @torch.no_grad()
     def ask(self, rows: Sequence[Any]) -> list[Answer]:
         """An answer for each row, in their order; a row that has none does not keep others from theirs."""
-        answers = [self._read(row) for row in rows]
+        return self.predict([self.read(row) for row in rows])
+
+    @torch.no_grad()
+    def predict(self, given: Sequence[Answer]) -> list[Answer]:
+        """Rows that were read, with their predictions."""
+        answers = list(given)
         places = [place for place, answer in enumerate(answers) if answer.cells is not None]
         cells = [answers[place].cells or () for place in places]
         for place, predicted in zip(places, self._predict(cells), strict=True):
@@ -79,15 +84,28 @@ class Scorer:
 
     # --- reading
 
-    def _read(self, row: Any) -> Answer:
+    def read(self, row: Any) -> Answer:
+        """The cells of a row as JSON has it, or its problems."""
         if not isinstance(row, dict):
-            return _refuse(Problem(None, _show(row), "a row must be an object with a value for each column"))
+            return refuse(Problem(None, _show(row), "a row must be an object with a value for each column"))
         try:
             cells = tuple(read(row[name]) for name, _, read, _ in self._fields)
         except (OddError, KeyError):
             read = self._read_by_polars(row)
         else:
             read = Answer(cells, None)
+        return self._hold(read)
+
+    def read_frame(self, frame: pl.DataFrame) -> list[Answer]:
+        """The cells of examples as the stage `prepare` makes them, or their problems.
+
+        Raises:
+            TreadleError: they have not the columns of the bundle, or not in their types.
+        """
+        return [self._hold(Answer(cells, None)) for cells in to_cells(self.bundle.conform(frame))]
+
+    def _hold(self, read: Answer) -> Answer:
+        """A row against the contract."""
         if read.cells is None or self.bundle.on_breach == "allow":
             return read
         pairs = zip(self._fields, read.cells, strict=True)
@@ -108,11 +126,11 @@ class Scorer:
             else:
                 given[name] = row[key]
         if problems:
-            return _refuse(*problems)
+            return refuse(*problems)
         try:
             return Answer(to_cells(self.bundle.conform(given))[0], None)
         except (TreadleError, PolarsError, PanicException, OverflowError, TypeError) as error:
-            return _refuse(*(self._find_unread(given) or [Problem(None, None, _say(error))]))
+            return refuse(*(self._find_unread(given) or [Problem(None, None, say(error))]))
 
     def _find_unread(self, given: Mapping[str, Any]) -> Iterable[Problem]:
         """A problem for each value that cannot be read, or that only Polars finds fault with."""
@@ -125,7 +143,7 @@ class Scorer:
                 try:
                     self.bundle.conform({**absent, name: value})
                 except (TreadleError, PolarsError, PanicException, OverflowError, TypeError) as error:
-                    problems.append(Problem(name, _show(value), _say(error).partition(_OF_ROW)[0]))
+                    problems.append(Problem(name, _show(value), say(error).partition(_OF_ROW)[0]))
         return problems
 
     def _find_breaches(self, cells: Cells) -> Answer:
@@ -143,7 +161,7 @@ class Scorer:
             return self._name(self._compute(rows))
         except (TreadleError, PolarsError, PanicException) as error:
             if len(rows) == 1:
-                return [Problem(None, None, _say(error))]
+                return [Problem(None, None, say(error))]
             middle = len(rows) // 2
             return [*self._predict(rows[:middle]), *self._predict(rows[middle:])]
 
@@ -173,7 +191,8 @@ def _compile(bundle: Predictor) -> tuple[RowProgram | None, str]:
         return None, str(error)
 
 
-def _refuse(*problems: Problem) -> Answer:
+def refuse(*problems: Problem) -> Answer:
+    """The answer to a row that has no prediction."""
     return Answer(None, None, problems)
 
 
@@ -185,6 +204,7 @@ def _show(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def _say(error: BaseException) -> str:
+def say(error: BaseException) -> str:
+    """An error in one line, for a problem."""
     text = escape(str(error).splitlines()[0]) if str(error) else type(error).__name__
     return text if len(text) <= 4 * SHOWN else f"{text[: 4 * SHOWN]}…"

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
+
 from treadle.bundle import TARGETS, Predictor, load
-from treadle.champions.bundles import digest_bundle, find_folder, find_history, is_reference
+from treadle.champions.bundles import digest_bundle, find_digest, find_folder, find_history, is_reference
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Serving
 from treadle.hints import nearest
-from treadle.serving.log import PredictionLog
+from treadle.online.feeds import Online
+from treadle.serving.answering import Answerer
+from treadle.serving.canary import Canary
+from treadle.serving.challenger import Challenger
+from treadle.serving.feeds import Feeds, Given, Outcome, now, take_events
+from treadle.serving.log import SHADOW, PredictionLog
 from treadle.serving.metrics import Metrics
 from treadle.serving.scorer import Answer, Scorer
+from treadle.serving.shadow import Shadow
 
 RETRY_S = 60.0  # until a bundle that could not be loaded is tried again
+TIDY_S = 60.0  # between two times that old events are forgotten
 
 LOGGER = logging.getLogger("treadle.serving")
 
@@ -56,9 +66,14 @@ class Source:
 class Served:
     """A loaded bundle, with what belongs to it."""
 
-    scorer: Scorer
+    answerer: Answerer
     digest: str
     log: PredictionLog | None
+
+    @property
+    def scorer(self) -> Scorer:
+        """What computes."""
+        return self.answerer.scorer
 
     @property
     def bundle(self) -> Predictor:
@@ -86,13 +101,46 @@ class Service:
         self.fault: str | None = None  # of the last reload
         self._refused: tuple[str, float] | None = None  # digest of the bundle that could not be loaded, and when
         self._retired: list[tuple[PredictionLog, float]] = []  # logs of earlier bundles, and when they end
-        self.current = self._load()
+        has_events = serving.events.store is not None
+        self.feeds = Feeds(serving.events, name=self.name, root=source.root) if has_events else None
+        self._tidied = time.monotonic()
+        self.shadow: Shadow | None = None
+        try:
+            self.current = self._load(source)
+            self.metrics.note_bundle(self.name, self.current.digest[:12], time=time.time())
+            self.canary = self._open_canary()
+            self.shadow = self._open_shadow()
+        except BaseException:
+            self._close_feeds()
+            raise
 
     def score(self, rows: Sequence[Any]) -> Sequence[tuple[Served, Answer]]:
         """An answer for each row, with the bundle that gave it."""
-        served = self.current
+        canary = None if self.canary is None else self.canary.served
+        if self.canary is None or canary is None:
+            return self._score(self.current, rows)
+        chosen = [self.canary.chooses(row, canary.digest) for row in rows]
+        parts = {
+            True: self._score_or_fall_back(canary, [row for row, own in zip(rows, chosen, strict=True) if own]),
+            False: self._score(self.current, [row for row, own in zip(rows, chosen, strict=True) if not own]),
+        }
+        answers = {own: iter(part) for own, part in parts.items()}
+        return [next(answers[own]) for own in chosen]
+
+    def _score_or_fall_back(self, canary: Served, rows: Sequence[Any]) -> Sequence[tuple[Served, Answer]]:
+        """A canary that fails costs nobody an answer."""
+        try:
+            return self._score(canary, rows)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the champion answers
+            LOGGER.error("the canary %s failed, and the champion answers: %s", canary.digest[:12], error)  # noqa: TRY400
+            self.metrics.count_canary_failures(self.name, canary.digest[:12], len(rows))
+            return self._score(self.current, rows)
+
+    def _score(self, served: Served, rows: Sequence[Any]) -> Sequence[tuple[Served, Answer]]:
+        if not rows:
+            return []
         before = served.scorer.num_by_polars
-        answers = served.scorer.ask(rows)
+        answers = served.answerer.ask(rows, now=now())
         predicted = sum(answer.prediction is not None for answer in answers)
         self.metrics.count_batch(
             self.name,
@@ -103,12 +151,31 @@ class Service:
         )
         return [(served, answer) for answer in answers]
 
+    @property
+    def online(self) -> Online | None:
+        """The state of the feeds of the current bundle; None: it takes no events."""
+        return self.current.answerer.online
+
+    def take(self, requests: Sequence[Given]) -> list[Outcome]:
+        """What became of the events of each request, by the declarations of the current bundle."""
+        online = self.online
+        assert online is not None, "the application asks whether there are feeds"
+        return take_events(online, requests, model=self.name, metrics=self.metrics)
+
     def reload(self, *, again: bool = False) -> bool:
         """Take another bundle where there is one; a damaged one changes nothing.
 
         Args:
             again: whether one that could not be loaded is tried before `RETRY_S` have passed.
         """
+        changed = self._reload_champion(again=again)
+        if self.canary is not None and (ended := self.canary.look(champion=self.current.digest)) is not None:
+            self._retire(ended)
+        if self.shadow is not None:
+            self.shadow.look()
+        return changed
+
+    def _reload_champion(self, *, again: bool) -> bool:
         before = self.current
         try:
             digest = digest_bundle(self.source.find())
@@ -118,7 +185,7 @@ class Service:
             if not again and self._was_refused(digest):
                 return False
             self._refused = digest, time.monotonic()
-            self.current = self._load()
+            self.current = self._load(self.source)
         except (TreadleError, OSError) as error:
             if str(error) != self.fault:
                 text = "the bundle %s goes on: another one was not loaded: %s"
@@ -127,10 +194,14 @@ class Service:
             self.metrics.count_failed_reload()
             return False
         self.fault = self._refused = None
+        self.metrics.note_bundle(self.name, self.current.digest[:12], time=time.time())
         LOGGER.warning("the bundle %s takes the place of %s", self.current.digest[:12], before.digest[:12])
-        if before.log is not None:  # answers that are on their way belong to it
-            self._retired.append((before.log, time.monotonic() + self.serving.limits.seconds + 1))
+        self._retire(before)
         return True
+
+    def _retire(self, served: Served) -> None:
+        if served.log is not None:  # answers that are on their way belong to it
+            self._retired.append((served.log, time.monotonic() + self.serving.limits.seconds + 1))
 
     def _was_refused(self, digest: str) -> bool:
         return (
@@ -138,19 +209,43 @@ class Service:
         )
 
     def flush(self) -> None:
-        """Write what the log holds."""
+        """Write what the log holds, and now and then forget old events."""
+        self._tidy()
         for log, ends in list(self._retired):
             if time.monotonic() > ends:
                 self._retired.remove((log, ends))
                 self._write(log, log.close)
-        if self.current.log is not None:
-            self._write(self.current.log, self.current.log.flush)
+        for served in self._list_served():
+            if served.log is not None:
+                self._write(served.log, served.log.flush)
+        if self.shadow is not None and self.shadow.log is not None:
+            self._write(self.shadow.log, self.shadow.log.flush)
+
+    def _list_served(self) -> list[Served]:
+        canary = None if self.canary is None else self.canary.served
+        return [self.current, *([] if canary is None else [canary])]
+
+    def _tidy(self) -> None:
+        if self.online is not None:
+            self.metrics.note_event_log(up=self.online.fault is None)
+        if self.feeds is not None and time.monotonic() > self._tidied + TIDY_S:
+            self._tidied = time.monotonic()
+            self.feeds.tidy()
 
     def close(self) -> None:
         """Write everything that the logs hold, as whole files."""
-        for log in [log for log, _ in self._retired] + [self.current.log]:
+        self._close_feeds()
+        own = [served.log for served in self._list_served()]
+        if self.shadow is not None:
+            self.shadow.close()
+            own.append(self.shadow.log)
+        for log in [log for log, _ in self._retired] + own:
             if log is not None:
                 self._write(log, log.close)
+
+    def _close_feeds(self) -> None:
+        if self.feeds is not None:
+            self.feeds.close()
 
     def _write(self, log: PredictionLog, write: Callable[..., None]) -> None:
         lost = log.num_failed
@@ -161,29 +256,77 @@ class Service:
             LOGGER.error(text, log.num_failed - lost, error)  # noqa: TRY400 - as above
             self.metrics.count_lost(log.num_failed - lost)
 
-    def _load(self) -> Served:
-        folder = self.source.find()
+    def _load(self, source: Source) -> Served:
+        folder = source.find()
         digest = digest_bundle(folder)
-        bundle = load(folder, targets=self.source.targets, code=self.source.code)
-        scorer = Scorer(bundle)
+        bundle = load(folder, targets=source.targets, code=source.code)
+        answerer = Answerer(bundle, online=None if self.feeds is None else self.feeds.follow(bundle))
+        scorer = answerer.scorer
         if scorer.reason:
             LOGGER.warning("all rows go through Polars, which takes longer: %s", scorer.reason)
-        served = Served(scorer, digest, self._open_log(scorer))
-        self.metrics.note_bundle(self.name, digest[:12], time=time.time())
-        return served
+        kept = _choose_columns(self.serving.log.columns, bundle)
+        return Served(answerer, digest, self._open_log(Path(), scorer.types, kept, scorer.outputs))
 
-    def _open_log(self, scorer: Scorer) -> PredictionLog | None:
+    def _open_log(
+        self, inside: Path, types: Mapping[str, pl.DataType], kept: Sequence[str], outputs: Mapping[str, pl.DataType]
+    ) -> PredictionLog | None:
         spec = self.serving.log
         if spec.folder is None:
             return None
+        folder = Path(spec.folder) / inside
         return PredictionLog(
-            Path(spec.folder),
-            types=scorer.types,
-            kept=_choose_columns(spec.columns, scorer.bundle),
-            outputs=scorer.outputs,
+            folder,
+            types=types,
+            kept=kept,
+            outputs=outputs,
             share=spec.share,
             roll=parse_duration(spec.roll),
+            keyed=self.serving.canary.bundle is not None,
         )
+
+    def _open_canary(self) -> Canary | None:
+        spec = self.serving.canary
+        if spec.bundle is None:
+            return None
+        source = replace(self.source, reference=spec.bundle)
+        find = partial(find_digest, spec.bundle, root=source.root)
+
+        def load() -> Served:
+            served = self._load(source)
+            if served.scorer.outputs != self.current.scorer.outputs:
+                given = " and ".join(", ".join(each.scorer.outputs) for each in (served, self.current))
+                raise TreadleError(f"serving.canary.bundle: it must give what the champion gives; found {given}")
+            return served
+
+        return Canary(spec, find=find, load=load)
+
+    def _open_shadow(self) -> Shadow | None:
+        spec = self.serving.shadow
+        if spec.bundle is None:
+            return None
+        if self.serving.log.folder is None:
+            raise TreadleError("serving.shadow.bundle needs serving.log.folder, where its answers are recorded")
+        if self.serving.events.store == "memory":
+            raise TreadleError(
+                "serving.shadow.bundle: the challenger's process cannot read events in memory; "
+                "set serving.events.store=sqlite"
+            )
+        find_digest(spec.bundle, root=self.source.root)  # raises where it names nothing
+        return Shadow(
+            find=partial(self._find_challenger, replace(self.source, reference=spec.bundle)),
+            open_log=lambda outputs: self._open_log(Path(SHADOW), {}, [], outputs),
+            spec=spec,
+            batch_rows=self.serving.batch_rows,
+            model=self.name,
+            metrics=self.metrics,
+        )
+
+    def _find_challenger(self, source: Source) -> tuple[str, Challenger] | None:
+        """What the shadow asks: nothing where there is no challenger, or it has become champion."""
+        digest = find_digest(source.reference, root=source.root)
+        if digest is None or digest == self.current.digest:
+            return None
+        return digest, Challenger(source, self.serving.events, self.name)
 
 
 def _choose_columns(asked: Sequence[str] | None, bundle: Predictor) -> list[str]:

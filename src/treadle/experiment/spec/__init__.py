@@ -37,7 +37,7 @@ from treadle.experiment.spec.model import (
     is_rule,
 )
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
-from treadle.experiment.spec.serving import Serving
+from treadle.experiment.spec.serving import Canary, Events, Serving, Shadow
 from treadle.experiment.spec.split import (
     ColumnSplit,
     FoldRule,
@@ -64,6 +64,7 @@ __all__ = [
     "AsOf",
     "Blend",
     "Block",
+    "Canary",
     "Candidate",
     "ChosenModel",
     "Claim",
@@ -77,6 +78,7 @@ __all__ = [
     "EarlyStopping",
     "Encoding",
     "Evaluation",
+    "Events",
     "Examples",
     "Experiment",
     "Features",
@@ -106,6 +108,7 @@ __all__ = [
     "RayEngine",
     "Schedule",
     "Serving",
+    "Shadow",
     "SlurmEngine",
     "Spec",
     "SplitRule",

@@ -36,6 +36,43 @@ class PredictionLog(Spec):
     """Time that one file covers [duration]."""
 
 
+class Events(Spec):
+    """Events that a server takes at `/events/<table>`, and completes rows from: `asof` and `history`."""
+
+    store: Literal["memory", "sqlite", "redis"] | None
+    """Where they are kept: in memory alone, in the file `path`, or in Redis; null: no events are taken."""
+    path: str
+    """File of `store: sqlite`; servers of one machine may share it."""
+    url: str
+    """Address of `store: redis`, which several machines may share."""
+    tables: dict[str, str]
+    """Files of tables that events are joined with, by name, where they are not those of the training."""
+    keep: Duration
+    """How long events stay there at least, for a bundle that looks back further than the present one [duration]."""
+
+
+class Shadow(Spec):
+    """A challenger that is asked what the server has answered, in a process of its own."""
+
+    bundle: str | None
+    """A run's folder, a bundle, or `challenger`: what `treadle rollout start` named; null: there is none."""
+    queue: Count
+    """Rows that may wait for it; what comes on top is dropped, and counted."""
+    seconds: Positive
+    """Time that it may take for a batch; then its process is ended, and started again [s]."""
+
+
+class Canary(Spec):
+    """A challenger that answers a share of the requests."""
+
+    bundle: str | None
+    """A run's folder, a bundle, or `challenger`: what `treadle rollout start` named; null: there is none."""
+    share: Annotated[float, Field(ge=0, le=1)]
+    """Share of the keys that it answers."""
+    key: str | None
+    """Column of the rows, such as a customer's number; all rows of one key are answered by the same bundle."""
+
+
 class Serving(Spec):
     """How `treadle serve` answers requests; no part of any run."""
 
@@ -63,3 +100,9 @@ class Serving(Spec):
     """Time in which a server that is ended answers what it has accepted [duration]."""
     log: PredictionLog
     """The record of predictions."""
+    events: Events
+    """Events from which the past of a row is completed."""
+    shadow: Shadow
+    """A challenger beside the answer."""
+    canary: Canary
+    """A challenger that answers a share."""

@@ -1,0 +1,67 @@
+"""A bundle's answers to rows; those that come without their past are completed from events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from polars.exceptions import PanicException, PolarsError
+
+from treadle.bundle import Predictor
+from treadle.errors import TreadleError
+from treadle.online.feeds import Online
+from treadle.online.rows import RowsError
+from treadle.serving.scorer import Answer, Problem, Scorer, refuse, say
+
+
+class Answerer:
+    """Answers rows. It is used by one thread at a time.
+
+    Args:
+        bundle: that predicts.
+        online: the state of its feeds; None: every row brings its past.
+    """
+
+    def __init__(self, bundle: Predictor, *, online: Online | None) -> None:
+        self.scorer = Scorer(bundle)
+        self.online = online
+        self._past = [] if online is None else [name for name in online.columns if name in bundle.columns]
+
+    def ask(self, rows: Sequence[Any], *, now: datetime) -> list[Answer]:
+        """An answer for each row, in their order.
+
+        Args:
+            rows: as JSON has them: examples, or rows of the examples' table that have no column of the past.
+            now: until when events count.
+        """
+        bare = [place for place, row in enumerate(rows) if self._is_bare(row)]
+        if not bare:
+            return self.scorer.ask(rows)
+        assert self.online is not None, "no row is bare without it"
+        self.online.catch_up()
+        completed = dict(zip(bare, self._complete([rows[place] for place in bare], now, self.online), strict=True))
+        read = [completed[place] if place in completed else self.scorer.read(row) for place, row in enumerate(rows)]
+        return self.scorer.predict(read)
+
+    def _is_bare(self, row: Any) -> bool:
+        return bool(self._past) and isinstance(row, dict) and not any(name in row for name in self._past)
+
+    def _complete(self, rows: list[Any], now: datetime, online: Online) -> list[Answer]:
+        """Each row read; where one cannot be completed, the others are."""
+        if not rows:
+            return []
+        try:
+            return self.scorer.read_frame(online.complete(rows, now=now))
+        except RowsError as error:
+            problems: dict[int, list[Problem]] = {}
+            for fault in error.faults:
+                problems.setdefault(fault.row, []).append(Problem(fault.column, fault.value, fault.rule))
+            kept = [row for place, row in enumerate(rows) if place not in problems]
+            others = iter(self._complete(kept, now, online))
+            return [refuse(*problems[place]) if place in problems else next(others) for place in range(len(rows))]
+        except (TreadleError, PolarsError, PanicException, ArithmeticError) as error:
+            if len(rows) == 1:
+                return [refuse(Problem(None, None, say(error)))]
+            middle = len(rows) // 2
+            return [*self._complete(rows[:middle], now, online), *self._complete(rows[middle:], now, online)]

@@ -1,0 +1,133 @@
+"""The events of a server: their log, and a state for each bundle that looks back differently."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from treadle.bundle import Predictor
+from treadle.errors import TreadleError
+from treadle.experiment.durations import parse_duration
+from treadle.experiment.spec import Events
+from treadle.online.feeds import Online, Taken
+from treadle.online.log import EventLog, LogError, SqliteLog
+from treadle.online.rows import RowsError
+from treadle.serving.metrics import Metrics
+
+LOGGER = logging.getLogger("treadle.serving")
+
+
+class Given(NamedTuple):
+    """Events of one request."""
+
+    table: str
+    rows: list[Any]
+
+
+Outcome = Taken | RowsError | LogError
+
+
+class Feeds:
+    """Opens the log of events, and the states that follow it.
+
+    Args:
+        spec: `serving.events`, with a store.
+        name: of the model.
+        root: the project, to which paths of tables are relative.
+
+    Raises:
+        TreadleError: the log cannot be opened.
+    """
+
+    def __init__(self, spec: Events, *, name: str, root: Path) -> None:
+        self._spec, self._root = spec, root
+        self._log = open_log(spec, name=name)
+        self._scratch = TemporaryDirectory(prefix="treadle-events-")
+        self._states: WeakValueDictionary[str, Online] = WeakValueDictionary()
+
+    def follow(self, bundle: Predictor) -> Online | None:
+        """The state of a bundle, made from the log; None: it looks at no past.
+
+        Raises:
+            TreadleError: a table that its events are joined with is missing.
+        """
+        data = bundle.recipe.data
+        if not (data.examples.asof or data.examples.history):
+            LOGGER.warning("serving.events: this bundle looks at no past (data.examples.asof, history): no feeds")
+            return None
+        key = data.model_dump_json()
+        if (found := self._states.get(key)) is not None:
+            return found
+        files = {name: self._spec.tables.get(name, table.path) for name, table in data.tables.items()}
+        scratch = Path(self._scratch.name) / str(len(list(Path(self._scratch.name).iterdir())))
+        scratch.mkdir()
+        try:
+            online = Online(data, files=files, log=self._log, root=self._root, now=now(), scratch=scratch)
+        except TreadleError as error:
+            raise TreadleError(
+                f"serving.events: {error}; +serving.events.tables.NAME=FILE names another file"
+            ) from error
+        if online.num_refused:
+            LOGGER.warning(
+                "%d events of the log break the contract of this bundle, and are left out", online.num_refused
+            )
+        self._states[key] = online
+        return online
+
+    def tidy(self) -> None:
+        """Forget what no question can see."""
+        for online in list(self._states.values()):
+            online.forget(now=now(), keep=parse_duration(self._spec.keep))
+
+    def close(self) -> None:
+        """End the connection to the log."""
+        self._log.close()
+        self._scratch.cleanup()
+
+
+def open_log(spec: Events, *, name: str) -> EventLog:
+    """The log of `serving.events`.
+
+    Raises:
+        TreadleError: it cannot be opened, or the extra is not installed.
+    """
+    if spec.store != "redis":
+        return SqliteLog(None if spec.store == "memory" else Path(spec.path))
+    try:
+        from treadle.online.redis_log import RedisLog
+    except ImportError as error:
+        fix = "`pip install 'treadle[redis]'`"
+        raise TreadleError(f"serving.events.store=redis needs redis, which is not installed: {fix}") from error
+    return RedisLog(spec.url, name=name)
+
+
+def take_events(online: Online, requests: Sequence[Given], *, model: str, metrics: Metrics) -> list[Outcome]:
+    """Take the events of each request, all of them or none."""
+    return [_take(online, given, model=model, metrics=metrics) for given in requests]
+
+
+def _take(online: Online, given: Given, *, model: str, metrics: Metrics) -> Outcome:
+    try:
+        taken = online.add(given.table, given.rows, now=now())
+    except RowsError as error:
+        metrics.count_events(model, given.table, "refused", len(given.rows))
+        return error
+    except LogError as error:
+        return error
+    metrics.count_events(model, given.table, "taken", taken.num_events)
+    metrics.count_events(model, given.table, "late", taken.num_late)
+    metrics.count_events(model, given.table, "never_known", taken.num_unknown)
+    newest = online.state.counts[given.table].newest if given.rows else None
+    if newest is not None:
+        metrics.note_newest_event(model, given.table, seconds=newest / 1e6)
+    return taken
+
+
+def now() -> datetime:
+    """In UTC without a zone, as tables are."""
+    return datetime.now(UTC).replace(tzinfo=None)
