@@ -8,18 +8,41 @@ import subprocess
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from treadle.champions.ledger import Decision, History, append, read_history
 from treadle.errors import TreadleError
-from treadle.gate.decide import Verdict
+from treadle.gate.decide import Challenger, Champion
 
 
-def promote(verdict: Verdict, *, reason: str | None, git: Mapping[str, Any], now: datetime, root: Path) -> History:
+class Judged(Protocol):
+    """What was found about a challenger, by whatever evidence."""
+
+    @property
+    def challenger(self) -> Challenger:
+        """Who asks to be champion."""
+
+    @property
+    def champion(self) -> Champion | None:
+        """Whom it was compared with."""
+
+    @property
+    def promotes(self) -> bool:
+        """Whether the evidence is enough."""
+
+    @property
+    def sentence(self) -> str:
+        """The decision and its reason."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """For the ledger."""
+
+
+def promote(verdict: Judged, *, reason: str | None, git: Mapping[str, Any], now: datetime, root: Path) -> History:
     """Make the challenger champion, if the gate says so or a reason overrides it.
 
     Args:
-        verdict: of the gate; the ledger must still have the champion that it compared with.
+        verdict: of the gate, or of a rollout; the ledger must still have the champion that it compared with.
         reason: why it is promoted against the gate; None: only if the gate promotes.
         git: the commit, and whether tracked files differ from it.
         now: moment of the decision.

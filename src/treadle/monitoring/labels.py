@@ -156,12 +156,9 @@ def _judge(rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold:
     from treadle.metrics.compute import compute_metrics
 
     prediction = torch.from_numpy(rows.select(outputs).to_numpy(writable=True))
-    if task == "multiclass":
-        classes = {name.removeprefix(f"{PROBABILITY}_"): place for place, name in enumerate(outputs)}
-        target = rows[LABEL].cast(pl.String).replace_strict(classes, default=-1, return_dtype=pl.Int64)
-    else:
+    if task != "multiclass":
         prediction = prediction[:, 0]
-        target = _read_numbers(rows[LABEL])
+    target = read_target(rows[LABEL], task=task, outputs=outputs)
     return compute_metrics(
         task=task,
         prediction=prediction,
@@ -169,6 +166,18 @@ def _judge(rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold:
         threshold=threshold,
         num_bins=_BINS,
     )
+
+
+def read_target(labels: pl.Series, *, task: Task, outputs: Sequence[str]) -> pl.Series:
+    """Labels as numbers: 0 or 1, a value, or the place of the class among the outputs, -1 where it is none of them.
+
+    Raises:
+        TreadleError: a label is no number.
+    """
+    if task != "multiclass":
+        return _read_numbers(labels)
+    classes = {name.removeprefix(f"{PROBABILITY}_"): place for place, name in enumerate(outputs)}
+    return labels.cast(pl.String).replace_strict(classes, default=-1, return_dtype=pl.Int64)
 
 
 def _read_numbers(labels: pl.Series) -> pl.Series:

@@ -14,6 +14,7 @@ from treadle.cli.commands import (
     prediction,
     project,
     results,
+    rollout,
     serving,
     sweeps,
 )
@@ -30,6 +31,7 @@ FAMILIES = (
     cards,
     prediction,
     serving,
+    rollout,
     monitoring,
     project,
     completion,

@@ -1,0 +1,222 @@
+"""What a log and its labels say about a challenger: the difference of the losses, by day.
+
+In pairs where the challenger answered in the shadow what the champion answered; between two groups of keys where it
+answered as a canary. A day counts once nearly all of its labels are there: those that come first are a biased sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from treadle.bundle.card import Card
+from treadle.errors import TreadleError
+from treadle.evaluation.scores import compute_losses
+from treadle.monitoring.labels import join_labels, read_target
+from treadle.monitoring.log import Log
+from treadle.rollout.sequence import Interval, bound_mean
+from treadle.schema import LABEL
+from treadle.serving.log import KEY, RECENT, SHADOW, scan_log
+
+Kind = Literal["shadow", "canary"]
+LOSSES = {"binary": "log loss", "multiclass": "log loss", "regression": "squared error"}
+_DAY, _LOSS, _SHARE, _OURS, _THEIRS = "__day__", "__loss__", "__share__", "__ours__", "__theirs__"
+
+
+@dataclass(frozen=True)
+class Day:
+    """One block."""
+
+    day: str
+    num_rows: int  # pairs, or rows of the challenger
+    gain: float  # loss of the champion less that of the challenger
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a challenger."""
+
+    kind: Kind
+    champion: str  # digests
+    challenger: str
+    loss: str
+    interval: Interval  # of the gain a day
+    days: list[Day]
+    maturing: list[str]  # days with too few labels yet
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "not yet"]:
+        """What may be said of it, at any look."""
+        return "better" if self.interval.is_above else "worse" if self.interval.is_below else "not yet"
+
+    @property
+    def sentence(self) -> str:
+        """The verdict and its reason."""
+        found, how = self.interval, "in pairs" if self.kind == "shadow" else "between keys"
+        waiting = f"; {len(self.maturing)} days wait for labels" if self.maturing else ""
+        if math.isinf(found.low):
+            return f"not yet: {found.count} days of labels say nothing about the {self.loss}{waiting}"
+        words = {"better": "the challenger is better", "worse": "the challenger is worse", "not yet": "not yet"}
+        bounds = f"{found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g})"
+        return f"{words[self.verdict]}: gain in {self.loss} {bounds}, {how}, over {found.count} days{waiting}"
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON and the ledger."""
+        found = self.interval
+        bounds = (None if math.isinf(bound) else bound for bound in (found.low, found.high))
+        return {
+            "kind": self.kind,
+            "verdict": self.verdict,
+            "sentence": self.sentence,
+            "champion": self.champion,
+            "challenger": self.challenger,
+            "loss": self.loss,
+            "gain": dict(zip(("mean", "low", "high"), (found.mean, *bounds), strict=True)),
+            "days": [{"day": day.day, "rows": day.num_rows, "gain": day.gain} for day in self.days],
+            "maturing": self.maturing,
+            "notes": self.notes,
+        }
+
+
+def find_evidence(log: Path, *, champion: str, challenger: str, card: Card, alpha: float, min_share: float) -> Evidence:
+    """The evidence of a log: of the shadow where the challenger answered there, else of the canary.
+
+    Args:
+        log: folder of `serving.log`, with labels that `treadle feedback` has added.
+        champion: digest of its bundle.
+        challenger: digest of its bundle.
+        card: of the champion.
+        alpha: chance of a false verdict, over all looks.
+        min_share: of the labels of a day that must be there for it to count.
+
+    Raises:
+        TreadleError: there are no labels, or no rows of the challenger.
+    """
+    rows = scan_log(log)
+    outputs = _name_outputs(card, rows)
+    labelled = join_labels(Log(log, rows, "time", [], outputs))
+    if labelled is None:
+        raise TreadleError(f"{log} has no labels yet: `treadle feedback FILE --log {log}` adds them")
+    shadow = log / SHADOW
+    beside = scan_log(shadow).filter(pl.col("bundle") == challenger) if _has_files(shadow) else None
+    own = labelled.filter(pl.col("bundle") == champion)
+    if beside is not None and (pairs := _pair(own, beside, outputs).collect()).height:
+        days, maturing = _compare_pairs(pairs, outputs, card=card, min_share=min_share)
+        interval = bound_mean([day.gain for day in days], alpha=alpha)
+        return Evidence("shadow", champion, challenger, LOSSES[card.task], interval, days, maturing)
+    split = labelled.filter(pl.col("bundle").is_in([champion, challenger])).collect()
+    if challenger not in split["bundle"]:
+        raise TreadleError(
+            f"{log} has no row of the challenger {challenger[:12]}: serve with serving.shadow.bundle=challenger, or "
+            "serving.canary.bundle=challenger"
+        )
+    return _compare_groups(
+        split, outputs, champion=champion, challenger=challenger, card=card, alpha=alpha, min_share=min_share
+    )
+
+
+def _has_files(folder: Path) -> bool:
+    return any(folder.glob("*.parquet")) or any((folder / RECENT).glob("*/*.parquet"))
+
+
+def _name_outputs(card: Card, rows: pl.LazyFrame) -> list[str]:
+    names = [f"probability_{name}" for name in card.classes] if card.task == "multiclass" else []
+    outputs = names or ["probability" if card.task == "binary" else "prediction"]
+    absent = [name for name in outputs if name not in rows.collect_schema()]
+    if absent:
+        raise TreadleError(f"the log has no column {absent[0]!r}: it is of another model")
+    return outputs
+
+
+def _pair(own: pl.LazyFrame, beside: pl.LazyFrame, outputs: Sequence[str]) -> pl.LazyFrame:
+    """Rows that both have answered."""
+    theirs = beside.select("id", *(pl.col(name).alias(f"{_THEIRS}{name}") for name in outputs)).unique("id")
+    day = pl.col("time").dt.strftime("%Y-%m-%d").alias(_DAY)
+    return own.select("id", "time", day, LABEL, *outputs).unique("id").join(theirs, on="id").sort("time", "id")
+
+
+def _compare_pairs(
+    pairs: pl.DataFrame, outputs: Sequence[str], *, card: Card, min_share: float
+) -> tuple[list[Day], list[str]]:
+    kept, maturing = _keep_ripe(pairs, [_DAY], min_share=min_share)
+    ours = _measure(kept, outputs, card, outputs)
+    theirs = _measure(kept, [f"{_THEIRS}{name}" for name in outputs], card, outputs)
+    gains = kept.select(_DAY, pl.Series("gain", ours - theirs))
+    days = gains.group_by(_DAY).agg(pl.len().alias("rows"), pl.col("gain").mean()).sort(_DAY)
+    return [Day(*row) for row in days.iter_rows()], maturing
+
+
+def _keep_ripe(rows: pl.DataFrame, groups: list[str], *, min_share: float) -> tuple[pl.DataFrame, list[str]]:
+    """The labelled rows of days with enough labels in each group, and the other days."""
+    share = pl.col(LABEL).is_not_null().mean().over(groups).alias(_SHARE)
+    least = rows.with_columns(share).with_columns(pl.col(_SHARE).min().over(_DAY))
+    maturing = least.filter(pl.col(_SHARE) < min_share)[_DAY].unique().sort().to_list()
+    return least.filter(pl.col(_SHARE) >= min_share, pl.col(LABEL).is_not_null()), maturing
+
+
+def _measure(rows: pl.DataFrame, columns: Sequence[str], card: Card, outputs: Sequence[str]) -> Any:
+    """The loss of each row."""
+    prediction = rows.select(columns).to_numpy()
+    if card.task != "multiclass":
+        prediction = prediction[:, 0]
+    target = read_target(rows[LABEL], task=card.task, outputs=outputs).to_numpy()
+    return compute_losses(prediction, target=target, task=card.task)
+
+
+# --- two groups of keys
+
+
+def _compare_groups(
+    rows: pl.DataFrame,
+    outputs: Sequence[str],
+    *,
+    champion: str,
+    challenger: str,
+    card: Card,
+    alpha: float,
+    min_share: float,
+) -> Evidence:
+    """The difference between the groups, with what days and keys leave open.
+
+    A key stays with its bundle, so that a group of hard keys looks worse on each day: days alone cannot tell that from
+    a worse bundle. So half of alpha goes to the days, and a quarter to the keys of each group.
+    """
+    marked = rows.with_columns(pl.col("time").dt.strftime("%Y-%m-%d").alias(_DAY))
+    kept, maturing = _keep_ripe(marked, [_DAY, "bundle"], min_share=min_share)
+    measured = kept.with_columns(pl.Series(_LOSS, _measure(kept, outputs, card, outputs)))
+    days = list(_difference_days(measured, champion, challenger))
+    found = bound_mean([day.gain for day in days], alpha=alpha / 2)
+    notes = []
+    widths = [
+        _measure_keys(measured.filter(pl.col("bundle") == digest), alpha / 4) for digest in (champion, challenger)
+    ]
+    width = sum(widths)
+    if math.isinf(width):
+        notes.append("there are too few keys in a group to tell its keys from its bundle")
+    interval = Interval(found.mean, found.low - width, found.high + width, found.count)
+    return Evidence("canary", champion, challenger, LOSSES[card.task], interval, days, maturing, notes)
+
+
+def _difference_days(rows: pl.DataFrame, champion: str, challenger: str) -> Iterator[Day]:
+    """Days on which both have labels."""
+    means = rows.group_by(_DAY, "bundle").agg(pl.len().alias("rows"), pl.col(_LOSS).mean())
+    ours, theirs = (means.filter(pl.col("bundle") == digest).drop("bundle") for digest in (champion, challenger))
+    both = ours.join(theirs, on=_DAY, suffix="_theirs").sort(_DAY)
+    for day, _, own, num_rows, other in both.iter_rows():
+        yield Day(day, num_rows, own - other)
+
+
+def _measure_keys(rows: pl.DataFrame, alpha: float) -> float:
+    """Half the width of the interval of a group's mean over its keys, each of which counts once."""
+    if KEY not in rows.columns:
+        return math.inf
+    means = rows.drop_nulls(KEY).group_by(KEY, maintain_order=True).agg(pl.col(_LOSS).mean())[_LOSS]
+    interval = bound_mean(means.to_list(), alpha=alpha)
+    return interval.high - interval.mean if np.isfinite(interval.high) else math.inf
