@@ -38,7 +38,7 @@ def test_pairs_give_the_difference_of_the_log_loss_by_day(tmp_path):
 
 def test_two_equal_models_are_not_yet_told_apart_and_a_worse_one_is(tmp_path):
     write_shadow(tmp_path / "equal" / "log", seed=1)
-    write_shadow(tmp_path / "worse" / "log", seed=1, error=1.5)
+    write_shadow(tmp_path / "worse" / "log", seed=1, error=2.0)
 
     assert find(tmp_path / "equal" / "log").verdict == "not yet"
     worse = find(tmp_path / "worse" / "log")

@@ -34,7 +34,7 @@ def promote(days, *, least=2):
 def test_a_challenger_that_is_no_better_is_promoted_in_at_most_alpha(draw):
     generator = np.random.default_rng(0)
 
-    promoted = [promote(draw(generator, gain=0.0).tolist()) is not None for _ in range(300)]
+    promoted = [promote(draw(generator, gain=0.0).tolist()) is not None for _ in range(200)]
 
     assert np.mean(promoted) <= ALPHA
 
@@ -76,7 +76,7 @@ def test_looking_daily_with_a_test_for_one_look_would_promote_falsely_often():
         counts = range(2, DAYS + 1)
         return any(days[:n].mean() > limits[n] * days[:n].std(ddof=1) / math.sqrt(n) for n in counts)
 
-    assert np.mean([promote_by_test(draw_days(generator, gain=0.0)) for _ in range(150)]) > 3 * ALPHA / 2
+    assert np.mean([promote_by_test(draw_days(generator, gain=0.0)) for _ in range(80)]) > 3 * ALPHA / 2
 
 
 def test_the_limit_of_the_interval_is_where_the_bayes_factor_is_one_over_alpha():

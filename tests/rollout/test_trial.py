@@ -78,7 +78,7 @@ def test_a_challenger_that_is_better_in_use_becomes_champion(project, monkeypatc
 
 def test_one_that_is_not_better_is_not_promoted_unless_a_reason_says_so(project, monkeypatch, capsys):
     treadle("rollout", "start", "runs/second")
-    write_log(project, monkeypatch, error=0.5)
+    write_log(project, monkeypatch, error=1.0)
 
     assert treadle("rollout", "promote", "--log", "log") == 1
     assert "refuse: not yet" in capsys.readouterr().out

@@ -12,6 +12,8 @@ from treadle.serving.canary import draw
 from treadle.serving.log import scan_log
 from treadle.serving.service import Service, Source
 
+PATIENT = "serving.limits.seconds=60"  # on a busy machine
+
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory):
@@ -26,7 +28,7 @@ def log(tmp_path_factory):
 @pytest.fixture(scope="module")
 def client(run, other, log):
     canary = [f"serving.canary.bundle={other}", "serving.canary.share=0.3", "serving.canary.key=customer"]
-    with open_client(run, f"serving.log.folder={log}", "serving.reload=null", *canary) as opened:
+    with open_client(run, f"serving.log.folder={log}", "serving.reload=null", PATIENT, *canary) as opened:
         yield opened
 
 
@@ -57,7 +59,7 @@ def test_each_row_is_answered_by_the_bundle_of_its_key(client, run, other, rows,
         f"{again['id']}.0": found["bundles"][7],
     }
     assert recorded["key"].n_unique() == 50
-    assert not recorded["key"].str.contains("c1").any()
+    assert not set(recorded["key"]) & {row["customer"] for row in asked}
     assert recorded.group_by("key").agg("bundle")["bundle"].list.n_unique().max() == 1
 
 

@@ -17,6 +17,7 @@ from treadle.serving.service import Service, Source
 NOW = datetime(2013, 6, 4)  # noqa: DTZ001 - tables are in UTC without a zone
 LATE = ("dep_time", "dep_delay", "arr_time", "arr_delay", "air_time")
 NUM_ASKED = 60
+PATIENT = "serving.limits.seconds=60"  # on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_rows_without_their_past_get_what_a_batch_predicts_and_so_after_a_restar
     days, flights, asked, wanted, tmp_path
 ):
     """The same batch, so equal to the last bit; from events in any parts, and from the file of events alone."""
-    overrides = ["serving.events.store=sqlite", f"serving.events.path={tmp_path}/events.db"]
+    overrides = [PATIENT, "serving.events.store=sqlite", f"serving.events.path={tmp_path}/events.db"]
     with open_client(flights, *overrides) as client:
         assert ask(client, asked) != wanted  # nothing is known yet
         give_all(client, days[1])
@@ -91,7 +92,7 @@ def test_rows_without_their_past_get_what_a_batch_predicts_and_so_after_a_restar
 
 @pytest.fixture(scope="module")
 def client(flights, days):
-    with open_client(flights, "serving.events.store=memory") as opened:
+    with open_client(flights, "serving.events.store=memory", PATIENT) as opened:
         give_all(opened, days[1])
         yield opened
 

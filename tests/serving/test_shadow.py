@@ -35,15 +35,16 @@ def wait_for(condition, *, seconds=60):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_each_answer_is_recorded_beside_that_of_the_challenger(run, other, rows, tmp_path):
     import treadle
 
     overrides = [f"serving.log.folder={tmp_path}/log", f"serving.shadow.bundle={other}"]
     with open_client(run, *overrides) as client:
         shadow = client.application.service.shadow
-        wait_for(lambda: shadow.digest is not None)
+        wait_for(lambda: shadow.digest is not None, seconds=240)  # its process gives way to all others
         answer = client.post("/predict", content=orjson.dumps(rows[:20])).json()
-        wait_for(lambda: 'outcome="answered"} 20.0' in get_metrics(client))
+        wait_for(lambda: 'outcome="answered"} 20.0' in get_metrics(client), seconds=120)
         assert "shadow_error" not in client.get("/health/ready").json()
 
     own, beside = (scan_log(folder).collect().sort("id") for folder in (tmp_path / "log", tmp_path / "log" / "shadow"))

@@ -25,16 +25,16 @@ def write(folder, records, *, keyed=False):
 
 
 def draw(seed, *, days, rows, error):
-    """Labels, and predictions of two models: the one is off by 0.5 on average, the other by `error`."""
+    """Labels, and predictions of two models: the one is off by 1 on average, the other by `error`."""
     generator = np.random.default_rng(seed)
     day = np.repeat(np.arange(days), rows)
     truth = generator.normal(size=days * rows) + generator.normal(size=days)[day]
     label = generator.random(days * rows) < 1 / (1 + np.exp(-truth))
-    models = [1 / (1 + np.exp(-(truth + size * generator.normal(size=days)[day]))) for size in (0.5, error)]
+    models = [1 / (1 + np.exp(-(truth + size * generator.normal(size=days)[day]))) for size in (1.0, error)]
     return day, label, models
 
 
-def write_shadow(folder, *, seed=0, days=40, rows=60, error=0.5, labelled=None, missing=()):
+def write_shadow(folder, *, seed=0, days=40, rows=60, error=1.0, labelled=None, missing=()):
     day, label, models = draw(seed, days=days, rows=rows, error=error)
     times = [BEGIN + timedelta(days=int(each)) for each in day]
     for place, (digest, into) in enumerate(((CHAMPION, folder), (CHALLENGER, folder / SHADOW))):
