@@ -28,6 +28,7 @@ from treadle.profiles.blocks import Blocking
 from treadle.profiles.calibration import fit_calibration
 from treadle.profiles.cells import fit_cells
 from treadle.profiles.profile import count_rows
+from treadle.profiles.realised import relate_to_prior
 from treadle.profiles.reference import Performance, Reference, read_reference
 
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - times are in UTC without a zone
@@ -65,6 +66,14 @@ def past():
     return make_orders(first=0, weeks=20, seed=0)
 
 
+def measure_shares(orders):
+    """The loss of each week as a share of its prior's."""
+    return {
+        str(week): relate_to_prior(log_loss(part["late"], part["probability"]), part["late"], task="binary")
+        for week, part in enumerate(orders.iter_slices(ROWS))
+    }
+
+
 @pytest.fixture(scope="module")
 def made(past, tmp_path_factory):
     columns = tuple(fit_cells(past.lazy(), name, bins=8, top=10) for name in NAMES)
@@ -78,7 +87,7 @@ def made(past, tmp_path_factory):
         ignored={"day": "the calendar"},
         num_paired=3,
         profile=count_rows(named, columns, num_paired=3),
-        performance=Performance(metrics, 0.5, fit_calibration(score, late), None, {}),
+        performance=Performance(metrics, 0.5, fit_calibration(score, late), None, {}, measure_shares(past)),
     )
     run = tmp_path_factory.mktemp("run") / "shop-1"
     reference.write(run / "evaluation" / "reference")
@@ -365,7 +374,13 @@ def test_labels_turn_estimates_into_performance(made, log, tmp_path, capsys):
     assert found["blocks"][0]["realised"]["metrics"]["auroc"] == pytest.approx(
         roc_auc_score(week["late"], week["probability"]), abs=1e-6
     )
-    assert found["blocks"][3]["realised"] == {"metrics": {}, "share": 0, "maturing": 0}
+    assert found["blocks"][3]["realised"] == {
+        "metrics": {},
+        "share": 0,
+        "maturing": 0,
+        "rows": 0,
+        "prior_share": None,
+    }
 
 
 def test_a_day_counts_only_when_nearly_all_of_its_labels_are_there(made, log, tmp_path, capsys):
@@ -505,3 +520,65 @@ def test_a_webhook_that_is_away_is_named_without_its_path(log, tell):
         tell(START, webhook="http://127.0.0.1:9/the secret")
     with pytest.raises(TreadleError, match="must be an address of http or https"):
         tell(START, webhook="file:///etc/passwd")
+
+
+def drift(orders, *, week):
+    """Orders of which in one week half of the outcomes have nothing to do with the inputs any more."""
+    here = pl.int_range(pl.len()) // ROWS == week
+    return orders.with_columns(
+        late=pl.when(here & (pl.int_range(pl.len()) % 2 == 0)).then(1 - pl.col("late")).otherwise("late")
+    )
+
+
+def test_worse_realised_performance_alarms_though_the_inputs_are_as_ever(made, log, tmp_path, capsys):
+    orders = drift(make_orders(first=20, weeks=4, seed=1), week=2)
+    assert give_labels(log, tmp_path, orders.select("id", "late")) == 0
+    capsys.readouterr()
+
+    code, found = read_findings(made, log, capsys)
+
+    assert (code, found["alarm"]) == (1, True)
+    assert [[alarm["kind"] for alarm in block["alarms"]] for block in found["blocks"]] == [[], [], ["performance"], []]
+    (alarm,) = found["blocks"][2]["alarms"]
+    share = found["blocks"][2]["realised"]["prior_share"]
+    part = orders.slice(2 * ROWS, ROWS)
+    assert share == pytest.approx(
+        relate_to_prior(log_loss(part["late"], part["probability"]), part["late"], task="binary")
+    )
+    assert f"the loss is {share:.3f} of the prior's, on 20 blocks of the test split" in alarm["words"]
+    assert alarm["z"] > alarm["limit"]
+
+    assert monitor(made, log) == 1
+    told = capsys.readouterr().out
+    assert re.search(r"2024-06-03 +200 rows  alarm", told)
+    assert "realised performance" in told
+    assert monitor(made, log, "--format", "github") == 1
+    assert "::error title=treadle monitor shop-1 2024-06-03::realised performance" in capsys.readouterr().out
+
+
+def test_early_labels_raise_no_alarm(made, log, tmp_path, capsys):
+    orders = drift(make_orders(first=20, weeks=4, seed=1), week=2)
+    early = orders.with_row_index("place").filter(pl.col("place") % 10 > 0).select("id", "late")
+    assert give_labels(log, tmp_path, early) == 0
+    capsys.readouterr()
+
+    code, found = read_findings(made, log, capsys)
+
+    assert code == 0
+    assert found["blocks"][2]["realised"]["maturing"] == 7
+
+
+def test_without_blocks_of_the_test_split_it_is_told_that_performance_raises_no_alarm(made, log, tmp_path, capsys):
+    old = tmp_path / "old"
+    shutil.copytree(made / "evaluation" / "reference", old)
+    values = json.loads((old / "reference.json").read_text())
+    del values["performance"]["shares"]
+    (old / "reference.json").write_text(json.dumps(values))
+    orders = drift(make_orders(first=20, weeks=4, seed=1), week=2)
+    assert give_labels(log, tmp_path, orders.select("id", "late")) == 0
+    capsys.readouterr()
+
+    code, found = read_findings(made, log, capsys, "--reference", str(old))
+
+    assert code == 0
+    assert "the test split has too few blocks" in found["notes"][0]

@@ -39,7 +39,8 @@ def test_a_run_is_monitored_by_what_its_evaluation_wrote(run_once, tmp_path, cap
     assert sum(errors) / len(errors) == pytest.approx(found[0]["reference"]["metrics"]["mae"], rel=0.05)
     realised = [block["realised"]["metrics"]["mae"] for block in judged]
     assert sum(realised) / len(realised) == pytest.approx(sum(errors) / len(errors), rel=0.05)
-    first = found[1]["blocks"][0]["alarms"]
+    performance, *first = found[1]["blocks"][0]["alarms"]
+    assert performance["kind"] == "performance"
     assert "MedInc" in first[0]["columns"]
     assert first[0]["effect"] >= first[-1]["effect"]
     assert first[0]["importance"] > 0.1

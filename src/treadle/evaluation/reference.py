@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.spec import MonitoringReference
-from treadle.profiles.blocks import settle_blocking
+from treadle.metrics.compute import compute_metrics
+from treadle.profiles.blocks import Blocking, settle_blocking
 from treadle.profiles.calendar import find_calendar
 from treadle.profiles.calibration import fit_calibration
 from treadle.profiles.cells import Cells, fit_cells
 from treadle.profiles.losses import LossModel, fit_losses
-from treadle.profiles.profile import count_rows
+from treadle.profiles.profile import BLOCK, count_rows
+from treadle.profiles.realised import LOSSES, relate_to_prior
 from treadle.profiles.reference import Performance, Reference, write_no_reference
-from treadle.schema import PREDICT_AT
+from treadle.schema import LABEL, PREDICT_AT
 
 Floats = NDArray[np.float64]
 
 PREDICTION = "prediction"  # of a regression, as `Predictor.predict` names it
 _BINS = 20  # of its values
+_METRIC_BINS = 15  # of the calibration error
+_MIN_SHARE = 0.5  # of the rows of a usual block, below which its loss is left out
 _MAX_ROWS = 100_000  # of the test split, from which the losses of a regression are learned
 
 
@@ -57,7 +63,7 @@ def make_reference(evaluated: Evaluated, settings: MonitoringReference) -> Refer
         ignored=ignored,
         num_paired=num_paired,
         profile=count_rows(named, columns, num_paired=num_paired),
-        performance=_learn_performance(evaluated, columns),
+        performance=replace(_learn_performance(evaluated, columns), shares=_measure_shares(evaluated, blocking, time)),
     )
 
 
@@ -85,6 +91,32 @@ def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Perf
         return Performance(metrics, threshold, None, None, {})
     score, hit = read_scores(prediction, target)
     return Performance(metrics, threshold, fit_calibration(score, hit), None, {})
+
+
+def _measure_shares(evaluated: Evaluated, blocking: Blocking, time: str | None) -> dict[str, float]:
+    """The loss of each block of the test split as a share of its prior's, of blocks of a usual size."""
+    rows = evaluated.test.select([time] if time is not None else [LABEL])
+    named = blocking.name_reference(rows, num_rows=len(evaluated.target), time=time).select(BLOCK).collect()[BLOCK]
+    numbered = named.to_frame().with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
+    parts = {
+        str(block): torch.from_numpy(part["place"].to_numpy(writable=True))
+        for (block,), part in numbered.group_by(BLOCK, maintain_order=True)
+    }
+    usual = np.median([len(part) for part in parts.values()]) if parts else 0
+    prediction, target, name = evaluated.predictions[MODEL], evaluated.target, LOSSES[evaluated.task]
+    shares = {}
+    for block, part in sorted(parts.items()):
+        if len(part) >= _MIN_SHARE * usual:
+            asked, of = prediction[part], target[part]
+            metrics = compute_metrics(
+                task=evaluated.task,
+                prediction=asked,
+                target=of,
+                threshold=evaluated.experiment.evaluation.threshold,
+                num_bins=_METRIC_BINS,
+            )
+            shares[block] = relate_to_prior(metrics[name], of.numpy(), task=evaluated.task)
+    return {block: share for block, share in shares.items() if np.isfinite(share)}
 
 
 def read_scores(prediction: Tensor, target: Tensor) -> tuple[Floats, Floats]:

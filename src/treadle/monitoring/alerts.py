@@ -92,7 +92,7 @@ def _name_block(block: Block, findings: Findings) -> str:
 
 
 def _name_subjects(block: Block, findings: Findings) -> str:
-    subjects = sorted({alarm.signal.subject for alarm in block.judged.alarms})
+    subjects = sorted({alarm.signal.subject for alarm in block.alarms})
     return f"{findings.model} subjects {', '.join(subjects[:_SHOWN])}"
 
 

@@ -24,7 +24,7 @@ from treadle.profiles.profile import Profile
 from treadle.profiles.reference import Reference
 
 Floats = NDArray[np.float64]
-Kind = Literal["values", "missing", "pair", "season"]
+Kind = Literal["values", "missing", "pair", "season", "performance"]
 
 MIN_BLOCKS = 8  # of a reference, below which nothing says what is normal
 MIN_SHARE = 0.5  # of the rows of a usual block, below which a block is not judged

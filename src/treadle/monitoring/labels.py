@@ -6,6 +6,7 @@ labels are there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from treadle.experiment.spec import Table
 from treadle.hints import nearest
 from treadle.monitoring.log import PROBABILITY, Log, find_labels, list_files
 from treadle.profiles.profile import BLOCK
+from treadle.profiles.realised import LOSSES, relate_to_prior
 from treadle.schema import KNOWN_AT, LABEL, Task
 
 _BINS = 15  # of the calibration error
@@ -119,6 +121,8 @@ class Realised:
     metrics: dict[str, float]  # of the rows of the days that count; empty where none does
     share: float  # of the rows of the block that have a label
     maturing: int  # days that have labels, and not enough of them to count
+    rows: int  # of the days that count
+    prior_share: float | None  # of the loss: see `profiles.realised`; None where it says nothing
 
 
 def realise(
@@ -139,9 +143,10 @@ def realise(
     for (block,), part in marked.partition_by(BLOCK, as_dict=True).items():
         days = part.select(_DAY, "__share__").unique()
         counted = part.filter((pl.col("__share__") >= min_share) & labelled)
-        metrics = _judge(counted, task=task, outputs=outputs, threshold=threshold) if len(counted) else {}
+        metrics, share = _judge(counted, task=task, outputs=outputs, threshold=threshold)
         maturing = len(days.filter((pl.col("__share__") > 0) & (pl.col("__share__") < min_share)))
-        found[str(block)] = Realised(metrics, float(part.select(labelled.mean()).item()), maturing)
+        labels = float(part.select(labelled.mean()).item())
+        found[str(block)] = Realised(metrics, labels, maturing, len(counted), share)
     return found
 
 
@@ -150,7 +155,12 @@ def name_day(time: str | None) -> pl.Expr:
     return (pl.col(BLOCK) if time is None else pl.col(time).dt.strftime("%Y-%m-%d")).alias(_DAY)
 
 
-def _judge(rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: float) -> dict[str, float]:
+def _judge(
+    rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: float
+) -> tuple[dict[str, float], float | None]:
+    """The metrics, and the loss as a share of that of the prior; nothing of no rows."""
+    if rows.is_empty():
+        return {}, None
     import torch  # not before: it takes seconds, and there may be no labels
 
     from treadle.metrics.compute import compute_metrics
@@ -158,14 +168,12 @@ def _judge(rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold:
     prediction = torch.from_numpy(rows.select(outputs).to_numpy(writable=True))
     if task != "multiclass":
         prediction = prediction[:, 0]
-    target = read_target(rows[LABEL], task=task, outputs=outputs)
-    return compute_metrics(
-        task=task,
-        prediction=prediction,
-        target=torch.from_numpy(target.to_numpy(writable=True)),
-        threshold=threshold,
-        num_bins=_BINS,
+    labels = read_target(rows[LABEL], task=task, outputs=outputs).to_numpy(writable=True)
+    metrics = compute_metrics(
+        task=task, prediction=prediction, target=torch.from_numpy(labels), threshold=threshold, num_bins=_BINS
     )
+    share = relate_to_prior(metrics[LOSSES[task]], labels, task=task)
+    return metrics, share if math.isfinite(share) else None
 
 
 def read_target(labels: pl.Series, *, task: Task, outputs: Sequence[str]) -> pl.Series:

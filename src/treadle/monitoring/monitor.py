@@ -15,8 +15,10 @@ from treadle.monitoring.effect import NUM_ROWS, Effect, measure_effects
 from treadle.monitoring.estimate import estimate_binary, estimate_multiclass, estimate_regression
 from treadle.monitoring.labels import Realised, join_labels, name_day, realise
 from treadle.monitoring.log import Log
+from treadle.monitoring.performance import judge_performance
 from treadle.profiles.cells import list_cells
 from treadle.profiles.profile import BLOCK, Profile, count_rows
+from treadle.profiles.realised import describe_usual
 from treadle.profiles.reference import Reference
 from treadle.schema import LABEL
 
@@ -47,17 +49,19 @@ class Block:
     mean: float | None  # of the predictions of a regression or a binary task
     estimated: dict[str, float]
     realised: Realised | None
+    performance: Alarm | None  # that the realised performance is worse than it ever was
 
     @property
     def alarms(self) -> list[Alarm]:
-        """The one that moves the predictions most first, then by importance, then by strength."""
+        """That of the performance, then those of the inputs by effect on the predictions, importance and strength."""
         none = Effect(0.0, 0.0)
 
         def rank(alarm: Alarm) -> tuple[float, float, float]:
             effect = self.effects.get(alarm.signal.columns, none)
             return -effect.mean, -effect.importance, -alarm.strength
 
-        return sorted(self.judged.alarms, key=rank)
+        own = [self.performance] if self.performance is not None else []
+        return [*own, *sorted(self.judged.alarms, key=rank)]
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -109,7 +113,7 @@ class Findings:
     @property
     def alarmed(self) -> list[Block]:
         """The blocks with an alarm."""
-        return [block for block in self.blocks if block.judged.alarms]
+        return [block for block in self.blocks if block.alarms]
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -173,11 +177,15 @@ def monitor(
     if strange:
         notes.append(f"the season: {len(strange)} blocks, such as {strange[0]}, have none like it in the reference")
     realised = _realise(log, rows, reference=reference, settings=settings) if labelled is not None else {}
+    usual = describe_usual(reference.performance.shares.values())
+    if realised and usual is None:
+        notes.append("realised performance raises no alarm: the test split has too few blocks to say what is usual")
     blocks = []
     for found in judged:
         name = found.block
-        weighed, guessed = effects.get(name, {}), estimated.get(name, {})
-        blocks.append(Block(found, weighed, means.get(name), guessed, realised.get(name)))
+        weighed, guessed, known = effects.get(name, {}), estimated.get(name, {}), realised.get(name)
+        worse = judge_performance(known, usual, min_rows=charts.min_rows, false_alarms=settings.false_alarms)
+        blocks.append(Block(found, weighed, means.get(name), guessed, known, None if found.unjudged else worse))
     changed = _count_changed(judged, profile, kept)
     return Findings(model, digest, str(log.path), charts, log.absent, blocks, changed, notes)
 

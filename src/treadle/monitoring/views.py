@@ -52,13 +52,13 @@ def _describe_reference(findings: Findings) -> Iterator[str]:
 def _list_blocks(findings: Findings) -> Iterator[str]:
     for block in findings.blocks:
         judged = block.judged
-        state = "alarm" if judged.alarms else "-" if judged.unjudged else "ok"
+        state = "alarm" if block.alarms else "-" if judged.unjudged else "ok"
         yield f"{judged.block}  {judged.rows:>9,} rows  {state:<5}  {judged.unjudged or f'{judged.strength:.2f}'}"
         yield from (f"    {line}" for line in _describe_performance(findings, block))
         for alarm in block.alarms[:_SHOWN]:
             yield f"    {describe_alarm(alarm, block.effects.get(alarm.signal.columns))}"
-        if len(judged.alarms) > _SHOWN:
-            yield f"    and {len(judged.alarms) - _SHOWN} more"
+        if len(block.alarms) > _SHOWN:
+            yield f"    and {len(block.alarms) - _SHOWN} more"
 
 
 def describe_alarm(alarm: Alarm, effect: Effect | None) -> str:
@@ -90,7 +90,7 @@ def write_annotations(findings: Findings) -> str:
 def _annotate(findings: Findings) -> Iterator[str]:
     for block in findings.blocks:
         title = f"title=treadle monitor {findings.model} {block.judged.block}"
-        if block.judged.alarms:
+        if block.alarms:
             told = "; ".join(
                 describe_alarm(alarm, block.effects.get(alarm.signal.columns)) for alarm in block.alarms[:_SHOWN]
             )
@@ -108,7 +108,7 @@ def write_gauges(findings: Findings) -> str:
     newest = judged[-1]
     labels = {"model": findings.model, "bundle": findings.digest[:12]}
     lines = [
-        *_gauge("alarm", "Whether the newest block alarms.", [(labels, float(bool(newest.judged.alarms)))]),
+        *_gauge("alarm", "Whether the newest block alarms.", [(labels, float(bool(newest.alarms)))]),
         *_gauge("strength", "Its strongest signal as a share of its limit.", [(labels, newest.judged.strength)]),
         *_gauge("rows", "Its rows.", [(labels, float(newest.judged.rows))]),
         *_gauge(
@@ -123,6 +123,9 @@ def write_gauges(findings: Findings) -> str:
         realised = done[-1].realised.metrics
         purpose = "Metrics of the newest block whose labels are there."
         lines += _gauge("realised", purpose, _label_metrics(realised, labels))
+        share = done[-1].realised.prior_share
+        purpose = "Its loss as a share of that of the prior."
+        lines += _gauge("prior_share", purpose, [] if share is None else [(labels, share)])
     return "\n".join(lines) + "\n"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class Performance:
     calibration: Calibration | None  # of the score, or of the chance of the predicted class; None: a regression
     prediction: Cells | None  # cells of the predictions of a regression
     losses: Mapping[str, LossModel]  # of a regression, by kind, whose cells are those of the columns and the prediction
+    shares: Mapping[str, float] = field(default_factory=dict)  # of each block of the test split: see `relate_to_prior`
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Reference:
             "performance": {
                 "metrics": {name: value if np.isfinite(value) else None for name, value in performance.metrics.items()},
                 "threshold": performance.threshold,
+                "shares": dict(performance.shares),
                 "calibration": None
                 if calibration is None
                 else {"scores": calibration.scores.tolist(), "chances": calibration.chances.tolist()},
@@ -164,6 +166,7 @@ def _read_performance(values: dict[str, Any]) -> Performance:
         else Calibration(np.asarray(calibration["scores"]), np.asarray(calibration["chances"])),
         prediction=None if prediction is None else Cells.from_plain("prediction", prediction),
         losses={name: LossModel(m["mean"], np.asarray(m["weights"])) for name, m in values["losses"].items()},
+        shares=values.get("shares", {}),  # a reference of before has none
     )
 
 
