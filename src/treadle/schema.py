@@ -9,7 +9,8 @@ from pydantic import Field
 if TYPE_CHECKING:
     from torch import Tensor
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "regression"]  # what a model answers
+DataTask = Literal[Task, "forecast"]  # what an experiment declares
 Split = Literal["train", "valid", "test"]
 Sampling = Literal["shuffle", "balanced"]  # every row once an epoch; each class as often as any other
 Refit = Literal["none", "all"]  # of the weights, once the best epoch is known
@@ -20,7 +21,13 @@ LABEL = "label"  # column of an examples table that holds the target
 WEIGHT = "weight"  # column that holds the sample weight, where one is declared
 PREDICT_AT = "predict_at"  # column of the prediction time
 KNOWN_AT = "known_at"  # column of a table with a known time; null: the row never becomes known
+STEP = "step"  # column of a forecast: how many periods after its origin a row is, from 1 on
 ROW = "row"  # position of the example in its source table: the key of its prediction
+
+
+def get_answer(task: DataTask) -> Task:
+    """What a model answers: a forecast is a regression, whose examples are made of series."""
+    return "regression" if task == "forecast" else task
 
 
 # Limits of arguments, for the signatures of components; `treadle check` enforces them.

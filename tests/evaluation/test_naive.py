@@ -36,7 +36,9 @@ def make_run(path, rows, first_of_test):
 
 def predict(folder, task="regression", *, by=(), delay="1h", season=None, classes=()):
     settings = Naive(by=list(by), delay=delay, season=season)
-    experiment = SimpleNamespace(evaluation=SimpleNamespace(naive=settings), data=SimpleNamespace(task=task))
+    experiment = SimpleNamespace(
+        evaluation=SimpleNamespace(naive=settings), data=SimpleNamespace(answer=task, forecast=None)
+    )
     return {name: v.tolist() for name, v in predict_naive(experiment, folder=folder, classes=list(classes)).items()}
 
 

@@ -78,8 +78,9 @@ class Predictor(ABC):
 
         Returns:
             One row per input row, in its order: `probability` (binary), `prediction` (regression), or `prediction`
-            and `probability_<class>` (multiclass); with the column `row` of the input where it has one. A bundle with
-            conformal prediction adds `low` and `high`, or for each class `set_<class>`.
+            and `probability_<class>` (multiclass); with the column `row` of the input where it has one, and of a
+            forecast with series, time and step. A bundle with conformal prediction adds `low` and `high`, or for each
+            class `set_<class>`.
 
         Raises:
             TreadleError: a column is missing, or cannot be read as its type.
@@ -88,8 +89,14 @@ class Predictor(ABC):
         frame = self.conform(rows)
         self._check_contract(frame, on_breach or self.on_breach)
         outputs = self.compute(frame)
-        columns = [frame[ROW]] if ROW in frame.columns else []
-        return pl.DataFrame([*columns, *self.name_outputs(outputs)])
+        keys = [name for name in self.keys if name in frame.columns]
+        return pl.DataFrame([*frame.select(keys), *self.name_outputs(outputs)])
+
+    @property
+    def keys(self) -> list[str]:
+        """Columns of the rows that stand beside their predictions."""
+        forecast = self.recipe.data.forecast
+        return [ROW] if forecast is None else [ROW, *forecast.keys]
 
     def find_breaches(self, rows: Rows) -> pl.DataFrame:
         """Each breach of the contract: `position` of the row from 0, `column`, `rule` and `value`.

@@ -33,6 +33,7 @@ from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.estimators import check_estimator, check_raw_steps
 from treadle.check.evaluation import check_evaluation
 from treadle.check.file_heads import Absent, check_files
+from treadle.check.forecast import check_forecast, check_forecast_naive, check_forecast_split
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.places import locate_problems
 from treadle.check.structure import check_structure
@@ -64,6 +65,9 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_contracts, ("data.tables",)),
     (check_examples_table, ("data.tables", "data.examples")),
     (check_lookups, ("data.tables", "data.examples")),
+    (check_forecast, ("data.task", "data.tables", "data.examples", "data.forecast")),
+    (check_forecast_split, ("data.forecast", "data.split")),
+    (check_forecast_naive, ("data.forecast", "evaluation")),
     (check_split, ("data.tables", "data.examples", "data.split")),
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),

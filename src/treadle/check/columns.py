@@ -19,7 +19,7 @@ from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, His
 from treadle.hints import NO_HINT, Hint, nearest
 from treadle.lineage.graph import Graph, trace_experiment
 from treadle.problems import Problem, Span
-from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, WEIGHT
+from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, STEP, WEIGHT
 from treadle.sql.expressions import (
     ExpressionError,
     limit_derived,
@@ -175,6 +175,9 @@ def _check_moment(walk: Walk, value: pl.Series, *, key: str) -> None:
 def _walk_examples(walk: Walk, data: Data) -> pl.DataFrame:
     spec = data.examples
     rows = walk.tables[spec.table]
+    if data.forecast is not None and STEP not in rows.columns:
+        rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(STEP))
+        rows = walk_derived(walk, data.forecast.derive, rows, key="data.forecast.derive")
     label = walk.run(spec.label, rows, key="data.examples.label")
     _check_label(walk, label, data)
     if spec.predict_at is not None:
@@ -198,10 +201,10 @@ def _walk_examples(walk: Walk, data: Data) -> pl.DataFrame:
 
 def _check_label(walk: Walk, label: pl.Series, data: Data) -> None:
     dtype = label.dtype
-    if data.task == "regression" and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
+    if data.answer == "regression" and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
         fix = "set data.task to binary" if dtype == pl.Boolean() else "set data.task to multiclass, or make it a number"
         walk.find("data.examples.label", f"the label of a regression must be a number, found {name_type(dtype)}", fix)
-    if data.task == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
+    if data.answer == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
         fix = "compare it with the positive value, such as income = '>50K'"
         walk.find("data.examples.label", f"a binary label must be true or false, found {name_type(dtype)}", fix)
 

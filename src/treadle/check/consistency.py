@@ -49,7 +49,7 @@ def check_metrics(experiment: Experiment) -> Iterator[Problem]:
     """Metrics that the task defines."""
     task = experiment.data.task
     for name in experiment.metrics:
-        if find_task_metric(task, name) is not None:
+        if find_task_metric(experiment.data.answer, name) is not None:
             rule = f"{name!r} is a metric of the task {task!r} already"
             yield Problem(f"metrics.{name}", rule, "give your own another name", part="key")
     for key, name in (
@@ -71,10 +71,10 @@ def _list_checked(experiment: Experiment) -> Iterator[tuple[str, str]]:
 
 def check_loss(experiment: Experiment) -> Iterator[Problem]:
     """A loss for this task, and weights of classes that exist."""
-    task, path = experiment.data.task, experiment.loss.function["_target_"]
+    task, path = experiment.data.answer, experiment.loss.function["_target_"]
     tasks = _list_tasks(path)
     if tasks and task not in tasks:
-        rule = f"{path} is for the task {' or '.join(map(repr, tasks))}; data.task is {task!r}"
+        rule = f"{path} is for the task {' or '.join(map(repr, tasks))}; data.task is {experiment.data.task!r}"
         yield Problem("loss.function._target_", rule, "choose another loss; loss=default fits every task")
     weights = experiment.loss.class_weights
     if weights is not None and task == "regression":
@@ -135,7 +135,7 @@ def check_sampling(experiment: Experiment) -> Iterator[Problem]:
         rule = "rows that are streamed from disk cannot be sampled by class"
         way_out = "set schedule.shuffle_buffer to null, or balance by loss.class_weights"
         yield Problem("schedule.sampling", rule, way_out)
-    if experiment.data.task == "regression":
+    if experiment.data.answer == "regression":
         yield Problem("schedule.sampling", "a regression has no classes to balance", "set it to shuffle")
     elif experiment.loss.class_weights == "balanced":
         rule = "schedule.sampling and loss.class_weights both balance the classes: rare classes would be balanced twice"

@@ -18,7 +18,15 @@ from treadle.config.compose import Composed, tell_how_to_list, tell_of_a_rule
 from treadle.config.locations import read_marks, show_path
 from treadle.config.namesakes import SECURITY, find_namesake, find_renamed
 from treadle.config.overrides import key_of
-from treadle.experiment.spec import RECORDS, AnyExperiment, Data, Experiment, LearnerExperiment, find_spec
+from treadle.experiment.spec import (
+    RECORDS,
+    AnyExperiment,
+    Data,
+    Experiment,
+    LearnerExperiment,
+    complete_examples,
+    find_spec,
+)
 from treadle.hints import Hint, find_nearest, nearest, show
 from treadle.keys import get_name, get_section, is_within, join, walk
 from treadle.problems import Place, Problem
@@ -50,6 +58,8 @@ def check_structure(composed: Composed) -> tuple[AnyExperiment, set[str], list[P
     if "data" not in valid and isinstance(values.get("data"), dict):
         parts = _validate_parts(Data, values["data"])
         valid["data"] = Data.model_construct(**parts)
+        if {"forecast", "examples", "tables"} <= parts.keys():
+            valid["data"] = complete_examples(valid["data"])
         names |= {f"data.{name}" for name in parts}
     elif "data" in valid:
         names |= data_parts

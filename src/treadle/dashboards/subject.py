@@ -146,7 +146,7 @@ def _describe(
         question=experiment.question,
         project=tracker.project,
         entity=tracker.entity,
-        task=experiment.data.task,
+        task=experiment.data.answer,
         metrics=list_metrics(experiment),
         objective=metric,
         baselines=tuple(experiment.evaluation.baselines),

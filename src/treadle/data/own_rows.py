@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from treadle.data.lazy_frames import count_rows
+from treadle.data.series import SOURCE
 from treadle.data.table_files import open_table_files
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_sources, match_files
@@ -46,7 +47,8 @@ class OwnRows:
     ) -> None:
         self._tables, self._data, self._root, self._scratch = tables, data, root, scratch
         looked_up = [(join.table, _look_up(rows, join, tables[join.table])) for join in label_joins]
-        self._own = [(data.examples.table, rows[ROW]), *looked_up]
+        self._sources = rows[SOURCE if SOURCE in rows.columns else ROW]
+        self._own = [(data.examples.table, self._sources), *looked_up]
         self._rows = rows.select(ROW, PREDICT_AT)
         self._found: dict[str, list[pl.Series]] = {}
 
@@ -74,7 +76,7 @@ class OwnRows:
         shared = [name for name in ours if name in theirs and ours[name].dtype == theirs[name].dtype]
         if not set(shared).intersection(list_columns(self._data.examples.label)):
             return
-        rows = self._tables[here].select(shared).collect()[self._rows[ROW]]
+        rows = self._tables[here].select(shared).collect()[self._sources]
         if rows.n_unique() < UNIQUE_SHARE * len(rows):
             return  # rows are alike by chance
         known = self._tables[table].group_by(shared).agg(pl.col(KNOWN_AT).min().alias("__known_at"))

@@ -17,10 +17,11 @@ from treadle.data.lazy_frames import collect, collect_columns, collect_names, pa
 from treadle.data.own_rows import OwnRows
 from treadle.data.point_in_time import look_back_asof, look_back_window
 from treadle.data.roles import check_roles, check_splits
+from treadle.data.series import SERIES_FILE, SOURCE, describe_series, number_examples, read_series
 from treadle.data.split import assign_splits
 from treadle.data.tables import Lookup, load_tables
 from treadle.errors import TreadleError
-from treadle.experiment.spec import AsOf, Data, History, Join
+from treadle.experiment.spec import AsOf, Data, Forecast, History, Join
 from treadle.lineage.graph import list_label_joins
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split
 from treadle.threads import map_ahead
@@ -73,6 +74,7 @@ class Examples:
     columns: KnownColumns
     rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and the columns of the past, of each split's examples
     excluded: dict[str, int]  # rows left out, by reason
+    series: pl.DataFrame | None  # of a forecast, as `read_series` gives it
 
     def take(self, split: Split) -> pl.DataFrame:
         """The examples of a split; errors as in `KnownColumns.add_to`."""
@@ -82,6 +84,8 @@ class Examples:
 def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
     """Write `train.parquet`, `valid.parquet`, `test.parquet`, `schema.json` and `summary.json` into `folder`.
 
+    Of a forecast also `series.parquet`, the series themselves, which naive forecasts remember.
+
     Raises:
         TreadleError: a table, an expression, the contract or the split does not hold; nothing is written then.
     """
@@ -89,8 +93,10 @@ def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
     with TemporaryDirectory(dir=folder.parent, prefix=".tables-") as scratch:
         examples = build_examples(data, root=root, now=now, scratch=Path(scratch))
         schemas = [_write(examples.take(split), folder / f"{split}.parquet") for split in SPLITS]
+        if examples.series is not None:
+            _write(examples.series, folder / SERIES_FILE)
     (folder / "schema.json").write_text(json.dumps(_describe_schema(schemas[0]), indent=2) + "\n")
-    (folder / "summary.json").write_text(json.dumps(_summarize(examples), indent=2) + "\n")
+    (folder / "summary.json").write_text(json.dumps(_summarize(examples, data.forecast), indent=2) + "\n")
 
 
 def _write(frame: pl.DataFrame, file: Path) -> pl.Schema:
@@ -111,18 +117,20 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     spec = data.examples
     loaded = load_tables(data, root=root, now=now, scratch=scratch)
     tables = {name: table.rows for name, table in loaded.items()}
-    table = _add_roles(tables[spec.table].with_row_index(ROW), data)
+    table = _add_roles(number_examples(tables[spec.table], data), data)
     rows, excluded = _exclude(table, data)
     rows = look_back(rows, tables, data, label_joins=list_label_joins(data), root=root, scratch=scratch)
     splits = assign_splits(rows, data.split)
     excluded["between the splits"] = splits.null_count()
     parts: dict[Split, pl.DataFrame] = {split: rows.filter(splits == split) for split in SPLITS}
     check_splits(parts, data)
-    return Examples(name_columns(table, loaded[spec.table].lookups, data), parts, excluded)
+    series = None if data.forecast is None else read_series(tables[spec.table], data, data.forecast)
+    return Examples(name_columns(table, loaded[spec.table].lookups, data), parts, excluded, series)
 
 
 def name_columns(table: pl.LazyFrame, lookups: list[Lookup], data: Data) -> KnownColumns:
     """The columns of examples, of the table and of the past."""
+    lookups = [] if data.forecast is not None else lookups  # whose places are those of the table's rows
     known = list(dict.fromkeys(data.examples.known))
     past = [name for name in dict.fromkeys(_past_columns(data)) if name not in known]
     return KnownColumns(table, lookups, known, past)
@@ -160,7 +168,7 @@ def look_back(
 def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
     spec = data.examples
     label = parse(spec.label, rows, key="data.examples.label")
-    roles = [(label if data.task == "multiclass" else label.cast(pl.Float64)).alias(LABEL)]
+    roles = [(label if data.answer == "multiclass" else label.cast(pl.Float64)).alias(LABEL)]
     if spec.predict_at is not None:
         roles.append(time_prediction(spec.predict_at, rows))
     if spec.weight is not None:
@@ -181,7 +189,7 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
     (frame,) = collect(table.select(wanted), key="data.examples")
     frame, excluded = leave_out(frame, table, data)
     check_roles(frame, data)
-    kept = {LABEL: pl.String() if data.task == "multiclass" else pl.Float64(), WEIGHT: pl.Float32()}
+    kept = {LABEL: pl.String() if data.answer == "multiclass" else pl.Float64(), WEIGHT: pl.Float32()}
     return frame.cast({role: dtype for role, dtype in kept.items() if role in frame.columns}), excluded
 
 
@@ -207,7 +215,7 @@ def leave_out(frame: pl.DataFrame, table: pl.LazyFrame, data: Data) -> tuple[pl.
 def _deciding_columns(data: Data) -> list[str]:
     """Columns of the table that decide about rows: keys of the past and of the label's joins, and the split's."""
     split = getattr(data.split, "column", None)
-    return [*list_keys(data, list_label_joins(data)), *([] if split is None else [split])]
+    return [SOURCE, *list_keys(data, list_label_joins(data)), *([] if split is None else [split])]
 
 
 def list_keys(data: Data, label_joins: Sequence[Join]) -> list[str]:
@@ -246,11 +254,12 @@ def _describe_schema(schema: pl.Schema) -> dict[str, str]:
     return {name: str(dtype) for name, dtype in schema.items() if name not in _ROLES}
 
 
-def _summarize(examples: Examples) -> dict[str, Any]:
+def _summarize(examples: Examples, forecast: Forecast | None) -> dict[str, Any]:
     rows = examples.rows
     return {
         "rows": {name: len(frame) for name, frame in rows.items()},
         "left_out": examples.excluded,
+        **({} if examples.series is None or forecast is None else describe_series(examples.series, forecast)),
         "label_mean": {name: frame[LABEL].mean() for name, frame in rows.items() if frame[LABEL].dtype.is_numeric()},
         "period": {
             name: [str(frame[PREDICT_AT].min()), str(frame[PREDICT_AT].max())]

@@ -33,7 +33,7 @@ def check_roles(frame: pl.DataFrame, data: Data) -> None:
     label, weight = pl.col(LABEL), pl.col(WEIGHT)
     if frame.schema[LABEL].is_float():
         _hold(frame, LABEL, label.abs() <= LARGEST, rule="must be a finite number", fix=f"; {_EXCLUDE}")
-    if data.task == "binary":
+    if data.answer == "binary":
         _hold(frame, LABEL, label.is_in([0.0, 1.0]), rule="a binary label is true or false, 1 or 0", fix="")
     if WEIGHT in frame.columns:
         _hold(frame, WEIGHT, weight.is_finite() & (weight >= 0), rule="must be a number from 0 on", fix="")
@@ -67,7 +67,7 @@ def check_splits(rows: Mapping[Split, pl.DataFrame], data: Data) -> None:
                 f"data.examples.weight: the weights of all {len(rows[split]):,} rows of {split} are 0; "
                 "give some of them a weight, or split otherwise in data.split"
             )
-    if data.task != "multiclass":
+    if data.answer != "multiclass":
         return
     classes = {split: frame[LABEL].unique().sort() for split, frame in rows.items()}
     for split in evaluated:

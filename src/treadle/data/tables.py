@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -69,7 +69,14 @@ class Loaded:
     lookups: list[Lookup] = field(default_factory=list)
 
 
-def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict[str, Loaded]:
+def load_tables(
+    data: Data,
+    *,
+    root: Path,
+    now: datetime,
+    scratch: Path,
+    extend: Callable[[pl.LazyFrame], pl.LazyFrame] = lambda rows: rows,
+) -> dict[str, Loaded]:
     """Every table of `data`: contract held, joins and derived columns added.
 
     Args:
@@ -77,6 +84,7 @@ def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict
         root: the project; paths of tables are relative to it.
         now: the current time, for the age of values.
         scratch: a folder for typed copies of the tables, which the frames read as long as they are used.
+        extend: adds rows to the examples' table, which need not hold its contract.
 
     Raises:
         ContractError: the rows of a table break its contract.
@@ -87,6 +95,8 @@ def load_tables(data: Data, *, root: Path, now: datetime, scratch: Path) -> dict
         return read_table(data.tables[name], name=name, root=root, now=now, scratch=scratch)
 
     frames = dict(zip(data.tables, map_ahead(read, data.tables, num_threads=READ_AT_ONCE), strict=True))
+    own = data.examples.table
+    frames[own] = extend(frames[own])
     tables = data.tables.items()
     return {name: enrich(frames[name], spec, tables=frames, name=name, scratch=scratch) for name, spec in tables}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ import polars as pl
 from treadle.data.lazy_frames import collect
 from treadle.data.needed import Needs, find_needs, restrict
 from treadle.data.prepare import KnownColumns, leave_out, list_keys, look_back, name_columns, time_prediction
+from treadle.data.series import SOURCE, add_next, find_origin, number_examples
 from treadle.data.tables import load_tables
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
@@ -47,8 +49,8 @@ def build_unlabelled(
     Args:
         data: what was declared for the training.
         files: path of each table, or a glob, by its name; others than those that are needed are not read.
-        at: the moment of all predictions: of rows whose own comes later, with what was known by then; None: each row
-            is predicted at its own moment.
+        at: the moment of all predictions: of rows whose own comes later, with what was known by then; of a forecast
+            the origin of the next values of each series; None: each row is predicted at its own moment, or origins.
         root: paths are relative to it.
         now: the current time, for the age of values.
         scratch: a folder for copies of the tables, which the examples read as long as they are used.
@@ -62,9 +64,12 @@ def build_unlabelled(
         raise TreadleError("--at: the examples have no moment of prediction (data.examples.predict_at is null)")
     needs = list_needs(data, files)
     restricted = restrict(data, needs, files=files, root=root)
-    loaded = load_tables(restricted, root=root, now=now, scratch=scratch)
+    extend = partial(_extend, data=restricted, at=at)
+    loaded = load_tables(restricted, root=root, now=now, scratch=scratch, extend=extend)
     tables = {name: table.rows for name, table in loaded.items()}
-    table = tables[spec.table].with_row_index(ROW)
+    if data.forecast is not None and at is not None:
+        at = find_origin(tables[spec.table], data.forecast, at=at)
+    table = number_examples(tables[spec.table], restricted, origin=at)
     if spec.predict_at is not None:
         table = table.with_columns(time_prediction(spec.predict_at, table))
     rows, excluded = _choose(table, restricted, needs, at=at)
@@ -72,6 +77,13 @@ def build_unlabelled(
     rows = look_back(rows, tables, restricted, label_joins=needs.label_joins, root=root, scratch=scratch)
     columns = name_columns(table, loaded[spec.table].lookups, restricted)
     return Unlabelled(columns, tables, rows.sort(ROW), excluded, needs.left_aside, unmatched)
+
+
+def _extend(table: pl.LazyFrame, *, data: Data, at: datetime | None) -> pl.LazyFrame:
+    """Of a forecast at a moment: with the rows that are to come."""
+    if data.forecast is None or at is None:
+        return table
+    return add_next(table, data.forecast, origin=find_origin(table, data.forecast, at=at))
 
 
 def list_needs(data: Data, files: Mapping[str, str]) -> Needs:
@@ -87,7 +99,10 @@ def _choose(
     """The rows that are predicted, with their moment and the keys of the past."""
     timed = [] if data.examples.predict_at is None else [PREDICT_AT]
     keys = dict.fromkeys(list_keys(data, needs.label_joins))
-    (frame,) = collect(table.select([ROW, *timed, *(key for key in keys if key not in timed)]), key="data.examples")
+    numbers = [ROW] if data.forecast is None else [ROW, SOURCE]
+    (frame,) = collect(
+        table.select([*numbers, *timed, *(key for key in keys if key not in timed)]), key="data.examples"
+    )
     rows, excluded = leave_out(frame, table, data)
     if timed and (missing := rows.filter(pl.col(PREDICT_AT).is_null())[ROW].to_list()):
         rule = f"data.examples.predict_at: missing in {len(missing):,} rows, such as {missing[:3]}"

@@ -95,7 +95,7 @@ def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Ba
 def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:
     inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
     return Sizes(
-        experiment.data.task,
+        experiment.data.answer,
         len(inputs["numeric"]),
         inputs["cardinalities"],
         len(inputs["classes"]),

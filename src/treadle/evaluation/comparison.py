@@ -49,7 +49,7 @@ class Comparison:
 
 def find_judging_metric(experiment: Experiment) -> Metric:
     """`evaluation.metric`; where that is the user's own, which is not resampled, the loss of the task."""
-    task = experiment.data.task
+    task = experiment.data.answer
     found = find_task_metric(task, experiment.evaluation.metric)
     if found is None or found not in METRICS[task]:
         found = find_task_metric(task, "rmse" if task == "regression" else "log_loss")
@@ -95,4 +95,4 @@ def make_resampling(experiment: Experiment) -> Resampling:
 def make_scoring(experiment: Experiment) -> Scoring:
     """How an evaluation judges predictions."""
     settings = experiment.evaluation
-    return Scoring(experiment.data.task, threshold=settings.threshold, num_bins=settings.calibration_bins)
+    return Scoring(experiment.data.answer, threshold=settings.threshold, num_bins=settings.calibration_bins)

@@ -88,7 +88,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
 
 def _compute_results(experiment: Experiment, candidates: dict[str, Tensor], target: Tensor) -> Results:
     """Metrics of the model and its baselines."""
-    settings, task = experiment.evaluation, experiment.data.task
+    settings, task = experiment.evaluation, experiment.data.answer
     own = build_metrics(experiment)
     return {
         name: compute_metrics(

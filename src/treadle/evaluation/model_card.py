@@ -24,13 +24,14 @@ from treadle.lineage.views import list_sources
 from treadle.metrics.registry import list_metrics, write_score
 from treadle.outcomes import Finding
 from treadle.pages.render import render_text
-from treadle.schema import Task
+from treadle.schema import DataTask
 
 # What Hugging Face calls them; a metric of your own keeps its name.
-_TASKS: dict[Task, str] = {
+_TASKS: dict[DataTask, str] = {
     "binary": "tabular-classification",
     "multiclass": "tabular-classification",
     "regression": "tabular-regression",
+    "forecast": "time-series-forecasting",
 }
 _METRICS = {"auroc": "roc_auc", "brier": "brier_score", "r2": "r_squared"}
 

@@ -81,7 +81,7 @@ def find_slices(evaluated: Evaluated) -> SliceFindings | None:
     ]
     if not settings.candidates:
         return SliceFindings(declared, [])
-    task = experiment.data.task
+    task = experiment.data.answer
     worst = find_worst_slices(
         cut_columns(evaluated.read_columns([*list_example_columns(experiment.data), *experiment.evaluation.derive])),
         losses=compute_losses(prediction, target=target, task=task),

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from treadle.errors import TreadleError
 from treadle.experiment.blocks import list_example_columns
-from treadle.experiment.spec import Block, Data, Experiment, Features, Join, Table
+from treadle.experiment.spec import Block, Data, Experiment, Features, Forecast, Join, Table
 from treadle.hints import Hint, find_nearest
-from treadle.schema import LABEL, PREDICT_AT, WEIGHT
+from treadle.schema import LABEL, PREDICT_AT, STEP, WEIGHT
 from treadle.sql.expressions import ExpressionError, list_columns, split_aggregate
 
 
@@ -122,6 +122,17 @@ def _add_table(graph: Graph, name: str, table: Table, data: Data) -> None:
         reads = tuple(Edge(f"{name}.{source}") for source in list_columns(text) if source != column)
         place = f"{key}.known_at" if column == "known_at" else f"{key}.derive.{column}"
         graph.add(Node(f"{name}.{column}", place, text, reads))
+    if data.forecast is not None and name == data.examples.table:
+        _add_steps(graph, name, data.forecast)
+
+
+def _add_steps(graph: Graph, name: str, forecast: Forecast) -> None:
+    """What a forecast adds to the rows of its table: the step, and what is derived of it."""
+    how = "periods from the origin to the row"
+    graph.add(Node(f"{name}.{STEP}", "data.forecast.horizon", how, (Edge(f"{name}.{forecast.time}"),)))
+    for column, text in forecast.derive.items():
+        reads = tuple(Edge(f"{name}.{source}") for source in list_columns(text) if source != column)
+        graph.add(Node(f"{name}.{column}", f"data.forecast.derive.{column}", text, reads))
 
 
 def _add_examples(graph: Graph, data: Data) -> None:

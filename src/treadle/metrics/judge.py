@@ -8,7 +8,7 @@ from typing import Any, cast
 from treadle.experiment.kinds import get_kind
 from treadle.experiment.spec import AnyExperiment, LearnerExperiment
 from treadle.metrics.registry import Metric, find_metric, find_task_metric, list_metrics, monitor_names
-from treadle.schema import Task
+from treadle.schema import DataTask, get_answer
 
 
 def get_monitor(experiment: AnyExperiment) -> str:
@@ -43,7 +43,9 @@ def read_monitor(leaves: Mapping[str, Any]) -> Metric | None:
     if task is None or name is None:
         return None
     direction = leaves.get(f"metrics.{name}.direction")
-    return find_task_metric(cast("Task", task), name) if direction is None else _make_metric(name, direction)
+    if direction is not None:
+        return _make_metric(name, direction)
+    return find_task_metric(get_answer(cast("DataTask", task)), name)
 
 
 def list_judges(experiment: AnyExperiment) -> list[str]:

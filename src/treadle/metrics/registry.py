@@ -76,7 +76,7 @@ def list_metrics(experiment: Experiment) -> tuple[Metric, ...]:
     own = (
         Metric(name, name, higher_is_better=metric.direction == "max") for name, metric in experiment.metrics.items()
     )
-    return (*METRICS[experiment.data.task], *own)
+    return (*METRICS[experiment.data.answer], *own)
 
 
 def find_metric(experiment: Experiment, name: str) -> Metric | None:

@@ -16,13 +16,13 @@ from treadle.data.needed import find_needs, restrict_table
 from treadle.data.prepare import time_prediction, unify
 from treadle.data.tables import enrich, read_table
 from treadle.errors import TreadleError
-from treadle.experiment.spec import Column, Data
+from treadle.experiment.spec import Column, Data, Table
 from treadle.hints import nearest
 from treadle.online.log import EventLog, LogError
 from treadle.online.looks import Answers
 from treadle.online.rows import Fault, RowsError, read_rows
 from treadle.online.state import EPOCH, KEEP, State, list_columns_asked
-from treadle.schema import KNOWN_AT, PREDICT_AT
+from treadle.schema import KNOWN_AT, PREDICT_AT, STEP
 
 
 class Taken(NamedTuple):
@@ -62,6 +62,7 @@ class Online:
         self._lock = threading.RLock()  # of the state
         read = dict.fromkeys([*self.state.feeds, data.examples.table])
         self._specs = {name: restrict_table(data, name, needs, key=data.tables[name].key) for name in read}
+        self._asked = add_step(self._specs[data.examples.table], data)
         joined = dict.fromkeys(join.table for spec in self._specs.values() for join in spec.joins.values())
         self._joined: dict[str, pl.LazyFrame] = {}
         for name in joined:
@@ -172,13 +173,13 @@ class Online:
         """Examples to predict, from rows of the examples' table as they come.
 
         Each is asked at its own moment of prediction, or now where that is still to come: so that a window is as long
-        as in training. What is known only later may be absent.
+        as in training. What is known only later may be absent; a row of a forecast has its step beside.
 
         Raises:
             RowsError: a row breaks the table's contract, or has no moment.
         """
         spec = self._data.examples
-        table = self._read(spec.table, rows)
+        table = self._enrich(spec.table, rows, self._asked)
         (known,) = collect(table.select(list(dict.fromkeys(spec.known))), key="data.examples.known")
         columns = [unify(values) for values in known]
         if spec.predict_at is None:
@@ -195,7 +196,9 @@ class Online:
         return pl.DataFrame([*columns, *(values for values in answers if values.name not in known.columns)])
 
     def _read(self, table: str, rows: Sequence[Any]) -> pl.LazyFrame:
-        spec = self._specs[table]
+        return self._enrich(table, rows, self._specs[table])
+
+    def _enrich(self, table: str, rows: Sequence[Any], spec: Table) -> pl.LazyFrame:
         frame = read_rows(rows, spec, table=table)
         return enrich(frame.lazy(), spec, tables=self._joined, name=table, scratch=self._scratch).rows
 
@@ -205,3 +208,12 @@ def _reach_back(log: EventLog, now: datetime, longest: timedelta) -> datetime:
     newest = log.find_newest(upto=now)
     known = now if newest is None else EPOCH + timedelta(microseconds=newest)
     return known - KEEP * longest
+
+
+def add_step(table: Table, data: Data) -> Table:
+    """The examples' table as a question holds its rows: of a forecast with their step."""
+    if data.forecast is None:
+        return table
+    step = Column(dtype="int", min=1, max=data.forecast.horizon)
+    derived = {**table.derive, **data.forecast.derive}
+    return table.model_copy(update={"columns": {**table.columns, STEP: step}, "derive": derived})

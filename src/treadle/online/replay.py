@@ -62,7 +62,7 @@ def replay(data: Data, *, files: Mapping[str, str], root: Path, now: datetime, s
     columns = [name for look in state.looks for name in look.columns]
     tables = {name: made.tables[name].with_row_index("__position").collect() for name in state.feeds}
     events = _order_events(tables)
-    asked = made.tables[data.examples.table].select(list_columns_asked(state)).collect()
+    asked = made.columns.table.select(list_columns_asked(state)).collect()
     online, seconds = _ask_all(state, tables, events, offline, asked)
     return _compare(offline, online, columns, state, seconds)
 

@@ -30,7 +30,7 @@ def _featurize(current: Run, _: LazyTracking) -> None:
     experiment, folder = _as_table(current), current.folder
     featurize(
         experiment.features,
-        task=experiment.data.task,
+        task=experiment.data.answer,
         targets=experiment.targets,
         examples=folder.examples,
         folder=folder.features,

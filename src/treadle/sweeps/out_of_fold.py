@@ -75,7 +75,7 @@ def write_out_of_fold(sweep: Sweep, ledger: Ledger, row: Row) -> Pooled:
     passes = list(_evaluate(frame, experiment))
     metrics = {name: statistics.fmean(each[name] for each in passes) for name in passes[0]}
     pooled = Pooled(
-        row.setting, experiment.data.task, frame["row"].n_unique(), frame["fold"].n_unique(), len(passes), metrics
+        row.setting, experiment.data.answer, frame["row"].n_unique(), frame["fold"].n_unique(), len(passes), metrics
     )
     folder = sweep.folder / FOLDER
     folder.mkdir(exist_ok=True)
@@ -117,11 +117,11 @@ def _evaluate(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dict[str,
 
     per_repeat: Any = getattr(experiment.data.split, "folds", 1)
     classes = [name.removeprefix("probability_") for name in frame.columns if name.startswith("probability_")]
-    outputs = [f"probability_{name}" for name in classes] if classes else [_name_output(experiment.data.task)]
+    outputs = [f"probability_{name}" for name in classes] if classes else [_name_output(experiment.data.answer)]
     for _, part in sorted(frame.group_by("seed", pl.col("fold") // per_repeat)):
         prediction = part.select(outputs).to_torch()
         yield compute_metrics(
-            task=experiment.data.task,
+            task=experiment.data.answer,
             prediction=prediction if classes else prediction[:, 0],
             target=read_target(part, classes=classes),
             threshold=experiment.evaluation.threshold,

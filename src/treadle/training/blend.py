@@ -64,7 +64,7 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
         folder, _summarize(experiment, found, predictions, kept=kept, judge=judge, members=members), kept=kept
     )
     card = Card(
-        task=experiment.data.task,
+        task=experiment.data.answer,
         classes=inputs["classes"],
         columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
         target=Standard(mean=judge.scaling.mean, scale=judge.scaling.scale, link=find_link(judge.loss)),
@@ -97,7 +97,7 @@ class Judge:
 
     def scale(self, prediction: Tensor) -> Tensor:
         """Predictions on the scale of the targets."""
-        if self.experiment.data.task != "regression":
+        if self.experiment.data.answer != "regression":
             return prediction
         return (prediction - self.scaling.mean) / self.scaling.scale
 
@@ -112,7 +112,7 @@ class Judge:
 
     def measure_loss(self, prediction: Tensor, weight: Tensor) -> float:
         """The mean loss by these weights of the rows."""
-        task = self.experiment.data.task
+        task = self.experiment.data.answer
         return float(compute_prediction_loss(prediction.float(), self.target, weight, loss=self.loss, task=task))
 
     def compute(self, prediction: Tensor) -> dict[str, float]:
@@ -122,7 +122,7 @@ class Judge:
             self.target,
             self.weight,
             loss=self.loss,
-            task=self.experiment.data.task,
+            task=self.experiment.data.answer,
             scaling=self.scaling,
             own=self.own,
         )

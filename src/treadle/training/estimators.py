@@ -66,7 +66,7 @@ def find_objective(loss: Loss, experiment: Experiment) -> Objective:
     """What an estimator minimises under a loss; `treadle check` has verified that it can."""
     name = getattr(loss, "OBJECTIVE", "")
     parameter = {"quantile": "quantile", "huber": "delta"}.get(name)
-    return Objective(experiment.data.task, name, None if parameter is None else getattr(loss, parameter))
+    return Objective(experiment.data.answer, name, None if parameter is None else getattr(loss, parameter))
 
 
 class Epochs:
@@ -76,7 +76,7 @@ class Epochs:
         self, train: Batch, valid: Batch, *, experiment: Experiment, loss: Loss, scaling: Scaling, file: EpochFile
     ) -> None:
         self.train, self.valid = train, valid
-        self.task, self.monitor = experiment.data.task, experiment.schedule.monitor
+        self.task, self.monitor = experiment.data.answer, experiment.schedule.monitor
         self.loss, self.scaling, self.file = loss, scaling, file
         metric = find_metric(experiment, self.monitor)
         assert metric is not None, "the check has verified schedule.monitor"

@@ -45,7 +45,7 @@ class Learner(lightning.LightningModule):
         super().__init__()
         self.network = network
         self.experiment = experiment
-        self.task = experiment.data.task
+        self.task = experiment.data.answer
         self.loss = build_loss(experiment)
         self.own_metrics = build_metrics(experiment)
         self.num_steps = num_steps

@@ -173,7 +173,7 @@ class PoissonLoss:
 def build_loss(experiment: Experiment) -> Loss:
     """The loss that is configured."""
     node, targets = experiment.loss.function, experiment.targets
-    loss: Loss = build(node, key="loss.function", targets=targets, task=experiment.data.task)
+    loss: Loss = build(node, key="loss.function", targets=targets, task=experiment.data.answer)
     return loss
 
 

@@ -32,7 +32,7 @@ def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
                 f"loss.class_weights: no row of {split} counts: its weights sum to 0; give a weight above 0 to a class "
                 "that it holds"
             )
-    task, monitor = experiment.data.task, experiment.schedule.monitor
+    task, monitor = experiment.data.answer, experiment.schedule.monitor
     if task == "multiclass" or monitor == "loss" or monitor in experiment.metrics:
         return
     target = torch.cat([target for target, _ in rows["valid"].read_targets()])

@@ -89,7 +89,7 @@ def open_rows(features: Path, experiment: Experiment, *, classes: Sequence[str])
         rows["train"].read_targets,
         experiment.loss.class_weights,
         classes=classes,
-        loss=build_loss(experiment) if experiment.data.task == "regression" else None,
+        loss=build_loss(experiment) if experiment.data.answer == "regression" else None,
     )
     return {split: some.scale(scaling) for split, some in rows.items()}, scaling
 

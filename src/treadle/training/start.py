@@ -55,7 +55,7 @@ def start_from(
         raise TreadleError(f"schedule.start_from: {place} is no network, and has no weights to start from")
     states = [read_json(folder / STATE_FILE) for folder in (bundle, features)]
     found = [
-        *_compare("task", [before.task], [experiment.data.task]),
+        *_compare("task", [before.task], [experiment.data.answer]),
         *_compare("classes", before.classes, classes),
         *_compare("numeric inputs", before.featurizer.numeric_names, featurizer.numeric_names),
         *_compare("categorical inputs", before.featurizer.id_names, featurizer.id_names),

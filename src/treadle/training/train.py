@@ -98,7 +98,7 @@ def train(
         )
     recipe = Recipe.take(experiment)
     card = Card(
-        task=experiment.data.task,
+        task=experiment.data.answer,
         classes=inputs["classes"],
         columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
         target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(build_loss(experiment))),

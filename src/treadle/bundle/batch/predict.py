@@ -14,7 +14,6 @@ from treadle.bundle.batch.tally import Tally
 from treadle.bundle.breaches import summarize
 from treadle.bundle.bundle import CHUNK
 from treadle.bundle.predictor import Predictor
-from treadle.schema import ROW
 
 PART_ROWS = 4 * CHUNK  # in memory at a time: whole chunks, so that the numbers are those of all rows together
 
@@ -96,13 +95,13 @@ def _predict_part(
         return predicted, breaches.clear(), tally
     rejected = _set_apart(rows, breaches) if set_apart else breaches
     numbered = rejected.with_columns(pl.col("position") + done.num_rows)
-    return _blank(predicted, broken), numbered, tally
+    return _blank(predicted, broken, keys=bundle.keys), numbered, tally
 
 
-def _blank(predicted: pl.DataFrame, positions: pl.Series) -> pl.DataFrame:
+def _blank(predicted: pl.DataFrame, positions: pl.Series, *, keys: list[str]) -> pl.DataFrame:
     """The predictions without those at some positions."""
     kept = pl.int_range(pl.len()).is_in(positions.implode()).not_()
-    return predicted.with_columns(pl.when(kept).then(pl.all().exclude(ROW)))
+    return predicted.with_columns(pl.when(kept).then(pl.all().exclude(keys)))
 
 
 def _set_apart(rows: pl.DataFrame, breaches: pl.DataFrame) -> pl.DataFrame:

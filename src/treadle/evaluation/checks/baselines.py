@@ -12,7 +12,9 @@ from treadle.outcomes import Outcome, judge, not_applicable
 
 
 def beat_baselines(
-    evaluated: Evaluated, *, baselines: list[Literal["prior", "linear", "gradient_boosting", "last_value", "seasonal"]]
+    evaluated: Evaluated,
+    *,
+    baselines: list[Literal["prior", "linear", "gradient_boosting", "last_value", "seasonal", "drift"]],
 ) -> Outcome:
     """The model is better than its baselines beyond noise.
 

@@ -21,6 +21,7 @@ from treadle.experiment.spec.experiment import (
 )
 from treadle.experiment.spec.features import RAW, Block, Features
 from treadle.experiment.spec.fit import Fit
+from treadle.experiment.spec.forecast import Forecast, complete_examples, write_origin
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import OwnMetric
 from treadle.experiment.spec.model import (
@@ -84,6 +85,7 @@ __all__ = [
     "Features",
     "Fit",
     "FoldRule",
+    "Forecast",
     "GroupKFold",
     "GroupSplit",
     "History",
@@ -127,9 +129,11 @@ __all__ = [
     "check_duration",
     "check_moment",
     "check_target",
+    "complete_examples",
     "find_spec",
     "format_work",
     "is_blend",
     "is_rule",
     "list_nodes",
+    "write_origin",
 ]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from treadle.experiment.spec.base import Duration, Name, Spec, Sql
 from treadle.experiment.spec.columns import Column, Encoding
+from treadle.experiment.spec.forecast import Forecast, complete_examples, is_unset
 from treadle.experiment.spec.split import SplitRule
-from treadle.schema import Task
+from treadle.schema import DataTask, Task, get_answer
 from treadle.secrets import find_secret
 
 
@@ -121,13 +122,24 @@ class Examples(Spec):
 class Data(Spec):
     """Rows: where they come from, their contract, and how they are split."""
 
-    task: Task
-    """Kind of prediction: binary or multiclass classification, or regression."""
+    task: DataTask
+    """Kind of prediction: binary or multiclass classification, regression, or forecast."""
     tables: dict[Name, Table]
     """Sources of rows, by name."""
     examples: Examples
     """One row per prediction, with its label."""
+    forecast: Forecast | None = Field(default=None, exclude_if=is_unset)
+    """Series whose next values are predicted, of the task `forecast`."""
     split: SplitRule
     """How examples are split into training, validation and test sets."""
     on_breach: OnBreach = "refuse"
     """What happens to rows that violate the contract at prediction: refuse them, warn and predict, or allow them."""
+
+    @property
+    def answer(self) -> Task:
+        """What the model answers."""
+        return get_answer(self.task)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        return cast("Self", complete_examples(self))
