@@ -85,8 +85,13 @@ class Online:
         return self._data.examples.table
 
     def list_columns(self, table: str) -> dict[str, Column]:
-        """What an event of a feed holds, or a row of the examples' table."""
+        """What an event of a feed holds."""
         return dict(self._specs[table].columns)
+
+    @property
+    def row_columns(self) -> dict[str, Column]:
+        """What a row of the examples' table holds that is to be completed: of a forecast its step, too."""
+        return dict(self._asked.columns)
 
     def add(self, table: str, rows: Sequence[Any], *, now: datetime) -> Taken:
         """Take events: all of them, or none where one breaks the contract.

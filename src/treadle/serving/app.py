@@ -312,7 +312,7 @@ class Application:
             protocols=self.service.serving.protocols,
             secured=self._token is not None,
             feeds={} if online is None else {feed: online.list_columns(feed) for feed in online.state.feeds},
-            raw={} if online is None else online.list_columns(online.examples),
+            raw={} if online is None else online.row_columns,
         )
 
     def _write_openapi(self) -> Response:

@@ -104,5 +104,5 @@ class Challenger:
         answerer = Answerer(bundle, online=online)
         wanted = {key for name, column in bundle.columns.items() for key in (name, column.name_in_file(name))}
         if online is not None:
-            wanted |= set(online.list_columns(online.examples))
+            wanted |= set(online.row_columns)
         return answerer, Ready(digest, answerer.scorer.outputs, frozenset(wanted))
