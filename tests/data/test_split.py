@@ -34,6 +34,16 @@ def test_time_leaves_a_gap_before_each_boundary():
     assert splits.to_list() == ["train"] * 8 + [None] * 2 + ["valid"] * 8 + [None] * 2 + ["test"] * 10
 
 
+def test_time_leaves_out_what_is_too_old_or_too_new():
+    days = pl.datetime_range(datetime(2013, 1, 1), datetime(2013, 1, 12), "1d", eager=True)  # noqa: DTZ001
+    given = {"train_from": "2013-01-03", "valid_from": "2013-01-06", "test_from": "2013-01-09", "test_to": "2013-01-11"}
+
+    splits = assign_splits(pl.DataFrame({PREDICT_AT: days}), TimeSplit(by="time", gap="0d", **given))
+
+    expected = [None] * 2 + ["train"] * 3 + ["valid"] * 3 + ["test"] * 2 + [None] * 2
+    assert splits.to_list() == expected
+
+
 def test_time_refuses_dates_out_of_order():
     rule = TimeSplit(by="time", valid_from="2013-02-01", test_from="2013-01-01", gap="1d")
 

@@ -76,6 +76,7 @@ OTHER_VALUES = {
     "model_choice": ["model=auto", "model.candidates.mlp.model.width=16", *CANDIDATES],
     "tracker": ["tracker.mode=offline", "tracker.tags=[other]"],
     "serving": ["serving.limits.rows=10"],
+    "replay": ["replay.step=1w"],
     "sweep": ["sweep=tpe", "sweep.workers=3"],
     "logger": ["+logger.csv._target_=pytorch_lightning.loggers.CSVLogger"],
     "question": [],  # which stands in the experiment's file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 from treadle.check.columns import find_name_fault
@@ -329,9 +330,7 @@ def check_split(experiment: Experiment) -> Iterator[Problem]:
     yield from _check_split_column(experiment)
     match split:
         case TimeSplit():
-            if parse_moment(split.valid_from) >= parse_moment(split.test_from):
-                rule = f"{split.valid_from!r} must be before test_from, which is {split.test_from!r}"
-                yield Problem("data.split.valid_from", rule)
+            yield from _check_moments(split)
         case ColumnSplit():
             yield from _check_named_splits(split)
         case RandomFolds() | TimeSeriesFolds():
@@ -342,6 +341,15 @@ def check_split(experiment: Experiment) -> Iterator[Problem]:
             if split.valid + split.test >= 1:
                 rule = f"valid and test leave no rows for training: {split.valid:g} + {split.test:g}"
                 yield Problem("data.split.valid", rule)
+
+
+def _check_moments(split: TimeSplit) -> Iterator[Problem]:
+    """Each moment before the next: `train_from`, `valid_from`, `test_from`, `test_to`."""
+    names = [name for name in ("train_from", "valid_from", "test_from", "test_to") if getattr(split, name) is not None]
+    for name, later in pairwise(names):
+        before, after = getattr(split, name), getattr(split, later)
+        if parse_moment(before) >= parse_moment(after):
+            yield Problem(f"data.split.{name}", f"{before!r} must be before {later}, which is {after!r}")
 
 
 def _check_named_splits(split: ColumnSplit) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from treadle.check.file_heads import Absent
 from treadle.config.compose import compose
 from treadle.experiment.identity import fingerprint_stages
 from treadle.experiment.resolved import Resolved
+from treadle.experiment.spec import AnyExperiment
 from treadle.experiment.stages import NO_PART_OF_A_RUN
 from treadle.problems import Place
 
@@ -23,6 +24,10 @@ def resolve(
         ConfigError: with every problem at once.
     """
     composed = compose(overrides=overrides, root=root, places=places)
-    records = {"question": composed.question, **dict.fromkeys(NO_PART_OF_A_RUN)}
-    experiment = check(composed, absent=absent).model_copy(update=records)
-    return Resolved(experiment, fingerprint_stages(experiment.model_dump(mode="json")))
+    return freeze(check(composed, absent=absent), question=composed.question)
+
+
+def freeze(experiment: AnyExperiment, *, question: str | None) -> Resolved:
+    """A checked experiment without what is no part of a run, and with the code."""
+    frozen = experiment.model_copy(update={"question": question, **dict.fromkeys(NO_PART_OF_A_RUN)})
+    return Resolved(frozen, fingerprint_stages(frozen.model_dump(mode="json")))

@@ -30,6 +30,8 @@ from treadle.schema import PREDICT_AT, SPLITS, Split
 
 _DTYPE = pl.Enum(SPLITS)
 
+Span = tuple[datetime | None, datetime | None]  # from the first moment on, before the second one; None: without end
+
 
 def assign_splits(examples: pl.DataFrame, rule: SplitRule) -> pl.Series:
     """`train`, `valid`, `test` or null (left out: a gap, a value that no split takes) for each example.
@@ -99,7 +101,14 @@ def _by_time(examples: pl.DataFrame, rule: TimeSplit) -> pl.Series:
     if valid_from >= test_from:
         raise TreadleError(f"data.split.valid_from: {rule.valid_from} must be before test_from {rule.test_from}")
     gap = parse_duration(rule.gap)
-    return _cut(moments, train_to=valid_from - gap, valid=(valid_from, test_from - gap), test_from=test_from)
+    train_from = None if rule.train_from is None else parse_moment(rule.train_from)
+    test_to = None if rule.test_to is None else parse_moment(rule.test_to)
+    return _cut(
+        moments,
+        train=(train_from, valid_from - gap),
+        valid=(valid_from, test_from - gap),
+        test=(test_from, test_to),
+    )
 
 
 def _by_period(examples: pl.DataFrame, rule: TimeSeriesFolds) -> pl.Series:
@@ -111,20 +120,20 @@ def _by_period(examples: pl.DataFrame, rule: TimeSeriesFolds) -> pl.Series:
         raise TreadleError(f"data.split.test_from: no row is before {rule.test_from}")
     starts = [earlier[len(earlier) * place // (rule.folds + 1)] for place in range(1, rule.folds + 1)]
     valid = (starts[rule.fold], [*starts, test_from - gap][rule.fold + 1])
-    return _cut(moments, train_to=valid[0] - gap, valid=valid, test_from=test_from)
+    return _cut(moments, train=(None, valid[0] - gap), valid=valid, test=(test_from, None))
 
 
-def _cut(moments: pl.Series, *, train_to: datetime, valid: tuple[datetime, datetime], test_from: datetime) -> pl.Series:
-    moment = pl.col(moments.name)
-    choice = (
-        pl.when(moment < train_to)
-        .then(pl.lit("train", dtype=_DTYPE))
-        .when(moment.is_between(*valid, closed="left"))
-        .then(pl.lit("valid", dtype=_DTYPE))
-        .when(moment >= test_from)
-        .then(pl.lit("test", dtype=_DTYPE))
-    )
+def _cut(moments: pl.Series, *, train: Span, valid: Span, test: Span) -> pl.Series:
+    choice = pl.lit(None, dtype=_DTYPE)
+    for split, span in (("test", test), ("valid", valid), ("train", train)):
+        choice = pl.when(_is_within(pl.col(moments.name), span)).then(pl.lit(split, dtype=_DTYPE)).otherwise(choice)
     return moments.to_frame().select(choice.alias("split"))["split"]
+
+
+def _is_within(moment: pl.Expr, span: Span) -> pl.Expr:
+    first, last = span
+    is_in = moment.is_not_null() if first is None else moment >= first
+    return is_in if last is None else is_in & (moment < last)
 
 
 # --- drawn --------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from treadle.cli.commands import (
     pipeline,
     prediction,
     project,
+    replay,
     results,
     rollout,
     serving,
@@ -33,6 +34,7 @@ FAMILIES = (
     serving,
     rollout,
     monitoring,
+    replay,
     project,
     completion,
 )

@@ -37,6 +37,7 @@ from treadle.experiment.spec.model import (
     is_blend,
     is_rule,
 )
+from treadle.experiment.spec.replay import Never, OnPerformance, OnSchedule, Policy, Replay, ReplayCost
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
 from treadle.experiment.spec.serving import Canary, Events, Serving, Shadow
 from treadle.experiment.spec.split import (
@@ -102,12 +103,18 @@ __all__ = [
     "ModelChoice",
     "ModelRule",
     "MonitoringReference",
+    "Never",
     "Nodes",
     "OnBreach",
+    "OnPerformance",
+    "OnSchedule",
     "OwnMetric",
+    "Policy",
     "RandomFolds",
     "RandomSplit",
     "RayEngine",
+    "Replay",
+    "ReplayCost",
     "Schedule",
     "Serving",
     "Shadow",

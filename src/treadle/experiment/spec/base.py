@@ -43,6 +43,11 @@ def check_target(node: dict[str, Any]) -> dict[str, Any]:
     return node
 
 
+def is_unset(value: Any) -> bool:
+    """Whether an optional key is not given: an experiment without it is what it was before the key existed."""
+    return value is None
+
+
 def _check_word(text: str) -> str:
     if not text or "." in text:
         raise ValueError("must not be empty or contain a dot, which separates the names of a key")

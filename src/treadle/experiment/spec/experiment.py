@@ -19,6 +19,7 @@ from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import MetricName, OwnMetric
 from treadle.experiment.spec.model import Model, ModelChoice
+from treadle.experiment.spec.replay import Replay
 from treadle.experiment.spec.schedule import Schedule
 from treadle.experiment.spec.serving import Serving
 from treadle.experiment.spec.sweep import Sweep
@@ -67,6 +68,8 @@ class Experiment(Spec):
     """How `treadle run -m` makes many runs of it; no part of any of them."""
     serving: Serving | None = Field(default=None, exclude=True)
     """How `treadle serve` answers requests; no part of any run."""
+    replay: Replay | None = Field(default=None, exclude=True)
+    """How `treadle replay` finds out how often to train again; no part of any run."""
     model_choice: ModelChoice | None = None
     """Which model a rule chose, and why; null: no rule chose it."""
     question: str | None = None
@@ -108,6 +111,8 @@ class LearnerExperiment(Spec):
     """How `treadle run -m` makes many runs of it; no part of any of them."""
     serving: Serving | None = Field(default=None, exclude=True)
     """How `treadle serve` answers requests; no part of any run."""
+    replay: Replay | None = Field(default=None, exclude=True)
+    """How `treadle replay` finds out how often to train again; no part of any run."""
     question: str | None = None
     """Question that the experiment asks: the first comment of its file."""
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
 
-from treadle.experiment.spec.base import Duration, Moment, Spec
+from treadle.experiment.spec.base import Duration, Moment, Spec, is_unset
 from treadle.schema import Count, Seed, Share
 
 Folds = Annotated[int, Field(ge=2)]
@@ -24,6 +24,10 @@ class TimeSplit(Spec):
     """Start of the test set [UTC]."""
     gap: Duration
     """Time left out before the validation set and before the test set [duration]."""
+    train_from: Moment | None = Field(default=None, exclude_if=is_unset)
+    """Start of the training set; null: all that is before `valid_from` [UTC]."""
+    test_to: Moment | None = Field(default=None, exclude_if=is_unset)
+    """End of the test set, which is not in it; null: all from `test_from` on [UTC]."""
 
 
 class RandomSplit(Spec):

@@ -1,0 +1,191 @@
+"""The matrix of a replay: which model is trained at which moment on how much of the past. Training it is a sweep.
+
+Each model is a run of the experiment with a moved split: what lies before its moment trains and validates, what comes
+later is its test split. So the cache of stages keeps it, a killed replay goes on, and models train side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import polars as pl
+
+from treadle.config.overrides import key_of, parse
+from treadle.errors import TreadleError
+from treadle.experiment.calendar import Step, parse_step
+from treadle.experiment.durations import parse_duration, parse_moment
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Experiment, Replay, TimeSplit
+from treadle.problems import ConfigError, Problem
+from treadle.schema import PREDICT_AT, SPLITS
+from treadle.sweeps.declare import Sweep, declare
+from treadle.sweeps.ledger import Trial
+
+_SPLIT = "++data.split"  # `++`: the moved split has keys that the experiment's own may lack
+_PARTIAL = 0.1  # share of the median block's rows; a last block with fewer is no block
+
+Window = int | None  # how many of the newest blocks train; None: all of the past
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A model to be trained."""
+
+    block: int  # at whose start it is trained, which is the first that it predicts
+    window: Window
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The blocks, and the models."""
+
+    starts: tuple[datetime, ...]  # of the blocks, and the end of the last
+    origins: tuple[Origin, ...]
+    step: Step
+    label_delay: str  # how long after the prediction a label is known: the gap of the split
+    left_out: str | None  # what the rows end with, if that is no whole block
+
+    @property
+    def num_blocks(self) -> int:
+        """In each of which every model that there is by then predicts."""
+        return len(self.starts) - 1
+
+    def write_split(self, origin: Origin, settings: Replay) -> str:
+        """The override that moves the split."""
+        moment = self.starts[origin.block]
+        parts = {
+            "by": "time",
+            "valid_from": _quote(moment - parse_duration(settings.valid)),
+            "test_from": _quote(moment),
+            "gap": self.label_delay,
+        }
+        if origin.window is not None:
+            parts["train_from"] = _quote(self.step.add(moment, -origin.window))
+        return f"{{{','.join(f'{key}:{value}' for key, value in parts.items())}}}"
+
+    def describe_rows(self, origin: Origin) -> str:
+        """On which rows a model is trained."""
+        if origin.window is None:
+            return "on all rows before"
+        return f"on rows from {self.step.add(self.starts[origin.block], -origin.window):%Y-%m-%d} on"
+
+    def find_origin(self, split: Mapping[str, str]) -> Origin:
+        """The model of a split that `write_split` moved."""
+        block = self.starts.index(parse_moment(split["test_from"]))
+        if split.get("train_from") is None:
+            return Origin(block, None)
+        first, windows = parse_moment(split["train_from"]), {o.window for o in self.origins if o.window is not None}
+        return Origin(block, next(w for w in windows if self.step.add(self.starts[block], -w) == first))
+
+
+def _quote(moment: datetime) -> str:
+    return f"'{moment.isoformat()}'"
+
+
+def require_fitting(experiment: object) -> tuple[Experiment, Replay]:
+    """The experiment and its section `replay`, if a replay can be made of it.
+
+    Raises:
+        ConfigError: it is of a learner, is not split by time, or has settings that exclude each other.
+    """
+    if not isinstance(experiment, Experiment):
+        rule = "a replay moves the split of the examples, and a learner of your own has none"
+        raise ConfigError([Problem("learner", rule)])
+    settings = experiment.replay
+    if settings is None:
+        raise ConfigError([Problem("replay", "is not selected", "add `- replay: monthly` to conf/config.yaml")])
+    problems = []
+    if not isinstance(experiment.data.split, TimeSplit):
+        rule = f"a replay moves a split by time; found by: {experiment.data.split.by}"
+        fix = "add data.examples.predict_at, and a split with by: time, valid_from, test_from and gap"
+        problems.append(Problem("data.split.by", rule, fix))
+    cost = settings.cost
+    if (cost.missed is None) != (cost.false_alarm is None):
+        key = "missed" if cost.missed is None else "false_alarm"
+        problems.append(Problem(f"replay.cost.{key}", "is given with the other of missed and false_alarm, or neither"))
+    if cost.missed is not None and experiment.data.task != "binary":
+        rule = f"decisions are weighed of a binary task; found {experiment.data.task}"
+        problems.append(Problem("replay.cost.missed", rule, "set missed and false_alarm to null"))
+    if problems:
+        raise ConfigError(problems)
+    return experiment, settings
+
+
+def make_plan(settings: Replay, split: TimeSplit, *, examples: RunFolder) -> Plan:
+    """The blocks of the rows, and the models.
+
+    Args:
+        settings: of the replay.
+        split: of the experiment, whose gap is the delay of labels.
+        examples: a run whose stage `prepare` is done, with all examples in its splits.
+
+    Raises:
+        TreadleError: the rows hold no block after the first model.
+    """
+    moments = _read_moments(examples)
+    step = parse_step(settings.step)
+    try:
+        starts, left_out = _list_starts(moments, settings, step)
+    except ValueError as error:
+        raise TreadleError(f"replay.first: {error}") from error
+    if len(starts) < 3:  # noqa: PLR2004 - two blocks and their end
+        low, high = moments.min(), moments.max()
+        raise TreadleError(
+            f"replay: the rows, from {low} to {high}, hold fewer than two blocks of {step} after the first model; "
+            "choose a shorter replay.step, an earlier replay.first, or a smaller replay.min_history"
+        )
+    windows: list[Window] = [None if p.window == "all" else p.window for p in settings.policies.values()]
+    origins = [Origin(block, window) for window in dict.fromkeys((None, *windows)) for block in range(len(starts) - 1)]
+    return Plan(tuple(starts), tuple(origins), step, split.gap, left_out)
+
+
+def _read_moments(examples: RunFolder) -> pl.Series:
+    frames = [pl.scan_parquet(examples.examples / f"{split}.parquet").select(PREDICT_AT) for split in SPLITS]
+    return pl.concat(frames).collect()[PREDICT_AT].drop_nulls()
+
+
+def _list_starts(moments: pl.Series, settings: Replay, step: Step) -> tuple[list[datetime], str | None]:
+    low, high = moments.min(), moments.max()
+    assert isinstance(low, datetime)
+    assert isinstance(high, datetime)
+    if settings.first is not None:
+        first = parse_moment(settings.first)
+    else:
+        first = step.add(step.floor(low), settings.min_history)
+    last = None if settings.last is None else parse_moment(settings.last)
+    starts = [first]
+    while (starts[-1] <= high) if last is None else (step.add(starts[-1], 1) <= last):
+        starts.append(step.add(starts[-1], 1))
+    if last is not None or len(starts) < 3:  # noqa: PLR2004 - two blocks and their end
+        return starts, None
+    counts = [moments.is_between(*span, closed="left").sum() for span in pairwise(starts)]
+    if counts[-1] >= _PARTIAL * sorted(counts)[len(counts) // 2]:
+        return starts, None
+    return starts[:-1], f"{counts[-1]:,} rows from {starts[-2]:%Y-%m-%d} on, too few for a block"
+
+
+def declare_matrix(plan: Plan, settings: Replay, overrides: Sequence[str], *, root: Path) -> Sweep:
+    """The sweep that trains the models; nothing is written.
+
+    Raises:
+        ConfigError: a model is no valid experiment, or the overrides sweep over something themselves.
+    """
+    chosen = [] if any(key_of(text) == "sweep" for text in overrides) else ["sweep=grid"]
+    splits = ",".join(plan.write_split(origin, settings) for origin in plan.origins)
+    sweep = declare([*overrides, *chosen, "sweep.objective=auto", f"{_SPLIT}={splits}"], root=root)
+    others = [axis.key for axis in sweep.space.axes if axis.key != _SPLIT]
+    if others or len(sweep.seeds) > 1 or sweep.folds or not sweep.is_grid:
+        key = next(iter(others), "sweep")
+        rule = "a replay sweeps over the moments of training alone: each model once, by one setting and one seed"
+        raise ConfigError([Problem(key, rule, "give each key one value; `treadle run -m` compares several")])
+    return sweep
+
+
+def match_trials(plan: Plan, trials: Mapping[int, Trial]) -> dict[Origin, Trial]:
+    """The trial of each model."""
+    read = {number: parse(f"split={trial.setting[_SPLIT]}").value() for number, trial in trials.items()}
+    return {plan.find_origin(read[number]): trial for number, trial in trials.items()}

@@ -1,0 +1,75 @@
+"""Policies of retraining as walks through the matrix: pure functions, no training.
+
+When a block begins, a policy is told what is known by then (how old the model is, how its skill has changed where the
+labels have come), and says whether a new model is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from treadle.experiment.spec import Never, OnPerformance, OnSchedule, Policy
+
+
+@dataclass(frozen=True)
+class Skill:
+    """How much of the prior's loss a model saves, 1 - its loss / the prior's, over as long a time each."""
+
+    first: float  # when it was new
+    newest: float  # by the newest labels
+
+    @property
+    def drop(self) -> float:
+        """The share of the first skill that is lost; all of it where there was none."""
+        return (self.first - self.newest) / self.first if self.first > 0 else 1.0
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is known about the model in use at some moment."""
+
+    age: int  # whole blocks since it was trained
+    skill: Skill | None  # None: too few labels are there
+
+
+@dataclass(frozen=True)
+class Stay:
+    """A model from the block whose start it was trained at, until it is replaced."""
+
+    block: int  # from which on it predicts
+    num_blocks: int
+    reason: str  # why it was trained
+
+
+def decide(policy: Policy, situation: Situation) -> str | None:
+    """Why a new model is trained now; None: the one in use stays."""
+    match policy:
+        case Never():
+            return None
+        case OnSchedule():
+            age = situation.age
+            return f"{age} block{'' if age == 1 else 's'} old" if age >= policy.every else None
+        case OnPerformance():
+            skill = situation.skill
+            if skill is None or skill.drop <= policy.drop:
+                return None
+            return f"lost {skill.drop:.0%} of its skill, {skill.first:.3f} to {skill.newest:.3f}"
+
+
+def walk(policy: Policy, *, num_blocks: int, look: Callable[[int, int], Skill | None]) -> list[Stay]:
+    """The models that a policy would have used.
+
+    Args:
+        policy: that is followed.
+        num_blocks: of the matrix.
+        look: the skill of a model, by the block that it was trained at, as it is known when a later block begins.
+    """
+    trained, stays = 0, [Stay(0, num_blocks, "the first")]
+    for block in range(1, num_blocks):
+        reason = decide(policy, Situation(block - trained, look(trained, block)))
+        if reason is not None:
+            last = stays.pop()
+            stays += [Stay(last.block, block - last.block, last.reason), Stay(block, num_blocks - block, reason)]
+            trained = block
+    return stays

@@ -1,0 +1,119 @@
+"""What each model of the matrix predicts of all rows that came after it: made once, kept by the model's signature."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from treadle.bundle import load
+from treadle.disk import read_text, replacing
+from treadle.evaluation.evaluated import find_blocks
+from treadle.evaluation.resampling import Blocks
+from treadle.experiment.run_folder import RUNS, RunFolder
+from treadle.experiment.spec import Experiment
+from treadle.features.featurize import read_target
+from treadle.replay.matrix import Origin, Plan
+from treadle.schema import PREDICT_AT, ROW
+from treadle.sweeps.ledger import Trial
+
+Array = NDArray[Any]
+_DIGITS = 16  # of a signature, in the name of a file
+_CHANCE = "probability_"  # begins the column of a class
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of N rows in the order of time, which begin with the first block."""
+
+    moments: NDArray[np.datetime64]  # `[N]` of the prediction
+    target: Array  # `[N]`; of a multiclass task the position of the class
+    models: Mapping[Origin, Array]  # `[N]`, or `[N, K]`; NaN before the model's moment
+    num_trained: Mapping[Origin, int]  # rows that the model was trained and validated on
+    blocks: Blocks  # of rows that hang together: what is resampled
+
+    def locate(self, moment: datetime) -> int:
+        """How many rows come before a moment."""
+        return int(np.searchsorted(self.moments, np.datetime64(moment)))
+
+
+def predict_all(
+    plan: Plan, trials: Mapping[Origin, Trial], *, experiment: Experiment, root: Path, folder: Path
+) -> Predictions:
+    """Predict with each model what came after it.
+
+    Args:
+        plan: of the matrix.
+        trials: of each model, all of them done.
+        experiment: that is replayed.
+        root: the project.
+        folder: where predictions are kept.
+    """
+    runs = {origin: RunFolder(root / RUNS / trial.run) for origin, trial in trials.items()}
+    first = runs[Origin(0, None)]
+    rows = _read_later(first, plan).sort(PREDICT_AT, ROW)
+    frames = {
+        origin: _predict(
+            runs[origin], plan, file=folder / f"{trial.signature[:_DIGITS]}.parquet", experiment=experiment
+        )
+        for origin, trial in trials.items()
+    }
+    classes = list(dict.fromkeys(name for frame in frames.values() for name in _list_classes(frame)))
+    return Predictions(
+        moments=rows[PREDICT_AT].to_numpy(),
+        target=read_target(rows, classes=classes).numpy(),
+        models={origin: _align(frame, rows, classes) for origin, frame in frames.items()},
+        num_trained={origin: _count_rows(run) for origin, run in runs.items()},
+        blocks=find_blocks(rows.lazy(), experiment),
+    )
+
+
+def _read_later(run: RunFolder, plan: Plan) -> pl.DataFrame:
+    """The rows after the model's moment, up to the end of the last block."""
+    rows = pl.scan_parquet(run.examples / "test.parquet")
+    return rows.filter(pl.col(PREDICT_AT) < plan.starts[-1]).collect()
+
+
+def _predict(run: RunFolder, plan: Plan, *, file: Path, experiment: Experiment) -> pl.DataFrame:
+    """The predictions of a model, with the key of each row."""
+    if file.is_file():
+        return pl.read_parquet(file)
+    bundle = load(run.path, targets=experiment.targets, on_breach="allow", code="any")
+    predicted = bundle.predict(_read_later(run, plan)).select(
+        ROW, pl.selectors.starts_with("probability", "prediction")
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as part:
+        predicted.write_parquet(part)
+    return predicted
+
+
+def _list_classes(predicted: pl.DataFrame) -> list[str]:
+    """Of a multiclass task; none of another."""
+    return [name.removeprefix(_CHANCE) for name in predicted.columns if name.startswith(_CHANCE)]
+
+
+def _align(predicted: pl.DataFrame, rows: pl.DataFrame, classes: Sequence[str]) -> Array:
+    """The predictions of these rows; a class that the model had not seen by then has the probability 0."""
+    found = rows.select(ROW).join(predicted, on=ROW, how="left", maintain_order="left")
+    if not classes:
+        return found.select(pl.selectors.starts_with("probability", "prediction")).to_series().to_numpy()
+    is_known = found[f"{_CHANCE}{_list_classes(predicted)[0]}"].is_not_null().to_numpy()
+    columns = [
+        found[f"{_CHANCE}{name}"].to_numpy() if f"{_CHANCE}{name}" in found.columns else np.where(is_known, 0.0, np.nan)
+        for name in classes
+    ]
+    return np.stack(columns, axis=1)
+
+
+def _count_rows(run: RunFolder) -> int:
+    """Rows that trained and validated a model."""
+    counts = json.loads(read_text(run.examples / "summary.json"))["rows"]
+    return int(counts["train"]) + int(counts["valid"])

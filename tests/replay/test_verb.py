@@ -1,0 +1,46 @@
+"""The whole way: models are trained once, a break of the rule is seen, and the same command changes nothing."""
+
+import json
+
+import pytest
+
+from drifting import make_visits_project
+from runs import treadle
+
+SMALL = ["experiment=visits", "replay.step=2mo", "replay.first=2020-03-01", "~replay.policies.last_2"]
+
+
+@pytest.mark.slow
+def test_a_break_is_answered_by_training_again(tmp_path, monkeypatch, capsys):
+    make_visits_project(tmp_path, breaks_at=121)  # with May: the rule of the second block and of the third
+    monkeypatch.chdir(tmp_path)
+
+    assert treadle("replay", *SMALL, "--format", "json") == 0
+
+    answer = json.loads(capsys.readouterr().out)
+    assert [start[:7] for start in answer["starts"]] == ["2020-03", "2020-05", "2020-07", "2020-09"]
+    never, always = (answer["policies"][name] for name in ("never", "every_1"))
+    assert never["value"] > always["value"]
+    assert always["gain"]["low"] > 0
+    assert list(tmp_path.glob("replays/*/report.html"))
+    bundles = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/bundle/bundle.json")}
+    assert len(bundles) == 3
+    assert treadle("replay", *SMALL, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out) == answer
+    assert bundles == {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/bundle/bundle.json")}
+
+
+def test_a_split_that_is_not_by_time_is_refused_before_anything_is_made(project, capsys):
+    assert treadle("replay", "experiment=california") == 2
+
+    assert "a replay moves a split by time; found by: random" in capsys.readouterr().err
+    assert not (project / "runs").exists()
+
+
+def test_a_replay_makes_no_sweep_of_its_own(tmp_path, monkeypatch, capsys):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    assert treadle("replay", "experiment=visits", "model.learning_rate=0.1,0.2") == 2
+
+    assert "one run" in capsys.readouterr().err
