@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # `data` is a folder too, and dvc knows best whether it is current.
-.PHONY: demo data test test-fast test-all lint docs clean
+.PHONY: demo year data test test-fast test-all lint docs clean
 
 demo: data  ## the whole pipeline on real flights
 	dvc repro
+
+year: data  ## nine months of retraining by rule, by a simulated clock; started again, it goes on
+	treadle simulate experiment=flights model=lightgbm tracker=disabled name=flights_year --from 2013-04-01 --to 2014-01-01
 
 data: $(VENV)/.installed  ## the versioned data, from the remote inside the repository
 	dvc pull --quiet data.dvc

@@ -77,6 +77,7 @@ OTHER_VALUES = {
     "tracker": ["tracker.mode=offline", "tracker.tags=[other]"],
     "serving": ["serving.limits.rows=10"],
     "replay": ["replay.step=1w"],
+    "retrain": ["retrain.wait=1d"],
     "sweep": ["sweep=tpe", "sweep.workers=3"],
     "logger": ["+logger.csv._target_=pytorch_lightning.loggers.CSVLogger"],
     "question": [],  # which stands in the experiment's file

@@ -86,7 +86,7 @@ def test_the_value_of_a_policy_is_that_of_the_predictions_that_it_would_have_mad
 
 
 def test_a_drop_is_seen_once_its_labels_are_there(review):
-    (first, second) = review.walk(OnPerformance(by="performance", drop=0.3))
+    (first, second) = review.walk(OnPerformance(by="performance", drop=0.1))
 
     assert (first.num_blocks, second.block) == (2, 2)  # the second block's labels are known in the third
     assert review.look(Origin(0, None), 1).drop == 0

@@ -43,4 +43,4 @@ def test_a_replay_makes_no_sweep_of_its_own(tmp_path, monkeypatch, capsys):
 
     assert treadle("replay", "experiment=visits", "model.learning_rate=0.1,0.2") == 2
 
-    assert "one run" in capsys.readouterr().err
+    assert "this command makes one" in capsys.readouterr().err

@@ -1,13 +1,7 @@
-"""`models/<name>.jsonl`: one line for each decision about the champion, each with the digest of the line before.
-
-The file is only ever appended to, by a new file that replaces it whole, under a lock. A line that was changed or
-removed afterwards breaks the chain and is found; the last lines alone can be removed unseen, which git shows.
-"""
+"""`models/<name>.jsonl`: one line for each decision about the champion, as a chain that is appended to under a lock."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,13 +10,12 @@ from typing import Any, Literal
 
 from filelock import FileLock
 
-from treadle.disk import read_text, write_text
+from treadle.champions.chain import Chain, append_line, read_chain
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import MODELS, RUNS
 
 Action = Literal["promote", "rollback", "challenge", "stop"]  # the last two leave the champion as it is
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_BEGIN = "0" * 64  # the digest before the first line
 
 
 @dataclass(frozen=True)
@@ -103,15 +96,8 @@ def read_history(name: str, *, root: Path) -> History:
     Raises:
         TreadleError: a line was changed or removed, or is no decision.
     """
-    path = locate(name, root=root)
-    text = read_text(path) if path.is_file() else ""
-    lines = text.splitlines(keepends=True)
-    torn = lines.pop() if lines and not lines[-1].endswith("\n") else ""
-    decisions, head = [], _BEGIN
-    for number, line in enumerate(lines, start=1):
-        decisions.append(_read_line(line, place=f"{path}:{number}", before=head))
-        head = _digest(line)
-    return History(name, path, tuple(decisions), head, torn)
+    chain = read_chain(locate(name, root=root), Decision)
+    return History(name, chain.path, chain.items, chain.head, chain.torn)
 
 
 def append(name: str, decision: Decision, *, expected: str | None, root: Path) -> History:
@@ -137,30 +123,8 @@ def append(name: str, decision: Decision, *, expected: str | None, root: Path) -
                 f"{path}: the champion is {_show(history.champion)} by now, and the gate compared with "
                 f"{_show(expected)}; nothing was written. Ask the gate again"
             )
-        line = json.dumps({**asdict(decision), "previous": history.head}, allow_nan=False, ensure_ascii=False) + "\n"
-        kept = read_text(path)[: -len(history.torn) or None] if path.is_file() else ""
-        write_text(path, kept + line)
-    return History(name, path, (*history.decisions, decision), _digest(line), "")
-
-
-def _read_line(line: str, *, place: str, before: str) -> Decision:
-    try:
-        values = json.loads(line)
-        previous = values.pop("previous")
-        decision = Decision(**values)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        fix = "a ledger is only appended to: take the line back from git, and make decisions anew that a merge lost"
-        raise TreadleError(f"{place}: is no decision ({type(error).__name__}: {error}); {fix}") from error
-    if previous != before:
-        raise TreadleError(
-            f"{place}: does not follow the line before it: a line was changed, removed or put between; "
-            "`git log -p` of the file shows when. Take the lines back from git"
-        )
-    return decision
-
-
-def _digest(line: str) -> str:
-    return hashlib.sha256(line.encode()).hexdigest()
+        head = append_line(Chain(path, history.decisions, history.head, history.torn), asdict(decision))
+    return History(name, path, (*history.decisions, decision), head, "")
 
 
 def _show(bundle: str | None) -> str:

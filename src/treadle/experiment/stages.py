@@ -110,8 +110,8 @@ LEARNER_STAGES = (
 # GPU rounds in another way than a CPU. The kind and the number of devices count (`auto` is settled when the experiment
 # is composed), their make does not: two processors, or two GPUs, may differ in the last digits under one identity, as
 # may two versions of torch; `environment.json` records them.
-# How it is searched for, served, and asked how often to train again: sections that no run reads.
-NO_PART_OF_A_RUN = ("sweep", "serving", "replay")
+# How it is searched for, served, and trained again: sections that no run reads.
+NO_PART_OF_A_RUN = ("sweep", "serving", "replay", "retrain")
 WITHOUT_EFFECT = (*NO_PART_OF_A_RUN, "name", "targets", "model_choice", "question", "tracker", "logger", "fit.metrics")
 
 START_MARK = "@"  # in `schedule.start_from` of a resolved.yaml: before the digest of the bundle

@@ -26,7 +26,7 @@ from treadle.sweeps.declare import Sweep, declare
 from treadle.sweeps.ledger import Trial
 
 _SPLIT = "++data.split"  # `++`: the moved split has keys that the experiment's own may lack
-_PARTIAL = 0.1  # share of the median block's rows; a last block with fewer is no block
+_PARTIAL = 0.5  # share of the median block's rows; a last block with fewer is no block
 
 Window = int | None  # how many of the newest blocks train; None: all of the past
 
@@ -133,10 +133,9 @@ def make_plan(settings: Replay, split: TimeSplit, *, examples: RunFolder) -> Pla
     except ValueError as error:
         raise TreadleError(f"replay.first: {error}") from error
     if len(starts) < 3:  # noqa: PLR2004 - two blocks and their end
-        low, high = moments.min(), moments.max()
         raise TreadleError(
-            f"replay: the rows, from {low} to {high}, hold fewer than two blocks of {step} after the first model; "
-            "choose a shorter replay.step, an earlier replay.first, or a smaller replay.min_history"
+            f"replay: rows from {moments.min()!s} to {moments.max()!s} hold fewer than two blocks of {step} after "
+            "the first model; choose a shorter replay.step, an earlier replay.first, or a smaller replay.min_history"
         )
     windows: list[Window] = [None if p.window == "all" else p.window for p in settings.policies.values()]
     origins = [Origin(block, window) for window in dict.fromkeys((None, *windows)) for block in range(len(starts) - 1)]
@@ -162,7 +161,7 @@ def _list_starts(moments: pl.Series, settings: Replay, step: Step) -> tuple[list
         starts.append(step.add(starts[-1], 1))
     if last is not None or len(starts) < 3:  # noqa: PLR2004 - two blocks and their end
         return starts, None
-    counts = [moments.is_between(*span, closed="left").sum() for span in pairwise(starts)]
+    counts = [int(moments.is_between(*span, closed="left").sum()) for span in pairwise(starts)]
     if counts[-1] >= _PARTIAL * sorted(counts)[len(counts) // 2]:
         return starts, None
     return starts[:-1], f"{counts[-1]:,} rows from {starts[-2]:%Y-%m-%d} on, too few for a block"
@@ -187,5 +186,10 @@ def declare_matrix(plan: Plan, settings: Replay, overrides: Sequence[str], *, ro
 
 def match_trials(plan: Plan, trials: Mapping[int, Trial]) -> dict[Origin, Trial]:
     """The trial of each model."""
-    read = {number: parse(f"split={trial.setting[_SPLIT]}").value() for number, trial in trials.items()}
-    return {plan.find_origin(read[number]): trial for number, trial in trials.items()}
+    return {plan.find_origin(_read_split(trial.setting[_SPLIT])): trial for trial in trials.values()}
+
+
+def _read_split(text: str) -> dict[str, str]:
+    value = parse(f"split={text}").value()
+    assert isinstance(value, dict), "as `write_split` wrote it"
+    return value

@@ -22,7 +22,7 @@ class Skill:
     @property
     def drop(self) -> float:
         """The share of the first skill that is lost; all of it where there was none."""
-        return (self.first - self.newest) / self.first if self.first > 0 else 1.0
+        return min(1.0, (self.first - self.newest) / self.first) if self.first > 0 else 1.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from treadle.cli.commands import (
     project,
     replay,
     results,
+    retrain,
     rollout,
     serving,
     sweeps,
@@ -35,6 +36,7 @@ FAMILIES = (
     rollout,
     monitoring,
     replay,
+    retrain,
     project,
     completion,
 )

@@ -38,6 +38,7 @@ from treadle.experiment.spec.model import (
     is_rule,
 )
 from treadle.experiment.spec.replay import Never, OnPerformance, OnSchedule, Policy, Replay, ReplayCost
+from treadle.experiment.spec.retrain import AgeRule, AlarmRule, DataRule, PerformanceRule, Retrain, Rule
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
 from treadle.experiment.spec.serving import Canary, Events, Serving, Shadow
 from treadle.experiment.spec.split import (
@@ -62,6 +63,8 @@ __all__ = [
     "NO_AUGMENTATION",
     "RAW",
     "RECORDS",
+    "AgeRule",
+    "AlarmRule",
     "AnyExperiment",
     "AsOf",
     "Blend",
@@ -77,6 +80,7 @@ __all__ = [
     "Cost",
     "CsvTracker",
     "Data",
+    "DataRule",
     "EarlyStopping",
     "Encoding",
     "Evaluation",
@@ -109,12 +113,15 @@ __all__ = [
     "OnPerformance",
     "OnSchedule",
     "OwnMetric",
+    "PerformanceRule",
     "Policy",
     "RandomFolds",
     "RandomSplit",
     "RayEngine",
     "Replay",
     "ReplayCost",
+    "Retrain",
+    "Rule",
     "Schedule",
     "Serving",
     "Shadow",

@@ -20,6 +20,7 @@ from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import MetricName, OwnMetric
 from treadle.experiment.spec.model import Model, ModelChoice
 from treadle.experiment.spec.replay import Replay
+from treadle.experiment.spec.retrain import Retrain
 from treadle.experiment.spec.schedule import Schedule
 from treadle.experiment.spec.serving import Serving
 from treadle.experiment.spec.sweep import Sweep
@@ -70,6 +71,8 @@ class Experiment(Spec):
     """How `treadle serve` answers requests; no part of any run."""
     replay: Replay | None = Field(default=None, exclude=True)
     """How `treadle replay` finds out how often to train again; no part of any run."""
+    retrain: Retrain | None = Field(default=None, exclude=True)
+    """When `treadle retrain` trains a new champion; no part of any run."""
     model_choice: ModelChoice | None = None
     """Which model a rule chose, and why; null: no rule chose it."""
     question: str | None = None
@@ -113,6 +116,8 @@ class LearnerExperiment(Spec):
     """How `treadle serve` answers requests; no part of any run."""
     replay: Replay | None = Field(default=None, exclude=True)
     """How `treadle replay` finds out how often to train again; no part of any run."""
+    retrain: Retrain | None = Field(default=None, exclude=True)
+    """When `treadle retrain` trains a new champion; no part of any run."""
     question: str | None = None
     """Question that the experiment asks: the first comment of its file."""
 

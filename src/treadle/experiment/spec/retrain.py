@@ -1,0 +1,72 @@
+"""Group `retrain`: when `treadle retrain` trains a new model, and what makes it champion."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field
+
+from treadle.experiment.spec.base import Duration, Name, Spec
+from treadle.schema import Share
+
+Action = Literal["suggest", "replay", "retrain"]
+
+
+class AgeRule(Spec):
+    """The champion has learned nothing for so long."""
+
+    by: Literal["age"]
+    """What is looked at."""
+    after: Duration
+    """Time since the newest rows that could have been in its training [duration]."""
+    do: Action
+    """What is done: tell it; retrain if a replay of the past finds a gain; retrain."""
+
+
+class PerformanceRule(Spec):
+    """The champion has lost skill, which is 1 - its loss / the loss of the prior in the same rows."""
+
+    by: Literal["performance"]
+    """What is looked at."""
+    drop: Share
+    """Share of the skill on its own test rows that is lost on the newest rows with labels."""
+    do: Action
+    """What is done: tell it; retrain if a replay of the past finds a gain; retrain."""
+
+
+class DataRule(Spec):
+    """The data are another version than those that the last training read."""
+
+    by: Literal["data"]
+    """What is looked at."""
+    do: Action
+    """What is done: tell it; retrain if a replay of the past finds a gain; retrain."""
+
+
+class AlarmRule(Spec):
+    """`treadle monitor` alarmed. Inputs may drift without harm, so that this alone never trains."""
+
+    by: Literal["alarm"]
+    """What is looked at."""
+    findings: str
+    """`findings.json` of `treadle monitor --output`."""
+    do: Literal["suggest"]
+    """What is done: tell it."""
+
+
+Rule = Annotated[AgeRule | PerformanceRule | DataRule | AlarmRule, Discriminator("by")]
+
+
+class Retrain(Spec):
+    """When a new model is trained, and what makes it champion; no part of any run."""
+
+    block: Duration
+    """Newest rows with labels, on which champion and challenger are compared [duration]."""
+    valid: Duration
+    """Rows before them, on which the training is validated [duration]."""
+    wait: Duration
+    """After a training, no other one begins [duration]."""
+    rollback: bool
+    """Whether the champion before takes over again where it is better on the newest rows, beyond noise."""
+    act: dict[Name, Rule | None] = Field(min_length=1)
+    """Rules by a name of your own; of those that hold, the strongest action is taken; null: a rule that is left out."""

@@ -1,0 +1,73 @@
+"""`retraining/<name>.jsonl`: one line for each decision about training again, as a chain that is only appended to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from treadle.champions.chain import Chain, append_line, read_chain
+from treadle.retraining import FOLDER
+
+# `replay` and `retrain` are what a dry run would do; no line of a file has them.
+Action = Literal["nothing", "suggest", "promote", "refuse", "rollback", "replay", "retrain"]
+TRAINED: tuple[Action, ...] = ("promote", "refuse")
+
+
+@dataclass(frozen=True)
+class Decided:
+    """One line."""
+
+    time: str  # ISO 8601, UTC
+    until: str  # end of the newest rows with labels, which it was decided by
+    champion: str | None  # digest of the bundle before the decision
+    action: Action
+    reasons: Sequence[str]
+    evidence: Mapping[str, Any]  # about the champion; empty where there was none
+    run: str | None  # the challenger's folder, where one was trained
+    bundle: str | None  # digest of the champion after the decision
+    sentence: str | None  # of the gate
+    settings: str  # digest of the section `retrain`
+
+    @property
+    def key(self) -> tuple[str, str | None, str | None, str]:
+        """What a decision follows from: where it is the same, there is nothing to decide."""
+        return self.until, self.bundle, self.evidence.get("data"), self.settings
+
+    def describe(self) -> str:
+        """A line for people."""
+        why = "; ".join(self.reasons) or "no rule holds"
+        gate = f"; {self.sentence}" if self.sentence else ""
+        return f"{self.time[:16]}  {self.action:<8}  {why}{gate}"
+
+
+def locate(name: str, *, root: Path) -> Path:
+    """The ledger of a model."""
+    return root / FOLDER / f"{name}.jsonl"
+
+
+def read_decisions(name: str, *, root: Path) -> Chain[Decided]:
+    """Every decision.
+
+    Raises:
+        TreadleError: a line was changed or removed.
+    """
+    return read_chain(locate(name, root=root), Decided)
+
+
+def record(chain: Chain[Decided], decided: Decided) -> None:
+    """Add a decision; the caller holds the lock."""
+    chain.path.parent.mkdir(parents=True, exist_ok=True)
+    append_line(chain, asdict(decided))
+
+
+def find_last_training(chain: Chain[Decided]) -> Decided | None:
+    """The newest line with a training."""
+    return next((decided for decided in reversed(chain.items) if decided.action in TRAINED), None)
+
+
+def read_time(decided: Decided) -> datetime:
+    """When it was decided."""
+    return datetime.fromisoformat(decided.time)

@@ -1,0 +1,74 @@
+"""A simulation as one self-contained HTML page: how skilful the champion was over time, and every decision."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from treadle.disk import write_text
+from treadle.pages.charts import Line, draw_chart
+from treadle.pages.render import render_page
+from treadle.retraining.simulation import Tick
+
+_SHOWN = 12  # characters of a digest
+
+
+def write_page(ticks: Sequence[Tick], file: Path, *, name: str) -> None:
+    """Write it.
+
+    Args:
+        ticks: of the simulation.
+        file: to write.
+        name: of the model.
+    """
+    page = render_page(
+        "simulation.html.jinja",
+        name=name,
+        summary=summarize(ticks),
+        chart=_draw(ticks),
+        ticks=[_tabulate(tick) for tick in ticks],
+    )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_text(file, page)
+
+
+def summarize(ticks: Sequence[Tick]) -> str:
+    """What was decided, and what it was worth."""
+    counts = Counter(tick.decided.action for tick in ticks)
+    decided = ", ".join(f"{count} {action}" for action, count in counts.most_common())
+    known = [tick for tick in ticks if tick.skill is not None and tick.first_skill is not None]
+    total = sum(tick.num_rows for tick in known)
+    if not total:
+        return f"{len(ticks)} decisions: {decided}"
+    own, first = (
+        sum(tick.num_rows * (value or 0.0) for tick, value in zip(known, values, strict=True)) / total
+        for values in ([tick.skill for tick in known], [tick.first_skill for tick in known])
+    )
+    return (
+        f"{len(ticks)} decisions: {decided}. Skill over {total:,} rows: {own:.4f} of the champion, {first:.4f} of the "
+        "first one, had it never been replaced"
+    )
+
+
+def _draw(ticks: Sequence[Tick]) -> str:
+    places = [float(place) for place in range(len(ticks))]
+    lines = [
+        Line("champion", places, [math.nan if t.skill is None else t.skill for t in ticks]),
+        Line("first champion for ever", places, [math.nan if t.first_skill is None else t.first_skill for t in ticks]),
+    ]
+    return draw_chart(title="Skill: 1 - loss / the prior's loss", x="decisions, in order", y="skill", lines=lines)
+
+
+def _tabulate(tick: Tick) -> dict[str, object]:
+    decided = tick.decided
+    return {
+        "time": decided.time[:16].replace("T", " "),
+        "action": decided.action,
+        "why": "; ".join([*decided.reasons, *([decided.sentence] if decided.sentence else [])]),
+        "champion": (decided.bundle or "-")[:_SHOWN],
+        "rows": f"{tick.num_rows:,}",
+        "skill": "-" if tick.skill is None else f"{tick.skill:.4f}",
+        "first": "-" if tick.first_skill is None else f"{tick.first_skill:.4f}",
+    }

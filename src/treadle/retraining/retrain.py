@@ -1,0 +1,307 @@
+"""Retrain: look at the champion, decide by the rules, train, ask the gate, promote or go back; and write it down.
+
+Every step can be made again: runs are kept by the cache of stages, and a decision that stands in the ledger is not made
+twice. So the command may be called every hour, and may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+
+from treadle.champions.bundles import CHAMPION
+from treadle.champions.chain import Chain
+from treadle.champions.ledger import History, read_history
+from treadle.check.checks import check
+from treadle.check.resolve import freeze
+from treadle.config.compose import compose
+from treadle.disk import read_text
+from treadle.errors import TreadleError
+from treadle.evaluation.comparison import compare_predictions
+from treadle.evaluation.evaluated import find_blocks
+from treadle.experiment.durations import parse_duration
+from treadle.experiment.fingerprint import digest
+from treadle.experiment.identity import fingerprint_data
+from treadle.experiment.resolved import Resolved
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import AlarmRule, Experiment, Retrain, TimeSplit
+from treadle.gate.decide import ask_gate
+from treadle.gate.promote import promote, roll_back
+from treadle.pipeline import run
+from treadle.pipeline.locks import try_lock
+from treadle.pipeline.provenance import describe_git
+from treadle.problems import ConfigError, Problem
+from treadle.replay.policies import Skill
+from treadle.replay.replay import declare as declare_replay
+from treadle.replay.replay import make as make_replay
+from treadle.retraining.champion import Judged
+from treadle.retraining.ledger import Decided, find_last_training, read_decisions, read_time, record
+from treadle.retraining.rules import Choice, Evidence, choose
+
+Notify = Callable[[str], None]
+_LAST = "evaluate"  # the stage that the gate needs
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """A moment at which it is decided."""
+
+    now: datetime
+    until: datetime  # the rows before it have labels by now
+    experiment: Experiment  # with the split moved: the newest rows with labels are its test split
+    resolved: Resolved
+    settings: Retrain
+    overrides: Sequence[str]
+    root: Path
+
+    @property
+    def name(self) -> str:
+        """Of the model."""
+        return self.experiment.name
+
+    @property
+    def digest(self) -> str:
+        """Of the rules."""
+        return digest(json.dumps(self.settings.model_dump(mode="json"), sort_keys=True))
+
+
+def declare(overrides: Sequence[str], *, now: datetime, root: Path) -> Occasion:
+    """Compose and check; the split is moved to the moment.
+
+    Raises:
+        ConfigError: with every problem at once.
+    """
+    given = list(overrides)
+    composed = compose(overrides=given, root=root)
+    if "retrain" not in composed.values:  # a project whose conf/config.yaml is older than the group
+        given.append("+retrain=default")
+        composed = compose(overrides=given, root=root)
+    experiment = check(composed)
+    split, settings = require_fitting(experiment)
+    until = (now - parse_duration(split.gap)).replace(hour=0, minute=0, second=0, microsecond=0)
+    moved = move_split(
+        split, test=(until - parse_duration(settings.block), until), valid=parse_duration(settings.valid)
+    )
+    composed = compose(overrides=[*given, moved], root=root)
+    experiment = check(composed)
+    assert isinstance(experiment, Experiment), "required"
+    resolved = freeze(experiment, question=composed.question)
+    return Occasion(now, until, experiment, resolved, settings, given, root)
+
+
+def move_split(split: TimeSplit, *, test: tuple[datetime, datetime], valid: timedelta) -> str:
+    """The override that moves a split.
+
+    Args:
+        split: that is moved; its gap stays.
+        test: from the first moment on, before the second one.
+        valid: length of the validation split, before the test split.
+    """
+    first, last = test
+    moved = {
+        "by": "time",
+        "valid_from": (first - valid).isoformat(),
+        "test_from": first.isoformat(),
+        "test_to": last.isoformat(),
+        "gap": split.gap,
+    }
+    parts = ",".join(f"{key}:'{value}'" for key, value in moved.items())
+    return f"++data.split={{{parts}}}"
+
+
+def require_fitting(experiment: object) -> tuple[TimeSplit, Retrain]:
+    """The split and the rules, if the experiment can be retrained.
+
+    Raises:
+        ConfigError: it is of a learner, or is not split by time.
+    """
+    if not isinstance(experiment, Experiment):
+        raise ConfigError(
+            [Problem("learner", "the gate cannot judge a learner of your own, so that none is retrained")]
+        )
+    if experiment.retrain is None:
+        raise ConfigError([Problem("retrain", "is not selected", "add `- retrain: default` to conf/config.yaml")])
+    if not isinstance(experiment.data.split, TimeSplit):
+        rule = f"retraining moves a split by time; found by: {experiment.data.split.by}"
+        fix = "add data.examples.predict_at, and a split with by: time, valid_from, test_from and gap"
+        raise ConfigError([Problem("data.split.by", rule, fix)])
+    return experiment.data.split, experiment.retrain
+
+
+def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
+    """Decide, write it down, and act; None where nothing is new since the last decision, or another process decides.
+
+    Args:
+        occasion: of the decision.
+        dry: whether nothing is trained, promoted or written; the rows are looked at.
+        notify: prints each line of progress.
+    """
+    root = occasion.root
+    (root / "runs").mkdir(exist_ok=True)
+    with try_lock(root / "runs" / f".retrain-{occasion.name}.lock") as is_free:
+        if not is_free:
+            notify(f"another process decides about {occasion.name}")
+            return None
+        _finish(occasion, read_decisions(occasion.name, root=root))
+        chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
+        data = fingerprint_data(occasion.resolved, root=root)
+        key = (occasion.until.isoformat(), history.champion, data, occasion.digest)
+        if chain.items and chain.items[-1].key == key:
+            notify(f"nothing is new since {chain.items[-1].time}: {chain.items[-1].action}")
+            return None
+        decided = _decide(occasion, chain, history, data=data, dry=dry, notify=notify)
+        if not dry:
+            record(chain, decided)  # before it is done: what is interrupted is finished by the next call
+            _finish(occasion, read_decisions(occasion.name, root=root))
+        return decided
+
+
+def _finish(occasion: Occasion, chain: Chain[Decided]) -> None:
+    """Do what the last decision says, unless it is done."""
+    history = read_history(occasion.name, root=occasion.root)
+    last = chain.items[-1] if chain.items else None
+    if last is None or last.bundle == last.champion or history.champion != last.champion:
+        return
+    git, moment = describe_git(occasion.root), read_time(last)
+    if last.action == "rollback":
+        roll_back(occasion.name, reason="; ".join(last.reasons), git=git, now=moment, root=occasion.root)
+    else:
+        assert last.run is not None, "a promotion names its run"
+        verdict = ask_gate(occasion.root / last.run, champion=f"{occasion.name}@{CHAMPION}", root=occasion.root)
+        promote(verdict, reason=None, git=git, now=moment, root=occasion.root)
+
+
+def _decide(
+    occasion: Occasion, chain: Chain[Decided], history: History, *, data: str, dry: bool, notify: Notify
+) -> Decided:
+    newest = run(occasion.resolved, root=occasion.root, upto="prepare", notify=notify).folder
+    blank = Decided(
+        time=occasion.now.isoformat(timespec="seconds"),
+        until=occasion.until.isoformat(),
+        champion=history.champion,
+        action="nothing",
+        reasons=(),
+        evidence={"data": data},
+        run=None,
+        bundle=history.champion,
+        sentence=None,
+        settings=occasion.digest,
+    )
+    if history.champion is None:
+        choice = choose(occasion.settings, None, now=occasion.now)
+    else:
+        find = partial(Judged.find, history, targets=occasion.experiment.targets, root=occasion.root)
+        champion = find(history.champion)
+        stack = history.list_champions()
+        if occasion.settings.rollback and len(stack) > 1:
+            before = find(stack[-2])
+            why = _compare(before, champion, newest, occasion)
+            if why is not None:
+                return replace(blank, action="rollback", reasons=(why,), bundle=stack[-2])
+        evidence = gather(occasion, chain, history, champion=champion, newest=newest, data=data)
+        blank = replace(blank, evidence=evidence.to_plain())
+        choice = choose(occasion.settings, evidence, now=occasion.now)
+    if choice.action == "replay" and not dry:
+        choice = _ask_replay(occasion, choice, notify=notify)
+    if choice.action in ("nothing", "suggest") or dry:
+        return replace(blank, action=choice.action, reasons=choice.reasons)
+    return _train(occasion, replace(blank, reasons=choice.reasons), notify=notify)
+
+
+def _train(occasion: Occasion, blank: Decided, *, notify: Notify) -> Decided:
+    """Train the challenger, and ask the gate."""
+    folder = run(occasion.resolved, root=occasion.root, upto=_LAST, notify=notify).folder.path
+    verdict = ask_gate(folder, champion=f"{occasion.name}@{CHAMPION}", root=occasion.root)
+    shown = folder.relative_to(occasion.root).as_posix()
+    decided = replace(blank, run=shown, sentence=verdict.sentence)
+    if not verdict.promotes:
+        return replace(decided, action="refuse")
+    return replace(decided, action="promote", bundle=verdict.challenger.bundle)
+
+
+def _ask_replay(occasion: Occasion, choice: Choice, *, notify: Notify) -> Choice:
+    """Retrain only if the past says that it gains something beyond noise."""
+    given = [*occasion.overrides, f"replay.last='{occasion.until.isoformat()}'"]
+    declared = declare_replay(given, root=occasion.root, notify=notify)
+    answer = make_replay(declared, tell=lambda *_: None)
+    recommended = answer.find(answer.recommended)
+    gain = recommended.gain
+    if recommended.num_trainings > 1 and gain is not None and gain.low > 0:
+        return Choice("retrain", (*choice.reasons, f"the replay recommends {recommended.name}"))
+    return Choice("nothing", (*choice.reasons, "the replay finds no gain of training again beyond noise"))
+
+
+# --- what is known about a champion -------------------------------------------------------------------
+
+
+def gather(
+    occasion: Occasion, chain: Chain[Decided], history: History, *, champion: Judged, newest: RunFolder, data: str
+) -> Evidence:
+    """What the rules look at.
+
+    Args:
+        occasion: of the decision.
+        chain: the decisions before.
+        history: of the champions.
+        champion: the present one.
+        newest: the run whose test split is the newest rows with labels.
+        data: fingerprint of the data that are there.
+    """
+    last = find_last_training(chain)
+    known = next((d for d in reversed(chain.items) if d.bundle == history.champion and d.action == "promote"), None)
+    own = champion.folder.examples / "test.parquet"
+    first = champion.measure_skill(pl.read_parquet(own)) if own.is_file() else None
+    latest = champion.measure_skill(pl.read_parquet(newest.examples / "test.parquet"))
+    return Evidence(
+        learned_until=champion.learned_until,
+        skill=None if first is None or latest is None else Skill(first, latest),
+        trained_data=None if known is None else known.evidence.get("data"),
+        data=data,
+        alarms=_read_alarms(occasion),
+        last_training=None if last is None else read_time(last),
+    )
+
+
+def _read_alarms(occasion: Occasion) -> dict[str, str]:
+    """What monitoring found, by the path of its findings.
+
+    Raises:
+        TreadleError: a file of findings is none.
+    """
+    alarms = {}
+    for name, rule in occasion.settings.act.items():
+        if not isinstance(rule, AlarmRule):
+            continue
+        file = occasion.root / rule.findings
+        try:
+            found = json.loads(read_text(file))["alarm"] if file.is_file() else False
+        except (ValueError, KeyError, TypeError) as error:
+            fix = "`treadle monitor --output` writes it as findings.json"
+            raise TreadleError(f"retrain.act.{name}.findings: {file} has no findings: {error}; {fix}") from error
+        if found:
+            alarms[rule.findings] = "monitoring alarmed"
+    return alarms
+
+
+def _compare(before: Judged, champion: Judged, newest: RunFolder, occasion: Occasion) -> str | None:
+    """Why the champion before should take over again: it is better on the newest rows beyond noise; None: it is not."""
+    path = newest.examples / "test.parquet"
+    rows = pl.read_parquet(path)
+    if before.bundle.classes != champion.bundle.classes:
+        return None
+    comparison = compare_predictions(
+        before.predict(rows),
+        champion.predict(rows),
+        target=champion.read_target(rows),
+        blocks=find_blocks(pl.scan_parquet(path), occasion.experiment),
+        experiment=occasion.experiment,
+    )
+    if comparison is None or not comparison.is_better:
+        return None
+    return f"the champion before is better on the newest rows: {comparison.describe()}"
