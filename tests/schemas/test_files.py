@@ -64,7 +64,7 @@ def test_the_committed_schemas_are_current(root):
     stale = find_stale(root, root / "conf" / ".schema")
 
     assert stale == [], "`treadle schema` writes them"
-    assert len(list((root / "conf" / ".schema").iterdir())) == 20
+    assert len(list((root / "conf" / ".schema").iterdir())) == 22
 
 
 def test_each_is_a_schema_of_draft_7(root):
@@ -371,7 +371,7 @@ def test_a_broken_file_is_reported_with_its_place(project, capsys):
 
 def test_a_folder_can_be_named(project):
     assert treadle("schema", "-o", "for_editors") == 0
-    assert len(list((project / "for_editors").iterdir())) == 20
+    assert len(list((project / "for_editors").iterdir())) == 22
 
 
 def test_a_component_of_the_project_is_offered_with_its_arguments(project):

@@ -148,7 +148,8 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         if not is_free:
             notify(f"another process decides about {occasion.name}")
             return None
-        _finish(occasion, read_decisions(occasion.name, root=root))
+        if not dry:
+            _finish(occasion, read_decisions(occasion.name, root=root))
         chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
         data = fingerprint_data(occasion.resolved, root=root)
         key = (occasion.until.isoformat(), history.champion, data, occasion.digest)
@@ -164,9 +165,12 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
 
 def _finish(occasion: Occasion, chain: Chain[Decided]) -> None:
     """Do what the last decision says, unless it is done."""
-    history = read_history(occasion.name, root=occasion.root)
     last = chain.items[-1] if chain.items else None
-    if last is None or last.bundle == last.champion or history.champion != last.champion:
+    if last is None or last.bundle == last.champion:
+        return
+    champions = read_history(occasion.name, root=occasion.root)
+    is_done = any((d.time, d.bundle) == (last.time, last.bundle) for d in champions.decisions)
+    if is_done or champions.champion != last.champion:  # somebody has decided otherwise since
         return
     git, moment = describe_git(occasion.root), read_time(last)
     if last.action == "rollback":

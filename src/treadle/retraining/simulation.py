@@ -1,8 +1,8 @@
 """A stretch of the past again, by a simulated clock: predictions, labels that come later, decisions, champions.
 
-At each tick it is decided as `treadle retrain` decides, as of that moment; then the champion predicts the rows up to the
-next tick. What stands in the ledger and in the files of predictions is not made again, so that a simulation that was
-killed goes on, and ends in the same history.
+At each tick it is decided as `treadle retrain` decides, as of that moment; then the champion predicts the rows up to
+the next tick. What stands in the ledger and in the files of predictions is not made again, so that a simulation that
+was killed goes on, and ends in the same history.
 """
 
 from __future__ import annotations
