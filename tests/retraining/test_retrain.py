@@ -10,7 +10,7 @@ from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
 from treadle.retraining.ledger import read_decisions
 
-SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d"]
+SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 
 
 @pytest.fixture(scope="module")

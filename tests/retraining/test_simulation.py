@@ -13,7 +13,7 @@ from drifting import make_visits_project
 from runs import treadle
 from treadle.retraining.simulation import Clock
 
-RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d"]
+RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 WHOLE = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-07-15", "--every", "13d"]
 HISTORY = "retraining/simulations/visits/history.json"
 

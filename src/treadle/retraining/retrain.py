@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -85,9 +85,7 @@ def declare(overrides: Sequence[str], *, now: datetime, root: Path) -> Occasion:
     experiment = check(composed)
     split, settings = require_fitting(experiment)
     until = (now - parse_duration(split.gap)).replace(hour=0, minute=0, second=0, microsecond=0)
-    moved = move_split(
-        split, test=(until - parse_duration(settings.block), until), valid=parse_duration(settings.valid)
-    )
+    moved = move_split(split, settings, test=(until - parse_duration(settings.block), until))
     composed = compose(overrides=[*given, moved], root=root)
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
@@ -95,22 +93,25 @@ def declare(overrides: Sequence[str], *, now: datetime, root: Path) -> Occasion:
     return Occasion(now, until, experiment, resolved, settings, given, root)
 
 
-def move_split(split: TimeSplit, *, test: tuple[datetime, datetime], valid: timedelta) -> str:
+def move_split(split: TimeSplit, settings: Retrain, *, test: tuple[datetime, datetime]) -> str:
     """The override that moves a split.
 
     Args:
         split: that is moved; its gap stays.
+        settings: how long the validation split is, and which past trains.
         test: from the first moment on, before the second one.
-        valid: length of the validation split, before the test split.
     """
     first, last = test
+    valid_from = first - parse_duration(settings.valid)
     moved = {
         "by": "time",
-        "valid_from": (first - valid).isoformat(),
+        "valid_from": valid_from.isoformat(),
         "test_from": first.isoformat(),
         "test_to": last.isoformat(),
         "gap": split.gap,
     }
+    if settings.window is not None:
+        moved["train_from"] = (valid_from - parse_duration(settings.window)).isoformat()
     parts = ",".join(f"{key}:'{value}'" for key, value in moved.items())
     return f"++data.split={{{parts}}}"
 

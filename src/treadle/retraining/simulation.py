@@ -21,7 +21,6 @@ from treadle.check.resolve import freeze
 from treadle.config.compose import compose
 from treadle.disk import replacing
 from treadle.errors import TreadleError
-from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment
 from treadle.pipeline import run
 from treadle.retraining import FOLDER
@@ -118,7 +117,7 @@ def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Noti
     """The experiment, and the rows of the whole stretch."""
     composed = compose(overrides=overrides, root=root)
     split, settings = require_fitting(check(composed))
-    moved = move_split(split, test=(clock.first, clock.last), valid=parse_duration(settings.valid))
+    moved = move_split(split, settings, test=(clock.first, clock.last))
     composed = compose(overrides=[*overrides, moved], root=root)
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"

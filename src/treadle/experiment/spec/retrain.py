@@ -64,6 +64,8 @@ class Retrain(Spec):
     """Newest rows with labels, on which champion and challenger are compared [duration]."""
     valid: Duration
     """Rows before them, on which the training is validated [duration]."""
+    window: Duration | None
+    """Rows before these, which train; null: all of the past [duration]."""
     wait: Duration
     """After a training, no other one begins [duration]."""
     rollback: bool
