@@ -14,7 +14,7 @@ from runs import treadle
 from treadle.retraining.simulation import Clock
 
 RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
-WHOLE = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-07-15", "--every", "13d"]
+WHOLE = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-07-28", "--every", "13d"]
 HISTORY = "retraining/simulations/visits/history.json"
 
 
@@ -46,7 +46,7 @@ def test_a_kill_at_any_moment_changes_no_digit_of_the_history(tmp_path, monkeypa
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-        make_visits_project(folder, breaks_at=150)
+        make_visits_project(folder, breaks_at=130)
     monkeypatch.chdir(whole)
     assert treadle(*WHOLE) == 0
     history = json.loads((whole / HISTORY).read_text())

@@ -55,12 +55,12 @@ def choose(settings: Retrain, evidence: Evidence | None, *, now: datetime) -> Ch
     """
     if evidence is None:
         return Choice("retrain", ("there is no champion yet",))
-    held = [
+    held: list[tuple[Action, str]] = [
         (rule.do, f"{name}: {reason}")
         for name, rule in settings.act.items()
         if rule is not None and (reason := _hold(rule, evidence, now=now)) is not None
     ]
-    action = max((do for do, _ in held), key=_STRENGTH.index, default="nothing")
+    action: Action = max((do for do, _ in held), key=_STRENGTH.index, default="nothing")
     reasons = tuple(reason for _, reason in held)
     if action in ("replay", "retrain") and _is_too_soon(settings, evidence, now=now):
         return Choice("nothing", (*reasons, f"wait: less than {settings.wait} since the last training"))
