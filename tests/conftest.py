@@ -106,3 +106,16 @@ def run_once(tmp_path_factory):
         return done[overrides]
 
     return run
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """The folder of a run with a small network, a test split, and an ONNX export, which takes seconds."""
+    from served import make_bundle, read_known, save_run
+    from treadle.cli.main import main
+
+    folder = save_run(make_bundle("adult", num_rows=500), tmp_path_factory.mktemp("runs") / "people-0a1b2c3d")
+    (folder / "examples").mkdir()
+    read_known("adult").tail(100).write_parquet(folder / "examples" / "test.parquet")
+    assert main(["export", str(folder), "--to", "onnx"]) == 0
+    return folder

@@ -58,7 +58,7 @@ class Curve(Spec):
         x, y = (torch.tensor(values, dtype=torch.float64) for values in (self.x, self.y))
         if len(x) == 1:
             return y.expand(len(chances)) + 0 * chances
-        inner = chances.clamp(float(x[0]), float(x[-1]))
+        inner = chances.clamp(self.x[0], self.x[-1])  # numbers, not tensors: an export reads them once
         place = torch.searchsorted(x, inner.detach()).clamp(1, len(x) - 1)
         share = (inner - x[place - 1]) / (x[place] - x[place - 1])
         return y[place - 1] + share * (y[place] - y[place - 1])

@@ -156,7 +156,10 @@ class Predictor(ABC):
 
     def name_outputs(self, outputs: Tensor) -> list[pl.Series]:
         """What `compute` gives, calibrated, as the columns that `predict` returns, with intervals or sets."""
-        outputs = self.calibrate(outputs)
+        return self.name_calibrated(self.calibrate(outputs))
+
+    def name_calibrated(self, outputs: Tensor) -> list[pl.Series]:
+        """The same, of outputs that are calibrated already."""
         ends = name_ends(outputs, self.card.conformal, classes=self.classes)
         return [*self._name_predictions(outputs), *ends]
 

@@ -48,12 +48,21 @@ def read_predictions(predicted: pl.DataFrame, bundle: Predictor) -> Tensor:
     return torch.from_numpy(predicted[name].to_numpy(writable=True))
 
 
+def find_units(bundle: Predictor, predictions: Tensor) -> Tensor:
+    """What a difference of each prediction is a share of: the value, the target's deviation, or 1, the largest."""
+    return predictions.abs().clamp(min=max(1.0, bundle.card.target.scale))
+
+
+def widen_unit(bundle: Predictor, row: Row, *, place: int, unit: float) -> float:
+    """The unit of a prediction whose difference may be rounding: what that can make of the terms that are added up."""
+    return max(unit, ROUNDING / PARITY * bundle.measure_terms(row, place))
+
+
 def _compare(bundle: Predictor, row: Row, in_batch: Tensor) -> float:
     alone = read_predictions(bundle.predict(row, on_breach="allow"), bundle)[0]
-    gaps = (alone - in_batch).abs().flatten()
-    units = in_batch.abs().clamp(min=max(1.0, bundle.card.target.scale)).flatten()
+    gaps, units = (alone - in_batch).abs().flatten(), find_units(bundle, in_batch).flatten()
     place = int((gaps / units).argmax())
     gap, unit = float(gaps[place]), float(units[place])
     if gap <= PARITY * unit:  # the terms are expensive to measure
         return gap / unit
-    return gap / max(unit, ROUNDING / PARITY * bundle.measure_terms(row, place))
+    return gap / widen_unit(bundle, row, place=place, unit=unit)

@@ -40,6 +40,8 @@ class RunFolder:
         self.card: Final = self.evaluation / "card.md"  # the model card
         self.report: Final = self.evaluation / "report.html"
 
+        self.exports: Final = path / "export"  # the model as other runtimes read it, a folder for each format
+
         # Records of the run.
         self.resolved: Final = path / RESOLVED
         self.signatures: Final = path / "stages.json"  # of the stages that are done; DVC's folder has none

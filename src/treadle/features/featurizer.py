@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -51,6 +52,13 @@ class Inputs(NamedTuple):
     ids: Tensor  # [B, C] int64
 
 
+class Raw(NamedTuple):
+    """What the transforms take of B rows: expressions are computed, texts are ids, nothing is fitted yet."""
+
+    numbers: Tensor  # [B, n] float64, the columns of one block of numbers after the other; NaN where missing
+    ids: Tensor  # [B, C] int64
+
+
 class Featurizer(nn.Module):
     """Rows in, tensors out.
 
@@ -85,6 +93,11 @@ class Featurizer(nn.Module):
             for block, chain in self._list_chains().items()
             for position in (chain.origins if len(chain) else range(len(blocks[block].columns)))
         ]
+
+    @property
+    def number_columns(self) -> list[str]:
+        """The column, of the examples or derived, of each raw number, n in all."""
+        return [column for block in self._list_chains() for column in self.spec.blocks[block].columns]
 
     @property
     def id_names(self) -> list[str]:
@@ -174,6 +187,21 @@ class Featurizer(nn.Module):
             ids: `[B, C]` of all blocks of ids.
         """
         return self._finish(self._run_chains(numbers, num_rows=len(ids)), [ids])
+
+    @torch.no_grad()
+    def read(self, frame: pl.DataFrame) -> Raw:
+        """What `transform` takes, of rows: with its numbers split by block, it gives what the featurizer gives."""
+        derived = self.derive(frame)
+        numbers = [self._read_block(name, derived) for name in self.chains]
+        ids = [encoder.encode(derived) for encoder in self.encoders.values()]
+        none = torch.empty(len(frame), 0)
+        return Raw(_put_beside(numbers, none.double()), _put_beside(ids, none.long()))
+
+    def split_numbers(self) -> dict[str, slice]:
+        """The place of each block of numbers among the raw ones."""
+        widths = [len(self.spec.blocks[block].columns) for block in self._list_chains()]
+        ends = list(accumulate(widths))
+        return {b: slice(end - width, end) for b, width, end in zip(self._list_chains(), widths, ends, strict=True)}
 
     def _run_chains(self, numbers: Mapping[str, Tensor], *, num_rows: int) -> Tensor:
         parts = [narrow(chain(numbers[name])) for name, chain in self._list_chains().items()]

@@ -21,7 +21,7 @@ from treadle.bundle import Bundle
 from treadle.experiment.spec import Column
 from treadle.features.base import LARGEST, Encoder
 from treadle.features.categories import Hashing, Vocabulary, read_text
-from treadle.features.featurizer import Featurizer, Inputs
+from treadle.features.featurizer import Featurizer, Inputs, Raw
 from treadle.serving.expressions import (
     Cells,
     Function,
@@ -61,7 +61,7 @@ class RowProgram:
             for encoder in featurizer.encoders.values()
             for column in encoder.columns
         ]
-        self._blocks = _split_columns({name: len(blocks[name].columns) for name in chains})
+        self._blocks = featurizer.split_numbers()
         _prove(self, bundle)
 
     def encode(self, rows: Sequence[Cells]) -> Inputs:
@@ -71,12 +71,25 @@ class RowProgram:
             ArithmeticError: a row has a value that only Polars computes.
             ValueError: likewise.
         """
+        return self.transform(self.read(rows))
+
+    def transform(self, raw: Raw) -> Inputs:
+        """The inputs, of what the transforms take."""
+        parts = {name: raw.numbers[:, place] for name, place in self._blocks.items()}
+        return self._featurizer.transform(parts, raw.ids)
+
+    def read(self, rows: Sequence[Cells]) -> Raw:
+        """What the transforms take.
+
+        Raises:
+            ArithmeticError: as `encode`.
+            ValueError: likewise.
+        """
         whole = [self._derive(cells) for cells in rows]
         numbers = np.array([[number(cells) for number in self._numbers] for cells in whole], dtype=np.float64)
         values = torch.from_numpy(numbers.reshape(len(rows), len(self._numbers)))
         ids = torch.tensor([[find(cells) for find in self._ids] for cells in whole], dtype=torch.int64)
-        parts = {name: values[:, place] for name, place in self._blocks.items()}
-        return self._featurizer.transform(parts, ids.reshape(len(rows), len(self._ids)))
+        return Raw(values, ids.reshape(len(rows), len(self._ids)))
 
     def _derive(self, cells: Cells) -> list[Any]:
         whole = list(cells)
@@ -162,12 +175,6 @@ def _spell_by_polars(value: Any, dtype: pl.DataType) -> str | None:
     frame = to_frame([(value,)], {"value": dtype})
     text: str | None = frame.select(read_text(frame, "value")).item()
     return text
-
-
-def _split_columns(widths: Mapping[str, int]) -> dict[str, slice]:
-    """Consecutive columns of a matrix, by the block that they belong to."""
-    ends = np.cumsum(list(widths.values()), dtype=int).tolist()
-    return {name: slice(end - width, end) for (name, width), end in zip(widths.items(), ends, strict=True)}
 
 
 # --- proof --------------------------------------------------------------------------------------------
