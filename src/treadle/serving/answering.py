@@ -12,6 +12,7 @@ from treadle.bundle import Predictor
 from treadle.errors import TreadleError
 from treadle.online.feeds import Online
 from treadle.online.rows import RowsError
+from treadle.serving.engines import Engine
 from treadle.serving.scorer import Answer, Problem, Scorer, refuse, say
 
 
@@ -21,10 +22,11 @@ class Answerer:
     Args:
         bundle: that predicts.
         online: the state of its feeds; None: every row brings its past.
+        engine: that computes the predictions; None: torch itself.
     """
 
-    def __init__(self, bundle: Predictor, *, online: Online | None) -> None:
-        self.scorer = Scorer(bundle)
+    def __init__(self, bundle: Predictor, *, online: Online | None, engine: Engine | None = None) -> None:
+        self.scorer = Scorer(bundle, engine)
         self.online = online
         self._past = [] if online is None else [name for name in online.columns if name in bundle.columns]
 

@@ -195,11 +195,11 @@ class Application:
     def _record(self, rows: Sequence[Any], pairs: Pairs, request: str, *, ms: float) -> None:
         now = datetime.now(UTC).replace(tzinfo=None)
         for place, (served, answer) in enumerate(pairs):
-            log = served.log
+            log, engine = served.log, served.scorer.engine
             if log is not None and answer.prediction is not None and answer.cells is not None and log.wants(request):
                 identity = f"{request}.{place}"
                 key = None if self.service.canary is None else self.service.canary.name_key(rows[place])
-                log.add(Record(identity, now, served.digest, ms, answer.cells, answer.prediction, key))
+                log.add(Record(identity, now, served.digest, ms, answer.cells, answer.prediction, key, engine))
                 if self.service.shadow is not None:
                     self.service.shadow.offer(identity, rows[place], now)
 

@@ -7,7 +7,8 @@ A file is written beside and renamed, so that kill -9 loses the last second and 
 period is over, its files become one; a file of a period takes the place of those in `recent`. What a killed server left
 there, the next one puts together.
 
-Columns: `id`, `time` (UTC), `bundle` (digest), `ms`, the columns of the row, and those that `treadle predict` writes;
+Columns: `id`, `time` (UTC), `bundle` (digest), `ms`, `engine`, the columns of the row, and those that `treadle predict`
+writes;
 with a canary also `key`, the hash of the value by which a row was given to its bundle.
 """
 
@@ -33,7 +34,7 @@ from treadle.serving.readers import to_frame
 RECENT = "recent"
 SHADOW = "shadow"  # folder of a log of the same form: what a challenger would have answered, by the same ids
 KEY = "key"
-_OWN = {"id": pl.String(), "time": DTYPES["datetime"], "bundle": pl.String(), "ms": pl.Float64()}
+_OWN = {"id": pl.String(), "time": DTYPES["datetime"], "bundle": pl.String(), "ms": pl.Float64(), "engine": pl.String()}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HEX = 16  # the base of an id
 
@@ -48,6 +49,7 @@ class Record(NamedTuple):
     cells: Sequence[Any]
     prediction: Mapping[str, Any]
     key: str | None = None  # hash of the value by which it was given to its bundle
+    engine: str = "eager"  # what computed it
 
 
 class PredictionLog:
@@ -141,9 +143,8 @@ class PredictionLog:
         self._num_parts += 1
 
     def _to_frame(self, records: Sequence[Record]) -> pl.DataFrame:
-        own = pl.DataFrame(
-            [(*record[:4], record.key)[: len(self._own)] for record in records], schema=self._own, orient="row"
-        )
+        told = [(*record[:4], record.engine, record.key)[: len(self._own)] for record in records]
+        own = pl.DataFrame(told, schema=self._own, orient="row")
         cells = [tuple(record.cells[place] for place in self._places) for record in records]
         inputs = to_frame(cells, self._types) if self._types else pl.DataFrame()
         taken = {*self._own, *self._outputs}

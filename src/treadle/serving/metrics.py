@@ -18,6 +18,8 @@ class Metrics:
         of_bundle = ["model", "bundle"]
         self._requests = self._make(Counter, "requests", "Requests", [*of_bundle, "protocol", "code"])
         self._rows = self._make(Counter, "rows", "Rows that were asked for", [*of_bundle, "outcome"])
+        engine = [*of_bundle, "engine"]
+        self._engines = self._make(Counter, "engine_rows", "Rows that were predicted, by what computed", engine)
         self._polars = self._make(Counter, "polars_rows", "Rows that only Polars could read", of_bundle)
         self._seconds = Histogram(
             "treadle_request_seconds",
@@ -61,11 +63,14 @@ class Metrics:
         self._requests.labels(model, bundle, protocol, str(code)).inc()
         self._seconds.labels(model, bundle, protocol).observe(seconds)
 
-    def count_batch(self, model: str, bundle: str, *, predicted: int, refused: int, by_polars: int) -> None:
+    def count_batch(
+        self, model: str, bundle: str, *, predicted: int, refused: int, by_polars: int, engine: str
+    ) -> None:
         """One batch."""
         self._batches.labels(model, bundle).observe(predicted + refused)
         self._rows.labels(model, bundle, "predicted").inc(predicted)
         self._rows.labels(model, bundle, "refused").inc(refused)
+        self._engines.labels(model, bundle, engine).inc(predicted)
         self._polars.labels(model, bundle).inc(by_polars)
 
     def note_bundle(self, model: str, bundle: str, *, time: float) -> None:

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from treadle.bundle import Bundle, Predictor
 from treadle.errors import TreadleError
+from treadle.features.featurizer import Raw
 from treadle.hints import nearest
 from treadle.printable import escape
+from treadle.serving.engines import EAGER, Engine
 from treadle.serving.expressions import Cells, UnknownError
 from treadle.serving.readers import Check, OddError, Reader, list_types, make_check, make_reader, to_cells, to_frame
 from treadle.serving.row import RowProgram
@@ -49,10 +51,11 @@ class _Field(NamedTuple):
 
 
 class Scorer:
-    """Predicts rows with a bundle. It is used by one thread at a time."""
+    """Predicts rows with a bundle, by an engine where there is one. It is used by one thread at a time."""
 
-    def __init__(self, bundle: Predictor) -> None:
+    def __init__(self, bundle: Predictor, engine: Engine | None = None) -> None:
         self.bundle = bundle
+        self._engine = engine  # None: torch itself
         self.num_by_polars = 0  # rows that only Polars could read
         self.types = list_types(bundle.columns)
         empty = to_frame([], self.types)
@@ -64,6 +67,11 @@ class Scorer:
         self._program, self.reason = _compile(bundle)
         if isinstance(bundle, Bundle) and isinstance(bundle.model, nn.Module):
             bundle.model.eval()
+
+    @property
+    def engine(self) -> str:
+        """What computes the predictions."""
+        return EAGER if self._engine is None else self._engine.name
 
     def ask(self, rows: Sequence[Any]) -> list[Answer]:
         """An answer for each row, in their order; a row that has none does not keep others from theirs."""
@@ -166,18 +174,29 @@ class Scorer:
             return [*self._predict(rows[:middle]), *self._predict(rows[middle:])]
 
     def _compute(self, rows: list[Cells]) -> Tensor:
-        if self._program is not None:
-            assert isinstance(self.bundle, Bundle), "others have no program"
-            try:
-                inputs = self._program.encode(rows)
-            except (ArithmeticError, ValueError):
-                self.num_by_polars += len(rows)
-            else:
-                return self.bundle.predict_inputs(inputs)
-        return self.bundle.compute(to_frame(rows, self.types))
+        """Calibrated predictions."""
+        raw = self._read_raw(rows)
+        if self._engine is not None:
+            assert isinstance(self.bundle, Bundle), "others have no graph"
+            return self._engine.predict(raw or self.bundle.featurizer.read(to_frame(rows, self.types)))
+        if raw is None:
+            return self.bundle.calibrate(self.bundle.compute(to_frame(rows, self.types)))
+        assert isinstance(self.bundle, Bundle), "others have no program"
+        assert self._program is not None, "it has read the rows"
+        return self.bundle.calibrate(self.bundle.predict_inputs(self._program.transform(raw)))
+
+    def _read_raw(self, rows: list[Cells]) -> Raw | None:
+        """What the transforms take, by the row program; None where only Polars computes it."""
+        if self._program is None:
+            return None
+        try:
+            return self._program.read(rows)
+        except (ArithmeticError, ValueError):
+            self.num_by_polars += len(rows)
+            return None
 
     def _name(self, outputs: Tensor) -> list[Mapping[str, Any] | Problem]:
-        columns = {series.name: series.to_list() for series in self.bundle.name_outputs(outputs)}
+        columns = {series.name: series.to_list() for series in self.bundle.name_calibrated(outputs)}
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 

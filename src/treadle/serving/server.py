@@ -48,7 +48,10 @@ def serve(source: Source, serving: Serving, *, say: Callable[[str], None]) -> No
     for number in (signal.SIGTERM, signal.SIGINT):  # uvicorn raises them again when it has ended: that is no failure
         signal.signal(number, lambda *_: None)
     service = application.service
-    say(f"{service.name}  bundle {service.current.digest[:12]}  http://{_show(host)}:{port}/docs")
+    current = service.current
+    say(
+        f"{service.name}  bundle {current.digest[:12]}  engine {current.scorer.engine}  http://{_show(host)}:{port}/docs"
+    )
     uvicorn.Server(config).run(sockets=[listening])
 
 

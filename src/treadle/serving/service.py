@@ -19,11 +19,13 @@ from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Serving
+from treadle.export.export import find_exports
 from treadle.hints import nearest
 from treadle.online.feeds import Online
 from treadle.serving.answering import Answerer
 from treadle.serving.canary import Canary
 from treadle.serving.challenger import Challenger
+from treadle.serving.engines import choose_engine
 from treadle.serving.feeds import Feeds, Given, Outcome, now, take_events
 from treadle.serving.log import SHADOW, PredictionLog
 from treadle.serving.metrics import Metrics
@@ -106,7 +108,7 @@ class Service:
         self._tidied = time.monotonic()
         self.shadow: Shadow | None = None
         try:
-            self.current = self._load(source)
+            self.current = self._load(source, is_first=True)
             self.metrics.note_bundle(self.name, self.current.digest[:12], time=time.time())
             self.canary = self._open_canary()
             self.shadow = self._open_shadow()
@@ -148,6 +150,7 @@ class Service:
             predicted=predicted,
             refused=len(rows) - predicted,
             by_polars=served.scorer.num_by_polars - before,
+            engine=served.scorer.engine,
         )
         return [(served, answer) for answer in answers]
 
@@ -194,8 +197,10 @@ class Service:
             self.metrics.count_failed_reload()
             return False
         self.fault = self._refused = None
-        self.metrics.note_bundle(self.name, self.current.digest[:12], time=time.time())
-        LOGGER.warning("the bundle %s takes the place of %s", self.current.digest[:12], before.digest[:12])
+        current = self.current
+        self.metrics.note_bundle(self.name, current.digest[:12], time=time.time())
+        text = "the bundle %s takes the place of %s; engine %s"
+        LOGGER.warning(text, current.digest[:12], before.digest[:12], current.scorer.engine)
         self._retire(before)
         return True
 
@@ -256,11 +261,19 @@ class Service:
             LOGGER.error(text, log.num_failed - lost, error)  # noqa: TRY400 - as above
             self.metrics.count_lost(log.num_failed - lost)
 
-    def _load(self, source: Source) -> Served:
+    def _load(self, source: Source, *, is_first: bool = False) -> Served:
+        """The bundle, with the engine that is wanted; a later one that has no export yet is computed by torch."""
         folder = source.find()
         digest = digest_bundle(folder)
         bundle = load(folder, targets=source.targets, code=source.code)
-        answerer = Answerer(bundle, online=None if self.feeds is None else self.feeds.follow(bundle))
+        wanted = self.serving.engine
+        engine, why = choose_engine(bundle, wanted=wanted, exports=find_exports(folder), digest=digest)
+        if why and wanted != "auto" and is_first:
+            raise TreadleError(f"serving.engine={wanted}: {why}; or set serving.engine=auto")
+        if why:
+            LOGGER.warning("torch itself computes the predictions: %s", why)
+        online = None if self.feeds is None else self.feeds.follow(bundle)
+        answerer = Answerer(bundle, online=online, engine=engine)
         scorer = answerer.scorer
         if scorer.reason:
             LOGGER.warning("all rows go through Polars, which takes longer: %s", scorer.reason)

@@ -73,6 +73,9 @@ class Canary(Spec):
     """Column of the rows, such as a customer's number; all rows of one key are answered by the same bundle."""
 
 
+EngineName = Literal["auto", "eager", "onnx", "aoti"]
+
+
 class Serving(Spec):
     """How `treadle serve` answers requests; no part of any run."""
 
@@ -90,6 +93,9 @@ class Serving(Spec):
     """Whether it may listen on the addresses of other machines without a token."""
     protocols: Annotated[list[Literal["rows", "oip", "mlflow"]], Field(min_length=1)]
     """What it speaks: plain rows, the Open Inference Protocol V2, MLflow's /invocations."""
+    engine: EngineName = "auto"  # the default is for a conf/serving that is older than the key
+    """What computes: `eager` is torch itself, `onnx` and `aoti` an export of the run (`treadle export`), which must
+    give the bundle's numbers; auto: its ONNX export where there is one, else torch."""
     batch_rows: Count
     """Rows that the model takes at once, of all requests that have arrived while it was busy."""
     limits: Limits
