@@ -1,6 +1,7 @@
 """A run from its training to an alarm."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import polars as pl
@@ -14,6 +15,7 @@ from treadle.evaluation.reference import make_reference
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.profiles.reference import read_reference
+from wandb_record import find_ended, read_history
 
 
 @pytest.mark.slow
@@ -65,3 +67,34 @@ def test_a_private_column_is_in_no_reference(run_once, tmp_path):
     assert found.ignored == {"MedInc": "private"}
     assert "MedInc" not in {column.name for column in found.columns}
     assert "MedInc" not in pl.read_parquet(tmp_path / "cells.parquet")["column"].unique().to_list()
+
+
+def read_id(folder):
+    (file,) = folder.glob("*.wandb")
+    return file.stem
+
+
+@pytest.mark.slow
+def test_what_was_found_goes_on_in_one_record_of_the_bundle(run_once, tmp_path, capsys):
+    run = find_run(run_once("tracker=disabled").parent)
+    copy, output = tmp_path / "california-1", tmp_path / "monitoring"
+    shutil.copytree(run, copy)
+    resolved = (copy / "resolved.yaml").read_text()
+    (copy / "resolved.yaml").write_text(resolved.replace("mode: disabled", "mode: offline"))
+    rows = pl.read_parquet(run / "examples" / "test.parquet")
+    predicted = pl.concat([rows, load(run).predict(rows).drop("row")], how="horizontal")
+    predicted.write_parquet(tmp_path / "log.parquet")
+    command = ["monitor", str(copy), "--log", str(tmp_path / "log.parquet"), "--output", str(output)]
+
+    for _ in range(2):
+        assert treadle(*command, "--track", "--no-effect") in {0, 1}
+
+    first, second = find_ended(output)
+    assert read_id(first) == read_id(second)
+    history = read_history(first)
+    strengths = [row["monitoring/strength/value"] for row in history if "monitoring/strength/value" in row]
+    blocks = json.loads((output / "findings.json").read_text())["blocks"]
+    assert strengths == [block["strength"] for block in blocks if not block["unjudged"]]
+    assert any("monitoring/realised rmse/value" in row for row in history)
+    assert history[-1]["monitoring/page._type"] == "html-file"
+    assert read_history(second) == []  # nothing new was found

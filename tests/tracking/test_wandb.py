@@ -266,6 +266,18 @@ def test_a_curve_is_not_added_twice(tmp_path):
     assert [[row["roc/tpr"] for row in history] for history in histories] == [[0.5], [], [0.7]]
 
 
+def test_a_page_is_kept_once_as_media(tmp_path):
+    for text in ("<p>one</p>", "<p>one</p>", "<p>two</p>"):
+        with open_record(tmp_path) as record:
+            record.log_page(text, name="report")
+
+    folders = find_ended(tmp_path)
+    kinds = [[row["report._type"] for row in read_history(folder)] for folder in folders]
+    assert kinds == [["html-file"], [], ["html-file"]]
+    pages = [page.read_text() for folder in folders for page in folder.rglob("*.html")]
+    assert sorted(pages) == ["<p>one</p>", "<p>two</p>"]
+
+
 def test_a_failure_finishes_the_record_and_passes_on(tmp_path):
     with pytest.raises(RuntimeError, match="boom"), open_record(tmp_path) as record:  # noqa: PT012
         log_epochs(record, [1])

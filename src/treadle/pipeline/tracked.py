@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
+from html import escape
 
 from treadle.experiment.run_folder import RUNS
 from treadle.metrics.judge import list_judges, name_column
@@ -73,7 +74,7 @@ def _track_training(current: Run, tracking: Record) -> None:
 
 
 def _track_evaluation(current: Run, tracking: Record) -> None:
-    """Log the evaluation: metrics, curves, bundle."""
+    """Log the evaluation: metrics, curves, the report and the model card as pages, the bundle."""
     from treadle.evaluation.curves import read_curves
 
     folder = current.folder
@@ -82,6 +83,10 @@ def _track_evaluation(current: Run, tracking: Record) -> None:
     tracking.summarize({name: value for name, value in values.items() if value is not None})
     for curve in read_curves(folder.plots):
         tracking.log_curve(name=curve.name, x=curve.kind.x, y=curve.kind.y, rows=curve.rows)
+    for name, file in (("report", folder.report), ("card", folder.card)):
+        if file.is_file():
+            text = file.read_text(encoding="utf-8")
+            tracking.log_page(text if file.suffix == ".html" else f"<pre>{escape(text)}</pre>", name=name)
     tracking.log_bundle(folder.bundle, name=folder.path.name)
 
 

@@ -67,6 +67,9 @@ class _Tables(SteppedRecord):
     def log_curve(self, *, name: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
         """The run's folder holds it as CSV already."""
 
+    def log_page(self, html: str, *, name: str) -> None:
+        """It keeps numbers; the run's folder holds its pages."""
+
     def log_bundle(self, folder: Path, *, name: str) -> None:
         """The run's folder holds it already."""
 

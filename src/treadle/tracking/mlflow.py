@@ -202,6 +202,10 @@ class _MlflowRun:
         """As an artifact: MLflow has no chart of y over x."""
         self._client.log_dict(self._run_id, {key: [row[key] for row in rows] for key in (x, y)}, f"curves/{name}.json")
 
+    def log_page(self, html: str, *, name: str) -> None:
+        """As an artifact, which MLflow shows."""
+        self._client.log_text(self._run_id, html, f"pages/{name}.html")
+
     def log_bundle(self, folder: Path, *, name: str) -> None:
         if self._takes_bundle:
             self._client.log_artifacts(self._run_id, str(folder), name)

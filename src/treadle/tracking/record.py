@@ -53,6 +53,9 @@ class Record(Protocol):
     def log_curve(self, *, name: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
         """Log a curve, y over x."""
 
+    def log_page(self, html: str, *, name: str) -> None:
+        """Keep a page beside the numbers; one that the record already holds is not kept again."""
+
     def log_bundle(self, folder: Path, *, name: str) -> None:
         """Upload the bundle, where the configuration asks for it."""
 

@@ -96,5 +96,8 @@ class _Events(SteppedRecord):
     def log_curve(self, *, name: str, x: str, y: str, rows: Sequence[Mapping[str, float]]) -> None:
         """It has no chart of y over a real x; the report has."""
 
+    def log_page(self, html: str, *, name: str) -> None:
+        """It shows no pages; the run's folder holds them."""
+
     def log_bundle(self, folder: Path, *, name: str) -> None:
         """It keeps no files; the run's folder holds the bundle."""

@@ -75,7 +75,7 @@ class Tracking:
         if self._run is None:
             return
         held = _read_state(self._state).get("curves", {})
-        content = hashlib.sha256(json.dumps([dict(row) for row in rows]).encode()).hexdigest()[:16]
+        content = _digest(json.dumps([dict(row) for row in rows]))
         if held.get(name) == content:
             return
         x_key, y_key = f"{name}/{x}", f"{name}/{y}"
@@ -86,6 +86,19 @@ class Tracking:
             self._run.log({x_key: row[x], y_key: row[y]}, step=self.last_step, commit=True)
         _write_state(self._state, last_step=self.last_step, curves={**held, name: content})
 
+    def log_page(self, html: str, *, name: str) -> None:
+        """Log a page as media of the run; one that the record already holds is not logged again."""
+        if self._run is None:
+            return
+        held = _read_state(self._state).get("pages", {})
+        if held.get(name) == _digest(html):
+            return
+        import wandb
+
+        self.last_step += 1
+        self._run.log({name: wandb.Html(html, inject=False)}, step=self.last_step, commit=True)
+        _write_state(self._state, last_step=self.last_step, pages={**held, name: _digest(html)})
+
     def log_bundle(self, folder: Path, *, name: str) -> None:
         """Upload the bundle as an artifact, where the record is online and the configuration asks for it."""
         if self._run is None or not self._takes_bundle:
@@ -95,6 +108,10 @@ class Tracking:
         artifact = wandb.Artifact(name, type="bundle")
         artifact.add_dir(str(folder))
         self._run.log_artifact(artifact)
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @contextmanager
@@ -133,6 +150,7 @@ def open_record(run: Recorded, *, settings: WandbTracker) -> Iterator[Tracking]:
     resumed = known.get("signature") == run.signature and not _is_asked_for_another(run.folder)
     if not resumed:
         known = {"id": agent.run_id if agent else _draw_id(), "signature": run.signature, "last_step": -1, "curves": {}}
+        known["pages"] = {}
         known["sweep"] = None
     membership = run.membership or (agent.membership if agent else _read_membership(known))
     known["sweep"] = asdict(membership) if membership else None

@@ -39,6 +39,8 @@ def _add_monitor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help=own)
     output = "also write report.html, findings.json and metrics.prom there"
     parser.add_argument("--output", type=Path, metavar="FOLDER", help=output)
+    track = "also log it with the tracker of the model's experiment, one run for each bundle; needs --output"
+    parser.add_argument("--track", action="store_true", help=track)
     parser.add_argument("--webhook", metavar="URL", help="post new alarms there as JSON; needs --output, to remember")
     command = "give new alarms as JSON to a command's standard input; needs --output, to remember"
     parser.add_argument("--command", metavar="COMMAND", help=command)
@@ -61,6 +63,8 @@ def _monitor(options: argparse.Namespace) -> int:
         print_lines(write_annotations(findings) if options.format == "github" else write_text(findings))
     if options.output is not None:
         _write(findings, options.output)
+    if options.track:
+        _record(findings, options)
     if alerting is not None and (told := send_alerts(findings, alerting, now=now)):
         sys.stderr.write(escape_lines(f"told of {', '.join(told)}") + "\n")
     return 1 if findings.alarmed else 0
@@ -74,6 +78,8 @@ def _check(options: argparse.Namespace) -> None:
         if not 0 < value <= (0.5 if name == "false_alarms" else 1):
             limits = "above 0 and at most 0.5" if name == "false_alarms" else "above 0 and at most 1"
             raise TreadleError(f"--{name.replace('_', '-')} must be {limits}; found {value:g}")
+    if options.track and options.output is None:
+        raise TreadleError("--track needs --output FOLDER, where the record lies")
     if options.last is not None and options.last < 1:
         raise TreadleError(f"--last must be at least 1; found {options.last}")
 
@@ -134,6 +140,17 @@ def _write(findings: Findings, folder: Path) -> None:
     write_json(folder / "findings.json", findings.to_plain())
     write_text(folder / "metrics.prom", write_gauges(findings))
     write_page(findings, folder / "report.html")
+
+
+def _record(findings: Findings, options: argparse.Namespace) -> None:
+    from treadle.champions.bundles import find_folder
+    from treadle.experiment.resolved import read
+    from treadle.experiment.run_folder import RunFolder
+    from treadle.monitoring.record import record_findings
+
+    run = find_folder(options.run_folder or "artifacts", root=Path.cwd())
+    page = (options.output / "report.html").read_text(encoding="utf-8")
+    record_findings(findings, read(RunFolder(run).resolved), folder=options.output, page=page, root=Path.cwd())
 
 
 def _add_feedback(parser: argparse.ArgumentParser) -> None:
