@@ -11,18 +11,20 @@ the same shape. Constants of the class tell `treadle check` what it takes, which
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
-import numpy as np
-import torch
+from pydantic import Field
 from torch import Tensor
 
 from treadle.errors import TreadleError
 from treadle.schema import Batch, Task
+
+NotNegative = Annotated[float, Field(ge=0)]
+Whole = Annotated[float, Field(gt=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -93,52 +95,6 @@ class Estimator(Protocol):
         Raises:
             TreadleError: the file holds something else.
         """
-
-
-def join_inputs(numeric: Tensor, ids: Tensor) -> Tensor:
-    """One matrix `[B, N + C]` float32, the ids behind the numbers."""
-    return torch.cat([numeric, ids.float()], dim=1)
-
-
-def train_by_rounds(
-    *,
-    add: Callable[[int], bool],
-    show: Callable[[], tuple[Tensor, Tensor]],
-    watch: Watch,
-    max_rounds: int,
-    eval_period: int,
-    early_stopping_rounds: int | None,
-) -> int:
-    """Add rounds until there are enough, or the best one is too long ago; returns the best number of rounds.
-
-    Args:
-        add: adds the round of an index; whether no further round would gain anything.
-        show: predictions of the training rows and of the validation rows, by all rounds until now.
-        watch: scores them.
-        max_rounds: maximum number of rounds.
-        eval_period: rounds between two scores.
-        early_stopping_rounds: rounds without a better score after which training stops; None: never.
-    """
-    best = 0
-    for rounds in range(1, max_rounds + 1):
-        is_over = add(rounds - 1) or rounds == max_rounds
-        if not is_over and rounds % eval_period:
-            continue
-        train, valid = show()
-        best = watch(rounds=rounds, train=train, valid=valid)
-        if is_over or rounds - best >= (early_stopping_rounds or max_rounds):
-            break
-    return best
-
-
-def read_labels(rows: Batch, *, num_outputs: int) -> np.ndarray:
-    """Targets `[B]` as a library takes them; a class that training has not seen counts as the first one."""
-    return (rows.target.clamp(min=0) if num_outputs > 1 else rows.target).numpy()
-
-
-def list_directions(monotone: Mapping[str, int], *, numeric_columns: Sequence[str], num_ids: int) -> list[int]:
-    """The direction of each input of `join_inputs`: that of a number's column, 0 where it has none."""
-    return [*(monotone.get(column, 0) for column in numeric_columns), *[0] * num_ids]
 
 
 def import_library(name: str, *, extra: str) -> ModuleType:

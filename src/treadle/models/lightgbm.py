@@ -14,16 +14,10 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_limited
-from treadle.models.estimator import (
-    Objective,
-    Watch,
-    import_library,
-    join_inputs,
-    list_directions,
-    read_labels,
-    train_by_rounds,
-)
+from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library
 from treadle.models.lightgbm_text import check_trees, strip_trees
+from treadle.models.matrix import join_inputs, list_directions, read_labels
+from treadle.models.rounds import train_by_rounds
 from treadle.schema import Batch, Count, Positive
 
 if TYPE_CHECKING:
@@ -32,9 +26,6 @@ if TYPE_CHECKING:
 _OBJECTIVES = {"quantile": "quantile", "huber": "huber", "poisson": "poisson"}
 _DEFAULTS = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
 MAX_BYTES = 1 << 30  # of the trees of a bundle
-
-NotNegative = Annotated[float, Field(ge=0)]
-Whole = Annotated[float, Field(gt=0, le=1)]
 
 
 class LightGBM:

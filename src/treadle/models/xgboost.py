@@ -15,15 +15,9 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
-from treadle.models.estimator import (
-    Objective,
-    Watch,
-    import_library,
-    join_inputs,
-    list_directions,
-    read_labels,
-    train_by_rounds,
-)
+from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library
+from treadle.models.matrix import join_inputs, list_directions, read_labels
+from treadle.models.rounds import train_by_rounds
 from treadle.models.xgboost_json import check_trees
 from treadle.schema import Batch, Count, Positive
 
@@ -33,9 +27,6 @@ if TYPE_CHECKING:
 _OBJECTIVES = {"quantile": "reg:quantileerror", "huber": "reg:pseudohubererror", "poisson": "count:poisson"}
 _DEFAULTS = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
 _PARAMETERS = {"quantile": "quantile_alpha", "huber": "huber_slope"}
-
-NotNegative = Annotated[float, Field(ge=0)]
-Whole = Annotated[float, Field(gt=0, le=1)]
 
 
 class XGBoost:
