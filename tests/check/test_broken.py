@@ -55,6 +55,11 @@ def auto(old, new):
     return case("model=auto", files=[("conf/model/auto.yaml", AUTO.replace(old, new))])
 
 
+def scikit_learn(model):
+    """A model of the user's own file that is an estimator of scikit-learn."""
+    return case("model=mine", files=[("conf/model/mine.yaml", f"_target_: sklearn.{model}")])
+
+
 def case(*overrides, edits=(), files=()):
     """Overrides; edits (file of conf/, old, new); files (path, text) that are written."""
     return overrides, edits, files
@@ -200,6 +205,14 @@ CASES = {
     "trees-with-rows-on-disk": case("model=lightgbm", "schedule.shuffle_buffer=1000"),
     "trees-with-a-direction-of-no-number": case("model=lightgbm", "model.monotone={distanze: 1, carrier: 1}"),
     "trees-with-a-direction-that-is-none": case("model=lightgbm", "model.monotone={distance: 2}"),
+    "estimator-of-scikit-learn-for-another-task": scikit_learn("ensemble.RandomForestRegressor\nn_estimators: 10\n"),
+    "estimator-of-scikit-learn-told-twice": scikit_learn(
+        "ensemble.RandomForestClassifier\nrandom_state: 1\nn_estimator: 3\n"
+    ),
+    "estimator-of-scikit-learn-that-nothing-verifies": scikit_learn("svm.SVC\n"),
+    "estimator-of-scikit-learn-with-a-direction-of-no-number": scikit_learn(
+        "ensemble.HistGradientBoostingClassifier\nmonotonic_cst: {distanze: 1}\n"
+    ),
     "features-for-trees-with-a-network": case(
         edits=[
             (

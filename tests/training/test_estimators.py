@@ -157,3 +157,23 @@ def test_after_a_kill_it_begins_again_and_ends_as_if_there_had_been_none(project
         assert run_treadle(*words) == 0
     for file in ("metrics.csv", "bundle/trees.txt"):
         assert (find_run(unbroken) / file).read_bytes() == (killed / file).read_bytes()
+
+
+@pytest.mark.slow
+def test_an_estimator_of_scikit_learn_is_one_by_its_own_name(project):
+    pytest.importorskip("skops")
+    model = "_target_: sklearn.ensemble.HistGradientBoostingRegressor\nmax_iter: 20\nlearning_rate: 0.3\n"
+    (project / "conf" / "model" / "mine.yaml").write_text(model)
+
+    assert run_treadle("train", "model=mine", "experiment=california", "tracker=disabled") == 0
+
+    folder = find_run(project)
+    epochs = read_metrics_log(folder / "metrics.csv")
+    rows = pl.read_parquet(folder / "examples" / "valid.parquet")
+    predicted = treadle.load(folder).predict(rows, on_breach="allow")["prediction"]
+    assert [row["step"] for row in epochs] == [*range(1, 21)]
+    assert ((predicted - rows["label"]) ** 2).mean() ** 0.5 == pytest.approx(
+        min(e["valid/rmse"] for e in epochs), rel=1e-4
+    )
+    assert "treadle.models.scikit_learn" in json.loads((folder / "bundle" / "bundle.json").read_text())["code"]
+    assert (folder / "bundle" / "estimator.skops").is_file()

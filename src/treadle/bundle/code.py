@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from treadle.bundle.card import Recipe
 from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import fingerprint_again, fingerprint_modules
+from treadle.experiment.libraries import list_code
 from treadle.experiment.modules import TREADLE, find_module
 from treadle.keys import find_targets
 
@@ -56,7 +57,7 @@ def _has_identity(module: str) -> bool:
 
 def _list_modules(recipe: Recipe) -> Iterator[str]:
     nodes = find_targets({"features": recipe.features.model_dump(), "model": recipe.model})
-    yield from dict.fromkeys(node["_target_"].rpartition(".")[0] for _, node in nodes)
+    yield from list_code(node["_target_"] for _, node in nodes)
 
 
 def _decides(module: str) -> bool:

@@ -12,6 +12,7 @@ from treadle.errors import TreadleError
 from treadle.models.estimator import Estimator
 from treadle.schema import Link, Task
 from treadle.targets.build import build
+from treadle.targets.signatures import read_constant
 
 Model = nn.Module | Estimator
 
@@ -33,10 +34,11 @@ def build_model(
     num_classes: int,
 ) -> Model:
     """The model of a configuration for given inputs; one output, or one a class."""
+    adapter = read_constant(model["_target_"], "ADAPTER")
     built = build(
-        model,
+        model if adapter is None else {"_target_": adapter, "path": model["_target_"], "estimator": model},
         key="model",
-        targets=targets,
+        targets=targets if adapter is None else [*targets, f"{model['_target_'].partition('.')[0]}."],
         num_numeric=num_numeric,
         cardinalities=list(cardinalities),
         num_outputs=max(1, num_classes),

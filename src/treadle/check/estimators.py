@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from treadle.experiment.libraries import CONSTANTS
 from treadle.experiment.modules import find_module
 from treadle.experiment.spec import NO_AUGMENTATION, RAW, Experiment
 from treadle.hints import nearest
@@ -20,8 +21,11 @@ def check_estimator(experiment: Experiment) -> Iterator[Problem]:
     path = experiment.network["_target_"]
     objectives = read_constant(path, "OBJECTIVES")
     if objectives is None:
+        yield from _check_library(path)
         return
     name = path.rpartition(".")[2]
+    yield from _check_task(experiment, name)
+    yield from _check_given(experiment, name)
     library, extra = (read_constant(path, constant) for constant in ("LIBRARY", "EXTRA"))
     if library is not None and find_module(library) is None:
         rule = f"{path} needs the library {library}, which is not installed"
@@ -29,6 +33,35 @@ def check_estimator(experiment: Experiment) -> Iterator[Problem]:
     yield from _check_loss(experiment, name, objectives)
     yield from _check_training(experiment, name)
     yield from _check_monotone(experiment)
+
+
+def _check_library(path: str) -> Iterator[Problem]:
+    """A class of another library that trains itself is one that Treadle knows how to train and to keep."""
+    taken = [name for name in CONSTANTS if name.partition(".")[0] == path.partition(".")[0]]
+    if taken:
+        rule = f"{path} is none of the classes that Treadle can train, and keep in a file without pickle"
+        fix = "choose one of them, or write a class of your own after treadle/models/estimator.py"
+        yield Problem("model._target_", rule, fix, hint=nearest(path, taken))
+
+
+def _check_task(experiment: Experiment, name: str) -> Iterator[Problem]:
+    """A classifier is not for values, nor a regressor for classes."""
+    tasks, task = read_constant(experiment.network["_target_"], "TASKS"), experiment.data.task
+    if tasks is not None and task not in tasks:
+        rule = f"{name} is for {' and '.join(tasks)}; data.task is {task}"
+        twin = (
+            name.replace("Classifier", "Regressor") if task == "regression" else name.replace("Regressor", "Classifier")
+        )
+        fix = "choose another class" if twin == name else f"choose {twin}"
+        yield Problem("model._target_", rule, fix)
+
+
+def _check_given(experiment: Experiment, name: str) -> Iterator[Problem]:
+    """What the experiment says is not said again to the class."""
+    given = read_constant(experiment.network["_target_"], "GIVEN_BY") or {}
+    for argument in experiment.network.keys() & given.keys():
+        rule = f"{argument!r} of {name} is set by {given[argument]}"
+        yield Problem(f"model.{argument}", rule, "remove it", fix_override=f"~model.{argument}")
 
 
 def check_raw_steps(experiment: Experiment) -> Iterator[Problem]:
@@ -77,13 +110,14 @@ def _check_training(experiment: Experiment, name: str) -> Iterator[Problem]:
 
 def _check_monotone(experiment: Experiment) -> Iterator[Problem]:
     """Columns of constraints are numbers that the model is given."""
-    monotone: Any = experiment.network.get("monotone")
+    argument = read_constant(experiment.network["_target_"], "MONOTONE") or "monotone"
+    monotone: Any = experiment.network.get(argument)
     blocks = strip_features(experiment.features).blocks.values()
     numbers = [column for block in blocks if _ends_raw(block.steps) for column in block.columns]
     for column in monotone if isinstance(monotone, dict) else ():
         if column not in numbers:
             rule = f"no number {column!r} in features.blocks"
-            yield Problem(f"model.monotone.{column}", rule, hint=nearest(column, numbers))
+            yield Problem(f"model.{argument}.{column}", rule, hint=nearest(column, numbers))
 
 
 def _ends_raw(steps: dict[str, dict[str, Any]]) -> bool:

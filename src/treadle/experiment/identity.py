@@ -9,6 +9,7 @@ from pathlib import Path
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_below, list_files
 from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint_files
+from treadle.experiment.libraries import list_code
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import CACHE
 from treadle.experiment.spec import AnyExperiment, LearnerExperiment, is_blend
@@ -41,8 +42,8 @@ def list_modules(values: Values, stage: Stage) -> list[str]:
 
 
 def list_target_modules(values: Values, stage: Stage) -> list[str]:
-    """The modules of the classes and functions that a stage's slices name."""
-    return sorted({node["_target_"].rpartition(".")[0] for _, node in find_targets(take_slice(values, stage))})
+    """The modules of the classes and functions that a stage's slices name, and of the adapters that train them."""
+    return list_code(node["_target_"] for _, node in find_targets(take_slice(values, stage)))
 
 
 def sign_stages(resolved: Resolved, *, root: Path, remember: bool = True) -> dict[str, str]:

@@ -30,6 +30,9 @@ _PACKAGES = (
     "lightgbm",
     "xgboost",
     "xgboost-cpu",
+    "catboost",
+    "scikit-learn",
+    "skops",
 )
 
 

@@ -14,7 +14,7 @@ TARGET = ("target", "y_true")
 _NETWORK = r"model(\.member)*"
 _METRIC = r"metrics\.[^.]+\.function"
 _CHECK = r"evaluation\.checks\.[^.]+\.function"
-_LIBRARIES = {_METRIC: ("torchmetrics.",), _CHECK: ("treadle.evaluation.checks.",)}
+_LIBRARIES = {"model": ("sklearn.",), _METRIC: ("torchmetrics.",), _CHECK: ("treadle.evaluation.checks.",)}
 
 # Arguments by key; a configuration must not set them.
 CONTEXT: dict[str, tuple[str, ...]] = {
@@ -38,7 +38,8 @@ _OPTIONAL = rf"model|{_METRIC}|loss\.function|augmentation|schedule\.lr_schedule
 
 def list_allowed(key: str, prefixes: Sequence[str]) -> list[str]:
     """The prefixes of targets that are allowed at a key."""
-    return [*prefixes, *(name for form, names in _LIBRARIES.items() if re.fullmatch(form, key) for name in names)]
+    own = _MEMBER.sub("", key, count=1)
+    return [*prefixes, *(name for form, names in _LIBRARIES.items() if re.fullmatch(form, own) for name in names)]
 
 
 def is_metric(key: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import griffe
 
 from treadle.disk import read_text
+from treadle.experiment.libraries import CONSTANTS
 from treadle.experiment.modules import find_file, is_compiled
 from treadle.targets.annotations import ANY, Kind, Type, narrow, parse_annotation
 from treadle.targets.rules import FOREIGN, Rule, parse_rules
@@ -263,7 +264,12 @@ def _read_rules(cls: griffe.Class) -> list[Rule]:
 
 @cache
 def read_constant(path: str, name: str) -> Any:
-    """A constant of a class at a dotted path, or of its nearest base, that is plain in the source; None without one."""
+    """A constant of a class at a dotted path, or of its nearest base, that is plain in the source; None without one.
+
+    Those of another library's class stand in `experiment/libraries.py`.
+    """
+    if path in CONSTANTS:
+        return CONSTANTS[path].get(name)
     try:
         found = find_target(path)
     except (UnknownTargetError, SyntaxError):  # reported by check/targets.py

@@ -1,0 +1,296 @@
+"""CatBoost: gradient boosting of symmetric trees, with categories as statistics of the target in order."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from treadle.disk import write_text
+from treadle.errors import TreadleError
+from treadle.json_files import read_json, require_readable
+from treadle.models.catboost_json import check_trees
+from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library
+from treadle.models.matrix import list_directions, read_labels
+from treadle.schema import Batch, Count, Positive
+
+if TYPE_CHECKING:
+    import catboost
+
+_OBJECTIVES = {"quantile": "Quantile:alpha={}", "huber": "Huber:delta={}", "poisson": "Poisson"}
+_DEFAULTS = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
+
+
+class CatBoost:
+    """Gradient boosting of trees that ask the same question at each node of a depth.
+
+    A category of few values is asked for by name. Of others the model reads how often it occurs, and how the target was
+    in rows of it that came before, so that no row reads its own target. Missing numbers are smaller than any other.
+
+    Source: "CatBoost: unbiased boosting with categorical features", NeurIPS 2018. Arguments have its names.
+
+    Shape:
+        numeric: `[B, N]`, NaN where missing; ids: `[B, C]`.
+        output: `[B, num_outputs]`.
+
+    Args:
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each categorical input.
+        num_outputs: output dimension: 1, or the number of classes.
+        max_rounds: maximum number of rounds, each of which adds a tree.
+        early_stopping_rounds: rounds without a better validation score after which training stops; null: never.
+        eval_period: rounds between two validations; an epoch of metrics.csv [rounds].
+        learning_rate: factor of each tree's contribution.
+        depth: depth of each tree, which has two to the power of it leaves.
+        l2_leaf_reg: L2 penalty of the values of leaves.
+        random_strength: size of the noise on the gain of a split.
+        bootstrap_type: how rows are weighed at random for each tree.
+        bagging_temperature: how unequal those weights are; 0: all the same. Only with Bayesian.
+        subsample: fraction of rows that each tree is given. Only with Bernoulli and MVS.
+        rsm: fraction of inputs that each split is given.
+        border_count: maximum number of bounds that a number is split at.
+        one_hot_max_size: maximum number of values of a category that is asked for by name.
+        max_ctr_complexity: maximum number of categories that are read together.
+        monotone: direction by column of a number: 1, the prediction does not fall where it rises; -1, it does not rise;
+            null: none.
+    """
+
+    OBJECTIVES = ("default", "quantile", "huber", "poisson")
+    RAW_INPUTS = True
+    LIBRARY = "catboost"
+    EXTRA = "catboost"
+    FILE = "trees.json"
+
+    def __init__(
+        self,
+        *,
+        num_numeric: int,
+        cardinalities: Sequence[int],
+        num_outputs: int,
+        max_rounds: Count,
+        early_stopping_rounds: Count | None,
+        eval_period: Count,
+        learning_rate: Positive,
+        depth: Annotated[int, Field(ge=1, le=16)],
+        l2_leaf_reg: NotNegative,
+        random_strength: NotNegative,
+        bootstrap_type: Literal["Bayesian", "Bernoulli", "MVS", "No"],
+        bagging_temperature: NotNegative | None,
+        subsample: Whole | None,
+        rsm: Whole,
+        border_count: Annotated[int, Field(ge=1, le=65535)],
+        one_hot_max_size: Annotated[int, Field(ge=1, le=255)],
+        max_ctr_complexity: Annotated[int, Field(ge=1, le=8)],
+        monotone: Mapping[str, Literal[-1, 1]] | None,
+    ) -> None:
+        self.num_numeric = num_numeric
+        self.num_categories = len(cardinalities)
+        self.num_outputs = num_outputs
+        self.names = np.array([str(i).encode() for i in range(max(cardinalities, default=0))], dtype=object)
+        self.max_rounds = max_rounds
+        self.early_stopping_rounds = early_stopping_rounds
+        self.eval_period = eval_period
+        self.monotone = monotone
+        self.booster: catboost.CatBoost | None = None
+        self.settings = {
+            "iterations": max_rounds,
+            "learning_rate": learning_rate,
+            "depth": depth,
+            "l2_leaf_reg": l2_leaf_reg,
+            "random_strength": random_strength,
+            "bootstrap_type": bootstrap_type,
+            "bagging_temperature": bagging_temperature,
+            "subsample": subsample,
+            "rsm": rsm,
+            "border_count": border_count,
+            "one_hot_max_size": one_hot_max_size,
+            "max_ctr_complexity": max_ctr_complexity,
+        }
+
+    def fit(
+        self,
+        train: Batch,
+        valid: Batch,
+        *,
+        objective: Objective,
+        numeric_columns: Sequence[str],
+        seed: int,
+        threads: int,
+        watch: Watch,
+    ) -> None:
+        """Add trees round by round; CatBoost shows what they predict as to a metric of the user's."""
+        library = _import()
+        rounds = _Rounds(
+            objective,
+            watch=watch,
+            max_rounds=self.max_rounds,
+            eval_period=self.eval_period,
+            early_stopping_rounds=self.early_stopping_rounds,
+        )
+        settings = self._list_settings(objective, numeric_columns, seed=seed, threads=threads)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*numba")  # would only make a metric in Python faster
+            booster = library.CatBoost({**settings, "eval_metric": _Shown(rounds)})
+            data, judged = (self._make_pool(library, rows) for rows in (train, valid))
+            try:
+                booster.fit(data, eval_set=[data, judged], callbacks=[rounds])
+            except library.CatBoostError as error:
+                reason = str(error).strip().splitlines()[0]
+                raise TreadleError(f"model: CatBoost cannot be trained on these rows: {reason}") from error
+        booster.shrink(rounds.best)
+        with TemporaryDirectory() as folder:  # it writes JSON to a file alone
+            file = Path(folder, self.FILE)
+            booster.save_model(str(file), format="json")
+            values = json.loads(file.read_text(encoding="utf-8"))
+        self._set_trees({**values, "model_info": {}})  # which names the moment and the machine
+
+    def _list_settings(
+        self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int
+    ) -> dict[str, Any]:
+        loss = _OBJECTIVES.get(objective.name, "").format(objective.parameter) or _DEFAULTS[objective.task]
+        settings: dict[str, Any] = {
+            **{name: value for name, value in self.settings.items() if value is not None},
+            "loss_function": loss,
+            "random_seed": seed,
+            "thread_count": threads,
+            "use_best_model": False,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+        if self.num_outputs > 1:
+            settings["classes_count"] = self.num_outputs
+        if self.monotone:
+            settings["monotone_constraints"] = list_directions(
+                self.monotone, numeric_columns=numeric_columns, num_ids=self.num_categories
+            )
+        return settings
+
+    def _make_pool(self, library: ModuleType, rows: Batch) -> catboost.Pool:
+        labels = read_labels(rows, num_outputs=self.num_outputs)
+        made: catboost.Pool = library.Pool(
+            self._join(library, rows.numeric, rows.ids), label=labels, weight=rows.weight.numpy()
+        )
+        return made
+
+    def _join(self, library: ModuleType, numeric: Tensor, ids: Tensor) -> catboost.FeaturesData:
+        made: catboost.FeaturesData = library.FeaturesData(
+            num_feature_data=np.ascontiguousarray(numeric.numpy()) if self.num_numeric else None,
+            cat_feature_data=self.names[ids.numpy()] if self.num_categories else None,
+        )
+        return made
+
+    def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
+        """Sum of the trees, on one thread."""
+        assert self.booster is not None, "it is fitted, or loaded"
+        if not len(numeric):
+            return numeric.new_empty(0, self.num_outputs)
+        pool = _import().Pool(self._join(_import(), numeric, ids))
+        found = self.booster.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
+        return torch.as_tensor(found, dtype=torch.float32).reshape(len(numeric), self.num_outputs)
+
+    def save(self, file: Path) -> None:
+        """Write CatBoost's JSON of the trees."""
+        require_readable(self.text.encode(), file)
+        write_text(file, self.text)
+
+    def load(self, file: Path) -> None:
+        """Read the JSON, once it is known that CatBoost could have written it."""
+        values = read_json(file)
+        try:
+            check_trees(
+                values, num_numeric=self.num_numeric, num_categories=self.num_categories, num_outputs=self.num_outputs
+            )
+            self._set_trees(values)
+        except (ValueError, TypeError, LookupError, OverflowError, _import().CatBoostError) as error:
+            raise TreadleError(
+                f"{file} holds no trees that can be read: {str(error).strip().splitlines()[0]}"
+            ) from error
+
+    def _set_trees(self, values: Any) -> None:
+        self.text = json.dumps(values, separators=(",", ":"))
+        booster: catboost.CatBoost = _import().CatBoost()
+        with TemporaryDirectory() as folder:
+            file = Path(folder, self.FILE)
+            file.write_text(self.text, encoding="utf-8")
+            booster.load_model(str(file), format="json")
+        self.booster = booster
+
+
+class _Rounds:
+    """What CatBoost calls after each round: shows predictions every few rounds, and says when it is enough."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        watch: Watch,
+        max_rounds: int,
+        eval_period: int,
+        early_stopping_rounds: int | None,
+    ) -> None:
+        self.objective, self.watch = objective, watch
+        self.max_rounds, self.eval_period = max_rounds, eval_period
+        self.patience = early_stopping_rounds or max_rounds
+        self.round = 1
+        # Of this round: the training rows as they are learned from, shuffled and in order; then again, as any rows are
+        # predicted; then the validation rows.
+        self.shown: list[Tensor] = []
+        self.best = 0
+
+    def take(self, outputs: Sequence[np.ndarray]) -> None:
+        """Keep the outputs of a split, `num_outputs` arrays `[B]`, which CatBoost reuses."""
+        if not self._is_due():
+            return
+        values = torch.from_numpy(np.array(outputs, dtype=np.float64))
+        if len(values) > 1:
+            self.shown.append(values.T.softmax(dim=1))
+        elif self.objective.task == "binary":
+            self.shown.append(values[0].sigmoid())
+        else:
+            self.shown.append(values[0].exp() if self.objective.name == "poisson" else values[0])
+
+    def after_iteration(self, info: Any) -> bool:
+        """Whether training goes on."""
+        rounds, is_due = info.iteration, self._is_due()
+        if is_due:
+            _, train, valid = self.shown
+            self.best = self.watch(rounds=rounds, train=train, valid=valid)
+        self.round, self.shown = rounds + 1, []
+        return not is_due or rounds - self.best < self.patience
+
+    def _is_due(self) -> bool:
+        return self.round % self.eval_period == 0 or self.round == self.max_rounds
+
+
+class _Shown:
+    """A metric in CatBoost's eyes: it hands the outputs on, and scores nothing."""
+
+    def __init__(self, rounds: _Rounds) -> None:
+        self.rounds = rounds
+
+    def __deepcopy__(self, memo: Any) -> _Shown:
+        """CatBoost copies its settings; the outputs go where they were to go."""
+        return self
+
+    def is_max_optimal(self) -> bool:
+        return True
+
+    def evaluate(self, approxes: Sequence[np.ndarray], target: Any, weight: Any) -> tuple[float, float]:  # noqa: ARG002
+        self.rounds.take(approxes)
+        return 0.0, 1.0
+
+    def get_final_error(self, error: float, weight: float) -> float:  # noqa: ARG002
+        return error
+
+
+def _import() -> ModuleType:
+    return import_library(CatBoost.LIBRARY, extra=CatBoost.EXTRA)
