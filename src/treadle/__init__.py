@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from treadle import runs
-    from treadle.bundle import Bundle, load
+    from treadle.bundle import Bundle
+    from treadle.learners.load import load
     from treadle.notebook import compose, run
     from treadle.runs.run import Run
 
@@ -17,7 +18,7 @@ __version__ = "0.1.0"
 # Where each lies: imported on first use, so that `import treadle` is fast and stays free of torch.
 _PLACES = {
     "Bundle": "treadle.bundle",
-    "load": "treadle.bundle",
+    "load": "treadle.learners.load",
     "compose": "treadle.notebook",
     "run": "treadle.notebook",
     "Run": "treadle.runs.run",

@@ -214,3 +214,19 @@ def test_the_same_seed_draws_the_same_blocks_in_any_number_of_rows():
     assert (first == second).all()
     assert first.mean() == pytest.approx(1, abs=2e-3)
     assert first.var() == pytest.approx(1, abs=5e-3)
+
+
+@pytest.mark.parametrize("unit", ["row", "day"])
+def test_a_metric_of_ones_own_has_the_interval_of_the_same_metric_of_the_task(unit):
+    prediction, target = make_predictions("regression", rows=200)
+    blocks = block_rows(unit, rows=200)
+    own = {"mine": lambda prediction, target: (prediction - target).abs().mean()}
+    scoring = Scoring("regression", threshold=0.5, num_bins=15, own=own)
+    resampling = Resampling(resamples=200, coverage=0.95, seed=0)
+
+    (found,) = resample(
+        {"model": prediction}, target=target, blocks=blocks, scoring=scoring, resampling=resampling
+    ).values()
+
+    mine, mae = (found.estimate(name, coverage=0.95) for name in ("mine", "mae"))
+    assert (mine.value, mine.low, mine.high) == pytest.approx((mae.value, mae.low, mae.high), rel=1e-5)

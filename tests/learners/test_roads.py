@@ -117,3 +117,16 @@ def test_a_module_of_the_package_lightning_works_alike(lightning_project):
     assert treadle("run", bar) == 0
 
     assert len(read_scores(find_run(lightning_project))) == 2
+
+
+def test_its_dashboard_draws_what_it_logs(lightning_project):
+    pytest.importorskip("wandb_workspaces")
+
+    assert treadle("dashboard", "tracker=offline", "-o", "views.json") == 0
+
+    workspace = json.loads((lightning_project / "views.json").read_text())["workspace"]
+    sections = workspace["spec"]["section"]["panelBankConfig"]["sections"]
+    drawn = {s["name"]: [panel["config"].get("metrics") for panel in s["panels"]] for s in sections}
+    assert drawn["Learning curves"] == [["val/acc"], ["test/acc"], ["val/loss"]]
+    assert drawn["Metrics, on the test split"] == [["model/test/acc"], ["model/val/loss"]]
+    assert "Calibration and curves, on the test split" not in drawn

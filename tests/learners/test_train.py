@@ -11,7 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import treadle as package
 from runs import find_run, run_quick, treadle
+from treadle.errors import TreadleError
 from wandb_record import find_ended, read_config, read_history, read_summary
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -54,6 +56,29 @@ def test_a_learner_is_trained_tested_compared_and_asked(lightning_project, capsy
     predicted = pl.read_csv("out.csv")
     assert predicted.shape == (60, 10)
     assert predicted.sum_horizontal().is_between(0.999, 1.001).all()
+
+    loaded = package.load(run, targets=["lightning_digits."])
+    assert not loaded.module.training
+    assert loaded.predict({"limit": 400}).to_numpy() == pytest.approx(predicted.to_numpy(), abs=1e-6)
+    with pytest.raises(TreadleError, match="leave on_breach out"):
+        package.load(run, targets=["lightning_digits."], on_breach="warn")
+    with pytest.raises(TreadleError, match="outside the allowed"):
+        package.load(run)
+
+    (weaker,) = set(lightning_project.glob("runs/digits-*")) - {run}
+    assert treadle("promote", str(weaker)) == 0
+    assert "a learner of your own has no checks, so nothing was asked of it; there is no champion" in (
+        capsys.readouterr().out
+    )
+    assert treadle("gate", str(run)) == 0
+    assert (
+        "promote: a learner of your own has no checks, so nothing was asked of it; better than the champion: test/acc"
+        in (capsys.readouterr().out)
+    )
+    assert treadle("promote", str(run)) == 0
+    assert treadle("gate", str(weaker), "--format", "json") == 1
+    assert json.loads(capsys.readouterr().out.split("it\n")[-1])["comparison"]["gain"]["value"] < 0
+    assert package.load("champion", targets=["lightning_digits."]).bundle.weights.is_relative_to(run)
 
 
 @pytest.mark.slow

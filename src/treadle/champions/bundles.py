@@ -22,6 +22,7 @@ from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
 CHAMPION = "champion"  # as MLflow has it: `champion`, or `<name>@champion` where there are several models
 CHALLENGER = "challenger"  # the same for the bundle on trial
 CARD = "bundle.json"  # lists the digest of each other file of a bundle
+CARDS = (CARD, "learner.json")  # of a table's model, and of a learner of the user's own
 RESTORED = f"{RUNS}/.champions"  # bundles that were taken from DVC's cache, by digest
 _OUTPUT = "bundle"  # name of the folder that the pipeline writes
 _REFERENCE = re.compile(rf"(?:(?P<name>[^@/]+)@)?(?P<role>{CHAMPION}|{CHALLENGER})")
@@ -33,13 +34,15 @@ def digest_bundle(run: Path) -> str:
     Raises:
         TreadleError: there is no bundle.
     """
-    for card in (RunFolder(run).bundle / CARD, run / CARD):
+    for card in _list_cards(run):
         if card.is_file():
             return hashlib.sha256(card.read_bytes()).hexdigest()
-    raise TreadleError(
-        f"no bundle in {run}; `treadle ls` lists the runs, `treadle run` makes one. (A learner of your own has no "
-        "champion yet.)"
-    )
+    raise TreadleError(f"no bundle in {run}; `treadle ls` lists the runs, `treadle run` makes one")
+
+
+def _list_cards(folder: Path) -> Iterator[Path]:
+    """Where the card of a bundle may lie: in that of a run, or in the folder itself."""
+    yield from (place / name for place in (RunFolder(folder).bundle, folder) for name in CARDS)
 
 
 def is_reference(text: str) -> bool:
@@ -120,7 +123,7 @@ def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
     folders = [*named, root / "artifacts", *(root / RUNS).glob("[!.]*"), root / RESTORED / digest]
     folders += (root / CACHE / "train").glob("*")
     for folder in folders:
-        if any(_holds(card, digest) for card in (RunFolder(folder).bundle / CARD, folder / CARD)):
+        if any(_holds(card, digest) for card in _list_cards(folder)):
             return folder
     for folder in _list_dvc_caches(root):
         if (restored := _restore(digest, cache=folder, into=root / RESTORED / digest)) is not None:
@@ -173,8 +176,9 @@ def find_revision(revision: str, *, root: Path) -> Path:
 def _restore(digest: str, *, cache: Path, into: Path) -> Path | None:
     """Copy a bundle that DVC keeps as the output of a stage; None where this cache has none of the digest."""
     for listing in cache.glob("??/*.dir"):
-        card = _list_files(listing, cache).get(CARD)
-        if card is not None and _holds(card, digest) and (found := _copy(listing, cache, into=into)) is not None:
+        files = _list_files(listing, cache)
+        cards = [files[name] for name in CARDS if name in files]
+        if any(_holds(card, digest) for card in cards) and (found := _copy(listing, cache, into=into)) is not None:
             return found
     return None
 

@@ -46,7 +46,7 @@ def _check_library(path: str) -> Iterator[Problem]:
 
 def _check_task(experiment: Experiment, name: str) -> Iterator[Problem]:
     """A classifier is not for values, nor a regressor for classes."""
-    tasks, task = read_constant(experiment.network["_target_"], "TASKS"), experiment.data.task
+    tasks, task = read_constant(experiment.network["_target_"], "TASKS"), experiment.data.answer
     if tasks is not None and task not in tasks:
         rule = f"{name} is for {' and '.join(tasks)}; data.task is {task}"
         twin = (

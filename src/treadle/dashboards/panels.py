@@ -33,8 +33,11 @@ def list_sections(subject: Subject) -> Iterator[Section]:
     yield Section("Learning curves", _list_curves(subject), is_open=True, is_reported=True)
     if subject.swept:
         yield Section("Settings", _list_settings(subject), is_open=True, is_reported=True)
-    yield Section("Model beside baselines, on the test split", _list_scores(subject), is_open=True, is_reported=True)
-    yield Section("Calibration and curves, on the test split", _list_kinds(subject), is_open=True, is_reported=True)
+    if subject.tested:
+        title = "Model beside baselines, on the test split" if subject.baselines else "Metrics, on the test split"
+        yield Section(title, _list_scores(subject), is_open=True, is_reported=True)
+    if subject.kinds:
+        yield Section("Calibration and curves, on the test split", _list_kinds(subject), is_open=True, is_reported=True)
     yield Section("Runs compared", [wr.RunComparer(diff_only="split", layout=wr.Layout(w=24, h=12))])
     if subject.has_system_metrics:
         yield Section("System", _list_system())
@@ -47,12 +50,10 @@ def write_about(subject: Subject) -> str:
 
 
 def _list_curves(subject: Subject) -> list[Panel]:
-    """The objective at full width, then the loss of training, the learning rate and the other metrics."""
-    first, *others = subject.validated
-    panels: list[Panel] = [_plot_epochs(subject, f"valid/{first}", layout=wr.Layout(w=24, h=10))]
-    return panels + [
-        _plot_epochs(subject, name) for name in ("train/loss", "lr", *(f"valid/{other}" for other in others))
-    ]
+    """The objective at full width, then what else each epoch has."""
+    first, *others = subject.curves
+    panels: list[Panel] = [_plot_epochs(subject, first, layout=wr.Layout(w=24, h=10))]
+    return panels + [_plot_epochs(subject, name) for name in others]
 
 
 def _plot_epochs(subject: Subject, name: str, *, layout: wr.Layout | None = None) -> wr.LinePlot:
@@ -95,13 +96,11 @@ def _list_scores(subject: Subject) -> list[Panel]:
     who = ("model", *subject.baselines)
     return [
         wr.BarPlot(title=metric.title, metrics=[f"{name}/{metric.name}" for name in who], orientation="h")
-        for metric in subject.evaluated
+        for metric in subject.tested
     ]
 
 
 def _list_kinds(subject: Subject) -> list[Panel]:
-    """Calibration first; the others exist for classes alone."""
-    names = ["calibration", *(name for name in KINDS if name != "calibration")]
     return [
         wr.LinePlot(
             title=KINDS[name].title,
@@ -112,7 +111,7 @@ def _list_kinds(subject: Subject) -> list[Panel]:
             smoothing_type="none",
             max_runs_to_show=_MAX_RUNS,
         )
-        for name in (names[:1] if subject.task == "regression" else names)
+        for name in subject.kinds
     ]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from treadle.errors import TreadleError
+from treadle.evaluation.kinds import KINDS
 from treadle.experiment.spec import AnyExperiment, Experiment, WandbTracker
-from treadle.metrics.registry import LOSS, Metric, find_metric, list_metrics, write_score
-from treadle.schema import Task
+from treadle.metrics.judge import find_judge, get_monitor, list_judges, list_tested, name_column
+from treadle.metrics.registry import Metric, list_metrics, write_score
 from treadle.sweeps.answer import rank
 from treadle.sweeps.axes import Axis, Choices
 from treadle.sweeps.declare import Sweep
@@ -17,6 +19,7 @@ from treadle.sweeps.ledger import Ledger
 
 FOLDER = "dashboards"  # of a project: which view of the server shows an experiment
 _SHOWN = 10  # settings of an answer
+CURVES = ("calibration", *(name for name in KINDS if name != "calibration"))  # the others exist for classes alone
 
 
 @dataclass(frozen=True)
@@ -36,9 +39,10 @@ class Subject:
     question: str | None
     project: str
     entity: str | None  # None: the account's default
-    task: Task
-    metrics: tuple[Metric, ...]  # but the loss
-    objective: Metric  # on the validation split
+    curves: tuple[str, ...]  # columns of each epoch, that of the objective first
+    objective: Metric
+    tested: tuple[Metric, ...]  # on the test split, of the model and of each baseline
+    kinds: tuple[str, ...]  # of the curves of the test split
     baselines: tuple[str, ...]
     has_system_metrics: bool
     place: Path  # where the names of its views on the server are kept
@@ -53,17 +57,6 @@ class Subject:
         return [axis.key for axis in self.swept]
 
     @property
-    def validated(self) -> list[str]:
-        """Metrics of each epoch on the validation split, the objective first."""
-        names = [LOSS, *(metric.name for metric in self.metrics)]
-        return sorted(names, key=lambda name: name != self.objective.name)
-
-    @property
-    def evaluated(self) -> list[Metric]:
-        """Metrics on the test split, of the model and of each baseline."""
-        return list(self.metrics)
-
-    @property
     def best(self) -> str:
         """Where the objective of the epoch that was kept stands in a run's summary."""
         return f"best/{self.objective.name}"
@@ -73,13 +66,12 @@ def describe_experiment(experiment: AnyExperiment, *, root: Path) -> Subject:
     """All runs of an experiment, whatever else differs between them.
 
     Raises:
-        TreadleError: it is not over a table, or has another tracker.
+        TreadleError: it has another tracker.
     """
-    experiment = _require_table(experiment)
     return _describe(
         experiment,
         name=experiment.name,
-        objective=experiment.schedule.monitor,
+        objective=get_monitor(experiment),
         place=root / FOLDER / f"{experiment.name}.json",
         is_sweep=False,
         facts=("all runs whose configuration has this name",),
@@ -91,9 +83,9 @@ def describe_sweep(sweep: Sweep) -> Subject:
 
     Raises:
         ConfigError: its experiment is not valid any more.
-        TreadleError: it is not over a table, or has another tracker.
+        TreadleError: it has another tracker.
     """
-    experiment = _require_table(sweep.space.check(next(sweep.space.list_corners()), seed=sweep.seeds[0]))
+    experiment = sweep.space.check(next(sweep.space.list_corners()), seed=sweep.seeds[0])
     settings = sweep.settings
     facts = [f"varies {', '.join(axis.key.lstrip('+') for axis in sweep.space.axes) or 'the seed alone'}"]
     facts += [f"{sweep.count_settings()} settings at most, by {settings.sampler}; pruner: {settings.pruner}"]
@@ -113,17 +105,8 @@ def describe_sweep(sweep: Sweep) -> Subject:
     )
 
 
-def _require_table(experiment: AnyExperiment) -> Experiment:
-    if isinstance(experiment, Experiment):
-        return experiment
-    raise TreadleError(
-        f"{experiment.name}: dashboards draw the metrics of a table's task, and a learner logs its own; W&B's own "
-        "workspace of the project shows them, and `treadle compare --html` draws them"
-    )
-
-
 def _describe(
-    experiment: Experiment,
+    experiment: AnyExperiment,
     *,
     name: str,
     objective: str,
@@ -133,7 +116,7 @@ def _describe(
     swept: tuple[Swept, ...] = (),
     answer: str = "",
 ) -> Subject:
-    metric = find_metric(experiment, objective)
+    metric = find_judge(experiment, objective)
     assert metric is not None, "the check has verified it"
     tracker = experiment.tracker
     if not isinstance(tracker, WandbTracker):
@@ -146,10 +129,9 @@ def _describe(
         question=experiment.question,
         project=tracker.project,
         entity=tracker.entity,
-        task=experiment.data.answer,
-        metrics=list_metrics(experiment),
+        curves=tuple(dict.fromkeys([name_column(experiment, objective), *_list_curves(experiment)])),
         objective=metric,
-        baselines=tuple(experiment.evaluation.baselines),
+        **_list_tested(experiment),
         has_system_metrics=tracker.system_metrics,
         place=place,
         is_sweep=is_sweep,
@@ -157,6 +139,24 @@ def _describe(
         facts=facts,
         answer=answer,
     )
+
+
+def _list_curves(experiment: AnyExperiment) -> list[str]:
+    """The columns of each epoch: of a table the loss of training and the learning rate, then the metrics."""
+    names = [name_column(experiment, name) for name in list_judges(experiment)]
+    return ["train/loss", "lr", *names] if isinstance(experiment, Experiment) else names
+
+
+def _list_tested(experiment: AnyExperiment) -> dict[str, Any]:
+    """What is drawn of the test split: of a learner the metrics that it names, as far as its test logs them."""
+    if not isinstance(experiment, Experiment):
+        return {"tested": tuple(list_tested(experiment, experiment.fit.metrics)), "baselines": (), "kinds": ()}
+    kinds = CURVES[:1] if experiment.data.answer == "regression" else CURVES
+    return {
+        "tested": tuple(list_metrics(experiment)),
+        "baselines": tuple(experiment.evaluation.baselines),
+        "kinds": kinds,
+    }
 
 
 def _write_answer(sweep: Sweep) -> str:

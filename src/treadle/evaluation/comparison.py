@@ -9,7 +9,8 @@ from treadle.evaluation.intervals import Array, Estimate, Resampling, compare
 from treadle.evaluation.resampling import ROW, Blocks
 from treadle.evaluation.scores import Scoring
 from treadle.experiment.spec import Experiment
-from treadle.metrics.registry import METRICS, Metric, find_task_metric, write_score
+from treadle.metrics.own import build_metrics
+from treadle.metrics.registry import LOSS, Metric, find_metric, find_task_metric, write_score
 
 SEED = 0  # of the resamples: the same for all, so that two runs can be compared
 _DEFAULT = Resampling(resamples=1000, coverage=0.95, seed=SEED)  # of a comparison where `evaluation.intervals` is null
@@ -33,6 +34,17 @@ class Comparison:
         """Beyond noise: the whole interval is below 0."""
         return self.gain.high < 0
 
+    @property
+    def relation(self) -> str:
+        """To the champion, in words."""
+        return (
+            "better than the champion beyond noise"
+            if self.is_better
+            else "worse than the champion beyond noise"
+            if self.is_worse
+            else "within noise of the champion"
+        )
+
     def describe(self) -> str:
         """The gain in words, such as `ROC AUC 0.0120 better (0.0050 to 0.0190; 62 blocks by day)`."""
         relation = "better" if self.gain.value > 0 else "worse" if self.gain.value < 0 else "apart"
@@ -48,10 +60,10 @@ class Comparison:
 
 
 def find_judging_metric(experiment: Experiment) -> Metric:
-    """`evaluation.metric`; where that is the user's own, which is not resampled, the loss of the task."""
+    """`evaluation.metric`; the loss of the task where nobody has said which value of it is better."""
     task = experiment.data.answer
-    found = find_task_metric(task, experiment.evaluation.metric)
-    if found is None or found not in METRICS[task]:
+    found = find_metric(experiment, experiment.evaluation.metric)
+    if found is None or found.name == LOSS or found.higher_is_better is None:
         found = find_task_metric(task, "rmse" if task == "regression" else "log_loss")
     assert found is not None, "every task has it"
     return found
@@ -93,6 +105,7 @@ def make_resampling(experiment: Experiment) -> Resampling:
 
 
 def make_scoring(experiment: Experiment) -> Scoring:
-    """How an evaluation judges predictions."""
+    """How an evaluation judges predictions; of metrics of the user's own, by the one that decides."""
     settings = experiment.evaluation
-    return Scoring(experiment.data.answer, threshold=settings.threshold, num_bins=settings.calibration_bins)
+    own = {name: measure for name, measure in build_metrics(experiment).items() if name == settings.metric}
+    return Scoring(experiment.data.answer, settings.threshold, settings.calibration_bins, own)

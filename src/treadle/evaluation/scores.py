@@ -5,15 +5,17 @@ Each equals the metric of `treadle.metrics.compute` on the rows of the resample.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from treadle.evaluation.resampling import Blocks, Counts, Draws, Floats, Ints
+from treadle.metrics.own import Measure, compute_own
 from treadle.metrics.registry import EPSILON
 from treadle.schema import Task
 
@@ -29,6 +31,7 @@ class Scoring:
     task: Task
     threshold: float  # of a binary decision, inclusive
     num_bins: int  # of the calibration error
+    own: Mapping[str, Measure] = field(default_factory=dict)  # metrics of the user's own that are resampled, too
 
 
 class Statistic(Protocol):
@@ -39,7 +42,7 @@ class Statistic(Protocol):
 
 
 def make_statistics(prediction: Array, *, target: Array, blocks: Blocks, scoring: Scoring) -> dict[str, Statistic]:
-    """The metrics of the task by name; empty where there are no rows.
+    """The metrics of the task by name, and those of the user's own; empty where there are no rows.
 
     Args:
         prediction: `[B]` probability of the positive class or value; `[B, K]` probabilities of a multiclass task.
@@ -50,7 +53,35 @@ def make_statistics(prediction: Array, *, target: Array, blocks: Blocks, scoring
     if not len(target):
         return {}
     make = {"binary": _make_binary, "multiclass": _make_multiclass, "regression": _make_regression}[scoring.task]
-    return dict(make(prediction, target, blocks, scoring))
+    own = {
+        name: OfRows({name: measure}, prediction, target=target, blocks=blocks, task=scoring.task)
+        for name, measure in scoring.own.items()
+    }
+    return {**dict(make(prediction, target, blocks, scoring)), **own}
+
+
+class OfRows:
+    """Any function of predictions and targets: of the rows of each resample, each as often as it is drawn.
+
+    It is called once a resample, which takes `resamples` times as long as the metric itself.
+    """
+
+    def __init__(
+        self, measure: Mapping[str, Measure], prediction: Array, *, target: Array, blocks: Blocks, task: Task
+    ) -> None:
+        self._measure, self._task, self._codes = measure, task, blocks.codes
+        self._prediction, self._target = torch.from_numpy(prediction), torch.from_numpy(target)
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """NaN where the function is not defined."""
+        return np.array([self._evaluate_one(counts) for counts in draws.counts], dtype=np.float64)
+
+    def _evaluate_one(self, counts: Counts) -> float:
+        rows = torch.from_numpy(np.repeat(np.arange(len(self._codes)), counts[self._codes]))
+        (value,) = compute_own(
+            self._measure, task=self._task, prediction=self._prediction[rows], target=self._target[rows]
+        ).values()
+        return value
 
 
 def compute_losses(prediction: Array, *, target: Array, task: Task) -> Floats:

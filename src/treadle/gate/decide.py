@@ -20,8 +20,9 @@ from treadle.evaluation.judge import read_findings
 from treadle.evaluation.parity import read_predictions
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import AnyExperiment, Experiment
 from treadle.features.featurize import read_target
+from treadle.gate.logged import Logged, compare_logged
 from treadle.outcomes import Finding
 from treadle.schema import LABEL, ROW
 
@@ -31,7 +32,7 @@ class Challenger:
     """A finished run that asks to be champion."""
 
     run: Path
-    experiment: Experiment
+    experiment: AnyExperiment
     bundle: str  # digest
     findings: Sequence[Finding]
 
@@ -50,7 +51,9 @@ class Verdict:
 
     challenger: Challenger
     champion: Champion | None  # None: there is none yet, and the checks alone decide
-    comparison: Comparison | None  # with the champion; None also where there are too few blocks for an interval
+    comparison: (
+        Comparison | Logged | None
+    )  # with the champion; None also where there are too few blocks for an interval
 
     @property
     def blockers(self) -> list[Finding]:
@@ -71,7 +74,9 @@ class Verdict:
         """The decision and its reason."""
         reasons = [*([f"blocked by {', '.join(f.code for f in self.blockers)}"] if self.blockers else [])]
         if not self.challenger.findings:
-            reasons.append("evaluation.checks is empty, so nothing was asked of it")
+            is_table = isinstance(self.challenger.experiment, Experiment)
+            what = "evaluation.checks is empty" if is_table else "a learner of your own has no checks"
+            reasons.append(f"{what}, so nothing was asked of it")
         reasons.append(self._compare())
         return f"{'promote' if self.promotes else 'refuse'}: {'; '.join(reasons)}"
 
@@ -82,14 +87,7 @@ class Verdict:
             return "it is the champion itself"
         if self.comparison is None:
             return "there are too few blocks of test rows to compare with the champion"
-        relation = (
-            "better than the champion beyond noise"
-            if self.comparison.is_better
-            else "worse than the champion beyond noise"
-            if self.comparison.is_worse
-            else "within noise of the champion"
-        )
-        return f"{relation}: {self.comparison.describe()}"
+        return f"{self.comparison.relation}: {self.comparison.describe()}"
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON and the ledger."""
@@ -119,22 +117,24 @@ def ask_gate(run: Path, *, champion: str, root: Path) -> Verdict:
     found = _find_champion(champion, challenger, root=root)
     if found is None or found.bundle == challenger.bundle:
         return Verdict(challenger, found, None)
-    return Verdict(challenger, found, _compare(challenger, found))
+    if not isinstance(challenger.experiment, Experiment):
+        return Verdict(
+            challenger, found, compare_logged(challenger.run, found.folder, experiment=challenger.experiment)
+        )
+    return Verdict(challenger, found, _compare(challenger, found, experiment=challenger.experiment))
 
 
 def read_challenger(run: Path) -> Challenger:
     """A finished run.
 
     Raises:
-        TreadleError: it is of a learner, or not evaluated.
+        TreadleError: it is not evaluated.
     """
     folder = RunFolder(run)
     if not folder.resolved.is_file() and not folder.checks.is_file():
         raise TreadleError(f"{run} is no finished run; `treadle run` makes one")
     resolved = folder.resolved if folder.resolved.is_file() else run.parent / folder.resolved.name  # DVC's: beside it
     experiment = read(resolved).experiment
-    if not isinstance(experiment, Experiment):
-        raise TreadleError(f"{run} holds a learner of your own, which has no checks: the gate cannot judge it")
     return Challenger(run, experiment, digest_bundle(run), read_findings(folder.checks))
 
 
@@ -149,9 +149,9 @@ def _find_champion(champion: str, challenger: Challenger, *, root: Path) -> Cham
     return Champion(folder, digest_bundle(folder))
 
 
-def _compare(challenger: Challenger, champion: Champion) -> Comparison | None:
+def _compare(challenger: Challenger, champion: Champion, *, experiment: Experiment) -> Comparison | None:
     """On the challenger's test rows, by blocks, in pairs."""
-    experiment, folder = challenger.experiment, RunFolder(challenger.run)
+    folder = RunFolder(challenger.run)
     for needed in (folder.examples / "test.parquet", folder.evaluation / "predictions.parquet"):
         if not needed.is_file():
             raise TreadleError(f"{needed} is missing, by which it is compared with the champion; make the run again")

@@ -35,23 +35,40 @@ def predict(bundle: LearnerBundle, *, output: Path, datamodule: Mapping[str, Any
     Raises:
         TreadleError: the datamodule has no such argument, or the file cannot hold what `predict_step` returns.
     """
+    batches = predict_batches(bundle, datamodule=datamodule, folder=RunFolder(output.parent))
+    if output.suffix == _TENSORS:
+        save_whole(batches, output)
+    else:
+        write_rows(tabulate(batches), output)
+    return len(batches)
+
+
+def predict_batches(
+    bundle: LearnerBundle, *, datamodule: Mapping[str, Any], folder: RunFolder | None = None
+) -> list[Any]:
+    """What `predict_step` returns for each batch.
+
+    Args:
+        bundle: what predicts.
+        datamodule: arguments of the datamodule in place of those of the training.
+        folder: where the loggers of the experiment write; None: nowhere.
+
+    Raises:
+        TreadleError: the datamodule has no such argument, or nothing says what is predicted.
+    """
     experiment = bundle.experiment
     if datamodule:
         node = {**(experiment.datamodule or {}), **datamodule}
         experiment = experiment.model_copy(update={"datamodule": node})
         require_targets(experiment)
-    workshop = open_workshop(experiment, folder=RunFolder(output.parent))
+    workshop = open_workshop(experiment, folder=folder)
     _require_predicting(workshop, experiment)
     with reporting_mistakes():
         trainer = make_trainer(workshop, experiment, devices=1)
-        batches = trainer.predict(
+        batches: list[Any] = trainer.predict(
             workshop.learner, datamodule=workshop.datamodule, ckpt_path=bundle.weights, weights_only=True
         )
-    if output.suffix == _TENSORS:
-        save_whole(batches, output)
-    else:
-        write_rows(_tabulate(batches), output)
-    return len(batches)
+    return batches
 
 
 def _require_predicting(workshop: Workshop, experiment: LearnerExperiment) -> None:
@@ -67,7 +84,12 @@ def _require_predicting(workshop: Workshop, experiment: LearnerExperiment) -> No
         )
 
 
-def _tabulate(batches: list[Any]) -> pl.DataFrame:
+def tabulate(batches: list[Any]) -> pl.DataFrame:
+    """The predictions of all batches as a table.
+
+    Raises:
+        TreadleError: no table holds them.
+    """
     parts = [batch if isinstance(batch, dict) else {"prediction": batch} for batch in batches]
     names = list(dict.fromkeys(name for part in parts for name in part))
     columns: dict[str, Any] = {}

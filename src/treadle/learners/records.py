@@ -65,7 +65,7 @@ class EpochRecord:
                 self._write()
                 write_line(f"{'resumed':<10} after epoch {int(self.rows[-1]['epoch'])}")
         if self.random is not None:
-            _set_random(self.random)
+            set_random(self.random)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002 - Lightning's interface
         """Add the row of the epoch; checkpoints are written after it."""
@@ -110,7 +110,7 @@ class EpochRecord:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values for the checkpoint."""
-        return {"rows": self.rows, "random": _get_random()}
+        return {"rows": self.rows, "random": get_random()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take what a checkpoint holds."""
@@ -134,7 +134,7 @@ def _ignore(values: Mapping[str, float], step: int) -> None:
     pass
 
 
-def _get_random() -> dict[str, Any]:
+def get_random() -> dict[str, Any]:
     """State of every random generator, as plain values."""
     kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global one, which transforms of users draw from
     return {
@@ -145,7 +145,8 @@ def _get_random() -> dict[str, Any]:
     }
 
 
-def _set_random(state: dict[str, Any]) -> None:
+def set_random(state: dict[str, Any]) -> None:
+    """Go on with the random numbers of a state."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     kind, keys, *rest = state["numpy"]

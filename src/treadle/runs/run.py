@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from treadle.bundle import Predictor
+    from treadle.learners.load import LoadedLearner
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ class Run:
         return pl.read_parquet(self._require(RunFolder(self.path).evaluation / "predictions.parquet", stage="evaluate"))
 
     @cached_property
-    def bundle(self) -> Predictor:
-        """The trained model, which predicts rows: `run.bundle.predict(frame)`."""
-        from treadle.bundle import load
+    def bundle(self) -> Predictor | LoadedLearner:
+        """The trained model, which predicts rows: `run.bundle.predict(frame)`; a learner its batches."""
+        from treadle.learners.load import load
 
         self._require(RunFolder(self.path).bundle, stage="train")
         return load(self.path, targets=self.experiment.targets)
