@@ -13,6 +13,7 @@ from treadle.champions.bundles import CARD, CHALLENGER, find_by_digest
 from treadle.champions.ledger import Action, Decision, History, append, list_models, read_history
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Experiment
 from treadle.gate.decide import Challenger, Champion, read_challenger
 from treadle.gate.promote import find_user
 from treadle.outcomes import Finding
@@ -76,6 +77,8 @@ def start(run: Path, *, git: Mapping[str, Any], now: datetime, root: Path) -> Hi
         TreadleError: the run is not finished, there is no champion, or it is the champion.
     """
     challenger = read_challenger(run)
+    if not isinstance(challenger.experiment, Experiment):
+        raise TreadleError(f"{run} holds a learner of your own, which is not served: no live rows could judge it")
     history = find_model(challenger.experiment.name, root=root)
     if challenger.bundle == history.champion:
         raise TreadleError(f"{run} is the champion of {history.name!r} already")

@@ -10,6 +10,7 @@ from treadle.cli.commands import (
     dashboards,
     exports,
     housekeeping,
+    labelling,
     monitoring,
     pipeline,
     prediction,
@@ -39,6 +40,7 @@ FAMILIES = (
     monitoring,
     replay,
     retrain,
+    labelling,
     project,
     completion,
 )

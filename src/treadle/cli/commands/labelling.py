@@ -1,0 +1,49 @@
+"""The verb that chooses rows to label."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from treadle.cli.loading import add_loading, read_code
+from treadle.cli.output import print_lines
+from treadle.cli.verb import Verb
+
+
+def _add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or a bundle")
+    text = "rows without a label: Parquet, or text in the format of the run's table"
+    parser.add_argument("--rows", type=Path, required=True, metavar="FILE", help=text)
+    parser.add_argument("--budget", type=int, required=True, metavar="N", help="how many rows are to be labelled")
+    text = "margin between the two likeliest classes (default), entropy, or disagreement of a model's members"
+    parser.add_argument("--by", choices=["margin", "entropy", "disagreement"], default="margin", help=text)
+    text = "the file to fill in: Parquet, CSV or TSV; it must not exist"
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=text)
+    add_loading(parser)
+
+
+def _label(options: argparse.Namespace) -> None:
+    from treadle.bundle import TARGETS, load
+    from treadle.errors import TreadleError
+    from treadle.labelling.select import select_rows, write_selected
+
+    if options.budget < 1:
+        raise TreadleError(f"--budget: must be at least 1; found {options.budget}")
+    bundle = load(options.run_folder, targets=[*TARGETS, *options.allow], code=read_code(options))
+    found = select_rows(bundle, options.rows, by=options.by, budget=options.budget)
+    write_selected(found, options.output)
+    labelled = f", {found.num_labelled:,} of them labelled already" if found.num_labelled else ""
+    print_lines(
+        f"{len(found.rows):,} of {found.num_rows:,} rows{labelled}  {options.output}",
+        f"fill in  {', '.join(found.to_fill)}",
+    )
+
+
+VERBS = (
+    Verb(
+        "label",
+        "Choose the rows of a file whose labels would teach a model most; writes a file to fill in.",
+        _add_label,
+        _label,
+    ),
+)

@@ -1,0 +1,1 @@
+"""Labelling: the rows whose labels would teach most, chosen among rows without one."""
