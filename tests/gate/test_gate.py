@@ -18,7 +18,7 @@ from treadle.experiment.spec import Evaluation, Experiment
 from treadle.gate.decide import ask_gate
 
 EXPERIMENT = Experiment.model_construct(
-    data=SimpleNamespace(task="binary"),
+    data=SimpleNamespace(task="binary", answer="binary"),
     evaluation=Evaluation.model_construct(metric="log_loss", threshold=0.5, calibration_bins=10),
     metrics={},
 )
