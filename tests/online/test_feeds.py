@@ -46,7 +46,7 @@ def test_events_give_what_prepare_gives_and_so_does_their_log(days, offline, tmp
     online = start(days, tmp_path, log=log)
     for name in ("weather", "flights"):
         for first in range(0, len(events[name]), 700):
-            online.add(name, events[name][first : first + 700], now=NOW - timedelta(days=2))
+            online.add(name, [events[name][first : first + 700]], now=NOW - timedelta(days=2))
 
     asked = offline.sample(200, seed=0).sort(PREDICT_AT)
     assert find_differences(online, asked) == []
@@ -63,7 +63,7 @@ def test_rows_to_predict_become_the_examples_that_prepare_makes(days, offline, t
     _, events, _ = days
     online = start(days, tmp_path)
     for name in ("weather", "flights"):
-        online.add(name, events[name], now=NOW - timedelta(days=2))
+        online.add(name, [events[name]], now=NOW - timedelta(days=2))
     asked = offline.sample(50, seed=1)
     late = {"dep_time", "dep_delay", "arr_time", "arr_delay"}
     rows = [{k: v for k, v in events["flights"][row].items() if k not in late} for row in asked[ROW]]
@@ -77,7 +77,7 @@ def test_rows_to_predict_become_the_examples_that_prepare_makes(days, offline, t
 
 def test_what_is_predicted_ahead_is_asked_now(days, tmp_path):
     online, now = start(days, tmp_path), datetime(2013, 6, 3, 12)  # noqa: DTZ001
-    online.add("flights", days[1]["flights"], now=NOW - timedelta(days=2))
+    online.add("flights", [days[1]["flights"]], now=NOW - timedelta(days=2))
     evening = [row for row in days[1]["flights"] if row["origin"] == "EWR" and row["day"] == 3 and row["hour"] == 21][
         :1
     ]
@@ -92,7 +92,7 @@ def test_an_event_without_a_moment_never_becomes_known(days, tmp_path):
     online = start(days, tmp_path)
     cancelled = [row for row in days[1]["flights"] if row["dep_time"] is None][:2]
 
-    assert online.add("flights", cancelled, now=NOW) == (2, 0, 2)
+    assert online.add("flights", [cancelled], now=NOW) == [(2, 0, 2)]
     assert online.state.counts["flights"].num_unknown == 2
 
 
@@ -116,7 +116,7 @@ def test_a_broken_event_is_told_and_none_of_its_batch_is_taken(days, tmp_path, t
     rows[1] = {name: value for name, value in (rows[1] | change).items() if value is not ...}
 
     with pytest.raises(TreadleError, match=told):
-        online.add(table, rows, now=NOW)
+        online.add(table, [rows], now=NOW)
     assert online.state.counts == {}
 
 

@@ -1,5 +1,6 @@
 """A server takes events as they become known, and predicts rows that come without their past as a batch does."""
 
+import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,6 +13,8 @@ from served import ROOT, open_client, save_run
 from treadle.config.serving import read_serving
 from treadle.data.unlabelled import build_unlabelled
 from treadle.errors import TreadleError
+from treadle.online.rows import RowsError
+from treadle.serving.feeds import Given
 from treadle.serving.service import Service, Source
 
 NOW = datetime(2013, 6, 4)  # noqa: DTZ001 - tables are in UTC without a zone
@@ -177,6 +180,23 @@ def test_events_that_come_after_their_time_are_counted(client, days, asked):
     assert "treadle_newest_event_seconds" in text
 
 
+def test_requests_that_wait_together_are_taken_at_once_and_a_bad_one_alone_is_refused(client, days):
+    service, weather, flights = client.application.service, days[1]["weather"][-3:], days[1]["flights"][-2:]
+    bad = {**weather[0], "origin": "XXX"}
+    given = [
+        ("weather", weather[:2]),
+        ("weather", [bad]),
+        ("weather", weather[2:]),
+        ("flights", flights),
+        ("flights", []),
+    ]
+
+    outcomes = service.take([Given(table, rows) for table, rows in given])
+
+    assert isinstance(outcomes.pop(1), RowsError)
+    assert [outcome.num_events for outcome in outcomes] == [2, 1, 2, 0]
+
+
 def test_what_is_no_feed_answers_404_and_too_many_413(client):
     answer = post(client, "/events/wether", {})
     assert (answer.status_code, answer.json()["error"]) == (
@@ -246,3 +266,50 @@ def test_a_table_that_is_missing_says_how_to_name_it(flights, tmp_path):
     serving = read_serving(overrides, root=ROOT)
     with pytest.raises(TreadleError, match=r"serving.events: .*none.parquet.*\+serving.events.tables.NAME=FILE"):
         Service(Source(str(flights), ROOT), serving, count_waiting=lambda: 0)
+
+
+@pytest.mark.exhaustive
+def test_the_server_does_what_its_description_says(client):
+    """By schemathesis, over every path: rows, events, both other protocols."""
+    schemathesis = pytest.importorskip("schemathesis")
+    from hypothesis import HealthCheck, Phase, given, settings
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi import checks
+
+    held = [
+        not_a_server_error,
+        checks.status_code_conformance,
+        checks.content_type_conformance,
+        checks.response_schema_conformance,
+    ]
+    schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) == 10
+
+    quick = {"deadline": None, "database": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+    for operation in operations:
+
+        @settings(max_examples=60, phases=[Phase.generate], **quick)
+        @given(case=operation.as_strategy())
+        def hold(case):
+            case.call_and_validate(base_url=str(client.base_url).rstrip("/"), checks=held)
+
+        hold()
+
+
+@pytest.mark.exhaustive
+def test_no_event_is_a_fault_of_the_server(client, days):
+    draw = random.Random(0)  # noqa: S311 - for test data
+    odd = (None, True, -1, 2**63, -0.0, 1e308, "", "?", "\x00", "é" * 50, [], {"a": {}})
+    for _ in range(2_000):
+        table = draw.choice(["weather", "flights"])
+        rows = [dict(row) for row in draw.sample(days[1][table], draw.randint(1, 3))]
+        for name in draw.sample(list(rows[0]), draw.randint(0, 3)):
+            rows[0][name] = draw.choice(odd)
+        data = bytearray(orjson.dumps(draw.choice([rows, rows[0], {"rows": rows}, draw.choice(odd)])))
+        if draw.random() < 0.2:
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        answer = post(client, f"/events/{table}", bytes(data))
+        assert answer.status_code in {200, 400, 422}, (answer.text, bytes(data))
+        answer = post(client, "/predict", bytes(data))
+        assert answer.status_code in {200, 400, 422}, (answer.text, bytes(data))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,8 @@ from treadle.online.looks import Answers
 from treadle.online.rows import Fault, RowsError, read_rows
 from treadle.online.state import EPOCH, KEEP, State, list_columns_asked
 from treadle.schema import KNOWN_AT, PREDICT_AT, STEP
+
+RETRY_S = 2.0  # until a log that was out of reach is read again: predictions would wait for it each time
 
 
 class Taken(NamedTuple):
@@ -56,6 +60,7 @@ class Online:
         needs = find_needs(data)
         self.state = State(data, needs.label_joins)
         self.fault: str | None = None  # of the log, the last time that it was read
+        self._again = 0.0  # when it is read again, on the clock that never jumps [s]
         self.num_refused = 0  # events of the log that break the declarations
         self._data, self._log, self._scratch = data, log, scratch
         self._last = 0  # number of the last event of the log that was taken
@@ -93,8 +98,8 @@ class Online:
         """What a row of the examples' table holds that is to be completed: of a forecast its step, too."""
         return dict(self._asked.columns)
 
-    def add(self, table: str, rows: Sequence[Any], *, now: datetime) -> Taken:
-        """Take events: all of them, or none where one breaks the contract.
+    def add(self, table: str, parts: Sequence[Sequence[Any]], *, now: datetime) -> list[Taken]:
+        """Take events in parts, and say of each part what became of it: all, or none where one breaks the contract.
 
         Raises:
             RowsError: an event breaks its contract.
@@ -103,12 +108,13 @@ class Online:
         """
         if table not in self.state.feeds:
             raise TreadleError(f"no feed {table!r}. {nearest(table, self.state.feeds)}")
+        rows = [row for part in parts for row in part]
         if not rows:
-            return Taken(0, 0, 0)
+            return [Taken(0, 0, 0) for _ in parts]
         events = self._read(table, rows)
         moments = events.select(pl.col(KNOWN_AT).to_physical()).collect().to_series()
         with self._lock:
-            before = self._count(table)
+            late = self.state.find_late(moments)
             if self._log is None:
                 self.state.add(table, events)
                 self.state.forget(now=now)
@@ -119,24 +125,20 @@ class Online:
                     self._last += len(moments) - moments.null_count()
                 else:  # others have written, too
                     self._follow(self._log)
-            after = self._count(table)
-        num_late = min(after.num_late - before.num_late, len(moments))
-        return Taken(len(moments), num_late, moments.null_count())
-
-    def _count(self, table: str) -> Taken:
-        counts = self.state.counts.get(table)
-        return Taken(0, 0, 0) if counts is None else Taken(counts.num_events, counts.num_late, counts.num_unknown)
+        ends = list(accumulate(len(part) for part in parts))
+        places = [slice(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
+        return [Taken(len(late[own]), int(late[own].sum()), moments[own].null_count()) for own in places]
 
     def catch_up(self) -> None:
         """Take what others have written to the log; where it is out of reach, `fault` says why, and nothing changes."""
-        if self._log is None:
+        if self._log is None or time.monotonic() < self._again:
             return
         try:
             with self._lock:
                 self._follow(self._log)
             self.fault = None
         except LogError as error:
-            self.fault = str(error)
+            self.fault, self._again = str(error), time.monotonic() + RETRY_S
 
     def _follow(self, log: EventLog) -> None:
         """Take the events of the log from the last one on; those of tables that are no feed are for others."""

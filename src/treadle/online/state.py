@@ -79,9 +79,19 @@ class State:
         counts = self.counts.setdefault(table, Counts())
         counts.num_events += len(moments)
         counts.num_unknown += moments.null_count()
-        counts.num_late += 0 if self._asked_upto is None else int((moments <= self._asked_upto).sum())
+        counts.num_late += int(self.find_late(moments).sum())
         latest = [counts.newest, moments.max()]
         counts.newest = max((int(moment) for moment in latest if moment is not None), default=None)  # type: ignore[arg-type]
+
+    def find_late(self, moments: pl.Series) -> pl.Series:
+        """Which events a question has missed that was answered already.
+
+        Args:
+            moments: at which they become known [us].
+        """
+        if self._asked_upto is None:
+            return pl.Series([False] * len(moments), dtype=pl.Boolean())
+        return (moments <= self._asked_upto).fill_null(value=False)
 
     def _identify_events(self, table: str, events: pl.LazyFrame, count: int) -> list[tuple[Identity, ...]]:
         found: list[list[Identity]] = [[] for _ in range(count)]

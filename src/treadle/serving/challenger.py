@@ -62,7 +62,8 @@ class Challenger:
         import torch
 
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        os.nice(NICENESS)
+        if hasattr(os, "nice"):  # Windows has none
+            os.nice(NICENESS)
         torch.set_num_threads(1)
         self.answer(connection)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -107,25 +108,39 @@ def open_log(spec: Events, *, name: str) -> EventLog:
 
 
 def take_events(online: Online, requests: Sequence[Given], *, model: str, metrics: Metrics) -> list[Outcome]:
-    """Take the events of each request, all of them or none."""
-    return [_take(online, given, model=model, metrics=metrics) for given in requests]
+    """Take the events of each request, all of them or none; those that follow each other for one table at once."""
+    outcomes: list[Outcome] = []
+    for table, group in groupby(requests, key=lambda given: given.table):
+        parts = [given.rows for given in group]
+        found = _take(online, table, parts)
+        for part, outcome in zip(parts, found, strict=True):
+            _count(metrics, model, table, len(part), outcome)
+        outcomes += found
+        newest = online.state.counts[table].newest if table in online.state.counts else None
+        if newest is not None:
+            metrics.note_newest_event(model, table, seconds=newest / 1e6)
+    return outcomes
 
 
-def _take(online: Online, given: Given, *, model: str, metrics: Metrics) -> Outcome:
+def _take(online: Online, table: str, parts: list[list[Any]]) -> list[Outcome]:
+    """Where one of several requests breaks the contract, each is taken by itself."""
     try:
-        taken = online.add(given.table, given.rows, now=now())
+        return list(online.add(table, parts, now=now()))
     except RowsError as error:
-        metrics.count_events(model, given.table, "refused", len(given.rows))
-        return error
+        if len(parts) == 1:
+            return [error]
+        return [outcome for part in parts for outcome in _take(online, table, [part])]
     except LogError as error:
-        return error
-    metrics.count_events(model, given.table, "taken", taken.num_events)
-    metrics.count_events(model, given.table, "late", taken.num_late)
-    metrics.count_events(model, given.table, "never_known", taken.num_unknown)
-    newest = online.state.counts[given.table].newest if given.rows else None
-    if newest is not None:
-        metrics.note_newest_event(model, given.table, seconds=newest / 1e6)
-    return taken
+        return [error for _ in parts]
+
+
+def _count(metrics: Metrics, model: str, table: str, num_rows: int, outcome: Outcome) -> None:
+    if isinstance(outcome, RowsError):
+        metrics.count_events(model, table, "refused", num_rows)
+    elif isinstance(outcome, Taken):
+        metrics.count_events(model, table, "taken", outcome.num_events)
+        metrics.count_events(model, table, "late", outcome.num_late)
+        metrics.count_events(model, table, "never_known", outcome.num_unknown)
 
 
 def now() -> datetime:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
 from treadle.errors import TreadleError
@@ -72,7 +73,7 @@ class Shadow:
         self.log: PredictionLog | None = None
         self.digest: str | None = None  # of the challenger that answers
         self.fault: str | None = None  # why it does not
-        self.process_id: int | None = None  # of its process
+        self._process: BaseProcess | None = None
         self._thread = threading.Thread(target=self._live, name="shadow", daemon=True)
         self._thread.start()
 
@@ -80,6 +81,11 @@ class Shadow:
     def is_ready(self) -> bool:
         """Whether there is a challenger that is asked."""
         return self._wanted is not None
+
+    @property
+    def process_id(self) -> int | None:
+        """Of its process."""
+        return None if self._process is None else self._process.pid
 
     def offer(self, identity: str, row: Any, moment: datetime) -> None:
         """Ask it, too, if there is room; this never waits."""
@@ -99,8 +105,10 @@ class Shadow:
                 self._changed.set()
 
     def close(self) -> None:
-        """End the process; its log is left to be closed."""
+        """End the process, even one that hangs; its log is left to be closed."""
         self._closing.set()
+        if self._process is not None:
+            self._process.kill()
         self._thread.join(timeout=CLOSE_S)
 
     # --- in its thread
@@ -122,6 +130,8 @@ class Shadow:
             self._closing.wait(pause)
 
     def _note(self, fault: str) -> None:
+        if self._closing.is_set():  # it was ended
+            return
         if fault != self.fault:
             LOGGER.error("the shadow does not answer: %s", fault)
         self.fault = fault
@@ -136,7 +146,7 @@ class Shadow:
         context = multiprocessing.get_context("spawn")  # a fork would copy locks of threads
         process = context.Process(target=found[1].run, args=(there,), name="treadle-shadow", daemon=True)
         process.start()
-        self.process_id = process.pid
+        self._process = process
         there.close()
         try:
             self._exchange_all(here, process)
@@ -146,7 +156,7 @@ class Shadow:
             process.join()
             here.close()
 
-    def _exchange_all(self, connection: Connection, process: Any) -> None:
+    def _exchange_all(self, connection: Connection, process: BaseProcess) -> None:
         ready = self._receive(connection, process, seconds=START_S)
         if not isinstance(ready, Ready):
             self._note(ready.error if isinstance(ready, Failed) else "its process ended before it was loaded")
@@ -174,7 +184,7 @@ class Shadow:
                 batch.append(self._queue.get_nowait())
         return batch
 
-    def _ask(self, connection: Connection, process: Any, batch: Sequence[Asked], digest: str) -> bool:
+    def _ask(self, connection: Connection, process: BaseProcess, batch: Sequence[Asked], digest: str) -> bool:
         """Whether the process lives on."""
         timer = threading.Timer(self._seconds, process.kill)  # a send to a process that hangs would wait, too
         timer.start()
@@ -205,7 +215,7 @@ class Shadow:
         self._metrics.count_shadow(self._model, digest[:12], "answered", predicted)
         self._metrics.count_shadow(self._model, digest[:12], "refused", len(batch) - predicted)
 
-    def _receive(self, connection: Connection, process: Any, *, seconds: float) -> Any:
+    def _receive(self, connection: Connection, process: BaseProcess, *, seconds: float) -> Any:
         """What it says first; None: nothing in time, or its process ended."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._closing.is_set():
