@@ -8,7 +8,7 @@ import pytest
 from flight_days import make_days, make_offline
 from treadle.errors import TreadleError
 from treadle.online.feeds import Online
-from treadle.online.log import SqliteLog
+from treadle.online.log import LogError, SqliteLog
 from treadle.schema import PREDICT_AT, ROW
 
 NOW = datetime(2013, 6, 4)  # noqa: DTZ001 - tables are in UTC without a zone
@@ -132,3 +132,18 @@ def test_a_file_that_is_no_log_is_refused(tmp_path):
 
     with pytest.raises(TreadleError, match=r"events.db: the events cannot be recorded: .*; name another file"):
         SqliteLog(tmp_path / "events.db")
+
+
+def test_a_log_that_is_out_of_reach_changes_nothing_and_is_said(days, offline, tmp_path):
+    log = SqliteLog(tmp_path / "events.db")
+    online = start(days, tmp_path, log=log)
+    online.add("weather", [days[1]["weather"][:5]], now=NOW)
+    log.close()
+
+    online.catch_up()
+    with pytest.raises(LogError, match="the events cannot be recorded"):
+        online.add("weather", [days[1]["weather"][5:9]], now=NOW)
+
+    assert "events cannot be read" in online.fault
+    assert online.state.counts["weather"].num_events == 5
+    assert online.ask(NOW, offline.row(0, named=True)).keys() == set(online.columns)

@@ -301,7 +301,7 @@ def test_the_server_does_what_its_description_says(client):
 def test_no_event_is_a_fault_of_the_server(client, days):
     draw = random.Random(0)  # noqa: S311 - for test data
     odd = (None, True, -1, 2**63, -0.0, 1e308, "", "?", "\x00", "é" * 50, [], {"a": {}})
-    for _ in range(2_000):
+    for _ in range(150):
         table = draw.choice(["weather", "flights"])
         rows = [dict(row) for row in draw.sample(days[1][table], draw.randint(1, 3))]
         for name in draw.sample(list(rows[0]), draw.randint(0, 3)):
