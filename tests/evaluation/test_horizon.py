@@ -130,7 +130,7 @@ def test_a_server_answers_for_the_next_values_what_a_batch_does(run, tmp_path):
     bundle = load(run / "bundle")
     online = Online(bundle.recipe.data, files={}, log=None, root=tmp_path, now=at, scratch=tmp_path)
     past = make_sales().filter(pl.col("day") <= at).with_columns(pl.col("day").cast(pl.String))
-    online.add("sales", past.to_dicts(), now=at)
+    online.add("sales", [past.to_dicts()], now=at)
     steps = range(1, HORIZON + 1)
     asked = [{"shop": "east", "day": f"{at + s * DAY}", "step": s, "open": (120 + s) % 7 != 6} for s in steps]
 
