@@ -210,7 +210,7 @@ def _scan_delta(path: Path, _table: Table, _scratch: Path) -> pl.LazyFrame:
 
 def _scan_iceberg(path: Path, _table: Table, _scratch: Path) -> pl.LazyFrame:
     newest = max((path / "metadata").glob("*.metadata.json"), key=lambda file: (len(file.name), file.name))
-    return pl.scan_iceberg(str(newest.resolve()))
+    return pl.scan_iceberg(str(newest.resolve()), reader_override="pyiceberg")
 
 
 PARQUET = TypedFormat("Parquet", (".parquet", ".pq"), _scan_parquet)
