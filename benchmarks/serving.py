@@ -16,6 +16,7 @@ import argparse
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -95,6 +96,18 @@ def measure(server: Server, rows: Sequence[object], *, connections: int, seconds
     return f"{server.name:<10} {connections:>3}  {cpu:7.2f} ms CPU  {rate:8.0f} a second  {p50:7.1f} {p99:8.1f} ms"
 
 
+def wait_until_open(base: str) -> None:
+    """A peer says its address before it listens there."""
+    address = urlsplit(base)
+    while True:
+        try:
+            socket.create_connection((address.hostname, address.port)).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+
+
 @contextmanager
 def start(name: str, command: Sequence[str], *, path: str, wrap: str = "") -> Iterator[Server]:
     """A server whose output has a line with its address, once it answers."""
@@ -103,6 +116,7 @@ def start(name: str, command: Sequence[str], *, path: str, wrap: str = "") -> It
     try:
         line = next(line for line in process.stdout if "http://" in line)
         base = next(word for word in line.split() if word.startswith("http://")).rstrip("/").removesuffix("/docs")
+        wait_until_open(base)
         yield Server(name, base + path, process.pid, wrap)
     finally:
         process.terminate()

@@ -137,4 +137,4 @@ def read_signature(folder: Path) -> Signature:
 
 def name_output(bundle: Bundle) -> str:
     """As `Predictor.predict` calls it."""
-    return {"binary": "probability", "regression": "prediction", "multiclass": "probabilities"}[bundle.task]
+    return {"binary": "probability", "multiclass": "probabilities"}.get(bundle.task, "prediction")
