@@ -52,6 +52,13 @@ class Batch(NamedTuple):
     weight: Tensor  # [B] float32
 
 
+class TokenSpan(NamedTuple):
+    """Where the tokens of one text are among the ids of a row, in their order; the rest of the span is 0."""
+
+    start: int  # position of the first
+    length: int  # of the longest text [tokens]
+
+
 @runtime_checkable
 class FitsInputs(Protocol):
     """A network with state that is fitted to the training rows before the first step, such as bin edges."""

@@ -11,12 +11,14 @@ from estimators import list_estimators
 from treadle.bundle import build_model
 from treadle.bundle.limits import limit_building
 from treadle.errors import TreadleError
+from treadle.schema import TokenSpan
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 OTHERS = {"auto", "blend", *list_estimators()}  # of several models; models that train themselves
 MODELS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem not in OTHERS)
 TARGETS = ["treadle.models."]
 N, CARDINALITIES = 5, [4, 7]
+READERS = {"text_transformer"}  # to which the first column of ids is a text of one token
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +55,8 @@ def build(name, *, num_numeric=N, cardinalities=CARDINALITIES, num_classes=0, **
     node = change(read(name), changes)
     torch.manual_seed(0)
     sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities, "num_classes": num_classes}
+    if name in READERS and cardinalities:
+        sizes["texts"] = [TokenSpan(0, 1)]
     return build_model(node, targets=TARGETS, **sizes).eval()
 
 

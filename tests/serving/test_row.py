@@ -11,7 +11,7 @@ from treadle.serving.expressions import UnknownError
 from treadle.serving.readers import OddError, list_types, make_reader, to_cells, to_frame
 from treadle.serving.row import RowProgram, make_rows
 
-BUNDLES = ("adult", "california", "diamonds")
+BUNDLES = ("adult", "california", "diamonds", "reviews")
 
 
 @pytest.fixture(scope="module", params=BUNDLES)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from treadle.bundle.calibration import Calibration, Isotonic
 from treadle.bundle.conformal import Conformal, Sets, Span
-from treadle.data.casting import DTYPES
+from treadle.data.casting import WORDS
 from treadle.errors import TreadleError
 from treadle.experiment.spec import ChosenModel, Data, Experiment, Features, Loss, MemberName, Schedule, Spec, Target
 from treadle.hints import show
@@ -23,7 +23,7 @@ FORMAT = 2  # of the files; a bundle of another format must be trained again
 MAX_COLUMNS = 50_000  # of the examples, or of all tables
 MAX_STEPS = 4_000  # of the features, their blocks included
 MAX_MEMBERS = 1_000  # of a blend
-_WORDS = {str(dtype): word for word, dtype in DTYPES.items()}
+_WORDS = {str(dtype): word for dtype, word in WORDS.items()}
 
 
 def _check_dtype(text: str) -> str:

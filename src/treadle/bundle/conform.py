@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.data.casting import DTYPES, cast_cells, lost_mark
+from treadle.data.casting import DTYPES, STRINGS, WORDS, cast_cells, lost_mark
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
 from treadle.hints import nearest
@@ -77,9 +77,9 @@ def list_columns(types: Mapping[str, str], declared: Mapping[str, Column]) -> di
         types: the Polars type of each column, as the stage `prepare` gives it.
         declared: the columns of the table that an example knows.
     """
-    words = {str(dtype): word for word, dtype in DTYPES.items()}
+    words = {str(dtype): word for dtype, word in WORDS.items()}
     made = {name: Column.model_validate({"dtype": words[dtype], "nullable": True}) for name, dtype in types.items()}
-    same = {name for name, column in declared.items() if name in made and column.dtype == made[name].dtype}
+    same = {name for name, c in declared.items() if name in made and str(DTYPES[c.dtype]) == types[name]}
     return {name: declared[name] if name in same else column for name, column in made.items()}
 
 
@@ -108,7 +108,7 @@ def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column], *, first: i
 
 def _is_read(values: pl.Series, column: Column) -> bool:
     """Whether reading would leave the values as they are: of the declared type, and none that counts as missing."""
-    if values.dtype != DTYPES[column.dtype] or column.dtype == "str" or column.missing:
+    if values.dtype != DTYPES[column.dtype] or column.dtype in STRINGS or column.missing:
         return False
     return column.dtype != "float" or bool(values.is_finite().all())
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from treadle.errors import TreadleError
 from treadle.models.estimator import Estimator
-from treadle.schema import Link, Task
+from treadle.schema import Link, Task, TokenSpan
 from treadle.targets.build import build
-from treadle.targets.signatures import read_constant
+from treadle.targets.signatures import read_constant, takes_argument
 
 Model = nn.Module | Estimator
 
@@ -22,6 +22,9 @@ TARGETS = (
     "treadle.features.transforms.",
     "treadle.features.raw.",
     "treadle.features.categories.",
+    "treadle.features.sentences.",
+    "treadle.features.texts.",
+    "treadle.features.tokens.",
 )
 
 
@@ -32,8 +35,13 @@ def build_model(
     num_numeric: int,
     cardinalities: Sequence[int],
     num_classes: int,
+    texts: Sequence[TokenSpan] = (),
 ) -> Model:
-    """The model of a configuration for given inputs; one output, or one a class."""
+    """The model of a configuration for given inputs; one output, or one a class.
+
+    Raises:
+        TreadleError: it is no model, or there are texts and it reads none.
+    """
     adapter = read_constant(model["_target_"], "ADAPTER")
     built = build(
         model if adapter is None else {"_target_": adapter, "path": model["_target_"], "estimator": model},
@@ -42,7 +50,11 @@ def build_model(
         num_numeric=num_numeric,
         cardinalities=list(cardinalities),
         num_outputs=max(1, num_classes),
+        texts=list(texts),
     )
+    if texts and not takes_argument(model["_target_"], "texts"):
+        path = model["_target_"]
+        raise TreadleError(f"model: {path} reads no tokens; choose a network that does, such as TextTransformer")
     if not isinstance(built, nn.Module | Estimator):
         raise TreadleError(
             f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"

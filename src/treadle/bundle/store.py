@@ -169,6 +169,7 @@ def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer
             num_numeric=len(featurizer.numeric_names),
             cardinalities=featurizer.cardinalities,
             num_classes=len(card.classes),
+            texts=featurizer.texts,
         )
     file = folder / _name_file(model)
     if file.name not in card.files:

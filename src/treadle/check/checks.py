@@ -33,6 +33,7 @@ from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.estimators import check_estimator, check_raw_steps
 from treadle.check.evaluation import check_evaluation
 from treadle.check.file_heads import Absent, check_files
+from treadle.check.first_steps import check_libraries, check_models, check_tokens, settle_models
 from treadle.check.forecast import check_forecast, check_forecast_naive, check_forecast_split
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.places import locate_problems
@@ -72,6 +73,8 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),
     (check_raw_steps, ("model", "features", "targets")),
+    (check_tokens, ("model", "features", "targets")),
+    (check_libraries, ("features", "targets")),
     (check_reference, ("data.examples", "evaluation")),
     (check_explanation, ("data.examples", "evaluation")),
     (check_evaluation, ("data.task", "data.tables", "data.examples", "evaluation")),
@@ -109,7 +112,7 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     experiment = experiment.model_copy(update={"trainer": settle_trainer(experiment.trainer)})
     if not isinstance(experiment, Experiment):
         return experiment
-    experiment = settle_start(experiment, root=composed.root)
+    experiment = settle_models(settle_start(experiment, root=composed.root), root=composed.root)
     if isinstance(experiment.model, ModelRule):
         experiment = choose_model(experiment, root=composed.root, place=composed.locate("model"))
     return suit_features(experiment)
@@ -121,6 +124,8 @@ def _check_table(experiment: Experiment, valid: set[str], *, root: Path, absent:
         problems += check_leaks(experiment, root=root)
     if valid.issuperset(("model", "schedule")):
         problems += check_start(experiment, root=root)
+    if valid.issuperset(("features", "targets")):
+        problems += check_models(experiment, root=root)
     if "data.tables" in valid:
         problems += check_files(experiment, root=root, absent=absent)
     return problems

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
+from treadle.check.first_steps import check_order, find_misfit
 from treadle.check.leaks import find_label_namesakes, find_leaks, find_same_tables
 from treadle.data.casting import DTYPES
-from treadle.experiment.spec import AsOf, Block, Data, Experiment, Features, History, Table
+from treadle.experiment.spec import AsOf, Data, Experiment, History, Table
 from treadle.hints import NO_HINT, Hint, nearest
 from treadle.lineage.graph import Graph, trace_experiment
 from treadle.problems import Problem, Span
@@ -31,8 +31,6 @@ from treadle.sql.expressions import (
 
 RESERVED = (ROW, LABEL, WEIGHT, PREDICT_AT, KNOWN_AT)  # columns that the stages add
 _MADE = ("data.examples.asof.", "data.examples.history.", "features.derive.")
-_ENCODERS = ("Vocabulary", "Hashing")
-_TRANSFORMS = ("Impute", "Standardize", "Quantile", "PiecewiseLinear", "Cyclic")
 
 
 @dataclass
@@ -83,7 +81,7 @@ def check_columns(experiment: Experiment) -> list[Problem]:
     walk = Walk()
     examples = walk_data(walk, experiment.data)
     if examples is not None:
-        _walk_features(walk, experiment.features, examples)
+        _walk_features(walk, experiment, examples)
     return walk.problems
 
 
@@ -274,14 +272,17 @@ def _unify(value: pl.Series) -> pl.Series:
 # --- features -----------------------------------------------------------------------------------------
 
 
-def _walk_features(walk: Walk, features: Features, rows: pl.DataFrame) -> None:
+def _walk_features(walk: Walk, experiment: Experiment, rows: pl.DataFrame) -> None:
+    features, data = experiment.features, experiment.data
     rows = walk_derived(walk, features.derive, rows, key="features.derive")
-    schema = rows.schema
+    declared = data.tables[data.examples.table].columns
+    words = {name: name_type(dtype) for name, dtype in rows.schema.items()}
+    words |= {name: declared[name].dtype for name in declared.keys() & set(data.examples.known) & words.keys()}
     for name, block in features.blocks.items():
         seen: set[str] = set()
         for index, column in enumerate(block.columns):
             key = f"features.blocks.{name}.columns.{index}"
-            if column not in schema:
+            if column not in words:
                 walk.find(
                     key,
                     f"no column {column!r} among those of the examples and the derived features",
@@ -290,38 +291,9 @@ def _walk_features(walk: Walk, features: Features, rows: pl.DataFrame) -> None:
             elif column in seen:
                 walk.find(key, f"{column!r} is listed twice in one block", "remove one of them")
             else:
-                _check_step(walk, schema[column], column, block, key=key)
+                walk.problems += find_misfit(column, words[column], block, key=key)
             seen.add(column)
-        _check_order(walk, name, block)
-
-
-def _check_step(walk: Walk, dtype: pl.DataType, column: str, block: Block, *, key: str) -> None:
-    """Numbers go through transforms; anything else needs an encoder first."""
-    names = [_class_name(step) for step in block.steps.values()]
-    encoded = bool(names) and names[0] in _ENCODERS
-    known = not names or names[0] in (*_ENCODERS, *_TRANSFORMS)  # a user's own step may take any type
-    is_number = dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}
-    if known and not encoded and not is_number:
-        first = names[0] if names else "a block without steps"
-        rule = f"{column!r} is {name_type(dtype)}, and {first} takes numbers"
-        walk.find(key, rule, "let its block begin with Vocabulary or Hashing, or derive a number from it")
-
-
-def _check_order(walk: Walk, name: str, block: Block) -> None:
-    steps = list(block.steps.items())
-    for index, (step, node) in enumerate(steps):
-        if _class_name(node) not in _ENCODERS:
-            continue
-        key = f"features.blocks.{name}.steps"
-        if index > 0:
-            walk.find(f"{key}.{step}", f"{_class_name(node)} must be the first step: it encodes raw values")
-        elif len(steps) > 1:
-            walk.find(f"{key}.{steps[1][0]}", "no step may follow an encoder")
-
-
-def _class_name(step: Mapping[str, Any]) -> str:
-    target = str(step["_target_"])
-    return target.rpartition(".")[2] if target.startswith("treadle.features.") else target
+        walk.problems += check_order(name, block)
 
 
 def name_type(dtype: pl.DataType) -> str:

@@ -120,7 +120,7 @@ def _can_hold(dtype: pl.DataType, spec: Column) -> bool:
     match spec.dtype:
         case "int" | "float":
             return is_number
-        case "str":
+        case "str" | "text":
             return is_number
         case "bool":
             return is_number or dtype == pl.Boolean()

@@ -110,6 +110,7 @@ _READERS: dict[str, Callable[[Value], Any]] = {
     "float": _read_float,
     "bool": _read_bool,
     "str": _read_text,
+    "text": _read_text,
     "date": _read_date,
     "datetime": _read_moment,
     "time": _read_time,

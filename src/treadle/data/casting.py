@@ -16,10 +16,13 @@ DTYPES: dict[str, pl.DataType] = {
     "float": pl.Float64(),
     "bool": pl.Boolean(),
     "str": pl.String(),
+    "text": pl.String(),  # words that are read, not a category
     "date": pl.Date(),
     "datetime": MOMENT,
     "time": pl.Time(),
 }
+STRINGS = tuple(word for word, dtype in DTYPES.items() if dtype == pl.String())
+WORDS = {dtype: word for word, dtype in reversed(DTYPES.items())}  # of several with one type the first
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")  # in any case of letters
 WHOLE = 1 << 53  # below it a float holds each whole number
 _MOMENTS = ("date", "datetime", "time")
@@ -103,7 +106,7 @@ def _finish(name: str, column: Column) -> pl.Expr:
     value = pl.col(name)
     if column.dtype == "float":
         value = pl.when(value.is_finite()).then(value)
-    return (value if column.dtype in {"str", "bool"} else _drop(value, _read_marks(column))).alias(name)
+    return (value if column.dtype in {*STRINGS, "bool"} else _drop(value, _read_marks(column))).alias(name)
 
 
 def _drop(value: pl.Expr, marks: pl.Series) -> pl.Expr:
@@ -137,7 +140,7 @@ def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
         return _read_text(value, column)
     if column.dtype in _MOMENTS and dtype.is_numeric():
         return _read_digits(value, dtype, column)
-    if column.dtype == "str":
+    if column.dtype in STRINGS:
         return _spell(value, dtype)
     if column.dtype == "bool" and dtype.is_numeric():
         return pl.when(value == 1).then(statement=True).when(value == 0).then(statement=False)
@@ -165,7 +168,7 @@ def _spell(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
 
 def _read_text(text: pl.Expr, column: Column) -> pl.Expr:
     match column.dtype:
-        case "str":
+        case "str" | "text":
             return _respell(text, column.spellings)
         case "bool":
             lower = text.str.to_lowercase()

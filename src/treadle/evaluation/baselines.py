@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, Self
@@ -49,17 +49,22 @@ class Sizes:
     cardinalities: list[int]  # number of ids of each id column
     num_classes: int  # of a multiclass task, else 0
     is_raw: bool = False  # whether numbers come as they are, missing ones as NaN
+    kept: list[int] | slice = field(default_factory=lambda: slice(None))  # which ids: tokens of texts are no categories
 
 
-class Baseline(Protocol):
-    """Something fitted on the training split that predicts from the same inputs as the model."""
+class Fitted(Protocol):
+    """Something that predicts from the same inputs as the model."""
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """`[B]` probabilities or values, or `[B, K]` probabilities."""
+
+
+class Baseline(Fitted, Protocol):
+    """Something fitted on the training split."""
 
     @classmethod
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
         """Fit on the training split as `featurize` wrote it, targets in their own units."""
-
-    def predict(self, inputs: Inputs) -> Tensor:
-        """`[B]` probabilities or values, or `[B, K]` probabilities."""
 
     def save(self, path: Path) -> None:
         """Write the fitted state to a file."""
@@ -82,25 +87,43 @@ def fit_baselines(experiment: Experiment, *, folder: RunFolder) -> None:
         return
     sizes = _read_sizes(experiment, folder)
     rows = load_rows(folder.features / "train")
+    rows = rows._replace(ids=rows.ids[:, sizes.kept])
     for name in experiment.evaluation.baselines:
         KINDS[name].fit(rows, sizes).save(out / name)
 
 
-def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Baseline]:
+def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Fitted]:
     """The baselines that `fit_baselines` wrote, by name."""
     sizes = _read_sizes(experiment, folder)
-    return {name: KINDS[name].load(folder.baselines / name, sizes) for name in experiment.evaluation.baselines}
+    names = experiment.evaluation.baselines
+    return {name: _OfKept(KINDS[name].load(folder.baselines / name, sizes), sizes.kept) for name in names}
 
 
 def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:
     inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
+    tokens = {place for start, length in inputs.get("texts", []) for place in range(start, start + length)}
+    cardinalities = inputs["cardinalities"]
+    kept = [place for place in range(len(cardinalities)) if place not in tokens]
     return Sizes(
         experiment.data.answer,
         len(inputs["numeric"]),
-        inputs["cardinalities"],
+        [cardinalities[place] for place in kept],
         len(inputs["classes"]),
         experiment.features.is_raw,
+        kept if tokens else slice(None),
     )
+
+
+@dataclass(frozen=True)
+class _OfKept:
+    """A baseline that is asked with all inputs of the model."""
+
+    baseline: Fitted
+    kept: list[int] | slice
+
+    def predict(self, inputs: Inputs) -> Tensor:
+        """Predict from those that it was fitted to."""
+        return self.baseline.predict(Inputs(inputs.numeric, inputs.ids[:, self.kept]))
 
 
 @dataclass(frozen=True)

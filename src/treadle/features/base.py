@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.errors import TreadleError
+from treadle.schema import TokenSpan
 
 CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
 LARGEST = torch.finfo(torch.float32).max  # what the network's float32 holds
@@ -158,27 +159,34 @@ class Chain(Named):
         return values
 
 
-class Encoder:
-    """A first step over any column: `[B] values -> [B] ids`; 0 is "unknown or missing", `cardinality` ids in all.
+class FirstStep:
+    """What a block may begin with: it reads the values of any column.
 
     It works on Polars, since texts cannot enter a tensor; its state is plain values in the bundle's JSON.
     """
 
-    GIVES_IDS: ClassVar[bool] = True
+    READS_VALUES: ClassVar[bool] = True  # so that no step stands before it
+    TAKES: ClassVar[str] = "categories"  # what it makes of a value; "texts": it reads the words
 
     def __init__(self, *, columns: Sequence[str]) -> None:
         self.columns = list(columns)
 
+    @property
+    def outputs(self) -> list[str]:
+        """Names of what it gives for a row."""
+        return self.columns
+
+    @property
+    def origins(self) -> list[int]:
+        """Position of the column that each output comes from."""
+        return list(range(len(self.columns)))
+
     def fit(self, frame: pl.DataFrame) -> None:
         """Learn from the training split."""
 
-    def cardinality(self, column: str) -> int:
-        """Number of different ids, 0 included."""
-        raise NotImplementedError
-
-    def encode(self, frame: pl.DataFrame) -> Tensor:
-        """Ids of the rows: `[B, n]` int64."""
-        raise NotImplementedError
+    def list_words(self, column: str) -> list[str]:  # noqa: ARG002 - of those that learn words
+        """Values of a column, or words in them, that training held."""
+        return []
 
     def get_state(self) -> dict[str, Any]:
         """Plain values that `set_state` takes."""
@@ -192,6 +200,33 @@ class Encoder:
         """
         if state:
             raise TreadleError(f"{type(self).__name__} learns nothing, found {sorted(state)}")
+
+
+class Encoder(FirstStep):
+    """A first step from values to ids: `[B] values -> [B, m] ids`; 0 is "unknown or missing". No step follows it."""
+
+    GIVES_IDS: ClassVar[bool] = True
+
+    @property
+    def texts(self) -> list[TokenSpan]:
+        """Which of its outputs are the tokens of one text, for each text; an id of a category is none."""
+        return []
+
+    def cardinality(self, column: str) -> int:
+        """Number of different ids, 0 included, of each output of a column."""
+        raise NotImplementedError
+
+    def encode(self, frame: pl.DataFrame) -> Tensor:
+        """Ids of the rows: `[B, m]` int64."""
+        raise NotImplementedError
+
+
+class Vectorizer(FirstStep):
+    """A first step from values to numbers: `[B] values -> [B, m]`. The transforms that follow take these numbers."""
+
+    def vectorize(self, frame: pl.DataFrame) -> Tensor:
+        """Numbers of the rows: `[B, m]` float64, none of them missing."""
+        raise NotImplementedError
 
 
 def require_numbers(name: str, found: Tensor, *, shape: Sequence[int]) -> None:

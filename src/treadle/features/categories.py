@@ -50,6 +50,10 @@ class Vocabulary(Encoder):
         places = (text.cast(pl.Enum(self.words[column]), strict=False).to_physical() for column, text in texts.items())
         return _encode(frame, [(place.cast(pl.Int64) + 1).fill_null(0) for place in places])
 
+    def list_words(self, column: str) -> list[str]:
+        """The words of a column, the most frequent first."""
+        return self.words[column]
+
     def get_state(self) -> dict[str, Any]:
         """The words of each column, in the order of their ids."""
         return {"words": self.words}

@@ -56,6 +56,7 @@ def featurize(
         "ids": featurizer.id_names,
         "cardinalities": featurizer.cardinalities,
         "classes": classes,
+        **({"texts": featurizer.texts} if featurizer.texts else {}),
     }
     (folder / "inputs.json").write_text(json.dumps(inputs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

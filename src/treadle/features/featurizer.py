@@ -23,8 +23,10 @@ from treadle.features.base import (
     Chain,
     Constants,
     Encoder,
+    FirstStep,
     Named,
     Transform,
+    Vectorizer,
     find_lost,
     narrow,
     overwrite,
@@ -33,6 +35,7 @@ from treadle.features.base import (
 )
 from treadle.hints import nearest
 from treadle.json_files import read_json, write_json
+from treadle.schema import TokenSpan
 from treadle.sql.dialect import TranslationError
 from treadle.sql.expressions import ExpressionError, limit_derived, list_columns
 from treadle.sql.translate import Schema, to_expr
@@ -63,7 +66,7 @@ class Featurizer(nn.Module):
     """Rows in, tensors out.
 
     Blocks of numbers are concatenated to `numeric`, blocks that begin with an encoder to `ids`, both in the order of
-    the configuration.
+    the configuration. A block of numbers may begin with a vectorizer, which makes them of other values.
     """
 
     def __init__(self, spec: Features, *, targets: Sequence[str]) -> None:
@@ -72,6 +75,7 @@ class Featurizer(nn.Module):
         self.targets = list(targets)
         self._levels = _plan(spec.derive)
         self.encoders: dict[str, Encoder] = {}
+        self.vectorizers: dict[str, Vectorizer] = {}
         self.chains = Named()
         self.constant_numbers = Constants()
         self.constant_ids = Constants()
@@ -81,40 +85,61 @@ class Featurizer(nn.Module):
     @property
     def numeric_names(self) -> list[str]:
         """Name of each numeric input, N in all."""
-        blocks = self.spec.blocks
-        return [name for b, chain in self._list_chains().items() for name in chain.outputs or blocks[b].columns]
+        return [name for block, chain in self._list_chains().items() for name in self._list_outputs(block, chain)]
 
     @property
     def numeric_columns(self) -> list[str]:
         """The column, of the examples or derived, that each numeric input comes from."""
-        blocks = self.spec.blocks
-        return [
-            blocks[block].columns[position]
-            for block, chain in self._list_chains().items()
-            for position in (chain.origins if len(chain) else range(len(blocks[block].columns)))
-        ]
+        return [column for block, chain in self._list_chains().items() for column in self._list_origins(block, chain)]
+
+    def _list_outputs(self, block: str, chain: Chain) -> list[str]:
+        return chain.outputs or self._list_inputs(block)
+
+    def _list_inputs(self, block: str) -> list[str]:
+        """Names of what the transforms of a block of numbers take."""
+        return self.vectorizers[block].outputs if block in self.vectorizers else self.spec.blocks[block].columns
+
+    def _list_sources(self, block: str) -> list[str]:
+        """The column that each of them comes from."""
+        columns = self.spec.blocks[block].columns
+        first = self.vectorizers.get(block)
+        return columns if first is None else [columns[position] for position in first.origins]
+
+    def _list_origins(self, block: str, chain: Chain) -> Iterator[str]:
+        columns = self._list_sources(block)
+        for position in chain.origins if len(chain) else range(len(columns)):
+            yield columns[position]
 
     @property
     def number_columns(self) -> list[str]:
         """The column, of the examples or derived, of each raw number, n in all."""
-        return [column for block in self._list_chains() for column in self.spec.blocks[block].columns]
+        return [column for block in self._list_chains() for column in self._list_sources(block)]
 
     @property
     def id_names(self) -> list[str]:
         """Name of each input of ids, C in all: its column, with its block where the column has several."""
-        columns = self.id_columns
-        pairs = [(block, column) for block, encoder in self.encoders.items() for column in encoder.columns]
-        return [f"{column} ({block})" if columns.count(column) > 1 else column for block, column in pairs]
+        names = [name for encoder in self.encoders.values() for name in encoder.outputs]
+        pairs = [(block, name) for block, encoder in self.encoders.items() for name in encoder.outputs]
+        return [f"{name} ({block})" if names.count(name) > 1 else name for block, name in pairs]
 
     @property
     def id_columns(self) -> list[str]:
         """The column, of the examples or derived, that each input of ids comes from."""
-        return [column for encoder in self.encoders.values() for column in encoder.columns]
+        return [encoder.columns[place] for encoder in self.encoders.values() for place in encoder.origins]
 
     @property
     def cardinalities(self) -> list[int]:
         """Number of different ids of each input of ids."""
-        return [encoder.cardinality(c) for encoder in self.encoders.values() for c in encoder.columns]
+        return [e.cardinality(e.columns[place]) for e in self.encoders.values() for place in e.origins]
+
+    @property
+    def texts(self) -> list[TokenSpan]:
+        """Which inputs of ids are the tokens of one text, for each text."""
+        found, start = [], 0
+        for encoder in self.encoders.values():
+            found += [TokenSpan(start + span.start, span.length) for span in encoder.texts]
+            start += len(encoder.outputs)
+        return found
 
     # --- fit and apply
 
@@ -127,28 +152,41 @@ class Featurizer(nn.Module):
         derived = self.derive(frame)
         numeric, ids = [], []
         blocks = self.spec.blocks
-        for name, (fitted, values) in zip(blocks, map_ahead(partial(self._fit_block, derived), blocks), strict=True):
-            if isinstance(fitted, Encoder):
-                self.encoders[name] = fitted
+        fitted = map_ahead(partial(self._fit_block, derived), blocks)
+        for name, (first, chain, values) in zip(blocks, fitted, strict=True):
+            if isinstance(first, Encoder):
+                self.encoders[name] = first
                 ids.append(values)
-            else:
-                self.chains[name] = fitted
-                numeric.append(values)
+                continue
+            if isinstance(first, Vectorizer):
+                self.vectorizers[name] = first
+            self.chains[name] = chain
+            numeric.append(values)
         inputs = _join(numeric, ids, len(frame))
         self.constant_numbers.fit(inputs.numeric)
         self.constant_ids.fit(inputs.ids)
         return inputs
 
-    def _fit_block(self, derived: pl.DataFrame, name: str) -> tuple[Encoder | Chain, Tensor]:
-        encoder, steps = self._build_block(name, self.spec.blocks[name])
-        if encoder is None:
-            return self._fit_chain(name, steps, self._read_columns(name, derived))
-        encoder.fit(derived)
-        return encoder, encoder.encode(derived)
+    def _fit_block(self, derived: pl.DataFrame, name: str) -> tuple[FirstStep | None, Chain, Tensor]:
+        first, steps = self._build_block(name, self.spec.blocks[name])
+        if first is None:
+            return None, *self._fit_chain(name, steps, self._read_columns(name, derived))
+        try:
+            first.fit(derived)
+            values = first.encode(derived) if isinstance(first, Encoder) else first.vectorize(derived)
+        except TreadleError as error:
+            raise TreadleError(
+                f"features.blocks.{name}.steps.{next(iter(self.spec.blocks[name].steps))}: {error}"
+            ) from error
+        if isinstance(first, Encoder):
+            return first, Chain(), values
+        return first, *self._fit_chain(name, steps, values, columns=first.outputs)
 
-    def _fit_chain(self, name: str, steps: list[str], values: Tensor) -> tuple[Chain, Tensor]:
+    def _fit_chain(
+        self, name: str, steps: list[str], values: Tensor, *, columns: Sequence[str] | None = None
+    ) -> tuple[Chain, Tensor]:
         chain = Chain()
-        columns = self.spec.blocks[name].columns
+        columns = self.spec.blocks[name].columns if columns is None else columns
         for step_name in steps:
             step = self._build_step(name, step_name, columns=columns)
             step.fit(values)
@@ -173,7 +211,7 @@ class Featurizer(nn.Module):
         derived = self.derive(frame)
         numeric = (
             self._run_chains({name: self._read_block(name, part) for name in self.chains}, num_rows=len(part))
-            for part in (derived[rows] for rows in split_rows(len(frame), num_columns=derived.width))
+            for part in (derived[rows] for rows in split_rows(len(frame), num_columns=self._count_numbers(derived)))
         )
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]
         return self._finish(stack_rows(numeric, num_rows=len(frame)), ids)
@@ -199,7 +237,7 @@ class Featurizer(nn.Module):
 
     def split_numbers(self) -> dict[str, slice]:
         """The place of each block of numbers among the raw ones."""
-        widths = [len(self.spec.blocks[block].columns) for block in self._list_chains()]
+        widths = [len(self._list_inputs(block)) for block in self._list_chains()]
         ends = list(accumulate(widths))
         return {b: slice(end - width, end) for b, width, end in zip(self._list_chains(), widths, ends, strict=True)}
 
@@ -211,8 +249,14 @@ class Featurizer(nn.Module):
         inputs = _join([numeric], ids, len(numeric))
         return Inputs(self.constant_numbers(inputs.numeric), self.constant_ids(inputs.ids))
 
+    def _count_numbers(self, derived: pl.DataFrame) -> int:
+        """The numbers of a row that are worked on."""
+        return max([derived.width, *(len(vectorizer.outputs) for vectorizer in self.vectorizers.values())])
+
     def _read_block(self, name: str, derived: pl.DataFrame) -> Tensor:
         """`[B, n]` float64; null and infinite become NaN."""
+        if name in self.vectorizers:
+            return self.vectorizers[name].vectorize(derived)
         numbers = derived.select(self._list_numbers(name, derived.schema)).to_numpy(order="c", writable=True)
         return torch.from_numpy(numbers).reshape(len(derived), len(self.spec.blocks[name].columns))
 
@@ -279,23 +323,22 @@ class Featurizer(nn.Module):
 
     # --- steps
 
-    def _build_block(self, name: str, block: Block) -> tuple[Encoder | None, list[str]]:
-        """The block's encoder, if its first step is one, and the names of its other steps."""
+    def _build_block(self, name: str, block: Block) -> tuple[Encoder | Vectorizer | None, list[str]]:
+        """The block's first step if it reads values, and the names of its transforms."""
         names = list(block.steps)
         if not names:
             return None, names
         first = self._build_step(name, names[0], columns=block.columns)
-        if isinstance(first, Encoder):
-            if len(names) > 1:
-                raise TreadleError(f"features.blocks.{name}.steps.{names[1]}: no step may follow ids")
-            return first, []
-        return None, names
+        if isinstance(first, Encoder) and len(names) > 1:
+            raise TreadleError(f"features.blocks.{name}.steps.{names[1]}: no step may follow ids")
+        return (first, names[1:]) if isinstance(first, Encoder | Vectorizer) else (None, names)
 
     def _build_step(self, block: str, step: str, *, columns: Sequence[str]) -> Any:
         key = f"features.blocks.{block}.steps.{step}"
         built = build(self.spec.blocks[block].steps[step], key=key, targets=self.targets, columns=list(columns))
-        if not isinstance(built, Transform | Encoder):
-            raise TreadleError(f"{key}: a step must be a Transform or an Encoder, found {type(built).__name__}")
+        if not isinstance(built, Transform | Encoder | Vectorizer):
+            kinds = "a Transform, an Encoder or a Vectorizer"
+            raise TreadleError(f"{key}: a step must be {kinds}, found {type(built).__name__}")
         return built
 
     # --- state
@@ -303,7 +346,7 @@ class Featurizer(nn.Module):
     def save(self, folder: Path) -> None:
         """Write what was learned: plain values to JSON, tensors beside it."""
         state = {
-            "encoders": {name: encoder.get_state() for name, encoder in self.encoders.items()},
+            "encoders": {name: first.get_state() for name, first in {**self.encoders, **self.vectorizers}.items()},
             "columns": {
                 name: {step: m.columns for step, m in c.steps.items()} for name, c in self._list_chains().items()
             },
@@ -325,8 +368,8 @@ class Featurizer(nn.Module):
         featurizer = cls(spec, targets=targets)
         with _naming(folder / STATE_FILE):
             state = _State.model_validate(read_json(folder / STATE_FILE))
-            if {*state.encoders, *state.columns} != set(spec.blocks) or set(state.encoders) & set(state.columns):
-                raise TreadleError(f"must hold the state of the blocks {sorted(spec.blocks)}, each once")
+            if {*state.encoders, *state.columns} != set(spec.blocks):
+                raise TreadleError(f"must hold the state of the blocks {sorted(spec.blocks)}")
             for name, block in spec.blocks.items():
                 featurizer._restore_block(name, block, state)
         tensors = read_tensors(folder / WEIGHTS_FILE)
@@ -335,21 +378,24 @@ class Featurizer(nn.Module):
                 raise TreadleError(f"must hold {sorted(featurizer.state_dict())}, found {sorted(tensors)}")
             featurizer.load_state_dict(tensors)
             for name, chain in featurizer._list_chains().items():
-                _check_chain(chain, spec.blocks[name].columns, key=f"features.blocks.{name}.steps")
+                _check_chain(chain, featurizer._list_inputs(name), key=f"features.blocks.{name}.steps")
             featurizer.constant_numbers.check_state(num_inputs=len(featurizer.numeric_names))
             featurizer.constant_ids.check_state(num_inputs=len(featurizer.id_names))
         return featurizer
 
     def _restore_block(self, name: str, block: Block, state: _State) -> None:
-        encoder, steps = self._build_block(name, block)
-        if encoder is not None:
-            if name not in state.encoders:
-                raise TreadleError(f"encoders.{name}: the state of {next(iter(block.steps))!r} is missing")
-            encoder.set_state(state.encoders[name])
-            self.encoders[name] = encoder
+        first, steps = self._build_block(name, block)
+        if (first is None) == (name in state.encoders) or isinstance(first, Encoder) == (name in state.columns):
+            raise TreadleError(f"must hold the state of the block {name!r} where its kind has it, and nowhere else")
+        if first is not None:
+            first.set_state(state.encoders[name])
+        if isinstance(first, Encoder):
+            self.encoders[name] = first
             return
-        columns = state.columns.get(name)
-        if columns is None or list(columns) != steps:
+        if first is not None:
+            self.vectorizers[name] = first
+        columns = state.columns[name]
+        if list(columns) != steps:
             raise TreadleError(f"columns.{name}: must hold the columns of the steps {steps}")
         self.chains[name] = Chain({step: self._build_step(name, step, columns=columns[step]) for step in steps})
 
@@ -357,8 +403,8 @@ class Featurizer(nn.Module):
 class _State(Spec):
     """What `featurizer.json` holds."""
 
-    encoders: dict[str, dict[str, Any]]  # of each block of ids: what its encoder knows
-    columns: dict[str, dict[str, list[str]]]  # of each other block: what goes into its steps
+    encoders: dict[str, dict[str, Any]]  # of each block whose first step reads values: what it knows
+    columns: dict[str, dict[str, list[str]]]  # of each block of numbers: what goes into its transforms
 
 
 @contextmanager

@@ -280,6 +280,64 @@ class Cyclic(Transform):
         return torch.cat([angle.sin(), angle.cos()], dim=1).nan_to_num(0.0)
 
 
+class TruncatedSvd(Transform):
+    """The `num_components` directions in which the training rows are largest, as latent semantic analysis takes them.
+
+    The rows are not centred. Each component is divided by its root mean square in training, and its largest weight is
+    positive, so that the same rows give the same components.
+
+    Args:
+        columns: names of the input columns.
+        num_components: number of outputs; where the rows have fewer directions, so many.
+    """
+
+    directions: Tensor  # [n, m]
+
+    def __init__(self, *, columns: Sequence[str], num_components: Count) -> None:
+        super().__init__(columns=columns)
+        self.num_components = num_components
+        self.register_buffer("directions", torch.empty(0, 0))
+
+    @property
+    def outputs(self) -> list[str]:
+        """`component 1 of a to z`, where a and z are the first and the last column."""
+        ends = f"{self.columns[0]} to {self.columns[-1]}"
+        return [f"component {number} of {ends}" for number in range(1, self.directions.shape[1] + 1)]
+
+    @property
+    def origins(self) -> list[int]:
+        """A component comes from the column that has most weight in it."""
+        return [int(place) for place in self.directions.abs().argmax(dim=0)]
+
+    def fit(self, values: Tensor) -> None:
+        """Find the eigenvectors of the columns' products.
+
+        Raises:
+            TreadleError: a value is missing, or all are 0.
+        """
+        products = values.new_zeros(values.shape[1], values.shape[1], dtype=torch.float64)
+        for part in _split(values):
+            products.addmm_(part.T, part, alpha=1 / len(values))
+        if products.isnan().any() or not products.any():
+            fault = "a value is missing" if products.isnan().any() else "all values are 0"
+            raise TreadleError(f"TruncatedSvd needs directions of its inputs, and {fault}; see {self.columns[0]!r}")
+        sizes, vectors = torch.linalg.eigh(products)
+        kept = min(self.num_components, int((sizes > ROUNDING * sizes[-1]).sum()))
+        sizes, vectors = sizes[-kept:].flip(0), vectors[:, -kept:].flip(1)
+        signs = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True)).sign()
+        self.learn(directions=vectors * signs / sizes.sqrt())
+
+    def check_state(self) -> None:
+        """A finite weight of each column in each component."""
+        require_numbers("directions", self.directions, shape=[len(self.columns), self.directions.shape[-1]])
+        if not 0 < self.directions.shape[1] <= self.num_components:
+            raise TreadleError(f"directions must hold from 1 to {self.num_components} components")
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[B, n] -> [B, m]`."""
+        return values @ self.directions
+
+
 def _take_mean(values: Tensor) -> tuple[Tensor, Tensor]:
     """Mean `[n]` of the values that are not missing, and their number; 0 and 1 where there are none."""
     sums, counts = zip(*map(_sum_columns, _split(values)), strict=True)

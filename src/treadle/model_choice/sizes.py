@@ -126,13 +126,15 @@ def count_inputs(features: Features, data: Data, *, root: Path) -> Inputs:
     for block in features.blocks.values():
         steps = list(block.steps.values())
         encoder = steps[0] if steps else {}
+        given = 0
         for column in block.columns:
             values = sample.get(column)
             count = _count_words(encoder, values)
             if count is None:
-                numbers += _count_numbers(steps, values)
+                given += _count_numbers(steps, values)
             else:
                 categories, words = categories + 1, words + count
+        numbers += min([given, *(int(step["num_components"]) for step in steps if _name(step) == "TruncatedSvd")])
     return Inputs(numbers, categories, words)
 
 
@@ -157,6 +159,8 @@ def _count_words(encoder: Mapping[str, Any], values: pl.Series | None) -> int | 
     match _name(encoder):
         case "Hashing":
             return int(encoder["num_buckets"]) + 1
+        case "Tokens":
+            return int(encoder["vocabulary_size"])
         case "Vocabulary":
             return WORDS if values is None else values.n_unique() + 1
     return None
@@ -167,6 +171,8 @@ def _count_numbers(steps: list[dict[str, Any]], values: pl.Series | None) -> int
     count = 1
     for step in steps:
         match _name(step):
+            case "TfIdf":
+                count = int(step["max_terms"])
             case "PiecewiseLinear":
                 count *= _count_bins(int(step["num_bins"]), values)
             case "Cyclic":

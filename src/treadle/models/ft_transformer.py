@@ -112,6 +112,7 @@ class Attention(nn.Module):
 
     Shape:
         x: `[B, T, width]`.
+        there: `[B, T]`, false for what no token looks at; None: all are looked at.
         output: `[B, num_queries, width]`.
     """
 
@@ -124,13 +125,19 @@ class Attention(nn.Module):
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, *, num_queries: int) -> Tensor:
+    def forward(self, x: Tensor, *, num_queries: int, there: Tensor | None = None) -> Tensor:
         """Scaled dot-product attention."""
         query, key, value = (
             part.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
             for part in (self.query(x[:, :num_queries]), self.key(x), self.value(x))
         )
-        mixed = nnf.scaled_dot_product_attention(query, key, value, dropout_p=self.dropout if self.training else 0.0)
+        mixed = nnf.scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=None if there is None else there[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 

@@ -18,6 +18,7 @@ _TYPES: dict[str, Schema] = {
     "float": {"type": "number"},
     "bool": {"type": "boolean"},
     "str": {"type": "string"},
+    "text": {"type": "string"},
     "date": {"type": "string", "format": "date"},
     "datetime": {"type": "string", "format": "date-time"},
     "time": {"type": "string", "format": "time"},
@@ -192,7 +193,14 @@ def _make_value(column: Column) -> Any:
         return column.allowed[0]
     if column.dtype in {"int", "float"}:
         return column.min if column.min is not None else column.max or 0
-    plain = {"bool": True, "str": "…", "date": "2024-01-31", "datetime": "2024-01-31T13:45:00", "time": "13:45:00"}
+    plain = {
+        "bool": True,
+        "str": "…",
+        "text": "…",
+        "date": "2024-01-31",
+        "datetime": "2024-01-31T13:45:00",
+        "time": "13:45:00",
+    }
     return plain[column.dtype]
 
 

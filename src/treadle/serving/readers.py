@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from treadle.data.bounds import read_bound, read_value
-from treadle.data.casting import DTYPES, WHOLE, cast_cells
+from treadle.data.casting import DTYPES, STRINGS, WHOLE, cast_cells
 from treadle.experiment.spec import Column
 
 Reader = Callable[[Any], Any]  # raises `OddError`
@@ -36,7 +36,7 @@ class OddError(ValueError):
 
 def make_reader(column: Column) -> Reader:
     """Reads the plain values of a column."""
-    if column.dtype == "str":
+    if column.dtype in STRINGS:
         return _read_texts(column)
     make = _READERS.get(column.dtype)
     if make is None or column.format is not None or column.epoch is not None:

@@ -11,7 +11,7 @@ import griffe
 
 from treadle.experiment.modules import find_file, is_installed
 from treadle.targets.ancestry import derives_from
-from treadle.targets.injected import list_allowed, list_context
+from treadle.targets.injected import OFFERED, list_allowed, list_context
 from treadle.targets.signatures import Signature, list_members, read_signature
 
 OWN = "treadle."
@@ -20,7 +20,9 @@ _BASES = {"learner": "LightningModule", "datamodule": "LightningDataModule"}  # 
 # They take the same arguments but are no components: base classes, containers, a stage.
 _OTHERS = {
     "treadle.features.base.Encoder",
+    "treadle.features.base.FirstStep",
     "treadle.features.base.Transform",
+    "treadle.features.base.Vectorizer",
     "treadle.features.featurize.featurize",
     "treadle.models.estimator.Objective",
     "treadle.training.learner.Learner",
@@ -55,7 +57,7 @@ def list_components(key: str, *, prefixes: Sequence[str], root: Path) -> list[Co
         path for prefix in list_allowed(key, prefixes) for path in _list_paths(prefix, root) if path.startswith(prefix)
     }
     components = [Component(path, read_signature(path)) for path in sorted(found - _OTHERS)]
-    fitting = [c for c in components if c.signature.open or context <= c.signature.parameters.keys()]
+    fitting = [c for c in components if c.signature.open or context - OFFERED <= c.signature.parameters.keys()]
     return [c for c in fitting if not base or derives_from(c.path, base)]
 
 

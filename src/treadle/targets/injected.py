@@ -18,7 +18,7 @@ _LIBRARIES = {"model": ("sklearn.",), _METRIC: ("torchmetrics.",), _CHECK: ("tre
 
 # Arguments by key; a configuration must not set them.
 CONTEXT: dict[str, tuple[str, ...]] = {
-    _NETWORK: ("num_numeric", "cardinalities", "num_outputs"),
+    _NETWORK: ("num_numeric", "cardinalities", "num_outputs", "texts"),
     r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
     r"schedule\.optimizer": ("params",),
     r"schedule\.lr_schedule": ("num_steps",),
@@ -28,6 +28,9 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     _CHECK: ("evaluated",),
     r"augmentation": ("numeric_columns", "id_columns"),
 }
+
+# Arguments that are handed to those alone that take them: a network without `texts` reads none.
+OFFERED = frozenset({"texts"})
 
 # A member of a blend, or a candidate of a rule: its sections are those of an experiment.
 _MEMBER = re.compile(r"model\.(members|candidates)\.[^.]+\.")
@@ -59,7 +62,7 @@ def is_left_open(node: Mapping[str, Any], key: str) -> bool:
 
 def list_required(key: str) -> set[str]:
     """The arguments that the target at a key must take."""
-    return set() if re.fullmatch(_OPTIONAL, _MEMBER.sub("", key, count=1)) else list_context(key)
+    return set() if re.fullmatch(_OPTIONAL, _MEMBER.sub("", key, count=1)) else list_context(key) - OFFERED
 
 
 def list_context(key: str) -> set[str]:

@@ -284,6 +284,14 @@ def read_constant(path: str, name: str) -> Any:
     return None
 
 
+def takes_argument(path: str, name: str) -> bool:
+    """Whether a class or function declares an argument of that name."""
+    try:
+        return name in read_signature(path).parameters
+    except (UnknownTargetError, SyntaxError):  # reported by check/targets.py
+        return False
+
+
 # --- what names stand for -----------------------------------------------------------------------------
 
 

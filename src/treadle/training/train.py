@@ -27,7 +27,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
-from treadle.schema import Split
+from treadle.schema import Split, TokenSpan
 from treadle.training.blend import blend
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochLog
@@ -73,6 +73,7 @@ def train(
         num_numeric=len(inputs["numeric"]),
         cardinalities=inputs["cardinalities"],
         num_classes=len(inputs["classes"]),
+        texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
     )
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     require_rows(rows, experiment=experiment)

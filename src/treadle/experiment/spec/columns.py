@@ -69,8 +69,8 @@ Encoding = Literal[
 class Column(Spec):
     """The contract of one column of a table, validated when its rows are read."""
 
-    dtype: Literal["int", "float", "bool", "str", "date", "datetime", "time"]
-    """Data type of the column."""
+    dtype: Literal["int", "float", "bool", "str", "text", "date", "datetime", "time"]
+    """Data type of the column; `str` is a category or an identifier, `text` words to be read."""
     source: str | None = None
     """Name of the column in the file, where it differs; null: the same name."""
     format: str | None = None

@@ -1,0 +1,155 @@
+"""Steps of the features against the types of their columns: what reads values comes first, and reads its kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from treadle.experiment.model_folders import digest_folder
+from treadle.experiment.modules import find_module
+from treadle.experiment.spec import Block, Experiment, Features
+from treadle.problems import Problem
+from treadle.targets.signatures import read_constant, takes_argument
+
+_READER = "treadle.models.text_transformer.TextTransformer"
+_OF_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_NUMBERS = ("int", "float", "bool", "null")
+_WHOLE_VALUES = "categories"  # what a step takes that looks for each value as it is
+_KINDS = {"text": "texts"}  # what steps take that read the values of a type, rather than look for them
+_FIRST = {"texts": "TfIdf"}  # a step that takes them
+
+
+def find_misfit(column: str, dtype: str, block: Block, *, key: str) -> Iterator[Problem]:
+    """The type of a column that the first step of its block does not take.
+
+    Args:
+        column: its name.
+        dtype: its type, by its name in contracts.
+        block: that lists it.
+        key: of the column there.
+    """
+    first = next(iter(block.steps.values()), None)
+    name = _name(first) if first is not None else "a block without steps"
+    takes = read_constant(first["_target_"], "TAKES") if first is not None and reads_values(first) else None
+    kind = _KINDS.get(dtype, _WHOLE_VALUES)
+    if takes is None and dtype not in _NUMBERS and (first is None or _is_transform(first)):
+        fix = "let its block begin with Vocabulary or Hashing, or derive a number from it"
+        if kind != _WHOLE_VALUES:
+            fix = f"let its block begin with a step that takes {kind}, such as {_FIRST[kind]}"
+        yield Problem(key, f"{column!r} is {dtype}, and {name} takes numbers", fix)
+    elif takes == _WHOLE_VALUES and kind != _WHOLE_VALUES:
+        fix = f"let its block begin with a step that takes {kind}, such as {_FIRST[kind]}; or declare it as str"
+        yield Problem(key, f"{column!r} is {dtype}, and {name} takes each value as a category", fix)
+    elif takes in _FIRST and takes != kind and dtype not in {"str", "null"}:
+        yield Problem(key, f"{column!r} is {dtype}, and {name} takes {takes}", "list it in another block")
+
+
+def check_order(name: str, block: Block) -> Iterator[Problem]:
+    """A step that reads values is the first, and nothing follows ids."""
+    steps = list(block.steps.items())
+    for index, (step, node) in enumerate(steps):
+        if index > 0 and reads_values(node):
+            yield Problem(_place(name, step), f"{_name(node)} must be the first step: it encodes raw values")
+        elif index == 0 and len(steps) > 1 and gives_ids(node):
+            yield Problem(_place(name, steps[1][0]), "no step may follow an encoder")
+
+
+def check_tokens(experiment: Experiment) -> Iterator[Problem]:
+    """Tokens of texts are for a network that reads them, and such a network needs some."""
+    if not isinstance(experiment.model, dict):
+        return
+    path = experiment.network["_target_"]
+    steps = _list_steps(experiment.features)
+    given = [key for key, node in steps if read_constant(node["_target_"], "GIVES_TOKENS") is True]
+    if given and not takes_argument(path, "texts"):
+        fix = "add model=text_transformer, or begin the block with TfIdf"
+        yield Problem(given[0], f"{path} does not read the tokens of texts", fix)
+    elif not given and path == _READER:
+        fix = "begin a block with treadle.features.tokens.Tokens, or choose another model"
+        yield Problem("model._target_", "no block of features gives the tokens of a text to read", fix)
+
+
+def check_libraries(experiment: Experiment) -> Iterator[Problem]:
+    """Libraries of steps that are an extra."""
+    for key, node in _list_steps(experiment.features):
+        library, extra = (read_constant(node["_target_"], constant) for constant in ("LIBRARY", "EXTRA"))
+        if library is not None and find_module(library) is None:
+            rule = f"{_name(node)} needs the library {library}, which is not installed"
+            yield Problem(f"{key}._target_", rule, f"`pip install 'treadle[{extra}]'`, or choose another step")
+
+
+def check_models(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """Models that steps name: a folder with the files that it had, or a commit of the hub."""
+    for key, node in _list_models(experiment.features):
+        model, revision = str(node.get("model")), node.get("revision")
+        if (root / model).is_dir():
+            found = digest_folder(root / model)
+            if revision is not None and revision != found:
+                rule = f"the files in {model!r} are others now, with the digest {found}; found {revision}"
+                yield Problem(f"{key}.revision", rule, "set it to null, to take those that are there")
+        elif not _OF_HUB.fullmatch(model):
+            rule = f"no folder {model!r}, and no name of the hub such as sentence-transformers/all-MiniLM-L6-v2"
+            yield Problem(f"{key}.model", rule, "name a folder of the project that holds the model's files")
+        elif revision is None or not _COMMIT.fullmatch(str(revision)):
+            rule = f"{model!r} is a model of the hub, whose files may change: must be a commit, found {revision}"
+            yield Problem(f"{key}.revision", rule, "copy the 40 digits from the page of its files")
+
+
+def settle_models(experiment: Experiment, *, root: Path) -> Experiment:
+    """The digest of each folder that a step names: with other files there, it is another run."""
+    features = experiment.features
+    folders = {key: root / str(node.get("model")) for key, node in _list_models(features)}
+    found = {key: digest_folder(folder) for key, folder in folders.items() if folder.is_dir()}
+    if not found:
+        return experiment
+    blocks = {
+        name: block.model_copy(
+            update={
+                "steps": {
+                    step: {**node, "revision": found[key]} if (key := _place(name, step)) in found else node
+                    for step, node in block.steps.items()
+                }
+            }
+        )
+        for name, block in features.blocks.items()
+    }
+    return experiment.model_copy(update={"features": features.model_copy(update={"blocks": blocks})})
+
+
+def _list_models(features: Features) -> list[tuple[str, dict[str, Any]]]:
+    """The steps that name a model."""
+    steps = _list_steps(features)
+    return [(key, node) for key, node in steps if read_constant(node["_target_"], "NAMES_MODEL") is True]
+
+
+def _list_steps(features: Features) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, block in features.blocks.items():
+        for step, node in block.steps.items():
+            yield _place(name, step), node
+
+
+def _place(block: str, step: str) -> str:
+    return f"features.blocks.{block}.steps.{step}"
+
+
+def reads_values(node: Mapping[str, Any]) -> bool:
+    """Whether a step reads the values of columns, rather than the numbers of the step before."""
+    return read_constant(node["_target_"], "READS_VALUES") is True
+
+
+def gives_ids(node: Mapping[str, Any]) -> bool:
+    """Whether a step gives ids."""
+    return read_constant(node["_target_"], "GIVES_IDS") is True
+
+
+def _is_transform(node: Mapping[str, Any]) -> bool:
+    """Whether a step is known to take numbers; a user's own may take any type."""
+    return read_constant(node["_target_"], "KEEPS_MISSING") is not None
+
+
+def _name(node: Mapping[str, Any]) -> str:
+    target = str(node["_target_"])
+    return target.rpartition(".")[2] if target.startswith("treadle.features.") else target
