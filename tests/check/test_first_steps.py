@@ -10,6 +10,10 @@ TEXTS = "features.blocks.texts"
 ENCODER = "{_target_: treadle.features.sentences.SentenceEncoder, model: MODEL, revision: REVISION, batch_size: 8}"
 
 
+def name_encoder(model, revision):
+    return ENCODER.replace("MODEL", model).replace("REVISION", revision)
+
+
 def compose(root, *overrides):
     return resolve(overrides=["experiment=reviews", *overrides], root=root).experiment
 
@@ -30,27 +34,29 @@ def project(tmp_path, root):
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("override", "key", "message"),
-    [
-        (
-            "features.blocks.names.columns=[title]",
-            "features.blocks.names.columns.0",
-            "each value as a category; let its",
-        ),
-        (f"{TEXTS}.columns=[age]", f"{TEXTS}.columns.0", "'age' is int, and TfIdf takes texts"),
-        (
-            "features.blocks.numbers.columns=[title]",
-            "features.blocks.numbers.columns.0",
-            "takes numbers; let its block",
-        ),
-        ("model=text_transformer", "model._target_", "no block of features gives the tokens of a text"),
-        ("features=reviews_tokens", "features.blocks.titles.steps.tokens", "does not read the tokens of texts"),
-        ("+data.tables.reviews.columns.title.min=1", "data.tables.reviews.columns.title.min", "the column is text"),
-    ],
-)
-def test_a_step_that_does_not_fit_is_named_with_its_fix(root, override, key, message):
-    assert message in find(root, override)[key]
+def test_steps_that_do_not_fit_their_columns_are_named_with_a_fix(root):
+    found = find(
+        root,
+        "features.blocks.names.columns=[title]",
+        "features.blocks.numbers.columns=[title]",
+        f"{TEXTS}.columns=[age]",
+        "+data.tables.reviews.columns.title.min=1",
+    )
+
+    assert "takes each value as a category; let its block begin with" in found["features.blocks.names.columns.0"]
+    assert (
+        "takes numbers; let its block begin with a step that takes texts" in found["features.blocks.numbers.columns.0"]
+    )
+    assert "'age' is int, and TfIdf takes texts" in found[f"{TEXTS}.columns.0"]
+    assert "the column is text" in found["data.tables.reviews.columns.title.min"]
+
+
+def test_tokens_are_for_a_network_that_reads_them_and_such_a_network_needs_some(root):
+    tokens = find(root, "features=reviews_tokens")
+    network = find(root, "model=text_transformer")
+
+    assert "does not read the tokens of texts" in tokens["features.blocks.titles.steps.tokens"]
+    assert "no block of features gives the tokens of a text" in network["model._target_"]
 
 
 def test_a_category_may_be_read_as_a_text_and_a_transform_follow(root):
@@ -61,20 +67,18 @@ def test_a_category_may_be_read_as_a_text_and_a_transform_follow(root):
     assert list(found.features.blocks["texts"].steps) == ["terms", "svd", "raw"]
 
 
-@pytest.mark.parametrize(
-    ("model", "revision", "place", "message"),
-    [
-        ("nowhere", "null", ".model", "no folder 'nowhere'"),
-        ("owner/name", "main", ".revision", "must be a commit, found main"),
-        ("here", "0123", ".revision", "the files in 'here' are others now"),
-    ],
-)
-def test_a_model_that_a_step_names_is_there_and_the_same(project, model, revision, place, message):
-    encoder = ENCODER.replace("MODEL", model).replace("REVISION", revision)
+def test_a_model_that_a_step_names_is_there_and_the_same(project):
+    models = {"a": ("nowhere", "null"), "b": ("owner/name", "main"), "c": ("here", "0123")}
+    blocks = [
+        f"+features.blocks.{name}={{columns: [title], steps: {{vectors: {name_encoder(*model)}}}}}"
+        for name, model in models.items()
+    ]
 
-    found = find(project, f"~{TEXTS}.steps.terms", f"+{TEXTS}.steps.vectors={encoder}")
+    found = find(project, *blocks)
 
-    assert message in found[f"{TEXTS}.steps.vectors{place}"]
+    assert "no folder 'nowhere'" in found["features.blocks.a.steps.vectors.model"]
+    assert "must be a commit, found main" in found["features.blocks.b.steps.vectors.revision"]
+    assert "the files in 'here' are others now" in found["features.blocks.c.steps.vectors.revision"]
 
 
 def test_the_digest_of_a_folder_is_part_of_the_run(project):

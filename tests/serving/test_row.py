@@ -12,6 +12,7 @@ from treadle.serving.readers import OddError, list_types, make_reader, to_cells,
 from treadle.serving.row import RowProgram, make_rows
 
 BUNDLES = ("adult", "california", "diamonds", "reviews")
+NUM_ROWS = {"reviews": 500}  # of thousands of inputs each
 
 
 @pytest.fixture(scope="module", params=BUNDLES)
@@ -25,7 +26,7 @@ def bundle(name):
 
 
 def test_real_rows_get_the_same_cells_inputs_and_predictions(bundle, name):
-    rows = read_known(name).tail(4_000)
+    rows = read_known(name).tail(NUM_ROWS.get(name, 4_000))
     readers = {column: make_reader(spec) for column, spec in bundle.columns.items()}
     given = [orjson.loads(orjson.dumps(row)) for row in rows.to_dicts()]
     frame = bundle.conform(rows)
