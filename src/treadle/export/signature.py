@@ -95,7 +95,7 @@ def describe_inputs(featurizer: Featurizer) -> list[Input]:
 def _list_numbers(featurizer: Featurizer) -> Iterator[NumberColumn]:
     spec = featurizer.spec
     for block in featurizer.split_numbers():
-        for name in spec.blocks[block].columns:
+        for name in featurizer.list_inputs(block):  # of a step that reads texts, what it makes of them
             yield NumberColumn(name=name, sql=spec.derive.get(name), block=block)
 
 
@@ -105,9 +105,10 @@ def _list_ids(featurizer: Featurizer) -> Iterator[IdColumn]:
     for block, encoder in featurizer.encoders.items():
         kind = type(encoder)
         known = names.get(kind, f"{kind.__module__}.{kind.__qualname__}")
-        for name in encoder.columns:
+        for output, place in zip(encoder.outputs, encoder.origins, strict=True):
+            name = encoder.columns[place]
             yield IdColumn(
-                name=name,
+                name=output,
                 sql=derive.get(name),
                 block=block,
                 cardinality=encoder.cardinality(name),

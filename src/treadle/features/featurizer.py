@@ -93,9 +93,9 @@ class Featurizer(nn.Module):
         return [column for block, chain in self._list_chains().items() for column in self._list_origins(block, chain)]
 
     def _list_outputs(self, block: str, chain: Chain) -> list[str]:
-        return chain.outputs or self._list_inputs(block)
+        return chain.outputs or self.list_inputs(block)
 
-    def _list_inputs(self, block: str) -> list[str]:
+    def list_inputs(self, block: str) -> list[str]:
         """Names of what the transforms of a block of numbers take."""
         return self.vectorizers[block].outputs if block in self.vectorizers else self.spec.blocks[block].columns
 
@@ -237,7 +237,7 @@ class Featurizer(nn.Module):
 
     def split_numbers(self) -> dict[str, slice]:
         """The place of each block of numbers among the raw ones."""
-        widths = [len(self._list_inputs(block)) for block in self._list_chains()]
+        widths = [len(self.list_inputs(block)) for block in self._list_chains()]
         ends = list(accumulate(widths))
         return {b: slice(end - width, end) for b, width, end in zip(self._list_chains(), widths, ends, strict=True)}
 
@@ -378,7 +378,7 @@ class Featurizer(nn.Module):
                 raise TreadleError(f"must hold {sorted(featurizer.state_dict())}, found {sorted(tensors)}")
             featurizer.load_state_dict(tensors)
             for name, chain in featurizer._list_chains().items():
-                _check_chain(chain, featurizer._list_inputs(name), key=f"features.blocks.{name}.steps")
+                _check_chain(chain, featurizer.list_inputs(name), key=f"features.blocks.{name}.steps")
             featurizer.constant_numbers.check_state(num_inputs=len(featurizer.numeric_names))
             featurizer.constant_ids.check_state(num_inputs=len(featurizer.id_names))
         return featurizer
