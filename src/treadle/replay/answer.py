@@ -154,7 +154,7 @@ class Review:
     def losses(self) -> dict[Origin, Floats]:
         """`[N]` loss of each row by each model, where it predicts."""
         return {
-            origin: compute_losses(values, target=self.predictions.target, task=self.experiment.data.task)
+            origin: compute_losses(values, target=self.predictions.target, task=self.experiment.data.answer)
             for origin, values in self.predictions.models.items()
         }
 
