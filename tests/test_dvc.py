@@ -300,6 +300,7 @@ def test_three_experiments_are_queued_started_shown_and_one_is_applied(repo):
     assert repo.repro() == []  # its outputs are in the cache
 
 
+@pytest.mark.exhaustive  # tests/check/test_dvc_stages.py holds what is refused
 def test_own_code_beside_src_is_watched_or_refused(repo):
     """An edit of the user's own network trains anew, and nothing before that."""
     repo.edit("my_package/wide.py", "nn.ReLU", "nn.SiLU")

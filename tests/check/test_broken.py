@@ -549,7 +549,7 @@ def tell(project, name):
     return f"{report(error.problems, style='text', severity='error') if isinstance(error, ConfigError) else error}\n"
 
 
-@pytest.mark.sampled_cases(60)
+@pytest.mark.sampled_cases(36)
 @pytest.mark.fast_cases(3)
 @pytest.mark.parametrize("name", CASES)
 def test_a_broken_experiment_is_reported_as_in_its_snapshot(project, name):

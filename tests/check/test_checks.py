@@ -133,7 +133,7 @@ def test_what_is_composed_can_be_read_back(project):
     assert yaml.safe_load((project / "resolved.yaml").read_text()) == resolved.values
 
 
-@pytest.mark.sampled_cases(5)
+@pytest.mark.sampled_cases(3)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "heavy"),

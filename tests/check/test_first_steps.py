@@ -82,6 +82,7 @@ def test_a_model_that_a_step_names_is_there_and_the_same(project):
 
 
 def test_the_digest_of_a_folder_is_part_of_the_run(project):
+    pytest.importorskip("sentence_transformers")
     encoder = ENCODER.replace("MODEL", "here").replace("REVISION", "null")
 
     found = (

@@ -142,7 +142,7 @@ def nasty(project, run_once, resolved):
     return find_run(project)
 
 
-@pytest.mark.sampled_cases(24)
+@pytest.mark.sampled_cases(12)
 @pytest.mark.fast_cases(4)
 @pytest.mark.parametrize("words", NASTY, ids=lambda words: " ".join(word[:20] for word in words))
 def test_a_nasty_command_line_is_refused_in_words(nasty, capfd, words):
@@ -248,6 +248,7 @@ def test_an_annotation_has_the_rule_where_a_mistake_has_no_key(capsys):
     assert "'' is not an override%0Awrite key=value" in "".join(capsys.readouterr())
 
 
+@pytest.mark.sampled_cases(1)
 @pytest.mark.slow
 @pytest.mark.parametrize(("changes", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 def test_an_error_is_red_in_a_terminal_that_shows_colours(project, changes, colored):

@@ -124,8 +124,8 @@ def test_files_are_merged_once_however_many_values_are_wrong(project, monkeypatc
     assert len(merged) == 1
 
 
-@pytest.mark.sampled_cases(8)
-@pytest.mark.fast_cases(4)
+@pytest.mark.sampled_cases(4)
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     "override",
     [

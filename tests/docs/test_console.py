@@ -64,7 +64,7 @@ def _describe(page, command, printed):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled_cases(5)  # of which the README is always one
+@pytest.mark.sampled_cases(3)  # of which the README is always one
 @pytest.mark.parametrize("page", list_pages(long=False), ids=name_page)
 def test_a_page_shows_what_its_commands_print(tmp_path, page):
     hold(page, tmp_path, long=False)

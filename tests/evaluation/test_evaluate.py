@@ -182,6 +182,7 @@ def test_the_rounding_of_a_row_far_outside_of_training_is_no_difference(finished
         check_parity(bundle, rows.lazy(), shifted, num_rows=10)
 
 
+@pytest.mark.sampled_cases(1)
 @pytest.mark.slow
 @pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "in memory"])
 def test_a_target_of_moments_is_predicted_like_one_of_minutes(finished, project, streamed):

@@ -43,7 +43,7 @@ def make_experiment(task, **evaluation):
     )
     examples = SimpleNamespace(predict_at=None, known=["x", "y"], asof={}, history={})
     return Experiment.model_construct(
-        data=SimpleNamespace(task=task, split=SimpleNamespace(by="random"), examples=examples),
+        data=SimpleNamespace(task=task, answer=task, split=SimpleNamespace(by="random"), examples=examples),
         evaluation=settings,
         targets=["treadle."],
         metrics={},

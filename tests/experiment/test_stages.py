@@ -38,7 +38,7 @@ def changed(before, after):
     return [name for name in NAMES if before[name] != after[name]]
 
 
-@pytest.mark.sampled_cases(7)
+@pytest.mark.sampled_cases(4)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("override", "stages"),

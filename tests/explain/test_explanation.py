@@ -119,6 +119,7 @@ def test_files_are_listed_in_the_order_in_which_they_win(project):
     ]
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(
     ("key", "overrides", "value"),
@@ -139,6 +140,7 @@ def test_an_override_wins_with_its_value(project, key, overrides, value):
     assert settings(found)[-1] == (f"override {len(overrides)}: {overrides[-1]!r}", value)
 
 
+@pytest.mark.exhaustive
 def test_every_value_of_a_composition_is_the_last_of_its_history(project):
     for overrides in (["experiment=flights"], ["experiment=adult", "seed=3"], ["experiment=california", "model=mlp"]):
         composed = compose(overrides=overrides, root=project)
@@ -157,7 +159,7 @@ def test_a_value_of_params_yaml_is_reported_with_its_line(project):
 
     assert settings(found)[-1] == ("params.yaml:4:17", 2)
     assert [str(s.place) for s in look(project, "experiment", *places, places=places).group.history] == [
-        "conf/config.yaml:17:17",
+        "conf/config.yaml:19:17",
         "params.yaml:1:13",
     ]
 
@@ -298,6 +300,7 @@ def test_every_key_is_read_by_a_stage_or_has_no_effect(project):
 # --- mistakes and the verb ----------------------------------------------------------------------------
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.fast_cases(3)
 @pytest.mark.parametrize(
     ("key", "overrides", "said"),

@@ -162,6 +162,7 @@ def test_a_failing_stage_leaves_no_half_written_folder_and_prints_the_reason(pro
 # --- T5, T10, T21: several processes, killed processes ---------------------------------------------------
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_two_processes_with_the_same_selection_share_one_folder_and_one_result(project):
     """T5: the second waits, and finds the work done."""

@@ -221,6 +221,7 @@ def test_a_number_is_given_once_whatever_the_ledger_lost(project):
     assert settings == {3: "32", 4: "32", 5: "16", 6: "16"}
 
 
+@pytest.mark.exhaustive
 def test_a_search_that_is_killed_goes_on_as_if_nothing_had_happened(project, ledger, tmp_path_factory):
     words = ["schedule.optimizer.lr=tag(log,interval(1e-4,1e-1))", "sweep=tpe", "sweep.max_trials=3"]
     words += ["sweep.confirm=null", "sweep.workers=1", "schedule.max_epochs=3"]

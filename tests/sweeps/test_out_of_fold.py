@@ -23,6 +23,7 @@ def in_folds(project):
     return project
 
 
+@pytest.mark.exhaustive
 def test_each_row_is_predicted_by_the_run_that_did_not_train_on_it(in_folds, capsys):
     words = [*(word for word in QUICK if not word.startswith("evaluation.")), "tracker=disabled", "sweep.workers=1"]
 
