@@ -124,8 +124,8 @@ def find_format(path: Path, table: Table | None = None) -> Format:
     Raises:
         TreadleError: none of the kinds that are read.
     """
-    if path.is_dir():
-        return next(known for mark, known in LAKES.items() if (path / mark).is_dir())
+    if lake := next((known for mark, known in LAKES.items() if (path / mark).is_dir()), None):
+        return lake
     found = guess_format(path.name, table)
     if found is None:
         fix = "a text of another suffix needs the table's `separator`"
