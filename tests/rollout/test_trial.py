@@ -113,6 +113,13 @@ def test_a_stopped_trial_leaves_the_champion_and_a_line(project, capsys):
     assert "no challenger; `treadle rollout start RUN` names one" in capsys.readouterr().err
 
 
+def test_a_bundle_whose_trial_was_stopped_is_found_when_it_is_tried_again(project):
+    for words in (["start", "runs/second"], ["stop"], ["start", "runs/second"]):
+        assert treadle("rollout", *words) == 0
+
+    assert find_bundle("challenger", root=project) == project / "runs/second"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -119,7 +119,8 @@ def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
         TreadleError: it is nowhere.
     """
     named = [root / decision.run for decision in history.decisions if decision.bundle == digest]
-    named += [root / d.evidence["run"] for d in history.decisions if d.evidence.get(CHALLENGER) == digest]
+    trials = [d.evidence for d in history.decisions if d.action == "challenge"]
+    named += [root / trial["run"] for trial in trials if trial[CHALLENGER] == digest]
     folders = [*named, root / "artifacts", *(root / RUNS).glob("[!.]*"), root / RESTORED / digest]
     folders += (root / CACHE / "train").glob("*")
     for folder in folders:
