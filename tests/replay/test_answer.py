@@ -12,6 +12,7 @@ from treadle.experiment.calendar import parse_step
 from treadle.experiment.spec import Never, OnPerformance, OnSchedule, ReplayCost
 from treadle.replay.answer import Outcome, Review, recommend
 from treadle.replay.matrix import Origin, Plan
+from treadle.replay.policies import Skill
 from treadle.replay.predictions import Predictions
 
 PER_BLOCK = 600
@@ -96,6 +97,25 @@ def test_labels_that_come_late_leave_a_model_unjudged(review):
     late = dataclasses.replace(review, plan=dataclasses.replace(review.plan, label_delay="20d"))
 
     assert late.look(Origin(0, None), 1) is None
+
+
+def test_labels_that_come_a_block_late_delay_a_drop_and_do_not_hide_it(review):
+    late = dataclasses.replace(review, plan=dataclasses.replace(review.plan, label_delay="31d"))
+
+    assert late.look(Origin(0, None), 1) is None
+    assert late.look(Origin(0, None), 2).drop == pytest.approx(0, abs=0.1)  # its first block alone is known
+
+
+def test_the_prior_of_a_forecast_is_that_of_a_number(review):
+    data = review.experiment.data.model_copy(update={"task": "forecast"})
+    values = dataclasses.replace(review.predictions, models={Origin(0, None): review.predictions.target})
+    forecast = dataclasses.replace(
+        review, predictions=values, experiment=review.experiment.model_copy(update={"data": data})
+    )
+
+    assert forecast.look(Origin(0, None), 2) == Skill(1.0, 1.0)
+    wrong = dataclasses.replace(values, models={Origin(0, None): np.full(len(values.target), values.target.mean())})
+    assert dataclasses.replace(forecast, predictions=wrong).look(Origin(0, None), 2).first == pytest.approx(0, abs=0.01)
 
 
 def test_money_decides_where_decisions_are_weighed(review):

@@ -207,7 +207,7 @@ class Review:
         since = max(starts[origin.block], until - length)
         if (until - since) < _ENOUGH * length:
             return None
-        begun = starts[origin.block], starts[origin.block + 1] - delay
+        begun = starts[origin.block], min(starts[origin.block + 1], until)  # its first block, as far as it is known
         first, newest = (
             self._measure_skill(origin, *map(self.predictions.locate, span)) for span in (begun, (since, until))
         )
@@ -216,7 +216,9 @@ class Review:
     def _measure_skill(self, origin: Origin, start: int, stop: int) -> float | None:
         if stop <= start:
             return None
-        prior = find_prior_loss(self.predictions.target[start:stop], is_class=self.experiment.data.task != "regression")
+        prior = find_prior_loss(
+            self.predictions.target[start:stop], is_class=self.experiment.data.answer != "regression"
+        )
         return None if prior <= 0 else 1 - float(self.losses[origin][start:stop].mean()) / prior
 
     def answer(self) -> Answer:
