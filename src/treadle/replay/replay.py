@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 from treadle.check.checks import check
 from treadle.check.resolve import freeze
 from treadle.config.compose import compose
+from treadle.disk import read_text
 from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.spec import Experiment, Replay, TimeSplit
 from treadle.pipeline import run
 from treadle.replay import FOLDER
@@ -23,6 +26,7 @@ from treadle.sweeps.ledger import BAD, Trial
 from treadle.sweeps.plan import Tell
 
 _SECONDS = 3600
+_TRAINED = re.compile(r"^\S+ \S+ train done in (\d+\.\d+) s$", re.MULTILINE)  # of run.log
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,35 @@ def make(declared: Declared, *, tell: Tell) -> Answer:
         root=declared.sweep.root,
         folder=declared.folder / "predictions",
     )
-    hours = measure_hours(trials)
+    runs, costs = declared.sweep.root / RUNS, declared.settings.cost.training_hour
+    hours = measure_hours(trials, runs=runs, costs=costs)
     return Review(declared.plan, predictions, declared.experiment, declared.settings, hours).answer()
 
 
-def measure_hours(trials: Mapping[Origin, Trial]) -> dict[Origin, float]:
-    """Of each training; of one that another run had made before, the mean of the others [h]."""
-    known = [trial.seconds for trial in trials.values() if not trial.is_reused]
+def measure_hours(trials: Mapping[Origin, Trial], *, runs: Path, costs: float) -> dict[Origin, float]:
+    """Of each training [h]; of one that was made before, as its run's own log has it, else the mean of the others.
+
+    Args:
+        trials: of each model, all of them done.
+        runs: the folder of runs.
+        costs: price of an hour.
+
+    Raises:
+        TreadleError: an hour has a price, and no training has a time.
+    """
+    found = {o: _read_seconds(RunFolder(runs / t.run)) if t.is_reused else t.seconds for o, t in trials.items()}
+    known = [seconds for seconds in found.values() if seconds is not None]
+    if not known and costs:
+        raise TreadleError(
+            f"replay.cost.training_hour is {costs:g}, and no log of the {len(trials)} models, which were all made "
+            f"before, says how long its training took; set it to 0, or delete their runs and call `treadle replay` "
+            "again"
+        )
     usual = statistics.fmean(known) if known else 0.0
-    return {o: (usual if trial.is_reused else trial.seconds) / _SECONDS for o, trial in trials.items()}
+    return {o: (usual if seconds is None else seconds) / _SECONDS for o, seconds in found.items()}
+
+
+def _read_seconds(run: RunFolder) -> float | None:
+    """How long the newest training of a run took; None: its log does not say, since it was taken from the cache."""
+    times = _TRAINED.findall(read_text(run.log)) if run.log.is_file() else []
+    return float(times[-1]) if times else None
