@@ -9,6 +9,7 @@ from flight_days import make_days, make_offline
 from treadle.errors import TreadleError
 from treadle.online.feeds import Online
 from treadle.online.log import LogError, SqliteLog
+from treadle.online.state import EPOCH
 from treadle.schema import PREDICT_AT, ROW
 
 NOW = datetime(2013, 6, 4)  # noqa: DTZ001 - tables are in UTC without a zone
@@ -147,3 +148,30 @@ def test_a_log_that_is_out_of_reach_changes_nothing_and_is_said(days, offline, t
     assert "events cannot be read" in online.fault
     assert online.state.counts["weather"].num_events == 5
     assert online.ask(NOW, offline.row(0, named=True)).keys() == set(online.columns)
+
+
+def declare_a_cast(days):
+    """A history that one text of the table may not fit, as a strict CAST."""
+    data, _, _ = days
+    history = dict(data.examples.history)
+    name, look = next((name, look) for name, look in history.items() if look.table == "flights")
+    history[name] = look.model_copy(update={"columns": {"tails": "SUM(CAST(SUBSTR(tailnum, 2, 3) AS INTEGER))"}})
+    return data.model_copy(update={"examples": data.examples.model_copy(update={"history": history})})
+
+
+def test_an_event_that_an_expression_fails_for_is_named_and_never_recorded(days, tmp_path):
+    """Once in the log it would fail in every later call, and in every start."""
+    data, log = declare_a_cast(days), SqliteLog(tmp_path / "events.db")
+    flights = [row for row in days[1]["flights"] if row["dep_time"] is not None][:3]
+    good, bad = [{**row, "tailnum": "N123UA"} for row in flights], {**flights[0], "tailnum": "NXXXUA"}
+    online = start((data, *days[1:]), tmp_path, log=log)
+
+    with pytest.raises(TreadleError, match=r"data.tables.flights: data.examples.history.*; row 2"):
+        online.add("flights", [[good[0], bad]], now=NOW)
+
+    assert list(log.read(after=0)) == []
+    assert online.add("flights", [good], now=NOW) == [(3, 0, 0)]
+    moment = (NOW - EPOCH) // timedelta(microseconds=1)
+    log.append("flights", [bad, good[0]], [moment, moment])  # by a server with other declarations
+    online.catch_up()
+    assert (online.fault, online.num_refused, online.state.counts["flights"].num_events) == (None, 1, 4)

@@ -197,6 +197,16 @@ def test_requests_that_wait_together_are_taken_at_once_and_a_bad_one_alone_is_re
     assert [outcome.num_events for outcome in outcomes] == [2, 1, 2, 0]
 
 
+def test_an_error_for_one_table_leaves_what_was_taken_for_another_taken_once(client, days):
+    """Raised, it would have every request of the batch asked again."""
+    service = client.application.service
+
+    taken, refused = service.take([Given("weather", days[1]["weather"][-1:]), Given("planes", [{}])])
+
+    assert taken.num_events == 1
+    assert "no feed 'planes'" in str(refused)
+
+
 def test_what_is_no_feed_answers_404_and_too_many_413(client):
     answer = post(client, "/events/wether", {})
     assert (answer.status_code, answer.json()["error"]) == (

@@ -23,8 +23,8 @@ from treadle.hints import nearest
 from treadle.online.log import EventLog, LogError
 from treadle.online.looks import Answers
 from treadle.online.rows import Fault, RowsError, read_rows
-from treadle.online.state import EPOCH, KEEP, State, list_columns_asked
-from treadle.schema import KNOWN_AT, PREDICT_AT, STEP
+from treadle.online.state import EPOCH, KEEP, Prepared, State, list_columns_asked
+from treadle.schema import PREDICT_AT, STEP
 
 RETRY_S = 2.0  # until a log that was out of reach is read again: predictions would wait for it each time
 
@@ -101,8 +101,10 @@ class Online:
     def add(self, table: str, parts: Sequence[Sequence[Any]], *, now: datetime) -> list[Taken]:
         """Take events in parts, and say of each part what became of it: all, or none where one breaks the contract.
 
+        All is computed before anything is recorded: an event for which an expression fails would fail in every replay.
+
         Raises:
-            RowsError: an event breaks its contract.
+            RowsError: an event breaks its contract, or an expression fails for it.
             LogError: the log cannot be written; nothing was taken.
             TreadleError: the table is no feed.
         """
@@ -111,17 +113,17 @@ class Online:
         rows = [row for part in parts for row in part]
         if not rows:
             return [Taken(0, 0, 0) for _ in parts]
-        events = self._read(table, rows)
-        moments = events.select(pl.col(KNOWN_AT).to_physical()).collect().to_series()
+        events = self._prepare_or_name(table, rows)
+        moments = events.moments
         with self._lock:
             late = self.state.find_late(moments)
             if self._log is None:
-                self.state.add(table, events)
+                self.state.take(events)
                 self.state.forget(now=now)
             else:
                 first = self._log.append(table, rows, moments.to_list())
                 if first == self._last + 1:
-                    self.state.add(table, events)
+                    self.state.take(events)
                     self._last += len(moments) - moments.null_count()
                 else:  # others have written, too
                     self._follow(self._log)
@@ -150,12 +152,19 @@ class Online:
     def _take(self, feed: str, rows: Sequence[Any]) -> None:
         """Events that were taken under other declarations may break these; they are left out, and counted."""
         try:
-            self.state.add(feed, self._read(feed, rows))
+            self.state.take(self._prepare(feed, rows))
         except RowsError as error:
             broken = {fault.row for fault in error.faults}
             self.num_refused += len(broken)
             if kept := [row for place, row in enumerate(rows) if place not in broken]:
                 self._take(feed, kept)
+        except TreadleError:  # an expression fails for some of them: halves find which, in their order
+            if len(rows) == 1:
+                self.num_refused += 1
+                return
+            middle = len(rows) // 2
+            self._take(feed, rows[:middle])
+            self._take(feed, rows[middle:])
 
     def forget(self, *, now: datetime, keep: timedelta | None) -> None:
         """Remove what is older than any question can see; called now and then.
@@ -202,8 +211,23 @@ class Online:
         answers = pl.DataFrame(found, infer_schema_length=None)
         return pl.DataFrame([*columns, *(values for values in answers if values.name not in known.columns)])
 
-    def _read(self, table: str, rows: Sequence[Any]) -> pl.LazyFrame:
-        return self._enrich(table, rows, self._specs[table])
+    def _prepare(self, table: str, rows: Sequence[Any]) -> Prepared:
+        return self.state.prepare(table, self._enrich(table, rows, self._specs[table]))
+
+    def _prepare_or_name(self, table: str, rows: Sequence[Any]) -> Prepared:
+        """`_prepare`; where an expression fails, the error names the rows that it fails for."""
+        try:
+            return self._prepare(table, rows)
+        except RowsError:
+            raise
+        except TreadleError as error:
+            faults = []
+            for place, row in enumerate(rows):
+                try:
+                    self._prepare(table, [row])
+                except TreadleError as fault:
+                    faults.append(Fault(place, None, None, str(fault)))
+            raise RowsError(table, faults or [Fault(0, None, None, str(error))]) from error
 
     def _enrich(self, table: str, rows: Sequence[Any], spec: Table) -> pl.LazyFrame:
         frame = read_rows(rows, spec, table=table)

@@ -54,15 +54,15 @@ class Look:
             functions,
         )
 
-    def read_entries(
-        self, events: pl.LazyFrame, identities: Sequence[tuple[Identity, ...]], *, first: int
-    ) -> list[tuple[Key, Entry]]:
-        """The entries of events that become known, with their keys.
+    def read_entries(self, events: pl.LazyFrame, identities: Sequence[tuple[Identity, ...]]) -> list[tuple[Key, Entry]]:
+        """The entries of events that become known, numbered from 0, with their keys.
 
         Args:
             events: rows of the table with KNOWN_AT.
             identities: of each event.
-            first: number of the first event.
+
+        Raises:
+            TreadleError: an expression fails for an event.
         """
         key = f"data.examples.{self.name}"
         if self.functions:
@@ -76,7 +76,7 @@ class Look:
         keys = events.select(list(self.there)).collect().rows() if self.there else [()] * len(moments)
         rows = zip(moments, keys, values.rows(), identities, strict=True)
         return [
-            (found, Entry(moment, first + place, own, row))
+            (found, Entry(moment, place, own, row))
             for place, (moment, found, row, own) in enumerate(rows)
             if moment is not None and None not in found
         ]

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import polars as pl
 
 from treadle.experiment.spec import Data, Join
 from treadle.online.looks import Answers, Look, compile_looks
-from treadle.online.stores import Identity, MemoryStore, Store
+from treadle.online.stores import Entry, Identity, Key, MemoryStore, Store
 from treadle.schema import KNOWN_AT
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - tables are in UTC without a zone
@@ -31,6 +32,14 @@ class Counts:
     num_late: int = 0  # arrived after a question that they would have counted for
     num_unknown: int = 0  # without a moment: they never become known
     newest: int | None = None  # latest moment at which one of them becomes known [us]
+
+
+class Prepared(NamedTuple):
+    """Events of one table, computed, which a state has not taken yet."""
+
+    table: str
+    moments: pl.Series  # at which they become known [us]
+    entries: list[tuple[str, Key, Entry]]  # of each look, numbered from 0
 
 
 @dataclass
@@ -63,20 +72,36 @@ class State:
         return max((look.span for look in self.looks), default=0) * _MICROSECOND
 
     def add(self, table: str, events: pl.LazyFrame) -> None:
-        """Take events of a table, in their order.
+        """`prepare` and `take`."""
+        self.take(self.prepare(table, events))
+
+    def prepare(self, table: str, events: pl.LazyFrame) -> Prepared:
+        """Compute what is kept of events of a table; nothing is taken yet.
 
         Args:
             table: one of `feeds`.
             events: its rows with joined and derived columns and KNOWN_AT.
+
+        Raises:
+            TreadleError: an expression of a look-back fails for an event.
         """
         moments = events.select(pl.col(KNOWN_AT).to_physical()).collect().to_series()
         identities = self._identify_events(table, events, len(moments))
-        for look in self.looks:
-            if look.table == table:
-                for key, entry in look.read_entries(events, identities, first=self._next):
-                    self.store.add(look.name, key, entry)
+        entries = [
+            (look.name, key, entry)
+            for look in self.looks
+            if look.table == table
+            for key, entry in look.read_entries(events, identities)
+        ]
+        return Prepared(table, moments, entries)
+
+    def take(self, events: Prepared) -> None:
+        """Take events, in their order."""
+        moments = events.moments
+        for look, key, entry in events.entries:
+            self.store.add(look, key, entry._replace(number=self._next + entry.number))
         self._next += len(moments)
-        counts = self.counts.setdefault(table, Counts())
+        counts = self.counts.setdefault(events.table, Counts())
         counts.num_events += len(moments)
         counts.num_unknown += moments.null_count()
         counts.num_late += int(self.find_late(moments).sum())

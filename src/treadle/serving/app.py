@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from treadle import __version__
+from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.hints import nearest
 from treadle.online.feeds import Online
@@ -238,6 +239,8 @@ class Application:
             raise HTTPException(503, f"no event was taken: {outcome}", {"retry-after": "1"})
         if isinstance(outcome, RowsError):
             return _to_json({"taken": 0, "errors": [fault._asdict() for fault in outcome.faults]}, code=422)
+        if isinstance(outcome, TreadleError):
+            raise HTTPException(422, f"no event was taken: {outcome}")
         return _to_json({"taken": outcome.num_events, "late": outcome.num_late, "never_known": outcome.num_unknown})
 
     def _describe_events(self) -> Response:

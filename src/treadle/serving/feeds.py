@@ -16,7 +16,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Events
 from treadle.online.feeds import Online, Taken
-from treadle.online.log import EventLog, LogError, SqliteLog
+from treadle.online.log import EventLog, SqliteLog
 from treadle.online.rows import RowsError
 from treadle.serving.metrics import Metrics
 
@@ -30,7 +30,7 @@ class Given(NamedTuple):
     rows: list[Any]
 
 
-Outcome = Taken | RowsError | LogError
+Outcome = Taken | TreadleError
 
 
 class Feeds:
@@ -130,7 +130,7 @@ def _take(online: Online, table: str, parts: list[list[Any]]) -> list[Outcome]:
         if len(parts) == 1:
             return [error]
         return [outcome for part in parts for outcome in _take(online, table, [part])]
-    except LogError as error:
+    except TreadleError as error:  # raised, it would have the batch asked again, and what was taken before taken twice
         return [error for _ in parts]
 
 
