@@ -177,6 +177,13 @@ def test_an_event_that_comes_again_takes_the_place_of_the_first(state):
     assert ask(state, 4)["last_v"] == 6.0
 
 
+def test_an_event_of_another_table_with_a_key_takes_the_place_of_the_first_too(state):
+    state.add("b", make_events((2, {"id": 7, "v": 5.0}), (2, {"id": 8, "v": 1.0})))
+    state.add("b", make_events((3, {"id": 7, "v": 6.0})))
+
+    assert ask(state, 4)["b_total"] == 7.0
+
+
 def test_late_events_are_counted(state):
     state.add("b", make_events((1, {})))
     ask(state, 2)

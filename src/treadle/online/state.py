@@ -119,7 +119,11 @@ class State:
         return (moments <= self._asked_upto).fill_null(value=False)
 
     def _identify_events(self, table: str, events: pl.LazyFrame, count: int) -> list[tuple[Identity, ...]]:
+        """Of each event its key first, by which one that comes again takes the place of the first."""
+        key = self.data.tables[table].key
         found: list[list[Identity]] = [[] for _ in range(count)]
+        if key:
+            found = [[("key", *row)] for row in events.select(key).collect().rows()]
         for place, (name, columns) in enumerate(self._names):
             if name == table:
                 rows = events.select(list(columns.values())).collect().rows()

@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
     known_at: int  # microseconds since 1970
     number: int  # in the order of arrival
-    identities: tuple[Identity, ...]  # that an example's own row may have
+    identities: tuple[Identity, ...]  # its key, and those that an example's own row may have
     values: tuple[object, ...]
 
 
