@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,9 @@ from treadle.experiment.model_folders import digest_folder
 from treadle.features.base import Vectorizer
 from treadle.features.texts import read_texts
 from treadle.schema import Count
+
+_OWN = "sentence_transformers."  # where the classes of the library are
+_ROUTERS = ("_Router", "_Asym")  # ends of the folders that hold a router; Asym is its name of before
 
 
 class SentenceEncoder(Vectorizer):
@@ -98,12 +102,35 @@ class SentenceEncoder(Vectorizer):
         self.dim = dim
 
 
-@lru_cache(maxsize=2)
-def _load_model(model: str, revision: str | None, *, fetch: bool) -> Any:
-    """The model, which is read once; without `fetch` nothing is downloaded.
+def require_no_code(folder: Path) -> None:
+    """Refuse a model whose parts are classes of others than the library: to load it would run their code.
 
     Raises:
-        TreadleError: it is not there, or is another one.
+        TreadleError: with the file and the class, or the file is not readable.
+    """
+    listed = [*folder.glob("modules.json"), *folder.rglob("router_config.json")]
+    listed += [path for path in folder.glob("*/config.json") if path.parent.name.endswith(_ROUTERS)]
+    for path in sorted(listed):
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            # A list of modules, each with its `type`; or the parts between which a router chooses, by name.
+            types = [module["type"] for module in found] if isinstance(found, list) else [*found["types"].values()]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise TreadleError(f"{path} does not list the parts of a model: {error!r}") from error
+        for name in types:
+            if not str(name).startswith(_OWN):
+                raise TreadleError(
+                    f"{path}: a part of the model is {name!r}, code that is no part of sentence-transformers; "
+                    "it is not run: take a model without code of its own"
+                )
+
+
+@lru_cache(maxsize=2)
+def _load_model(model: str, revision: str | None, *, fetch: bool) -> Any:
+    """The model, which is read once; without `fetch` nothing is downloaded, and in no case code of its own is run.
+
+    Raises:
+        TreadleError: it is not there, is another one, or brings code.
     """
     try:
         from sentence_transformers import SentenceTransformer
@@ -116,6 +143,7 @@ def _load_model(model: str, revision: str | None, *, fetch: bool) -> Any:
             raise TreadleError(
                 f"the model in {model} is another one: its files have the digest {found}, not {revision}"
             )
+        require_no_code(folder)
         return SentenceTransformer(str(folder), local_files_only=True)
     try:
         return SentenceTransformer(model, revision=revision, local_files_only=not fetch)
