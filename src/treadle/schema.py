@@ -57,6 +57,7 @@ class TokenSpan(NamedTuple):
 
     start: int  # position of the first
     length: int  # of the longest text [tokens]
+    vocabulary: int = 0  # number of the block whose tokens they are: texts of one block share their vocabulary
 
 
 @runtime_checkable

@@ -58,7 +58,7 @@ def build(featurizer, **changes):
 def test_tokens_stand_together_and_0_fills_up(featurizer):
     ids = featurizer(FRAME).ids
 
-    assert featurizer.texts == [TokenSpan(1, 4), TokenSpan(5, 4)]
+    assert featurizer.texts == [TokenSpan(1, 4, 1), TokenSpan(5, 4, 1)]  # of the second block
     assert ids.shape == (4, 9)
     assert featurizer.id_names[:3] == ["kind", "title: token 1", "title: token 2"]
     assert featurizer.id_columns == ["kind", *["title"] * 4, *["review"] * 4]
@@ -117,6 +117,18 @@ def test_the_order_of_words_counts(featurizer):
     turned[0, 5:] = turned[0, 5:].flip(0)
 
     assert not torch.isclose(network(inputs.numeric, turned)[0], network(*inputs)[0])
+
+
+def test_each_block_has_a_vocabulary_of_its_own():
+    titles, reviews = ({"columns": [name], "steps": {"tokens": TOKENS}} for name in ("title", "review"))
+    made = Featurizer(Features.model_validate({"blocks": {"titles": titles, "reviews": reviews}}), targets=TARGETS)
+    made.fit(FRAME.with_columns(title=pl.col("review")))  # so that both are equally large
+
+    network = build(made)
+
+    assert made.cardinalities[0] == made.cardinalities[4]
+    assert network.table.num_embeddings == 2 * made.cardinalities[0]
+    assert network.offsets.tolist() == [0] * 4 + [made.cardinalities[0]] * 4
 
 
 def test_the_other_network_takes_numbers_and_categories(featurizer):

@@ -101,7 +101,7 @@ def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Fi
 
 def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:
     inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
-    tokens = {place for start, length in inputs.get("texts", []) for place in range(start, start + length)}
+    tokens = {place for start, length, _ in inputs.get("texts", []) for place in range(start, start + length)}
     cardinalities = inputs["cardinalities"]
     kept = [place for place in range(len(cardinalities)) if place not in tokens]
     return Sizes(

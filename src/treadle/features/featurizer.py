@@ -136,8 +136,8 @@ class Featurizer(nn.Module):
     def texts(self) -> list[TokenSpan]:
         """Which inputs of ids are the tokens of one text, for each text."""
         found, start = [], 0
-        for encoder in self.encoders.values():
-            found += [TokenSpan(start + span.start, span.length) for span in encoder.texts]
+        for number, encoder in enumerate(self.encoders.values()):
+            found += [TokenSpan(start + span.start, span.length, number) for span in encoder.texts]
             start += len(encoder.outputs)
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -62,15 +63,13 @@ class TextTransformer(nn.Module):
         width = num_heads * head_dim
         read = [place for span in texts for place in range(span.start, span.start + span.length)]
         kept = [place for place in range(len(cardinalities)) if place not in set(read)]
-        sizes = [cardinalities[place] for place in read]
+        sizes = {span.vocabulary: cardinalities[span.start] for span in texts}
         self.register_buffer("read", torch.tensor(read, dtype=torch.int64), persistent=False)
         self.register_buffer("kept", torch.tensor(kept, dtype=torch.int64), persistent=False)
-        # Texts with as many tokens share one vocabulary: as a rule they are columns of one block.
-        firsts = {size: sum(list(dict.fromkeys(sizes))[:place]) for place, size in enumerate(dict.fromkeys(sizes))}
-        self.register_buffer(
-            "offsets", torch.tensor([firsts[size] for size in sizes], dtype=torch.int64), persistent=False
-        )
-        self.table = nn.Embedding(sum(dict.fromkeys(sizes)), width)
+        firsts = dict(zip(sizes, accumulate([0, *sizes.values()]), strict=False))
+        offsets = [firsts[span.vocabulary] for span in texts for _ in range(span.length)]
+        self.register_buffer("offsets", torch.tensor(offsets, dtype=torch.int64), persistent=False)
+        self.table = nn.Embedding(sum(sizes.values()), width)
         self.places = nn.Parameter(torch.empty(1 + len(read), width))  # of the first, [CLS] itself
         for parameter in (self.table.weight, self.places):
             nn.init.normal_(parameter, std=width**-0.5)
