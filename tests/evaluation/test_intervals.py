@@ -230,3 +230,20 @@ def test_a_metric_of_ones_own_has_the_interval_of_the_same_metric_of_the_task(un
 
     mine, mae = (found.estimate(name, coverage=0.95) for name in ("mine", "mae"))
     assert (mine.value, mine.low, mine.high) == pytest.approx((mae.value, mae.low, mae.high), rel=1e-5)
+
+
+def test_a_metric_of_ones_own_that_fails_for_a_resample_is_no_number_there():
+    def rank(prediction, target):
+        if len(target.unique()) < 2:
+            raise ValueError("only one class")
+        return prediction.mean()
+
+    prediction, target = np.array([0.2, 0.8], dtype=np.float32), np.array([0, 1])
+    scoring = Scoring("binary", threshold=0.5, num_bins=15, own={"mine": rank})
+    statistics = make_statistics(prediction, target=target, blocks=Blocks.of_rows(2), scoring=scoring)
+    counts = np.array([[1, 1], [2, 0], [0, 2]], dtype=np.int32)
+
+    values = statistics["mine"].evaluate(Draws(counts, counts.astype(float)))
+
+    assert np.isnan(values).tolist() == [False, True, True]
+    assert values[0] == pytest.approx(0.5)

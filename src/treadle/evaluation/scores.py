@@ -5,6 +5,7 @@ Each equals the metric of `treadle.metrics.compute` on the rows of the resample.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from treadle.errors import TreadleError
 from treadle.evaluation.resampling import Blocks, Counts, Draws, Floats, Ints
 from treadle.metrics.own import Measure, compute_own
 from treadle.metrics.registry import EPSILON
@@ -73,14 +75,16 @@ class OfRows:
         self._prediction, self._target = torch.from_numpy(prediction), torch.from_numpy(target)
 
     def evaluate(self, draws: Draws) -> Floats:
-        """NaN where the function is not defined."""
+        """NaN where the function is not defined, or fails: for some resamples, such as those of one class, it may."""
         return np.array([self._evaluate_one(counts) for counts in draws.counts], dtype=np.float64)
 
     def _evaluate_one(self, counts: Counts) -> float:
         rows = torch.from_numpy(np.repeat(np.arange(len(self._codes)), counts[self._codes]))
-        (value,) = compute_own(
-            self._measure, task=self._task, prediction=self._prediction[rows], target=self._target[rows]
-        ).values()
+        prediction, target = self._prediction[rows], self._target[rows]
+        try:
+            (value,) = compute_own(self._measure, task=self._task, prediction=prediction, target=target).values()
+        except TreadleError:  # where it fails for all rows `compute_metrics` has said so before
+            return math.nan
         return value
 
 
