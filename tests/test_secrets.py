@@ -14,6 +14,8 @@ FOUND = [
     f"https://a.blob.core.windows.net/c/a.csv?sv=2024&sig={SECRET}",
     f"https://host/a.csv?year=2013&api_key={SECRET}",
     f"postgresql://me:{SECRET}@host/db",
+    f"postgresql://me:{SECRET}#{SECRET}@db/out",
+    f"postgresql://me:p/{SECRET}?{SECRET}@{SECRET}@db/out",
 ]
 CLEAN = [
     "https://host/a.csv?year=2013&format=csv",
@@ -21,6 +23,9 @@ CLEAN = [
     "abfs://container@account.dfs.core.windows.net/a.parquet",
     "s3://bucket/part-*.parquet",
     "data/a@b:c.csv",
+    "http://host:8080/a@b.csv",
+    "http://[::1]:8080/a@b.csv",
+    "https://$USER:$PASSWORD@host:$PORT/a@b.csv",
 ]
 
 

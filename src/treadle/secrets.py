@@ -7,7 +7,9 @@ import re
 HIDDEN = "***"
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-_USER = re.compile(r"(?<=://)[^/?#\s'\"@]+@")  # before the host
+# Before the host: a name, or a name and a password, which may hold `/`, `?`, `#` and `@` as it was typed; a number
+# or a variable before `/`, `?` or `#` is a port, and its path may hold `@`.
+_USER = re.compile(r"(?<=://)(?!\[)(?:[^/?#\s'\"@:]+@|[^/?#\s'\"@:]*:(?:\$\w+@|(?!(?:\d+|\$\w+)[/?#])[^\s'\"]*@))")
 _PARAMETER = re.compile(r"([?&;])([^=&#\s'\"]+)=([^&#\s'\"]+)")
 _VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 # Of signed addresses (S3, Google Cloud, Azure, Slack), and the names that people give to keys.
