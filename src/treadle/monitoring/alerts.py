@@ -88,12 +88,16 @@ def _is_new(block: Block, findings: Findings, told: Mapping[str, str], alerting:
 
 
 def _name_block(block: Block, findings: Findings) -> str:
-    return f"{findings.model} block {block.judged.block}"
+    """Labels come later than inputs: an alarm of the performance is news of a block that was told for its inputs."""
+    kind = "" if block.performance is None else " performance"
+    return f"{findings.model} block {block.judged.block}{kind}"
 
 
 def _name_subjects(block: Block, findings: Findings) -> str:
-    subjects = sorted({alarm.signal.subject for alarm in block.alarms})
-    return f"{findings.model} subjects {', '.join(subjects[:_SHOWN])}"
+    """With the first alarm's among them, which weighs most."""
+    first = block.alarms[0].signal.subject
+    others = sorted({alarm.signal.subject for alarm in block.alarms} - {first})
+    return f"{findings.model} subjects {', '.join(sorted([first, *others[: _SHOWN - 1]]))}"
 
 
 def _make_alert(findings: Findings, blocks: list[Block]) -> dict[str, Any]:
