@@ -7,8 +7,9 @@ answered as a canary. A day counts once nearly all of its labels are there: thos
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -85,8 +86,10 @@ class Evidence:
         }
 
 
-def find_evidence(log: Path, *, champion: str, challenger: str, card: Card, alpha: float, min_share: float) -> Evidence:
-    """The evidence of a log: of the shadow where the challenger answered there, else of the canary.
+def find_evidence(
+    log: Path, *, champion: str, challenger: str, card: Card, alpha: float, min_share: float, kind: Kind | None
+) -> Evidence:
+    """The evidence of a log: of the shadow, or of the canary.
 
     Args:
         log: folder of `serving.log`, with labels that `treadle feedback` has added.
@@ -95,6 +98,7 @@ def find_evidence(log: Path, *, champion: str, challenger: str, card: Card, alph
         card: of the champion.
         alpha: chance of a false verdict, over all looks.
         min_share: of the labels of a day that must be there for it to count.
+        kind: which is asked for; None: where the challenger answered last, with a note if there is the other too.
 
     Raises:
         TreadleError: there are no labels, or no rows of the challenger.
@@ -107,19 +111,45 @@ def find_evidence(log: Path, *, champion: str, challenger: str, card: Card, alph
     shadow = log / SHADOW
     beside = scan_log(shadow).filter(pl.col("bundle") == challenger) if _has_files(shadow) else None
     own = labelled.filter(pl.col("bundle") == champion)
-    if beside is not None and (pairs := _pair(own, beside, outputs).collect()).height:
-        days, maturing = _compare_pairs(pairs, outputs, card=card, min_share=min_share)
-        interval = bound_mean([day.gain for day in days], alpha=alpha)
-        return Evidence("shadow", champion, challenger, LOSSES[card.task], interval, days, maturing)
+    pairs = None if beside is None else _pair(own, beside, outputs).collect()
     split = labelled.filter(pl.col("bundle").is_in([champion, challenger])).collect()
-    if challenger not in split["bundle"]:
-        raise TreadleError(
-            f"{log} has no row of the challenger {challenger[:12]}: serve with serving.shadow.bundle=challenger, or "
-            "serving.canary.bundle=challenger"
+    newest = {
+        "shadow": None if pairs is None else _find_newest(pairs),
+        "canary": _find_newest(split.filter(pl.col("bundle") == challenger)),
+    }
+    chosen, notes = _choose(newest, kind, log=log, challenger=challenger)
+    if chosen == "canary":
+        found = _compare_groups(
+            split, outputs, champion=champion, challenger=challenger, card=card, alpha=alpha, min_share=min_share
         )
-    return _compare_groups(
-        split, outputs, champion=champion, challenger=challenger, card=card, alpha=alpha, min_share=min_share
-    )
+        return replace(found, notes=[*notes, *found.notes])
+    assert pairs is not None, "chosen only where there are some"
+    days, maturing = _compare_pairs(pairs, outputs, card=card, min_share=min_share)
+    interval = bound_mean([day.gain for day in days], alpha=alpha)
+    return Evidence("shadow", champion, challenger, LOSSES[card.task], interval, days, maturing, notes)
+
+
+def _find_newest(rows: pl.DataFrame) -> datetime | None:
+    """Time of the last row; None: there is none."""
+    newest = rows["time"].max()
+    assert newest is None or isinstance(newest, datetime)
+    return newest
+
+
+def _choose(
+    newest: Mapping[Kind, datetime | None], kind: Kind | None, *, log: Path, challenger: str
+) -> tuple[Kind, list[str]]:
+    """Which evidence is looked at, by the challenger's last answer of each kind, and a note if there is another."""
+    known: dict[Kind, datetime] = {each: time for each, time in newest.items() if time is not None}
+    if not known or (kind is not None and kind not in known):
+        where = "" if kind is None else f" as a {kind}" if kind == "canary" else " in the shadow"
+        raise TreadleError(
+            f"{log} has no row of the challenger {challenger[:12]}{where}: serve with "
+            "serving.shadow.bundle=challenger, or serving.canary.bundle=challenger"
+        )
+    chosen = kind or max(known, key=lambda each: known[each])
+    others = [each for each in known if each != chosen]
+    return chosen, [f"there is evidence of the {other}, too: --by {other} shows it" for other in others]
 
 
 def _has_files(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from treadle.experiment.spec import Experiment
 from treadle.gate.decide import Challenger, Champion, read_challenger
 from treadle.gate.promote import find_user
 from treadle.outcomes import Finding
-from treadle.rollout.evidence import Evidence, find_evidence
+from treadle.rollout.evidence import Evidence, Kind, find_evidence
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def start(run: Path, *, git: Mapping[str, Any], now: datetime, root: Path) -> Hi
     return _write(history, "challenge", evidence, reason=None, git=git, now=now, root=root)
 
 
-def judge(history: History, *, log: Path, alpha: float, min_share: float, root: Path) -> Trial:
+def judge(history: History, *, log: Path, alpha: float, min_share: float, root: Path, kind: Kind | None) -> Trial:
     """The evidence about the challenger of a model.
 
     Raises:
@@ -102,7 +102,13 @@ def judge(history: History, *, log: Path, alpha: float, min_share: float, root: 
     assert champion is not None, "a challenger has one"
     run, own = (find_by_digest(each, history, root=root) for each in (digest, champion))
     evidence = find_evidence(
-        log, champion=champion, challenger=digest, card=read_card(_find_card(own)), alpha=alpha, min_share=min_share
+        log,
+        champion=champion,
+        challenger=digest,
+        card=read_card(_find_card(own)),
+        alpha=alpha,
+        min_share=min_share,
+        kind=kind,
     )
     return Trial(read_challenger(run), Champion(own, champion), evidence)
 

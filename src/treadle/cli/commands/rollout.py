@@ -29,6 +29,8 @@ def _add_rollout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--alpha", type=float, default=0.05, metavar="SHARE", help=alpha)
     labels = "share of a day's labels that must be there for it to count (default: 0.95)"
     parser.add_argument("--min-labels", type=float, default=0.95, metavar="SHARE", help=labels)
+    by = "evidence of the shadow or of the canary (default: where the challenger answered last)"
+    parser.add_argument("--by", choices=["shadow", "canary"], help=by)
     override = "with promote: promote it although the evidence does not say so; the reason is recorded"
     parser.add_argument("--override", metavar="REASON", help=override)
     parser.add_argument("--reason", metavar="TEXT", help="with stop: why; it is recorded")
@@ -74,7 +76,8 @@ def _judge(options: argparse.Namespace) -> Trial:
 
     root = Path.cwd()
     history = find_model(options.model, root=root)
-    return judge(history, log=options.log, alpha=options.alpha, min_share=options.min_labels, root=root)
+    alpha, min_share = options.alpha, options.min_labels
+    return judge(history, log=options.log, alpha=alpha, min_share=min_share, root=root, kind=options.by)
 
 
 def _status(options: argparse.Namespace) -> int:
