@@ -13,6 +13,7 @@ from treadle.champions.ledger import read_history
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.stages import STAGES
+from treadle.gate.decide import ask_gate
 
 
 def finish(bundle, folder, *, blocks=False):
@@ -118,6 +119,8 @@ def test_a_bundle_whose_trial_was_stopped_is_found_when_it_is_tried_again(projec
         assert treadle("rollout", *words) == 0
 
     assert find_bundle("challenger", root=project) == project / "runs/second"
+    verdict = ask_gate(project / "runs/second", champion="adult@challenger", root=project)
+    assert verdict.champion.bundle == digest_bundle(project / "runs/second")  # of the role that is named
 
 
 @pytest.mark.parametrize(

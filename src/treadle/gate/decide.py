@@ -27,6 +27,10 @@ from treadle.outcomes import Finding
 from treadle.schema import LABEL, ROW
 
 
+class IncomparableError(TreadleError):
+    """The champion and the challenger answer different questions: no comparison says which is better."""
+
+
 @dataclass(frozen=True)
 class Challenger:
     """A finished run that asks to be champion."""
@@ -106,12 +110,13 @@ def ask_gate(run: Path, *, champion: str, root: Path) -> Verdict:
 
     Args:
         run: a finished run's folder.
-        champion: `champion` of the run's experiment, `<name>@champion`, the folder of a run or a bundle, or a
-            git revision, whose bundle DVC keeps.
+        champion: `champion` or `challenger` of the run's experiment, `<name>@champion`, the folder of a run or a
+            bundle, or a git revision, whose bundle DVC keeps.
         root: the project.
 
     Raises:
-        TreadleError: the run is not evaluated, or the champion cannot be found or compared with.
+        IncomparableError: the champion has another task or other classes.
+        TreadleError: the run is not evaluated, or the champion cannot be found, or cannot predict these rows.
     """
     challenger = read_challenger(run)
     found = _find_champion(champion, challenger, root=root)
@@ -142,10 +147,11 @@ def _find_champion(champion: str, challenger: Challenger, *, root: Path) -> Cham
     if not is_reference(champion):
         folder = Path(champion) if Path(champion).exists() else find_revision(champion, root=root)
         return Champion(folder, digest_bundle(folder))
-    name = challenger.experiment.name if "@" not in champion else champion.partition("@")[0]
+    named, _, role = champion.rpartition("@")
+    name = named or challenger.experiment.name
     if not read_history(name, root=root).decisions:
         return None
-    folder = find_bundle(f"{name}@champion", root=root)
+    folder = find_bundle(f"{name}@{role}", root=root)
     return Champion(folder, digest_bundle(folder))
 
 
@@ -169,9 +175,9 @@ def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tens
     theirs = RunFolder(champion.folder)
     bundle = load(champion.folder, targets=_list_targets(theirs), code="any")
     if (bundle.task, bundle.classes) != (like.task, like.classes):
-        raise TreadleError(
-            f"{champion.folder} predicts {bundle.task} {bundle.classes or ''}, the challenger {like.task} "
-            f"{like.classes or ''}: they cannot be compared"
+        raise IncomparableError(
+            f"the champion {champion.bundle[:12]} predicts {bundle.task} {bundle.classes or ''}, the challenger "
+            f"{like.task} {like.classes or ''}: they cannot be compared"
         )
     stored = theirs.evaluation / "predictions.parquet"
     rows = theirs.examples / "test.parquet"
