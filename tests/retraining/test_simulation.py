@@ -11,6 +11,7 @@ import pytest
 
 from drifting import make_visits_project
 from runs import treadle
+from treadle.retraining.ledger import Decided, read_decisions, record
 from treadle.retraining.simulation import Clock
 
 RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
@@ -38,6 +39,46 @@ def test_a_clock_that_cannot_run_is_refused(project, capsys, given, words):
     assert treadle("simulate", *given) == 2
 
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (WHOLE, "has a decision of 2020-04-16T00:00:00, which is no moment of this clock; a simulation needs a name"),
+        ([*WHOLE, "--from", "2020-04-16"], "was made by other rules of `retrain`"),
+        (
+            ["retrain", *RULES, "--now", "2020-04-15"],
+            "has a decision of 2020-04-16T00:00:00, which is after 2020-04-15",
+        ),
+    ],
+    ids=["another clock", "other rules", "the past"],
+)
+def test_a_ledger_of_others_is_left_alone(tmp_path, monkeypatch, capsys, words, message):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    decided = Decided("2020-04-16T00:00:00", "2020-04-15T00:00:00", None, "nothing", (), {}, None, None, None, "rules")
+    record(read_decisions("visits", root=tmp_path), decided)
+
+    assert treadle(*words) == 2
+
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.slow
+def test_a_promotion_that_a_kill_left_undone_is_done_before_the_rows_are_predicted(tmp_path, monkeypatch):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    once = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-04-20"]
+    assert treadle(*once) == 0
+    champions, history = tmp_path / "models/visits.jsonl", (tmp_path / HISTORY).read_text()
+    whole = champions.read_text()
+    champions.unlink()  # killed between the decision and the promotion
+
+    assert treadle(*once) == 0
+
+    assert champions.read_text() == whole
+    assert (tmp_path / HISTORY).read_text() == history
 
 
 @pytest.mark.exhaustive

@@ -31,7 +31,7 @@ from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import AlarmRule, Experiment, Retrain, TimeSplit
-from treadle.gate.decide import ask_gate
+from treadle.gate.decide import IncomparableError, ask_gate
 from treadle.gate.promote import promote, roll_back
 from treadle.pipeline import run
 from treadle.pipeline.locks import try_lock
@@ -68,7 +68,12 @@ class Occasion:
     @property
     def digest(self) -> str:
         """Of the rules."""
-        return digest(json.dumps(self.settings.model_dump(mode="json"), sort_keys=True))
+        return digest_rules(self.settings)
+
+
+def digest_rules(settings: Retrain) -> str:
+    """Of the section `retrain`."""
+    return digest(json.dumps(settings.model_dump(mode="json"), sort_keys=True))
 
 
 def declare(overrides: Sequence[str], *, now: datetime, root: Path) -> Occasion:
@@ -142,6 +147,9 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         occasion: of the decision.
         dry: whether nothing is trained, promoted or written; the rows are looked at.
         notify: prints each line of progress.
+
+    Raises:
+        TreadleError: a later decision stands in the ledger.
     """
     root = occasion.root
     (root / "runs").mkdir(exist_ok=True)
@@ -152,6 +160,8 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         if not dry:
             _finish(occasion, read_decisions(occasion.name, root=root))
         chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
+        if not dry:
+            _require_later(occasion, chain)
         data = fingerprint_data(occasion.resolved, root=root)
         key = (occasion.until.isoformat(), history.champion, data, occasion.digest)
         if chain.items and chain.items[-1].key == key:
@@ -162,6 +172,23 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
             record(chain, decided)  # before it is done: what is interrupted is finished by the next call
             _finish(occasion, read_decisions(occasion.name, root=root))
         return decided
+
+
+def finish(occasion: Occasion) -> None:
+    """Do what a kill left undone of the last decision; nothing else is decided."""
+    (occasion.root / "runs").mkdir(exist_ok=True)
+    with try_lock(occasion.root / "runs" / f".retrain-{occasion.name}.lock") as is_free:
+        if is_free:
+            _finish(occasion, read_decisions(occasion.name, root=occasion.root))
+
+
+def _require_later(occasion: Occasion, chain: Chain[Decided]) -> None:
+    """A ledger is in the order of time: what a decision of the past changed would look newer than what came later."""
+    if chain.items and occasion.now < read_time(chain.items[-1]):
+        raise TreadleError(
+            f"{chain.path} has a decision of {chain.items[-1].time}, which is after {occasion.now.isoformat()}; "
+            "--dry-run says what would be done, `treadle simulate name=NAME` lives a stretch of the past again"
+        )
 
 
 def _finish(occasion: Occasion, chain: Chain[Decided]) -> None:
@@ -222,9 +249,13 @@ def _decide(
 def _train(occasion: Occasion, blank: Decided, *, notify: Notify) -> Decided:
     """Train the challenger, and ask the gate."""
     folder = run(occasion.resolved, root=occasion.root, upto=_LAST, notify=notify).folder.path
-    verdict = ask_gate(folder, champion=f"{occasion.name}@{CHAMPION}", root=occasion.root)
     shown = folder.relative_to(occasion.root).as_posix()
-    decided = replace(blank, run=shown, sentence=verdict.sentence)
+    try:
+        verdict = ask_gate(folder, champion=f"{occasion.name}@{CHAMPION}", root=occasion.root)
+    except IncomparableError as error:  # recorded, so that the next call does not train for the same answer
+        return replace(blank, action="refuse", run=shown, sentence=f"refuse: {error}")
+    compared = None if verdict.champion is None else verdict.champion.bundle  # another one, if it changed meanwhile
+    decided = replace(blank, run=shown, sentence=verdict.sentence, champion=compared, bundle=compared)
     if not verdict.promotes:
         return replace(decided, action="refuse")
     return replace(decided, action="promote", bundle=verdict.challenger.bundle)

@@ -26,7 +26,7 @@ from treadle.pipeline import run
 from treadle.retraining import FOLDER
 from treadle.retraining.champion import Judged
 from treadle.retraining.ledger import Decided, read_decisions
-from treadle.retraining.retrain import declare, move_split, require_fitting, retrain
+from treadle.retraining.retrain import declare, digest_rules, finish, move_split, require_fitting, retrain
 from treadle.schema import PREDICT_AT
 
 Notify = Callable[[str], None]
@@ -92,6 +92,9 @@ def simulate(overrides: Sequence[str], *, clock: Clock, root: Path, notify: Noti
         clock: the moments.
         root: the project.
         notify: prints each line of progress.
+
+    Raises:
+        TreadleError: the ledgers of the name hold what this simulation did not decide.
     """
     experiment, rows = _prepare(overrides, clock, root=root, notify=notify)
     name = experiment.name
@@ -101,6 +104,8 @@ def simulate(overrides: Sequence[str], *, clock: Clock, root: Path, notify: Noti
         if decided is None:
             retrain(declare(overrides, now=now, root=root), dry=False, notify=lambda _: None)
             decided = _find_decided(name, now, root=root)
+        elif decided == read_decisions(name, root=root).items[-1]:  # it may have been killed before it was done
+            finish(declare(overrides, now=now, root=root))
         if decided is None:
             raise TreadleError(
                 f"{now}: nothing was decided: another process decides about {name}, or ticks are too short"
@@ -116,13 +121,33 @@ def simulate(overrides: Sequence[str], *, clock: Clock, root: Path, notify: Noti
 def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Notify) -> tuple[Experiment, Path]:
     """The experiment, and the rows of the whole stretch."""
     composed = compose(overrides=overrides, root=root)
-    split, settings = require_fitting(check(composed))
+    given = check(composed)
+    split, settings = require_fitting(given)
+    require_own(given.name, clock, digest_rules(settings), root=root)
     moved = move_split(split, settings, test=(clock.first, clock.last))
     composed = compose(overrides=[*overrides, moved], root=root)
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
     folder = run(freeze(experiment, question=composed.question), root=root, upto="prepare", notify=notify).folder
     return experiment, folder.examples / "test.parquet"
+
+
+def require_own(name: str, clock: Clock, rules: str, *, root: Path) -> None:
+    """Require that the ledgers of a model hold only what a simulation of this clock and these rules decided.
+
+    Raises:
+        TreadleError: they hold something else.
+    """
+    fix = "a simulation needs a name of its own: name=NAME"
+    moments = {now.isoformat(timespec="seconds") for now, _ in clock.list_ticks()}
+    history, decisions = read_history(name, root=root), read_decisions(name, root=root)
+    for path, items in ((history.path, history.decisions), (decisions.path, decisions.items)):
+        other = next((item.time for item in items if item.time not in moments), None)
+        if other is not None:
+            raise TreadleError(f"{path} has a decision of {other}, which is no moment of this clock; {fix}")
+    changed = next((item.time for item in decisions.items if item.settings != rules), None)
+    if changed is not None:
+        raise TreadleError(f"{decisions.path}: the decision of {changed} was made by other rules of `retrain`; {fix}")
 
 
 def _find_decided(name: str, now: datetime, *, root: Path) -> Decided | None:
@@ -137,17 +162,15 @@ def _serve(
     tick = Tick(decided, last, len(coming), None, None)
     if decided.bundle is None or first.bundle is None or coming.is_empty():
         return tick
-    skills = [_predict(d.bundle, decided, coming, experiment, root=root) for d in (decided, first) if d.bundle]
+    skills = [_predict(d.bundle, tick, coming, experiment, root=root) for d in (decided, first) if d.bundle]
     return replace(tick, skill=skills[0], first_skill=skills[1])
 
 
-def _predict(
-    wanted: str, decided: Decided, coming: pl.DataFrame, experiment: Experiment, *, root: Path
-) -> float | None:
+def _predict(wanted: str, tick: Tick, coming: pl.DataFrame, experiment: Experiment, *, root: Path) -> float | None:
     history = read_history(experiment.name, root=root)
     champion = Judged.find(history, wanted, targets=experiment.targets, root=root)
-    time = decided.time.replace(":", "")
-    file = root / FOLDER / "simulations" / experiment.name / "predictions" / f"{time}-{wanted[:_DIGITS]}.parquet"
+    span = f"{tick.decided.time}-{tick.last.isoformat(timespec='seconds')}".replace(":", "")
+    file = root / FOLDER / "simulations" / experiment.name / "predictions" / f"{span}-{wanted[:_DIGITS]}.parquet"
     if not file.is_file():
         file.parent.mkdir(parents=True, exist_ok=True)
         predicted = champion.bundle.predict(coming, on_breach="allow")
