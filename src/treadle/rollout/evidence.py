@@ -113,7 +113,7 @@ def find_evidence(
     own = labelled.filter(pl.col("bundle") == champion)
     pairs = None if beside is None else _pair(own, beside, outputs).collect()
     split = labelled.filter(pl.col("bundle").is_in([champion, challenger])).collect()
-    newest = {
+    newest: dict[Kind, datetime | None] = {
         "shadow": None if pairs is None else _find_newest(pairs),
         "canary": _find_newest(split.filter(pl.col("bundle") == challenger)),
     }
