@@ -480,16 +480,6 @@ def test_an_alarm_is_told_once_and_its_columns_again_after_the_quiet_time(log, t
     assert "2024-06-10: country" in first["text"]
 
 
-def test_worse_performance_is_told_of_a_block_that_was_told_for_its_inputs(log, tell, tmp_path):
-    spoil(log, 2, country=pl.lit("fr"))
-    assert tell(START, command=TELL) == ["2024-06-03"]
-    orders = drift(make_orders(first=20, weeks=4, seed=1), week=2)
-    assert give_labels(log, tmp_path, orders.select("id", "late")) == 0
-
-    assert tell(START + 2 * DAY, command=TELL) == ["2024-06-03"]
-    assert tell(START + 4 * DAY, command=TELL) == []
-
-
 def test_an_alarm_that_was_not_delivered_is_told_by_the_next_call(log, tell):
     spoil(log, 3, country=pl.lit("fr"))
 

@@ -1,8 +1,6 @@
 """The loop closed on a table whose rule breaks: a champion, calm, a fall, a new champion; and nothing is done twice."""
 
 import json
-import shutil
-from datetime import datetime
 
 import pytest
 
@@ -11,7 +9,6 @@ from runs import treadle
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
 from treadle.retraining.ledger import read_decisions
-from treadle.retraining.retrain import declare, retrain
 
 SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 
@@ -52,25 +49,6 @@ def test_what_a_kill_left_undone_is_done_by_the_next_call(closed, tmp_path, monk
 
     assert ledger.read_text() == whole
     assert len(read_decisions("visits", root=closed).items) == 3
-
-
-@pytest.mark.slow
-def test_a_champion_that_changes_during_the_training_is_the_one_that_is_replaced(closed, tmp_path, monkeypatch):
-    folder = tmp_path / "copy"
-    shutil.copytree(closed, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-    first = read_decisions("visits", root=folder).items[0].bundle
-    rules = [*SMALL, "retrain.act.age.after=10d", "retrain.rollback=false"]
-    occasion = declare(rules, now=datetime(2020, 9, 20), root=folder)  # noqa: DTZ001 - UTC
-
-    def go_back(line):
-        if line.startswith("train") and read_history("visits", root=folder).champion != first:
-            assert treadle("rollback", "visits") == 0
-
-    decided = retrain(occasion, dry=False, notify=go_back)
-
-    assert (decided.action, decided.champion) == ("promote", first)
-    assert read_history("visits", root=folder).champion == decided.bundle
 
 
 @pytest.mark.slow

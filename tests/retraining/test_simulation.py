@@ -65,22 +65,6 @@ def test_a_ledger_of_others_is_left_alone(tmp_path, monkeypatch, capsys, words, 
     assert not (tmp_path / "models").exists()
 
 
-@pytest.mark.slow
-def test_a_promotion_that_a_kill_left_undone_is_done_before_the_rows_are_predicted(tmp_path, monkeypatch):
-    make_visits_project(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    once = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-04-20"]
-    assert treadle(*once) == 0
-    champions, history = tmp_path / "models/visits.jsonl", (tmp_path / HISTORY).read_text()
-    whole = champions.read_text()
-    champions.unlink()  # killed between the decision and the promotion
-
-    assert treadle(*once) == 0
-
-    assert champions.read_text() == whole
-    assert (tmp_path / HISTORY).read_text() == history
-
-
 @pytest.mark.exhaustive
 def test_a_kill_at_any_moment_changes_no_digit_of_the_history(tmp_path, monkeypatch):
     """Three months with a break of the rule, once at one go and once killed again and again."""

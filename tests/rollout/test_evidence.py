@@ -86,24 +86,6 @@ def test_no_labels_and_no_challenger_are_told(tmp_path):
         find(log, card=Card.model_construct(task="regression", classes=[]))
 
 
-def test_a_canary_after_a_shadow_is_looked_at_unless_the_shadow_is_asked_for(tmp_path):
-    log = tmp_path / "log"
-    write_shadow(log, days=10)
-    shadow = find(log)
-    assert (shadow.kind, shadow.notes) == ("shadow", [])
-    with pytest.raises(TreadleError, match="no row of the challenger bbbbbbbbbbbb as a canary"):
-        find(log, kind="canary")
-
-    late = BEGIN + timedelta(days=11)
-    records = [Record("later", late, CHALLENGER, 1.0, (), {"probability": 0.5})]
-    write(log, records)
-    (tmp_path / "labels.csv").write_text("id,label\nlater,0\n")
-    store_labels(tmp_path / "labels.csv", log=log, by=["id"], label="label", now=late)
-    found = find(log)
-    assert (found.kind, found.notes[0]) == ("canary", "there is evidence of the shadow, too: --by shadow shows it")
-    assert find(log, kind="shadow").days == shadow.days
-
-
 # --- between groups of keys
 
 
