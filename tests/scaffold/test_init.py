@@ -402,7 +402,7 @@ def test_texts_of_several_words_are_no_identifiers(make, tmp_path):
 def test_a_folder_that_is_called_like_a_table_is_reported(tmp_path):
     (tmp_path / "rows.csv").mkdir()
 
-    with pytest.raises(TreadleError, match=r"rows\.csv: Is a directory; nothing was made"):
+    with pytest.raises(TreadleError, match=r"rows\.csv is a folder; name its files"):
         init(tmp_path / "shop", origin=Origin([str(tmp_path / "*.csv")]), request=Request("answer"))
 
 

@@ -138,7 +138,8 @@ class Writer:
         key: str,
         shared: dict[str, Any],
         others: Sequence[type[pydantic.BaseModel]],
-        inside: tuple[str, ...] = (),
+        *,
+        inside: bool = False,
     ) -> Schema:
         """A component by its target, or one of the sections that may stand in its place.
 
@@ -146,31 +147,31 @@ class Writer:
             key: of the target.
             shared: properties that each has.
             others: the sections.
-            inside: the components that hold it. A component within itself ends the nesting: editors cannot follow a
+            inside: a component holds it. What a component within another holds is left open: editors cannot follow a
                 reference that leads back to where it stands.
         """
         components = list_components(key, prefixes=self.prefixes, root=self.root)
         kind, description = TARGET_KEYS["_partial_"]
         shared = {**shared, "_partial_": {"description": description, **make_value(kind)}}
-        branches = {component.path: self._make_branch(component, key, shared, inside) for component in components}
+        branches = {c.path: self._make_branch(c, key, shared, inside=inside) for c in components}
         without = {name: schema for model in others for name, schema in self._list_properties(model, key).items()}
         description = TARGET_KEYS["_target_"][1]
         return self._discriminate(
             "_target_", branches, key=key, shared=shared, description=description, without=without
         )
 
-    def _make_branch(self, component: Component, key: str, shared: dict[str, Any], inside: tuple[str, ...]) -> Branch:
+    def _make_branch(self, component: Component, key: str, shared: dict[str, Any], *, inside: bool) -> Branch:
         signature, context = component.signature, list_context(key)
         takes = [parameter for name, parameter in signature.parameters.items() if name not in context]
-        properties = {p.name: self._make_argument(component, p, key, shared, inside) for p in takes}
+        properties = {p.name: self._make_argument(component, p, key, shared, inside=inside) for p in takes}
         return Branch(_cut(read_words(component.path).summary), properties, signature.open, signature.rules)
 
     def _make_argument(
-        self, component: Component, parameter: Parameter, key: str, shared: dict[str, Any], inside: tuple[str, ...]
+        self, component: Component, parameter: Parameter, key: str, shared: dict[str, Any], *, inside: bool
     ) -> Schema:
         place, path = f"{key}.{parameter.name}", component.path
-        if list_context(place) and path not in inside:
-            schema = self._make_target(place, shared, (), (*inside, path))
+        if list_context(place) and not inside:
+            schema = self._make_target(place, shared, (), inside=True)
             schema["properties"] |= _NO_FILE_KEYS
         else:
             schema = make_value(parameter.type)
