@@ -59,6 +59,7 @@ def test_a_rule_chooses_for_the_run_as_it_is(run, project):
     assert read_again(run, [], root=project).resolved.experiment.model_choice is None
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.parametrize(
     ("word", "said"),
     [

@@ -25,6 +25,7 @@ TOGETHER = list(zip(itertools.cycle(SEPARATORS), ENCODINGS, strict=False))
 APART = [pair for pair in itertools.product(SEPARATORS, ENCODINGS) if pair not in TOGETHER]
 
 
+@pytest.mark.sampled_cases(2)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("separator", "encoding"), [*TOGETHER, *(pytest.param(*pair, marks=pytest.mark.exhaustive) for pair in APART)]

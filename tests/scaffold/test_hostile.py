@@ -70,6 +70,7 @@ def made(request, tmp_path_factory):
     return fill(tmp_path / "shop", title="shop", package="shop", origin=origin, request=Request(target))
 
 
+@pytest.mark.sampled_cases(1)
 def test_yaml_holds_what_the_plan_holds_and_nothing_else(made):
     experiment = check(compose(overrides=[], root=made.folder))
 

@@ -146,6 +146,7 @@ def paste_the_code_of_its_readme(shop):
     features.write_text(features.read_text().replace(bins, f"{clip_yaml.splitlines()[1]}\n{bins}", 1))
 
 
+@pytest.mark.exhaustive  # tests/test_dvc.py runs `make demo`, too
 def test_make_demo_passes_with_a_model_and_a_transform_of_ones_own(shop):
     """One epoch is enough."""
     paste_the_code_of_its_readme(shop)

@@ -233,6 +233,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.sampled_cases(8)
 @pytest.mark.fast_cases(6)
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_mistake_is_refused_at_its_key_as_treadle_check_does(project, name):

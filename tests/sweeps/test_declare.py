@@ -92,6 +92,7 @@ def test_a_frozen_trial_is_what_the_command_would_run(project):
     assert frozen == resolve(overrides=[*words, "model.width=32", "seed=4"], root=project)
 
 
+@pytest.mark.sampled_cases(5)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -132,6 +133,7 @@ def test_each_setting_of_a_grid_is_checked(project):
     assert {problem.key for problem in caught.value.problems} == {"model.width", "schedule.batch_size"}
 
 
+@pytest.mark.sampled_cases(3)
 @pytest.mark.parametrize(
     ("word", "said"),
     [

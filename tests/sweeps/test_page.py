@@ -257,6 +257,7 @@ def test_the_curve_of_a_run_that_was_made_before_is_read_from_it(tmp_path):
     assert "Learning curves" in list_heads(read_page(sweep, tmp_path))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_hundreds_of_trials_stay_below_two_megabytes(tmp_path):
     sweep, ledger = make_sweep(tmp_path, [LR, WIDTH, LAYERS, MODEL])

@@ -55,6 +55,7 @@ def test_a_check_of_a_sweep_takes_the_selection_and_the_format(project, capsys):
     assert capsys.readouterr().out.startswith("::error file=params.yaml,line=3,")
 
 
+@pytest.mark.exhaustive
 def test_a_sweep_of_another_project_is_resumed_and_compared_there(project, tmp_path_factory, monkeypatch, capsys):
     sweep = declare([*TINY, "seed=0,1"], root=project)
     write(sweep)

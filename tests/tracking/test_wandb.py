@@ -88,6 +88,7 @@ def assert_two_records(place):
     assert [read_history(folder) for folder in folders] == [[{"a": 1.0, "_step": 1}], [{"b": 1.0, "_step": 1}]]
 
 
+@pytest.mark.sampled_cases(2)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",

@@ -358,6 +358,7 @@ def test_a_graph_that_gives_other_numbers_is_not_used(root, tmp_path, capsys):
     assert asked.rows == eager.rows
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_without_a_compiler_training_goes_on(project, tmp_path, capsys):
     """A real one that is missing: another process, whose cache is empty."""

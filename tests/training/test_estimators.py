@@ -122,6 +122,7 @@ def test_it_takes_rows_of_a_debug_run_alone(project):
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_after_a_kill_it_begins_again_and_ends_as_if_there_had_been_none(project, tmp_path_factory):
     """W&B's run goes on: its two records have every epoch once."""
