@@ -147,7 +147,7 @@ def _choose(
             f"{log} has no row of the challenger {challenger[:12]}{where}: serve with "
             "serving.shadow.bundle=challenger, or serving.canary.bundle=challenger"
         )
-    chosen = kind or max(known, key=lambda each: known[each])
+    chosen: Kind = max(known, key=lambda each: known[each]) if kind is None else kind
     others = [each for each in known if each != chosen]
     return chosen, [f"there is evidence of the {other}, too: --by {other} shows it" for other in others]
 
