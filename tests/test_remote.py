@@ -60,6 +60,13 @@ def test_where_a_server_does_not_say_whether_a_file_has_changed_it_is_fetched_ea
     assert files.count("GET") == 2
 
 
+def test_a_signed_address_is_in_no_file(files, tmp_path):
+    (copy,) = fetch(f"{files.url}/a.csv?X-Amz-Signature=abc123def", folder=tmp_path)
+
+    assert copy.read_bytes() == b"a\n1\n"
+    assert b"abc123def" not in read_all(tmp_path)
+
+
 def test_there_may_be_no_file(files, tmp_path):
     assert fetch(f"{files.url}/b.csv", folder=tmp_path) == []
 

@@ -146,13 +146,15 @@ def _copy(system: Any, path: str, address: str, folder: Path, *, pattern: str) -
     name = PurePosixPath(urlsplit(address).path).name
     if not name:
         raise TreadleError(f"{redact(address)}: is the address of a folder; name a file of it")
-    own = folder / hashlib.sha256(address.encode()).hexdigest()[:16]
+    own = folder / _digest(address)
     own.mkdir(parents=True, exist_ok=True)
     with FileLock(own / ".lock"):
         info = system.info(path)
         if info.get("type") == "directory":
             raise TreadleError(f"{redact(address)}: is a folder; name its files, such as {redact(address)}/*.parquet")
-        state = {"address": address, "pattern": pattern, "name": name, "file": _identify(info)}
+        # An address may be a signed one, which gives access to whoever reads it.
+        named = {"address": redact(address), "pattern": _digest(pattern), "name": name}
+        state = {**named, "file": _identify(info)}
         copy = own / name
         if not (copy.is_file() and _is_same(read_record(own / _STATE), state)):
             with replacing(copy) as partial:
@@ -160,6 +162,10 @@ def _copy(system: Any, path: str, address: str, folder: Path, *, pattern: str) -
             write_json(own / _STATE, state)
             sys.stderr.write(f"treadle: fetched {redact(address)} ({copy.stat().st_size / 1e6:,.1f} MB)\n")
     return copy
+
+
+def _digest(address: str) -> str:
+    return hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
 def _identify(info: Mapping[str, Any]) -> dict[str, str]:
@@ -174,7 +180,7 @@ def _is_same(before: Mapping[str, Any] | None, state: Mapping[str, Any]) -> bool
 
 def _list_copies(address: str, folder: Path) -> list[Path]:
     states = {path: read_record(path) or {} for path in folder.glob(f"*/{_STATE}")}
-    found = [path.parent / state["name"] for path, state in states.items() if state.get("pattern") == address]
+    found = [path.parent / state["name"] for path, state in states.items() if state.get("pattern") == _digest(address)]
     return sorted((copy for copy in found if copy.is_file()), key=lambda copy: states[copy.parent / _STATE]["address"])
 
 

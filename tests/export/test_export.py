@@ -15,7 +15,7 @@ from treadle.bundle import BlendBundle
 from treadle.bundle.calibration import Isotonic, Temperature
 from treadle.cli.main import main
 from treadle.errors import TreadleError
-from treadle.export.export import export, find_exports
+from treadle.export.export import export, find_exports, require_free
 from treadle.export.formats import FORMATS, Onnx, Pt2
 from treadle.export.graph import PredictionGraph
 from treadle.export.parity import ParityRows, find_gap
@@ -83,6 +83,16 @@ def test_calibration_is_in_the_graph(bundle, rows, calibration):
     assert found.share <= 1e-6
     assert asked.predictions[:, 0].tolist() == taught.predict(rows)["probability"].to_list()
     assert not torch.equal(asked.predictions, ParityRows.ask(bundle, rows).predictions)
+
+
+def test_what_lies_beside_an_export_is_not_lost(tmp_path):
+    (tmp_path / "signature.json").write_text("{}")
+    (tmp_path / "model.onnx.data").write_text("x")
+    require_free(tmp_path)
+    (tmp_path / "app.py").write_text("x")
+
+    with pytest.raises(TreadleError, match=r"holds 'app\.py' beside an export, which would be lost"):
+        require_free(tmp_path)
 
 
 @pytest.mark.exhaustive

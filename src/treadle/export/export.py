@@ -20,11 +20,13 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.export import readme
 from treadle.export.formats import FORMATS, TRACED_ROWS, Call, FormatName, quietly, trace
 from treadle.export.graph import PredictionGraph
+from treadle.export.parity import FILE as ROWS_FILE
 from treadle.export.parity import Gap, ParityRows, describe_gap, find_gap, forgive_rounding
 from treadle.export.signature import FILE, Parity, Signature, describe_inputs, name_output, save_signature
 from treadle.models.estimator import Estimator
 
 PARITY_ROWS = 64  # that a graph is compared on
+_OWN = (FILE, readme.FILE, ROWS_FILE, *(kind.FILE for kind in FORMATS.values()))  # how the names of its files begin
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,14 @@ def require_network(bundle: Predictor, *, source: str) -> Bundle:
 
 
 def require_free(folder: Path) -> None:
-    """Nothing that is no export may be overwritten.
+    """Nothing that is no export may be overwritten, nor what lies beside one.
 
     Raises:
         TreadleError: the folder holds something else.
     """
+    others = sorted(path.name for path in folder.iterdir() if not path.name.startswith(_OWN)) if folder.is_dir() else []
+    if others and (folder / FILE).is_file():
+        raise TreadleError(f"{folder} holds {others[0]!r} beside an export, which would be lost; name another folder")
     if folder.exists() and not (folder / FILE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise TreadleError(f"{folder} exists already, and is no export; name a folder that does not, or an empty one")
 
