@@ -31,6 +31,7 @@ def find_problems(root, *overrides):
                 "data.forecast.time=half_hour": ("data.forecast.time", "no column 'half_hour' in the file"),
                 "data.forecast.series=[park]": ("data.forecast.series.0", "no column 'park'"),
                 "evaluation.naive.by=[]": ("evaluation.naive.by", "['park']; found []"),
+                "evaluation.naive.season=40m": ("evaluation.naive.season", "a multiple of data.forecast.frequency"),
                 "data.split.gap=1h": ("data.split.gap", "away from their last label; found '1h'"),
                 "+data.examples.predict_at=slot": ("data.examples.predict_at", "a forecast is made at its origin"),
                 "+data.tables.readings.derive.step=capacity": ("data.tables.readings", "'step' is the column"),

@@ -92,8 +92,14 @@ def check_forecast_split(experiment: Experiment) -> Iterator[Problem]:
 
 
 def check_forecast_naive(experiment: Experiment) -> Iterator[Problem]:
-    """Naive baselines remember each series by itself."""
+    """Naive baselines remember each series by itself, and a season ends at one of its values."""
     forecast, naive = experiment.data.forecast, experiment.evaluation.naive
-    if forecast is not None and naive is not None and set(naive.by) != set(forecast.series):
+    if forecast is None or naive is None:
+        return
+    step = parse_duration(forecast.frequency)
+    if naive.season is not None and step and parse_duration(naive.season) % step:
+        rule = f"must be a multiple of data.forecast.frequency, {forecast.frequency}; found {naive.season!r}"
+        yield Problem("evaluation.naive.season", rule, "no value would be a season before another")
+    if set(naive.by) != set(forecast.series):
         rule = f"the series are those of data.forecast.series, {forecast.series}; found {naive.by}"
         yield Problem("evaluation.naive.by", rule, "name the same columns")
