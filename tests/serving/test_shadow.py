@@ -51,7 +51,7 @@ def test_each_answer_is_recorded_beside_that_of_the_challenger(run, other, rows,
     assert own["id"].to_list() == beside["id"].to_list() == sorted(f"{answer['id']}.{place}" for place in range(20))
     assert own["bundle"].unique().to_list() == [digest_bundle(run)]
     assert beside["bundle"].unique().to_list() == [digest_bundle(other)]
-    assert beside.columns == ["id", "time", "bundle", "ms", "probability"]
+    assert beside.columns == ["id", "time", "bundle", "ms", "engine", "probability"]
     wanted = treadle.load(other).predict(rows[:20])["probability"].to_list()
     places = [int(name.rpartition(".")[2]) for name in beside["id"]]
     assert beside["probability"].to_list() == pytest.approx([wanted[place] for place in places], abs=1e-6)
