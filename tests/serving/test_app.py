@@ -160,7 +160,7 @@ def test_limits_of_rows_and_size_answer_413(run, rows):
 
 
 def test_a_burst_beyond_the_queue_answers_503_and_one_that_waits_too_long_504(run, rows):
-    with open_client(run, "serving.limits.queue=2", "serving.limits.seconds=0.5") as client:
+    with open_client(run, "serving.limits.queue=2", "serving.limits.seconds=2") as client:
         release, batcher, codes = threading.Event(), client.application.batcher, []
         score = batcher.score
         batcher.score = lambda given: (release.wait(10), score(given))[1]
