@@ -235,8 +235,8 @@ class Application:
             raise HTTPException(503, text, {"retry-after": "1"}) from error
         except LateError as error:  # they may still be taken: an event with a key that comes again replaces itself
             raise HTTPException(504, f"no answer in {self._limits.seconds:g} s") from error
-        if isinstance(outcome, LogError):
-            raise HTTPException(503, f"no event was taken: {outcome}", {"retry-after": "1"})
+        if isinstance(outcome, LogError):  # as above: a log that stopped answering may have written them
+            raise HTTPException(503, f"the events may not have been taken: {outcome}", {"retry-after": "1"})
         if isinstance(outcome, RowsError):
             return _to_json({"taken": 0, "errors": [fault._asdict() for fault in outcome.faults]}, code=422)
         if isinstance(outcome, TreadleError):
