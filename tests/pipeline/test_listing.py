@@ -1,10 +1,10 @@
 """What `treadle ls` shows of runs: how far each got, its size and score, and what differs."""
 
+import cProfile
 import json
 import os
 import shutil
 import subprocess
-import time
 
 import pytest
 from filelock import FileLock
@@ -114,7 +114,7 @@ def test_a_file_of_several_names_counts_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_thousand_runs_take_seconds(prepared, project):
+def test_a_thousand_runs_are_listed_without_reading_each(prepared, project):
     """No run is parsed as a whole, and nothing is hashed."""
     source = prepared[1].folder
     text = source.resolved.read_text()
@@ -123,7 +123,8 @@ def test_a_thousand_runs_take_seconds(prepared, project):
         shutil.copytree(source.path, copy, copy_function=os.link)
         (copy / "resolved.yaml").unlink()
         (copy / "resolved.yaml").write_text(text.replace("\nseed: 1\n", f"\nseed: {number + 10}\n"))
-    begin = time.process_time()
-    runs = list_project(project)
-    assert time.process_time() - begin < 8
+    with cProfile.Profile() as profile:
+        runs = list_project(project)
+    calls = sum(entry.callcount for entry in profile.getstats())
+    assert calls < 8_000 * len(runs), "to parse a run's experiment alone takes more"
     assert len({run.label for run in runs}) == 1002

@@ -142,7 +142,7 @@ def test_a_challenger_that_fails_is_counted_and_goes_on_or_starts_again(start, k
     shadow, metrics = start(kind)
     wait_for(lambda: shadow.digest is not None)
 
-    assert offer(shadow, 5) < 0.1
+    assert offer(shadow, 5) < 0.4, "waiting for the challenger would take half a second"
     wait_for(lambda: count(metrics, outcome) == 5)
     assert told in shadow.fault
     wait_for(lambda: shadow.is_ready)
@@ -154,7 +154,7 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted_and_nothing_wai
     shadow, metrics = start("slow", queue=50)
     wait_for(lambda: shadow.is_ready)
 
-    assert offer(shadow, 2_000) < 0.5
+    assert offer(shadow, 2_000) < 5, "waiting for the challenger would take ten seconds"
 
     wait_for(lambda: count(metrics, "dropped") + count(metrics, "answered") + count(metrics, "refused") == 2_000)
     assert count(metrics, "dropped") > 1_800
