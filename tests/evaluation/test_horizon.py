@@ -134,7 +134,7 @@ def test_a_server_answers_for_the_next_values_what_a_batch_does(run, tmp_path):
     steps = range(1, HORIZON + 1)
     asked = [{"shop": "east", "day": f"{at + s * DAY}", "step": s, "open": (120 + s) % 7 != 6} for s in steps]
 
-    answers = bundle.predict(online.complete(asked, now=at))
+    answers = bundle.predict(online.complete(asked, moments=[at] * len(asked)))
 
     known = pl.read_parquet(run / "evaluation/predictions.parquet").filter(pl.col("day") - DAY * pl.col("step") == at)
     np.testing.assert_allclose(answers["prediction"], known.filter(shop="east").sort("step")["prediction"], rtol=1e-5)

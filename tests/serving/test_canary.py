@@ -1,5 +1,7 @@
 """A canary answers a share of the keys, always the same ones, and costs nobody an answer."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 
@@ -8,6 +10,7 @@ from served import ROOT, make_bundle, open_client, save_run
 from treadle.champions.bundles import digest_bundle
 from treadle.config.serving import read_serving
 from treadle.errors import TreadleError
+from treadle.experiment.spec import Column
 from treadle.serving.canary import draw
 from treadle.serving.log import scan_log
 from treadle.serving.service import Service, Source
@@ -68,13 +71,31 @@ def test_a_row_without_the_key_goes_to_the_champion(client, run, rows):
         assert post(client, {**rows[0], **odd})["bundles"] == [digest_bundle(run)]
 
 
-def test_bad_rows_are_told_by_either(client, rows):
+def test_bad_rows_are_told_by_the_champion(client, run, rows):
     bad = [{**rows[0], "customer": str(number), "age": "old"} for number in range(20)]
 
     found = post(client, bad)
 
-    assert len(set(found["bundles"])) == 2
+    assert set(found["bundles"]) == {digest_bundle(run)}
     assert [error["row"] for error in found["errors"]] == list(range(20))
+
+
+def test_a_row_that_the_canary_alone_refuses_is_answered_by_the_champion(run, rows, tmp_path):
+    bundle = make_bundle("adult", num_rows=400)
+    people = bundle.table
+    stricter = people.model_copy(update={"columns": people.columns | {"age": Column(dtype="int", max=50)}})
+    data = bundle.recipe.data.model_copy(update={"tables": {"people": stricter}})
+    strict = replace(bundle, recipe=bundle.recipe.model_copy(update={"data": data}))
+    canary = [f"serving.canary.bundle={save_run(strict, tmp_path / 'strict')}", "serving.canary.share=1.0"]
+
+    with open_client(run, "serving.reload=null", PATIENT, "serving.canary.key=customer", *canary) as client:
+        asked = [{**rows[0], "customer": "c1", "age": age} for age in (40, 60)]
+        answer = client.post("/predict", content=orjson.dumps(asked))
+        told = client.get("/metrics").text
+
+    assert answer.status_code == 200
+    assert answer.json()["bundles"] == [digest_bundle(tmp_path / "strict"), digest_bundle(run)]
+    assert next(line for line in told.splitlines() if "canary_refusals_total{" in line).endswith(" 1.0")
 
 
 def test_a_canary_that_fails_costs_nobody_an_answer(client, run, rows, monkeypatch):

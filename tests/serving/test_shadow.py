@@ -17,6 +17,7 @@ from treadle.config.serving import read_serving
 from treadle.errors import TreadleError
 from treadle.serving import shadow as shadow_module
 from treadle.serving.challenger import Answered, Challenger, Failed, Ready
+from treadle.serving.feeds import now
 from treadle.serving.log import scan_log
 from treadle.serving.metrics import Metrics
 from treadle.serving.service import Service, Source
@@ -83,6 +84,9 @@ FAULTY = """
                 time.sleep(1_000)
             elif kind == "dies":
                 os._exit(9)
+            elif kind == "dated":  # has no prediction where a row comes with the moment of another one
+                pairs = zip(batch.rows, batch.moments, strict=True)
+                connection.send(Answered([{} if row["age"] == moment else None for row, moment in pairs], 0.001))
             else:
                 time.sleep(0.05 * (kind == "slow"))
                 connection.send(Answered([{} for _ in batch.rows], 0.001))
@@ -158,6 +162,17 @@ def test_what_does_not_fit_into_the_queue_is_dropped_and_counted_and_nothing_wai
 
     wait_for(lambda: count(metrics, "dropped") + count(metrics, "answered") + count(metrics, "refused") == 2_000)
     assert count(metrics, "dropped") > 1_800
+
+
+def test_each_row_of_a_batch_is_asked_as_of_its_own_moment(start):
+    shadow, metrics = start("dated")
+    wait_for(lambda: shadow.is_ready)
+
+    for place in range(40):
+        shadow.offer(str(place), {"age": place}, place)
+
+    wait_for(lambda: count(metrics, "answered") + count(metrics, "refused") == 40)
+    assert count(metrics, "answered") == 40
 
 
 def test_a_challenger_that_cannot_be_loaded_is_told_and_asked_nothing(start):
@@ -239,12 +254,12 @@ def test_the_process_says_what_it_reads_and_answers(other, rows):
     assert {"age", "workclass"} <= ready.wanted
     from treadle.serving.challenger import Batch
 
-    here.send(Batch([rows[0], {}], None))
+    here.send(Batch([rows[0], {}], [now(), now()]))
     answered = here.recv()
     assert isinstance(answered, Answered)
     assert answered.predictions[0].keys() == {"probability"}
     assert answered.predictions[1] is None
-    here.send(Batch([1], None))
+    here.send(Batch([1], [now()]))
     assert here.recv().predictions == [None]
     here.send(Batch(None, None))
     assert isinstance(here.recv(), Failed)

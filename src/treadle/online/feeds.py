@@ -185,11 +185,16 @@ class Online:
         with self._lock:
             return self.state.ask(at, example)
 
-    def complete(self, rows: Sequence[Any], *, now: datetime) -> pl.DataFrame:
+    def complete(self, rows: Sequence[Any], *, moments: Sequence[datetime]) -> pl.DataFrame:
         """Examples to predict, from rows of the examples' table as they come.
 
-        Each is asked at its own moment of prediction, or now where that is still to come: so that a window is as long
-        as in training. What is known only later may be absent; a row of a forecast has its step beside.
+        Each is asked at its own moment of prediction, or at the moment at which its answer was asked for where that is
+        still to come: so that a window is as long as in training. What is known only later may be absent; a row of a
+        forecast has its step beside.
+
+        Args:
+            rows: as JSON has them.
+            moments: of each row, when its answer was asked for.
 
         Raises:
             RowsError: a row breaks the table's contract, or has no moment.
@@ -200,14 +205,14 @@ class Online:
         columns = [unify(values) for values in known]
         if spec.predict_at is None:
             return pl.DataFrame(columns)
-        moments = table.select(time_prediction(spec.predict_at, table)).collect()[PREDICT_AT]
-        if moments.null_count():
+        predicted_at = table.select(time_prediction(spec.predict_at, table)).collect()[PREDICT_AT]
+        if predicted_at.null_count():
             rule = "data.examples.predict_at is missing; complete the columns that it is computed from"
-            raise RowsError(spec.table, [Fault(place, None, None, rule) for place in moments.is_null().arg_true()])
+            raise RowsError(spec.table, [Fault(place, None, None, rule) for place in predicted_at.is_null().arg_true()])
         keys = table.select(list_columns_asked(self.state)).collect().iter_rows(named=True)
-        asked = zip(moments, keys, strict=True)
+        asked = zip(predicted_at, moments, keys, strict=True)
         with self._lock:
-            found = [self.state.ask(min(at, now), key) for at, key in asked]
+            found = [self.state.ask(min(at, moment), key) for at, moment, key in asked]
         answers = pl.DataFrame(found, infer_schema_length=None)
         return pl.DataFrame([*columns, *(values for values in answers if values.name not in known.columns)])
 

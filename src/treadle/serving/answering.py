@@ -30,40 +30,47 @@ class Answerer:
         self.online = online
         self._past = [] if online is None else [name for name in online.columns if name in bundle.columns]
 
-    def ask(self, rows: Sequence[Any], *, now: datetime) -> list[Answer]:
+    def ask(self, rows: Sequence[Any], *, moments: Sequence[datetime]) -> list[Answer]:
         """An answer for each row, in their order.
 
         Args:
             rows: as JSON has them: examples, or rows of the examples' table that have no column of the past.
-            now: until when events count.
+            moments: of each row, until when events count.
         """
         bare = [place for place, row in enumerate(rows) if self._is_bare(row)]
         if not bare:
             return self.scorer.ask(rows)
         assert self.online is not None, "no row is bare without it"
         self.online.catch_up()
-        completed = dict(zip(bare, self._complete([rows[place] for place in bare], now, self.online), strict=True))
+        questions = [(rows[place], moments[place]) for place in bare]
+        completed = dict(zip(bare, self._complete(questions, self.online), strict=True))
         read = [completed[place] if place in completed else self.scorer.read(row) for place, row in enumerate(rows)]
         return self.scorer.predict(read)
 
     def _is_bare(self, row: Any) -> bool:
         return bool(self._past) and isinstance(row, dict) and not any(name in row for name in self._past)
 
-    def _complete(self, rows: list[Any], now: datetime, online: Online) -> list[Answer]:
-        """Each row read; where one cannot be completed, the others are."""
-        if not rows:
+    def _complete(self, questions: Sequence[tuple[Any, datetime]], online: Online) -> list[Answer]:
+        """Each row read; where one cannot be completed, the others are.
+
+        Args:
+            questions: rows, and until when events count for each.
+            online: what completes them.
+        """
+        if not questions:
             return []
+        rows, moments = zip(*questions, strict=True)
         try:
-            return self.scorer.read_frame(online.complete(rows, now=now))
+            return self.scorer.read_frame(online.complete(list(rows), moments=moments))
         except RowsError as error:
             problems: dict[int, list[Problem]] = {}
             for fault in error.faults:
                 problems.setdefault(fault.row, []).append(Problem(fault.column, fault.value, fault.rule))
-            kept = [row for place, row in enumerate(rows) if place not in problems]
-            others = iter(self._complete(kept, now, online))
+            kept = [question for place, question in enumerate(questions) if place not in problems]
+            others = iter(self._complete(kept, online))
             return [refuse(*problems[place]) if place in problems else next(others) for place in range(len(rows))]
         except (TreadleError, PolarsError, PanicException, ArithmeticError) as error:
             if len(rows) == 1:
                 return [refuse(Problem(None, None, say(error)))]
             middle = len(rows) // 2
-            return [*self._complete(rows[:middle], now, online), *self._complete(rows[middle:], now, online)]
+            return [*self._complete(questions[:middle], online), *self._complete(questions[middle:], online)]

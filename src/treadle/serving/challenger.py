@@ -43,10 +43,10 @@ class Answered(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows that were answered, and when."""
+    """Rows that were answered, and when each was."""
 
     rows: Sequence[Mapping[str, Any]]
-    moment: datetime
+    moments: Sequence[datetime]
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Challenger:
                 return
             try:
                 began = time.perf_counter()
-                answers = answerer.ask(batch.rows, now=batch.moment)
+                answers = answerer.ask(batch.rows, moments=batch.moments)
                 connection.send(Answered([answer.prediction for answer in answers], time.perf_counter() - began))
             except Exception as error:  # noqa: BLE001 - as above
                 connection.send(Failed(f"{type(error).__name__}: {error}"))
             if answerer.online is not None and time.monotonic() > tidied + TIDY_S:
                 tidied = time.monotonic()
-                answerer.online.forget(now=batch.moment, keep=None)
+                answerer.online.forget(now=min(batch.moments), keep=None)
 
     def _load(self) -> tuple[Any, Ready]:
         from treadle.bundle import load

@@ -46,6 +46,9 @@ class Metrics:
         self._canary = self._make(
             Counter, "canary_failures", "Rows that the champion answered for a canary that failed", of_bundle
         )
+        self._refusals = self._make(
+            Counter, "canary_refusals", "Rows that the champion predicted for a canary that refused them", of_bundle
+        )
         self._newest = Gauge(
             "treadle_newest_event_seconds",
             "When the newest event is known",
@@ -97,6 +100,10 @@ class Metrics:
     def count_canary_failures(self, model: str, bundle: str, number: int) -> None:
         """Rows that the champion had to answer."""
         self._canary.labels(model, bundle).inc(number)
+
+    def count_canary_refusals(self, model: str, bundle: str, number: int) -> None:
+        """Rows that the canary refused and the champion predicted."""
+        self._refusals.labels(model, bundle).inc(number)
 
     def note_newest_event(self, model: str, table: str, *, seconds: float) -> None:
         """The latest moment at which an event is known [seconds since 1970]."""

@@ -123,26 +123,33 @@ class Service:
             return self._score(self.current, rows)
         chosen = [self.canary.chooses(row, canary.digest) for row in rows]
         parts = {
-            True: self._score_or_fall_back(canary, [row for row, own in zip(rows, chosen, strict=True) if own]),
+            True: self._score_by_canary(canary, [row for row, own in zip(rows, chosen, strict=True) if own]),
             False: self._score(self.current, [row for row, own in zip(rows, chosen, strict=True) if not own]),
         }
         answers = {own: iter(part) for own, part in parts.items()}
         return [next(answers[own]) for own in chosen]
 
-    def _score_or_fall_back(self, canary: Served, rows: Sequence[Any]) -> Sequence[tuple[Served, Answer]]:
-        """A canary that fails costs nobody an answer."""
+    def _score_by_canary(self, canary: Served, rows: Sequence[Any]) -> Sequence[tuple[Served, Answer]]:
+        """A canary that fails, or refuses a row, costs nobody an answer: the champion is asked instead."""
         try:
-            return self._score(canary, rows)
+            pairs = list(self._score(canary, rows))
         except Exception as error:  # noqa: BLE001 - whatever it is, the champion answers
             LOGGER.error("the canary %s failed, and the champion answers: %s", canary.digest[:12], error)  # noqa: TRY400
             self.metrics.count_canary_failures(self.name, canary.digest[:12], len(rows))
             return self._score(self.current, rows)
+        refused = [place for place, (_, answer) in enumerate(pairs) if answer.prediction is None]
+        instead = self._score(self.current, [rows[place] for place in refused])
+        for place, pair in zip(refused, instead, strict=True):
+            pairs[place] = pair
+        helped = sum(answer.prediction is not None for _, answer in instead)
+        self.metrics.count_canary_refusals(self.name, canary.digest[:12], helped)
+        return pairs
 
     def _score(self, served: Served, rows: Sequence[Any]) -> Sequence[tuple[Served, Answer]]:
         if not rows:
             return []
         before = served.scorer.num_by_polars
-        answers = served.answerer.ask(rows, now=now())
+        answers = served.answerer.ask(rows, moments=[now()] * len(rows))
         predicted = sum(answer.prediction is not None for answer in answers)
         self.metrics.count_batch(
             self.name,

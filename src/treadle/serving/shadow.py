@@ -189,7 +189,7 @@ class Shadow:
         timer = threading.Timer(self._seconds, process.kill)  # a send to a process that hangs would wait, too
         timer.start()
         try:
-            connection.send(Batch([asked.row for asked in batch], batch[-1].moment))
+            connection.send(Batch([asked.row for asked in batch], [asked.moment for asked in batch]))
             answer = connection.recv()
         except _ENDED:
             hung = not timer.is_alive()
