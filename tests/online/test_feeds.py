@@ -8,7 +8,7 @@ import pytest
 from flight_days import make_days, make_offline
 from treadle.errors import TreadleError
 from treadle.online.feeds import Online
-from treadle.online.log import LogError, SqliteLog
+from treadle.online.log import START, LogError, ReplacedError, SqliteLog
 from treadle.online.state import EPOCH
 from treadle.schema import PREDICT_AT, ROW
 
@@ -150,6 +150,42 @@ def test_a_log_that_is_out_of_reach_changes_nothing_and_is_said(days, offline, t
     assert online.ask(NOW, offline.row(0, named=True)).keys() == set(online.columns)
 
 
+class Unreadable(SqliteLog):
+    """A log that takes events, and may not answer a question, as one behind a network that fails in between."""
+
+    fault: LogError | None = None
+
+    def read(self, **arguments):
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+        return super().read(**arguments)
+
+
+def test_events_that_are_recorded_are_said_to_be_taken_though_those_of_others_cannot_be_read(days, tmp_path):
+    log = Unreadable(tmp_path / "events.db")
+    online = start(days, tmp_path, log=log)
+    log.append("weather", days[1]["weather"][:1], [0])  # by another server
+    log.fault = LogError("no answer")
+
+    assert online.add("weather", [days[1]["weather"][5:9]], now=NOW) == [(4, 0, 0)]
+    assert online.fault == "no answer"
+    assert sum(len(part.rows) for part in log.read(after=START)) == 5
+
+
+def test_a_state_follows_a_log_that_was_restored_from_its_beginning(days, tmp_path, caplog):
+    """As a server does that starts now: so all of them agree."""
+    log = Unreadable(tmp_path / "events.db")
+    online = start(days, tmp_path, log=log)
+    online.add("weather", [days[1]["weather"][:5]], now=NOW)
+    log.fault = ReplacedError("it was restored")
+
+    online.catch_up()
+
+    assert (online.fault, online.num_rebuilt, online.state.counts["weather"].num_events) == (None, 1, 5)
+    assert "it was restored: what is known is what it holds now" in caplog.text
+
+
 def declare_a_cast(days):
     """A history that one text of the table may not fit, as a strict CAST."""
     data, _, _ = days
@@ -169,7 +205,7 @@ def test_an_event_that_an_expression_fails_for_is_named_and_never_recorded(days,
     with pytest.raises(TreadleError, match=r"data.tables.flights: data.examples.history.*; row 2"):
         online.add("flights", [[good[0], bad]], now=NOW)
 
-    assert list(log.read(after=0)) == []
+    assert list(log.read(after=START)) == []
     assert online.add("flights", [good], now=NOW) == [(3, 0, 0)]
     moment = (NOW - EPOCH) // timedelta(microseconds=1)
     log.append("flights", [bad, good[0]], [moment, moment])  # by a server with other declarations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -20,12 +21,13 @@ from treadle.data.tables import enrich, read_table
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column, Data, Table
 from treadle.hints import nearest
-from treadle.online.log import EventLog, LogError
+from treadle.online.log import START, EventLog, LogError, ReplacedError
 from treadle.online.looks import Answers
 from treadle.online.rows import Fault, RowsError, read_rows
 from treadle.online.state import EPOCH, KEEP, Prepared, State, list_columns_asked
 from treadle.schema import PREDICT_AT, STEP
 
+LOGGER = logging.getLogger("treadle.online")
 RETRY_S = 2.0  # until a log that was out of reach is read again: predictions would wait for it each time
 
 
@@ -58,12 +60,14 @@ class Online:
         self, data: Data, *, files: Mapping[str, str], log: EventLog | None, root: Path, now: datetime, scratch: Path
     ) -> None:
         needs = find_needs(data)
-        self.state = State(data, needs.label_joins)
+        self._label_joins = needs.label_joins
+        self.state = State(data, self._label_joins)
         self.fault: str | None = None  # of the log, the last time that it was read
         self._again = 0.0  # when it is read again, on the clock that never jumps [s]
         self.num_refused = 0  # events of the log that break the declarations
+        self.num_rebuilt = 0  # times that the state was made anew, since the log was another one
         self._data, self._log, self._scratch = data, log, scratch
-        self._last = 0  # number of the last event of the log that was taken
+        self._last = START  # of the last event of the log that was taken
         self._lock = threading.RLock()  # of the state
         read = dict.fromkeys([*self.state.feeds, data.examples.table])
         self._specs = {name: restrict_table(data, name, needs, key=data.tables[name].key) for name in read}
@@ -105,7 +109,7 @@ class Online:
 
         Raises:
             RowsError: an event breaks its contract, or an expression fails for it.
-            LogError: the log cannot be written; nothing was taken.
+            LogError: the log cannot be written. Where it did not answer at all, it may have recorded them.
             TreadleError: the table is no feed.
         """
         if table not in self.state.feeds:
@@ -121,33 +125,41 @@ class Online:
                 self.state.take(events)
                 self.state.forget(now=now)
             else:
-                first = self._log.append(table, rows, moments.to_list())
-                if first == self._last + 1:
+                appended = self._log.append(table, rows, moments.to_list())
+                if appended.before == self._last:
                     self.state.take(events)
-                    self._last += len(moments) - moments.null_count()
-                else:  # others have written, too
-                    self._follow(self._log)
+                    self._last = appended.last
+                else:  # others have written, too; where that cannot be read now, these are recorded all the same
+                    self._catch_up(self._log)
         ends = list(accumulate(len(part) for part in parts))
         places = [slice(end - len(part), end) for end, part in zip(ends, parts, strict=True)]
         return [Taken(len(late[own]), int(late[own].sum()), moments[own].null_count()) for own in places]
 
     def catch_up(self) -> None:
         """Take what others have written to the log; where it is out of reach, `fault` says why, and nothing changes."""
-        if self._log is None or time.monotonic() < self._again:
-            return
-        try:
+        if self._log is not None and time.monotonic() >= self._again:
             with self._lock:
-                self._follow(self._log)
+                self._catch_up(self._log)
+
+    def _catch_up(self, log: EventLog) -> None:
+        try:
+            self._follow(log)
             self.fault = None
         except LogError as error:
             self.fault, self._again = str(error), time.monotonic() + RETRY_S
 
     def _follow(self, log: EventLog) -> None:
         """Take the events of the log from the last one on; those of tables that are no feed are for others."""
-        for feed, rows, last in log.read(after=self._last, since=self._since):
-            if feed in self.state.feeds:
-                self._take(feed, rows)
-            self._last = last
+        try:
+            for feed, rows, last in log.read(after=self._last, since=self._since):
+                if feed in self.state.feeds:
+                    self._take(feed, rows)
+                self._last = last
+        except ReplacedError as error:
+            LOGGER.warning("%s: what is known is what it holds now; events after its copy must be sent again", error)
+            self.num_rebuilt += 1
+            self.state, self._last = State(self._data, self._label_joins), START
+            self._follow(log)
 
     def _take(self, feed: str, rows: Sequence[Any]) -> None:
         """Events that were taken under other declarations may break these; they are left out, and counted."""

@@ -1,6 +1,6 @@
 """The record of events, from which states are made: SQLite, in memory or in a file that a killed process leaves whole.
 
-Every state follows the log in its order, by the numbers of events. So several processes with one log agree.
+Every state follows the log in its order, by the places of events. So several processes with one log agree.
 """
 
 from __future__ import annotations
@@ -31,31 +31,53 @@ class LogError(TreadleError):
     """The log cannot be reached, or written, now."""
 
 
+class ReplacedError(LogError):
+    """The log is another one than before: emptied, or restored from an older copy. A state begins anew with it."""
+
+
+class Place(NamedTuple):
+    """How far a log was read."""
+
+    number: int  # of the last event that was read
+    mark: str  # of the append that recorded it, by which another log with the same number is noticed; "": not marked
+
+
+START = Place(0, "")  # nothing was read
+
+
+class Appended(NamedTuple):
+    """Where events were recorded."""
+
+    before: Place  # of the event before the first of them
+    last: Place  # of the last of them
+
+
 class Part(NamedTuple):
     """Events of one table that follow each other."""
 
     feed: str
     rows: list[dict[str, Any]]
-    last: int  # number of the last of them
+    last: Place  # of the last of them
 
 
 class EventLog(Protocol):
     """Where events are recorded, in their order. Each call raises `LogError` where the log is out of reach."""
 
-    def append(self, feed: str, rows: Sequence[Mapping[str, Any]], known_at: Sequence[int | None]) -> int:
-        """Record events, all of them or none; those that never become known are left out.
+    def append(self, feed: str, rows: Sequence[Mapping[str, Any]], known_at: Sequence[int | None]) -> Appended:
+        """Record events, all of them or none, and once; those that never become known are left out.
 
         Args:
             feed: their table.
             rows: as they came, as JSON has them.
             known_at: moment of each [us].
-
-        Returns:
-            The number of the first of them; those of the others follow.
         """
 
-    def read(self, *, after: int, since: datetime | None = None) -> Iterator[Part]:
-        """The events after a number that became known since a moment, in their order."""
+    def read(self, *, after: Place, since: datetime | None = None) -> Iterator[Part]:
+        """The events after a place that became known since a moment, in their order.
+
+        Raises:
+            ReplacedError: there is no such place in this log; `START` is in every one.
+        """
 
     def find_newest(self, *, upto: datetime) -> int | None:
         """When the newest event became known that was known by a moment [us]; None: there is none."""
@@ -92,7 +114,7 @@ class SqliteLog:
         except (sqlite3.Error, OSError) as error:
             raise TreadleError(f"{path}: the events cannot be recorded: {error}; name another file") from error
 
-    def append(self, feed: str, rows: Sequence[Mapping[str, Any]], known_at: Sequence[int | None]) -> int:
+    def append(self, feed: str, rows: Sequence[Mapping[str, Any]], known_at: Sequence[int | None]) -> Appended:
         """One transaction."""
         pairs = zip(rows, known_at, strict=True)
         records = [(feed, moment, json.dumps(row)) for row, moment in pairs if moment is not None]
@@ -103,15 +125,16 @@ class SqliteLog:
                 (last,) = self._database.execute("SELECT seq FROM sqlite_sequence").fetchone() or (0,)
         except sqlite3.Error as error:
             raise LogError(f"{self._path}: the events cannot be recorded: {error}") from error
-        return int(last) - len(records) + 1
+        return Appended(Place(int(last) - len(records), ""), Place(int(last), ""))
 
-    def read(self, *, after: int, since: datetime | None = None) -> Iterator[Part]:
+    def read(self, *, after: Place, since: datetime | None = None) -> Iterator[Part]:
         """In parts, so that memory stays small."""
         moment = _EVER if since is None else to_physical(since)
+        number = after.number
         try:
-            while found := self._fetch(after, moment):
+            while found := self._fetch(number, moment):
                 yield from _part(found)
-                after = found[-1][0]
+                number = found[-1][0]
         except sqlite3.Error as error:
             raise LogError(f"{self._path}: the events cannot be read: {error}") from error
 
@@ -145,4 +168,4 @@ class SqliteLog:
 def _part(records: Sequence[tuple[int, str, str]]) -> Iterator[Part]:
     for feed, found in groupby(records, key=lambda record: record[1]):
         own = list(found)
-        yield Part(feed, [json.loads(row) for _, _, row in own], own[-1][0])
+        yield Part(feed, [json.loads(row) for _, _, row in own], Place(own[-1][0], ""))

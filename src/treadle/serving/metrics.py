@@ -56,6 +56,11 @@ class Metrics:
             registry=self._registry,
         )
         self._log_up = Gauge("treadle_event_log_up", "Whether the log of events answers", registry=self._registry)
+        self._rebuilds = Gauge(
+            "treadle_event_log_rebuilds",
+            "How often the log was another one, emptied or restored, and the state was made anew",
+            registry=self._registry,
+        )
         Gauge("treadle_waiting_rows", "Rows that wait", registry=self._registry).set_function(count_waiting)
 
     def _make(self, kind: type[Counter], name: str, text: str, labels: list[str]) -> Counter:
@@ -109,9 +114,10 @@ class Metrics:
         """The latest moment at which an event is known [seconds since 1970]."""
         self._newest.labels(model, table).set(seconds)
 
-    def note_event_log(self, *, up: bool) -> None:
-        """Whether the log of events answers."""
+    def note_event_log(self, *, up: bool, rebuilds: int) -> None:
+        """Whether the log of events answers, and how often another one took its place."""
         self._log_up.set(up)
+        self._rebuilds.set(rebuilds)
 
     def write(self) -> bytes:
         """The text that Prometheus reads."""

@@ -239,7 +239,7 @@ class Service:
 
     def _tidy(self) -> None:
         if self.online is not None:
-            self.metrics.note_event_log(up=self.online.fault is None)
+            self.metrics.note_event_log(up=self.online.fault is None, rebuilds=self.online.num_rebuilt)
         if self.feeds is not None and time.monotonic() > self._tidied + TIDY_S:
             self._tidied = time.monotonic()
             self.feeds.tidy()
