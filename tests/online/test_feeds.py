@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 
 from flight_days import make_days, make_offline
+from served import ROOT
+from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.online.feeds import Online
 from treadle.online.log import START, LogError, ReplacedError, SqliteLog
@@ -57,6 +59,18 @@ def test_events_give_what_prepare_gives_and_so_does_their_log(days, offline, tmp
     newest = asked.filter(pl.col(PREDICT_AT) > NOW - timedelta(days=1))
     assert len(newest) > 50
     assert find_differences(again, newest) == []
+
+
+def test_a_row_alone_has_the_keys_that_it_has_among_others(tmp_path):
+    """Among others Polars multiplies by 1 / 30, alone it divides: the state would not find 23 / 30 again."""
+    data = resolve(overrides=["experiment=parking"], root=ROOT).experiment.data
+    online = Online(data, files={}, log=None, root=ROOT, now=NOW, scratch=tmp_path)
+    rows = [{"car_park": "a", "slot": f"2016-10-04T09:{minute}:00", "capacity": 9, "step": 1} for minute in (23, 24)]
+
+    alone, among = online.read(rows[:1]), online.read(rows)
+
+    assert alone.keys == among.keys[:1]
+    assert alone.known.equals(among.known.head(1))
 
 
 def test_rows_to_predict_become_the_examples_that_prepare_makes(days, offline, tmp_path):

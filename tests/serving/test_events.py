@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import orjson
+import polars as pl
 import pytest
 
 import treadle
@@ -13,7 +14,10 @@ from served import ROOT, open_client, save_run
 from treadle.config.serving import read_serving
 from treadle.data.unlabelled import build_unlabelled
 from treadle.errors import TreadleError
+from treadle.online.feeds import Online
 from treadle.online.rows import RowsError
+from treadle.serving.completion import Completion
+from treadle.serving.expressions import UnknownError
 from treadle.serving.feeds import Given
 from treadle.serving.service import Service, Source
 
@@ -98,6 +102,36 @@ def client(flights, days):
     with open_client(flights, "serving.events.store=memory", PATIENT) as opened:
         give_all(opened, days[1])
         yield opened
+
+
+def test_plain_rows_are_completed_without_polars_and_an_odd_one_beside_them_by_it(client, asked, wanted):
+    scorer = client.application.service.current.scorer
+    before = scorer.num_by_polars
+    alone = [ask(client, [row]) for row in asked]
+    assert scorer.num_by_polars == before
+
+    odd = {**asked[1], "distance": str(asked[1]["distance"])}
+
+    assert ask(client, [asked[0], odd, asked[2]]) == [found for (found,) in alone[:3]] == pytest.approx(wanted[:3])
+    assert scorer.num_by_polars == before + 1
+
+
+def test_compiling_asks_nothing_of_the_state_and_what_only_polars_knows_is_told(days, flights, tmp_path):
+    def open_online(data):
+        files = {name: table.path for name, table in data.tables.items()}
+        return Online(data, files=files, log=None, root=ROOT, now=NOW, scratch=tmp_path)
+
+    bundle = treadle.load(flights)
+    data = bundle.recipe.data
+    online = open_online(data)
+    Completion(online, bundle.columns)
+    assert not online.state.find_late(pl.Series([0])).any(), "a question would have made all events before it late"
+
+    table = data.tables["flights"]
+    derive = {**table.derive, "scheduled_at": "DATE_TRUNC('minute', time_hour + minute * INTERVAL '1 minute')"}
+    tables = {**data.tables, "flights": table.model_copy(update={"derive": derive})}
+    with pytest.raises(UnknownError, match="DATE_TRUNC"):
+        Completion(open_online(data.model_copy(update={"tables": tables})), bundle.columns)
 
 
 def test_a_row_that_brings_its_past_is_taken_as_it_is(client, flights, examples):

@@ -60,7 +60,7 @@ def fit_bundle(experiment, rows, spec):
     recipe = Recipe.take(experiment).model_copy(update={"features": spec})
     types = {column: str(dtype) for column, dtype in rows.schema.items()}
     target = Standard(mean=2.0, scale=1.5) if experiment.data.task == "regression" else Standard(mean=0.0, scale=1.0)
-    card = Card(task=experiment.data.task, classes=[], columns=types, target=target, code=fingerprint_code(recipe))
+    card = Card(task=experiment.data.answer, classes=[], columns=types, target=target, code=fingerprint_code(recipe))
     return Bundle(card, recipe, featurizer, network)
 
 

@@ -138,7 +138,7 @@ def enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame],
     num_rows = count_rows(frame)
     to_copy = bool(spec.derive or spec.known_at)
     for join_name, join in spec.joins.items():
-        lookup = _open_lookup(join, tables[join.table], key=f"{key}.joins.{join_name}")
+        lookup = open_lookup(join, tables[join.table], key=f"{key}.joins.{join_name}")
         width = len(join.by) + len(join.columns)
         if max(num_rows, count_rows(lookup)) * width <= MEMORY_CELLS:
             lookups.append(_look_up(frame, lookup, join, key=f"{key}.joins.{join_name}"))
@@ -155,7 +155,7 @@ def enrich(frame: pl.LazyFrame, spec: Table, *, tables: dict[str, pl.LazyFrame],
     return Loaded(materialize_derived(frame, scratch / f"{name} enriched.parquet", num_rows=num_rows, key=key))
 
 
-def _open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
+def open_lookup(join: Join, other: pl.LazyFrame, *, key: str) -> pl.LazyFrame:
     """The other table's keys, under names that no column has, and the columns that are looked up."""
     there = list(join.by.values())
     columns = [parse(text, other, key=f"{key}.columns.{name}").alias(name) for name, text in join.columns.items()]

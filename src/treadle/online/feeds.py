@@ -39,6 +39,14 @@ class Taken(NamedTuple):
     num_unknown: int  # without a moment: they never become known
 
 
+class Questions(NamedTuple):
+    """Rows of the examples' table, read: what is known of them, and what is asked about their past."""
+
+    known: pl.DataFrame  # the columns that an example knows of its own row
+    predicted_at: pl.Series | None  # when each is predicted; None: they look at no past
+    keys: list[dict[str, Any]]  # the columns that questions read, of each row
+
+
 class Online:
     """A state that takes events as JSON has them, and follows a log of them, which others may write to.
 
@@ -71,14 +79,14 @@ class Online:
         self._lock = threading.RLock()  # of the state
         read = dict.fromkeys([*self.state.feeds, data.examples.table])
         self._specs = {name: restrict_table(data, name, needs, key=data.tables[name].key) for name in read}
-        self._asked = add_step(self._specs[data.examples.table], data)
+        self.rows_spec = add_step(self._specs[data.examples.table], data)
         joined = dict.fromkeys(join.table for spec in self._specs.values() for join in spec.joins.values())
-        self._joined: dict[str, pl.LazyFrame] = {}
+        self.joined: dict[str, pl.LazyFrame] = {}
         for name in joined:
             if name not in files:
                 raise TreadleError(f"events are joined with the table {name!r}: name its file")
             spec = restrict_table(data, name, needs, key=[]).model_copy(update={"path": files[name]})
-            self._joined[name] = read_table(spec, name=name, root=root, now=now, scratch=scratch)
+            self.joined[name] = read_table(spec, name=name, root=root, now=now, scratch=scratch)
         if log is not None:
             self._since = _reach_back(log, now, self.state.longest)
             self._follow(log)
@@ -87,6 +95,16 @@ class Online:
     def columns(self) -> list[str]:
         """The columns of the past, which `complete` computes."""
         return [name for look in self.state.looks for name in look.columns]
+
+    @property
+    def known(self) -> list[str]:
+        """The columns that an example knows of its own row."""
+        return list(dict.fromkeys(self._data.examples.known))
+
+    @property
+    def predict_at(self) -> str | None:
+        """When the prediction of a row is made."""
+        return self._data.examples.predict_at
 
     @property
     def examples(self) -> str:
@@ -100,7 +118,7 @@ class Online:
     @property
     def row_columns(self) -> dict[str, Column]:
         """What a row of the examples' table holds that is to be completed: of a forecast its step, too."""
-        return dict(self._asked.columns)
+        return dict(self.rows_spec.columns)
 
     def add(self, table: str, parts: Sequence[Sequence[Any]], *, now: datetime) -> list[Taken]:
         """Take events in parts, and say of each part what became of it: all, or none where one breaks the contract.
@@ -211,22 +229,28 @@ class Online:
         Raises:
             RowsError: a row breaks the table's contract, or has no moment.
         """
+        asked = self.read(rows)
+        if asked.predicted_at is None:
+            return asked.known
+        questions = zip(asked.predicted_at, moments, asked.keys, strict=True)
+        with self._lock:
+            found = [self.state.ask(min(at, moment), keys) for at, moment, keys in questions]
+        answers = pl.DataFrame(found, infer_schema_length=None)
+        return asked.known.with_columns(values for values in answers if values.name not in asked.known.columns)
+
+    def read(self, rows: Sequence[Any]) -> Questions:
+        """What is asked about rows of the examples' table as they come; errors as of `complete`."""
         spec = self._data.examples
-        table = self._enrich(spec.table, rows, self._asked)
-        (known,) = collect(table.select(list(dict.fromkeys(spec.known))), key="data.examples.known")
-        columns = [unify(values) for values in known]
+        table = self._enrich(spec.table, rows, self.rows_spec)
+        (known,) = collect(table.select(self.known), key="data.examples.known")
+        columns = pl.DataFrame([unify(values) for values in known])
         if spec.predict_at is None:
-            return pl.DataFrame(columns)
+            return Questions(columns, None, [])
         predicted_at = table.select(time_prediction(spec.predict_at, table)).collect()[PREDICT_AT]
         if predicted_at.null_count():
             rule = "data.examples.predict_at is missing; complete the columns that it is computed from"
             raise RowsError(spec.table, [Fault(place, None, None, rule) for place in predicted_at.is_null().arg_true()])
-        keys = table.select(list_columns_asked(self.state)).collect().iter_rows(named=True)
-        asked = zip(predicted_at, moments, keys, strict=True)
-        with self._lock:
-            found = [self.state.ask(min(at, moment), key) for at, moment, key in asked]
-        answers = pl.DataFrame(found, infer_schema_length=None)
-        return pl.DataFrame([*columns, *(values for values in answers if values.name not in known.columns)])
+        return Questions(columns, predicted_at, table.select(list_columns_asked(self.state)).collect().rows(named=True))
 
     def _prepare(self, table: str, rows: Sequence[Any]) -> Prepared:
         return self.state.prepare(table, self._enrich(table, rows, self._specs[table]))
@@ -248,7 +272,11 @@ class Online:
 
     def _enrich(self, table: str, rows: Sequence[Any], spec: Table) -> pl.LazyFrame:
         frame = read_rows(rows, spec, table=table)
-        return enrich(frame.lazy(), spec, tables=self._joined, name=table, scratch=self._scratch).rows
+        given = (
+            pl.concat([frame, frame]) if len(frame) == 1 else frame
+        )  # Polars divides one row in another way than many
+        enriched = enrich(given.lazy(), spec, tables=self.joined, name=table, scratch=self._scratch)
+        return enriched.rows.head(len(frame))
 
 
 def _reach_back(log: EventLog, now: datetime, longest: timedelta) -> datetime:

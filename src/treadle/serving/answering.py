@@ -12,8 +12,12 @@ from treadle.bundle import Predictor
 from treadle.errors import TreadleError
 from treadle.online.feeds import Online
 from treadle.online.rows import RowsError
+from treadle.serving.completion import Completion
 from treadle.serving.engines import Engine
+from treadle.serving.expressions import UnknownError
 from treadle.serving.scorer import Answer, Problem, Scorer, refuse, say
+
+Question = tuple[Any, datetime]  # a row, and until when events count for it
 
 
 class Answerer:
@@ -28,7 +32,8 @@ class Answerer:
     def __init__(self, bundle: Predictor, *, online: Online | None, engine: Engine | None = None) -> None:
         self.scorer = Scorer(bundle, engine)
         self.online = online
-        self._past = [] if online is None else [name for name in online.columns if name in bundle.columns]
+        self._program, self.reason = _compile(bundle, online)
+        self._past = [] if online is None else _list_past(bundle, online)
 
     def ask(self, rows: Sequence[Any], *, moments: Sequence[datetime]) -> list[Answer]:
         """An answer for each row, in their order.
@@ -50,13 +55,25 @@ class Answerer:
     def _is_bare(self, row: Any) -> bool:
         return bool(self._past) and isinstance(row, dict) and not any(name in row for name in self._past)
 
-    def _complete(self, questions: Sequence[tuple[Any, datetime]], online: Online) -> list[Answer]:
-        """Each row read; where one cannot be completed, the others are.
+    def _complete(self, questions: Sequence[Question], online: Online) -> list[Answer]:
+        """Each row read, by the program where it can."""
+        read = [self._complete_plainly(row, moment) for row, moment in questions]
+        others = [question for question, answer in zip(questions, read, strict=True) if answer is None]
+        if self._program is not None:
+            self.scorer.num_by_polars += len(others)
+        completed = iter(self._complete_by_polars(others, online))
+        return [next(completed) if answer is None else answer for answer in read]
 
-        Args:
-            questions: rows, and until when events count for each.
-            online: what completes them.
-        """
+    def _complete_plainly(self, row: Any, moment: datetime) -> Answer | None:
+        if self._program is None:
+            return None
+        try:
+            return self.scorer.hold(self._program.complete(row, now=moment))
+        except (ArithmeticError, ValueError):
+            return None
+
+    def _complete_by_polars(self, questions: Sequence[Question], online: Online) -> list[Answer]:
+        """Where one cannot be completed, the others are."""
         if not questions:
             return []
         rows, moments = zip(*questions, strict=True)
@@ -67,10 +84,29 @@ class Answerer:
             for fault in error.faults:
                 problems.setdefault(fault.row, []).append(Problem(fault.column, fault.value, fault.rule))
             kept = [question for place, question in enumerate(questions) if place not in problems]
-            others = iter(self._complete(kept, online))
+            others = iter(self._complete_by_polars(kept, online))
             return [refuse(*problems[place]) if place in problems else next(others) for place in range(len(rows))]
         except (TreadleError, PolarsError, PanicException, ArithmeticError) as error:
             if len(rows) == 1:
                 return [refuse(Problem(None, None, say(error)))]
             middle = len(rows) // 2
-            return [*self._complete(questions[:middle], online), *self._complete(questions[middle:], online)]
+            return [
+                *self._complete_by_polars(questions[:middle], online),
+                *self._complete_by_polars(questions[middle:], online),
+            ]
+
+
+def _compile(bundle: Predictor, online: Online | None) -> tuple[Completion | None, str]:
+    """The completion program; or none, and why rows without their past go through Polars."""
+    if online is None:
+        return None, ""
+    try:
+        return Completion(online, bundle.columns), ""
+    except UnknownError as error:
+        return None, str(error)
+
+
+def _list_past(bundle: Predictor, online: Online) -> list[str]:
+    """The columns by which a row that brings its past is told from one that does not."""
+    past = [name for name in online.columns if name in bundle.columns]
+    return [name for name in past if name not in online.row_columns] or past

@@ -234,7 +234,7 @@ def make_rows(bundle: Bundle, *, seed: int, count: int) -> list[tuple[Any, ...]]
     """Rows of cells that the contract allows, and some values that training did not hold."""
     draw = random.Random(seed)  # noqa: S311 - for a comparison, not for a secret
     words = _collect_words(bundle)
-    makers = [_make_cell(draw, column, words.get(name, [])) for name, column in bundle.columns.items()]
+    makers = [make_cell(draw, column, words.get(name, [])) for name, column in bundle.columns.items()]
     return [tuple(make() for make in makers) for _ in range(count)]
 
 
@@ -247,7 +247,7 @@ def _collect_words(bundle: Bundle) -> dict[str, list[str]]:
     return words
 
 
-def _make_cell(draw: random.Random, column: Column, words: Sequence[str]) -> Callable[[], Any]:
+def make_cell(draw: random.Random, column: Column, words: Sequence[str]) -> Callable[[], Any]:
     """Draws cells of a column: one in ten is missing."""
     make = _draw_by(draw, column, words)
     return lambda: None if draw.random() < 0.1 else make()  # noqa: PLR2004

@@ -97,12 +97,9 @@ class Scorer:
         if not isinstance(row, dict):
             return refuse(Problem(None, _show(row), "a row must be an object with a value for each column"))
         try:
-            cells = tuple(read(row[name]) for name, _, read, _ in self._fields)
+            return self.hold(tuple(read(row[name]) for name, _, read, _ in self._fields))
         except (OddError, KeyError):
-            read = self._read_by_polars(row)
-        else:
-            read = Answer(cells, None)
-        return self._hold(read)
+            return self._hold(self._read_by_polars(row))
 
     def read_frame(self, frame: pl.DataFrame) -> list[Answer]:
         """The cells of examples as the stage `prepare` makes them, or their problems.
@@ -110,7 +107,11 @@ class Scorer:
         Raises:
             TreadleError: they have not the columns of the bundle, or not in their types.
         """
-        return [self._hold(Answer(cells, None)) for cells in to_cells(self.bundle.conform(frame))]
+        return [self.hold(cells) for cells in to_cells(self.bundle.conform(frame))]
+
+    def hold(self, cells: Cells) -> Answer:
+        """The cells of an example, against the contract."""
+        return self._hold(Answer(cells, None))
 
     def _hold(self, read: Answer) -> Answer:
         """A row against the contract."""

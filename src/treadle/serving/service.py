@@ -284,6 +284,8 @@ class Service:
         scorer = answerer.scorer
         if scorer.reason:
             LOGGER.warning("all rows go through Polars, which takes longer: %s", scorer.reason)
+        if answerer.reason:
+            LOGGER.warning("rows without their past go through Polars, which takes longer: %s", answerer.reason)
         kept = _choose_columns(self.serving.log.columns, bundle)
         return Served(answerer, digest, self._open_log(Path(), scorer.types, kept, scorer.outputs))
 
