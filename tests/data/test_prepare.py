@@ -92,7 +92,7 @@ def test_the_official_split_of_adult_is_kept(root, tmp_path):
 def test_weights_go_with_their_rows(root, tmp_path):
     experiment = resolve(overrides=["experiment=adult", "data.examples.weight=fnlwgt"], root=root).experiment
 
-    prepare(experiment.data, root=root, folder=tmp_path, now=NOW)
+    prepare(experiment.data, root=root, folder=tmp_path, now=NOW, unsplit=None)
 
     frame = pl.read_parquet(tmp_path / "train.parquet")
     assert frame[WEIGHT].dtype == pl.Float32
@@ -115,7 +115,7 @@ def test_a_type_that_no_example_can_hold_is_refused(root, tmp_path):
     data = flights_with("waiting: scheduled_at - time_hour", "waiting", root)
 
     with pytest.raises(TreadleError, match=r"data\.examples\.known: 'waiting' is of type Duration"):
-        prepare(data, root=root, folder=tmp_path / "out", now=NOW)
+        prepare(data, root=root, folder=tmp_path / "out", now=NOW, unsplit=None)
 
     assert not (tmp_path / "out").exists()
 
@@ -133,4 +133,4 @@ def test_a_weight_that_no_row_can_have_is_refused(root, tmp_path, weight):
 
     rule = r"data\.examples\.weight: must be a number from 0 on; it is not in [\d,]+ rows"
     with pytest.raises(TreadleError, match=rule):
-        prepare(experiment.data, root=root, folder=tmp_path / "examples", now=NOW)
+        prepare(experiment.data, root=root, folder=tmp_path / "examples", now=NOW, unsplit=None)

@@ -81,7 +81,7 @@ def test_no_example_knows_what_comes_after_its_origin(folder):
 
 
 def test_the_series_are_kept_whole_whatever_the_split_leaves_out(folder):
-    prepare(declare(), root=folder, folder=folder / "examples", now=NOW)
+    prepare(declare(), root=folder, folder=folder / "examples", now=NOW, unsplit=None)
 
     series = pl.read_parquet(folder / "examples/series.parquet")
     assert len(series) == 2 * DAYS - 1

@@ -294,7 +294,7 @@ def test_a_breach_leaves_nothing_half_written(tmp_path):
     (tmp_path / "p.csv").write_text("id,team,y\n1,a,0\n2,b,7\n3,c,1\n")
 
     with pytest.raises(TreadleError, match="a binary label is true or false"):
-        prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW)
+        prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW, unsplit=None)
 
     assert not (tmp_path / "out").exists()
 
@@ -303,7 +303,7 @@ def test_a_missing_label_must_be_excluded_by_name(tmp_path):
     spec = people(tmp_path, examples={"table": "people", "known": ["team"], "label": "CASE WHEN id > 1 THEN y END"})
 
     with pytest.raises(TreadleError, match=r"data\.examples\.label: missing in 1 rows, such as \[0\]"):
-        prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW)
+        prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW, unsplit=None)
 
 
 # --- messy files ------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from treadle.experiment.spec import (
     Table,
     TimeSeriesFolds,
     TimeSplit,
+    get_split_column,
 )
 from treadle.experiment.stages import START_MARK
 from treadle.experiment.start import digest_start, find_start, split_start
@@ -371,7 +372,7 @@ def _check_named_splits(split: ColumnSplit) -> Iterator[Problem]:
 
 def _check_split_column(experiment: Experiment) -> Iterator[Problem]:
     data = experiment.data
-    column, table = getattr(data.split, "column", None), data.tables.get(data.examples.table)
+    column, table = get_split_column(data.split), data.tables.get(data.examples.table)
     if column is None or table is None:
         return
     joined = (name for join in table.joins.values() for name in join.columns)

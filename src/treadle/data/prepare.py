@@ -20,13 +20,12 @@ from treadle.data.roles import check_roles, check_splits
 from treadle.data.series import SERIES_FILE, SOURCE, describe_series, number_examples, read_series
 from treadle.data.split import assign_splits
 from treadle.data.tables import Lookup, load_tables
+from treadle.data.unsplit import ROLES, Columns, Unsplit, read_unsplit, write_frame, write_unsplit
 from treadle.errors import TreadleError
-from treadle.experiment.spec import AsOf, Data, Forecast, History, Join
+from treadle.experiment.spec import AsOf, Data, Forecast, History, Join, get_split_column
 from treadle.lineage.graph import list_label_joins
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT, Split
 from treadle.threads import map_ahead
-
-_ROLES = (ROW, PREDICT_AT, LABEL, WEIGHT)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class KnownColumns:
         Raises:
             TreadleError: a column is of a type that no example can hold.
         """
-        roles = [name for name in _ROLES if name in rows.columns]
+        roles = [name for name in ROLES if name in rows.columns]
         known = self._gather(rows[ROW])
         columns = [*(known[name] for name in self.known), *rows.select(self.past)]
         return pl.DataFrame([*rows.select(roles), *map(unify, columns)])
@@ -68,11 +67,11 @@ class KnownColumns:
 class Examples:
     """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT where declared, and the columns known by then.
 
-    Of the table only what decides about rows is in memory as a whole; the known columns are gathered split by split.
+    What decides about rows is in memory as a whole; the known columns are gathered split by split.
     """
 
-    columns: KnownColumns
-    rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and the columns of the past, of each split's examples
+    columns: Columns
+    rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and what `columns` needs, of each split's examples
     excluded: dict[str, int]  # rows left out, by reason
     series: pl.DataFrame | None  # of a forecast, as `read_series` gives it
 
@@ -81,31 +80,65 @@ class Examples:
         return self.columns.add_to(self.rows[split])
 
 
-def prepare(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
+def prepare(data: Data, *, root: Path, folder: Path, now: datetime, unsplit: Path | None) -> None:
     """Write `train.parquet`, `valid.parquet`, `test.parquet`, `schema.json` and `summary.json` into `folder`.
 
     Of a forecast also `series.parquet`, the series themselves, which naive forecasts remember.
+
+    Args:
+        data: what is declared.
+        root: the project; paths of tables are relative to it.
+        folder: to write into.
+        now: the current time, for the age of values.
+        unsplit: a folder that holds the examples already, as `prepare_unsplit` wrote them of the same data with
+            whatever split; None: they are built.
 
     Raises:
         TreadleError: a table, an expression, the contract or the split does not hold; nothing is written then.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if unsplit is not None:
+        _write_splits(split_examples(read_unsplit(unsplit, data), data), data, folder)
+        return
     with TemporaryDirectory(dir=folder.parent, prefix=".tables-") as scratch:
-        examples = build_examples(data, root=root, now=now, scratch=Path(scratch))
-        schemas = [_write(examples.take(split), folder / f"{split}.parquet") for split in SPLITS]
-        if examples.series is not None:
-            _write(examples.series, folder / SERIES_FILE)
+        _write_splits(build_examples(data, root=root, now=now, scratch=Path(scratch)), data, folder)
+
+
+def prepare_unsplit(data: Data, *, root: Path, folder: Path, now: datetime) -> None:
+    """Write the examples of all splits, from which `prepare` makes those of any split; arguments, errors as there."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=".tables-") as scratch:
+        write_unsplit(build_unsplit(data, root=root, now=now, scratch=Path(scratch)), data, folder)
+
+
+def _write_splits(examples: Examples, data: Data, folder: Path) -> None:
+    schemas = [write_frame(examples.take(split), folder / f"{split}.parquet") for split in SPLITS]
+    if examples.series is not None:
+        write_frame(examples.series, folder / SERIES_FILE)
     (folder / "schema.json").write_text(json.dumps(_describe_schema(schemas[0]), indent=2) + "\n")
     (folder / "summary.json").write_text(json.dumps(_summarize(examples, data.forecast), indent=2) + "\n")
 
 
-def _write(frame: pl.DataFrame, file: Path) -> pl.Schema:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(file, compression="lz4", statistics=False)  # twice as fast to read as the default, zstd
-    return frame.schema
-
-
 def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> Examples:
+    """The examples of each split; arguments as in `build_unsplit`."""
+    return split_examples(build_unsplit(data, root=root, now=now, scratch=scratch), data)
+
+
+def split_examples(unsplit: Unsplit, data: Data) -> Examples:
+    """Assign each example to its split.
+
+    Raises:
+        TreadleError: the split does not hold, or leaves a split without what training or evaluation needs.
+    """
+    splits = assign_splits(unsplit.rows, data.split)
+    excluded = {**unsplit.excluded, "between the splits": splits.null_count()}
+    # In one piece each: sums, and the pages of files, would tell into how many pieces an engine had cut the rows.
+    parts: dict[Split, pl.DataFrame] = {split: unsplit.rows.filter(splits == split).rechunk() for split in SPLITS}
+    check_splits(parts, data)
+    return Examples(unsplit.columns, parts, excluded, unsplit.series)
+
+
+def build_unsplit(data: Data, *, root: Path, now: datetime, scratch: Path) -> Unsplit:
     """Examples with everything that was known when each prediction was to be made, and nothing else.
 
     Args:
@@ -120,12 +153,8 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
     table = _add_roles(number_examples(tables[spec.table], data), data)
     rows, excluded = _exclude(table, data)
     rows = look_back(rows, tables, data, label_joins=list_label_joins(data), root=root, scratch=scratch)
-    splits = assign_splits(rows, data.split)
-    excluded["between the splits"] = splits.null_count()
-    parts: dict[Split, pl.DataFrame] = {split: rows.filter(splits == split) for split in SPLITS}
-    check_splits(parts, data)
     series = None if data.forecast is None else read_series(tables[spec.table], data, data.forecast)
-    return Examples(name_columns(table, loaded[spec.table].lookups, data), parts, excluded, series)
+    return Unsplit(name_columns(table, loaded[spec.table].lookups, data), rows, excluded, series)
 
 
 def name_columns(table: pl.LazyFrame, lookups: list[Lookup], data: Data) -> KnownColumns:
@@ -185,7 +214,7 @@ def time_prediction(predict_at: str, rows: pl.LazyFrame) -> pl.Expr:
 def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, int]]:
     """Leave rows out by the declared reasons, in order; then hold what every example must have."""
     present = collect_names(table, key="data.examples")
-    wanted = [name for name in dict.fromkeys([*_ROLES, *_deciding_columns(data)]) if name in present]
+    wanted = [name for name in dict.fromkeys([*ROLES, *_deciding_columns(data)]) if name in present]
     (frame,) = collect(table.select(wanted), key="data.examples")
     frame, excluded = leave_out(frame, table, data)
     check_roles(frame, data)
@@ -214,7 +243,7 @@ def leave_out(frame: pl.DataFrame, table: pl.LazyFrame, data: Data) -> tuple[pl.
 
 def _deciding_columns(data: Data) -> list[str]:
     """Columns of the table that decide about rows: keys of the past and of the label's joins, and the split's."""
-    split = getattr(data.split, "column", None)
+    split = get_split_column(data.split)
     return [SOURCE, *list_keys(data, list_label_joins(data)), *([] if split is None else [split])]
 
 
@@ -251,7 +280,7 @@ def unify(values: pl.Series) -> pl.Series:
 
 
 def _describe_schema(schema: pl.Schema) -> dict[str, str]:
-    return {name: str(dtype) for name, dtype in schema.items() if name not in _ROLES}
+    return {name: str(dtype) for name, dtype in schema.items() if name not in ROLES}
 
 
 def _summarize(examples: Examples, forecast: Forecast | None) -> dict[str, Any]:

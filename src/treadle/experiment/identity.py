@@ -12,7 +12,7 @@ from treadle.experiment.fingerprint import digest, fingerprint_code, fingerprint
 from treadle.experiment.libraries import list_code
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import CACHE
-from treadle.experiment.spec import AnyExperiment, LearnerExperiment, is_blend
+from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, get_split_column, is_blend
 from treadle.experiment.stages import STAGES, Stage, Values, list_stages, name_member_code, take_slice
 from treadle.keys import find_targets
 
@@ -63,6 +63,22 @@ def sign_stages(resolved: Resolved, *, root: Path, remember: bool = True) -> dic
         parts = {"slices": take_slice(resolved.values, stage), "code": resolved.code[stage.name], "reads": reads}
         signatures[stage.name] = digest(json.dumps(parts, sort_keys=True))
     return signatures
+
+
+def sign_unsplit(resolved: Resolved, *, root: Path) -> str:
+    """The signature of the examples before they are split: that of `prepare`, whatever the split.
+
+    Raises:
+        TreadleError: as `list_data_files`.
+    """
+    assert isinstance(resolved.experiment, Experiment), "a learner has no examples"
+    parts = {
+        "data": {key: value for key, value in resolved.values["data"].items() if key != "split"},
+        "column": get_split_column(resolved.experiment.data.split),
+        "code": resolved.code[STAGES[0].name],
+        "reads": fingerprint_data(resolved, root=root, remember=False),
+    }
+    return digest(json.dumps(parts, sort_keys=True))
 
 
 def fingerprint_data(resolved: Resolved, *, root: Path, remember: bool = True) -> str:

@@ -58,3 +58,4 @@ class RunFolder:
         # While a process is at work.
         self.lock: Final = path / ".lock"  # held by the one that writes into the folder
         self.checkpoints: Final = path / "checkpoints"  # from which an interrupted training resumes
+        self.unsplit: Final = path / "unsplit"  # the examples before they are split

@@ -30,6 +30,7 @@ STAGES = (
         slices=("data",),
         reads=(),
         outputs=("examples",),
+        scratch=("unsplit",),
     ),
     Stage(
         name="featurize",
@@ -76,6 +77,18 @@ STAGES = (
         outputs=("evaluation",),
     ),
 )
+
+# What the cache may keep beside the outputs of stages: examples before they are split, for runs whose split alone
+# differs.
+UNSPLIT = Stage(
+    name="examples",
+    purpose="Examples before they are split.",
+    module=STAGES[0].module,
+    slices=STAGES[0].slices,
+    reads=STAGES[0].reads,
+    outputs=STAGES[0].scratch,
+)
+CACHED = (*STAGES, UNSPLIT)
 
 # Of a learner of the user's own: the same verbs and outputs. Its data are its datamodule's, which `train` reads; three
 # stages have nothing to do. They belong to no run, and where DVC calls them they write an output that says so.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
-from treadle.experiment.stages import STAGES
+from treadle.experiment.stages import CACHED
 from treadle.pipeline.disk_use import measure_freed
 from treadle.pipeline.listing import Listed, find_last_use
 from treadle.pipeline.locks import try_lock
@@ -165,7 +165,7 @@ def _list_unused(root: Path, gone: Iterable[Path], *, limit: float) -> Iterator[
     gone = set(gone)
     staying = (RunFolder(path) for path in (root / RUNS).glob("[!.]*") if path not in gone)
     used = {(name, signature) for folder in staying for name, signature in read_signatures(folder).items()}
-    for stage in STAGES:
+    for stage in CACHED:
         for path in sorted((root / CACHE / stage.name).glob("*")):
             if path.name == _ASIDE or not path.is_dir():
                 continue
@@ -191,7 +191,7 @@ def _remove(item: Item) -> int | None:
 
 
 def _list_leftovers(root: Path) -> list[Path]:
-    asides = (folder / _ASIDE for folder in (root / RUNS, *(root / CACHE / stage.name for stage in STAGES)))
+    asides = (folder / _ASIDE for folder in (root / RUNS, *(root / CACHE / stage.name for stage in CACHED)))
     return [aside for aside in asides if aside.is_dir()]
 
 

@@ -38,6 +38,7 @@ class Run:
     watch: Watch | None = None  # takes each epoch of the training
     membership: Membership | None = None  # its place in a sweep
     code: Code = "read"  # where it comes from
+    keeps_unsplit: bool = False  # whether examples that it builds are kept for runs of other splits
     states: dict[str, State] = field(default_factory=dict)
 
     @property

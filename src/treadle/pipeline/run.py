@@ -30,6 +30,7 @@ from treadle.pipeline.record import (
     record_done,
 )
 from treadle.pipeline.tracked import TRACKED, LazyTracking, open_tracking
+from treadle.pipeline.unsplit import keep_unsplit
 from treadle.pipeline.work import find_function
 from treadle.tracking import SCRATCH, Membership
 
@@ -46,6 +47,7 @@ def run(
     code: Code = "read",
     overrides: Sequence[str] | None = None,
     membership: Membership | None = None,
+    keeps_unsplit: bool = False,
 ) -> Run:
     """Ensure the outputs of a stage and of those before it: each runs, is shared from another run, or is unchanged.
 
@@ -61,6 +63,8 @@ def run(
             process holds it, whatever the files contain now; `frozen`: from files that have to be those of then.
         overrides: from which the run was composed, where that is known.
         membership: its place in a sweep, for its record in W&B.
+        keeps_unsplit: whether examples that are built are kept before they are split: runs that differ from this one in
+            their split alone will follow.
 
     Raises:
         ChangedError: a source or a data file was edited while a stage read it, or a source of `frozen` code before.
@@ -73,7 +77,7 @@ def run(
             inputs.require_composed_code(stage, fix=f"put it back, or {again}")
     signatures = _sign(resolved, root=root, notify=notify)
     folder = RunFolder(root / RUNS / name_run(resolved, signatures))
-    current = Run(resolved, signatures, folder, root, notify, watch, membership, code)
+    current = Run(resolved, signatures, folder, root, notify, watch, membership, code, keeps_unsplit)
     folder.path.mkdir(parents=True, exist_ok=True)
     with hold_lock(folder.lock, notify=notify, what=str(folder.path.relative_to(root))):
         _delete_leftovers(folder)
@@ -114,6 +118,7 @@ def _ensure_stage(current: Run, stage: Stage, inputs: StageInputs, tracking: Laz
         else:
             seconds = _execute(current, stage, inputs, tracking)
             digests = entry.publish(current.folder.path)
+            keep_unsplit(current)
             current.states[stage.name] = "ran"
             current.notify(f"{stage.name:<10} done in {seconds:.1f} s")
     record_done(current.folder, stage, signature, digests)

@@ -10,7 +10,7 @@ from pathlib import Path
 from treadle.config.locations import show_path
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RUNS, RunFolder
-from treadle.experiment.stages import STAGES
+from treadle.experiment.stages import CACHED, STAGES
 from treadle.pipeline.cache import Entry, drop_if_damaged, find_entry, list_entries
 from treadle.pipeline.locks import try_lock
 from treadle.pipeline.record import find_run_damage, list_runs, read_digests, read_signatures, record_damaged
@@ -40,7 +40,7 @@ def verify(folders: Sequence[Path], *, root: Path) -> Iterator[Verification]:
             raise TreadleError(f"{rule}; `treadle run` makes runs, under {RUNS}/")
         yield _verify_run(run, root)
     if not folders:
-        for stage in STAGES:
+        for stage in CACHED:
             for entry in list_entries(root, stage):
                 yield _verify_entry(entry, root)
 

@@ -13,15 +13,21 @@ from treadle.experiment.start import find_start
 from treadle.pipeline.members import train_members
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
+from treadle.pipeline.unsplit import take_unsplit
 
 Function = Callable[[Run, LazyTracking], None]
 
 
 def _prepare(current: Run, _: LazyTracking) -> None:
-    from treadle.data.prepare import prepare  # each stage imports its own libraries
+    from treadle.data.prepare import prepare, prepare_unsplit  # each stage imports its own libraries
 
     now = datetime.now(tz=UTC).replace(tzinfo=None)
-    prepare(_as_table(current).data, root=current.root, folder=current.folder.examples, now=now)
+    data, root, folder = _as_table(current).data, current.root, current.folder
+    is_unsplit = take_unsplit(current)
+    if current.keeps_unsplit and not is_unsplit:
+        prepare_unsplit(data, root=root, folder=folder.unsplit, now=now)
+        is_unsplit = True
+    prepare(data, root=root, folder=folder.examples, now=now, unsplit=folder.unsplit if is_unsplit else None)
 
 
 def _featurize(current: Run, _: LazyTracking) -> None:

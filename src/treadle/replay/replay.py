@@ -59,7 +59,7 @@ def declare(overrides: Sequence[str], *, root: Path, notify: Callable[[str], Non
     experiment, settings = require_fitting(check(composed))
     assert isinstance(experiment.data.split, TimeSplit), "required"
     resolved = freeze(experiment, question=composed.question)
-    examples = run(resolved, root=root, upto="prepare", notify=notify).folder
+    examples = run(resolved, root=root, upto="prepare", notify=notify, keeps_unsplit=True).folder
     plan = make_plan(settings, experiment.data.split, examples=examples)
     return Declared(experiment, settings, plan, declare_matrix(plan, settings, given, root=root))
 

@@ -59,6 +59,7 @@ class Occasion:
     settings: Retrain
     overrides: Sequence[str]
     root: Path
+    is_one_of_many: bool  # whether it is decided at other moments by the same data, which share their examples then
 
     @property
     def name(self) -> str:
@@ -76,7 +77,7 @@ def digest_rules(settings: Retrain) -> str:
     return digest(json.dumps(settings.model_dump(mode="json"), sort_keys=True))
 
 
-def declare(overrides: Sequence[str], *, now: datetime, root: Path) -> Occasion:
+def declare(overrides: Sequence[str], *, now: datetime, root: Path, is_one_of_many: bool) -> Occasion:
     """Compose and check; the split is moved to the moment.
 
     Raises:
@@ -95,7 +96,7 @@ def declare(overrides: Sequence[str], *, now: datetime, root: Path) -> Occasion:
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
     resolved = freeze(experiment, question=composed.question)
-    return Occasion(now, until, experiment, resolved, settings, given, root)
+    return Occasion(now, until, experiment, resolved, settings, given, root, is_one_of_many)
 
 
 def move_split(split: TimeSplit, settings: Retrain, *, test: tuple[datetime, datetime]) -> str:
@@ -212,7 +213,7 @@ def _finish(occasion: Occasion, chain: Chain[Decided]) -> None:
 def _decide(
     occasion: Occasion, chain: Chain[Decided], history: History, *, data: str, dry: bool, notify: Notify
 ) -> Decided:
-    newest = run(occasion.resolved, root=occasion.root, upto="prepare", notify=notify).folder
+    newest = _run(occasion, upto="prepare", notify=notify)
     blank = Decided(
         time=occasion.now.isoformat(timespec="seconds"),
         until=occasion.until.isoformat(),
@@ -246,9 +247,14 @@ def _decide(
     return _train(occasion, replace(blank, reasons=choice.reasons), notify=notify)
 
 
+def _run(occasion: Occasion, *, upto: str, notify: Notify) -> RunFolder:
+    resolved, keeps = occasion.resolved, occasion.is_one_of_many
+    return run(resolved, root=occasion.root, upto=upto, notify=notify, keeps_unsplit=keeps).folder
+
+
 def _train(occasion: Occasion, blank: Decided, *, notify: Notify) -> Decided:
     """Train the challenger, and ask the gate."""
-    folder = run(occasion.resolved, root=occasion.root, upto=_LAST, notify=notify).folder.path
+    folder = _run(occasion, upto=_LAST, notify=notify).path
     shown = folder.relative_to(occasion.root).as_posix()
     try:
         verdict = ask_gate(folder, champion=f"{occasion.name}@{CHAMPION}", root=occasion.root)

@@ -26,7 +26,7 @@ from treadle.pipeline import run
 from treadle.retraining import FOLDER
 from treadle.retraining.champion import Judged
 from treadle.retraining.ledger import Decided, read_decisions
-from treadle.retraining.retrain import declare, digest_rules, finish, move_split, require_fitting, retrain
+from treadle.retraining.retrain import Occasion, declare, digest_rules, finish, move_split, require_fitting, retrain
 from treadle.schema import PREDICT_AT
 
 Notify = Callable[[str], None]
@@ -102,10 +102,10 @@ def simulate(overrides: Sequence[str], *, clock: Clock, root: Path, notify: Noti
     for now, until in clock.list_ticks():
         decided = _find_decided(name, now, root=root)
         if decided is None:
-            retrain(declare(overrides, now=now, root=root), dry=False, notify=lambda _: None)
+            retrain(_declare(overrides, now, root=root), dry=False, notify=lambda _: None)
             decided = _find_decided(name, now, root=root)
         elif decided == read_decisions(name, root=root).items[-1]:  # it may have been killed before it was done
-            finish(declare(overrides, now=now, root=root))
+            finish(_declare(overrides, now, root=root))
         if decided is None:
             raise TreadleError(
                 f"{now}: nothing was decided: another process decides about {name}, or ticks are too short"
@@ -128,7 +128,8 @@ def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Noti
     composed = compose(overrides=[*overrides, moved], root=root)
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
-    folder = run(freeze(experiment, question=composed.question), root=root, upto="prepare", notify=notify).folder
+    resolved = freeze(experiment, question=composed.question)
+    folder = run(resolved, root=root, upto="prepare", notify=notify, keeps_unsplit=True).folder
     return experiment, folder.examples / "test.parquet"
 
 
@@ -148,6 +149,10 @@ def require_own(name: str, clock: Clock, rules: str, *, root: Path) -> None:
     changed = next((item.time for item in decisions.items if item.settings != rules), None)
     if changed is not None:
         raise TreadleError(f"{decisions.path}: the decision of {changed} was made by other rules of `retrain`; {fix}")
+
+
+def _declare(overrides: Sequence[str], now: datetime, *, root: Path) -> Occasion:
+    return declare(overrides, now=now, root=root, is_one_of_many=True)
 
 
 def _find_decided(name: str, now: datetime, *, root: Path) -> Decided | None:

@@ -76,6 +76,11 @@ class Sweep:
         return [Replicate(seed, fold) for seed in seeds for fold in self.folds or (None,)]
 
     @property
+    def moves_split(self) -> bool:
+        """Whether trials differ in how the examples are split."""
+        return bool(self.folds) or any(axis.key.lstrip("+").startswith("data.split") for axis in self.space.axes)
+
+    @property
     def is_grid(self) -> bool:
         """Whether its settings are known from the start."""
         return self.settings.sampler == "grid"

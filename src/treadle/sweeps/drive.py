@@ -133,6 +133,7 @@ class Drive:
                 "overrides": self.sweep.space.list_overrides(trial.replicate.add_to(trial.setting), seed=trial.seed),
                 "membership": asdict(self._describe_membership(trial)),
                 "code": "loaded" if self.engine.holds_code else "frozen",
+                "keeps_unsplit": self.sweep.moves_split,
             },
             log=place / "log.txt",
             environment=_list_environment(resolved),

@@ -26,6 +26,7 @@ def run_trial(
     overrides: list[str],
     membership: dict[str, Any],
     code: Code,
+    keeps_unsplit: bool,
 ) -> list[float]:
     """Run a frozen experiment; gives each objective at the epoch that was kept.
 
@@ -37,6 +38,7 @@ def run_trial(
         overrides: from which it was composed.
         membership: fields of its place in the sweep.
         code: whether this process has loaded what the experiment was frozen with, or is to require it.
+        keeps_unsplit: whether other trials differ in the split alone.
     """
 
     def watch(row: Mapping[str, float], step: int) -> None:  # noqa: ARG001 - as `train` calls it
@@ -52,6 +54,7 @@ def run_trial(
         code=code,
         overrides=overrides,
         membership=Membership(**membership),
+        keeps_unsplit=keeps_unsplit,
     )
     best = find_best_epoch(read_metrics_log(current.folder.metrics_log), current.experiment)
     missing = next((name for name in objectives if name not in best), None)

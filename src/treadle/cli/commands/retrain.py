@@ -35,7 +35,7 @@ def _retrain(options: argparse.Namespace) -> None:
 
     root, now = Path.cwd(), _read_now(options.now)
     with without_collector():
-        occasion = declare(options.overrides, now=now, root=root)
+        occasion = declare(options.overrides, now=now, root=root, is_one_of_many=False)
     decided = retrain(occasion, dry=options.dry_run, notify=_tell)
     if decided is None:
         return

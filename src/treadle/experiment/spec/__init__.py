@@ -54,6 +54,7 @@ from treadle.experiment.spec.split import (
     StratifiedSplit,
     TimeSeriesFolds,
     TimeSplit,
+    get_split_column,
 )
 from treadle.experiment.spec.sweep import Confirm, LocalEngine, RayEngine, SlurmEngine, Sweep
 from treadle.experiment.spec.tracker import CsvTracker, MlflowTracker, TensorBoardTracker, Tracker, WandbTracker
@@ -146,6 +147,7 @@ __all__ = [
     "complete_examples",
     "find_spec",
     "format_work",
+    "get_split_column",
     "is_blend",
     "is_rule",
     "list_nodes",

@@ -165,3 +165,9 @@ FoldRule = KFold | StratifiedKFold | GroupKFold | TimeSeriesFolds
 SplitRule = Annotated[
     TimeSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit | FoldRule, Discriminator("by")
 ]
+
+
+def get_split_column(rule: SplitRule) -> str | None:
+    """The column of the examples' table by which a split goes; None: it goes by none."""
+    column: str | None = getattr(rule, "column", None)
+    return column
