@@ -17,6 +17,7 @@ from treadle.errors import TreadleError
 from treadle.online.feeds import Online
 from treadle.online.rows import RowsError
 from treadle.serving.completion import Completion
+from treadle.serving.event_program import compile_events
 from treadle.serving.expressions import UnknownError
 from treadle.serving.feeds import Given
 from treadle.serving.service import Service, Source
@@ -114,6 +115,27 @@ def test_plain_rows_are_completed_without_polars_and_an_odd_one_beside_them_by_i
 
     assert ask(client, [asked[0], odd, asked[2]]) == [found for (found,) in alone[:3]] == pytest.approx(wanted[:3])
     assert scorer.num_by_polars == before + 1
+
+
+def test_lone_events_become_the_entries_that_polars_makes_of_many(days, flights, tmp_path):
+    data = treadle.load(flights).recipe.data
+    files = {name: table.path for name, table in data.tables.items()}
+    online = Online(data, files=files, log=None, root=ROOT, now=NOW, scratch=tmp_path)
+    assert compile_events(online) == {}
+
+    for table in ("weather", "flights"):
+        events = orjson.loads(orjson.dumps(days[1][table][:300]))
+        alone = [online.programs[table]([event]) for event in events]
+        together = online.prepare(table, events)
+        assert [found.moments[0] for found in alone] == together.moments.to_list()
+        entries = [
+            (look, key, entry._replace(number=place))
+            for place, found in enumerate(alone)
+            for look, key, entry in found.entries
+        ]
+        assert len(entries) > len(events) / 2
+        assert sorted(entries, key=repr) == sorted(together.entries, key=repr)
+        assert online.programs[table]([{**events[0], "origin": 7}]) is None, "Polars names what is wrong"
 
 
 def test_compiling_asks_nothing_of_the_state_and_what_only_polars_knows_is_told(days, flights, tmp_path):

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 from polars.exceptions import PolarsError
 
-from treadle.serving.expressions import UnknownError, compile_expression, round_decimal
+from treadle.serving.expressions import UnknownError, compile_expression
+from treadle.serving.scalars import round_decimal
 from treadle.sql.translate import to_expr
 
 SCHEMA = {
@@ -39,6 +40,8 @@ EXPRESSIONS = """
     SQRT(x); EXP(x); LN(x); LOG10(x); LOG(x); SIN(x); COS(x); TAN(x); POWER(x, 2); POWER(a, b); TRUNC(x)
     EXP(LN(x) * 0.3); ABS(a); ABS(x); FLOOR(x); CEIL(x); FLOOR(a / 100); ROUND(x); ROUND(x, 2); ROUND(a / 7, 1); SIGN(x)
     a * 1.5; a + 0.5; 0.1 - a; (a * 1.5) / 3; x + a * 1.5; CAST(a * 0.25 AS DOUBLE); (a + 0.5) * b; -(a * 1.5)
+    EXTRACT(MINUTE FROM t + x * INTERVAL '1 minute'); EXTRACT(HOUR FROM t + ROUND(x) * INTERVAL '90 seconds')
+    EXTRACT(SECOND FROM t + (t - (t - INTERVAL '1 hour')) * x)
     LOWER(s); UPPER(s); COALESCE(a, b, 0); COALESCE(x, a); IFNULL(a, 0); GREATEST(a, b); LEAST(x, y)
 """
 NUMBERS = (0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 2.5, 1e300, -1e300, 7.0, 100.25)

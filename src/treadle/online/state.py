@@ -118,17 +118,18 @@ class State:
             return pl.Series([False] * len(moments), dtype=pl.Boolean())
         return (moments <= self._asked_upto).fill_null(value=False)
 
-    def _identify_events(self, table: str, events: pl.LazyFrame, count: int) -> list[tuple[Identity, ...]]:
-        """Of each event its key first, by which one that comes again takes the place of the first."""
+    def list_identities(self, table: str) -> list[tuple[object, list[str]]]:
+        """What names an event, as tags with columns: its key first, by which one that comes again replaces it."""
         key = self.data.tables[table].key
+        named = [(place, list(c.values())) for place, (name, c) in enumerate(self._names) if name == table]
+        return [*([("key", list(key))] if key else []), *named]
+
+    def _identify_events(self, table: str, events: pl.LazyFrame, count: int) -> list[tuple[Identity, ...]]:
         found: list[list[Identity]] = [[] for _ in range(count)]
-        if key:
-            found = [[("key", *row)] for row in events.select(key).collect().rows()]
-        for place, (name, columns) in enumerate(self._names):
-            if name == table:
-                rows = events.select(list(columns.values())).collect().rows()
-                for identities, row in zip(found, rows, strict=True):
-                    identities.append((place, *row))
+        for tag, columns in self.list_identities(table):
+            rows = events.select(columns).collect().rows()
+            for identities, row in zip(found, rows, strict=True):
+                identities.append((tag, *row))
         return [tuple(identities) for identities in found]
 
     def ask(self, at: datetime, example: Mapping[str, object]) -> Answers:

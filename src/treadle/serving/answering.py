@@ -32,7 +32,7 @@ class Answerer:
     def __init__(self, bundle: Predictor, *, online: Online | None, engine: Engine | None = None) -> None:
         self.scorer = Scorer(bundle, engine)
         self.online = online
-        self._program, self.reason = _compile(bundle, online)
+        self.program, self.reason = _compile(bundle, online)
         self._past = [] if online is None else _list_past(bundle, online)
 
     def ask(self, rows: Sequence[Any], *, moments: Sequence[datetime]) -> list[Answer]:
@@ -59,16 +59,16 @@ class Answerer:
         """Each row read, by the program where it can."""
         read = [self._complete_plainly(row, moment) for row, moment in questions]
         others = [question for question, answer in zip(questions, read, strict=True) if answer is None]
-        if self._program is not None:
+        if self.program is not None:
             self.scorer.num_by_polars += len(others)
         completed = iter(self._complete_by_polars(others, online))
         return [next(completed) if answer is None else answer for answer in read]
 
     def _complete_plainly(self, row: Any, moment: datetime) -> Answer | None:
-        if self._program is None:
+        if self.program is None:
             return None
         try:
-            return self.scorer.hold(self._program.complete(row, now=moment))
+            return self.scorer.hold(self.program.complete(row, now=moment))
         except (ArithmeticError, ValueError):
             return None
 

@@ -18,6 +18,7 @@ from treadle.experiment.spec import Events
 from treadle.online.feeds import Online, Taken
 from treadle.online.log import EventLog, SqliteLog
 from treadle.online.rows import RowsError
+from treadle.serving.event_program import compile_events
 from treadle.serving.metrics import Metrics
 
 LOGGER = logging.getLogger("treadle.serving")
@@ -73,6 +74,8 @@ class Feeds:
             raise TreadleError(
                 f"serving.events: {error}; +serving.events.tables.NAME=FILE names another file"
             ) from error
+        for table, reason in compile_events(online).items():
+            LOGGER.warning("events of %s go through Polars, which takes longer: %s", table, reason)
         if online.num_refused:
             LOGGER.warning(
                 "%d events of the log break the contract of this bundle, and are left out", online.num_refused

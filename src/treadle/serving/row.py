@@ -24,15 +24,9 @@ from treadle.experiment.spec import Column
 from treadle.features.base import LARGEST, Encoder, FirstStep
 from treadle.features.categories import Hashing, Vocabulary, read_text
 from treadle.features.featurizer import Featurizer, Inputs, Raw
-from treadle.serving.expressions import (
-    Cells,
-    Function,
-    UnknownError,
-    compile_expression,
-    find_kind,
-    round_decimal,
-)
+from treadle.serving.expressions import Cells, Function, UnknownError, compile_expression, find_kind
 from treadle.serving.readers import list_types, to_frame
+from treadle.serving.scalars import round_decimal
 
 PROVED_ROWS = 256  # that a program is compared over when it is made
 REMEMBERED = 1 << 16  # texts whose hash is kept
