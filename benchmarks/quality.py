@@ -34,6 +34,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from treadle.experiment.resolved import read
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
 from treadle.features.stored import load_rows
@@ -78,11 +79,14 @@ TABLES = {
         "density and the elongation that conf/features/diamonds.yaml derives and LightGBM is given here, too",
     ),
     "flights": Table("binary", {"auroc": None, "log_loss": None}, None, (DEFAULT, BEST)),
+    "rides": Table("count", {"poisson_deviance": None, "mae": None}, None),
 }
 TITLES = {
     "accuracy": "accuracy ↑",
     "auroc": "ROC AUC ↑",
     "log_loss": "log loss ↓",
+    "poisson_deviance": "mean Poisson deviance ↓",
+    "mae": "MAE ↓",
     "rmse": "RMSE ↓",
     "rmse_sd": "RMSE ↓, in standard deviations of the training targets",
 }
@@ -117,7 +121,7 @@ def read_treadle(run: Run) -> dict[str, float]:
     """Test metrics, and the CPU seconds of the whole command where they are known."""
     folder = run.folder
     found = json.loads((folder / "evaluation" / "metrics.json").read_text())["model"]
-    if "rmse" in found:
+    if "r2" in found:
         found["rmse_sd"] = (
             found["rmse"] / json.loads((folder / "bundle" / "bundle.json").read_text())["target"]["scale"]
         )
@@ -139,7 +143,8 @@ class Rows:
     @classmethod
     def read(cls, folder: Path, task: Task) -> Rows:
         """The tensors of a run."""
-        featurizer = Featurizer.load(folder / "features", targets=["treadle."])
+        spec = read(folder / "resolved.yaml").experiment.features
+        featurizer = Featurizer.load(folder / "features", spec=spec, targets=["treadle."])
         frame = pl.read_parquet(folder / "examples" / "test.parquet")
         test = Batch(*featurizer(frame), read_target(frame, classes=[]), torch.ones(len(frame)))
         return cls(task, *(load_rows(folder / "features" / split) for split in ("train", "valid")), test)
@@ -147,8 +152,10 @@ class Rows:
     def judge(self, booster: lightgbm.Booster) -> dict[str, float]:
         """Test metrics."""
         prediction = torch.from_numpy(np.asarray(booster.predict(to_matrix(self.test))))
-        found = compute_metrics(task=self.task, prediction=prediction, target=self.test.target, threshold=0.5)
-        if "rmse" in found:
+        found = compute_metrics(
+            task=self.task, prediction=prediction, target=self.test.target, threshold=0.5, num_bins=15
+        )
+        if "r2" in found:
             found["rmse_sd"] = found["rmse"] / float(self.train.target.double().std(correction=0))
         return found
 
@@ -159,7 +166,7 @@ def to_matrix(batch: Batch) -> np.ndarray[Any, np.dtype[np.float32]]:
 
 def train_boosting(rows: Rows, settings: Mapping[str, Any], *, seed: int, stop: bool) -> lightgbm.Booster:
     """LightGBM on the training rows; with `stop` until the validation loss no longer falls."""
-    objective = "binary" if rows.task == "binary" else "regression"
+    objective = {"count": "poisson"}.get(rows.task, rows.task)
     base = {"objective": objective, "seed": seed, "verbose": -1, "num_threads": 1, "deterministic": True}
     first, last = rows.train.numeric.shape[1], rows.train.numeric.shape[1] + rows.train.ids.shape[1]
     data = lightgbm.Dataset(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 if TYPE_CHECKING:
     from torch import Tensor
 
-Task = Literal["binary", "multiclass", "regression"]  # what a model answers
+Task = Literal["binary", "multiclass", "regression", "count"]  # what a model answers
 DataTask = Literal[Task, "forecast"]  # what an experiment declares
 Split = Literal["train", "valid", "test"]
 Sampling = Literal["shuffle", "balanced"]  # every row once an epoch; each class as often as any other
@@ -30,6 +31,21 @@ def get_answer(task: DataTask) -> Task:
     return "regression" if task == "forecast" else task
 
 
+def is_value(task: Task) -> bool:
+    """Whether the answer is a number in the label's own unit, not a probability."""
+    return task in {"regression", "count"}
+
+
+def find_task_link(task: Task) -> Link:
+    """From the prediction to the output of a model, unless the loss says otherwise: a mean count is above 0."""
+    return "log" if task == "count" else "identity"
+
+
+def pick_by_task(declared: str | Mapping[str, str] | None, task: Task) -> str | None:
+    """What a constant of a class says for a task: a word for all tasks, or one for each."""
+    return declared.get(task) if isinstance(declared, Mapping) else declared
+
+
 # Limits of arguments, for the signatures of components; `treadle check` enforces them.
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # what NumPy, torch and LightGBM all take
@@ -38,7 +54,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-Link = Literal["identity", "log"]  # from a regression's prediction to the output of its network
+Link = Literal["identity", "log"]  # from the prediction of a value to the output of its model
 
 
 class Batch(NamedTuple):
@@ -47,7 +63,7 @@ class Batch(NamedTuple):
     numeric: Tensor  # [B, N] float32, finite
     ids: Tensor  # [B, C] int64; 0 is "unknown"
     target: (
-        Tensor  # [B] float32 (binary, regression; float64 as it is stored, before it is scaled) or int64 (multiclass)
+        Tensor  # [B] float32 (binary or a value; float64 as it is stored, before it is scaled) or int64 (multiclass)
     )
     weight: Tensor  # [B] float32
 

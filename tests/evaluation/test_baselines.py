@@ -18,6 +18,7 @@ def make_rows(num_rows=600, task="binary"):
         "binary": (signal > 0).float(),
         "multiclass": (signal > 0).long() + (signal > 1).long(),
         "regression": signal,
+        "count": torch.poisson(signal.exp(), generator=generator),
     }
     return Batch(numeric, ids, target[task], torch.ones(num_rows))
 
@@ -29,7 +30,7 @@ def fit(name, task):
     return rows, fitted.predict(Inputs(rows.numeric, rows.ids))
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
 def test_the_prior_is_the_mean_of_the_target(task):
     rows, predicted = fit("prior", task)
 
@@ -40,12 +41,15 @@ def test_the_prior_is_the_mean_of_the_target(task):
     assert (predicted == predicted[0]).all()
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
 @pytest.mark.parametrize("name", ["linear", "gradient_boosting"])
 def test_a_baseline_learns(name, task):
     rows, predicted = fit(name, task)
 
-    if task == "regression":
+    if task == "count":
+        mean = (rows.numeric[:, 0] + (rows.ids[:, 0] == 1)).exp()
+        assert (predicted.log() - mean.log()).square().mean() < 0.25 * mean.log().var()
+    elif task == "regression":
         assert (predicted - rows.target).square().mean() < 0.1 * rows.target.var()
     else:
         decided = predicted.argmax(dim=1) if task == "multiclass" else predicted > 0.5
@@ -74,7 +78,7 @@ def test_the_linear_baseline_of_a_regression_is_least_squares():
     assert np.allclose(predicted.numpy(), design @ solution, atol=1e-2)
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_baseline_predicts_the_same_after_it_was_stored(name, task, tmp_path):
     rows = make_rows(task=task)

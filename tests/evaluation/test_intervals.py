@@ -10,7 +10,7 @@ from treadle.evaluation.resampling import Blocks, Draws, draw, find_bounds
 from treadle.evaluation.scores import Scoring, compute_losses, make_statistics
 from treadle.metrics.compute import compute_metrics
 
-SCORINGS = {task: Scoring(task, threshold=0.5, num_bins=15) for task in ("binary", "multiclass", "regression")}
+SCORINGS = {task: Scoring(task, threshold=0.5, num_bins=15) for task in ("binary", "multiclass", "regression", "count")}
 FEW = Resampling(resamples=20, coverage=0.95, seed=0)
 
 
@@ -25,6 +25,8 @@ def make_predictions(task, *, rows, seed=0):
     signal = generator.normal(size=rows)
     if task == "regression":
         return (signal + generator.normal(size=rows)).astype(np.float32), 100 + signal
+    if task == "count":
+        return np.exp(signal).astype(np.float32), generator.poisson(np.exp(signal)).astype(np.float64)
     chances = (1 / (1 + np.exp(-signal))).round(2).astype(np.float32)
     return chances, (generator.random(rows) < chances).astype(np.float32)
 
@@ -35,7 +37,7 @@ def block_rows(unit, *, rows):
     return Blocks.of(np.random.default_rng(1).integers({"day": 12, "customer": 300}[unit], size=rows), unit=unit)
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
 @pytest.mark.parametrize("unit", ["row", "day", "customer"])
 def test_a_resample_has_the_metrics_of_its_rows(task, unit):
     prediction, target = make_predictions(task, rows=600)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from sklearn.metrics import d2_tweedie_score, mean_poisson_deviance
 
 from treadle.metrics.compute import compute_metrics
 from treadle.metrics.registry import METRICS, find_task_metric
@@ -36,6 +37,24 @@ def test_regression_metrics_are_what_they_say():
     found = compute_metrics(task="regression", prediction=prediction, target=target, threshold=0.5, num_bins=15)
 
     assert found == pytest.approx({"rmse": math.sqrt(5 / 3), "mae": 1.0, "r2": 1 - 5 / 2})
+
+
+def test_metrics_of_counts_are_those_of_scikit_learn():
+    prediction, target = torch.tensor([0.5, 1.0, 2.0, 4.0]), torch.tensor([0.0, 1.0, 5.0, 2.0])
+
+    found = compute_metrics(task="count", prediction=prediction, target=target, threshold=0.5, num_bins=15)
+
+    assert found["poisson_deviance"] == pytest.approx(mean_poisson_deviance(target, prediction))
+    assert found["d2"] == pytest.approx(d2_tweedie_score(target, prediction, power=1))
+    assert (found["mae"], found["rmse"]) == pytest.approx((5.5 / 4, math.sqrt(13.25 / 4)))
+
+
+def test_a_mean_of_0_costs_much_and_not_everything():
+    prediction, target = torch.tensor([0.0, 1.0]), torch.tensor([2.0, 1.0])
+
+    found = compute_metrics(task="count", prediction=prediction, target=target, threshold=0.5, num_bins=15)
+
+    assert 10 < found["poisson_deviance"] < 100
 
 
 def test_multiclass_metrics_are_what_they_say():

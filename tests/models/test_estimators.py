@@ -138,7 +138,7 @@ class TestEveryEstimator:
 
         assert ((predict(model, rows) > 0.5).float() == rows.target).float().mean() > 0.8
 
-    @pytest.mark.parametrize("objective", ["quantile", "huber", "poisson"])
+    @pytest.mark.parametrize("objective", ["quantile", "huber", "poisson", "tweedie"])
     def test_minimises_what_it_says(self, name, objective, tmp_path):
         if objective not in type(build(name)).OBJECTIVES:
             pytest.skip("it does not say so")
@@ -146,11 +146,12 @@ class TestEveryEstimator:
         rows = draw_rows(2000, task="regression")
         noise = torch.empty(2000).exponential_(generator=generator)
         rows = rows._replace(target=noise if objective != "huber" else noise + 20.0 * (noise > 3))
-        parameter = {"quantile": 0.9, "huber": 0.5, "poisson": None}[objective]
+        parameter = {"quantile": 0.9, "huber": 0.5, "poisson": None, "tweedie": 1.5}[objective]
+        link = "log" if objective in {"poisson", "tweedie"} else "identity"
         model = build(name, max_rounds=100)
-        fit(model, rows, task="regression", objective=Objective("regression", objective, parameter))
+        fit(model, rows, task="regression", objective=Objective("regression", objective, parameter, link))
 
-        found = predict(model, rows, task="regression", link="log" if objective == "poisson" else "identity")
+        found = predict(model, rows, task="regression", link=link)
 
         other = build(name)
         model.save(tmp_path / model.FILE)

@@ -58,10 +58,10 @@ def train(path, *, num_classes=0, objective=None, watch=None, threads=1, **chang
     regression = "regression" in CONSTANTS[path]["TASKS"]
     task = "regression" if regression else "multiclass" if num_classes else "binary"
     name = objective or CONSTANTS[path]["OBJECTIVES"][0]
-    parameter = {"quantile": 0.9, "huber": 0.5}.get(name)
+    parameter, link = {"quantile": 0.9, "huber": 0.5}.get(name), "log" if name == "poisson" else "identity"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # twenty rounds converge to nothing
-        fit(model, rows, task=task, objective=Objective(task, name, parameter), watch=watch, threads=threads)
+        fit(model, rows, task=task, objective=Objective(task, name, parameter, link), watch=watch, threads=threads)
     return model, rows
 
 
@@ -133,12 +133,12 @@ def test_it_minimises_the_loss_of_the_experiment(objective, path, tmp_path):
     model, rows = build(path, **({"max_iter": 40} if "Hist" in path else {})), draw_rows(task="regression")
     rows = rows._replace(numeric=rows.numeric.nan_to_num(0.0), target=rows.target.exp())
     parameter = {"quantile": 0.9, "huber": 0.5}.get(objective)
-    fit(model, rows, task="regression", objective=Objective("regression", objective, parameter))
+    link = "log" if objective == "poisson" else "identity"
+    fit(model, rows, task="regression", objective=Objective("regression", objective, parameter, link))
     model.save(tmp_path / model.FILE)
     other = build(path)
     other.load(tmp_path / model.FILE)
 
-    link = "log" if objective == "poisson" else "identity"
     found = to_prediction(other(rows.numeric, rows.ids), task="regression", link=link)
 
     if objective == "quantile":

@@ -15,9 +15,12 @@ def test_a_constant_prediction_has_a_share_of_one_whatever_the_base_rate():
     assert relate_to_prior(entropy, classes, task="multiclass") == pytest.approx(1)
     values = np.random.default_rng(0).normal(5, 3, 100)
     assert relate_to_prior(values.std(), values, task="regression") == pytest.approx(1)
+    counts = np.array([0, 1, 5])
+    deviance = 2 * (5 * np.log(5 / 2) + np.log(1 / 2)) / 3
+    assert relate_to_prior(deviance, counts, task="count") == pytest.approx(1)
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
 def test_labels_that_are_all_alike_tell_nothing(task):
     assert np.isnan(relate_to_prior(0.1, [1, 1, 1], task=task))
     assert np.isnan(relate_to_prior(0.1, [], task=task))

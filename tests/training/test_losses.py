@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import torch
 import yaml
+from sklearn.metrics import mean_tweedie_deviance
 
 from runs import find_run, forget_sources, run_quick
 from treadle.bundle import load, to_prediction
@@ -15,7 +16,15 @@ from treadle.experiment.spec import Loss
 from treadle.metrics.log import read_metrics_log
 from treadle.schema import Batch
 from treadle.training.learner import compute_loss
-from treadle.training.losses import FocalLoss, HuberLoss, PoissonLoss, QuantileLoss, SmoothedLogLoss, TaskLoss
+from treadle.training.losses import (
+    FocalLoss,
+    HuberLoss,
+    PoissonLoss,
+    QuantileLoss,
+    SmoothedLogLoss,
+    TaskLoss,
+    TweedieLoss,
+)
 
 LOSSES = {
     "binary": TaskLoss(task="binary"),
@@ -28,6 +37,8 @@ LOSSES = {
     "regression-quantile": QuantileLoss(task="regression", quantile=0.9),
     "regression-huber": HuberLoss(task="regression", delta=1.0),
     "regression-poisson": PoissonLoss(task="regression"),
+    "count": TaskLoss(task="count"),
+    "count-tweedie": TweedieLoss(task="count", power=1.3),
 }
 ADULT = ("experiment=adult", "evaluation.value=null", "model=mlp", "model.width=16", "tracker=disabled")
 
@@ -120,6 +131,13 @@ def test_the_poisson_loss_is_half_the_deviance(target, mean):
     cost = evaluate(PoissonLoss(task="regression"), torch.tensor([[mean]]).log(), target)
 
     assert cost == pytest.approx(math.log(best / likelihood), abs=1e-6)
+
+
+@pytest.mark.parametrize(("target", "mean"), [(0.0, 0.5), (1.0, 0.5), (3.0, 3.0), (7.0, 2.0)])
+def test_the_tweedie_loss_is_half_the_deviance(target, mean):
+    cost = evaluate(TweedieLoss(task="regression", power=1.5), torch.tensor([[mean]]).log(), target)
+
+    assert 2 * cost == pytest.approx(mean_tweedie_deviance([target], [mean], power=1.5), abs=1e-6)
 
 
 def test_of_an_output_that_is_a_logarithm_members_are_averaged_as_predictions():

@@ -16,6 +16,7 @@ from treadle.bundle.model import Model, measure_width, to_prediction
 from treadle.bundle.predictor import Predictor
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.models.estimator import Estimator
+from treadle.schema import is_value
 
 CHUNK = 16_384  # rows that are read at once; the same everywhere, so that the numbers are
 CELLS = 1 << 20  # numbers that a layer gives at once: what stays in the processor's cache
@@ -60,7 +61,7 @@ class Bundle(Predictor):
         """From outputs of the model to predictions in the target's own units: `[B]`, or `[B, K]`."""
         target = self.card.target
         prediction = to_prediction(output, task=self.task, link=target.link)
-        if self.task != "regression":
+        if not is_value(self.task):
             return prediction
         return prediction.double() * target.scale + target.mean  # float32 has few distinct values near 1.7e9
 

@@ -16,7 +16,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import ChosenModel, Data, Experiment, Features, Loss, MemberName, Schedule, Spec, Target
 from treadle.hints import show
 from treadle.json_files import read_json
-from treadle.schema import Link, Split, Task
+from treadle.schema import Link, Split, Task, is_value
 from treadle.validation import describe_first
 
 FORMAT = 2  # of the files; a bundle of another format must be trained again
@@ -44,7 +44,7 @@ def is_missing(value: object) -> bool:
 
 
 class Standard(Spec):
-    """Standardization of a regression's target: the network predicts (target - mean) / scale, or its logarithm."""
+    """Standardization of the target of a value: the network predicts (target - mean) / scale, or its logarithm."""
 
     mean: Finite  # 0 for other tasks
     scale: Annotated[Finite, Field(gt=0)]  # 1 for other tasks
@@ -74,15 +74,15 @@ class Card(Spec):
             raise ValueError(f"a multiclass task has classes, other tasks have none; found {self.task}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
-        if self.task != "regression" and self.target != Standard(mean=0, scale=1):
-            raise ValueError("only the target of a regression has a mean and a scale")
+        if not is_value(self.task) and self.target != Standard(mean=0, scale=1):
+            raise ValueError("only a value has a target with a mean and a scale")
         if self.target.link == "log" and self.target.mean != 0:
             raise ValueError("a target whose logarithm is predicted has a mean of 0")
-        if self.calibration is not None and self.task == "regression":
+        if self.calibration is not None and is_value(self.task):
             raise ValueError("a regression has no probabilities to calibrate")
         if isinstance(self.calibration, Isotonic) and len(self.calibration.curves) != max(1, len(self.classes)):
             raise ValueError("an isotonic calibration has a curve for each class; one for two classes")
-        if self.conformal is not None and isinstance(self.conformal, Span) != (self.task == "regression"):
+        if self.conformal is not None and isinstance(self.conformal, Span) != is_value(self.task):
             raise ValueError("conformal: a regression has intervals, a classification has sets")
         if isinstance(self.conformal, Sets) and len(self.conformal.thresholds) != max(2, len(self.classes)):
             raise ValueError("conformal: there is a threshold for each class")

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from treadle.errors import TreadleError
 from treadle.models.estimator import Estimator
+from treadle.models.offset import add_offsets
 from treadle.schema import Link, Task, TokenSpan
 from treadle.targets.build import build
 from treadle.targets.signatures import read_constant, takes_argument
@@ -22,6 +23,7 @@ TARGETS = (
     "treadle.features.transforms.",
     "treadle.features.raw.",
     "treadle.features.categories.",
+    "treadle.features.exposure.",
     "treadle.features.sentences.",
     "treadle.features.texts.",
     "treadle.features.tokens.",
@@ -36,8 +38,18 @@ def build_model(
     cardinalities: Sequence[int],
     num_classes: int,
     texts: Sequence[TokenSpan] = (),
+    offsets: Sequence[int] = (),
 ) -> Model:
     """The model of a configuration for given inputs; one output, or one a class.
+
+    Args:
+        model: the node of the configuration.
+        targets: prefixes of the classes that may be built.
+        num_numeric: number of numeric inputs.
+        cardinalities: number of distinct ids of each input of ids.
+        num_classes: of a multiclass task, else 0.
+        texts: which inputs of ids are the tokens of one text.
+        offsets: which numeric inputs are added to the output.
 
     Raises:
         TreadleError: it is no model, or there are texts and it reads none.
@@ -47,7 +59,7 @@ def build_model(
         model if adapter is None else {"_target_": adapter, "path": model["_target_"], "estimator": model},
         key="model",
         targets=targets if adapter is None else [*targets, f"{model['_target_'].partition('.')[0]}."],
-        num_numeric=num_numeric,
+        num_numeric=num_numeric - len(offsets),
         cardinalities=list(cardinalities),
         num_outputs=max(1, num_classes),
         texts=list(texts),
@@ -59,7 +71,7 @@ def build_model(
         raise TreadleError(
             f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"
         )
-    return built
+    return add_offsets(built, num_numeric=num_numeric, places=offsets)
 
 
 @torch.no_grad()
@@ -83,12 +95,12 @@ def measure_width(network: nn.Module, num_numeric: int, num_ids: int) -> int:
 def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
     """Output of a model `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes.
 
-    Members are averaged as probabilities, not as logits; of a regression as predictions, not as their logarithms.
+    Members are averaged as probabilities, not as logits; of values as predictions, not as their logarithms.
 
     Args:
         output: of the model.
         task: of the experiment.
-        link: of a regression, whether the output is the prediction or its logarithm.
+        link: of a value, whether the output is the prediction or its logarithm.
     """
     if task == "multiclass":
         shares = output.float().softmax(dim=-1)

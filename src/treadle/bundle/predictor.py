@@ -77,8 +77,8 @@ class Predictor(ABC):
                 `find_breaches` lists them.
 
         Returns:
-            One row per input row, in its order: `probability` (binary), `prediction` (regression), or `prediction`
-            and `probability_<class>` (multiclass); with the column `row` of the input where it has one, and of a
+            One row per input row, in its order: `probability` (binary), `prediction` (a value), or `prediction` and
+            `probability_<class>` (multiclass); with the column `row` of the input where it has one, and of a
             forecast with series, time and step. A bundle with conformal prediction adds `low` and `high`, or for each
             class `set_<class>`.
 

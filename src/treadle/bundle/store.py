@@ -170,6 +170,7 @@ def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer
             cardinalities=featurizer.cardinalities,
             num_classes=len(card.classes),
             texts=featurizer.texts,
+            offsets=featurizer.offsets,
         )
     file = folder / _name_file(model)
     if file.name not in card.files:

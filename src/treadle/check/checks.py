@@ -13,13 +13,11 @@ from treadle.check.consistency import (
     check_explanation,
     check_intervals,
     check_lookups,
-    check_loss,
     check_metrics,
     check_naive,
     check_questions,
     check_reference,
     check_refit,
-    check_sampling,
     check_split,
     check_start,
     check_table_options,
@@ -36,6 +34,7 @@ from treadle.check.file_heads import Absent, check_files
 from treadle.check.first_steps import check_libraries, check_models, check_tokens, settle_models
 from treadle.check.forecast import check_forecast, check_forecast_naive, check_forecast_split
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
+from treadle.check.losses import check_exposure, check_loss, check_sampling
 from treadle.check.places import locate_problems
 from treadle.check.structure import check_structure
 from treadle.check.targets import check_targets, find_opaque_targets
@@ -60,6 +59,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_metrics, ("data.task", "metrics", "schedule", "evaluation")),
     (check_claims, ("data.task", "metrics", "evaluation", "card")),
     (check_loss, ("data.task", "loss", "targets")),
+    (check_exposure, ("data.task", "loss", "features", "targets")),
     (check_sampling, ("data.task", "loss", "schedule")),
     (check_refit, ("schedule", "callbacks")),
     (check_table_options, ("data.tables",)),

@@ -19,7 +19,7 @@ from treadle.experiment.spec import AsOf, Data, Experiment, History, Table
 from treadle.hints import NO_HINT, Hint, nearest
 from treadle.lineage.graph import Graph, trace_experiment
 from treadle.problems import Problem, Span
-from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, STEP, WEIGHT
+from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, STEP, WEIGHT, is_value
 from treadle.sql.expressions import (
     ExpressionError,
     limit_derived,
@@ -199,9 +199,11 @@ def _walk_examples(walk: Walk, data: Data) -> pl.DataFrame:
 
 def _check_label(walk: Walk, label: pl.Series, data: Data) -> None:
     dtype = label.dtype
-    if data.answer == "regression" and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
+    if is_value(data.answer) and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
         fix = "set data.task to binary" if dtype == pl.Boolean() else "set data.task to multiclass, or make it a number"
-        walk.find("data.examples.label", f"the label of a regression must be a number, found {name_type(dtype)}", fix)
+        walk.find(
+            "data.examples.label", f"the label of a {data.answer} must be a number, found {name_type(dtype)}", fix
+        )
     if data.answer == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
         fix = "compare it with the positive value, such as income = '>50K'"
         walk.find("data.examples.label", f"a binary label must be true or false, found {name_type(dtype)}", fix)

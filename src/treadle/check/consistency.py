@@ -30,9 +30,8 @@ from treadle.hardware import count_gpus
 from treadle.hints import nearest
 from treadle.metrics.registry import find_metric, find_task_metric, monitor_names
 from treadle.problems import Problem
-from treadle.schema import BINARY_CLASSES, LABEL
-from treadle.targets.annotations import list_options
-from treadle.targets.signatures import UnknownTargetError, read_constant, read_signature
+from treadle.schema import LABEL
+from treadle.targets.signatures import read_constant
 from treadle.tracking import explain_missing
 
 _NUMBERS, _TIMES = ("int", "float"), ("date", "datetime", "time")
@@ -69,23 +68,6 @@ def _list_checked(experiment: Experiment) -> Iterator[tuple[str, str]]:
     for code, check in experiment.evaluation.checks.items():
         if check is not None and check.function["_target_"].startswith("treadle.") and "metric" in check.function:
             yield f"evaluation.checks.{code}.function.metric", str(check.function["metric"])
-
-
-def check_loss(experiment: Experiment) -> Iterator[Problem]:
-    """A loss for this task, and weights of classes that exist."""
-    task, path = experiment.data.answer, experiment.loss.function["_target_"]
-    tasks = _list_tasks(path)
-    if tasks and task not in tasks:
-        rule = f"{path} is for the task {' or '.join(map(repr, tasks))}; data.task is {experiment.data.task!r}"
-        yield Problem("loss.function._target_", rule, "choose another loss; loss=default fits every task")
-    weights = experiment.loss.class_weights
-    if weights is not None and task == "regression":
-        yield Problem("loss.class_weights", "a regression has no classes", "set it to null")
-    elif task == "binary" and isinstance(weights, Mapping):
-        for name in weights:
-            if name not in BINARY_CLASSES:
-                rule = f"no class {name!r}: those of a binary task are 'negative' and 'positive'"
-                yield Problem(f"loss.class_weights.{name}", rule, hint=nearest(name, BINARY_CLASSES))
 
 
 def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
@@ -129,21 +111,6 @@ def check_tracker(experiment: AnyExperiment) -> Iterator[Problem]:
         yield Problem("tracker.by", missing, "install it, or choose another tracker, such as tracker=csv")
 
 
-def check_sampling(experiment: Experiment) -> Iterator[Problem]:
-    """Balanced sampling: it needs classes and rows in memory, and excludes class weights."""
-    if experiment.schedule.sampling != "balanced":
-        return
-    if experiment.schedule.shuffle_buffer is not None:
-        rule = "rows that are streamed from disk cannot be sampled by class"
-        way_out = "set schedule.shuffle_buffer to null, or balance by loss.class_weights"
-        yield Problem("schedule.sampling", rule, way_out)
-    if experiment.data.answer == "regression":
-        yield Problem("schedule.sampling", "a regression has no classes to balance", "set it to shuffle")
-    elif experiment.loss.class_weights == "balanced":
-        rule = "schedule.sampling and loss.class_weights both balance the classes: rare classes would be balanced twice"
-        yield Problem("schedule.sampling", rule, "set it to shuffle, or loss.class_weights to null")
-
-
 def check_refit(experiment: Experiment) -> Iterator[Problem]:
     """Rows in memory, where two splits are joined; and no callbacks: they would be in one of two trainings alone."""
     if experiment.schedule.refit == "all" and experiment.callbacks:
@@ -166,15 +133,6 @@ def find_memory_use(experiment: Experiment) -> Iterator[Problem]:
     if experiment.evaluation.baselines:
         rule = "baselines read whole splits into memory; training reads no more than schedule.shuffle_buffer"
         yield Problem("evaluation.baselines", rule, "set it to [] if they do not fit into memory")
-
-
-def _list_tasks(path: str) -> list[str]:
-    """The tasks that the annotation of a loss's argument `task` allows; empty without one."""
-    try:
-        parameter = read_signature(path).parameters.get("task")
-    except (UnknownTargetError, SyntaxError):  # reported by check/targets.py
-        return []
-    return list_options(parameter.type) if parameter is not None else []
 
 
 def check_examples_table(experiment: Experiment) -> Iterator[Problem]:

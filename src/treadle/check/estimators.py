@@ -11,6 +11,7 @@ from treadle.experiment.spec import NO_AUGMENTATION, RAW, Experiment
 from treadle.hints import nearest
 from treadle.model_choice.raw_inputs import strip_features, takes_raw_inputs
 from treadle.problems import Problem
+from treadle.schema import is_value, pick_by_task
 from treadle.targets.signatures import read_constant
 
 
@@ -49,9 +50,7 @@ def _check_task(experiment: Experiment, name: str) -> Iterator[Problem]:
     tasks, task = read_constant(experiment.network["_target_"], "TASKS"), experiment.data.answer
     if tasks is not None and task not in tasks:
         rule = f"{name} is for {' and '.join(tasks)}; data.task is {task}"
-        twin = (
-            name.replace("Classifier", "Regressor") if task == "regression" else name.replace("Regressor", "Classifier")
-        )
+        twin = name.replace("Classifier", "Regressor") if is_value(task) else name.replace("Regressor", "Classifier")
         fix = "choose another class" if twin == name else f"choose {twin}"
         yield Problem("model._target_", rule, fix)
 
@@ -79,7 +78,7 @@ def check_raw_steps(experiment: Experiment) -> Iterator[Problem]:
 
 def _check_loss(experiment: Experiment, name: str, objectives: tuple[str, ...]) -> Iterator[Problem]:
     path = experiment.loss.function["_target_"]
-    if read_constant(path, "OBJECTIVE") not in objectives:
+    if pick_by_task(read_constant(path, "OBJECTIVE"), experiment.data.answer) not in objectives:
         rule = f"{name} does not minimise {path}, which is for networks"
         yield Problem("loss.function._target_", rule, f"choose one of loss={', loss='.join(objectives)}")
 

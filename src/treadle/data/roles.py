@@ -14,6 +14,7 @@ LARGEST = 3e38  # of a label's size: beyond it, nothing that a network computes 
 WEIGHTS = (1e-30, 1e30)  # of a weight that is not 0: float32 multiplies and sums them without a loss
 NUM_EXAMPLES = 3
 _EXCLUDE = "exclude such rows in data.examples.exclude"
+_AMOUNT = "set data.task to regression, of which loss=tweedie takes amounts that are no counts"
 
 
 def check_roles(frame: pl.DataFrame, data: Data) -> None:
@@ -35,6 +36,9 @@ def check_roles(frame: pl.DataFrame, data: Data) -> None:
         _hold(frame, LABEL, label.abs() <= LARGEST, rule="must be a finite number", fix=f"; {_EXCLUDE}")
     if data.answer == "binary":
         _hold(frame, LABEL, label.is_in([0.0, 1.0]), rule="a binary label is true or false, 1 or 0", fix="")
+    if data.answer == "count":
+        rule = "a count is a whole number from 0 on"
+        _hold(frame, LABEL, (label >= 0) & (label == label.floor()), rule=rule, fix=f"; {_EXCLUDE}, or {_AMOUNT}")
     if WEIGHT in frame.columns:
         _hold(frame, WEIGHT, weight.is_finite() & (weight >= 0), rule="must be a number from 0 on", fix="")
         within = (weight == 0) | weight.is_between(*WEIGHTS)

@@ -28,7 +28,8 @@ from treadle.features.target import measure_target, scale_target
 from treadle.features.transforms import Standardize
 from treadle.json_files import read_json, write_json
 from treadle.models.linear import Linear
-from treadle.schema import Batch, Task
+from treadle.models.offset import Offsets
+from treadle.schema import Batch, Task, find_task_link, is_value
 from treadle.tensor_files import save_whole
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _LINEAR_STEPS = 100
 _LINEAR_PENALTY = 1e-5  # of the squared weights: keeps the weights of one-hot columns finite
+_OBJECTIVES: dict[Task, str] = {"count": "poisson"}  # of LightGBM, where it is not the task's own name
 _BOOSTING_SEED = 0  # of the rows from which LightGBM takes the bounds of its bins
 
 
@@ -50,6 +52,7 @@ class Sizes:
     num_classes: int  # of a multiclass task, else 0
     is_raw: bool = False  # whether numbers come as they are, missing ones as NaN
     kept: list[int] | slice = field(default_factory=lambda: slice(None))  # which ids: tokens of texts are no categories
+    offsets: Offsets | None = None  # which numbers are added to a model's output; `num_numeric` is of the others
 
 
 class Fitted(Protocol):
@@ -88,6 +91,8 @@ def fit_baselines(experiment: Experiment, *, folder: RunFolder) -> None:
     sizes = _read_sizes(experiment, folder)
     rows = load_rows(folder.features / "train")
     rows = rows._replace(ids=rows.ids[:, sizes.kept])
+    if sizes.offsets is not None:
+        rows = sizes.offsets.to_rates(rows)
     for name in experiment.evaluation.baselines:
         KINDS[name].fit(rows, sizes).save(out / name)
 
@@ -96,7 +101,7 @@ def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Fi
     """The baselines that `fit_baselines` wrote, by name."""
     sizes = _read_sizes(experiment, folder)
     names = experiment.evaluation.baselines
-    return {name: _OfKept(KINDS[name].load(folder.baselines / name, sizes), sizes.kept) for name in names}
+    return {name: _OfModelInputs(KINDS[name].load(folder.baselines / name, sizes), sizes) for name in names}
 
 
 def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:
@@ -104,26 +109,32 @@ def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:
     tokens = {place for start, length, _ in inputs.get("texts", []) for place in range(start, start + length)}
     cardinalities = inputs["cardinalities"]
     kept = [place for place in range(len(cardinalities)) if place not in tokens]
+    places, num_numeric = inputs.get("offsets", []), len(inputs["numeric"])
     return Sizes(
         experiment.data.answer,
-        len(inputs["numeric"]),
+        num_numeric - len(places),
         [cardinalities[place] for place in kept],
         len(inputs["classes"]),
         experiment.features.is_raw,
         kept if tokens else slice(None),
+        Offsets(num_numeric=num_numeric, places=places) if places else None,
     )
 
 
 @dataclass(frozen=True)
-class _OfKept:
+class _OfModelInputs:
     """A baseline that is asked with all inputs of the model."""
 
     baseline: Fitted
-    kept: list[int] | slice
+    sizes: Sizes
 
     def predict(self, inputs: Inputs) -> Tensor:
-        """Predict from those that it was fitted to."""
-        return self.baseline.predict(Inputs(inputs.numeric, inputs.ids[:, self.kept]))
+        """Predict from those that it was fitted to; of a rate, times the exposure."""
+        offsets, ids = self.sizes.offsets, inputs.ids[:, self.sizes.kept]
+        if offsets is None:
+            return self.baseline.predict(Inputs(inputs.numeric, ids))
+        rates = self.baseline.predict(Inputs(offsets.leave(inputs.numeric), ids))
+        return rates * offsets.take(inputs.numeric).exp()
 
 
 @dataclass(frozen=True)
@@ -140,7 +151,7 @@ class Prior:
             sums = torch.zeros(sizes.num_classes, dtype=torch.float64).index_add(0, rows.target, weight)
             return cls((sums / weight.sum()).float())
         mean = (rows.target.double() * weight).sum() / weight.sum()
-        return cls(mean if sizes.task == "regression" else mean.float())
+        return cls(mean if is_value(sizes.task) else mean.float())
 
     def predict(self, inputs: Inputs) -> Tensor:
         """The same for every row."""
@@ -166,12 +177,12 @@ class LinearFit:
     model: Linear
     numbers: Standardize | None  # None: the features have scaled them
     task: Task
-    mean: float  # of the target of a regression, which is fitted in deviations
+    mean: float  # of the target of a value, which is fitted in deviations
     scale: float
 
     @classmethod
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
-        """Minimise the weighted loss of the task with a small penalty."""
+        """Minimise the weighted loss of the task with a small penalty: that of a count is a Poisson regression."""
         rows, mean, scale = _scale(rows, task=sizes.task)
         numbers = _make_standard(sizes)
         if numbers is not None:
@@ -199,6 +210,8 @@ class LinearFit:
             return nnf.cross_entropy(output, rows.target, reduction="none")
         if self.task == "binary":
             return nnf.binary_cross_entropy_with_logits(output[:, 0], rows.target, reduction="none")
+        if self.task == "count":
+            return nnf.poisson_nll_loss(output[:, 0], rows.target, log_input=True, full=False, reduction="none")
         errors: Tensor = output[:, 0] - rows.target
         return errors.square()
 
@@ -206,7 +219,7 @@ class LinearFit:
     def predict(self, inputs: Inputs) -> Tensor:
         """In the target's own units."""
         output = to_prediction(
-            self.model(self.read_numbers(inputs.numeric), inputs.ids), task=self.task, link="identity"
+            self.model(self.read_numbers(inputs.numeric), inputs.ids), task=self.task, link=find_task_link(self.task)
         )
         return _unscale(output, task=self.task, mean=self.mean, scale=self.scale)
 
@@ -254,7 +267,7 @@ class Boosting:
         """Train on one thread, so that the trees are the same everywhere."""
         lightgbm = _import_lightgbm()
         settings = {
-            "objective": sizes.task,
+            "objective": _OBJECTIVES.get(sizes.task, sizes.task),
             "num_class": max(1, sizes.num_classes),
             "seed": _BOOSTING_SEED,
             "verbose": -1,
@@ -288,15 +301,19 @@ class Boosting:
 
 
 def _scale(rows: Batch, *, task: Task) -> tuple[Batch, float, float]:
-    """Targets of a regression around 0 with deviation 1, weights around 1, and the targets' mean and deviation."""
-    mean, scale = measure_target(lambda: [rows.target]) if task == "regression" else (0.0, 1.0)
+    """Values scaled as training scales them, weights around 1, and what values are moved and divided by."""
+    mean, scale = 0.0, 1.0
+    if is_value(task):
+        mean, scale = measure_target(lambda: [rows.target])
+    if find_task_link(task) == "log":
+        mean, scale = 0.0, mean or 1.0
     target = scale_target(rows.target, mean=mean, scale=scale)
     return rows._replace(target=target, weight=rows.weight / rows.weight.mean()), mean, scale
 
 
 def _unscale(output: Tensor, *, task: Task, mean: float, scale: float) -> Tensor:
     """Predictions in the target's own units, in float64."""
-    return output.double() * scale + mean if task == "regression" else output
+    return output.double() * scale + mean if is_value(task) else output
 
 
 def _import_lightgbm() -> ModuleType:

@@ -15,7 +15,7 @@ from treadle.evaluation.comparison import make_resampling
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.intervals import Measured, measure
 from treadle.evaluation.resampling import Draws, Floats
-from treadle.schema import BINARY_CLASSES
+from treadle.schema import BINARY_CLASSES, is_value
 
 _PARTS = 5  # of the rows by prediction, in which the coverage of intervals is measured, too
 _MAX_CLASSES = 20  # whose coverage is measured: the most frequent
@@ -60,7 +60,7 @@ def find_coverage(evaluated: Evaluated) -> Coverage | None:
     if conformal is None:
         return None
     predicted = pl.read_parquet(evaluated.folder.evaluation / "predictions.parquet")
-    is_set = evaluated.task != "regression"
+    is_set = not is_value(evaluated.task)
     columns = _list_set_columns(predicted, evaluated) if is_set else _list_interval_columns(predicted, evaluated)
     coverage, size, *rest = _measure_means(columns, evaluated)
     names = [name for name, *_ in columns[2:]]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
 from treadle.evaluation.kinds import KINDS, Kind
-from treadle.schema import Task
+from treadle.schema import Task, is_value
 
 Row = Mapping[str, float]
 MAX_POINTS = 200  # of a drawn curve
@@ -100,7 +100,7 @@ def _compute(task: Task, prediction: Tensor, target: Tensor, num_bins: int) -> l
     if prediction.numel() == 0 or (prediction == prediction[0]).all():
         return []
     means = _bin_means(prediction, target.double(), num_bins)
-    if task == "regression":
+    if is_value(task):
         return [Curve("calibration", means)]  # with all digits: its unit may be of any size, or far from its origin
     target = target.long()
     if target.all() or not target.any():

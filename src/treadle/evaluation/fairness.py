@@ -53,6 +53,7 @@ MEASURES: dict[Task, dict[str, Measure]] = {
         "mae": Measure("mean absolute error"),
     },
 }
+MEASURES["count"] = MEASURES["regression"]
 
 
 @dataclass(frozen=True)

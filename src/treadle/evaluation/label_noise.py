@@ -16,7 +16,7 @@ import numpy as np
 
 from treadle.evaluation.intervals import Array
 from treadle.evaluation.resampling import Floats, Ints
-from treadle.schema import BINARY_CLASSES, Task
+from treadle.schema import BINARY_CLASSES, Task, is_value
 
 _OUTLYING = 6.0  # robust deviations of the error of a regression
 _ROBUST = 1.4826  # from the median absolute deviation to the standard deviation of normal errors
@@ -59,8 +59,8 @@ def find_label_noise(
         classes: of a multiclass task.
         count: most suspects that are listed.
     """
-    if task == "regression":
-        return _find_outlying(prediction.astype(np.float64), target.astype(np.float64), count)
+    if is_value(task):
+        return _find_outlying(prediction.astype(np.float64), target.astype(np.float64), task, count)
     chances = prediction.astype(np.float64)
     if task == "binary":
         chances = np.stack([1 - chances, chances], axis=1)
@@ -111,8 +111,8 @@ def _estimate_share(confident: Ints, labels: Ints, num_classes: int) -> float:
     return float(1 - np.trace(scaled) / total) if total > 0 else 0.0
 
 
-def _find_outlying(prediction: Floats, target: Floats, count: int) -> LabelNoise | None:
-    errors = target - prediction
+def _find_outlying(prediction: Floats, target: Floats, task: Task, count: int) -> LabelNoise | None:
+    errors = _stabilise(target) - _stabilise(prediction) if task == "count" else target - prediction
     centered = errors - np.median(errors)
     spread = _ROBUST * float(np.median(np.abs(centered)))
     if not spread > 0:
@@ -125,3 +125,9 @@ def _find_outlying(prediction: Floats, target: Floats, count: int) -> LabelNoise
         for place in strongest
     ]
     return LabelNoise(len(target), len(places), len(places) / len(target), suspects)
+
+
+def _stabilise(counts: Floats) -> Floats:
+    """Counts on a scale where their spread does not grow with their mean (Anscombe, Biometrika 35, 1948)."""
+    stable: Floats = 2 * np.sqrt(counts + 3 / 8)
+    return stable

@@ -31,6 +31,7 @@ _TASKS: dict[DataTask, str] = {
     "binary": "tabular-classification",
     "multiclass": "tabular-classification",
     "regression": "tabular-regression",
+    "count": "tabular-regression",
     "forecast": "time-series-forecasting",
 }
 _METRICS = {"auroc": "roc_auc", "brier": "brier_score", "r2": "r_squared"}

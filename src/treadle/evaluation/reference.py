@@ -23,7 +23,7 @@ from treadle.profiles.losses import LossModel, fit_losses
 from treadle.profiles.profile import BLOCK, count_rows
 from treadle.profiles.realised import LOSSES, relate_to_prior
 from treadle.profiles.reference import Performance, Reference, write_no_reference
-from treadle.schema import LABEL, PREDICT_AT
+from treadle.schema import LABEL, PREDICT_AT, is_value
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def _find_ignored(
 def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Performance:
     prediction, target = evaluated.predictions[MODEL], evaluated.target
     metrics, threshold = evaluated.results[MODEL], evaluated.experiment.evaluation.threshold
-    if evaluated.task == "regression":
+    if is_value(evaluated.task):
         cells, losses = _learn_losses(evaluated, columns)
         return Performance(metrics, threshold, None, cells, losses)
     if not len(target):

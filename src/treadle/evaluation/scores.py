@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from treadle.errors import TreadleError
 from treadle.evaluation.resampling import Blocks, Counts, Draws, Floats, Ints
+from treadle.metrics.deviance import compute_deviances
 from treadle.metrics.own import Measure, compute_own
 from treadle.metrics.registry import EPSILON
 from treadle.schema import Task
@@ -54,7 +55,7 @@ def make_statistics(prediction: Array, *, target: Array, blocks: Blocks, scoring
     """
     if not len(target):
         return {}
-    make = {"binary": _make_binary, "multiclass": _make_multiclass, "regression": _make_regression}[scoring.task]
+    make = _MAKERS[scoring.task]
     own = {
         name: OfRows({name: measure}, prediction, target=target, blocks=blocks, task=scoring.task)
         for name, measure in scoring.own.items()
@@ -89,10 +90,12 @@ class OfRows:
 
 
 def compute_losses(prediction: Array, *, target: Array, task: Task) -> Floats:
-    """`[B]` loss of each row, whose mean is the log loss, or the squared error of a regression."""
+    """`[B]` loss of each row: log loss, the squared error of a regression, or the Poisson deviance of a count."""
     if task == "regression":
         errors: Floats = prediction.astype(np.float64) - target
         return errors**2
+    if task == "count":
+        return compute_deviances(prediction, target)
     chances = prediction.astype(np.float64)
     if task == "multiclass":
         picked = np.take_along_axis(chances, target.astype(np.int64).clip(min=0)[:, None], axis=1)[:, 0]
@@ -305,8 +308,39 @@ def _make_regression(
     yield "r2", OfSums(blocks.sum(errors**2, deviations, deviations**2, ones), _finish_r2)
 
 
+def _make_count(
+    prediction: Array,
+    target: Array,
+    blocks: Blocks,
+    scoring: Scoring,
+) -> Iterator[tuple[str, Statistic]]:
+    counts, ones = target.astype(np.float64), np.ones(len(target))
+    deviances = compute_deviances(prediction, target)
+    sizes = counts * np.log(np.where(counts > 0, counts, 1.0))
+    errors = dict(_make_regression(prediction, target, blocks, scoring))
+    yield "poisson_deviance", _mean(deviances, blocks)
+    yield "d2", OfSums(blocks.sum(deviances, sizes, counts, ones), _finish_d2)
+    yield "mae", errors["mae"]
+    yield "rmse", errors["rmse"]
+
+
+def _finish_d2(sums: Floats) -> Floats:
+    deviances, sizes, counts, rows = sums.T
+    prior = 2 * (sizes - counts * np.log(counts / rows))  # of the mean count
+    value: Floats = np.where(prior > 0, 1 - deviances / prior, np.nan)
+    return value
+
+
 def _finish_r2(sums: Floats) -> Floats:
     errors, deviations, squares, rows = sums.T
     spread = squares - deviations**2 / rows
     value: Floats = np.where(spread > 0, 1 - errors / spread, np.nan)
     return value
+
+
+_MAKERS: Mapping[Task, Callable[[Array, Array, Blocks, Scoring], Iterator[tuple[str, Statistic]]]] = {
+    "binary": _make_binary,
+    "multiclass": _make_multiclass,
+    "regression": _make_regression,
+    "count": _make_count,
+}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from treadle.evaluation.resampling import MIN_BLOCKS, Blocks, Floats, Ints, find_student_quantile
 from treadle.evaluation.scores import Array, compute_losses
-from treadle.schema import Task
+from treadle.schema import Task, is_value
 
 NUM_PARTS = 5  # into which the numbers of a column are put, with the same number of rows each
 MAX_VALUES = 30  # of a column of texts, the most frequent ones
@@ -67,7 +67,7 @@ class Parts:
 def compute_excess(prediction: Array, *, target: Array, task: Task) -> Floats:
     """`[B]` loss of each row beyond the one that the model expects; of a regression, beyond the mean."""
     losses = compute_losses(prediction, target=target, task=task)
-    if task == "regression":
+    if is_value(task):
         excess: Floats = losses - losses.mean()
         return excess
     chances = prediction.astype(np.float64)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _LOSS = "loss"
-_CLASSES, _VALUES = ("binary", "multiclass"), ("regression",)
+_CLASSES, _VALUES, _AMOUNTS = ("binary", "multiclass"), ("regression",), ("regression", "count")
 _TREE = ("sklearn.tree._tree.Tree",)
 
 # Arguments that Treadle sets where a class takes them, each with what sets it.
@@ -95,7 +95,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         tasks=_CLASSES, objectives={"default": {_LOSS: "log_loss"}}, **_HISTOGRAMS
     ),
     "sklearn.ensemble.HistGradientBoostingRegressor": _describe(
-        tasks=_VALUES,
+        tasks=_AMOUNTS,
         objectives={
             "default": {_LOSS: "squared_error"},
             "quantile": {_LOSS: "quantile", "quantile": "$"},
@@ -128,7 +128,9 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "sklearn.linear_model.QuantileRegressor": _describe(
         tasks=_VALUES, objectives={"quantile": {"quantile": "$"}}, categories="one_hot"
     ),
-    "sklearn.linear_model.PoissonRegressor": _describe(tasks=_VALUES, objectives={"poisson": {}}, categories="one_hot"),
+    "sklearn.linear_model.PoissonRegressor": _describe(
+        tasks=_AMOUNTS, objectives={"poisson": {}}, categories="one_hot"
+    ),
 }
 
 

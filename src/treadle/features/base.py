@@ -48,6 +48,7 @@ class Transform(_Learned):
 
     KEEPS_MISSING: ClassVar[bool] = False  # whether it is for models that take missing numbers
     FOR_NETWORKS: ClassVar[bool] = False  # whether models that take numbers as they are do without it
+    OFFSET: ClassVar[bool] = False  # whether its outputs are added to the model's output, rather than read by it
 
     def __init__(self, *, columns: Sequence[str]) -> None:
         super().__init__()
@@ -91,10 +92,12 @@ class Constants(_Learned):
         self.register_buffer("places", torch.empty(0, dtype=torch.int64))
         self.register_buffer("values", torch.empty(0))
 
-    def fit(self, inputs: Tensor) -> None:
-        """Find them among the inputs `[B, n]` of the training rows."""
+    def fit(self, inputs: Tensor, *, free: Sequence[int] = ()) -> None:
+        """Find them among the inputs `[B, n]` of the training rows, but for those that no weight is trained for."""
         first = inputs[0]
-        places = (inputs.amin(dim=0) == inputs.amax(dim=0)).nonzero()[:, 0]
+        is_constant = inputs.amin(dim=0) == inputs.amax(dim=0)
+        is_constant[list(free)] = False
+        places = is_constant.nonzero()[:, 0]
         self.learn(places=places, values=first[places])
 
     def check_state(self, *, num_inputs: int) -> None:
@@ -129,6 +132,11 @@ class Chain(Named):
     def keeps_missing(self) -> bool:
         """Whether what comes out may be missing."""
         return bool(len(self)) and list(self.steps.values())[-1].KEEPS_MISSING
+
+    @property
+    def is_offset(self) -> bool:
+        """Whether what comes out is added to the model's output."""
+        return any(step.OFFSET for step in self.steps.values())
 
     @property
     def outputs(self) -> list[str]:

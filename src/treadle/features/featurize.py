@@ -16,7 +16,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.features.stored import FILE_ROWS, write_rows
-from treadle.schema import LABEL, WEIGHT, Batch, Task
+from treadle.schema import LABEL, WEIGHT, Batch, Task, is_value
 from treadle.threads import map_ahead
 
 PART_FILES = 4  # whose rows are made at once, where the rows are not in memory
@@ -37,7 +37,7 @@ def featurize(
     """
     torch.set_num_threads(1)  # more gain nothing here, and cost much where the machine is busy
     files = {split: examples / f"{split}.parquet" for split in ("train", "valid")}
-    labels = [] if task == "regression" else _list_labels(files["train"])
+    labels = [] if is_value(task) else _list_labels(files["train"])
     classes = labels if task == "multiclass" else []
     featurizer = Featurizer(features, targets=targets)
     read_parts = partial(_read_parts, featurizer=featurizer, classes=classes, file_rows=file_rows)
@@ -57,6 +57,7 @@ def featurize(
         "cardinalities": featurizer.cardinalities,
         "classes": classes,
         **({"texts": featurizer.texts} if featurizer.texts else {}),
+        **({"offsets": featurizer.offsets} if featurizer.offsets else {}),
     }
     (folder / "inputs.json").write_text(json.dumps(inputs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

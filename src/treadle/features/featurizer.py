@@ -88,6 +88,13 @@ class Featurizer(nn.Module):
         return [name for block, chain in self._list_chains().items() for name in self._list_outputs(block, chain)]
 
     @property
+    def offsets(self) -> list[int]:
+        """Position of each numeric input that is added to the model's output."""
+        chains = self._list_chains().items()
+        flags = [chain.is_offset for block, chain in chains for _ in self._list_outputs(block, chain)]
+        return [place for place, is_offset in enumerate(flags) if is_offset]
+
+    @property
     def numeric_columns(self) -> list[str]:
         """The column, of the examples or derived, that each numeric input comes from."""
         return [column for block, chain in self._list_chains().items() for column in self._list_origins(block, chain)]
@@ -163,7 +170,7 @@ class Featurizer(nn.Module):
             self.chains[name] = chain
             numeric.append(values)
         inputs = _join(numeric, ids, len(frame))
-        self.constant_numbers.fit(inputs.numeric)
+        self.constant_numbers.fit(inputs.numeric, free=self.offsets)
         self.constant_ids.fit(inputs.ids)
         return inputs
 

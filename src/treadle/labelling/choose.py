@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from treadle.errors import TreadleError
-from treadle.schema import Task
+from treadle.schema import Task, is_value
 
 Criterion = Literal["margin", "entropy", "disagreement"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
@@ -35,7 +35,7 @@ def score_rows(members: Tensor, *, task: Task, by: Criterion) -> Tensor:
         raise TreadleError(
             "--by disagreement: the model has one member; take model=blend, ensemble or tabm, or --by margin"
         )
-    if task == "regression":
+    if is_value(task):
         if by != "disagreement":
             raise TreadleError(f"--by {by}: a regression has no classes; take --by disagreement")
         return members.double().var(dim=0, unbiased=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 import torchmetrics.functional as tm
 from torch import Tensor
 
+from treadle.metrics.deviance import compute_deviances
 from treadle.metrics.registry import EPSILON, METRICS
 from treadle.schema import Task
 
@@ -19,7 +21,7 @@ def compute_metrics(
 
     Args:
         task: of the experiment.
-        prediction: `[B]` probability of the positive class (binary) or value (regression); `[B, K]` (multiclass).
+        prediction: `[B]` probability of the positive class (binary), value or mean count; `[B, K]` (multiclass).
         target: `[B]`; 0 or 1, index of the class (-1: not in the training split), or value.
         threshold: a binary decision is positive from this probability on, inclusive.
         num_bins: bins of equal width for the calibration error.
@@ -33,6 +35,8 @@ def compute_metrics(
         return {metric.name: float("nan") for metric in METRICS[task]}
     if task == "regression":
         return _regression(prediction.double(), target.double())
+    if task == "count":
+        return _count(prediction.double(), target.double())
     if task == "multiclass":
         return _multiclass(prediction, target.long())
     return _binary(prediction, target.long(), threshold=threshold, num_bins=num_bins)
@@ -90,3 +94,17 @@ def _regression(prediction: Tensor, target: Tensor) -> dict[str, float]:
         "r2": 1 - unexplained if len(target) > 1 else torch.nan,
     }
     return {name: float(value) for name, value in values.items()}
+
+
+def _count(prediction: Tensor, target: Tensor) -> dict[str, float]:
+    """Deviances as in scikit-learn's `mean_poisson_deviance` and `d2_tweedie_score`."""
+    mean = target.mean().expand(len(target))
+    deviance, unexplained = (float(compute_deviances(of.numpy(), target.numpy()).mean()) for of in (prediction, mean))
+    explained = 1 - deviance / unexplained if unexplained > 0 else float(deviance == 0)
+    errors = _regression(prediction, target)
+    return {
+        "poisson_deviance": deviance,
+        "d2": explained if len(target) > 1 else math.nan,
+        "mae": errors["mae"],
+        "rmse": errors["rmse"],
+    }

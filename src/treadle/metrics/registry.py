@@ -68,6 +68,12 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
         Metric("mae", "MAE", higher_is_better=False),
         Metric("r2", "R squared", higher_is_better=True),
     ),
+    "count": (
+        Metric("poisson_deviance", "Poisson deviance", higher_is_better=False),
+        Metric("d2", "D squared", higher_is_better=True),
+        Metric("mae", "MAE", higher_is_better=False),
+        Metric("rmse", "RMSE", higher_is_better=False),
+    ),
 }
 
 

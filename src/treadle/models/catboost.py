@@ -26,7 +26,12 @@ from treadle.schema import Batch, Count, Positive
 if TYPE_CHECKING:
     import catboost
 
-_OBJECTIVES = {"quantile": "Quantile:alpha={}", "huber": "Huber:delta={}", "poisson": "Poisson"}
+_OBJECTIVES = {
+    "quantile": "Quantile:alpha={}",
+    "huber": "Huber:delta={}",
+    "poisson": "Poisson",
+    "tweedie": "Tweedie:variance_power={}",
+}
 _DEFAULTS = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
 
 
@@ -64,7 +69,7 @@ class CatBoost:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson")
+    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
     RAW_INPUTS = True
     LIBRARY = "catboost"
     EXTRA = "catboost"
@@ -256,7 +261,7 @@ class _Rounds:
         elif self.objective.task == "binary":
             self.shown.append(values[0].sigmoid())
         else:
-            self.shown.append(values[0].exp() if self.objective.name == "poisson" else values[0])
+            self.shown.append(values[0].exp() if self.objective.link == "log" else values[0])
 
     def after_iteration(self, info: Any) -> bool:
         """Whether training goes on."""

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 from pydantic import Field
 from torch import Tensor
 
 from treadle.errors import TreadleError
-from treadle.schema import Batch, Task
+from treadle.schema import Batch, Link, Task
 
 NotNegative = Annotated[float, Field(ge=0)]
 Whole = Annotated[float, Field(gt=0, le=1)]
@@ -32,8 +32,9 @@ class Objective:
     """What an estimator minimises."""
 
     task: Task
-    name: str  # default (log loss, or squared error), quantile, huber or poisson
-    parameter: float | None = None  # the quantile; the error from which Huber's loss is linear
+    name: str  # default (log loss, or squared error), quantile, huber, poisson or tweedie
+    parameter: float | None = None  # the quantile; the error from which Huber's loss is linear; Tweedie's power
+    link: Link = "identity"  # of a value, whether it is the output or the output is its logarithm
 
 
 class Watch(Protocol):
@@ -55,10 +56,10 @@ class Estimator(Protocol):
 
     Shape:
         numeric: `[B, N]` float32; ids: `[B, C]` int64.
-        output: `[B, num_outputs]`: a logit, a logit for each class, or a value (of Poisson's loss its logarithm).
+        output: `[B, num_outputs]`: a logit, a logit for each class, or a value, or its logarithm.
     """
 
-    FILE: ClassVar[str]  # name of its file in a bundle
+    FILE: str  # name of its file in a bundle
 
     def fit(
         self,

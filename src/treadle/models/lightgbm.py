@@ -23,8 +23,9 @@ from treadle.schema import Batch, Count, Positive
 if TYPE_CHECKING:
     import lightgbm
 
-_OBJECTIVES = {"quantile": "quantile", "huber": "huber", "poisson": "poisson"}
+_OBJECTIVES = {"quantile": "quantile", "huber": "huber", "poisson": "poisson", "tweedie": "tweedie"}
 _DEFAULTS = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+_PARAMETERS = {"quantile": "alpha", "huber": "alpha", "tweedie": "tweedie_variance_power"}
 MAX_BYTES = 1 << 30  # of the trees of a bundle
 
 
@@ -68,7 +69,7 @@ class LightGBM:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson")
+    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
     RAW_INPUTS = True
     LIBRARY = "lightgbm"
     EXTRA = "boosting"
@@ -172,7 +173,7 @@ class LightGBM:
             "verbosity": -1,
         }
         if objective.parameter is not None:
-            settings["alpha"] = objective.parameter
+            settings[_PARAMETERS[objective.name]] = objective.parameter
         if self.monotone:
             settings["monotone_constraints"] = list_directions(
                 self.monotone, numeric_columns=numeric_columns, num_ids=self.num_categories

@@ -13,7 +13,7 @@ _INFO = rf"(?:none|\[{_NUMBER}:{_NUMBER}\]|-?\d{{1,9}}(?::-?\d{{1,9}})*)"
 _HEAD = re.compile(
     r"tree\nversion=v4\nnum_class=(?P<num_class>\d+)\nnum_tree_per_iteration=(?P<trees>\d+)\nlabel_index=0\n"
     r"max_feature_idx=(?P<last>\d+)\n"
-    r"objective=(?:binary sigmoid:1|multiclass num_class:\d+|regression|quantile|huber|poisson)\n"
+    r"objective=(?:binary sigmoid:1|multiclass num_class:\d+|regression|quantile|huber|poisson|tweedie)\n"
     r"feature_names=(?P<names>[^\n]*)\n(?:monotone_constraints=(?P<directions>(?:-?[01] ?)*)\n)?"
     rf"feature_infos=(?P<infos>{_INFO}(?: {_INFO})*)\ntree_sizes=(?P<sizes>\d{{1,9}}(?: \d{{1,9}})*)\n\n"
 )

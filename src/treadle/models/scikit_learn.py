@@ -19,7 +19,7 @@ from treadle.models.estimator import Objective, Watch, import_library
 from treadle.models.matrix import join_inputs, list_directions, read_labels
 from treadle.models.rounds import train_by_rounds
 from treadle.models.scikit_file import dump, read
-from treadle.schema import Batch
+from treadle.schema import Batch, is_value
 from treadle.targets.signatures import read_constant
 
 EPOCHS = 20  # scores of a training by rounds
@@ -94,7 +94,7 @@ class ScikitLearn:
         def show() -> tuple[Tensor, Tensor]:
             return self._show(rows, objective), self._show(judged, objective)
 
-        self.gives_log = objective.name == "poisson"
+        self.gives_log = objective.link == "log"
         argument = self._read("ROUNDS")
         if argument is None:
             fit()
@@ -186,7 +186,7 @@ class ScikitLearn:
 
     def _show(self, rows: Matrix, objective: Objective) -> Tensor:
         """Predictions as `Watch` takes them."""
-        if objective.task == "regression":
+        if is_value(objective.task):
             return torch.from_numpy(self._compute_values(rows))
         shares = self._compute_shares(rows)
         return torch.from_numpy(shares if self.num_outputs > 1 else shares[:, 1])

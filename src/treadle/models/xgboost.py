@@ -24,9 +24,14 @@ from treadle.schema import Batch, Count, Positive
 if TYPE_CHECKING:
     import xgboost
 
-_OBJECTIVES = {"quantile": "reg:quantileerror", "huber": "reg:pseudohubererror", "poisson": "count:poisson"}
+_OBJECTIVES = {
+    "quantile": "reg:quantileerror",
+    "huber": "reg:pseudohubererror",
+    "poisson": "count:poisson",
+    "tweedie": "reg:tweedie",
+}
 _DEFAULTS = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
-_PARAMETERS = {"quantile": "quantile_alpha", "huber": "huber_slope"}
+_PARAMETERS = {"quantile": "quantile_alpha", "huber": "huber_slope", "tweedie": "tweedie_variance_power"}
 
 
 class XGBoost:
@@ -66,7 +71,7 @@ class XGBoost:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson")
+    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
     RAW_INPUTS = True
     LIBRARY = "xgboost"
     EXTRA = "xgboost"

@@ -20,6 +20,7 @@ _OBJECTIVES = {  # and the parameters that each has
     "reg:quantileerror": "quantile_loss_param",
     "reg:pseudohubererror": "pseudo_huber_param",
     "count:poisson": "poisson_regression_param",
+    "reg:tweedie": "tweedie_regression_param",
 }
 _NO_NAMES: dict[str, list[Any]] = {"enc": [], "feature_segments": [], "sorted_idx": []}  # of categories
 _MODEL_KEYS = ("cats", "gbtree_model_param", "iteration_indptr", "tree_info", "trees")

@@ -20,7 +20,7 @@ from treadle.profiles.cells import list_cells
 from treadle.profiles.profile import BLOCK, Profile, count_rows
 from treadle.profiles.realised import describe_usual
 from treadle.profiles.reference import Reference
-from treadle.schema import LABEL
+from treadle.schema import LABEL, is_value
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
@@ -241,7 +241,7 @@ def _estimate(
     predicted = rows.select(BLOCK, *log.outputs).drop_nulls().collect()
     parts = {str(block): part for (block,), part in predicted.partition_by(BLOCK, as_dict=True).items()}
     means = {block: float(part[log.outputs[0]].cast(pl.Float64).mean()) for block, part in parts.items()}  # type: ignore[arg-type]
-    if reference.task == "regression":
+    if is_value(reference.task):
         return means, *_estimate_regression(log, rows, reference=reference)
     assert performance.calibration is not None or not len(performance.metrics), "it is fitted with the reference"
     estimated = {}

@@ -14,10 +14,16 @@ from statistics import NormalDist, fmean, stdev
 import numpy as np
 from numpy.typing import ArrayLike
 
+from treadle.metrics.deviance import compute_deviances
 from treadle.schema import Task
 
 MIN_BLOCKS = 5  # of the test split, below which nothing says how much performance varies
-LOSSES: dict[Task, str] = {"binary": "log_loss", "multiclass": "log_loss", "regression": "rmse"}
+LOSSES: dict[Task, str] = {
+    "binary": "log_loss",
+    "multiclass": "log_loss",
+    "regression": "rmse",
+    "count": "poisson_deviance",
+}
 _FLOOR = 1e-3  # of the deviation of a share
 
 
@@ -32,15 +38,27 @@ def relate_to_prior(loss: float, labels: ArrayLike, *, task: Task) -> float:
     Returns:
         The share; NaN where the labels are all alike, so that a constant has no loss.
     """
-    values = np.asarray(labels, dtype=np.float64)
-    if not len(values):
+    if not np.size(labels):
         return math.nan
-    if task == "regression":
-        prior = float(values.std())
-    else:
-        shares = np.unique(values, return_counts=True)[1] / len(values)
-        prior = float(-(shares * np.log(shares)).sum())
+    prior = find_prior_loss(labels, task=task)
+    if task == "regression":  # whose loss is a root
+        prior = math.sqrt(prior)
     return loss / prior if prior > 0 else math.nan
+
+
+def find_prior_loss(labels: ArrayLike, *, task: Task) -> float:
+    """The mean loss of the best constant: the entropy of classes, a variance, or the Poisson deviance of the mean.
+
+    >>> round(find_prior_loss([0, 0, 1, 1], task="binary"), 4)
+    0.6931
+    """
+    values = np.asarray(labels, dtype=np.float64)
+    if task == "regression":
+        return float(np.var(values))
+    if task == "count":
+        return float(compute_deviances(np.full(len(values), values.mean()), values).mean())
+    shares = np.unique(values, return_counts=True)[1] / len(values)
+    return float(-(shares * np.log(shares)).sum())
 
 
 @dataclass(frozen=True)

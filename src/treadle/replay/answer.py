@@ -17,6 +17,7 @@ from treadle.evaluation.scores import compute_losses
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment, OnPerformance, Policy, Replay
 from treadle.metrics.registry import Metric
+from treadle.profiles.realised import find_prior_loss
 from treadle.replay.matrix import Origin, Plan, Window
 from treadle.replay.policies import Skill, Stay, walk
 from treadle.replay.predictions import Array, Predictions
@@ -216,9 +217,7 @@ class Review:
     def _measure_skill(self, origin: Origin, start: int, stop: int) -> float | None:
         if stop <= start:
             return None
-        prior = find_prior_loss(
-            self.predictions.target[start:stop], is_class=self.experiment.data.answer != "regression"
-        )
+        prior = find_prior_loss(self.predictions.target[start:stop], task=self.experiment.data.answer)
         return None if prior <= 0 else 1 - float(self.losses[origin][start:stop].mean()) / prior
 
     def answer(self) -> Answer:
@@ -306,18 +305,6 @@ def _negate(found: Estimate) -> Estimate:
 
 def _get_window(policy: Policy) -> Window:
     return None if policy.window == "all" else policy.window
-
-
-def find_prior_loss(target: Array, *, is_class: bool) -> float:
-    """The mean loss of the best constant: the entropy of the classes, or the variance of a regression's target.
-
-    >>> round(find_prior_loss(np.array([0, 0, 1, 1]), is_class=True), 4)
-    0.6931
-    """
-    if not is_class:
-        return float(np.var(target.astype(np.float64)))
-    shares = np.unique(target, return_counts=True)[1] / len(target)
-    return float(-(shares * np.log(shares)).sum())
 
 
 def recommend(outcomes: Sequence[Outcome], *, best: str) -> str:

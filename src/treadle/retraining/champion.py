@@ -21,7 +21,7 @@ from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment, TimeSplit
 from treadle.features.featurize import read_target
-from treadle.replay.answer import find_prior_loss
+from treadle.profiles.realised import find_prior_loss
 from treadle.schema import LABEL
 
 Array = NDArray[Any]
@@ -63,7 +63,7 @@ class Judged:
             predicted: what it predicts of them, where that is known.
         """
         target = self.read_target(rows)
-        prior = find_prior_loss(target, is_class=self.bundle.task != "regression") if len(target) else 0.0
+        prior = find_prior_loss(target, task=self.bundle.task) if len(target) else 0.0
         if prior <= 0:
             return None
         values = self.predict(rows) if predicted is None else self.read(predicted)

@@ -22,11 +22,16 @@ from treadle.evaluation.scores import compute_losses
 from treadle.monitoring.labels import join_labels, read_target
 from treadle.monitoring.log import Log
 from treadle.rollout.sequence import Interval, bound_mean
-from treadle.schema import LABEL
+from treadle.schema import LABEL, Task
 from treadle.serving.log import KEY, RECENT, SHADOW, scan_log
 
 Kind = Literal["shadow", "canary"]
-LOSSES = {"binary": "log loss", "multiclass": "log loss", "regression": "squared error"}
+LOSSES: dict[Task, str] = {
+    "binary": "log loss",
+    "multiclass": "log loss",
+    "regression": "squared error",
+    "count": "Poisson deviance",
+}
 _DAY, _LOSS, _SHARE, _OURS, _THEIRS = "__day__", "__loss__", "__share__", "__ours__", "__theirs__"
 
 

@@ -19,7 +19,7 @@ from treadle.experiment.blocks import PERIODS, settle_blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Conformal, Experiment
 from treadle.features.featurize import read_target
-from treadle.schema import LABEL
+from treadle.schema import LABEL, is_value
 from treadle.training.calibrators import FITS, FOLDS, Array, Floats, choose, cross_fit
 from treadle.training.conform import fit_sets, fit_span
 from treadle.training.epochs import write_line
@@ -57,7 +57,7 @@ def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Ex
     target = read_target(rows.select(LABEL).collect(), classes=card.classes)
     unit = settle_blocks("auto", experiment.data)
     blocks = rank_blocks(rows, unit)
-    if experiment.evaluation.calibrate != "none" and card.task != "regression":
+    if experiment.evaluation.calibrate != "none" and not is_value(card.task):
         known = target.numpy() >= 0
         found = _calibrate(
             raw.double().numpy()[known],
@@ -76,7 +76,7 @@ def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Ex
 
 
 def _conform(outputs: Floats, target: Array, *, blocks: Array, card: Card, settings: Conformal) -> Span | Sets:
-    if card.task != "regression":
+    if not is_value(card.task):
         return fit_sets(outputs, target.astype(np.int64), coverage=settings.coverage, by_class=settings.by_class)
     least = 0.0 if card.target.link == "log" else None
     return fit_span(outputs, target, blocks=blocks, coverage=settings.coverage, least=least)

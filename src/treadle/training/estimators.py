@@ -15,11 +15,11 @@ from treadle.features.featurizer import Featurizer
 from treadle.metrics.own import build_metrics
 from treadle.metrics.registry import find_metric
 from treadle.models.estimator import Estimator, Objective
-from treadle.schema import Batch
+from treadle.schema import Batch, pick_by_task
 from treadle.training.epochs import EpochFile, EpochLog, show_scores, write_line, write_summary
 from treadle.training.losses import Loss, build_loss
 from treadle.training.rows import Rows
-from treadle.training.scaling import Scaling
+from treadle.training.scaling import Scaling, find_link
 from treadle.training.scores import compute_prediction_loss, compute_scores
 
 SHOWN = 10  # epochs between two lines
@@ -64,9 +64,10 @@ def train_estimator(
 
 def find_objective(loss: Loss, experiment: Experiment) -> Objective:
     """What an estimator minimises under a loss; `treadle check` has verified that it can."""
-    name = getattr(loss, "OBJECTIVE", "")
-    parameter = {"quantile": "quantile", "huber": "delta"}.get(name)
-    return Objective(experiment.data.answer, name, None if parameter is None else getattr(loss, parameter))
+    task = experiment.data.answer
+    name = pick_by_task(getattr(loss, "OBJECTIVE", None), task) or ""
+    parameter = {"quantile": "quantile", "huber": "delta", "tweedie": "power"}.get(name)
+    return Objective(task, name, None if parameter is None else getattr(loss, parameter), find_link(loss))
 
 
 class Epochs:

@@ -9,23 +9,24 @@ Shape:
         the prediction, and the target in units of its mean.
     result: `[M]`.
 
-The constant `OBJECTIVE` of a class names it for models that train themselves, such as trees (`models/estimator.py`);
-a loss without one is for networks.
+The constant `OBJECTIVE` of a class names it for models that train themselves, such as trees (`models/estimator.py`),
+for all tasks or by task; a loss without one is for networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as nnf
 
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import EPSILON
-from treadle.schema import Fraction, Link, Positive, Share, Task
+from treadle.schema import Fraction, Link, Positive, Share, Task, find_task_link
 from treadle.targets.build import build
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (output, target) -> result
@@ -34,20 +35,32 @@ NO_CLASS = -1  # target of a class that training has not seen
 
 @dataclass(frozen=True, kw_only=True)
 class TaskLoss:
-    """Log loss of a classification, squared error of a regression.
+    """Log loss of a classification, squared error of a regression, half the Poisson deviance of a count.
 
     Args:
         task: of the experiment.
     """
 
-    OBJECTIVE: ClassVar[str] = "default"
+    OBJECTIVE: ClassVar[dict[Task, str]] = {
+        "binary": "default",
+        "multiclass": "default",
+        "regression": "default",
+        "count": "poisson",
+    }
 
     task: Task
+
+    @property
+    def link(self) -> Link:
+        """How the output relates to the prediction."""
+        return find_task_link(self.task)
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each row."""
         if self.task == "regression":
             return (output[:, 0] - target).square()
+        if self.task == "count":
+            return _poisson_loss(output[:, 0].to(target.dtype), target)
         return _log_loss(output, target, task=self.task, label_smoothing=0.0)
 
     def of_prediction(self, prediction: Tensor, target: Tensor) -> Tensor:
@@ -57,6 +70,8 @@ class TaskLoss:
         if self.task == "multiclass":
             logs = prediction.clamp(EPSILON, 1).log()
             return nnf.nll_loss(logs, target, reduction="none", ignore_index=NO_CLASS)
+        if self.task == "count":
+            return _poisson_loss(prediction.clamp(min=EPSILON).log(), target)
         return (prediction - target).square()
 
 
@@ -160,14 +175,38 @@ class PoissonLoss:
     Source: McCullagh and Nelder, "Generalized Linear Models", 2nd edition (1989), chapter 6.
     """
 
-    task: Literal["regression"]
+    task: Literal["regression", "count"]
     OBJECTIVE: ClassVar[str] = "poisson"
     link: ClassVar[Link] = "log"
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each row."""
-        logarithm = output[:, 0].to(target.dtype)
-        return torch.xlogy(target, target) - target - target * logarithm + logarithm.exp()
+        return _poisson_loss(output[:, 0].to(target.dtype), target)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TweedieLoss:
+    """Half the Tweedie deviance, for amounts that are often 0 and else of any size, such as claims or rain.
+
+    The output is the logarithm of the predicted mean. Targets are in units of their mean, not in standard deviations.
+
+    Args:
+        task: of the experiment.
+        power: by which the variance grows with the mean; near 1 as of counts, near 2 as of amounts that are never 0.
+
+    Source: Jorgensen, "Exponential Dispersion Models", Journal of the Royal Statistical Society B 49 (1987).
+    """
+
+    task: Literal["regression", "count"]
+    power: Annotated[float, Field(gt=1, lt=2)]
+    OBJECTIVE: ClassVar[str] = "tweedie"
+    link: ClassVar[Link] = "log"
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each row."""
+        logarithm, first, second = output[:, 0].to(target.dtype), 1 - self.power, 2 - self.power
+        own = target.pow(second) / (first * second)
+        return own - target * (first * logarithm).exp() / first + (second * logarithm).exp() / second
 
 
 def build_loss(experiment: Experiment) -> Loss:
@@ -175,6 +214,11 @@ def build_loss(experiment: Experiment) -> Loss:
     node, targets = experiment.loss.function, experiment.targets
     loss: Loss = build(node, key="loss.function", targets=targets, task=experiment.data.answer)
     return loss
+
+
+def _poisson_loss(logarithm: Tensor, target: Tensor) -> Tensor:
+    """Half the deviance, by the logarithm of the mean."""
+    return torch.xlogy(target, target) - target - target * logarithm + logarithm.exp()
 
 
 def _log_loss(output: Tensor, target: Tensor, *, task: Task, label_smoothing: float) -> Tensor:

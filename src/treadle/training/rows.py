@@ -11,7 +11,7 @@ from torch import Tensor
 
 from treadle.experiment.spec import Experiment
 from treadle.features.stored import StoredRows, load_rows
-from treadle.schema import Batch
+from treadle.schema import Batch, is_value
 from treadle.training.loader import Batching, BatchLoader, Loader
 from treadle.training.losses import build_loss
 from treadle.training.scaling import Scaling, measure_scaling
@@ -89,7 +89,7 @@ def open_rows(features: Path, experiment: Experiment, *, classes: Sequence[str])
         rows["train"].read_targets,
         experiment.loss.class_weights,
         classes=classes,
-        loss=build_loss(experiment) if experiment.data.answer == "regression" else None,
+        loss=build_loss(experiment) if is_value(experiment.data.answer) else None,
     )
     return {split: some.scale(scaling) for split, some in rows.items()}, scaling
 

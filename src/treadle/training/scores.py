@@ -9,7 +9,7 @@ from torch import Tensor
 from treadle.metrics.compute import compute_metrics
 from treadle.metrics.own import Measure, compute_own
 from treadle.metrics.registry import EPSILON
-from treadle.schema import Link, Task
+from treadle.schema import Link, Task, is_value
 from treadle.training.losses import Loss, TaskLoss
 from treadle.training.scaling import Scaling, find_link
 
@@ -39,7 +39,7 @@ def compute_scores(
         own: metrics of the user's.
     """
     found = float(compute_prediction_loss(prediction, target, weight, loss=loss, task=task))
-    if task == "regression":
+    if is_value(task):
         prediction, target = (v.cpu().double() * scaling.scale + scaling.mean for v in (prediction, target))
     metrics = compute_metrics(task=task, prediction=prediction, target=target, threshold=THRESHOLD, num_bins=NUM_BINS)
     return {"loss": found, **metrics, **compute_own(own, task=task, prediction=prediction, target=target)}

@@ -74,6 +74,7 @@ def train(
         cardinalities=inputs["cardinalities"],
         num_classes=len(inputs["classes"]),
         texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
+        offsets=inputs.get("offsets", []),
     )
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     require_rows(rows, experiment=experiment)

@@ -123,7 +123,7 @@ class Data(Spec):
     """Rows: where they come from, their contract, and how they are split."""
 
     task: DataTask
-    """Kind of prediction: binary or multiclass classification, regression, or forecast."""
+    """Kind of prediction: binary or multiclass classification, regression, count, or forecast."""
     tables: dict[Name, Table]
     """Sources of rows, by name."""
     examples: Examples
