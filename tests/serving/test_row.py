@@ -92,7 +92,7 @@ def test_decimals_are_exact_until_they_are_numbers():
 
 def test_a_program_that_differs_from_polars_is_refused(monkeypatch):
     bundle = make_bundle("diamonds", num_rows=200)
-    monkeypatch.setattr("treadle.serving.expressions._divide", lambda left, right: left / (right or 1) + 1)
+    monkeypatch.setattr("treadle.serving.scalars.divide", lambda left, right: left / (right or 1) + 1)
 
     with pytest.raises(UnknownError, match="differ from those of Polars"):
         RowProgram(bundle)
