@@ -337,7 +337,7 @@ def test_a_table_that_is_missing_says_how_to_name_it(flights, tmp_path):
 @pytest.mark.exhaustive
 def test_the_server_does_what_its_description_says(client):
     """By schemathesis, over every path: rows, events, both other protocols."""
-    schemathesis = pytest.importorskip("schemathesis")
+    import schemathesis
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.checks import not_a_server_error
     from schemathesis.specs.openapi import checks
