@@ -51,6 +51,7 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # what NumPy, torch and LightGBM all take
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Part = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -66,6 +67,16 @@ class Batch(NamedTuple):
         Tensor  # [B] float32 (binary or a value; float64 as it is stored, before it is scaled) or int64 (multiclass)
     )
     weight: Tensor  # [B] float32
+
+
+class TaughtBatch(NamedTuple):
+    """The same, with what a teacher predicts for each row."""
+
+    numeric: Tensor
+    ids: Tensor
+    target: Tensor
+    weight: Tensor
+    taught: Tensor  # [B] float32, a probability or a value on the scale of the targets; or [B, K] for K classes
 
 
 class TokenSpan(NamedTuple):

@@ -75,6 +75,21 @@ def test_a_source_that_is_found_nowhere_is_a_mistake_of_the_selection(piped, cap
     assert "wide.py:4: imports 'shared_layers', which is found neither in the project nor installed" in said
 
 
+def test_a_bundle_that_training_reads_is_watched(piped, capsys):
+    """Otherwise `dvc repro` would go on with the digest of the bundle before."""
+    shutil.copytree(ROOT / "tests/golden/teacher", piped / "teachers/flights/bundle")
+    (piped / "params.yaml").write_text("experiment: flights_student\nset: {loss: {teacher: teachers/flights}}\n")
+
+    assert treadle("check", "--selection", "params.yaml") == 2
+    said = capsys.readouterr().err
+    assert "'teachers/flights/bundle' is the bundle of loss.teacher, and DVC's stage 'compose' does not" in said
+    assert "add teachers/flights/bundle to the deps of compose; where DVC ignores its folder" in said
+
+    pipeline = (piped / "dvc.yaml").read_text()
+    (piped / "dvc.yaml").write_text(pipeline.replace("conf, src", "conf, teachers, src"))
+    assert treadle("check", "--selection", "params.yaml") == 0
+
+
 COMPOSE = " treadle compose --selection params.yaml --output resolved.yaml --slices artifacts/slices"
 
 

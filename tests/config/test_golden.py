@@ -14,6 +14,8 @@ from treadle.experiment.stages import CODE
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml"))
+# What an experiment needs that lies in a project: a teacher, of which composing reads the task, the label and columns.
+NEEDS = {"flights_student": ["loss.teacher=tests/golden/teacher"]}
 
 
 def flatten(node, key=""):
@@ -25,7 +27,7 @@ def flatten(node, key=""):
 
 
 def compose(name):
-    values = resolve(overrides=[f"experiment={name}"], root=ROOT).values
+    values = resolve(overrides=[f"experiment={name}", *NEEDS.get(name, [])], root=ROOT).values
     return "".join(f"{line}\n" for line in sorted(flatten({k: v for k, v in values.items() if k != CODE})))
 
 

@@ -19,13 +19,11 @@ from treadle.check.consistency import (
     check_reference,
     check_refit,
     check_split,
-    check_start,
     check_table_options,
     check_tracker,
     check_trainer,
     find_memory_use,
     find_split_group,
-    settle_start,
 )
 from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.estimators import check_estimator, check_raw_steps
@@ -36,6 +34,7 @@ from treadle.check.forecast import check_forecast, check_forecast_naive, check_f
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.losses import check_exposure, check_loss, check_sampling
 from treadle.check.places import locate_problems
+from treadle.check.source_bundles import check_start, check_teacher, settle_source_bundles
 from treadle.check.structure import check_structure
 from treadle.check.targets import check_targets, find_opaque_targets
 from treadle.config.compose import Composed
@@ -112,7 +111,7 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     experiment = experiment.model_copy(update={"trainer": settle_trainer(experiment.trainer)})
     if not isinstance(experiment, Experiment):
         return experiment
-    experiment = settle_models(settle_start(experiment, root=composed.root), root=composed.root)
+    experiment = settle_models(settle_source_bundles(experiment, root=composed.root), root=composed.root)
     if isinstance(experiment.model, ModelRule):
         experiment = choose_model(experiment, root=composed.root, place=composed.locate("model"))
     return suit_features(experiment)
@@ -124,6 +123,8 @@ def _check_table(experiment: Experiment, valid: set[str], *, root: Path, absent:
         problems += check_leaks(experiment, root=root)
     if valid.issuperset(("model", "schedule")):
         problems += check_start(experiment, root=root)
+    if valid.issuperset(("data.task", "data.examples", "model", "loss", "augmentation", "schedule")):
+        problems += check_teacher(experiment, root=root)
     if valid.issuperset(("features", "targets")):
         problems += check_models(experiment, root=root)
     if "data.tables" in valid:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import pairwise
-from pathlib import Path
 
 from treadle.check.columns import find_name_fault
 from treadle.data.datetime_formats import reads_back
@@ -24,14 +23,11 @@ from treadle.experiment.spec import (
     TimeSplit,
     get_split_column,
 )
-from treadle.experiment.stages import START_MARK
-from treadle.experiment.start import digest_start, find_start, split_start
 from treadle.hardware import count_gpus
 from treadle.hints import nearest
 from treadle.metrics.registry import find_metric, find_task_metric, monitor_names
 from treadle.problems import Problem
 from treadle.schema import LABEL
-from treadle.targets.signatures import read_constant
 from treadle.tracking import explain_missing
 
 _NUMBERS, _TIMES = ("int", "float"), ("date", "datetime", "time")
@@ -68,40 +64,6 @@ def _list_checked(experiment: Experiment) -> Iterator[tuple[str, str]]:
     for code, check in experiment.evaluation.checks.items():
         if check is not None and check.function["_target_"].startswith("treadle.") and "metric" in check.function:
             yield f"evaluation.checks.{code}.function.metric", str(check.function["metric"])
-
-
-def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
-    """A bundle that training starts from."""
-    text = experiment.schedule.start_from
-    if text is None:
-        return
-    if not isinstance(experiment.model, dict):
-        rule = "the members of a blend are different models, which cannot start from one bundle"
-        yield Problem("schedule.start_from", rule, "set it to null, or choose a network")
-        return
-    if read_constant(experiment.network["_target_"], "OBJECTIVES") is not None:
-        rule = f"{experiment.network['_target_']} trains itself, from the beginning"
-        yield Problem("schedule.start_from", rule, "set it to null, or choose a network")
-    (place, digest), bundle = split_start(text), find_start(text, root=root)
-    if bundle is None:
-        yield Problem(
-            "schedule.start_from", f"no bundle in {place!r}", "name a run that was trained, such as runs/NAME-ID"
-        )
-    elif digest and digest_start(bundle) != digest:
-        yield Problem(
-            "schedule.start_from", f"the bundle in {place!r} is another one now", f"schedule.start_from={place}"
-        )
-
-
-def settle_start(experiment: Experiment, *, root: Path) -> Experiment:
-    """The bundle's digest beside its place: another content is another run, another place is not."""
-    text = experiment.schedule.start_from
-    if text is None:
-        return experiment
-    bundle = find_start(text, root=root)
-    assert bundle is not None, "check_start has found it"
-    settled = f"{split_start(text)[0]}{START_MARK}{digest_start(bundle)}"
-    return experiment.model_copy(update={"schedule": experiment.schedule.model_copy(update={"start_from": settled})})
 
 
 def check_tracker(experiment: AnyExperiment) -> Iterator[Problem]:

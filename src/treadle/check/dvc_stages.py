@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from treadle.config.locations import read_marks
 from treadle.experiment.identity import list_present_files, list_target_modules
 from treadle.experiment.imports import import_graph
 from treadle.experiment.modules import TREADLE, find_module
+from treadle.experiment.source_bundles import find_source, list_source_bundles
 from treadle.experiment.spec import AnyExperiment
 from treadle.experiment.stages import STAGES, list_stages
 from treadle.problems import ConfigError, Place, Problem
@@ -34,7 +35,7 @@ class _DvcStage:
 
 
 def require_seen(experiment: AnyExperiment, *, root: Path) -> None:
-    """Refuse what an experiment reads without a dependency in dvc.yaml: own code, data files, values of conf/.
+    """Refuse what an experiment reads without a dependency in dvc.yaml: own code, data, bundles, values of conf/.
 
     Args:
         experiment: checked.
@@ -47,6 +48,7 @@ def require_seen(experiment: AnyExperiment, *, root: Path) -> None:
     problems = [
         *_find_code(experiment, stages, root),
         *_find_data(experiment, stages, root),
+        *_find_bundles(experiment, stages, root),
         *_find_slices(stages, root),
     ]
     if problems:
@@ -83,6 +85,16 @@ def _find_data(experiment: AnyExperiment, stages: dict[str, _DvcStage], root: Pa
         for folder in sorted({file.parent for file in unseen}):
             inside = [file for file in unseen if file.parent == folder]
             yield _report(stages[first], inside[0] if len(inside) == 1 else folder, "data of this experiment", root)
+
+
+def _find_bundles(experiment: AnyExperiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
+    """Bundles that training reads: `compose` writes their digest into resolved.yaml."""
+    for key, text in list_source_bundles(experiment):
+        bundle = find_source(text, root=root)
+        if "compose" in stages and bundle is not None and not _is_below(bundle, stages["compose"].deps):
+            found = _report(stages["compose"], bundle, f"the bundle of {key}", root)
+            where = "; where DVC ignores its folder, as it does runs/, copy the bundle to one that it sees"
+            yield replace(found, fix=f"{found.fix}{where}")
 
 
 def _report(stage: _DvcStage, path: Path, what: str, root: Path) -> Problem:

@@ -127,7 +127,8 @@ LEARNER_STAGES = (
 NO_PART_OF_A_RUN = ("sweep", "serving", "replay", "retrain")
 WITHOUT_EFFECT = (*NO_PART_OF_A_RUN, "name", "targets", "model_choice", "question", "tracker", "logger", "fit.metrics")
 
-START_MARK = "@"  # in `schedule.start_from` of a resolved.yaml: before the digest of the bundle
+SOURCE_BUNDLES = {"schedule": "start_from", "loss": "teacher"}  # keys, by section, that name a bundle
+DIGEST_MARK = "@"  # in their values in a resolved.yaml: before the digest of the bundle
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 
 
@@ -166,10 +167,11 @@ def find_reader(values: Values) -> Stage:
 def take_slice(values: Values, stage: Stage) -> dict[str, Any]:
     """The part of an experiment that the stage depends on, by dotted key; an optional key may be absent."""
     found = ((key, get(values, key)) for key in stage.slices)
-    return {key: _identify_start(value) if key == "schedule" else value for key, value in found if value is not ABSENT}
+    return {key: _identify(key, value) for key, value in found if value is not ABSENT}
 
 
-def _identify_start(schedule: Any) -> Any:
-    """A schedule with the digest alone of the bundle that training starts from: its place changes no result."""
-    start = schedule.get("start_from") if isinstance(schedule, dict) else None
-    return schedule if start is None else {**schedule, "start_from": start.rpartition(START_MARK)[2]}
+def _identify(key: str, section: Any) -> Any:
+    """A section with the digest alone of a bundle that it names: its place changes no result."""
+    name = SOURCE_BUNDLES.get(key)
+    text = section.get(name) if name is not None and isinstance(section, dict) else None
+    return section if text is None else {**section, name: text.rpartition(DIGEST_MARK)[2]}

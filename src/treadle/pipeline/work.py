@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.kinds import Kind, get_kind
+from treadle.experiment.source_bundles import find_source
 from treadle.experiment.spec import Experiment, LearnerExperiment
 from treadle.experiment.stages import Stage, get_stage
-from treadle.experiment.start import find_start
 from treadle.pipeline.members import train_members
 from treadle.pipeline.record import Run
 from treadle.pipeline.tracked import LazyTracking
@@ -48,14 +48,15 @@ def _train(current: Run, tracking: LazyTracking) -> None:
 
     members = train_members(current)  # whose records come before: W&B holds one open at a time
     experiment, signature = _as_table(current), current.signatures["train"]
-    start = experiment.schedule.start_from
+    named = {"start": experiment.schedule.start_from, "teacher": experiment.loss.teacher}
+    bundles = {what: None if text is None else find_source(text, root=current.root) for what, text in named.items()}
     train(
         experiment,
         folder=current.folder,
         signature=signature,
         log=_make_log(current, tracking),
-        start=None if start is None else find_start(start, root=current.root),
         members=members,
+        **bundles,
     )
 
 

@@ -14,7 +14,7 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 from treadle.bundle import to_prediction
 from treadle.experiment.spec import Experiment
 from treadle.metrics.own import build_metrics
-from treadle.schema import Batch
+from treadle.schema import Batch, TaughtBatch
 from treadle.targets.build import build
 from treadle.training.augmentation import Augment, MixedBatch
 from treadle.training.compiled import CompiledSteps
@@ -52,14 +52,18 @@ class Learner(lightning.LightningModule):
         self.weighted = weighted
         self.scaling = scaling
         self.augment = augment
-        compute = compute_loss if augment is None else compute_mixed_loss
-        self.compute_loss = partial(compute, loss=self.loss, weighted=weighted)
+        self.compute_loss = partial(self._choose_loss(), loss=self.loss, weighted=weighted)
         self.execution = EAGER
         self.automatic_optimization = False  # a step of Lightning's is a chunk of the schedule's
         self.report_step: Callable[[int], None] = _ignore  # is called after each step with the number of this epoch's
         self.gathered: list[tuple[Tensor, Tensor, Tensor]] = []
         self.train_losses: list[Tensor] = []
         self.epoch_metrics: dict[str, float] = {}  # of the last validation
+
+    def _choose_loss(self) -> Callable[..., Tensor]:
+        if self.experiment.loss.teacher is not None:
+            return compute_taught_loss
+        return compute_loss if self.augment is None else compute_mixed_loss
 
     def configure_optimizers(self) -> Any:
         """The optimizer; its rate is set at each step to a factor of the configured one."""
@@ -164,15 +168,28 @@ def compute_loss(output: Tensor, batch: Batch, *, loss: Loss, weighted: bool) ->
         loss: of each row.
         weighted: False: each weight is 1, which gives the same number faster.
     """
+    return _average(_spread(output, batch.target, loss=loss), batch.weight, weighted=weighted)
+
+
+def compute_taught_loss(output: Tensor, batch: TaughtBatch, *, loss: Any, weighted: bool) -> Tensor:
+    """The same of a loss that learns from a teacher, too."""
+    return _average(_spread(output, batch.target, batch.taught, loss=loss.learn), batch.weight, weighted=weighted)
+
+
+def _spread(output: Tensor, *targets: Tensor, loss: Callable[..., Tensor]) -> Tensor:
+    """The loss of each row `[B]`, of an ensemble the mean over its members, each of which has the row's targets."""
     if output.ndim == 2:  # noqa: PLR2004 - see the shapes
-        each = loss(output, batch.target)
-    else:
-        targets = batch.target[:, None].expand(-1, output.shape[1])
-        each = loss(output.flatten(0, 1), targets.flatten()).view_as(targets).mean(dim=1)
+        return loss(output, *targets)
+    num_rows, num_members, _ = output.shape
+    each = [target[:, None].expand(-1, num_members, *target.shape[1:]).flatten(0, 1) for target in targets]
+    return loss(output.flatten(0, 1), *each).view(num_rows, num_members).mean(dim=1)
+
+
+def _average(each: Tensor, weight: Tensor, *, weighted: bool) -> Tensor:
     if not weighted:
         return each.mean()
-    total = batch.weight.sum()
-    return (each * batch.weight).sum() / torch.where(total > 0, total, 1.0)
+    total = weight.sum()
+    return (each * weight).sum() / torch.where(total > 0, total, 1.0)
 
 
 def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss, weighted: bool) -> Tensor:

@@ -111,11 +111,11 @@ class BatchLoader:
         """The epoch from a batch on."""
         batching, device = self.batching, self.batching.clock.device
         rows = self.rows = _place(self.rows, device)
-        placed = rows.target.device == device
+        placed, kind = rows.target.device == device, type(rows)
         for index in islice(self._order().to(rows.target.device).split(batching.batch_size), first, len(self)):
             own = index if batching.num_processes == 1 else index[batching.clock.global_rank :: batching.num_processes]
-            batch = Batch(*[tensor.index_select(0, own) for tensor in rows])
-            yield batch if placed else Batch(*[tensor.to(device) for tensor in batch])
+            batch = kind(*[tensor.index_select(0, own) for tensor in rows])
+            yield batch if placed else kind(*[tensor.to(device) for tensor in batch])
 
     def _order(self) -> torch.Tensor:
         target, generator = self.rows.target, self.batching.make_generator()
@@ -169,4 +169,4 @@ def _place(rows: Batch, device: torch.device) -> Batch:
         free, _ = torch.cuda.mem_get_info(device)
         if sum(tensor.nbytes for tensor in rows if tensor.device != device) > free // 2:
             return rows
-    return Batch(*(tensor.to(device) for tensor in rows))
+    return type(rows)(*(tensor.to(device) for tensor in rows))

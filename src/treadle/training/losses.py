@@ -9,6 +9,10 @@ Shape:
         the prediction, and the target in units of its mean.
     result: `[M]`.
 
+A loss that learns from a teacher, too, has the constant `ASKS_TEACHER` and a method `learn(output, target, taught)`;
+`taught` is what the teacher predicts: `[M]` probabilities or values on the scale of the targets, or `[M, K]`
+probabilities of K classes.
+
 The constant `OBJECTIVE` of a class names it for models that train themselves, such as trees (`models/estimator.py`),
 for all tasks or by task; a loss without one is for networks.
 """
@@ -26,7 +30,7 @@ from torch.nn import functional as nnf
 
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import EPSILON
-from treadle.schema import Fraction, Link, Positive, Share, Task, find_task_link
+from treadle.schema import Fraction, Link, Part, Positive, Share, Task, find_task_link
 from treadle.targets.build import build
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (output, target) -> result
@@ -207,6 +211,51 @@ class TweedieLoss:
         logarithm, first, second = output[:, 0].to(target.dtype), 1 - self.power, 2 - self.power
         own = target.pow(second) / (first * second)
         return own - target * (first * logarithm).exp() / first + (second * logarithm).exp() / second
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationLoss:
+    """Knowledge distillation: a share of the loss is against what a teacher predicts, `loss.teacher`.
+
+    The teacher's probabilities tell more of a row than its label. Called without them, as by the validation, it is the
+    loss against the label: log loss, or squared error.
+
+    Args:
+        task: of the experiment.
+        alpha: share of the labels in the loss; the teacher has the rest. 1: as without a teacher.
+        temperature: by which the logits of both are divided where they are compared; above 1 small probabilities count
+            more. It has no effect on a regression.
+
+    Source: "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
+    """
+
+    ASKS_TEACHER: ClassVar[bool] = True
+
+    task: Literal["binary", "multiclass", "regression"]
+    alpha: Part
+    temperature: Positive
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each row against its label."""
+        return TaskLoss(task=self.task)(output, target)
+
+    def learn(self, output: Tensor, target: Tensor, taught: Tensor) -> Tensor:
+        """The loss of each row against its label and the teacher."""
+        if self.alpha == 1:
+            return self(output, target)
+        soft = self._compare(output, taught)
+        return soft if self.alpha == 0 else self.alpha * self(output, target) + (1 - self.alpha) * soft
+
+    def _compare(self, output: Tensor, taught: Tensor) -> Tensor:
+        """Cross-entropy of both at the temperature, by whose square it is multiplied: so gradients keep their size."""
+        heat = self.temperature
+        if self.task == "regression":
+            return (output[:, 0] - taught).square()
+        if self.task == "binary":
+            wanted = taught if heat == 1 else (taught.logit(EPSILON) / heat).sigmoid()
+            return heat**2 * nnf.binary_cross_entropy_with_logits(output[:, 0] / heat, wanted, reduction="none")
+        wanted = taught if heat == 1 else (taught.clamp(min=EPSILON).log() / heat).softmax(dim=1)
+        return heat**2 * nnf.cross_entropy(output / heat, wanted, reduction="none")
 
 
 def build_loss(experiment: Experiment) -> Loss:

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
-from treadle.schema import Batch
 from treadle.training.additions import build_arguments
 from treadle.training.augmentation import Augment
 from treadle.training.epochs import write_line
@@ -113,5 +112,5 @@ def _join(rows: Mapping[str, Rows]) -> MemoryRows:
     assert isinstance(train, MemoryRows), "the check refuses to refit streamed rows"
     assert isinstance(valid, MemoryRows), "the check refuses to refit streamed rows"
     known = slice(None) if valid.batch.target.is_floating_point() else valid.batch.target >= 0
-    parts = (train.batch, Batch(*(tensor[known] for tensor in valid.batch)))
-    return MemoryRows(Batch(*map(torch.cat, zip(*parts, strict=True))))
+    parts = (train.batch, [tensor[known] for tensor in valid.batch])
+    return MemoryRows(type(train.batch)(*map(torch.cat, zip(*parts, strict=True))))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 from torch import Tensor
 
 from treadle.experiment.spec import Experiment
 from treadle.features.stored import StoredRows, load_rows
-from treadle.schema import Batch, is_value
+from treadle.schema import Batch, TaughtBatch, is_value
 from treadle.training.loader import Batching, BatchLoader, Loader
 from treadle.training.losses import build_loss
 from treadle.training.scaling import Scaling, measure_scaling
@@ -56,13 +56,17 @@ class MemoryRows:
         """The same rows with weights and targets scaled."""
         return MemoryRows(scaling.apply_to_rows(self.batch))
 
+    def teach(self, taught: Tensor) -> MemoryRows:
+        """The same rows with what a teacher predicts for each: batches of one tensor more, which the loss reads."""
+        return MemoryRows(cast("Batch", TaughtBatch(*self.batch, taught)))
+
     def read_targets(self) -> Iterable[tuple[Tensor, Tensor]]:
         """All targets and weights at once."""
         return [(self.batch.target, self.batch.weight)]
 
     def take_first(self, count: int) -> Batch:
         """The first `count` rows, or all where there are fewer."""
-        return Batch(*(tensor[:count] for tensor in self.batch))
+        return type(self.batch)(*(tensor[:count] for tensor in self.batch))
 
     def sample_numeric(self) -> Tensor:
         """Numeric inputs `[M, N]` of all rows."""

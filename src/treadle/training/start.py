@@ -11,8 +11,8 @@ from torch import nn
 
 from treadle.bundle import Bundle, load
 from treadle.errors import TreadleError
+from treadle.experiment.source_bundles import require_source, split_source
 from treadle.experiment.spec import Experiment
-from treadle.experiment.start import digest_start, split_start
 from treadle.features.featurizer import STATE_FILE, Featurizer
 from treadle.json_files import read_json
 from treadle.training.epochs import write_line
@@ -44,12 +44,8 @@ def start_from(
     """
     text = experiment.schedule.start_from
     assert text is not None, "the caller asks for it"
-    place, digest = split_start(text)
-    if digest_start(bundle) != digest:
-        raise TreadleError(
-            f"schedule.start_from: {place} is not the bundle any more that the experiment was composed with; "
-            "compose it anew"
-        )
+    place, _ = split_source(text)
+    require_source(text, bundle, key="schedule.start_from")
     before = load(bundle, targets=experiment.targets, code="any")
     if not isinstance(before, Bundle) or not isinstance(before.model, nn.Module):
         raise TreadleError(f"schedule.start_from: {place} is no network, and has no weights to start from")

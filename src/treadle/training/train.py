@@ -45,6 +45,7 @@ def train(
     signature: str,
     log: EpochLog,
     start: Path | None,
+    teacher: Path | None,
     members: Mapping[str, RunFolder],
 ) -> None:
     """Train on `folder.features`, and write the outputs of the stage into it.
@@ -76,6 +77,11 @@ def train(
         texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
         offsets=inputs.get("offsets", []),
     )
+    if teacher is not None:
+        from treadle.training.distillation import teach  # as below
+
+        given = {"experiment": experiment, "classes": inputs["classes"], "scaling": scaling}
+        rows = teach(rows, teacher, examples=folder.examples, **given)
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     require_rows(rows, experiment=experiment)
     trained_on: list[Split] = ["train"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from treadle.experiment.spec.base import Spec, Target
 from treadle.schema import Positive
@@ -20,6 +20,10 @@ ClassWeights = Annotated[
 ]
 
 
+def _is_absent(teacher: object) -> bool:
+    return teacher is None  # a resolved.yaml without one is as it was before there were any
+
+
 class Loss(Spec):
     """What training minimises. Evaluation metrics and baselines do not depend on it."""
 
@@ -28,3 +32,5 @@ class Loss(Spec):
     """Loss function of a row; a `_target_`."""
     class_weights: ClassWeights | None = None
     """Weight of each class in the loss: balanced (inverse to its frequency), or by class; null: all the same."""
+    teacher: str | None = Field(default=None, exclude_if=_is_absent)
+    """Run, folder of a bundle, or champion whose predictions are learned (knowledge distillation); null: none."""

@@ -1,0 +1,131 @@
+"""Bundles that training reads: one to start from, and one to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from treadle.champions.bundles import find_bundle, is_reference
+from treadle.errors import TreadleError
+from treadle.experiment.blocks import list_example_columns
+from treadle.experiment.members import list_parts
+from treadle.experiment.source_bundles import digest_source, find_source, settle_source, split_source
+from treadle.experiment.spec import NO_AUGMENTATION, Experiment
+from treadle.hints import nearest
+from treadle.json_files import read_json
+from treadle.problems import Problem
+from treadle.targets.signatures import read_constant
+
+_MOST = 3  # columns in a message
+
+
+def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """A bundle that training starts from."""
+    key, text = "schedule.start_from", experiment.schedule.start_from
+    if text is None:
+        return
+    if not isinstance(experiment.model, dict):
+        rule = "the members of a blend are different models, which cannot start from one bundle"
+        yield Problem(key, rule, "set it to null, or choose a network")
+        return
+    if read_constant(experiment.network["_target_"], "OBJECTIVES") is not None:
+        rule = f"{experiment.network['_target_']} trains itself, from the beginning"
+        yield Problem(key, rule, "set it to null, or choose a network")
+    yield from _check_place(text, key=key, root=root)
+
+
+def check_teacher(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """A bundle to learn from: a loss that asks it, rows as it knows them, and the same question."""
+    key, text, path = "loss.teacher", experiment.loss.teacher, experiment.loss.function["_target_"]
+    is_asked = bool(read_constant(path, "ASKS_TEACHER"))
+    for name, part in list_parts(experiment).items():
+        if part.loss is not None and part.loss.teacher is not None:
+            rule = "the members of a blend learn from one teacher: that of the experiment"
+            yield Problem(f"model.members.{name}.loss.teacher", rule, "name it at loss.teacher")
+    if text is None:
+        if is_asked:
+            rule = f"{path} learns from a teacher: a bundle must be named"
+            yield Problem(key, rule, "name a run, such as runs/NAME-ID, or NAME@champion")
+        return
+    if not is_asked:
+        yield Problem(key, f"{path} asks no teacher", "add the override loss=distill, or set it to null")
+        return
+    if experiment.augmentation["_target_"] != NO_AUGMENTATION:
+        rule = "the teacher is asked about rows as they are, not about mixed ones"
+        yield Problem("augmentation._target_", rule, "add augmentation=none")
+    if experiment.schedule.shuffle_buffer is not None:
+        rule = "what the teacher says of each row is kept in memory, and rows are streamed from disk"
+        yield Problem("schedule.shuffle_buffer", rule, "set it to null")
+    found = list(_check_place(text, key=key, root=root))
+    yield from found or _check_question(experiment, _locate(text, root)[1], key=key)
+
+
+def _check_place(text: str, *, key: str, root: Path) -> Iterator[Problem]:
+    """A bundle that is there, and the one that it was."""
+    (place, digest) = split_source(text)
+    try:
+        _, bundle = _locate(text, root)
+    except TreadleError as error:
+        yield Problem(key, str(error), f"or name a run that was trained: {key}=runs/NAME-ID")
+        return
+    if bundle is None:
+        yield Problem(key, f"no bundle in {place!r}", "name a run that was trained, such as runs/NAME-ID")
+    elif digest and not is_reference(text) and digest_source(bundle) != digest:
+        yield Problem(key, f"the bundle in {place!r} is another one now", f"{key}={place}")
+
+
+def _locate(text: str, root: Path) -> tuple[str, Path | None]:
+    """The place of a bundle, and its folder where there is one.
+
+    Raises:
+        TreadleError: there is no such champion, or its bundle is nowhere.
+    """
+    if not is_reference(text):
+        return split_source(text)[0], find_source(text, root=root)
+    folder = find_bundle(text, root=root)
+    place = folder.relative_to(root) if folder.is_relative_to(root) else folder
+    return place.as_posix(), find_source(place.as_posix(), root=root)
+
+
+def _check_question(experiment: Experiment, bundle: Path | None, *, key: str) -> Iterator[Problem]:
+    """The teacher predicts the same label, from columns that the examples have."""
+    assert bundle is not None, "it was found"
+    fix = "name a teacher of this task, or train one"
+    card, recipe = (read_json(bundle / name) for name in ("bundle.json", "experiment.json"))
+    examples = experiment.data.examples
+    if (task := card.get("task")) != experiment.data.answer:
+        yield Problem(key, f"the teacher is for the task {task!r}; data.task is {experiment.data.answer!r}", fix)
+        return
+    label = _get(recipe, "data", "examples", "label")
+    if isinstance(label, str) and isinstance(examples.label, str) and label.split() != examples.label.split():
+        yield Problem(key, f"the teacher predicts {label!r}; data.examples.label is {examples.label!r}", fix)
+    given = list_example_columns(experiment.data)
+    unknown = [name for name in card.get("columns", {}) if name not in given]
+    if unknown:
+        shown = ", ".join(unknown[:_MOST]) + (f" and {len(unknown) - _MOST} more" if len(unknown) > _MOST else "")
+        rule = f"the teacher reads columns that data.examples does not give: {shown}"
+        yield Problem(key, rule, fix, hint=nearest(unknown[0], given))
+
+
+def _get(node: Any, *keys: str) -> Any:
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
+
+
+def settle_source_bundles(experiment: Experiment, *, root: Path) -> Experiment:
+    """Each bundle with its digest beside its place."""
+    changed: dict[str, Any] = {}
+    if (start := experiment.schedule.start_from) is not None:
+        settled = _settle(start, root)
+        changed["schedule"] = experiment.schedule.model_copy(update={"start_from": settled})
+    if (teacher := experiment.loss.teacher) is not None:
+        changed["loss"] = experiment.loss.model_copy(update={"teacher": _settle(teacher, root)})
+    return experiment.model_copy(update=changed)
+
+
+def _settle(text: str, root: Path) -> str:
+    place, bundle = _locate(text, root)
+    assert bundle is not None, "the check has found it"
+    return settle_source(place, bundle)

@@ -1,0 +1,59 @@
+"""Bundles that training reads, to start from or to learn from: named by their place and identified by their content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from treadle.errors import TreadleError
+from treadle.experiment.fingerprint import hash_content
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import AnyExperiment
+from treadle.experiment.stages import DIGEST_MARK, SOURCE_BUNDLES
+from treadle.keys import ABSENT, get
+
+_CARD = "bundle.json"  # of a bundle; it lists every other file with its digest
+
+
+def list_source_bundles(experiment: AnyExperiment) -> Iterator[tuple[str, str]]:
+    """The dotted key and the text of each that an experiment names."""
+    values: dict[str, Any] = experiment.model_dump(mode="json", include=set(SOURCE_BUNDLES))
+    for section, name in SOURCE_BUNDLES.items():
+        if (text := get(values, f"{section}.{name}")) not in (ABSENT, None):
+            yield f"{section}.{name}", str(text)
+
+
+def split_source(text: str) -> tuple[str, str]:
+    """The place, and the digest that a resolved.yaml adds to it; empty where it is not settled."""
+    place, _, digest = text.rpartition(DIGEST_MARK)
+    return (place, digest) if place else (text, "")
+
+
+def find_source(text: str, *, root: Path) -> Path | None:
+    """The folder of the bundle at a place, a run's or its own, relative to the project; None where there is none."""
+    path = root / split_source(text)[0]
+    return next((folder for folder in (RunFolder(path).bundle, path) if (folder / _CARD).is_file()), None)
+
+
+def digest_source(bundle: Path) -> str:
+    """What identifies a bundle."""
+    return hash_content(bundle / _CARD)
+
+
+def settle_source(place: str, bundle: Path) -> str:
+    """The place with the digest beside it: another content is another run, another place is not."""
+    return f"{place}{DIGEST_MARK}{digest_source(bundle)}"
+
+
+def require_source(text: str, bundle: Path, *, key: str) -> None:
+    """Refuse another content than the one that the experiment was composed with.
+
+    Raises:
+        TreadleError: it is another bundle now.
+    """
+    place, digest = split_source(text)
+    if digest_source(bundle) != digest:
+        raise TreadleError(
+            f"{key}: {place} is not the bundle any more that the experiment was composed with; compose it anew"
+        )
