@@ -470,6 +470,20 @@ CASES = {
             ("features/adult", "columns: [age, ", "columns: [rich, age, "),
         ],
     ),
+    # label functions
+    "labels-balance-of-no-whole": case("experiment=adult_rules", "data.labels.balance.positive=0.5"),
+    "labels-balance-of-another-class": case(
+        "experiment=adult_rules", edits=[("data/adult_rules", "positive: 0.24", "rich: 0.24")]
+    ),
+    "labels-by-a-rule-of-a-text": case("experiment=adult_rules", "+data.labels.rules.wide=occupation"),
+    "labels-by-a-rule-of-no-column": case("experiment=adult_rules", "+data.labels.rules.wide='hours > 40'"),
+    "labels-by-a-rule-that-reads-the-label": case(
+        "experiment=adult_rules", """+data.labels.rules.cheat="income = '>50K'\""""
+    ),
+    "labels-by-rules-in-a-regression": case(
+        "experiment=california",
+        "+data.labels={rows: all, model: triplets, balance: votes, rules: {old: 'HouseAge > 40'}}",
+    ),
     "leak-of-the-moment": case(edits=[(FLIGHTS, "- INTERVAL '1 hour'", "+ dep_delay * INTERVAL '1 minute'")]),
     "leak-by-a-join-of-rows-that-come-later": case(
         edits=[

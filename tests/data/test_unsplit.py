@@ -17,9 +17,10 @@ AUTUMN = "++data.split={by: time, train_from: '2013-03-01', valid_from: '2013-08
     [
         ([], [AUTUMN]),
         (["experiment=adult", "data.examples.weight=fnlwgt"], ["data.split.seed=7"]),
+        (["experiment=adult_rules"], ["data.split.seed=7"]),
         (["experiment=bikeshare"], ["data.split.test_from=2018-10-01"]),
     ],
-    ids=["the past, by time", "weights, by a column", "series"],
+    ids=["the past, by time", "weights, by a column", "votes", "series"],
 )
 def test_another_split_of_kept_examples_is_the_same_to_the_byte(root, tmp_path, kept, moved):
     first = resolve(overrides=kept, root=root).experiment.data

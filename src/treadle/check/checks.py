@@ -31,6 +31,7 @@ from treadle.check.evaluation import check_evaluation
 from treadle.check.file_heads import Absent, check_files
 from treadle.check.first_steps import check_libraries, check_models, check_tokens, settle_models
 from treadle.check.forecast import check_forecast, check_forecast_naive, check_forecast_split
+from treadle.check.label_functions import check_labels
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.losses import check_exposure, check_loss, check_sampling
 from treadle.check.places import locate_problems
@@ -68,6 +69,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_forecast, ("data.task", "data.tables", "data.examples", "data.forecast")),
     (check_forecast_split, ("data.forecast", "data.split")),
     (check_forecast_naive, ("data.forecast", "evaluation")),
+    (check_labels, ("data.task", "data.tables", "data.examples", "data.labels")),
     (check_split, ("data.tables", "data.examples", "data.split")),
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),

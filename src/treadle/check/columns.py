@@ -178,6 +178,9 @@ def _walk_examples(walk: Walk, data: Data) -> pl.DataFrame:
         rows = walk_derived(walk, data.forecast.derive, rows, key="data.forecast.derive")
     label = walk.run(spec.label, rows, key="data.examples.label")
     _check_label(walk, label, data)
+    for name, text in ({} if data.labels is None else data.labels.rules).items():
+        key = f"data.labels.rules.{name}"
+        _check_vote(walk, walk.run(text, rows, key=key), data, key=key)
     if spec.predict_at is not None:
         _check_moment(
             walk, walk.run(spec.predict_at, rows, key="data.examples.predict_at"), key="data.examples.predict_at"
@@ -207,6 +210,13 @@ def _check_label(walk: Walk, label: pl.Series, data: Data) -> None:
     if data.answer == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
         fix = "compare it with the positive value, such as income = '>50K'"
         walk.find("data.examples.label", f"a binary label must be true or false, found {name_type(dtype)}", fix)
+
+
+def _check_vote(walk: Walk, vote: pl.Series, data: Data, *, key: str) -> None:
+    dtype = vote.dtype
+    if data.answer == "binary" and not (dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}):
+        fix = "such as CASE WHEN age < 25 THEN FALSE END, which abstains from 25 on"
+        walk.find(key, f"a vote must be true, false or NULL, found {name_type(dtype)}", fix)
 
 
 def _check_condition(walk: Walk, text: str, rows: pl.DataFrame, *, key: str) -> None:

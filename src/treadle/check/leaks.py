@@ -72,7 +72,7 @@ def find_label_namesakes(graph: Graph, data: Data, *, same: Names) -> Iterator[t
         for name, table in data.tables.items()
         for column, spec in table.columns.items()
     }
-    of_label = [columns[name] for name in _list_label_sources(graph, data) if name in columns]
+    of_label = [columns[name] for name in list_label_sources(graph, data) if name in columns]
     sources = {source for _, source in of_label}
     holders = {name for name, _ in of_label}
     known = holders.union(*(same.get(name, set()) for name in holders))
@@ -107,7 +107,7 @@ def _list_present(path: str, root: Path) -> list[Path]:
 
 def _list_late(graph: Graph, data: Data, same: Names) -> dict[str, str]:
     """Columns that a feature may not read from the example's own row, and why; the same in every table of a file."""
-    late = dict.fromkeys((*_list_label_sources(graph, data), f"examples.{LABEL}"), "the label is computed from it")
+    late = dict.fromkeys((*list_label_sources(graph, data), f"examples.{LABEL}"), "the label is computed from it")
     late |= {name: node.late for name, node in graph.nodes.items() if node.late}
     for name, twins in _list_twins(data, same).items():
         twin = next((twin for twin in sorted(twins) if twin in late), None)
@@ -116,7 +116,7 @@ def _list_late(graph: Graph, data: Data, same: Names) -> dict[str, str]:
     return late
 
 
-def _list_label_sources(graph: Graph, data: Data) -> set[str]:
+def list_label_sources(graph: Graph, data: Data) -> set[str]:
     """The columns that the label is computed from; if some of them are declared late, only those.
 
     The key of a join is not among them: it selects a row, and is no part of the value.

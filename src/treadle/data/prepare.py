@@ -13,6 +13,8 @@ from typing import Any
 
 import polars as pl
 
+from treadle.data.label_functions import label_rows, read_votes
+from treadle.data.label_report import list_vote_columns
 from treadle.data.lazy_frames import collect, collect_columns, collect_names, parse
 from treadle.data.own_rows import OwnRows
 from treadle.data.point_in_time import look_back_asof, look_back_window
@@ -74,6 +76,7 @@ class Examples:
     rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and what `columns` needs, of each split's examples
     excluded: dict[str, int]  # rows left out, by reason
     series: pl.DataFrame | None  # of a forecast, as `read_series` gives it
+    labels: dict[str, Any] | None  # what label functions said, as `label_rows` gives it
 
     def take(self, split: Split) -> pl.DataFrame:
         """The examples of a split; errors as in `KnownColumns.add_to`."""
@@ -125,7 +128,7 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
 
 
 def split_examples(unsplit: Unsplit, data: Data) -> Examples:
-    """Assign each example to its split.
+    """Assign each example to its split, and label those of training by rules, if there are any.
 
     Raises:
         TreadleError: the split does not hold, or leaves a split without what training or evaluation needs.
@@ -134,8 +137,9 @@ def split_examples(unsplit: Unsplit, data: Data) -> Examples:
     excluded = {**unsplit.excluded, "between the splits": splits.null_count()}
     # In one piece each: sums, and the pages of files, would tell into how many pieces an engine had cut the rows.
     parts: dict[Split, pl.DataFrame] = {split: unsplit.rows.filter(splits == split).rechunk() for split in SPLITS}
-    check_splits(parts, data)
-    return Examples(unsplit.columns, parts, excluded, unsplit.series)
+    labelled = label_rows(parts, data)
+    check_splits(labelled.rows, data)
+    return Examples(unsplit.columns, labelled.rows, {**excluded, **labelled.left_out}, unsplit.series, labelled.report)
 
 
 def build_unsplit(data: Data, *, root: Path, now: datetime, scratch: Path) -> Unsplit:
@@ -198,6 +202,8 @@ def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
     spec = data.examples
     label = parse(spec.label, rows, key="data.examples.label")
     roles = [(label if data.answer == "multiclass" else label.cast(pl.Float64)).alias(LABEL)]
+    if data.labels is not None:
+        roles += read_votes(data.labels, rows, dtype=_type_label(data))
     if spec.predict_at is not None:
         roles.append(time_prediction(spec.predict_at, rows))
     if spec.weight is not None:
@@ -218,8 +224,12 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
     (frame,) = collect(table.select(wanted), key="data.examples")
     frame, excluded = leave_out(frame, table, data)
     check_roles(frame, data)
-    kept = {LABEL: pl.String() if data.answer == "multiclass" else pl.Float64(), WEIGHT: pl.Float32()}
+    kept = {LABEL: _type_label(data), WEIGHT: pl.Float32()}
     return frame.cast({role: dtype for role, dtype in kept.items() if role in frame.columns}), excluded
+
+
+def _type_label(data: Data) -> pl.DataType:
+    return pl.String() if data.answer == "multiclass" else pl.Float64()
 
 
 def leave_out(frame: pl.DataFrame, table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, int]]:
@@ -242,9 +252,10 @@ def leave_out(frame: pl.DataFrame, table: pl.LazyFrame, data: Data) -> tuple[pl.
 
 
 def _deciding_columns(data: Data) -> list[str]:
-    """Columns of the table that decide about rows: keys of the past and of the label's joins, and the split's."""
+    """Columns of the table that decide about rows: votes, keys of the past and of the label's joins, the split's."""
     split = get_split_column(data.split)
-    return [SOURCE, *list_keys(data, list_label_joins(data)), *([] if split is None else [split])]
+    keys = list_keys(data, list_label_joins(data))
+    return [SOURCE, *list_vote_columns(data.labels), *keys, *([] if split is None else [split])]
 
 
 def list_keys(data: Data, label_joins: Sequence[Join]) -> list[str]:
@@ -295,4 +306,5 @@ def _summarize(examples: Examples, forecast: Forecast | None) -> dict[str, Any]:
             for name, frame in rows.items()
             if PREDICT_AT in frame.columns
         },
+        **({} if examples.labels is None else {"labels": examples.labels}),
     }

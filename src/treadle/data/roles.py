@@ -27,7 +27,8 @@ def check_roles(frame: pl.DataFrame, data: Data) -> None:
     Raises:
         TreadleError: with role, rule, number of rows and the first ones that break it.
     """
-    for role in (LABEL, PREDICT_AT, WEIGHT):
+    needed = (LABEL, PREDICT_AT, WEIGHT) if data.labels is None else (PREDICT_AT, WEIGHT)
+    for role in needed:
         if role in frame.columns and (missing := frame[role].null_count()):
             rows_at = frame.filter(pl.col(role).is_null())[ROW].head(NUM_EXAMPLES).to_list()
             raise TreadleError(f"data.examples.{role}: missing in {missing:,} rows, such as {rows_at}; {_EXCLUDE}")
@@ -61,8 +62,12 @@ def check_splits(rows: Mapping[Split, pl.DataFrame], data: Data) -> None:
         data: what is declared.
 
     Raises:
-        TreadleError: the weights of a split are all 0, or it holds none of training's classes.
+        TreadleError: a split has no row, its weights are all 0, or it holds none of training's classes.
     """
+    if empty := [split for split, frame in rows.items() if frame.is_empty()]:
+        raise TreadleError(
+            f"data.labels: no row of {', '.join(empty)} has a label of its own; it is evaluated by those"
+        )
     trained: tuple[Split, ...] = ("train", "valid")  # the metrics of the test split count each row alike
     evaluated: tuple[Split, ...] = ("valid", "test")
     for split in trained:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import polars as pl
 
+from treadle.data.label_report import list_vote_columns
 from treadle.data.lazy_frames import collect_columns
 from treadle.data.series import SERIES_FILE
 from treadle.experiment.spec import Data, get_split_column
@@ -32,7 +33,7 @@ class Unsplit:
     """The examples of all splits, in one order."""
 
     columns: Columns
-    rows: pl.DataFrame  # ROW, the other roles, what the split goes by, and what `columns` needs
+    rows: pl.DataFrame  # ROW, the other roles, votes, what the split goes by, and what `columns` needs
     excluded: dict[str, int]  # rows left out, by reason
     series: pl.DataFrame | None  # of a forecast, as `read_series` gives it
 
@@ -60,7 +61,8 @@ def write_frame(frame: pl.DataFrame, file: Path) -> pl.Schema:
 
 def write_unsplit(unsplit: Unsplit, data: Data, folder: Path) -> None:
     """Write what `read_unsplit` reads; errors as in `Columns.add_to`."""
-    whole = unsplit.columns.add_to(unsplit.rows)
+    votes = unsplit.rows.select(list_vote_columns(data.labels))
+    whole = pl.concat([unsplit.columns.add_to(unsplit.rows), votes], how="horizontal")
     by = get_split_column(data.split)
     write_frame(whole if by is None else whole.with_columns(unsplit.rows[by].alias(_SPLIT)), folder / _ROWS)
     if unsplit.series is not None:
@@ -72,9 +74,10 @@ def read_unsplit(folder: Path, data: Data) -> Unsplit:
     """The examples that `write_unsplit` wrote, of the same data with whatever split by the same column."""
     file = pl.scan_parquet(folder / _ROWS)
     present, by = file.collect_schema().names(), get_split_column(data.split)
-    rows = file.select(name for name in (*ROLES, _SPLIT) if name in present).with_row_index(_PLACE).collect()
+    deciding = [name for name in (*ROLES, _SPLIT, *list_vote_columns(data.labels)) if name in present]
+    rows = file.select(deciding).with_row_index(_PLACE).collect()
     if by is not None:
         rows = rows.drop(_SPLIT).with_columns(rows[_SPLIT].alias(by))
-    columns = StoredColumns(file, [name for name in present if name not in (*ROLES, _SPLIT)])
+    columns = StoredColumns(file, [name for name in present if name not in deciding])
     series = None if data.forecast is None else pl.read_parquet(folder / SERIES_FILE)
     return Unsplit(columns, rows, json.loads((folder / _EXCLUDED).read_text()), series)

@@ -16,6 +16,8 @@ from treadle.hints import Hint, find_nearest
 from treadle.schema import LABEL, PREDICT_AT, STEP, WEIGHT
 from treadle.sql.expressions import ExpressionError, list_columns, split_aggregate
 
+RULE = "label function"  # before the name of a rule: no table can be called so
+
 
 @dataclass(frozen=True)
 class Edge:
@@ -145,6 +147,9 @@ def _add_examples(graph: Graph, data: Data) -> None:
     for reason, text in spec.exclude.items():
         reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
         graph.add(Node(f"exclude.{reason}", f"data.examples.exclude.{reason}", text, reads))
+    for rule, text in ({} if data.labels is None else data.labels.rules).items():
+        reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
+        graph.add(Node(f"{RULE}.{rule}", f"data.labels.rules.{rule}", text, reads))
     for index, column in enumerate(spec.known):
         key = f"data.examples.known.{index}"
         graph.add(Node(f"examples.{column}", key, "known when the prediction is made", (Edge(f"{table}.{column}"),)))

@@ -6,7 +6,7 @@ import html
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from treadle.lineage.graph import Edge, Graph
+from treadle.lineage.graph import RULE, Edge, Graph
 from treadle.printable import escape
 from treadle.schema import LABEL
 
@@ -74,8 +74,9 @@ def _take(graph: Graph, names: Sequence[str]) -> list[str]:
 
 
 def list_ends(graph: Graph) -> list[str]:
-    """What a drawing of a whole experiment ends in: its features and its label."""
-    return [*graph.features, f"examples.{LABEL}"]
+    """What a drawing of a whole experiment ends in: its features, its label, and the rules that guess it."""
+    rules = [name for name in graph.nodes if name.startswith(f"{RULE}.")]
+    return [*graph.features, f"examples.{LABEL}", *rules]
 
 
 # --- SVG ----------------------------------------------------------------------------------------------

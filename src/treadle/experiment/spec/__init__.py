@@ -22,6 +22,7 @@ from treadle.experiment.spec.experiment import (
 from treadle.experiment.spec.features import RAW, Block, Features
 from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.forecast import Forecast, complete_examples, write_origin
+from treadle.experiment.spec.labels import Labels
 from treadle.experiment.spec.loss import Loss
 from treadle.experiment.spec.metrics import OwnMetric
 from treadle.experiment.spec.model import (
@@ -98,6 +99,7 @@ __all__ = [
     "Intervals",
     "Join",
     "KFold",
+    "Labels",
     "LearnerExperiment",
     "LocalEngine",
     "Loss",
