@@ -1,10 +1,12 @@
 """Bundles of git revisions, as DVC's cache keeps them."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
 
+from treadle.champions import bundles
 from treadle.champions.bundles import find_revision
 from treadle.errors import TreadleError
 
@@ -42,6 +44,26 @@ def test_the_bundle_of_a_revision_is_restored(repository):
     files = {file.relative_to(found).as_posix(): file.read_text() for file in found.rglob("*.json")}
     assert files == {"bundle.json": "card", "members/a/bundle.json": "member"}
     assert find_revision("v1", root=repository) == found
+
+
+def test_two_processes_restore_the_same_bundle_whole(repository, monkeypatch):
+    """The second one begins and ends while the first is between two files."""
+    copy = shutil.copyfile
+    found = []
+
+    def copy_late(source, into):
+        copy(source, into)
+        monkeypatch.setattr(bundles.shutil, "copyfile", copy)
+        if not found:
+            found.append(find_revision("v1", root=repository))
+
+    monkeypatch.setattr(bundles.shutil, "copyfile", copy_late)
+
+    found.append(find_revision("v1", root=repository))
+
+    assert found[0] == found[1]
+    assert sorted(file.read_text() for file in found[0].rglob("*.json")) == ["card", "member"]
+    assert [file.name for file in found[0].parent.iterdir()] == ["bb00.dir"]
 
 
 def test_a_bundle_that_the_cache_lost_is_told(repository):

@@ -39,6 +39,17 @@ def test_what_was_appended_is_read(tmp_path):
     assert list_models(tmp_path) == ["flights"]
 
 
+@pytest.mark.parametrize("end", ["\x85", "\u2028", "\u2029", "\r", "\x0b"], ids=ascii)
+def test_a_reason_may_hold_what_other_tools_end_lines_at(tmp_path, end):
+    reason = f"the label was wrong{end}see the ticket"
+    append("flights", replace(PROMOTED, bundle="a", reason=reason), expected=None, root=tmp_path)
+    promote("b", root=tmp_path)
+
+    decisions = read_history("flights", root=tmp_path).decisions
+
+    assert [(decision.bundle, decision.reason) for decision in decisions] == [("a", reason), ("b", None)]
+
+
 def test_a_promotion_that_another_one_overtook_is_refused(tmp_path):
     promote("a", "b", root=tmp_path)
     before = locate("flights", root=tmp_path).read_bytes()

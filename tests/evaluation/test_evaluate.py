@@ -149,6 +149,23 @@ def test_a_difference_between_batch_and_row_is_refused(finished):
 
 
 @pytest.mark.slow
+def test_a_row_alone_that_gets_no_number_is_refused(finished):
+    """As of a model that normalises by the other rows of the batch."""
+
+    class Normalised(torch.nn.Module):
+        def forward(self, numeric, ids):
+            mean = numeric.mean(dim=1, keepdim=True)
+            return (mean - mean.mean()) / mean.std(correction=0)
+
+    bundle = load(finished)
+    bundle = replace(bundle, model=Normalised())
+    rows = pl.read_parquet(finished / "examples" / "test.parquet").head(50)
+
+    with pytest.raises(TreadleError, match="parity: a row alone and in a batch differ by inf"):
+        check_parity(bundle, rows.lazy(), bundle.predict(rows), num_rows=2)
+
+
+@pytest.mark.slow
 def test_the_rounding_of_a_wide_target_is_no_difference(finished):
     bundle = load(finished)
     dollars = bundle.card.model_copy(update={"target": Standard(mean=0.0, scale=4000.0)})

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -197,10 +198,15 @@ def _copy(listing: Path, cache: Path, *, into: Path) -> Path | None:
     files = _list_files(listing, cache)
     if not all(file.is_file() for file in files.values()):
         return None
-    aside = into.with_name(f"{into.name}.part")
-    shutil.rmtree(aside, ignore_errors=True)
-    for name, file in files.items():
-        (aside / name).parent.mkdir(parents=True, exist_ok=True)  # of a blend's member
-        shutil.copyfile(file, aside / name)
-    aside.replace(into)
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=into.parent, ignore_cleanup_errors=True) as aside:
+        part = Path(aside) / into.name
+        for name, file in files.items():
+            (part / name).parent.mkdir(parents=True, exist_ok=True)  # of a blend's member
+            shutil.copyfile(file, part / name)
+        try:
+            part.replace(into)
+        except OSError:
+            if not into.is_dir():  # another process was quicker, with the same files
+                raise
     return into

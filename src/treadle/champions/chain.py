@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ def read_chain(path: Path, make: Callable[..., Item]) -> Chain[Item]:
         TreadleError: a line was changed or removed, or is no item.
     """
     text = read_text(path) if path.is_file() else ""
-    lines = text.splitlines(keepends=True)
+    lines = re.findall(r"[^\n]*\n|[^\n]+", text)  # `splitlines` ends them at U+2028 as well, which JSON leaves as it is
     torn = lines.pop() if lines and not lines[-1].endswith("\n") else ""
     items, head = [], _BEGIN
     for number, line in enumerate(lines, start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import polars as pl
@@ -24,7 +25,7 @@ def check_parity(bundle: Predictor, rows: pl.LazyFrame, predicted: pl.DataFrame,
     Raises:
         TreadleError: they differ by more than `PARITY`, as a share of the value, of the target's deviation, or of 1,
             whichever is largest; and by more than rounding can make of the terms that the network adds up, which are
-            large for a row far outside of the training rows.
+            large for a row far outside of the training rows; or a row alone gets a prediction that is not finite.
     """
     step = max(1, len(predicted) // num_rows) if num_rows else 1
     positions = range(0, len(predicted), step)[:num_rows]
@@ -60,6 +61,8 @@ def widen_unit(bundle: Predictor, row: Row, *, place: int, unit: float) -> float
 
 def _compare(bundle: Predictor, row: Row, in_batch: Tensor) -> float:
     alone = read_predictions(bundle.predict(row, on_breach="allow"), bundle)[0]
+    if not alone.isfinite().all():
+        return math.inf
     gaps, units = (alone - in_batch).abs().flatten(), find_units(bundle, in_batch).flatten()
     place = int((gaps / units).argmax())
     gap, unit = float(gaps[place]), float(units[place])
