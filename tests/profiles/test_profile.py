@@ -155,6 +155,18 @@ def test_calendar_columns_are_those_with_one_value_on_each_day():
     assert find_calendar(rows, ["month", "weekday", "hour", "engine"], time="at") == ["month", "weekday"]
 
 
+@pytest.mark.parametrize("rows_a_day", [2, 5])
+def test_of_few_rows_a_day_the_calendar_is_found_and_nothing_else(rows_a_day):
+    generator = np.random.default_rng(0)
+    start = datetime(2013, 1, 1, 7)  # noqa: DTZ001 - tables are in UTC without a zone
+    times = pl.Series("at", [start + timedelta(days=place // rows_a_day) for place in range(360 * rows_a_day)])
+    flags = {f"flag {share}": generator.uniform(size=len(times)) < share for share in (0.01, 0.1, 0.5)}
+    rows = pl.DataFrame([times, times.dt.month().cast(pl.Int64).alias("month"), *map(pl.Series, flags, flags.values())])
+
+    assert find_calendar(rows.lazy(), ["month", *flags], time="at") == ["month"]
+    assert find_calendar(rows.lazy().gather_every(rows_a_day), ["month", *flags], time="at") == []  # one row a day
+
+
 def test_blocks_are_weeks_where_there_are_enough_else_days_else_rows():
     many, few, none = make_days(140), make_days(60), make_days(4)
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-_SHARE = 0.75  # of the rows of a day that have one value: clock times are local, days are those of UTC
-_COUNT = "__count__"
+_SHARE = 0.5  # of the disagreements that chance would make: clock times are local, days are those of UTC
+_LEAST = 40  # disagreements that chance would make, below which too few rows share a day to say anything
 
 
 def find_calendar(rows: pl.LazyFrame, names: Sequence[str], *, time: str) -> list[str]:
@@ -21,14 +21,28 @@ def find_calendar(rows: pl.LazyFrame, names: Sequence[str], *, time: str) -> lis
     schema = rows.collect_schema()
     day = pl.col(time).dt.truncate("1d").alias("__day__")
     wanted = [name for name in names if schema[name].is_integer() or schema[name] in (pl.String, pl.Boolean)]
-    return [name for name in wanted if _is_calendar(rows.select(day, name), name)]
+    return [name for name in wanted if _is_calendar(rows.select(day, pl.col(name).alias("__value__")))]
 
 
-def _is_calendar(rows: pl.LazyFrame, name: str) -> bool:
-    counted = rows.group_by("__day__", name).agg(pl.len().alias(_COUNT))
-    ordered = counted.sort(_COUNT, name, descending=[True, False])
-    days = ordered.group_by("__day__").agg(
-        pl.col(name).first(), (pl.col(_COUNT).first() / pl.col(_COUNT).sum()).alias("share")
+def _is_calendar(rows: pl.LazyFrame) -> bool:
+    """Whether two rows of a day differ far more seldom than two rows of any days.
+
+    That does not depend on how many rows a day has, as the share of the day's most frequent value does:
+    of two rows it is a half at least, whatever the column.
+    """
+    counts = rows.group_by("__day__", "__value__").len("count").collect()
+    overall = counts.group_by("__value__").agg(pl.col("count").sum())["count"]
+    days = counts.group_by("__day__").agg(
+        pl.col("count").sum().alias("rows"),
+        (pl.col("count") * (pl.col("count") - 1)).sum().alias("alike"),
     )
-    shares, values = days.select(pl.col("share").mean(), pl.col(name).n_unique()).collect().row(0)
-    return bool(shares is not None and shares >= _SHARE and values > 1)
+    found, further = (
+        days.filter(pl.col("rows") > 1)
+        .select(
+            (pl.col("rows") - 1 - pl.col("alike") / pl.col("rows")).sum(),  # (rows - 1) times the share of unlike pairs
+            (pl.col("rows") - 1).sum().alias("further"),
+        )
+        .row(0)
+    )
+    by_chance = further * (1 - ((overall / overall.sum()) ** 2).sum())
+    return bool(by_chance >= _LEAST and found <= _SHARE * by_chance)
