@@ -414,6 +414,62 @@ def test_the_label_that_was_known_last_counts(made, log, tmp_path):
 
 
 def test_labels_of_a_log_are_all_by_the_same_columns(log, tmp_path):
+def test_the_moment_decides_which_label_was_known_last_not_its_text(made, log, tmp_path):
+    reference = read_reference(made / "evaluation" / "reference")
+    rows = [("order-4000", 1, "2024-06-01T23:00:00-05:00"), ("order-4000", 0, "2024-06-02 03:00")]
+    file = tmp_path / "labels.parquet"
+    pl.DataFrame(rows, schema=["id", "late", "known_at"], orient="row").write_parquet(file)
+
+    store_labels(file, log=log, by=["id"], label="late", now=START)
+
+    joined = join_labels(open_log(log, reference=reference, time=None, digest=None)).collect()
+    assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", "1")]
+    pl.DataFrame([("order-4000", 1, "yesterday")], schema=["id", "late", "known_at"], orient="row").write_parquet(file)
+    with pytest.raises(
+        TreadleError, match="1 values of 'known_at' are no moments, such as 'yesterday'"
+    ):
+        store_labels(file, log=log, by=["id"], label="late", now=START)
+
+
+@pytest.mark.parametrize("is_text", [False, True], ids=["folder", "csv"])
+def test_a_key_of_a_number_and_a_moment_joins_however_it_is_written(made, log, tmp_path, capsys, is_text):
+    truth = make_orders(first=20, weeks=4, seed=1)
+    if is_text:
+        rows, log = pl.read_parquet(log / "*.parquet"), tmp_path / "rows.csv"
+        rows.write_csv(log)
+    written = truth.select(pl.col("size").cast(pl.Float64), pl.col("time").dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"), "late")
+
+    assert give_labels(log, tmp_path, written, by="size,time") == 0
+
+    capsys.readouterr()
+    _, found = read_findings(made, log, capsys)
+    assert [block["realised"]["share"] for block in found["blocks"]] == [1] * 4
+    assert found["notes"] == []
+    week = truth.head(ROWS)
+    assert found["blocks"][0]["realised"]["metrics"]["auroc"] == pytest.approx(
+        roc_auc_score(week["late"], week["probability"]), abs=1e-6
+    )
+
+
+def test_labels_that_match_no_row_are_told(made, log, tmp_path, capsys):
+    truth = make_orders(first=20, weeks=4, seed=1)
+    spoil(log, 0, bundle=pl.lit("feed"))  # rows of another bundle are rows of the log
+    give_labels(log, tmp_path, truth.select("late", pl.col("id").str.replace("order-479", "order 479")))
+    capsys.readouterr()
+
+    _, found = read_findings(made, log, capsys)
+
+    assert found["notes"] == ["10 of 800 labels match no row of the log, such as that of id order 4790"]
+
+
+def test_a_binary_label_between_0_and_1_is_refused(made, log, tmp_path, capsys):
+    give_labels(log, tmp_path, pl.DataFrame({"id": ["order-4000", "order-4001"], "late": [1.0, 0.7]}))
+    capsys.readouterr()
+
+    assert monitor(made, log, "--min-labels", "0.01") == MISTAKE
+    assert "1 labels are neither 0 nor 1 (nor true or false), such as '0.7'" in capsys.readouterr().err
+
+
     orders = make_orders(first=20, weeks=1, seed=1)
     give_labels(log, tmp_path, orders.select("id", "late"))
     file = tmp_path / "others.csv"

@@ -18,6 +18,7 @@ from treadle.disk import replacing
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
 from treadle.hints import nearest
+from treadle.monitoring.keys import read_moments, write_key
 from treadle.monitoring.log import PROBABILITY, Log, find_labels, list_files
 from treadle.profiles.profile import BLOCK
 from treadle.profiles.realised import LOSSES, relate_to_prior
@@ -25,6 +26,7 @@ from treadle.schema import KNOWN_AT, LABEL, Task
 
 _BINS = 15  # of the calibration error
 _DAY = "__day__"
+_MOMENT = pl.Datetime("us")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,11 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
         log: folder or file whose rows they are for.
         by: columns that say which row a label is for: the id, or a key.
         label: the column of the labels.
-        now: when they became known, where the file does not say it.
+        now: when they became known, where the file does not say it. In UTC, without a zone.
 
     Raises:
-        TreadleError: a column is missing, a key is missing in a row, or earlier labels have other columns.
+        TreadleError: a column is missing, a key is missing in a row, a `known_at` is no moment, or earlier labels have
+            other columns.
     """
     from treadle.bundle import read_rows
 
@@ -58,10 +61,9 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
     absent = [name for name in by if name not in _list_columns(log)]
     if absent:
         raise TreadleError(f"{log} has no column {absent[0]!r} to join labels by; name others with --by")
-    known = pl.col(KNOWN_AT).cast(pl.String) if KNOWN_AT in rows.columns else pl.lit(now.isoformat())
-    wanted = rows.select(
-        *(_to_key(name) for name in by), pl.col(label).cast(pl.String).alias(LABEL), known.alias(KNOWN_AT)
-    )
+    known = _read_known(rows, file).fill_null(now) if KNOWN_AT in rows.columns else pl.lit(now, _MOMENT)
+    keys = (pl.col(name).cast(pl.String) for name in by)
+    wanted = rows.select(*keys, pl.col(label).cast(pl.String).alias(LABEL), known.alias(KNOWN_AT))
     empty = wanted.filter(pl.any_horizontal(pl.col(name).is_null() for name in by))
     if len(empty):
         raise TreadleError(
@@ -88,15 +90,22 @@ def _list_columns(log: Path) -> list[str]:
 
 
 def _require_same_key(folder: Path, by: Sequence[str]) -> None:
-    for file in sorted(folder.glob("*.parquet"))[-1:]:
-        found = [name for name in pl.read_parquet_schema(file) if name not in (LABEL, KNOWN_AT)]
-        if found != list(by):
-            raise TreadleError(f"{folder} holds labels by {', '.join(found)}; give these by the same columns (--by)")
+    files = sorted(folder.glob("*.parquet"))
+    if files and (found := _list_keys(files)) != list(by):
+        raise TreadleError(f"{folder} holds labels by {', '.join(found)}; give these by the same columns (--by)")
 
 
-def _to_key(name: str) -> pl.Expr:
-    """Ids and keys are compared as text, in whatever types a file has them."""
-    return pl.col(name).cast(pl.String)
+def _read_known(rows: pl.DataFrame, file: Path) -> pl.Series:
+    """Moments in UTC, without a zone."""
+    text = pl.col(KNOWN_AT).cast(pl.String)
+    found = rows.select(text.alias("text"), read_moments(text))
+    lost = found.filter(pl.col("text").is_not_null() & pl.col(KNOWN_AT).is_null())["text"]
+    if len(lost):
+        raise TreadleError(
+            f"{file}: {len(lost):,} values of {KNOWN_AT!r} are no moments, such as {lost[0]!r}; write ISO 8601, "
+            "such as 2013-09-01T08:00:00Z"
+        )
+    return found[KNOWN_AT]
 
 
 def join_labels(log: Log) -> pl.LazyFrame | None:
@@ -104,14 +113,47 @@ def join_labels(log: Log) -> pl.LazyFrame | None:
     files = sorted(find_labels(log.path).glob("*.parquet"))
     if not files:
         return log.rows if log.has_labels else None
-    labels = pl.scan_parquet(files)
-    by = [name for name in labels.collect_schema() if name not in (LABEL, KNOWN_AT)]
-    newest = labels.sort(KNOWN_AT, maintain_order=True).unique(by, keep="last", maintain_order=True)
-    keys = [f"__key_{name}__" for name in by]
-    rows = log.rows.drop(LABEL, strict=False).with_columns(
-        _to_key(name).alias(key) for name, key in zip(by, keys, strict=True)
-    )
-    return rows.join(newest.drop(KNOWN_AT), left_on=keys, right_on=by, how="left", maintain_order="left").drop(keys)
+    newest, keys = _read_newest(files, log)
+    rows = log.own.drop(LABEL, strict=False).with_columns(**keys).with_columns(log.types)
+    return rows.join(newest, on=list(keys), how="left", maintain_order="left").drop(list(keys))
+
+
+def describe_strays(log: Log) -> str | None:
+    """How many labels are for no row of a log, of whatever bundle; None where all are for one."""
+    files = sorted(find_labels(log.path).glob("*.parquet"))
+    if not files:
+        return None
+    newest, keys = _read_newest(files, log)
+    strays = newest.join(log.everything.select(**keys), on=list(keys), how="anti").collect()
+    if strays.is_empty():
+        return None
+    total = newest.select(pl.len()).collect().item()
+    by = _list_keys(files)
+    such = ", ".join(f"{name} {strays[key][0]}" for name, key in zip(by, keys, strict=True))
+    return f"{len(strays):,} of {total:,} labels match no row of the log, such as that of {such}"
+
+
+def _read_newest(files: Sequence[Path], log: Log) -> tuple[pl.LazyFrame, dict[str, pl.Expr]]:
+    """The newest label of each key, and the columns of the key with how both sides are read."""
+    recorded, typed = log.own.collect_schema(), log.rows.collect_schema()
+    keys = {
+        f"__key_{place}__": write_key(name, is_number=recorded[name].is_numeric() or typed[name].is_numeric())
+        for place, name in enumerate(_list_keys(files))
+    }
+    labels = pl.concat(map(_scan_labels, files)).select(LABEL, KNOWN_AT, **keys)
+    newest = labels.sort(KNOWN_AT, maintain_order=True).unique(list(keys), keep="last", maintain_order=True)
+    return newest.drop(KNOWN_AT), keys
+
+
+def _list_keys(files: Sequence[Path]) -> list[str]:
+    return [name for name in pl.read_parquet_schema(files[-1]) if name not in (LABEL, KNOWN_AT)]
+
+
+def _scan_labels(file: Path) -> pl.LazyFrame:
+    labels = pl.scan_parquet(file)
+    if labels.collect_schema()[KNOWN_AT] == pl.String:  # of before
+        labels = labels.with_columns(read_moments(pl.col(KNOWN_AT)))
+    return labels
 
 
 @dataclass(frozen=True)
@@ -180,19 +222,22 @@ def read_target(labels: pl.Series, *, task: Task, outputs: Sequence[str]) -> pl.
     """Labels as numbers: 0 or 1, a value, or the place of the class among the outputs, -1 where it is none of them.
 
     Raises:
-        TreadleError: a label is no number.
+        TreadleError: a label of a regression is no number, or one of a binary task neither 0 nor 1.
     """
     if task != "multiclass":
-        return _read_numbers(labels)
+        return _read_numbers(labels, task=task)
     classes = {name.removeprefix(f"{PROBABILITY}_"): place for place, name in enumerate(outputs)}
     return labels.cast(pl.String).replace_strict(classes, default=-1, return_dtype=pl.Int64)
 
 
-def _read_numbers(labels: pl.Series) -> pl.Series:
+def _read_numbers(labels: pl.Series, *, task: Task) -> pl.Series:
     """Labels of a binary task or a regression: numbers, or true and false."""
     texts = labels.cast(pl.String).str.to_lowercase()
     numbers = texts.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
-    lost = labels.filter(numbers.is_null())
+    is_right = numbers.is_in([0.0, 1.0]) if task == "binary" else numbers.is_finite()
+    lost = labels.filter(~is_right.fill_null(value=False))
     if len(lost):
-        raise TreadleError(f"{len(lost):,} labels are no numbers, such as {lost[0]!r}; a binary label is 0 or 1")
+        wanted = "neither 0 nor 1 (nor true or false)" if task == "binary" else "no finite numbers"
+        fix = "correct them in a later file, whose `known_at` counts"
+        raise TreadleError(f"{len(lost):,} labels are {wanted}, such as {lost[0]!r}; {fix}")
     return numbers

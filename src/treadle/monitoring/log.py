@@ -25,18 +25,25 @@ _SUFFIXES = (".parquet", ".csv", ".tsv")
 
 @dataclass(frozen=True)
 class Log:
-    """Rows in the types of the reference."""
+    """What was recorded, and how it is read in the types of the reference."""
 
     path: Path
-    rows: pl.LazyFrame
+    everything: pl.LazyFrame  # rows of all bundles, in the types of the file
+    own: pl.LazyFrame  # those of the bundle
+    types: list[pl.Expr]  # its columns in the types of the reference
     time: str | None
     absent: list[str]  # columns of the reference that the log does not have
     outputs: list[str]  # columns of the predictions; empty where it has none
 
     @property
+    def rows(self) -> pl.LazyFrame:
+        """Rows of the bundle, in the types of the reference."""
+        return self.own.with_columns(self.types)
+
+    @property
     def has_labels(self) -> bool:
         """Whether its own rows hold labels."""
-        return LABEL in self.rows.collect_schema()
+        return LABEL in self.own.collect_schema()
 
 
 def open_log(path: Path, *, reference: Reference, time: str | None, digest: str | None) -> Log:
@@ -52,23 +59,23 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
         TreadleError: there are no rows, a column of time is missing or is none, or no row is of this bundle.
     """
     try:
-        rows = _part_names(_scan(path))
-        schema = rows.collect_schema()
+        everything = _part_names(_scan(path))
+        schema = everything.collect_schema()
     except PolarsError as error:
         raise TreadleError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
     time = _find_time(path, schema, time=time, is_needed=reference.blocking.unit != "rows")
     bundle = _find_own(schema, BUNDLE)
-    if digest is not None and bundle is not None:
-        rows = _take_bundle(rows, bundle, digest, path)
-    if time is not None:
-        rows = _read_time(rows, time, path, schema)
+    own = everything if digest is None or bundle is None else _take_bundle(everything, bundle, digest, path)
+    outputs = _find_outputs(schema, reference.task)
     present = [column for column in reference.columns if column.name in schema]
     if not present:
         wanted = ", ".join(column.name for column in reference.columns[:5])
         raise TreadleError(f"{path} has none of the columns of the reference, such as {wanted}")
-    typed = rows.with_columns(_cast(column) for column in present)
+    types = [_cast(column) for column in present]
+    types += [pl.col(name).cast(pl.Float64, strict=False) for name in outputs if not schema[name].is_numeric()]
+    types += [] if time is None else [_read_time(own, time, path, schema)]
     absent = [column.name for column in reference.columns if column.name not in schema]
-    return Log(path, typed, time, absent, _find_outputs(schema, reference.task))
+    return Log(path, everything, own, types, time, absent, outputs)
 
 
 def _part_names(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -131,7 +138,7 @@ def _find_time(path: Path, schema: pl.Schema, *, time: str | None, is_needed: bo
     return found
 
 
-def _read_time(rows: pl.LazyFrame, time: str, path: Path, schema: pl.Schema) -> pl.LazyFrame:
+def _read_time(rows: pl.LazyFrame, time: str, path: Path, schema: pl.Schema) -> pl.Expr:
     """Moments in UTC, without a zone."""
     dtype = schema[time]
     if dtype == pl.String:
@@ -146,7 +153,7 @@ def _read_time(rows: pl.LazyFrame, time: str, path: Path, schema: pl.Schema) -> 
     lost = rows.select((pl.col(time).is_not_null() & read.is_null()).sum()).collect().item()
     if lost:
         raise TreadleError(f"{path}: {lost:,} values of {time!r} are no moments, such as 2013-09-01T08:00:00Z")
-    return rows.with_columns(read.alias(time))
+    return read.alias(time)
 
 
 def _take_bundle(rows: pl.LazyFrame, bundle: str, digest: str, path: Path) -> pl.LazyFrame:

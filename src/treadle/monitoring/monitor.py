@@ -13,7 +13,7 @@ import polars as pl
 from treadle.monitoring.charts import Alarm, Charts, Judged
 from treadle.monitoring.effect import NUM_ROWS, Effect, measure_effects
 from treadle.monitoring.estimate import estimate_binary, estimate_multiclass, estimate_regression
-from treadle.monitoring.labels import Realised, join_labels, name_day, realise
+from treadle.monitoring.labels import Realised, describe_strays, join_labels, name_day, realise
 from treadle.monitoring.log import Log
 from treadle.monitoring.performance import judge_performance
 from treadle.profiles.cells import list_cells
@@ -178,6 +178,8 @@ def monitor(
         notes.append(f"the season: {len(strange)} blocks, such as {strange[0]}, have none like it in the reference")
     realised = _realise(log, rows, reference=reference, settings=settings) if labelled is not None else {}
     usual = describe_usual(reference.performance.shares.values())
+    strays = describe_strays(log)
+    notes += [] if strays is None else [strays]
     if realised and usual is None:
         notes.append("realised performance raises no alarm: the test split has too few blocks to say what is usual")
     blocks = []

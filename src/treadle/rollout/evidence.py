@@ -110,7 +110,7 @@ def find_evidence(
     """
     rows = scan_log(log)
     outputs = _name_outputs(card, rows)
-    labelled = join_labels(Log(log, rows, "time", [], outputs))
+    labelled = join_labels(Log(log, rows, rows, [], "time", [], outputs))
     if labelled is None:
         raise TreadleError(f"{log} has no labels yet: `treadle feedback FILE --log {log}` adds them")
     shadow = log / SHADOW
