@@ -34,7 +34,7 @@ class Alerting:
 
     webhook: str | None  # URL to which the alert is posted as JSON
     command: str | None  # that gets the alert as JSON on its standard input
-    quiet: timedelta  # for which the same columns of the same model are not told again
+    quiet: timedelta  # for which the same columns of the same bundle are not told again
     state: Path  # file that remembers what was told
 
     def __post_init__(self) -> None:
@@ -90,14 +90,14 @@ def _is_new(block: Block, findings: Findings, told: Mapping[str, str], alerting:
 def _name_block(block: Block, findings: Findings) -> str:
     """Labels come later than inputs: an alarm of the performance is news of a block that was told for its inputs."""
     kind = "" if block.performance is None else " performance"
-    return f"{findings.model} block {block.judged.block}{kind}"
+    return f"{findings.digest[:12]} block {block.identity}{kind}"
 
 
 def _name_subjects(block: Block, findings: Findings) -> str:
     """With the first alarm's among them, which weighs most."""
     first = block.alarms[0].signal.subject
     others = sorted({alarm.signal.subject for alarm in block.alarms} - {first})
-    return f"{findings.model} subjects {', '.join(sorted([first, *others[: _SHOWN - 1]]))}"
+    return f"{findings.digest[:12]} subjects {', '.join(sorted([first, *others[: _SHOWN - 1]]))}"
 
 
 def _make_alert(findings: Findings, blocks: list[Block]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from treadle.monitoring.estimate import estimate_binary, estimate_multiclass, es
 from treadle.monitoring.labels import Realised, describe_strays, join_labels, name_day, realise
 from treadle.monitoring.log import Log
 from treadle.monitoring.performance import judge_performance
+from treadle.profiles.blocks import Blocking
 from treadle.profiles.cells import list_cells
 from treadle.profiles.profile import BLOCK, Profile, count_rows
 from treadle.profiles.realised import describe_usual
@@ -44,6 +46,7 @@ class Settings:
 class Block:
     """What was found in a block of a log."""
 
+    identity: str  # the same as long as it is the same block: see `_identify`
     judged: Judged
     effects: Effects  # of its alarms' subjects; empty without the bundle
     mean: float | None  # of the predictions of a regression or a binary task
@@ -180,6 +183,7 @@ def monitor(
     usual = describe_usual(reference.performance.shares.values())
     strays = describe_strays(log)
     notes += [] if strays is None else [strays]
+    identities = _identify(profile, kept)
     if realised and usual is None:
         notes.append("realised performance raises no alarm: the test split has too few blocks to say what is usual")
     blocks = []
@@ -187,7 +191,8 @@ def monitor(
         name = found.block
         weighed, guessed, known = effects.get(name, {}), estimated.get(name, {}), realised.get(name)
         worse = judge_performance(known, usual, min_rows=charts.min_rows, false_alarms=settings.false_alarms)
-        blocks.append(Block(found, weighed, means.get(name), guessed, known, None if found.unjudged else worse))
+        performance = None if found.unjudged else worse
+        blocks.append(Block(found, identities[name], weighed, means.get(name), guessed, known, performance))
     changed = _count_changed(judged, profile, kept)
     return Findings(model, digest, str(log.path), charts, log.absent, blocks, changed, notes)
 
@@ -206,17 +211,34 @@ def _count_changed(judged: Sequence[Judged], profile: Profile, reference: Refere
 
 def _find_last(rows: pl.LazyFrame, reference: Reference, count: int, now: datetime) -> list[str]:
     """The newest blocks that are over."""
-    names = rows.select(pl.col(BLOCK).unique()).collect().to_series().drop_nulls().sort().to_list()
-    over = [name for name in names if (end := reference.blocking.find_end(name)) is None or end <= now]
+    sizes = rows.drop_nulls(BLOCK).group_by(BLOCK).len().sort(BLOCK).collect()
+    over = [name for name, size in sizes.iter_rows() if _find_wait(name, size, reference.blocking, now) is None]
     return over[-count:]
 
 
 def _wait(judged: Judged, reference: Reference, now: datetime) -> Judged:
     """A block that is not over yet says nothing."""
-    end = reference.blocking.find_end(judged.block)
-    if end is None or end <= now:
-        return judged
-    return Judged(judged.block, judged.rows, 0.0, {}, [], f"not over until {end:%Y-%m-%d}")
+    reason = _find_wait(judged.block, judged.rows, reference.blocking, now)
+    return judged if reason is None else Judged(judged.block, judged.rows, 0.0, {}, [], reason)
+
+
+def _find_wait(block: str, num_rows: int, blocking: Blocking, now: datetime) -> str | None:
+    """Why a block is not over yet; None where it is."""
+    end = blocking.find_end(block)
+    if end is not None:
+        return None if end <= now else f"not over until {end:%Y-%m-%d}"
+    return None if num_rows >= blocking.size else f"not full yet: {num_rows:,} of {blocking.size:,} rows"
+
+
+def _identify(profile: Profile, reference: Reference) -> dict[str, str]:
+    """What each block is known by from call to call: its time, or, of rows, what was counted in it.
+
+    The number of a block of rows counts from the beginning of the log, which moves when old rows are removed.
+    """
+    if reference.blocking.unit != "rows":
+        return {name: name for name in profile.blocks}
+    digests = (hashlib.sha256(cells.tobytes()).hexdigest()[:16] for cells in profile.cells)
+    return dict(zip(profile.blocks, digests, strict=True))
 
 
 def _weigh(
