@@ -153,7 +153,7 @@ def test_a_row_alone_that_gets_no_number_is_refused(finished):
     """As of a model that normalises by the other rows of the batch."""
 
     class Normalised(torch.nn.Module):
-        def forward(self, numeric, ids):
+        def forward(self, numeric, _):
             mean = numeric.mean(dim=1, keepdim=True)
             return (mean - mean.mean()) / mean.std(correction=0)
 

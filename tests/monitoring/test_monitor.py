@@ -255,13 +255,14 @@ def test_a_season_that_the_reference_does_not_have_is_told(made, log, capsys):
     assert found["notes"] == ["the season: 2 blocks, such as 2024-06-03, have none like it in the reference"]
 
 
-def test_a_column_that_the_log_lacks_is_told_and_not_judged(made, log, capsys):
+@pytest.mark.parametrize("absent", [["country"], ["amount", "country"]], ids=["one", "all but one"])
+def test_a_column_that_the_log_lacks_is_told_and_not_judged(made, log, capsys, absent):
     for file in log.iterdir():
-        pl.read_parquet(file).drop("country").write_parquet(file)
+        pl.read_parquet(file).drop(absent).write_parquet(file)
 
     code, found = read_findings(made, log, capsys)
 
-    assert (code, found["absent"]) == (0, ["country"])
+    assert (code, found["absent"]) == (0, absent)
     assert found["blocks"][0]["estimated"]
 
 
@@ -413,7 +414,6 @@ def test_the_label_that_was_known_last_counts(made, log, tmp_path):
     assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", "1")]
 
 
-def test_labels_of_a_log_are_all_by_the_same_columns(log, tmp_path):
 def test_the_moment_decides_which_label_was_known_last_not_its_text(made, log, tmp_path):
     reference = read_reference(made / "evaluation" / "reference")
     rows = [("order-4000", 1, "2024-06-01T23:00:00-05:00"), ("order-4000", 0, "2024-06-02 03:00")]
@@ -425,9 +425,7 @@ def test_the_moment_decides_which_label_was_known_last_not_its_text(made, log, t
     joined = join_labels(open_log(log, reference=reference, time=None, digest=None)).collect()
     assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", "1")]
     pl.DataFrame([("order-4000", 1, "yesterday")], schema=["id", "late", "known_at"], orient="row").write_parquet(file)
-    with pytest.raises(
-        TreadleError, match="1 values of 'known_at' are no moments, such as 'yesterday'"
-    ):
+    with pytest.raises(TreadleError, match="1 values of 'known_at' are no moments, such as 'yesterday'"):
         store_labels(file, log=log, by=["id"], label="late", now=START)
 
 
@@ -470,6 +468,7 @@ def test_a_binary_label_between_0_and_1_is_refused(made, log, tmp_path, capsys):
     assert "1 labels are neither 0 nor 1 (nor true or false), such as '0.7'" in capsys.readouterr().err
 
 
+def test_labels_of_a_log_are_all_by_the_same_columns(log, tmp_path):
     orders = make_orders(first=20, weeks=1, seed=1)
     give_labels(log, tmp_path, orders.select("id", "late"))
     file = tmp_path / "others.csv"
@@ -534,6 +533,67 @@ def test_an_alarm_is_told_once_and_its_columns_again_after_the_quiet_time(log, t
     assert [block["block"] for block in first["blocks"]] == ["2024-06-10"]
     assert [block["block"] for block in second["blocks"]] == ["2024-06-03"]
     assert "2024-06-10: country" in first["text"]
+
+
+def test_an_alarm_is_told_though_a_prediction_is_not_finite(log, tell, tmp_path):
+    first = pl.int_range(pl.len()) == 0
+    spoil(log, 2, probability=pl.when(first).then(float("nan")).otherwise("probability"))
+    spoil(log, 3, country=pl.lit("fr"), probability=pl.lit(float("inf")))
+
+    assert tell(START, command=TELL) == ["2024-06-10"]
+
+    (told,) = json.loads((tmp_path / "told.jsonl").read_text())["blocks"]
+    assert (told["mean_prediction"], told["estimated"]) == (None, {})
+
+
+def test_predictions_that_are_not_finite_are_counted_and_left_out(made, log):
+    whole = find(made, log).blocks[2]
+    first = pl.int_range(pl.len()) == 0
+    spoil(log, 2, probability=pl.when(first).then(float("nan")).otherwise("probability"))
+
+    found = find(made, log)
+
+    assert found.notes == ["1 predictions are not finite, and are left out of the performance"]
+    assert found.blocks[2].estimated["log_loss"] == pytest.approx(whole.estimated["log_loss"], abs=0.01)
+
+
+def test_an_alarm_of_another_bundle_is_told_though_its_folder_has_the_same_name(made, log, tell, tmp_path):
+    spoil(log, 3, country=pl.lit("fr"))
+    assert tell(START, command=TELL) == ["2024-06-10"]
+
+    newer = replace(find(made, log), digest="f" * 64)
+
+    alerting = Alerting(None, TELL, quiet=DAY, state=tmp_path / "alerts.json")
+    assert send_alerts(newer, alerting, now=START) == ["2024-06-10"]
+    assert send_alerts(newer, alerting, now=START) == []
+
+
+@pytest.fixture
+def made_of_rows(past, tmp_path):
+    columns = tuple(fit_cells(past.lazy(), name, bins=8, top=10) for name in NAMES)
+    blocking = Blocking("rows", ROWS)
+    named = blocking.name_reference(past.lazy(), num_rows=len(past), time=None)
+    profile = count_rows(named, columns, num_paired=3)
+    Reference("binary", blocking, columns, {}, 3, profile, Performance({}, 0.5, None, None, {})).write(
+        tmp_path / "made" / "evaluation" / "reference"
+    )
+    return tmp_path / "made"
+
+
+def test_a_block_of_rows_is_judged_once_it_is_full_and_told_whatever_its_number(made_of_rows, log, tmp_path):
+    alerting = Alerting(None, "cat", quiet=timedelta(0), state=tmp_path / "alerts.json")
+    spoil(log, 2, country=pl.lit("fr"))
+    whole = pl.read_parquet(log / "3.parquet")
+    whole.head(150).write_parquet(log / "3.parquet")
+
+    found = find(made_of_rows, log)
+
+    assert [block.judged.unjudged for block in found.blocks] == [None, None, None, "not full yet: 150 of 200 rows"]
+    assert send_alerts(found, alerting, now=START) == ["block 000003"]
+    whole.write_parquet(log / "3.parquet")
+    spoil(log, 3, country=pl.lit("fr"))
+    (log / "0.parquet").unlink()  # the log keeps the newest rows
+    assert send_alerts(find(made_of_rows, log), alerting, now=START) == ["block 000003"]
 
 
 def test_an_alarm_that_was_not_delivered_is_told_by_the_next_call(log, tell):

@@ -34,7 +34,9 @@ class Effect:
 def measure_effects(
     alarms: Sequence[Alarm], rows: pl.DataFrame, *, bundle: Predictor, reference: Reference, seed: int
 ) -> dict[tuple[str, ...], Effect]:
-    """The effect of each subject of the strongest alarms; empty where the rows lack a column of the bundle.
+    """The effect of each subject of the strongest alarms, over the rows whose predictions are finite.
+
+    Empty where the rows lack a column of the bundle.
 
     Args:
         alarms: of the block, the strongest first.
@@ -51,6 +53,9 @@ def measure_effects(
     for subject in subjects:
         drawn = _predict(bundle, _draw(rows, subject, reference, np.random.default_rng(seed)))
         moves = now - drawn
+        moves = moves[np.isfinite(moves).all(axis=1)]
+        if not len(moves):
+            continue
         half = 0.5 if moves.shape[1] > 1 else 1.0
         mean = float(np.abs(moves.mean(axis=0)).sum() * half)
         effects[subject] = Effect(mean, float(np.abs(moves).sum(axis=1).mean() * half))

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Effects = dict[tuple[str, ...], Effect]
 _SEED = 0  # of the draws that measure effects
-_LEAST_PAIRED = 2  # columns
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,8 @@ class Settings:
 class Block:
     """What was found in a block of a log."""
 
-    identity: str  # the same as long as it is the same block: see `_identify`
     judged: Judged
+    identity: str  # the same as long as it is the same block: see `_identify`
     effects: Effects  # of its alarms' subjects; empty without the bundle
     mean: float | None  # of the predictions of a regression or a binary task
     estimated: dict[str, float]
@@ -171,8 +170,7 @@ def monitor(
     rows = kept.blocking.name_log(log.rows if labelled is None else labelled, time=log.time)
     if settings.last is not None:
         rows = rows.filter(pl.col(BLOCK).is_in(_find_last(rows, kept, settings.last, now)))
-    num_paired = kept.num_paired if kept.num_paired >= _LEAST_PAIRED else 0
-    profile = count_rows(rows, kept.columns, num_paired=num_paired)
+    profile = count_rows(rows, kept.columns, num_paired=kept.num_paired)
     judged = [_wait(found, kept, now) for found in charts.judge(profile)]
     effects = _weigh(judged, rows, load=load, reference=kept)
     means, estimated, notes = _estimate(log, rows, reference=reference)
@@ -180,12 +178,12 @@ def monitor(
     if strange:
         notes.append(f"the season: {len(strange)} blocks, such as {strange[0]}, have none like it in the reference")
     realised = _realise(log, rows, reference=reference, settings=settings) if labelled is not None else {}
-    usual = describe_usual(reference.performance.shares.values())
     strays = describe_strays(log)
     notes += [] if strays is None else [strays]
-    identities = _identify(profile, kept)
+    usual = describe_usual(reference.performance.shares.values())
     if realised and usual is None:
         notes.append("realised performance raises no alarm: the test split has too few blocks to say what is usual")
+    identities = _identify(profile, kept)
     blocks = []
     for found in judged:
         name = found.block
@@ -262,11 +260,15 @@ def _estimate(
     if not log.outputs:
         return {}, {}, ["the log holds no predictions: no performance is estimated"]
     performance = reference.performance
-    predicted = rows.select(BLOCK, *log.outputs).drop_nulls().collect()
+    given = rows.select(BLOCK, *log.outputs).drop_nulls().collect()
+    predicted = given.filter(_is_finite(log))
+    lost = len(given) - len(predicted)
+    notes = [f"{lost:,} predictions are not finite, and are left out of the performance"] if lost else []
     parts = {str(block): part for (block,), part in predicted.partition_by(BLOCK, as_dict=True).items()}
     means = {block: float(part[log.outputs[0]].cast(pl.Float64).mean()) for block, part in parts.items()}  # type: ignore[arg-type]
     if is_value(reference.task):
-        return means, *_estimate_regression(log, rows, reference=reference)
+        estimated, missing = _estimate_regression(log, rows, reference=reference)
+        return means, estimated, [*notes, *missing]
     assert performance.calibration is not None or not len(performance.metrics), "it is fitted with the reference"
     estimated = {}
     for block, part in parts.items():
@@ -279,7 +281,12 @@ def _estimate(
             )
         else:
             estimated[block] = estimate_multiclass(scores, calibration=performance.calibration)
-    return {} if reference.task == "multiclass" else means, estimated, []
+    return {} if reference.task == "multiclass" else means, estimated, notes
+
+
+def _is_finite(log: Log) -> pl.Expr:
+    """Whether a row has predictions that are numbers."""
+    return pl.all_horizontal(pl.col(log.outputs).is_finite())
 
 
 def _estimate_regression(
@@ -297,9 +304,9 @@ def _estimate_regression(
 def _realise(log: Log, rows: pl.LazyFrame, *, reference: Reference, settings: Settings) -> dict[str, Realised]:
     if not log.outputs:
         return {}
-    wanted = rows.select(BLOCK, name_day(log.time), LABEL, *log.outputs).drop_nulls([BLOCK, *log.outputs]).collect()
+    wanted = rows.select(BLOCK, name_day(log.time), LABEL, *log.outputs).drop_nulls([BLOCK, *log.outputs])
     return realise(
-        wanted,
+        wanted.filter(_is_finite(log)).collect(),
         task=reference.task,
         outputs=log.outputs,
         threshold=reference.performance.threshold,

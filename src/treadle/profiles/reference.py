@@ -21,6 +21,7 @@ from treadle.profiles.profile import Profile
 from treadle.schema import Task
 
 FORMAT = 1  # of the files
+_LEAST_PAIRED = 2  # columns that make a pair
 _JSON, _CELLS, _PAIRS = "reference.json", "cells.parquet", "pairs.parquet"
 
 
@@ -49,19 +50,21 @@ class Reference:
     performance: Performance
 
     def keep(self, names: Collection[str]) -> Reference:
-        """The reference of some of its columns alone."""
+        """The reference of some of its columns alone, without pairs where fewer than two of the paired are left."""
         kept = [column.name in names for column in self.columns]
         fine = np.repeat(kept, [column.count for column in self.columns])
         paired = self.columns[: self.num_paired]
         coarse = np.repeat(kept[: self.num_paired], [column.coarse_count for column in paired]).astype(bool)
-        pairs = self.profile.pairs
+        num_paired = sum(kept[: self.num_paired])
+        num_paired = num_paired if num_paired >= _LEAST_PAIRED else 0
+        pairs = self.profile.pairs if num_paired else None
         profile = replace(
             self.profile,
             cells=self.profile.cells[:, fine],
             pairs=None if pairs is None else pairs[:, coarse][:, :, coarse],
         )
         columns = tuple(column for column in self.columns if column.name in names)
-        return replace(self, columns=columns, num_paired=sum(kept[: self.num_paired]), profile=profile)
+        return replace(self, columns=columns, num_paired=num_paired, profile=profile)
 
     def without(self, block: str) -> Reference:
         """The reference without one of its blocks."""
