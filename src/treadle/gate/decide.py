@@ -28,7 +28,7 @@ from treadle.schema import LABEL, ROW
 
 
 class IncomparableError(TreadleError):
-    """The champion and the challenger answer different questions: no comparison says which is better."""
+    """No comparison says which is better: the champion answers another question, or cannot predict these rows."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,8 @@ def ask_gate(run: Path, *, champion: str, root: Path) -> Verdict:
         root: the project.
 
     Raises:
-        IncomparableError: the champion has another task or other classes.
-        TreadleError: the run is not evaluated, or the champion cannot be found, or cannot predict these rows.
+        IncomparableError: the champion has another task or other classes, or cannot predict these rows.
+        TreadleError: the run is not evaluated, or the champion cannot be found.
     """
     challenger = read_challenger(run)
     found = _find_champion(champion, challenger, root=root)
@@ -189,7 +189,7 @@ def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tens
         return read_predictions(bundle.predict(test.collect(), on_breach="allow"), bundle)
     except TreadleError as error:
         fix = "compare runs of the same data, or give the experiment another name"
-        raise TreadleError(
+        raise IncomparableError(
             f"the champion, {champion.folder}, cannot predict these test rows: {error}; {fix}"
         ) from error
 

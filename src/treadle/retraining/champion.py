@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from treadle.bundle import TARGETS, Predictor, load
 from treadle.champions.bundles import find_by_digest
 from treadle.champions.ledger import History
+from treadle.errors import TreadleError
 from treadle.evaluation.parity import read_predictions
 from treadle.evaluation.scores import compute_losses
 from treadle.experiment.durations import parse_moment
@@ -22,9 +23,13 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment, TimeSplit
 from treadle.features.featurize import read_target
 from treadle.profiles.realised import find_prior_loss
-from treadle.schema import LABEL
+from treadle.schema import LABEL, Task
 
 Array = NDArray[Any]
+
+
+class UnpredictableError(TreadleError):
+    """A bundle cannot predict these rows."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +38,35 @@ class Judged:
 
     folder: RunFolder
     bundle: Predictor
-    promoted: datetime
+    promoted: datetime  # for the first time
 
     @classmethod
     def find(cls, history: History, wanted: str, *, targets: Sequence[str], root: Path) -> Judged:
         """By its digest; `targets`: prefixes of components that it may hold."""
         path = find_by_digest(wanted, history, root=root)
         bundle = load(path, targets=[*TARGETS, *targets], on_breach="allow", code="any")
-        times = [decision.time for decision in history.decisions if decision.bundle == wanted]
-        return cls(RunFolder(path), bundle, parse_moment(times[-1]))
+        promoted = next(d.time for d in history.decisions if d.bundle == wanted and d.action == "promote")
+        return cls(RunFolder(path), bundle, parse_moment(promoted))
+
+    def require_task(self, task: Task) -> None:
+        """Require that it answers the experiment's question.
+
+        Raises:
+            UnpredictableError: it is of another task.
+        """
+        if self.bundle.task != task:
+            raise UnpredictableError(f"it predicts {self.bundle.task}, and the experiment is {task}")
 
     def predict(self, rows: pl.DataFrame) -> Array:
-        """As the gate reads it."""
-        return self.read(self.bundle.predict(rows, on_breach="allow"))
+        """As the gate reads it.
+
+        Raises:
+            UnpredictableError: a column is missing, or cannot be read as its type.
+        """
+        try:
+            return self.read(self.bundle.predict(rows, on_breach="allow"))
+        except TreadleError as error:
+            raise UnpredictableError(str(error)) from error
 
     def read(self, predicted: pl.DataFrame) -> Array:
         """`[B]`, or `[B, K]`, of the frame that `Predictor.predict` gives."""
@@ -61,6 +82,9 @@ class Judged:
         Args:
             rows: with their labels.
             predicted: what it predicts of them, where that is known.
+
+        Raises:
+            UnpredictableError: as `predict`.
         """
         target = self.read_target(rows)
         prior = find_prior_loss(target, task=self.bundle.task) if len(target) else 0.0

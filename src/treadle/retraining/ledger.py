@@ -11,8 +11,9 @@ from typing import Any, Literal
 from treadle.champions.chain import Chain, append_line, read_chain
 from treadle.retraining import FOLDER
 
-# `replay` and `retrain` are what a dry run would do; no line of a file has them.
-Action = Literal["nothing", "suggest", "promote", "refuse", "rollback", "replay", "retrain"]
+# `stuck`: no rule can decide, and a person has to. `replay` and `retrain` are what a dry run would do; no line of a
+# file has them.
+Action = Literal["nothing", "suggest", "promote", "refuse", "rollback", "stuck", "replay", "retrain"]
 TRAINED: tuple[Action, ...] = ("promote", "refuse")
 
 

@@ -40,12 +40,13 @@ from treadle.problems import ConfigError, Problem
 from treadle.replay.policies import Skill
 from treadle.replay.replay import declare as declare_replay
 from treadle.replay.replay import make as make_replay
-from treadle.retraining.champion import Judged
+from treadle.retraining.champion import Judged, UnpredictableError
 from treadle.retraining.ledger import Decided, find_last_training, read_decisions, read_time, record
 from treadle.retraining.rules import Choice, Evidence, choose
 
 Notify = Callable[[str], None]
 _LAST = "evaluate"  # the stage that the gate needs
+_SHOWN = 12  # characters of a digest
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ def require_fitting(experiment: object) -> tuple[TimeSplit, Retrain]:
 def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
     """Decide, write it down, and act; None where nothing is new since the last decision, or another process decides.
 
+    Where a person has to decide (`stuck`), that is written down once.
+
     Args:
         occasion: of the decision.
         dry: whether nothing is trained, promoted or written; the rows are looked at.
@@ -169,10 +172,19 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
             notify(f"nothing is new since {chain.items[-1].time}: {chain.items[-1].action}")
             return None
         decided = _decide(occasion, chain, history, data=data, dry=dry, notify=notify)
+        if chain.items and _is_stuck_still(decided, chain.items[-1]) and not occasion.is_one_of_many:
+            notify(f"nothing is new since {chain.items[-1].time}: {decided.describe()}")
+            return None
         if not dry:
             record(chain, decided)  # before it is done: what is interrupted is finished by the next call
             _finish(occasion, read_decisions(occasion.name, root=root))
         return decided
+
+
+def _is_stuck_still(decided: Decided, last: Decided) -> bool:
+    """Newer rows change nothing as long as the same champion fails for the same reason."""
+    same = (decided.action, decided.champion, list(decided.reasons))
+    return decided.action == "stuck" and same == (last.action, last.champion, list(last.reasons))
 
 
 def finish(occasion: Occasion) -> None:
@@ -237,7 +249,11 @@ def _decide(
             why = _compare(before, champion, newest, occasion)
             if why is not None:
                 return replace(blank, action="rollback", reasons=(why,), bundle=stack[-2])
-        evidence = gather(occasion, chain, history, champion=champion, newest=newest, data=data)
+        try:
+            champion.require_task(occasion.experiment.data.answer)
+            evidence = gather(occasion, chain, history, champion=champion, newest=newest, data=data)
+        except UnpredictableError as error:
+            return replace(blank, action="stuck", reasons=(_explain_stuck(error, history),))
         blank = replace(blank, evidence=evidence.to_plain())
         choice = choose(occasion.settings, evidence, now=occasion.now)
     if choice.action == "replay" and not dry:
@@ -245,6 +261,14 @@ def _decide(
     if choice.action in ("nothing", "suggest") or dry:
         return replace(blank, action=choice.action, reasons=choice.reasons)
     return _train(occasion, replace(blank, reasons=choice.reasons), notify=notify)
+
+
+def _explain_stuck(error: UnpredictableError, history: History) -> str:
+    return (
+        f"the champion {str(history.champion)[:_SHOWN]} cannot predict the newest rows, so that nothing can be "
+        f"compared with it: {error}; give it rows as before, or train by `treadle run`, and promote that run by "
+        "`treadle promote RUN --override REASON`"
+    )
 
 
 def _run(occasion: Occasion, *, upto: str, notify: Notify) -> RunFolder:
@@ -337,9 +361,12 @@ def _compare(before: Judged, champion: Judged, newest: RunFolder, occasion: Occa
     rows = pl.read_parquet(path)
     if before.bundle.classes != champion.bundle.classes:
         return None
+    try:
+        predicted = [judged.predict(rows) for judged in (before, champion)]
+    except UnpredictableError:  # of the champion before: there is no way back; of the present one: the rules tell it
+        return None
     comparison = compare_predictions(
-        before.predict(rows),
-        champion.predict(rows),
+        *predicted,
         target=champion.read_target(rows),
         blocks=find_blocks(pl.scan_parquet(path), occasion.experiment),
         experiment=occasion.experiment,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from treadle.retraining.simulation import Clock
 
 SHORTEST = timedelta(days=1)  # between two decisions
+STUCK = 1  # exit code: a person has to decide
 
 
 def _add_retrain(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +30,8 @@ def _add_retrain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["text", "json"], default="text", help="how to print the decision")
 
 
-def _retrain(options: argparse.Namespace) -> None:
-    from treadle.retraining.ledger import locate
+def _retrain(options: argparse.Namespace) -> int:
+    from treadle.retraining.ledger import locate, read_decisions
     from treadle.retraining.retrain import declare, retrain
 
     root, now = Path.cwd(), _read_now(options.now)
@@ -38,13 +39,15 @@ def _retrain(options: argparse.Namespace) -> None:
         occasion = declare(options.overrides, now=now, root=root, is_one_of_many=False)
     decided = retrain(occasion, dry=options.dry_run, notify=_tell)
     if decided is None:
-        return
+        before = read_decisions(occasion.name, root=root).items
+        return STUCK if before and before[-1].action == "stuck" else 0
     if options.format == "json":
         print_lines(json.dumps(asdict(decided), indent=2))
-        return
-    print_lines(f"{'would be: ' if options.dry_run else ''}{decided.describe()}")
-    if not options.dry_run:
-        print_lines(f"recorded in {locate(occasion.name, root=root).relative_to(root)}; commit it")
+    else:
+        print_lines(f"{'would be: ' if options.dry_run else ''}{decided.describe()}")
+        if not options.dry_run:
+            print_lines(f"recorded in {locate(occasion.name, root=root).relative_to(root)}; commit it")
+    return STUCK if decided.action == "stuck" else 0
 
 
 def _add_simulate(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +109,12 @@ def _tell(line: str) -> None:
 
 
 VERBS = (
-    Verb("retrain", "Train a new champion if the rules say so and the gate agrees.", _add_retrain, _retrain),
+    Verb(
+        "retrain",
+        "Train a new champion if the rules say so and the gate agrees; exit code 1 where a person has to decide.",
+        _add_retrain,
+        _retrain,
+    ),
     Verb(
         "simulate", "Retrain by the rules over a stretch of the past, by a simulated clock.", _add_simulate, _simulate
     ),

@@ -1,0 +1,163 @@
+"""Where a person decides meanwhile, the champion fails, or a replay is asked first: one line, and nothing twice."""
+
+import shutil
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from drifting import FEATURES, make_visits, make_visits_project
+from runs import treadle
+from treadle.champions.ledger import read_history
+from treadle.retraining.champion import Judged
+from treadle.retraining.ledger import read_decisions, record
+from treadle.retraining.retrain import declare, retrain
+
+pytestmark = pytest.mark.slow
+SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
+OLD = [*SMALL, "retrain.act.age.after=10d"]
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory):
+    """A project with a champion, and a weak run."""
+    folder = tmp_path_factory.mktemp("champion")
+    make_visits_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert treadle("retrain", *SMALL, "--now", "2020-04-15") == 0
+        assert treadle("run", "experiment=visits", "model.max_rounds=1", "model.learning_rate=0.001") == 0
+    return folder
+
+
+@pytest.fixture
+def project(champion, tmp_path, monkeypatch):
+    """A copy of it."""
+    folder = tmp_path / "project"
+    shutil.copytree(champion, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def promote_weak(project):
+    """By a person, against the gate; gives its digest."""
+    (weak,) = [p.parent for p in project.glob("runs/*/resolved.yaml") if "max_rounds: 1\n" in p.read_text()]
+    assert treadle("promote", str(weak), "--override", "I know better") == 0
+    return read_history("visits", root=project).champion
+
+
+def last(project):
+    return read_decisions("visits", root=project).items[-1]
+
+
+def test_the_champion_before_takes_over_where_it_is_better(project):
+    first = read_history("visits", root=project).champion
+    weak = promote_weak(project)
+
+    assert treadle("retrain", *SMALL, "--now", "2020-05-20") == 0
+
+    assert (last(project).action, last(project).champion, last(project).bundle) == ("rollback", weak, first)
+    assert last(project).reasons[0].startswith("the champion before is better on the newest rows: ")
+    assert read_history("visits", root=project).champion == first
+
+
+def test_a_champion_of_the_meantime_is_what_the_gate_compares_with(project):
+    weak = []
+
+    def promote(line):
+        if line.startswith("evaluate   …"):
+            weak.append(promote_weak(project))
+
+    occasion = declare(OLD, now=datetime(2020, 5, 20), root=Path.cwd(), is_one_of_many=False)  # noqa: DTZ001 - UTC
+    decided = retrain(occasion, dry=False, notify=promote)
+
+    assert (decided.action, [decided.champion]) == ("promote", weak)
+    assert read_history("visits", root=project).champion == decided.bundle
+
+
+def test_what_a_person_decided_since_is_not_undone(project):
+    chain = read_decisions("visits", root=project)
+    killed = replace(chain.items[-1], time="2020-05-01T00:00:00", champion=chain.items[-1].bundle, bundle="0" * 64)
+    record(chain, killed)  # and killed before it was done
+    weak = promote_weak(project)
+
+    assert treadle("retrain", *SMALL, "retrain.rollback=false", "--now", "2020-05-20") == 0
+
+    assert read_history("visits", root=project).champion == weak
+
+
+def test_when_a_champion_was_promoted_is_its_own_line(project):
+    first = read_history("visits", root=project)
+    promote_weak(project)
+    assert treadle("rollback", "visits") == 0
+    history = read_history("visits", root=project)
+    assert history.champion == first.champion
+
+    judged = Judged.find(history, first.champion, targets=[], root=project)
+
+    assert judged.promoted.isoformat() == first.decisions[0].time
+
+
+@pytest.mark.parametrize("meant", ["other columns", "another task"])
+def test_a_champion_that_cannot_be_compared_is_told_once_and_not_replaced(project, capsys, meant):
+    given = SMALL
+    if meant == "other columns":
+        data = project / "conf/data/visits.yaml"
+        data.write_text(data.read_text().replace("known: [id, x, z]", "known: [id, x]"))
+        (project / "conf/features/visits.yaml").write_text(FEATURES.replace("[x, z]", "[x]"))
+        why = "column"
+    else:
+        given = [*SMALL, "data.task=regression", "data.examples.label=bought", "evaluation.metric=rmse"]
+        why = "it predicts binary, and the experiment is regression"
+    before = read_history("visits", root=project)
+
+    codes = [treadle("retrain", *given, "--now", now) for now in ("2020-05-20", "2020-05-20T01:00", "2020-05-21")]
+
+    assert codes == [1, 1, 1]
+    assert [decided.action for decided in read_decisions("visits", root=project).items] == ["promote", "stuck"]
+    assert "cannot predict the newest rows" in last(project).reasons[0]
+    assert why in last(project).reasons[0]
+    assert read_history("visits", root=project) == before
+    assert capsys.readouterr().err.count("nothing is new since 2020-05-20T00:00:00: ") == 2
+
+
+def test_a_replay_that_finds_no_gain_trains_nothing(project):
+    asked = ["retrain.act.age.do=replay", "replay.first=2020-03-01", "~replay.policies.last_2"]
+
+    assert treadle("retrain", *OLD, *asked, "--now", "2020-05-20") == 0
+
+    assert (last(project).action, last(project).run) == ("nothing", None)
+    assert last(project).reasons[-1] == "the replay finds no gain of training again beyond noise"
+
+
+@pytest.mark.exhaustive
+def test_a_replay_that_finds_a_gain_trains(project):
+    make_visits(breaks_at=60).write_parquet(project / "visits.parquet")
+    asked = ["retrain.act.age.do=replay", "replay.first=2020-03-01", "~replay.policies.last_2"]
+    asked.append("+replay.policies.last_1={by: schedule, every: 1, window: 1}")
+
+    assert treadle("retrain", *OLD, "retrain.act.performance=null", *asked, "--now", "2020-06-20") == 0
+
+    assert any(reason.startswith("the replay recommends ") for reason in last(project).reasons)
+    assert last(project).run is not None
+
+
+@pytest.mark.exhaustive
+def test_other_classes_than_the_champion_s_are_refused_and_not_trained_again(tmp_path, monkeypatch, capsys):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    label = "CASE WHEN bought = 1 THEN 'yes' WHEN z > 9 THEN 'later' ELSE 'no' END"
+    given = [*OLD, "data.task=multiclass", f'data.examples.label="{label}"', "retrain.window=null"]
+    assert treadle("retrain", *given, "--now", "2020-04-15") == 0
+    table = pl.read_parquet("visits.parquet")
+    recent = (pl.col("at") >= datetime(2020, 4, 15)) & (pl.col("z") > 0)  # noqa: DTZ001 - UTC
+    table.with_columns(z=pl.when(recent).then(10.0).otherwise("z")).write_parquet("visits.parquet")
+
+    assert [treadle("retrain", *given, "--now", now) for now in ("2020-05-20", "2020-05-20T01:00")] == [0, 0]
+
+    _, refused = read_decisions("visits", root=tmp_path).items
+    assert (refused.action, refused.bundle) == ("refuse", refused.champion)
+    assert "they cannot be compared" in refused.sentence
+    assert "nothing is new since" in capsys.readouterr().err
