@@ -25,7 +25,7 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
 def _label(options: argparse.Namespace) -> None:
     from treadle.bundle import TARGETS, load
     from treadle.errors import TreadleError
-    from treadle.labelling.select import select_rows, write_selected
+    from treadle.labelling.select import describe_filling, select_rows, write_selected
 
     if options.budget < 1:
         raise TreadleError(f"--budget: must be at least 1; found {options.budget}")
@@ -35,7 +35,7 @@ def _label(options: argparse.Namespace) -> None:
     labelled = f", {found.num_labelled:,} of them labelled already" if found.num_labelled else ""
     print_lines(
         f"{len(found.rows):,} of {found.num_rows:,} rows{labelled}  {options.output}",
-        f"fill in  {', '.join(found.to_fill)}",
+        *describe_filling(found, bundle.recipe.data),
     )
 
 
