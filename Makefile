@@ -36,7 +36,7 @@ docs: $(VENV)/.installed  ## build/docs/index.html; a broken link fails
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,dashboards,database,dev,docs,excel,explain,sklearn,tensorboard,text,xgboost]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,dashboards,database,dev,docs,excel,explain,images,sklearn,tensorboard,text,xgboost]'
 	@touch $@
 
 clean:

@@ -146,7 +146,7 @@ class Rows:
         spec = read(folder / "resolved.yaml").experiment.features
         featurizer = Featurizer.load(folder / "features", spec=spec, targets=["treadle."])
         frame = pl.read_parquet(folder / "examples" / "test.parquet")
-        test = Batch(*featurizer(frame), read_target(frame, classes=[]), torch.ones(len(frame)))
+        test = Batch.of_numbers(*featurizer(frame)[:2], read_target(frame, classes=[]), torch.ones(len(frame)))
         return cls(task, *(load_rows(folder / "features" / split) for split in ("train", "valid")), test)
 
     def judge(self, booster: lightgbm.Booster) -> dict[str, float]:

@@ -93,7 +93,7 @@ def make_rows(size: Size) -> dict[str, Batch]:
     numeric = torch.randn(num_rows, NUM_NUMERIC, generator=generator)
     ids = [torch.randint(cardinality, (num_rows,), generator=generator) for cardinality in CARDINALITIES]
     target = (numeric[:, 0] + torch.randn(num_rows, generator=generator) > 0).float()
-    train = Batch(numeric, torch.stack(ids, dim=1), target, torch.ones(num_rows))
+    train = Batch.of_numbers(numeric, torch.stack(ids, dim=1), target, torch.ones(num_rows))
     return {"train": train, "valid": Batch(*(tensor[:256] for tensor in train))}
 
 

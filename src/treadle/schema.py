@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field
 
@@ -53,13 +53,15 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Whole = Annotated[int, Field(ge=0)]
 
 
 Link = Literal["identity", "log"]  # from the prediction of a value to the output of its model
 
 
 class Batch(NamedTuple):
-    """The input of a training step: B rows, N numeric features, C categorical features."""
+    """The input of a training step: B rows, N numeric features, C categorical features, P bytes of pixels."""
 
     numeric: Tensor  # [B, N] float32, finite
     ids: Tensor  # [B, C] int64; 0 is "unknown"
@@ -67,6 +69,32 @@ class Batch(NamedTuple):
         Tensor  # [B] float32 (binary or a value; float64 as it is stored, before it is scaled) or int64 (multiclass)
     )
     weight: Tensor  # [B] float32
+    pixels: Tensor  # [B, P] uint8; P is 0 where a row has no image
+
+    @classmethod
+    def of_numbers(cls, numeric: Tensor, ids: Tensor, target: Tensor, weight: Tensor) -> Self:
+        """Rows without images."""
+        return cls(numeric, ids, target, weight, make_no_pixels(ids))
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a network is called with."""
+        return list_inputs(self.numeric, self.ids, self.pixels)
+
+    @property
+    def own(self) -> Batch:
+        """Itself: of a mixed batch, the one with the rows' own targets."""
+        return self
+
+
+def make_no_pixels(ids: Tensor) -> Tensor:
+    """`[B, 0]` uint8, beside ids `[B, C]` of rows without images."""
+    return ids.new_empty(len(ids), 0).byte()
+
+
+def list_inputs(numeric: Tensor, ids: Tensor, pixels: Tensor) -> tuple[Tensor, ...]:
+    """What a network is called with: numbers and ids, and the pixels of a row's images where it has any."""
+    return (numeric, ids, pixels) if pixels.shape[1] else (numeric, ids)
 
 
 class TaughtBatch(NamedTuple):
@@ -85,6 +113,20 @@ class TokenSpan(NamedTuple):
     start: int  # position of the first
     length: int  # of the longest text [tokens]
     vocabulary: int = 0  # number of the block whose tokens they are: texts of one block share their vocabulary
+
+
+class ImageSpan(NamedTuple):
+    """Where one image is among the pixels of a row: `height * width * channels` bytes, a pixel's channels together."""
+
+    start: int  # position of the first
+    height: int
+    width: int
+    channels: int  # 1: gray; 3: colours
+
+    @property
+    def stop(self) -> int:
+        """Position after the last one."""
+        return self.start + self.height * self.width * self.channels
 
 
 @runtime_checkable

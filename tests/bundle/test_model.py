@@ -25,4 +25,4 @@ def test_the_width_is_that_of_the_widest_module():
         def forward(self, numeric, ids):  # noqa: ARG002 - as the bundle calls it
             return self.net(numeric)
 
-    assert measure_width(Widening(), 3, 0) == 500
+    assert measure_width(Widening(), 3, 0, 0) == 500

@@ -56,7 +56,7 @@ def test_tokens_are_for_a_network_that_reads_them_and_such_a_network_needs_some(
     network = find(root, "model=text_transformer")
 
     assert "does not read the tokens of texts" in tokens["features.blocks.titles.steps.tokens"]
-    assert "no block of features gives the tokens of a text" in network["model._target_"]
+    assert "no block of features gives the tokens of texts" in network["model._target_"]
 
 
 def test_a_category_may_be_read_as_a_text_and_a_transform_follow(root):

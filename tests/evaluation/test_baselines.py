@@ -20,14 +20,14 @@ def make_rows(num_rows=600, task="binary"):
         "regression": signal,
         "count": torch.poisson(signal.exp(), generator=generator),
     }
-    return Batch(numeric, ids, target[task], torch.ones(num_rows))
+    return Batch.of_numbers(numeric, ids, target[task], torch.ones(num_rows))
 
 
 def fit(name, task):
     rows = make_rows(task=task)
     num_classes = 3 if task == "multiclass" else 0
     fitted = KINDS[name].fit(rows, Sizes(task, num_numeric=3, cardinalities=[3], num_classes=num_classes))
-    return rows, fitted.predict(Inputs(rows.numeric, rows.ids))
+    return rows, fitted.predict(Inputs.of_numbers(rows.numeric, rows.ids))
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
@@ -61,7 +61,7 @@ def test_a_baseline_knows_neither_offset_nor_unit(name):
     """Of the target; nor of the weights."""
     rows = make_rows(task="regression")
     moved = rows._replace(target=rows.target.double() * 60 + 1.7e9, weight=rows.weight * 1e-12)
-    inputs = Inputs(rows.numeric, rows.ids)
+    inputs = Inputs.of_numbers(rows.numeric, rows.ids)
 
     sizes = Sizes("regression", num_numeric=3, cardinalities=[3], num_classes=0)
     plain, large = (KINDS[name].fit(some, sizes).predict(inputs) for some in (rows, moved))
@@ -88,5 +88,5 @@ def test_a_baseline_predicts_the_same_after_it_was_stored(name, task, tmp_path):
     fitted.save(tmp_path / name)
     stored = KINDS[name].load(tmp_path / name, sizes)
 
-    inputs = Inputs(rows.numeric, rows.ids)
+    inputs = Inputs.of_numbers(rows.numeric, rows.ids)
     assert torch.equal(stored.predict(inputs), fitted.predict(inputs))

@@ -63,7 +63,7 @@ class Rows(Evaluated):
 
 
 def to_inputs(frame):
-    return Inputs(
+    return Inputs.of_numbers(
         torch.from_numpy(frame.select("x", "y").to_numpy(writable=True)).float(), torch.zeros(len(frame), 0).long()
     )
 
@@ -86,7 +86,7 @@ def make_evaluated(task, folder, *, leak=False, copies=0, noise=0.3, rows=400, c
     target = torch.from_numpy(test["label"].to_numpy(writable=True))
     target = target.long() if task == "multiclass" else target
     trained = torch.from_numpy(train["label"].to_numpy(writable=True))
-    write_rows([Batch(*to_inputs(train), trained, torch.ones(rows))], run.features / "train")
+    write_rows([Batch.of_numbers(*to_inputs(train)[:2], trained, torch.ones(rows))], run.features / "train")
     x = torch.from_numpy(test["x"].to_numpy(writable=True))
     sharp = torch.stack([-4 * x, torch.zeros_like(x), 4 * x - 4], dim=1)
     shares = {"binary": (4 * x).sigmoid(), "multiclass": sharp.softmax(dim=1), "regression": x}[task] + shift

@@ -15,7 +15,7 @@ write = partial(write_rows, file_rows=7)
 def make_rows(*, num_numeric=3, num_ids=2, multiclass=False):
     generator = torch.Generator().manual_seed(0)
     target = torch.arange(NUM_ROWS)
-    return Batch(
+    return Batch.of_numbers(
         torch.randn(NUM_ROWS, num_numeric, generator=generator),
         torch.randint(1000, (NUM_ROWS, num_ids), generator=generator),
         target if multiclass else target.float(),

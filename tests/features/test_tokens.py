@@ -105,9 +105,9 @@ def test_a_network_reads_every_text_and_nothing_behind_its_end(featurizer):
     filled = inputs.ids.clone()
     filled[:, 4] = 0  # the last token of the titles, which all are shorter
 
-    output = network(*inputs)
+    output = network(*inputs.given)
 
-    assert not torch.isclose(network(*changed), output).any()
+    assert not torch.isclose(network(*changed.given), output).any()
     assert torch.equal(network(inputs.numeric, filled), output)
 
 
@@ -116,7 +116,7 @@ def test_the_order_of_words_counts(featurizer):
     turned = inputs.ids.clone()
     turned[0, 5:] = turned[0, 5:].flip(0)
 
-    assert not torch.isclose(network(inputs.numeric, turned)[0], network(*inputs)[0])
+    assert not torch.isclose(network(inputs.numeric, turned)[0], network(*inputs.given)[0])
 
 
 def test_each_block_has_a_vocabulary_of_its_own():
@@ -136,12 +136,12 @@ def test_the_other_network_takes_numbers_and_categories(featurizer):
     other = inputs.ids.clone()
     other[:, 0] = 0
 
-    assert not torch.isclose(network(inputs.numeric + 1, inputs.ids), network(*inputs)).any()
-    assert not torch.isclose(network(inputs.numeric, other), network(*inputs)).any()
+    assert not torch.isclose(network(inputs.numeric + 1, inputs.ids), network(*inputs.given)).any()
+    assert not torch.isclose(network(inputs.numeric, other), network(*inputs.given)).any()
 
 
 def test_a_network_that_reads_no_tokens_is_refused(featurizer):
-    with pytest.raises(TreadleError, match=r"treadle\.models\.linear\.Linear reads no tokens"):
+    with pytest.raises(TreadleError, match=r"treadle\.models\.linear\.Linear reads no texts"):
         build_model(
             NETWORK["member"],
             targets=TARGETS,

@@ -58,7 +58,7 @@ def draw_batches(count, *, num_rows=32):
         numeric = torch.randn(num_rows, 3, generator=generator)
         ids = torch.randint(4, (num_rows, 1), generator=generator)
         target = numeric[:, 0] * numeric[:, 1] + ids[:, 0]
-        yield Batch(numeric, ids, target, torch.rand(num_rows, generator=generator))
+        yield Batch.of_numbers(numeric, ids, target, torch.rand(num_rows, generator=generator))
 
 
 def train(network, *, optimizer, clip, num_steps=200):

@@ -11,7 +11,7 @@ from estimators import list_estimators
 from treadle.bundle import build_model
 from treadle.bundle.limits import limit_building
 from treadle.errors import TreadleError
-from treadle.schema import TokenSpan
+from treadle.schema import ImageSpan, TokenSpan
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 OTHERS = {"auto", "blend", *list_estimators()}  # of several models; models that train themselves
@@ -19,6 +19,9 @@ MODELS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem not in OT
 TARGETS = ["treadle.models."]
 N, CARDINALITIES = 5, [4, 7]
 READERS = {"text_transformer"}  # to which the first column of ids is a text of one token
+SEERS = {"image_resnet"}  # which look at an image as well
+IMAGE = ImageSpan(0, 8, 8, 1)
+WITHOUT_DROPOUT = {"linear", "image_resnet"}
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +60,20 @@ def build(name, *, num_numeric=N, cardinalities=CARDINALITIES, num_classes=0, **
     sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities, "num_classes": num_classes}
     if name in READERS and cardinalities:
         sizes["texts"] = [TokenSpan(0, 1)]
+    if name in SEERS:
+        sizes["images"] = [IMAGE]
     return build_model(node, targets=TARGETS, **sizes).eval()
 
 
-def draw(num_rows, *, num_numeric=N, cardinalities=CARDINALITIES):
+def draw(name, num_rows, *, num_numeric=N, cardinalities=CARDINALITIES):
+    """Numbers, ids, and pixels for those that look at them."""
     generator = torch.Generator().manual_seed(1)
     ids = [torch.randint(size, (num_rows, 1), generator=generator) for size in cardinalities]
     none = torch.empty(num_rows, 0, dtype=torch.int64)
-    return torch.randn(num_rows, num_numeric, generator=generator), torch.cat([none, *ids], dim=1)
+    rows = [torch.randn(num_rows, num_numeric, generator=generator), torch.cat([none, *ids], dim=1)]
+    if name in SEERS:
+        rows.append(torch.randint(256, (num_rows, IMAGE.stop), generator=generator).byte())
+    return rows
 
 
 def mean(output):
@@ -76,7 +85,7 @@ class TestEveryModel:
     @pytest.mark.parametrize("num_rows", [0, 1, 9])
     @pytest.mark.parametrize("num_classes", [0, 3])
     def test_gives_one_output_or_one_a_class(self, name, num_rows, num_classes):
-        output = build(name, num_classes=num_classes)(*draw(num_rows))
+        output = build(name, num_classes=num_classes)(*draw(name, num_rows))
 
         assert mean(output).shape == (num_rows, max(1, num_classes))
         assert output.isfinite().all()
@@ -86,17 +95,17 @@ class TestEveryModel:
     def test_takes_numbers_alone_and_categories_alone(self, name, num_rows, num_numeric, cardinalities):
         sizes = {"num_numeric": num_numeric, "cardinalities": cardinalities}
 
-        assert mean(build(name, **sizes)(*draw(num_rows, **sizes))).shape == (num_rows, 1)
+        assert mean(build(name, **sizes)(*draw(name, num_rows, **sizes))).shape == (num_rows, 1)
 
     def test_predicts_a_row_alone_as_among_others(self, name):
-        model, (numeric, ids) = build(name), draw(64)
+        model, rows = build(name), draw(name, 64)
 
-        alone = torch.cat([model(numeric[i : i + 1], ids[i : i + 1]) for i in range(64)])
+        alone = torch.cat([model(*(values[i : i + 1] for values in rows)) for i in range(64)])
 
-        assert torch.allclose(alone, model(numeric, ids), atol=1e-5)
+        assert torch.allclose(alone, model(*rows), atol=1e-5)
 
     def test_starts_the_same_for_the_same_seed(self, name):
-        assert torch.equal(build(name)(*draw(9)), build(name)(*draw(9)))
+        assert torch.equal(build(name)(*draw(name, 9)), build(name)(*draw(name, 9)))
 
     def test_uses_every_parameter(self, name):
         model = build(name).train()
@@ -104,7 +113,7 @@ class TestEveryModel:
         for parameter in model.parameters():
             torch.nn.init.normal_(parameter, std=0.1)
 
-        model(*draw(256)).square().sum().backward()
+        model(*draw(name, 256)).square().sum().backward()
 
         idle = [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()]
         assert idle == []
@@ -129,18 +138,19 @@ class TestEveryModel:
 
         other.load_state_dict(torch.load(file, weights_only=True))
 
-        assert torch.equal(model(*draw(9)), other(*draw(9)))
+        assert torch.equal(model(*draw(name, 9)), other(*draw(name, 9)))
 
     @pytest.mark.sampled_cases(4)
     @pytest.mark.fast_cases(3)
     def test_learns(self, name):
-        model, (numeric, ids) = build(name).train(), draw(256)
+        model, rows = build(name).train(), draw(name, 256)
+        numeric, ids = rows[:2]
         target = (numeric[:, 0] + (ids[:, 0] == 2) > 0).float()
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.03)
         losses = []
 
         for _ in range(60):
-            output = model(numeric, ids).squeeze(-1)
+            output = model(*rows).squeeze(-1)
             each = target[:, None].expand_as(output) if output.dim() == 2 else target
             loss = torch.nn.functional.binary_cross_entropy_with_logits(output, each)
             optimizer.zero_grad()
@@ -155,17 +165,17 @@ class TestEveryModel:
             build(name, unknown=1)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "linear"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in WITHOUT_DROPOUT])
 def test_dropout_is_drawn_in_training_alone(name):
     model = build(name, dropout=0.5)
-    rows = draw(64)
+    rows = draw(name, 64)
 
     assert torch.equal(model(*rows), model(*rows))
     model.train()
     assert not torch.equal(model(*rows), model(*rows))
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "linear"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in WITHOUT_DROPOUT])
 def test_no_dropout_leaves_no_module_for_it(name):
     assert not any(type(module).__name__ == "Dropout" for module in build(name, dropout=0.0).modules())
 
@@ -180,4 +190,4 @@ def test_tabm_takes_every_kind_of_input_in_every_form(arch_type, numeric_embeddi
     forms = {"none": {}, "periodic": periodic, "piecewise": piecewise}[numeric_embedding]
     model = build("tabm", arch_type=arch_type, numeric_embedding=numeric_embedding, **forms, **sizes)
 
-    assert model(*draw(4, **sizes)).shape == (4, 8, 1)
+    assert model(*draw("tabm", 4, **sizes)).shape == (4, 8, 1)

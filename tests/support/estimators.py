@@ -44,7 +44,7 @@ def draw_rows(num_rows=400, *, seed=0, num_classes=0, task="binary"):
         target = (value + 1).clamp(0, num_classes - 1).long()
     else:
         target = value if task == "regression" else (value > 0).float()
-    return Batch(numeric, ids, target, torch.ones(num_rows))
+    return Batch.of_numbers(numeric, ids, target, torch.ones(num_rows))
 
 
 def fit(estimator, train, valid=None, *, task="binary", objective=None, seed=0, threads=1, watch=None):

@@ -34,7 +34,7 @@ def read_known(name):
     return conform_rows(raw, {column: table.columns[column] for column in data.examples.known})
 
 
-def make_bundle(name, *, num_rows=3_000, model="mlp", derive=None, steps=_IDS):
+def make_bundle(name, *, num_rows=3_000, model="mlp", derive=None, steps=_IDS, classes=()):
     """The bundle of a shipped experiment of one table; `derive` are further columns, with their steps."""
     experiment = _resolve(name, model)
     rows = read_known(name).head(num_rows)
@@ -42,10 +42,10 @@ def make_bundle(name, *, num_rows=3_000, model="mlp", derive=None, steps=_IDS):
     if derive is not None:
         blocks = {"derived": Block.model_validate({"columns": list(derive), "steps": steps}), **spec.blocks}
         spec = spec.model_copy(update={"derive": derive, "blocks": blocks})
-    return fit_bundle(experiment, rows, spec)
+    return fit_bundle(experiment, rows, spec, classes=classes)
 
 
-def fit_bundle(experiment, rows, spec):
+def fit_bundle(experiment, rows, spec, *, classes=()):
     """The bundle of an experiment, whose features are fitted to these rows."""
     featurizer = Featurizer(spec, targets=TARGETS)
     featurizer.fit(rows)
@@ -55,12 +55,15 @@ def fit_bundle(experiment, rows, spec):
         targets=TARGETS,
         num_numeric=len(featurizer.numeric_names),
         cardinalities=featurizer.cardinalities,
-        num_classes=0,
+        num_classes=len(classes),
+        images=featurizer.images,
     ).eval()
     recipe = Recipe.take(experiment).model_copy(update={"features": spec})
     types = {column: str(dtype) for column, dtype in rows.schema.items()}
     target = Standard(mean=2.0, scale=1.5) if experiment.data.task == "regression" else Standard(mean=0.0, scale=1.0)
-    card = Card(task=experiment.data.answer, classes=[], columns=types, target=target, code=fingerprint_code(recipe))
+    card = Card(
+        task=experiment.data.answer, classes=list(classes), columns=types, target=target, code=fingerprint_code(recipe)
+    )
     return Bundle(card, recipe, featurizer, network)
 
 
@@ -96,5 +99,6 @@ def open_client(reference, *overrides, token=None, root=ROOT):
 
 
 @cache
-def _resolve(name, model="mlp"):
-    return resolve(overrides=[f"experiment={name}", f"model={model}"], root=ROOT).experiment
+def _resolve(name, model=None):
+    chosen = [] if model is None else [f"model={model}"]
+    return resolve(overrides=[f"experiment={name}", *chosen], root=ROOT).experiment

@@ -14,7 +14,7 @@ from treadle.training.learner import compute_loss, compute_mixed_loss
 from treadle.training.losses import FocalLoss, HuberLoss, TaskLoss
 
 NUM_ROWS = 400
-COLUMNS = {"numeric_columns": ["a", "b", "a"], "id_columns": ["c", "b"]}
+COLUMNS = {"numeric_columns": ["a", "b", "a"], "id_columns": ["c", "b"], "images": []}
 KINDS = [Mixup, CutMix]
 
 
@@ -22,7 +22,7 @@ def make_rows(num_rows=NUM_ROWS):
     """Each value encodes its row and its column, the target its row."""
     index = torch.arange(num_rows)
     numeric = index[:, None] + torch.tensor([0.1, 0.2, 0.3])
-    return Batch(numeric, index[:, None] * 10 + torch.tensor([1, 2]), index.float(), 1 + index.float())
+    return Batch.of_numbers(numeric, index[:, None] * 10 + torch.tensor([1, 2]), index.float(), 1 + index.float())
 
 
 def mix(kind, *, alpha=0.7, seed=0, rows=None):
@@ -76,12 +76,12 @@ class TestEach:
     def test_inputs_may_be_all_numbers_or_all_ids(self, kind):
         index = torch.arange(8)
         none = torch.empty(8, 0)
-        rows = Batch(none, index[:, None], index.float(), torch.ones(8))
-        mixed = kind(numeric_columns=[], id_columns=["c"], alpha=1.0)(rows)
+        rows = Batch.of_numbers(none, index[:, None], index.float(), torch.ones(8))
+        mixed = kind(numeric_columns=[], id_columns=["c"], images=[], alpha=1.0)(rows)
         assert mixed.ids.shape == (8, 1)
 
-        rows = Batch(index[:, None].float(), none.long(), index.float(), torch.ones(8))
-        assert kind(numeric_columns=["a"], id_columns=[], alpha=1.0)(rows).numeric.shape == (8, 1)
+        rows = Batch.of_numbers(index[:, None].float(), none.long(), index.float(), torch.ones(8))
+        assert kind(numeric_columns=["a"], id_columns=[], images=[], alpha=1.0)(rows).numeric.shape == (8, 1)
 
 
 def test_mixup_takes_the_mean_of_numbers_by_share():
@@ -111,7 +111,7 @@ def make_mixed(task, num_rows=6):
     target = torch.randint(3, (num_rows,)) if task == "multiclass" else (torch.randn(num_rows) > 0).float()
     order = torch.randperm(num_rows)
     weight = torch.rand(num_rows)
-    return MixedBatch(none, none.long(), target, weight, target[order], weight[order], torch.tensor(0.3))
+    return MixedBatch(none, none.long(), target, weight, none, target[order], weight[order], torch.tensor(0.3))
 
 
 @pytest.mark.parametrize("members", [(), (4,)], ids=["one", "ensemble"])
@@ -121,8 +121,8 @@ def make_mixed(task, num_rows=6):
 def test_the_loss_is_the_mean_by_share_over_both_targets(loss, members):
     mixed = make_mixed(loss.task)
     output = torch.randn(6, *members, 3 if loss.task == "multiclass" else 1)
-    partner = Batch(mixed.numeric, mixed.ids, mixed.partner_target, mixed.partner_weight)
-    both = [compute_loss(output, rows, loss=loss, weighted=True) for rows in (Batch(*mixed[:4]), partner)]
+    partner = Batch.of_numbers(mixed.numeric, mixed.ids, mixed.partner_target, mixed.partner_weight)
+    both = [compute_loss(output, rows, loss=loss, weighted=True) for rows in (Batch.of_numbers(*mixed[:4]), partner)]
 
     assert torch.allclose(compute_mixed_loss(output, mixed, loss=loss, weighted=True), 0.3 * both[0] + 0.7 * both[1])
 
@@ -149,7 +149,7 @@ def test_the_squared_error_has_the_gradient_of_that_to_mixed_targets():
 
 
 def test_an_augmentation_of_inputs_alone_has_the_plain_loss():
-    rows = Batch(*make_mixed("binary")[:4])
+    rows = Batch.of_numbers(*make_mixed("binary")[:4])
     output, loss = torch.randn(6, 1), TaskLoss(task="binary")
 
     assert torch.equal(

@@ -13,7 +13,7 @@ from treadle.training.scaling import measure_scaling
 def make_rows(target, weight=None):
     target = torch.tensor(target)
     weight = torch.ones(len(target)) if weight is None else torch.tensor(weight)
-    return Batch(torch.empty(len(target), 0), torch.empty(len(target), 0), target, weight)
+    return Batch.of_numbers(torch.empty(len(target), 0), torch.empty(len(target), 0), target, weight)
 
 
 def weigh(train, valid, wanted, classes=()):

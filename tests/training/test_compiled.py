@@ -42,7 +42,7 @@ def make_rows():
     numeric = torch.randn(NUM_ROWS, 5, generator=generator)
     noise = torch.randn(NUM_ROWS, generator=generator)
     target = (numeric[:, 0] * numeric[:, 1] + numeric[:, 2] + 0.5 * noise > 0).float()
-    return Batch(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
+    return Batch.of_numbers(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
 
 
 class Network(nn.Module):

@@ -20,7 +20,7 @@ from treadle.training.losses import TaskLoss
 
 def make_rows(num_rows):
     index = torch.arange(num_rows)
-    return Batch(index[:, None].float(), index[:, None], index.float(), torch.ones(num_rows))
+    return Batch.of_numbers(index[:, None].float(), index[:, None], index.float(), torch.ones(num_rows))
 
 
 def make_loader(num_rows=10, *, batch_size=4, **batching):
@@ -85,7 +85,7 @@ def test_a_last_batch_with_fewer_rows_than_processes_is_left_out_of_training():
 
 def test_the_loss_of_an_ensemble_is_the_mean_of_its_members():
     output, target, weight = torch.randn(6, 3, 1), torch.tensor([0.0, 1, 0, 1, 1, 0]), torch.ones(6)
-    batch = Batch(torch.empty(6, 0), torch.empty(6, 0), target, weight)
+    batch = Batch.of_numbers(torch.empty(6, 0), torch.empty(6, 0), target, weight)
     loss = TaskLoss(task="binary")
     single = [compute_loss(output[:, k], batch, loss=loss, weighted=True) for k in range(3)]
 
@@ -97,7 +97,7 @@ def test_the_loss_of_an_ensemble_is_the_mean_of_its_members():
 def test_weights_of_1_give_the_unweighted_loss_and_gradients_to_the_last_bit(task, members):
     output = torch.randn(37, *members, 5 if task == "multiclass" else 1)
     target = torch.randint(5, (37,)) if task == "multiclass" else (torch.randn(37) > 0).float()
-    batch = Batch(torch.empty(37, 0), torch.empty(37, 0), target, torch.ones(37))
+    batch = Batch.of_numbers(torch.empty(37, 0), torch.empty(37, 0), target, torch.ones(37))
     outputs = [output.clone().requires_grad_() for _ in range(2)]
     losses = [
         compute_loss(o, batch, loss=TaskLoss(task=task), weighted=w)
@@ -118,7 +118,9 @@ def test_a_row_of_weight_2_counts_like_two_rows(task):
     rows = torch.tensor([0, 1, 2, 2])
 
     def loss(index, weight):
-        batch = Batch(torch.empty(len(index), 0), torch.empty(len(index), 0), target[index], torch.tensor(weight))
+        batch = Batch.of_numbers(
+            torch.empty(len(index), 0), torch.empty(len(index), 0), target[index], torch.tensor(weight)
+        )
         return compute_loss(output[index], batch, loss=TaskLoss(task=task), weighted=True)
 
     assert torch.allclose(loss(torch.arange(3), [1.0, 1.0, 2.0]), loss(rows, [1.0] * 4))

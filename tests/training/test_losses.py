@@ -167,7 +167,7 @@ def test_a_row_of_weight_2_counts_like_two_rows(loss):
     def total(index, weight):
         none = torch.empty(len(index), 0)
         return compute_loss(
-            output[index], Batch(none, none, target[index], torch.tensor(weight)), loss=loss, weighted=True
+            output[index], Batch.of_numbers(none, none, target[index], torch.tensor(weight)), loss=loss, weighted=True
         )
 
     assert torch.allclose(total([0, 1, 2], [1.0, 1.0, 2.0]), total([0, 1, 2, 2], [1.0] * 4))

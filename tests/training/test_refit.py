@@ -45,7 +45,7 @@ class Own(nn.Module):
 def make_rows(count, *, seed):
     numeric = torch.randn(count, 5, generator=torch.Generator().manual_seed(seed))
     target = numeric[:, 0] * numeric[:, 1] + numeric[:, 2]
-    return Batch(numeric, torch.zeros(count, 0, dtype=torch.int64), target, torch.ones(count))
+    return Batch.of_numbers(numeric, torch.zeros(count, 0, dtype=torch.int64), target, torch.ones(count))
 
 
 def make_network(num_outputs=1):

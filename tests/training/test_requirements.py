@@ -25,7 +25,7 @@ def make_rows(target, weight=None):
     target = torch.tensor(target)
     numeric = torch.randn(len(target), 1, generator=torch.Generator().manual_seed(0))
     weight = torch.ones(len(target)) if weight is None else torch.tensor(weight)
-    return MemoryRows(Batch(numeric, torch.empty(len(target), 0, dtype=torch.int64), target, weight))
+    return MemoryRows(Batch.of_numbers(numeric, torch.empty(len(target), 0, dtype=torch.int64), target, weight))
 
 
 def read(root, task="binary", monitor="loss"):

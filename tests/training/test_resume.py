@@ -58,7 +58,7 @@ class Steps(lightning.Callback):
 def make_rows():
     numeric = torch.randn(NUM_ROWS, 5, generator=torch.Generator().manual_seed(0))
     target = numeric[:, 0] * numeric[:, 1] + numeric[:, 2]
-    return Batch(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
+    return Batch.of_numbers(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
 
 
 def make_experiment(root, *overrides):

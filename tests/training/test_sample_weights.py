@@ -25,7 +25,7 @@ def differentiate(task, rows, weight, *, target=(0, 1, 1, 0)):
     sizes = {"num_layers": 1, "width": 8, "dropout": 0.0, "embedding_dim": 1}
     network = Mlp(num_numeric=3, cardinalities=[], num_outputs=num_outputs, **sizes)
     wanted = torch.tensor(target) if task == "multiclass" else torch.tensor(target).float()
-    batch = Batch(numeric[rows], torch.empty(len(rows), 0).long(), wanted[rows], torch.tensor(weight))
+    batch = Batch.of_numbers(numeric[rows], torch.empty(len(rows), 0).long(), wanted[rows], torch.tensor(weight))
     loss = compute_loss(network(batch.numeric, batch.ids), batch, loss=TaskLoss(task=task), weighted=True)
     return torch.cat([loss[None], *(g.flatten() for g in torch.autograd.grad(loss, list(network.parameters())))])
 

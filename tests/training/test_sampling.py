@@ -18,7 +18,7 @@ def draw(target, *, sampling="balanced", seed=0):
 
 def make_loader(**batching):
     index = torch.arange(len(RARE))
-    rows = Batch(index[:, None].float(), index[:, None], RARE, torch.ones(len(RARE)))
+    rows = Batch.of_numbers(index[:, None].float(), index[:, None], RARE, torch.ones(len(RARE)))
     return BatchLoader(rows, batching=make_batching(batch_size=100, sampling="balanced", **batching))
 
 

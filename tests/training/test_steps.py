@@ -32,7 +32,7 @@ NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
 def make_rows():
     numeric = torch.randn(NUM_ROWS, 5, generator=torch.Generator().manual_seed(0))
     target = numeric[:, 0] * numeric[:, 1] + numeric[:, 2]
-    return Batch(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
+    return Batch.of_numbers(numeric, torch.zeros(NUM_ROWS, 0, dtype=torch.int64), target, torch.ones(NUM_ROWS))
 
 
 def make_network(*, dropout=0.0):
@@ -142,8 +142,8 @@ def fit(root, folder, *overrides, dropout=0.0, callbacks=(), **more):
     return network, read_metrics_log(folder / "metrics.csv")
 
 
-MIXUP = Mixup(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
-CUTMIX = CutMix(numeric_columns=list("abcde"), id_columns=[], alpha=0.4)
+MIXUP = Mixup(numeric_columns=list("abcde"), id_columns=[], images=[], alpha=0.4)
+CUTMIX = CutMix(numeric_columns=list("abcde"), id_columns=[], images=[], alpha=0.4)
 
 
 @pytest.mark.fast_cases(1)

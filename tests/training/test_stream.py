@@ -36,7 +36,7 @@ NUM_ROWS = 100  # 15 files, the last one of 2 rows
 def make_rows(num_rows=NUM_ROWS, *, target=None):
     index = torch.arange(num_rows)
     target = index.float() if target is None else target
-    return Batch(index[:, None].float(), index[:, None], target, torch.ones(num_rows))
+    return Batch.of_numbers(index[:, None].float(), index[:, None], target, torch.ones(num_rows))
 
 
 def store(folder, rows):
@@ -293,7 +293,9 @@ print(count, int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split(
 @pytest.mark.skipif(sys.platform != "linux", reason="getrusage tells no less than what this process has")
 def test_memory_does_not_grow_with_the_rows(tmp_path):
     """1.6 million rows of 32 numbers are 200 MB more than 0.4 million."""
-    part = Batch(torch.randn(16_384, 32), torch.zeros(16_384, 0).long(), torch.zeros(16_384), torch.ones(16_384))
+    part = Batch.of_numbers(
+        torch.randn(16_384, 32), torch.zeros(16_384, 0).long(), torch.zeros(16_384), torch.ones(16_384)
+    )
     peaks = {}
     for times in (25, 100):
         write_rows([part] * times, tmp_path / f"{times}")

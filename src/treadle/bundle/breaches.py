@@ -9,6 +9,7 @@ import polars as pl
 
 from treadle.data.contract import NUM_EXAMPLES, Breach, Rule
 from treadle.errors import TreadleError
+from treadle.images import describe
 
 SCHEMA = {"position": pl.Int64(), "column": pl.String(), "rule": pl.String(), "value": pl.String()}
 
@@ -50,9 +51,14 @@ def _list_rows(rows: pl.DataFrame, rule: Rule) -> pl.DataFrame:
     described = [
         pl.lit(name).alias("column"),
         pl.lit(rule.words).alias("rule"),
-        pl.col(name).cast(pl.String).alias("value"),
+        to_text(pl.col(name), rows.schema[name]).alias("value"),
     ]
     return broken.select(pl.col("position").cast(pl.Int64), *described)
+
+
+def to_text(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """A value as text, of an image its size or why it is none."""
+    return value.map_elements(describe, return_dtype=pl.String) if dtype == pl.Binary() else value.cast(pl.String)
 
 
 def summarize(breaches: pl.DataFrame, *, first: int = 0) -> list[Breach]:

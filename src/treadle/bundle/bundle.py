@@ -16,10 +16,11 @@ from treadle.bundle.model import Model, measure_width, to_prediction
 from treadle.bundle.predictor import Predictor
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.models.estimator import Estimator
-from treadle.schema import is_value
+from treadle.schema import is_value, list_inputs
 
 CHUNK = 16_384  # rows that are read at once; the same everywhere, so that the numbers are
 CELLS = 1 << 20  # numbers that a layer gives at once: what stays in the processor's cache
+PIXELS = 1 << 28  # bytes of images that are read at once
 LEAST_ROWS = 64  # that go through a network at once, however wide it is
 
 
@@ -36,7 +37,8 @@ class Bundle(Predictor):
         if not isinstance(self.model, Estimator):
             self.model.eval()
         with _one_thread():
-            chunks = [self._predict_chunk(frame[start : start + CHUNK]) for start in range(0, len(frame), CHUNK)]
+            step = self.chunk_rows
+            chunks = [self._predict_chunk(frame[start : start + step]) for start in range(0, len(frame), step)]
             return torch.cat(chunks) if chunks else self._predict_chunk(frame)
 
     def _predict_chunk(self, frame: pl.DataFrame) -> Tensor:
@@ -45,15 +47,21 @@ class Bundle(Predictor):
     def predict_inputs(self, inputs: Inputs) -> Tensor:
         """Predictions as `compute` gives them, of rows whose inputs are computed already."""
         parts = zip(*(values.split(self.rows_at_once) for values in inputs), strict=True)
-        outputs = [self.read_output(self.model(*part)) for part in parts]
+        outputs = [self.read_output(self.model(*list_inputs(*part))) for part in parts]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    @cached_property
+    def chunk_rows(self) -> int:
+        """Rows that are read at once: `CHUNK`, or a part of it that is a power of two, where rows are large images."""
+        fitting = PIXELS // max(1, self.featurizer.num_pixels)
+        return max(LEAST_ROWS, min(CHUNK, 1 << max(0, fitting.bit_length() - 1)))
 
     @cached_property
     def rows_at_once(self) -> int:
         """Rows that go through the model together: a power of two, so that a chunk consists of whole parts."""
         if isinstance(self.model, Estimator):
             return CHUNK
-        inputs = len(self.featurizer.numeric_names), len(self.featurizer.id_names)
+        inputs = len(self.featurizer.numeric_names), len(self.featurizer.id_names), self.featurizer.num_pixels
         fitting = CELLS // measure_width(self.model, *inputs)
         return max(LEAST_ROWS, min(CHUNK, 1 << max(0, fitting.bit_length() - 1)))
 
@@ -74,10 +82,11 @@ class Bundle(Predictor):
         """
         if isinstance(self.model, Estimator):
             return 0.0  # it gives a row the same number wherever the row stands
-        numeric, ids = self.featurizer(self.conform(row))
-        terms = [numeric.requires_grad_(), *(weight for weight in self.model.parameters() if weight.requires_grad)]
+        inputs = self.featurizer(self.conform(row))
+        numeric = inputs.numeric.requires_grad_()
+        terms = [numeric, *(weight for weight in self.model.parameters() if weight.requires_grad)]
         with torch.enable_grad():
-            prediction = self.calibrate(self.read_output(self.model(numeric, ids))).flatten()[place]
+            prediction = self.calibrate(self.read_output(self.model(*inputs.given))).flatten()[place]
         if not prediction.requires_grad:
             return 0.0
         gradients = torch.autograd.grad(prediction, terms, allow_unused=True)

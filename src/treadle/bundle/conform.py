@@ -9,7 +9,9 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.data.casting import DTYPES, STRINGS, WORDS, cast_cells, lost_mark
+from treadle.bundle.breaches import to_text
+from treadle.data.casting import DECODED, DTYPES, STRINGS, WORDS, cast_cells, lost_mark
+from treadle.data.contract import describe_type, show_value
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
 from treadle.hints import nearest
@@ -58,13 +60,13 @@ def read_leniently(rows: pl.DataFrame, columns: Mapping[str, Column]) -> tuple[p
 
 def _list_lost(rows: pl.DataFrame, frame: pl.DataFrame, name: str, column: Column) -> pl.DataFrame:
     """The values of one column that cannot be read."""
-    raw, rule = rows[column.name_in_file(name)], f"must be of type {column.dtype}"
+    raw, rule = rows[column.name_in_file(name)], describe_type(column.dtype)
     schema = {"position": pl.Int64(), "column": pl.String(), "rule": pl.String(), "value": pl.String()}
     if column.unreadable == "missing" or frame[name].null_count() == raw.null_count():
         return pl.DataFrame(schema=schema)
     marks = cast_cells(rows.lazy(), {name: column}, schema=rows.schema).select(lost_mark(name)).collect().to_series()
     places = marks.arg_true().cast(pl.Int64)
-    values = raw.gather(places).cast(pl.String)
+    values = raw.gather(places).to_frame("value").select(to_text(pl.col("value"), raw.dtype)).to_series()
     return pl.DataFrame({"position": places, "value": values}).select(
         "position", pl.lit(name).alias("column"), pl.lit(rule).alias("rule"), "value"
     )
@@ -108,7 +110,7 @@ def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column], *, first: i
 
 def _is_read(values: pl.Series, column: Column) -> bool:
     """Whether reading would leave the values as they are: of the declared type, and none that counts as missing."""
-    if values.dtype != DTYPES[column.dtype] or column.dtype in STRINGS or column.missing:
+    if values.dtype != DTYPES[column.dtype] or column.dtype in {*STRINGS, *DECODED} or column.missing:
         return False
     return column.dtype != "float" or bool(values.is_finite().all())
 
@@ -126,10 +128,17 @@ def _read_unread(rows: pl.DataFrame, columns: Mapping[str, Column], *, first: in
         lost = cells[lost_mark(name)].arg_true()
         if len(lost):
             raise _refuse(
-                name, column, f"row {first + lost[0] + 1:,} holds {rows[column.name_in_file(name)][lost[0]]!r}"
+                name,
+                column,
+                f"row {first + lost[0] + 1:,} holds {show_value(rows[column.name_in_file(name)][lost[0]])}",
             )
     return cells
 
 
 def _refuse(name: str, column: Column, reason: str) -> TreadleError:
-    return TreadleError(f"the column {name!r} must be of type {DTYPES[column.dtype]}: {reason}")
+    return TreadleError(f"the column {name!r} {_describe(column)}: {reason}")
+
+
+def _describe(column: Column) -> str:
+    """What its values must be."""
+    return describe_type(column.dtype) if column.dtype in DECODED else f"must be of type {DTYPES[column.dtype]}"

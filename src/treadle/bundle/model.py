@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from treadle.errors import TreadleError
 from treadle.models.estimator import Estimator
 from treadle.models.offset import add_offsets
-from treadle.schema import Link, Task, TokenSpan
+from treadle.schema import ImageSpan, Link, Task, TokenSpan, list_inputs
 from treadle.targets.build import build
 from treadle.targets.signatures import read_constant, takes_argument
 
@@ -24,6 +24,7 @@ TARGETS = (
     "treadle.features.raw.",
     "treadle.features.categories.",
     "treadle.features.exposure.",
+    "treadle.features.images.",
     "treadle.features.sentences.",
     "treadle.features.texts.",
     "treadle.features.tokens.",
@@ -38,6 +39,7 @@ def build_model(
     cardinalities: Sequence[int],
     num_classes: int,
     texts: Sequence[TokenSpan] = (),
+    images: Sequence[ImageSpan] = (),
     offsets: Sequence[int] = (),
 ) -> Model:
     """The model of a configuration for given inputs; one output, or one a class.
@@ -49,10 +51,11 @@ def build_model(
         cardinalities: number of distinct ids of each input of ids.
         num_classes: of a multiclass task, else 0.
         texts: which inputs of ids are the tokens of one text.
+        images: where the images of a row are among its pixels.
         offsets: which numeric inputs are added to the output.
 
     Raises:
-        TreadleError: it is no model, or there are texts and it reads none.
+        TreadleError: it is no model, or there are texts or images and it reads none.
     """
     adapter = read_constant(model["_target_"], "ADAPTER")
     built = build(
@@ -63,10 +66,12 @@ def build_model(
         cardinalities=list(cardinalities),
         num_outputs=max(1, num_classes),
         texts=list(texts),
+        images=list(images),
     )
-    if texts and not takes_argument(model["_target_"], "texts"):
-        path = model["_target_"]
-        raise TreadleError(f"model: {path} reads no tokens; choose a network that does, such as TextTransformer")
+    for name, spans, such in (("texts", texts, "TextTransformer"), ("images", images, "ImageResNet")):
+        if spans and not takes_argument(model["_target_"], name):
+            path = model["_target_"]
+            raise TreadleError(f"model: {path} reads no {name}; choose a network that does, such as {such}")
     if not isinstance(built, nn.Module | Estimator):
         raise TreadleError(
             f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"
@@ -75,7 +80,7 @@ def build_model(
 
 
 @torch.no_grad()
-def measure_width(network: nn.Module, num_numeric: int, num_ids: int) -> int:
+def measure_width(network: nn.Module, num_numeric: int, num_ids: int, num_pixels: int) -> int:
     """The most numbers that one of its modules gives for a row; its members and tokens count."""
     widths = [1]
 
@@ -85,7 +90,8 @@ def measure_width(network: nn.Module, num_numeric: int, num_ids: int) -> int:
 
     hooks = [module.register_forward_hook(measure) for module in network.modules()]
     try:
-        network(torch.zeros(1, num_numeric), torch.zeros(1, num_ids, dtype=torch.int64))
+        ids, pixels = torch.zeros(1, num_ids, dtype=torch.int64), torch.zeros(1, num_pixels, dtype=torch.uint8)
+        network(*list_inputs(torch.zeros(1, num_numeric), ids, pixels))
     finally:
         for hook in hooks:
             hook.remove()

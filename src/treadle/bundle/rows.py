@@ -12,7 +12,7 @@ import polars as pl
 from treadle.data.compression import estimate_size
 from treadle.data.formats import READ_ERRORS, find_format
 from treadle.data.lazy_frames import materialize
-from treadle.data.table_files import LETTERS
+from treadle.data.table_files import LETTERS, read_named_files
 from treadle.disk import replacing
 from treadle.errors import TreadleError
 from treadle.experiment.files import is_lake
@@ -43,7 +43,7 @@ def scan_rows(path: Path, *, table: Table) -> Iterator[pl.LazyFrame]:
     with TemporaryDirectory() as scratch:
         try:
             known = find_format(path, table)
-            rows = known.scan(path, table, scratch=Path(scratch))
+            rows = read_named_files(known.scan(path, table, scratch=Path(scratch)), table, root=Path())
             rows = _read_texts(rows, path, scratch=Path(scratch)) if known.is_text else rows
             rows.collect_schema()
         except TreadleError as error:

@@ -171,6 +171,7 @@ def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer
             num_classes=len(card.classes),
             texts=featurizer.texts,
             offsets=featurizer.offsets,
+            images=featurizer.images,
         )
     file = folder / _name_file(model)
     if file.name not in card.files:

@@ -29,7 +29,7 @@ from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.estimators import check_estimator, check_raw_steps
 from treadle.check.evaluation import check_evaluation
 from treadle.check.file_heads import Absent, check_files
-from treadle.check.first_steps import check_libraries, check_models, check_tokens, settle_models
+from treadle.check.first_steps import check_libraries, check_models, check_readings, settle_models
 from treadle.check.forecast import check_forecast, check_forecast_naive, check_forecast_split
 from treadle.check.label_functions import check_labels
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
@@ -74,7 +74,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_split_values, ("data.tables", "data.examples", "data.split")),
     (check_estimator, ("model", "features", "loss", "augmentation", "schedule", "trainer", "callbacks", "logger")),
     (check_raw_steps, ("model", "features", "targets")),
-    (check_tokens, ("model", "features", "targets")),
+    (check_readings, ("model", "features", "targets")),
     (check_libraries, ("features", "targets")),
     (check_reference, ("data.examples", "evaluation")),
     (check_explanation, ("data.examples", "evaluation")),

@@ -314,7 +314,7 @@ def name_type(dtype: pl.DataType) -> str:
         return "int"
     if dtype.is_float() or dtype.is_decimal():
         return "float"
-    names = {pl.Boolean: "bool", pl.String: "str", pl.Null: "null"}
+    names = {pl.Boolean: "bool", pl.String: "str", pl.Binary: "image", pl.Null: "null"}
     names |= {pl.Date: "date", pl.Datetime: "datetime", pl.Time: "time"}
     return next((word for kind, word in names.items() if isinstance(dtype, kind)), str(dtype).lower())
 

@@ -36,6 +36,7 @@ _OPTIONS: dict[str, tuple[tuple[str, ...], str]] = {  # option of a column: the 
     "format": (_TIMES, "dates and times"),
     "epoch": (("datetime",), "datetimes"),
     "spellings": (("str",), "strings"),
+    **dict.fromkeys(("folder", "height", "width", "channels"), (("image",), "images")),
 }
 _DATE_FORMAT = 'write year, month and day, such as "%d/%m/%Y %H:%M"; an offset is %z'
 _TIME_FORMAT = 'write hour and minute, such as "%H:%M" or "%I:%M %p"'

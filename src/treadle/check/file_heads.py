@@ -8,7 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from treadle.data.casting import cast_cells, lost_mark
+from treadle.data.casting import DECODED, cast_cells, lost_mark
 from treadle.data.formats import find_format
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_sources
@@ -93,9 +93,10 @@ def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file
 
 
 def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Problem]:
-    """The first value of each column that the stage `prepare` would refuse, found by the same reader."""
+    """The first value of each column that the stage `prepare` would refuse, by the same reader; no image is decoded."""
     schema = head.schema
-    present = {name: column for name, column in table.columns.items() if column.name_in_file(name) in schema}
+    declared = {name: column for name, column in table.columns.items() if column.dtype not in DECODED}
+    present = {name: column for name, column in declared.items() if column.name_in_file(name) in schema}
     cells = cast_cells(head.lazy(), present, schema=schema).collect()
     lost = {values.name: values for values in cells.get_columns() if values.dtype == pl.Boolean() and values.any()}
     for name, column in present.items():
@@ -118,10 +119,10 @@ def _can_hold(dtype: pl.DataType, spec: Column) -> bool:
         return True
     is_number = dtype.is_numeric()
     match spec.dtype:
-        case "int" | "float":
+        case "int" | "float" | "str" | "text":
             return is_number
-        case "str" | "text":
-            return is_number
+        case "image":
+            return dtype == pl.Binary()
         case "bool":
             return is_number or dtype == pl.Boolean()
         case "time":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from treadle.experiment.model_folders import digest_folder
 from treadle.experiment.modules import find_module
@@ -13,13 +13,29 @@ from treadle.experiment.spec import Block, Experiment, Features
 from treadle.problems import Problem
 from treadle.targets.signatures import read_constant, takes_argument
 
-_READER = "treadle.models.text_transformer.TextTransformer"
 _OF_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NUMBERS = ("int", "float", "bool", "null")
 _WHOLE_VALUES = "categories"  # what a step takes that looks for each value as it is
-_KINDS = {"text": "texts"}  # what steps take that read the values of a type, rather than look for them
-_FIRST = {"texts": "TfIdf"}  # a step that takes them
+_KINDS = {"text": "texts", "image": "images"}  # what steps take that read the values of a type, not look for them
+_FIRST = {"texts": "TfIdf", "images": "Pixels"}  # a step that takes them
+_ALSO = {"texts": ("str", "null"), "images": ("null",)}  # further types that such a step takes
+
+
+class _Reading(NamedTuple):
+    """What networks read that a step gives for them alone."""
+
+    constant: str  # of such a step
+    given: str  # in words
+    model: str  # a network that reads it
+    step: str  # a step that gives it
+    other: str  # one that gives numbers instead
+
+
+_READINGS = {  # by the argument of a network that reads them
+    "texts": _Reading("GIVES_TOKENS", "tokens of texts", "text_transformer", "tokens.Tokens", "TfIdf"),
+    "images": _Reading("GIVES_PIXELS", "pixels of images", "image_resnet", "images.Pixels", "ImageEncoder"),
+}
 
 
 def find_misfit(column: str, dtype: str, block: Block, *, key: str) -> Iterator[Problem]:
@@ -41,35 +57,37 @@ def find_misfit(column: str, dtype: str, block: Block, *, key: str) -> Iterator[
             fix = f"let its block begin with a step that takes {kind}, such as {_FIRST[kind]}"
         yield Problem(key, f"{column!r} is {dtype}, and {name} takes numbers", fix)
     elif takes == _WHOLE_VALUES and kind != _WHOLE_VALUES:
-        fix = f"let its block begin with a step that takes {kind}, such as {_FIRST[kind]}; or declare it as str"
+        fix = f"let its block begin with a step that takes {kind}, such as {_FIRST[kind]}"
+        fix += "; or declare it as str" if dtype == "text" else ""
         yield Problem(key, f"{column!r} is {dtype}, and {name} takes each value as a category", fix)
-    elif takes in _FIRST and takes != kind and dtype not in {"str", "null"}:
+    elif takes in _FIRST and takes != kind and dtype not in _ALSO[takes]:
         yield Problem(key, f"{column!r} is {dtype}, and {name} takes {takes}", "list it in another block")
 
 
 def check_order(name: str, block: Block) -> Iterator[Problem]:
-    """A step that reads values is the first, and nothing follows ids."""
+    """A step that reads values is the first, and nothing follows one that gives no numbers."""
     steps = list(block.steps.items())
     for index, (step, node) in enumerate(steps):
         if index > 0 and reads_values(node):
             yield Problem(_place(name, step), f"{_name(node)} must be the first step: it encodes raw values")
-        elif index == 0 and len(steps) > 1 and gives_ids(node):
-            yield Problem(_place(name, steps[1][0]), "no step may follow an encoder")
+        elif index == 0 and len(steps) > 1 and is_last(node):
+            yield Problem(_place(name, steps[1][0]), f"no step may follow {_name(node)}")
 
 
-def check_tokens(experiment: Experiment) -> Iterator[Problem]:
-    """Tokens of texts are for a network that reads them, and such a network needs some."""
+def check_readings(experiment: Experiment) -> Iterator[Problem]:
+    """Tokens and pixels are for a network that reads them, and such a network needs some."""
     if not isinstance(experiment.model, dict):
         return
     path = experiment.network["_target_"]
-    steps = _list_steps(experiment.features)
-    given = [key for key, node in steps if read_constant(node["_target_"], "GIVES_TOKENS") is True]
-    if given and not takes_argument(path, "texts"):
-        fix = "add model=text_transformer, or begin the block with TfIdf"
-        yield Problem(given[0], f"{path} does not read the tokens of texts", fix)
-    elif not given and path == _READER:
-        fix = "begin a block with treadle.features.tokens.Tokens, or choose another model"
-        yield Problem("model._target_", "no block of features gives the tokens of a text to read", fix)
+    steps = list(_list_steps(experiment.features))
+    for name, reading in _READINGS.items():
+        given = [key for key, node in steps if read_constant(node["_target_"], reading.constant) is True]
+        if given and not takes_argument(path, name):
+            fix = f"add model={reading.model}, or begin the block with {reading.other}"
+            yield Problem(given[0], f"{path} does not read the {reading.given}", fix)
+        elif not given and read_constant(path, "READS") == name:
+            fix = f"begin a block with treadle.features.{reading.step}, or choose another model"
+            yield Problem("model._target_", f"no block of features gives the {reading.given} to read", fix)
 
 
 def check_libraries(experiment: Experiment) -> Iterator[Problem]:
@@ -140,9 +158,9 @@ def reads_values(node: Mapping[str, Any]) -> bool:
     return read_constant(node["_target_"], "READS_VALUES") is True
 
 
-def gives_ids(node: Mapping[str, Any]) -> bool:
-    """Whether a step gives ids."""
-    return read_constant(node["_target_"], "GIVES_IDS") is True
+def is_last(node: Mapping[str, Any]) -> bool:
+    """Whether no step may follow: what it gives are no numbers."""
+    return read_constant(node["_target_"], "IS_LAST") is True
 
 
 def _is_transform(node: Mapping[str, Any]) -> bool:

@@ -111,6 +111,7 @@ _READERS: dict[str, Callable[[Value], Any]] = {
     "bool": _read_bool,
     "str": _read_text,
     "text": _read_text,
+    "image": _read_text,
     "date": _read_date,
     "datetime": _read_moment,
     "time": _read_time,

@@ -10,6 +10,7 @@ from polars import selectors
 from treadle.data.datetime_formats import MOMENT, read_epoch, read_moment
 from treadle.data.number_formats import read_number
 from treadle.experiment.spec import Column
+from treadle.images import keep_images, read_base64
 
 DTYPES: dict[str, pl.DataType] = {
     "int": pl.Int64(),
@@ -17,15 +18,22 @@ DTYPES: dict[str, pl.DataType] = {
     "bool": pl.Boolean(),
     "str": pl.String(),
     "text": pl.String(),  # words that are read, not a category
+    "image": pl.Binary(),  # a file, whose pixels are decoded for the model
     "date": pl.Date(),
     "datetime": MOMENT,
     "time": pl.Time(),
 }
 STRINGS = tuple(word for word, dtype in DTYPES.items() if dtype == pl.String())
+DECODED = tuple(word for word, dtype in DTYPES.items() if dtype == pl.Binary())  # files: what they hold is looked at
 WORDS = {dtype: word for word, dtype in reversed(DTYPES.items())}  # of several with one type the first
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")  # in any case of letters
 WHOLE = 1 << 53  # below it a float holds each whole number
 _MOMENTS = ("date", "datetime", "time")
+
+
+def is_countable(dtype: pl.DataType) -> bool:
+    """Whether values of the type repeat or have an order, so that they can be counted; files and lists have neither."""
+    return not (dtype.is_nested() or dtype == pl.Binary())
 
 
 def is_text(dtype: pl.DataType) -> bool:
@@ -106,7 +114,7 @@ def _finish(name: str, column: Column) -> pl.Expr:
     value = pl.col(name)
     if column.dtype == "float":
         value = pl.when(value.is_finite()).then(value)
-    return (value if column.dtype in {*STRINGS, "bool"} else _drop(value, _read_marks(column))).alias(name)
+    return (value if column.dtype in {*STRINGS, *DECODED, "bool"} else _drop(value, _read_marks(column))).alias(name)
 
 
 def _drop(value: pl.Expr, marks: pl.Series) -> pl.Expr:
@@ -142,6 +150,8 @@ def _convert(value: pl.Expr, dtype: pl.DataType, column: Column) -> pl.Expr:
         return _read_digits(value, dtype, column)
     if column.dtype in STRINGS:
         return _spell(value, dtype)
+    if column.dtype in DECODED:
+        return _read_image(value) if dtype == pl.Binary() else pl.lit(None, dtype=pl.Binary())
     if column.dtype == "bool" and dtype.is_numeric():
         return pl.when(value == 1).then(statement=True).when(value == 0).then(statement=False)
     if column.dtype == "int" and _has_fractions(dtype):
@@ -170,6 +180,8 @@ def _read_text(text: pl.Expr, column: Column) -> pl.Expr:
     match column.dtype:
         case "str" | "text":
             return _respell(text, column.spellings)
+        case "image":
+            return _read_image(text.map_elements(read_base64, return_dtype=pl.Binary))
         case "bool":
             lower = text.str.to_lowercase()
             return pl.when(lower.is_in(TRUE)).then(statement=True).when(lower.is_in(FALSE)).then(statement=False)
@@ -177,6 +189,11 @@ def _read_text(text: pl.Expr, column: Column) -> pl.Expr:
             return read_number(text, column)
         case _:
             return read_moment(text, column)
+
+
+def _read_image(content: pl.Expr) -> pl.Expr:
+    """Bytes that are an image; null for others."""
+    return content.map_batches(keep_images, return_dtype=pl.Binary, is_elementwise=True)
 
 
 def _respell(text: pl.Expr, spellings: Sequence[str]) -> pl.Expr:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -16,8 +17,10 @@ from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Column, Table, Value
 from treadle.hints import SHOWN
+from treadle.images import RULE, Size, describe, measure
 
 NUM_EXAMPLES = 3
+_TYPE_RULES = {"image": RULE}  # what a type asks for, where its name does not say it
 _ROW = "__row"
 
 
@@ -44,6 +47,11 @@ class Breach:
         rows = "1 row does not" if self.count == 1 else f"{self.count:,} rows do not"
         such = f", such as {', '.join(self.examples)}" if self.examples else ""
         return f"{self.column}: {self.rule}; {rows}{such}"
+
+
+def describe_type(dtype: str) -> str:
+    """What a value of a type must be, in words."""
+    return _TYPE_RULES.get(dtype, f"must be of type {dtype}")
 
 
 class ContractError(TreadleError):
@@ -98,6 +106,14 @@ def list_row_rules(columns: Mapping[str, Column]) -> Iterator[Rule]:
             allowed = [_read(read_value, word, name, column) for word in column.allowed]
             known = pl.Series(allowed, dtype=DTYPES[column.dtype]).implode()
             yield _each_row(name, f"must be one of {_list(column.allowed)}", value.is_in(known).not_())
+        wanted = {part: getattr(column, part) for part in Size._fields if getattr(column, part) is not None}
+        for part, number in wanted.items():
+            found = value.map_elements(partial(_measure, part=part), return_dtype=pl.Int64)
+            yield _each_row(name, f"must be an image of {part} {number}", found != number)
+
+
+def _measure(content: bytes, *, part: str) -> int:
+    return int(getattr(measure(content), part))
 
 
 def _each_row(name: str, words: str, breaks: pl.Expr) -> Rule:
@@ -157,9 +173,12 @@ def _describe(rows: pl.LazyFrame, rule: Rule, name_row: Callable[[int], str]) ->
     """How many rows break a rule, and the first of them."""
     broken = rows.select(rule.columns).with_row_index(_ROW, offset=1).filter(rule.breaks)
     count, first = pl.collect_all([broken.select(pl.len()), broken.head(NUM_EXAMPLES)])
-    examples = [f"{name_row(row)}: {', '.join(map(_show, values))}" for row, *values in first.iter_rows()]
+    examples = [f"{name_row(row)}: {', '.join(map(show_value, values))}" for row, *values in first.iter_rows()]
     return Breach(", ".join(rule.columns), rule.words, count.item(), examples)
 
 
-def _show(value: Any) -> str:
+def show_value(value: Any) -> str:
+    """A value in messages: an image by its size, or why it is none."""
+    if isinstance(value, bytes):
+        return describe(value)
     return str(value) if isinstance(value, date) else repr(value)  # a moment is a date, too

@@ -280,7 +280,7 @@ def unify(values: pl.Series) -> pl.Series:
     if isinstance(dtype, pl.Datetime):
         utc = values.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if dtype.time_zone else values
         return utc.cast(pl.Datetime("us"))
-    if dtype in {pl.Boolean(), pl.String(), pl.Date(), pl.Time()}:
+    if dtype in {pl.Boolean(), pl.String(), pl.Binary(), pl.Date(), pl.Time()}:
         return values
     if isinstance(dtype, pl.Categorical | pl.Enum | pl.Null):
         return values.cast(pl.String)

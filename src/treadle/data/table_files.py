@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,17 +12,19 @@ import polars as pl
 
 from treadle.data.casting import cast_cells, column_of, lost_mark
 from treadle.data.compression import estimate_size
-from treadle.data.contract import NUM_EXAMPLES, Breach
+from treadle.data.contract import NUM_EXAMPLES, Breach, describe_type, show_value
 from treadle.data.formats import READ_ERRORS, Format, find_format
 from treadle.data.lazy_frames import count_rows
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_sources
 from treadle.experiment.spec import Table
 from treadle.hints import nearest
+from treadle.images import read_files
 
 LOST = "__lost"  # mark of a row that holds a value which its declared type cannot
 SHORT = "__short"  # mark of a row of a text file that may have fewer fields than the header
 BLANK = "__blank"  # mark of a row of a text file that may hold no value at all
+_CELLS = {"image": 4_096}  # numbers that take the memory of a value, where it is more than one
 LETTERS = 4  # of a field of a text file, its separator included, at least as a rule
 
 
@@ -60,9 +62,10 @@ class TableFile:
 
     def estimate_cells(self, spec: Table) -> int:
         """About how many values there are, seldom fewer."""
-        if self.is_text:
+        if self.is_text and not any(column.folder for column in spec.columns.values()):
             return estimate_size(self.path) * len(spec.columns) // (LETTERS * len(self.schema))
-        return count_rows(self.rows) * len(spec.columns)
+        per_row = sum(_CELLS.get(column.dtype, 1) for column in spec.columns.values())
+        return count_rows(self.rows) * per_row
 
     def find_losses(self, spec: Table, *, place: str) -> Iterator[Breach]:
         """The values that their declared types cannot hold, by column."""
@@ -70,7 +73,7 @@ class TableFile:
         marks = cells.select(pl.col(lost_mark(name)).sum().alias(name) for name in spec.columns)
         for name, count in marks.collect(engine="streaming").row(0, named=True).items():
             if count:
-                yield Breach(name, f"must be of type {spec.columns[name].dtype}", count, self._show(spec, name, place))
+                yield Breach(name, describe_type(spec.columns[name].dtype), count, self._show(spec, name, place))
 
     def _show(self, spec: Table, name: str, place: str) -> list[str]:
         column = spec.columns[name]
@@ -78,7 +81,7 @@ class TableFile:
         numbered = self.rows.with_row_index("__row", offset=1)
         cells = cast_cells(numbered, {name: column}, schema=self.schema, keep=kept).filter(lost_mark(name))
         lost = cells.select("__row", "__raw").head(NUM_EXAMPLES).collect(engine="streaming")
-        return [f"{place}row {row:,}: {value!r}" for row, value in lost.iter_rows()]
+        return [f"{place}row {row:,}: {show_value(value)}" for row, value in lost.iter_rows()]
 
 
 def _cast(rows: pl.LazyFrame, spec: Table, schema: dict[str, pl.DataType], marks: list[pl.Expr]) -> pl.LazyFrame:
@@ -100,7 +103,7 @@ def open_table_files(spec: Table, *, key: str, root: Path, scratch: Path) -> lis
     paths = list_sources(spec.path, root=root)
     if not paths:
         raise TreadleError(f"{key}.path: no file at {spec.path!r}; `dvc pull` fetches versioned data")
-    files = [_open(path, spec, key=key, scratch=scratch) for path in paths]
+    files = [_open(path, spec, key=key, root=root, scratch=scratch) for path in paths]
     if len({file.format.name for file in files}) > 1:
         kinds = sorted({file.path.suffix for file in files})
         raise TreadleError(f"{key}.path: the files of a table are of one kind, found {kinds}")
@@ -115,7 +118,8 @@ def read_names(spec: Table, *, root: Path) -> set[str]:
     try:
         with TemporaryDirectory() as scratch:
             files = [
-                _open(path, spec, key="", scratch=Path(scratch)) for path in list_sources(spec.path, root=root)[:1]
+                _open(path, spec, key="", root=root, scratch=Path(scratch))
+                for path in list_sources(spec.path, root=root)[:1]
             ]
             return {
                 name
@@ -179,15 +183,37 @@ def merge_losses(files: list[TableFile], spec: Table) -> list[Breach]:
     return [merged[name] for name in spec.columns if name in merged]
 
 
-def _open(path: Path, spec: Table, *, key: str, scratch: Path) -> TableFile:
+def _open(path: Path, spec: Table, *, key: str, root: Path, scratch: Path) -> TableFile:
     known = _find_format(path, spec, key=key)
     try:
-        rows = known.scan(path, spec, scratch=scratch)
+        rows = read_named_files(known.scan(path, spec, scratch=scratch), spec, root=root)
         schema = dict(rows.collect_schema())
     except (*READ_ERRORS, TreadleError) as error:
         told = _first_line(error) if isinstance(error, TreadleError) else known.explain(error, path, spec)
         raise TreadleError(f"{key}.path: cannot read {path}: {told}") from error
-    return TableFile(path, known, rows, schema, known.scan_directly(path, spec))
+    direct = known.scan_directly(path, spec)
+    return TableFile(path, known, rows, schema, None if direct is None else read_named_files(direct, spec, root=root))
+
+
+def read_named_files(rows: pl.LazyFrame, spec: Table, *, root: Path) -> pl.LazyFrame:
+    """Rows as a file gives them, with what is in the files that columns of images name, in place of their names.
+
+    Args:
+        rows: a column stands under its name in the file, or its own.
+        spec: whose columns with `folder` name files.
+        root: the folders are relative to it.
+    """
+    schema = rows.collect_schema()
+    folders = {
+        place: root / column.folder
+        for name, column in spec.columns.items()
+        for place in (name, column.name_in_file(name))
+        if column.folder is not None and schema.get(place) == pl.String()
+    }
+    return rows.with_columns(
+        column_of(name).map_batches(partial(read_files, folder=folder), return_dtype=pl.Binary, is_elementwise=True)
+        for name, folder in folders.items()
+    )
 
 
 def _find_format(path: Path, spec: Table, *, key: str) -> Format:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from treadle.data.casting import is_countable
 from treadle.evaluation.resampling import Floats, Ints
 
 MAX_VALUES = 200  # of a column of texts, the most frequent ones; the others count as one
@@ -28,7 +29,8 @@ def measure_association(frame: pl.DataFrame) -> Floats:
 
     Two numbers: the size of their rank correlation. A text and a number: the root of the share of the ranks' variance
     between the texts (Kelley's epsilon squared, corrected for many texts). Two texts: Cramér's V, corrected likewise
-    (Bergsma, 2013). Moments count as numbers; a missing number has the mean rank.
+    (Bergsma, 2013). Moments count as numbers; a missing number has the mean rank. What cannot be counted, such as an
+    image, is associated with nothing.
     """
     columns = [_encode(column) for column in frame]
     found = np.eye(len(columns))
@@ -41,6 +43,8 @@ def measure_association(frame: pl.DataFrame) -> Floats:
 def _encode(column: pl.Series) -> _Column:
     if column.dtype.is_numeric() or column.dtype.is_temporal():
         return _Column(_rank(column), np.empty(0, dtype=np.int64))
+    if not is_countable(column.dtype):
+        return _Column(np.zeros(len(column)), np.empty(0, dtype=np.int64))
     texts = column.cast(pl.String).fill_null("")
     frequent = texts.value_counts(sort=True)[:, 0].head(MAX_VALUES)
     kept = pl.select(pl.when(texts.is_in(frequent.implode())).then(texts).otherwise(pl.lit(_REST))).to_series()

@@ -130,10 +130,11 @@ class _OfModelInputs:
 
     def predict(self, inputs: Inputs) -> Tensor:
         """Predict from those that it was fitted to; of a rate, times the exposure."""
-        offsets, ids = self.sizes.offsets, inputs.ids[:, self.sizes.kept]
+        offsets = self.sizes.offsets
+        given = inputs._replace(ids=inputs.ids[:, self.sizes.kept])
         if offsets is None:
-            return self.baseline.predict(Inputs(inputs.numeric, ids))
-        rates = self.baseline.predict(Inputs(offsets.leave(inputs.numeric), ids))
+            return self.baseline.predict(given)
+        rates = self.baseline.predict(given._replace(numeric=offsets.leave(inputs.numeric)))
         return rates * offsets.take(inputs.numeric).exp()
 
 
@@ -277,7 +278,7 @@ class Boosting:
         rows, mean, scale = _scale(rows, task=sizes.task)
         first = rows.numeric.shape[1]
         data = lightgbm.Dataset(
-            _to_matrix(Inputs(rows.numeric, rows.ids)),
+            _to_matrix(rows.numeric, rows.ids),
             label=rows.target.numpy(),
             weight=rows.weight.numpy(),
             categorical_feature=list(range(first, first + rows.ids.shape[1])),
@@ -286,7 +287,9 @@ class Boosting:
 
     def predict(self, inputs: Inputs) -> Tensor:
         """Probabilities, or values."""
-        output = torch.from_numpy(np.asarray(self.booster.predict(_to_matrix(inputs)), dtype=np.float32))
+        output = torch.from_numpy(
+            np.asarray(self.booster.predict(_to_matrix(inputs.numeric, inputs.ids)), dtype=np.float32)
+        )
         return _unscale(output, task=self.task, mean=self.mean, scale=self.scale)
 
     def save(self, path: Path) -> None:
@@ -326,8 +329,8 @@ def _import_lightgbm() -> ModuleType:
         ) from error
 
 
-def _to_matrix(inputs: Inputs) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return torch.cat([inputs.numeric, inputs.ids.float()], dim=1).numpy()
+def _to_matrix(numeric: Tensor, ids: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return torch.cat([numeric, ids.float()], dim=1).numpy()
 
 
 KINDS: dict[str, type[Baseline]] = {"prior": Prior, "linear": LinearFit, "gradient_boosting": Boosting}

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from treadle.bundle import Predictor
+from treadle.data.casting import is_countable
 from treadle.evaluation.importance import predict_each
 from treadle.evaluation.intervals import Resampling, estimate_means
 from treadle.evaluation.resampling import Blocks, Floats
@@ -91,8 +92,11 @@ def measure_dependence(
 
 
 def choose_points(column: pl.Series, count: int) -> pl.Series:
-    """Values of the column: by equal shares of the rows, or the most frequent texts; in order, without missing ones."""
-    present = column.drop_nulls()
+    """Values of the column: by equal shares of the rows, or the most frequent texts; in order, without missing ones.
+
+    Of what cannot be counted, such as images, there are none.
+    """
+    present = column.drop_nulls() if is_countable(column.dtype) else column.clear()
     if present.dtype.is_float():
         present = present.filter(present.is_finite())
     if not (present.dtype.is_numeric() or present.dtype.is_temporal()):

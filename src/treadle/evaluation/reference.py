@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from treadle.data.casting import is_countable
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.spec import MonitoringReference
@@ -74,6 +75,7 @@ def _find_ignored(
     data = evaluated.experiment.data
     schema, names = rows.collect_schema(), list_example_columns(data)
     ignored = {name: "a moment: it never comes again" for name in names if schema[name].is_temporal()}
+    ignored |= {name: "its values cannot be counted" for name in names if not is_countable(schema[name])}
     others = [name for name in names if name not in ignored]
     if time is not None:
         ignored |= dict.fromkeys(find_calendar(rows, others, time=time), "the calendar: it has one value on each day")

@@ -16,6 +16,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from treadle.data.casting import is_countable
 from treadle.evaluation.baselines import KINDS, Baseline, Sizes
 from treadle.evaluation.comparison import SEED, make_resampling
 from treadle.evaluation.evaluated import Evaluated, find_blocks
@@ -67,11 +68,13 @@ def measure_shift(evaluated: Evaluated, *, num_rows: int, ignore: Sequence[str])
         None where there is no column to judge by, or there are too few rows.
     """
     columns, left_out = _choose_columns(evaluated, ignore)
+    if not columns:
+        return None
     generator = np.random.default_rng(SEED)
     (first, first_blocks), (second, second_blocks) = (
         _sample(evaluated, split, columns, num_rows, generator) for split in ("train", "test")
     )
-    if not columns or min(len(first), len(second)) < _MIN_ROWS:
+    if min(len(first), len(second)) < _MIN_ROWS:
         return None
     found = tell_apart(
         pl.concat([first, second]),
@@ -126,7 +129,8 @@ def _choose_columns(evaluated: Evaluated, ignore: Sequence[str]) -> tuple[list[s
     read = list_read_columns(evaluated.experiment, list(evaluated.bundle.card.columns))
     train = evaluated.read_rows("train")
     schema = train.collect_schema()
-    others = [name for name in read if name not in ignore and not schema[name].is_temporal()]
+    counted = [name for name in read if is_countable(schema[name])]
+    others = [name for name in counted if name not in ignore and not schema[name].is_temporal()]
     calendar = find_calendar(train, others, time=PREDICT_AT) if PREDICT_AT in schema else []
     moments = [name for name in read if schema[name].is_temporal()]
     return [name for name in others if name not in calendar], [*moments, *calendar]
@@ -157,7 +161,7 @@ class _Encoded:
     cardinalities: list[int]
 
     def take(self, rows: Ints) -> Inputs:
-        return Inputs(self.inputs.numeric[rows], self.inputs.ids[rows])
+        return Inputs(*(values[rows] for values in self.inputs))
 
 
 def _encode(frame: pl.DataFrame) -> _Encoded:
@@ -166,7 +170,7 @@ def _encode(frame: pl.DataFrame) -> _Encoded:
     ids = [_encode_texts(column) for column in texts]
     return _Encoded(
         [column.name for column in (*numbers, *texts)],
-        Inputs(
+        Inputs.of_numbers(
             _stack([torch.from_numpy(_read_numbers(column)) for column in numbers], len(frame)).float(),
             _stack([torch.from_numpy(codes) for codes in ids], len(frame)).long(),
         ),
@@ -195,7 +199,8 @@ def _fit(encoded: _Encoded, is_test: Floats, rows: Ints) -> Baseline:
     """Both splits have the same weight."""
     inputs, target = encoded.take(rows), is_test[rows]
     weight = np.where(target > 0, 1 / target.mean(), 1 / (1 - target.mean()))
-    batch = Batch(*inputs, torch.from_numpy(target).float(), torch.from_numpy(weight).float())
+    labels = torch.from_numpy(target).float(), torch.from_numpy(weight).float()
+    batch = Batch(inputs.numeric, inputs.ids, *labels, inputs.pixels)
     sizes = Sizes("binary", inputs.numeric.shape[1], encoded.cardinalities, 0, is_raw=True)
     kind = "gradient_boosting" if importlib.util.find_spec("lightgbm") else "linear"
     return KINDS[kind].fit(batch, sizes)

@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from treadle.data.casting import is_countable
 from treadle.evaluation.resampling import MIN_BLOCKS, Blocks, Floats, Ints, find_student_quantile
 from treadle.evaluation.scores import Array, compute_losses
 from treadle.schema import Task, is_value
@@ -78,8 +79,11 @@ def compute_excess(prediction: Array, *, target: Array, task: Task) -> Floats:
 
 
 def cut_columns(frame: pl.DataFrame) -> list[Parts]:
-    """Each column in parts: numbers by quantiles, other values by frequency; a missing value is a part of its own."""
-    return [_cut(column) for column in frame if not column.dtype.is_nested()]
+    """Each column in parts: numbers by quantiles, other values by frequency; a missing value is a part of its own.
+
+    A column whose values cannot be counted, such as images, has none.
+    """
+    return [_cut(column) for column in frame if is_countable(column.dtype)]
 
 
 def _cut(column: pl.Series) -> Parts:

@@ -117,6 +117,9 @@ def _list_data(experiment: AnyExperiment, root: Path) -> Iterator[tuple[str, str
         return
     for name, table in experiment.data.tables.items():
         yield f"data.tables.{name}.path", table.path, list_files(table.path, root=root)
+        for column, spec in table.columns.items():
+            if spec.folder is not None:
+                yield f"data.tables.{name}.columns.{column}.folder", spec.folder, list_below(spec.folder, root=root)
 
 
 def name_run(resolved: Resolved, signatures: Mapping[str, str]) -> str:

@@ -12,22 +12,24 @@ from treadle.features.featurizer import Featurizer
 
 NUMBERS: Final = "numbers"  # the inputs, in this order; one that has no columns is left out
 IDS: Final = "ids"
+PIXELS: Final = "pixels"
 
 
 def name_inputs(featurizer: Featurizer) -> list[str]:
     """The inputs that the graph takes: those that have columns."""
-    widths = {NUMBERS: len(featurizer.number_columns), IDS: len(featurizer.id_columns)}
+    widths = {NUMBERS: len(featurizer.number_columns), IDS: len(featurizer.id_columns), PIXELS: featurizer.num_pixels}
     return [name for name, width in widths.items() if width]
 
 
 class PredictionGraph(nn.Module):
     """Fitted transforms, network, link and calibration of a bundle.
 
-    Texts cannot enter a tensor: expressions, vocabularies and hashes come before it.
+    Texts cannot enter a tensor: expressions, vocabularies and hashes come before it, and so does decoding of images.
 
     Shape:
         numbers: `[B, n]` float64, the columns of all blocks of numbers in their order; NaN where missing.
         ids: `[B, C]` int64, as the encoders give them; 0 is unknown or missing.
+        pixels: `[B, P]` uint8, the images one after the other, each by lines, the channels of a pixel together.
         output: `[B]` in the target's own units, or the calibrated probability; `[B, K]` for K classes.
     """
 
@@ -46,6 +48,7 @@ class PredictionGraph(nn.Module):
         num_rows = len(inputs[0])
         numbers = given.get(NUMBERS, inputs[0].new_zeros(num_rows, 0, dtype=torch.float64))
         ids = given.get(IDS, inputs[0].new_zeros(num_rows, 0, dtype=torch.int64))
+        pixels = given.get(PIXELS, inputs[0].new_zeros(num_rows, 0, dtype=torch.uint8))
         parts = {name: numbers[:, place] for name, place in self._blocks.items()}
-        numeric, places = self.featurizer.transform(parts, ids.clone())
-        return self._calibrate(self._read_output(self.network(numeric, places)))
+        made = self.featurizer.transform(parts, ids.clone(), pixels)
+        return self._calibrate(self._read_output(self.network(*made.given)))

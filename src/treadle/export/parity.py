@@ -15,7 +15,6 @@ from treadle.bundle import Bundle
 from treadle.errors import TreadleError
 from treadle.evaluation.parity import PARITY, find_units, read_predictions, widen_unit
 from treadle.export.formats import Call
-from treadle.export.graph import IDS, NUMBERS
 from treadle.features.featurizer import Raw
 from treadle.hints import show
 
@@ -41,12 +40,12 @@ class ParityRows:
 
     def take_inputs(self, names: Sequence[str]) -> list[Tensor]:
         """The inputs of the graph that have columns."""
-        given = {NUMBERS: self.raw.numbers, IDS: self.raw.ids}
+        given = self.raw._asdict()
         return [given[name].contiguous() for name in names]  # machine code is compiled for them as they lie
 
     def save(self, folder: Path) -> None:
-        """Write them: `numbers.0` …, `ids.0` …, `prediction.0` …, `unit.0` …."""
-        parts = {NUMBERS: self.raw.numbers, IDS: self.raw.ids, _PREDICTION: self.predictions, _UNIT: self.units}
+        """Write them: `numbers.0` …, `ids.0` …, `pixels.0` …, `prediction.0` …, `unit.0` …."""
+        parts = {**self.raw._asdict(), _PREDICTION: self.predictions, _UNIT: self.units}
         columns = {f"{part}.{i}": column.numpy() for part, values in parts.items() for i, column in enumerate(values.T)}
         pl.DataFrame(columns).write_parquet(folder / FILE)
 
@@ -59,11 +58,11 @@ class ParityRows:
         """
         try:
             frame = pl.read_parquet(folder / FILE)
-            parts = [_take_part(frame, name) for name in (NUMBERS, IDS, _PREDICTION, _UNIT)]
+            parts = [_take_part(frame, name) for name in (*Raw._fields, _PREDICTION, _UNIT)]
         except (OSError, pl.exceptions.PolarsError) as error:
             raise TreadleError(f"{folder / FILE} cannot be read: {str(error).splitlines()[0]}") from error
-        numbers, ids, predictions, units = parts
-        return cls(Raw(numbers.double(), ids.long()), predictions.double(), units.double())
+        numbers, ids, pixels, predictions, units = parts
+        return cls(Raw(numbers.double(), ids.long(), pixels.byte()), predictions.double(), units.double())
 
 
 class Gap(NamedTuple):

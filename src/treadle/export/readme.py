@@ -21,6 +21,7 @@ It gives `{signature.output}`: {signature.output_dtype} {shape}.
 
 `signature.json` lists the columns in their order, the SQL of those that are derived, and the words of each vocabulary:
 the id of a word is its place, from 1; what is unknown or missing is 0. A number that float32 cannot hold is missing.
+The pixels of a missing image are 0.
 
 `parity.parquet` has {parity.rows} rows with what the bundle predicts for them. The graph differs by at most
 {parity.largest_difference:.2g}, as a share of the value, of the target's deviation, or of 1; {parity.allowed:g} is
@@ -58,7 +59,7 @@ def write_readme(signature: Signature, *, source: str) -> str:
 
 def _describe(given: Input) -> str:
     missing = "NaN" if given.name == NUMBERS else "0"
-    return f"| `{given.name}` | {given.dtype} | `[rows, {len(given.columns)}]` | {missing} |"
+    return f"| `{given.name}` | {given.dtype} | `[rows, {given.width}]` | {missing} |"
 
 
 def _join(classes: list[str]) -> str:

@@ -13,7 +13,7 @@ from treadle.bundle import Bundle
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Spec
 from treadle.export.formats import FormatName
-from treadle.export.graph import IDS, NUMBERS
+from treadle.export.graph import IDS, NUMBERS, PIXELS
 from treadle.features.base import Encoder
 from treadle.features.categories import Hashing, Vocabulary
 from treadle.features.featurizer import Featurizer
@@ -44,15 +44,30 @@ class IdColumn(Spec):
     buckets: int | None = None  # of hashing: BLAKE2b of the UTF-8 text, 8 bytes, little-endian
 
 
-Column = Annotated[IdColumn | NumberColumn, Field(union_mode="left_to_right")]
+class PixelColumn(Spec):
+    """An image in the input `pixels`: uint8, `height * width * channels` of them by lines; 0 where it is missing."""
+
+    name: str
+    block: str  # of the features
+    height: int
+    width: int
+    channels: int  # of a pixel, together: 1 gray, 3 red, green and blue
+
+
+Column = Annotated[PixelColumn | IdColumn | NumberColumn, Field(union_mode="left_to_right")]
 
 
 class Input(Spec):
-    """One tensor `[rows, columns]`."""
+    """One tensor `[rows, width]`: a number or an id for each column, all pixels of each image."""
 
-    name: Literal["numbers", "ids"]
-    dtype: Literal["float64", "int64"]
+    name: Literal["numbers", "ids", "pixels"]
+    dtype: Literal["float64", "int64", "uint8"]
     columns: list[Column]
+
+    @property
+    def width(self) -> int:
+        """Values of a row."""
+        return sum(c.height * c.width * c.channels if isinstance(c, PixelColumn) else 1 for c in self.columns)
 
 
 class Parity(Spec):
@@ -88,7 +103,12 @@ def describe_inputs(featurizer: Featurizer) -> list[Input]:
     """The inputs that have columns."""
     numbers: list[Column] = list(_list_numbers(featurizer))
     ids: list[Column] = list(_list_ids(featurizer))
-    made = [Input(name=NUMBERS, dtype="float64", columns=numbers), Input(name=IDS, dtype="int64", columns=ids)]
+    images: list[Column] = list(_list_images(featurizer))
+    made = [
+        Input(name=NUMBERS, dtype="float64", columns=numbers),
+        Input(name=IDS, dtype="int64", columns=ids),
+        Input(name=PIXELS, dtype="uint8", columns=images),
+    ]
     return [given for given in made if given.columns]
 
 
@@ -116,6 +136,13 @@ def _list_ids(featurizer: Featurizer) -> Iterator[IdColumn]:
                 words=encoder.words[name] if isinstance(encoder, Vocabulary) else None,
                 buckets=encoder.num_buckets if isinstance(encoder, Hashing) else None,
             )
+
+
+def _list_images(featurizer: Featurizer) -> Iterator[PixelColumn]:
+    for block, reader in featurizer.pixel_readers.items():
+        for name, image in zip(reader.columns, reader.images, strict=True):
+            size = {"height": image.height, "width": image.width, "channels": image.channels}
+            yield PixelColumn(name=name, block=block, **size)
 
 
 def save_signature(signature: Signature, folder: Path) -> None:

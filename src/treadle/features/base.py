@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from treadle.errors import TreadleError
-from treadle.schema import TokenSpan
+from treadle.schema import ImageSpan, TokenSpan
 
 CELLS = 1 << 18  # numbers that are worked on at once: fresh memory costs more than the arithmetic
 LARGEST = torch.finfo(torch.float32).max  # what the network's float32 holds
@@ -174,6 +174,7 @@ class FirstStep:
     """
 
     READS_VALUES: ClassVar[bool] = True  # so that no step stands before it
+    IS_LAST: ClassVar[bool] = False  # whether none may follow: what it gives are no numbers
     TAKES: ClassVar[str] = "categories"  # what it makes of a value; "texts": it reads the words
 
     def __init__(self, *, columns: Sequence[str]) -> None:
@@ -214,6 +215,7 @@ class Encoder(FirstStep):
     """A first step from values to ids: `[B] values -> [B, m] ids`; 0 is "unknown or missing". No step follows it."""
 
     GIVES_IDS: ClassVar[bool] = True
+    IS_LAST: ClassVar[bool] = True
 
     @property
     def texts(self) -> list[TokenSpan]:
@@ -234,6 +236,23 @@ class Vectorizer(FirstStep):
 
     def vectorize(self, frame: pl.DataFrame) -> Tensor:
         """Numbers of the rows: `[B, m]` float64, none of them missing."""
+        raise NotImplementedError
+
+
+class PixelReader(FirstStep):
+    """A first step from images to pixels: `[B] files -> [B, P]` bytes. No step follows it."""
+
+    TAKES: ClassVar[str] = "images"
+    GIVES_PIXELS: ClassVar[bool] = True
+    IS_LAST: ClassVar[bool] = True
+
+    @property
+    def images(self) -> list[ImageSpan]:
+        """Where the image of each column is among the pixels."""
+        raise NotImplementedError
+
+    def read_pixels(self, frame: pl.DataFrame) -> Tensor:
+        """Pixels of the rows: `[B, P]` uint8; those of a missing image are 0."""
         raise NotImplementedError
 
 

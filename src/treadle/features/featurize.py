@@ -58,6 +58,7 @@ def featurize(
         "classes": classes,
         **({"texts": featurizer.texts} if featurizer.texts else {}),
         **({"offsets": featurizer.offsets} if featurizer.offsets else {}),
+        **({"images": featurizer.images} if featurizer.images else {}),
     }
     (folder / "inputs.json").write_text(json.dumps(inputs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -108,7 +109,8 @@ def draw_rows(file: Path, count: int, *, file_rows: int) -> pl.DataFrame:
 
 
 def _to_batch(inputs: Inputs, frame: pl.DataFrame, *, classes: Sequence[str]) -> Batch:
-    return Batch(*inputs, read_target(frame, classes=classes), read_weight(frame))
+    target, weight = read_target(frame, classes=classes), read_weight(frame)
+    return Batch(inputs.numeric, inputs.ids, target, weight, inputs.pixels)
 
 
 def read_target(frame: pl.DataFrame, *, classes: Sequence[str]) -> torch.Tensor:

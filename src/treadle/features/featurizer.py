@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import polars as pl
 import pydantic
@@ -25,6 +25,7 @@ from treadle.features.base import (
     Encoder,
     FirstStep,
     Named,
+    PixelReader,
     Transform,
     Vectorizer,
     find_lost,
@@ -35,7 +36,7 @@ from treadle.features.base import (
 )
 from treadle.hints import nearest
 from treadle.json_files import read_json, write_json
-from treadle.schema import TokenSpan
+from treadle.schema import ImageSpan, TokenSpan, list_inputs, make_no_pixels
 from treadle.sql.dialect import TranslationError
 from treadle.sql.expressions import ExpressionError, limit_derived, list_columns
 from treadle.sql.translate import Schema, to_expr
@@ -53,6 +54,17 @@ class Inputs(NamedTuple):
 
     numeric: Tensor  # [B, N] float32, finite; NaN where missing, for a model that takes it
     ids: Tensor  # [B, C] int64
+    pixels: Tensor  # [B, P] uint8
+
+    @classmethod
+    def of_numbers(cls, numeric: Tensor, ids: Tensor) -> Self:
+        """Of rows without images."""
+        return cls(numeric, ids, make_no_pixels(ids))
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What a network is called with."""
+        return list_inputs(*self)
 
 
 class Raw(NamedTuple):
@@ -60,13 +72,15 @@ class Raw(NamedTuple):
 
     numbers: Tensor  # [B, n] float64, the columns of one block of numbers after the other; NaN where missing
     ids: Tensor  # [B, C] int64
+    pixels: Tensor  # [B, P] uint8
 
 
 class Featurizer(nn.Module):
     """Rows in, tensors out.
 
-    Blocks of numbers are concatenated to `numeric`, blocks that begin with an encoder to `ids`, both in the order of
-    the configuration. A block of numbers may begin with a vectorizer, which makes them of other values.
+    Blocks of numbers are concatenated to `numeric`, blocks that begin with an encoder to `ids`, those of images to
+    `pixels`, each in the order of the configuration. A block of numbers may begin with a vectorizer, which makes them
+    of other values.
     """
 
     def __init__(self, spec: Features, *, targets: Sequence[str]) -> None:
@@ -76,6 +90,7 @@ class Featurizer(nn.Module):
         self._levels = _plan(spec.derive)
         self.encoders: dict[str, Encoder] = {}
         self.vectorizers: dict[str, Vectorizer] = {}
+        self.pixel_readers: dict[str, PixelReader] = {}
         self.chains = Named()
         self.constant_numbers = Constants()
         self.constant_ids = Constants()
@@ -148,6 +163,25 @@ class Featurizer(nn.Module):
             start += len(encoder.outputs)
         return found
 
+    @property
+    def images(self) -> list[ImageSpan]:
+        """Where each image is among the pixels, P in all."""
+        found: list[ImageSpan] = []
+        for reader in self.pixel_readers.values():
+            start = found[-1].stop if found else 0
+            found += [span._replace(start=start + span.start) for span in reader.images]
+        return found
+
+    @property
+    def image_columns(self) -> list[str]:
+        """The column that each image comes from."""
+        return [column for reader in self.pixel_readers.values() for column in reader.columns]
+
+    @property
+    def num_pixels(self) -> int:
+        """Bytes of all images of a row, P."""
+        return self.images[-1].stop if self.pixel_readers else 0
+
     # --- fit and apply
 
     def fit(self, frame: pl.DataFrame) -> Inputs:
@@ -157,7 +191,7 @@ class Featurizer(nn.Module):
             TreadleError: a block does not fit the columns.
         """
         derived = self.derive(frame)
-        numeric, ids = [], []
+        numeric, ids, pixels = [], [], []
         blocks = self.spec.blocks
         fitted = map_ahead(partial(self._fit_block, derived), blocks)
         for name, (first, chain, values) in zip(blocks, fitted, strict=True):
@@ -165,11 +199,15 @@ class Featurizer(nn.Module):
                 self.encoders[name] = first
                 ids.append(values)
                 continue
+            if isinstance(first, PixelReader):
+                self.pixel_readers[name] = first
+                pixels.append(values)
+                continue
             if isinstance(first, Vectorizer):
                 self.vectorizers[name] = first
             self.chains[name] = chain
             numeric.append(values)
-        inputs = _join(numeric, ids, len(frame))
+        inputs = _join(numeric, ids, pixels, len(frame))
         self.constant_numbers.fit(inputs.numeric, free=self.offsets)
         self.constant_ids.fit(inputs.ids)
         return inputs
@@ -180,12 +218,12 @@ class Featurizer(nn.Module):
             return None, *self._fit_chain(name, steps, self._read_columns(name, derived))
         try:
             first.fit(derived)
-            values = first.encode(derived) if isinstance(first, Encoder) else first.vectorize(derived)
+            values = _read(first, derived)
         except TreadleError as error:
             raise TreadleError(
                 f"features.blocks.{name}.steps.{next(iter(self.spec.blocks[name].steps))}: {error}"
             ) from error
-        if isinstance(first, Encoder):
+        if first.IS_LAST:
             return first, Chain(), values
         return first, *self._fit_chain(name, steps, values, columns=first.outputs)
 
@@ -221,17 +259,18 @@ class Featurizer(nn.Module):
             for part in (derived[rows] for rows in split_rows(len(frame), num_columns=self._count_numbers(derived)))
         )
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]
-        return self._finish(stack_rows(numeric, num_rows=len(frame)), ids)
+        return self._finish(stack_rows(numeric, num_rows=len(frame)), ids, self._read_pixels(derived))
 
     @torch.no_grad()
-    def transform(self, numbers: Mapping[str, Tensor], ids: Tensor) -> Inputs:
+    def transform(self, numbers: Mapping[str, Tensor], ids: Tensor, pixels: Tensor) -> Inputs:
         """Tensors of rows whose expressions and ids are computed already, as a server does row by row.
 
         Args:
             numbers: `[B, n]` float64 of each block of numbers, by name; NaN where missing.
             ids: `[B, C]` of all blocks of ids.
+            pixels: `[B, P]` of all blocks of images.
         """
-        return self._finish(self._run_chains(numbers, num_rows=len(ids)), [ids])
+        return self._finish(self._run_chains(numbers, num_rows=len(ids)), [ids], [pixels])
 
     @torch.no_grad()
     def read(self, frame: pl.DataFrame) -> Raw:
@@ -239,8 +278,11 @@ class Featurizer(nn.Module):
         derived = self.derive(frame)
         numbers = [self._read_block(name, derived) for name in self.chains]
         ids = [encoder.encode(derived) for encoder in self.encoders.values()]
-        none = torch.empty(len(frame), 0)
-        return Raw(_put_beside(numbers, none.double()), _put_beside(ids, none.long()))
+        joined = _join([], ids, self._read_pixels(derived), len(frame))
+        return Raw(_put_beside(numbers, torch.empty(len(frame), 0).double()), joined.ids, joined.pixels)
+
+    def _read_pixels(self, derived: pl.DataFrame) -> list[Tensor]:
+        return [reader.read_pixels(derived) for reader in self.pixel_readers.values()]
 
     def split_numbers(self) -> dict[str, slice]:
         """The place of each block of numbers among the raw ones."""
@@ -252,9 +294,9 @@ class Featurizer(nn.Module):
         parts = [narrow(chain(numbers[name])) for name, chain in self._list_chains().items()]
         return _put_beside(parts, torch.empty(num_rows, 0))
 
-    def _finish(self, numeric: Tensor, ids: list[Tensor]) -> Inputs:
-        inputs = _join([numeric], ids, len(numeric))
-        return Inputs(self.constant_numbers(inputs.numeric), self.constant_ids(inputs.ids))
+    def _finish(self, numeric: Tensor, ids: list[Tensor], pixels: list[Tensor]) -> Inputs:
+        inputs = _join([numeric], ids, pixels, len(numeric))
+        return Inputs(self.constant_numbers(inputs.numeric), self.constant_ids(inputs.ids), inputs.pixels)
 
     def _count_numbers(self, derived: pl.DataFrame) -> int:
         """The numbers of a row that are worked on."""
@@ -330,21 +372,21 @@ class Featurizer(nn.Module):
 
     # --- steps
 
-    def _build_block(self, name: str, block: Block) -> tuple[Encoder | Vectorizer | None, list[str]]:
+    def _build_block(self, name: str, block: Block) -> tuple[FirstStep | None, list[str]]:
         """The block's first step if it reads values, and the names of its transforms."""
         names = list(block.steps)
         if not names:
             return None, names
         first = self._build_step(name, names[0], columns=block.columns)
-        if isinstance(first, Encoder) and len(names) > 1:
-            raise TreadleError(f"features.blocks.{name}.steps.{names[1]}: no step may follow ids")
-        return (first, names[1:]) if isinstance(first, Encoder | Vectorizer) else (None, names)
+        if isinstance(first, FirstStep) and first.IS_LAST and len(names) > 1:
+            raise TreadleError(f"features.blocks.{name}.steps.{names[1]}: no step may follow {type(first).__name__}")
+        return (first, names[1:]) if isinstance(first, FirstStep) else (None, names)
 
     def _build_step(self, block: str, step: str, *, columns: Sequence[str]) -> Any:
         key = f"features.blocks.{block}.steps.{step}"
         built = build(self.spec.blocks[block].steps[step], key=key, targets=self.targets, columns=list(columns))
-        if not isinstance(built, Transform | Encoder | Vectorizer):
-            kinds = "a Transform, an Encoder or a Vectorizer"
+        if not isinstance(built, Transform | Encoder | Vectorizer | PixelReader):
+            kinds = "a Transform, an Encoder, a Vectorizer or a PixelReader"
             raise TreadleError(f"{key}: a step must be {kinds}, found {type(built).__name__}")
         return built
 
@@ -352,8 +394,9 @@ class Featurizer(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write what was learned: plain values to JSON, tensors beside it."""
+        first_steps: dict[str, FirstStep] = {**self.encoders, **self.vectorizers, **self.pixel_readers}
         state = {
-            "encoders": {name: first.get_state() for name, first in {**self.encoders, **self.vectorizers}.items()},
+            "encoders": {name: first.get_state() for name, first in first_steps.items()},
             "columns": {
                 name: {step: m.columns for step, m in c.steps.items()} for name, c in self._list_chains().items()
             },
@@ -392,14 +435,18 @@ class Featurizer(nn.Module):
 
     def _restore_block(self, name: str, block: Block, state: _State) -> None:
         first, steps = self._build_block(name, block)
-        if (first is None) == (name in state.encoders) or isinstance(first, Encoder) == (name in state.columns):
+        has_chain = first is None or not first.IS_LAST
+        if (first is None) == (name in state.encoders) or has_chain != (name in state.columns):
             raise TreadleError(f"must hold the state of the block {name!r} where its kind has it, and nowhere else")
         if first is not None:
             first.set_state(state.encoders[name])
         if isinstance(first, Encoder):
             self.encoders[name] = first
             return
-        if first is not None:
+        if isinstance(first, PixelReader):
+            self.pixel_readers[name] = first
+            return
+        if isinstance(first, Vectorizer):
             self.vectorizers[name] = first
         columns = state.columns[name]
         if list(columns) != steps:
@@ -455,9 +502,19 @@ def _read_expression(name: str, text: str, read_schema: Callable[[], Schema]) ->
         raise TreadleError(f"features.derive.{name}: {text!r} is not an SQL expression: {error}") from error
 
 
-def _join(numeric: list[Tensor], ids: list[Tensor], num_rows: int) -> Inputs:
+def _read(first: FirstStep, derived: pl.DataFrame) -> Tensor:
+    """What a first step gives for rows, whatever its kind."""
+    if isinstance(first, Encoder):
+        return first.encode(derived)
+    if isinstance(first, PixelReader):
+        return first.read_pixels(derived)
+    assert isinstance(first, Vectorizer), "there is no other kind"
+    return first.vectorize(derived)
+
+
+def _join(numeric: list[Tensor], ids: list[Tensor], pixels: list[Tensor], num_rows: int) -> Inputs:
     none = torch.empty(num_rows, 0)
-    return Inputs(_put_beside(numeric, none), _put_beside(ids, none.long()))
+    return Inputs(_put_beside(numeric, none), _put_beside(ids, none.long()), _put_beside(pixels, none.byte()))
 
 
 def _put_beside(blocks: list[Tensor], none: Tensor) -> Tensor:

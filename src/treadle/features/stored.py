@@ -1,6 +1,7 @@
 """Rows of a split on disk: Parquet files of one row group each, so that any of them is read without the others.
 
-The columns are `numeric_0` … and `id_0` … in the order of `inputs.json`, then `target` and `weight`.
+The columns are `numeric_0` … and `id_0` … in the order of `inputs.json`, then `target` and `weight`. Pixels of images
+lie beside them in one array of bytes, `pixels.npy`, which is mapped into memory: its parts are read as they are needed.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Self
 
+import numpy as np
 import polars as pl
 import torch
 from torch import Tensor
@@ -19,6 +22,7 @@ from treadle.schema import Batch
 # Of a file, but for the last one. Small, so that a buffer mixes many; below it the overhead of a file begins to count.
 FILE_ROWS = 16_384
 FRAME_FILES = 8  # whose rows become columns at once
+PIXELS = "pixels.npy"  # [rows, P] uint8
 NUMERIC, ID = "numeric_", "id_"  # columns of the inputs, each with its number
 _TARGETS: dict[pl.DataType, torch.dtype]
 _TARGETS = {pl.Float64(): torch.float64, pl.Float32(): torch.float32, pl.Int64(): torch.int64}
@@ -35,9 +39,44 @@ def write_rows(parts: Iterable[Batch], folder: Path, *, file_rows: int = FILE_RO
     folder.mkdir(parents=True)
     step = FRAME_FILES * file_rows
     pieces = (Batch(*some) for part in parts for some in zip(*(t.split(step) for t in part), strict=True))
-    frames = (frame for piece in pieces for frame in _to_frame(piece).iter_slices(file_rows))
-    for index, frame in enumerate(frames):
-        frame.write_parquet(_name(folder, index), compression="lz4", statistics=False, row_group_size=file_rows)
+    with PixelWriter(folder / PIXELS) as pixels:
+        frames = (frame for piece in map(pixels.take, pieces) for frame in _to_frame(piece).iter_slices(file_rows))
+        for index, frame in enumerate(frames):
+            frame.write_parquet(_name(folder, index), compression="lz4", statistics=False, row_group_size=file_rows)
+
+
+class PixelWriter:
+    """Appends the pixels of rows to an array on disk; where rows have none, there is no file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._stream: BinaryIO | None = None
+        self._shape = (0, 0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.seek(0)
+            self._write_header(self._stream)
+            self._stream.close()
+
+    def take(self, rows: Batch) -> Batch:
+        """The same rows, whose pixels are written."""
+        if rows.pixels.shape[1]:
+            if self._stream is None:
+                self._stream = self._file.open("wb")
+                self._shape = (0, rows.pixels.shape[1])
+                self._write_header(self._stream)
+            self._stream.write(rows.pixels.contiguous().numpy().data)
+            self._shape = (self._shape[0] + len(rows.pixels), self._shape[1])
+        return rows
+
+    def _write_header(self, stream: BinaryIO) -> None:
+        """As long for any number of rows: NumPy leaves room for it to grow."""
+        header = {"descr": "|u1", "fortran_order": False, "shape": self._shape}
+        np.lib.format.write_array_header_1_0(stream, header)
 
 
 def load_rows(folder: Path, *, limit: int | None = None) -> Batch:
@@ -56,13 +95,15 @@ class StoredRows:
     num_files: int
     num_rows: int
     file_rows: int  # of a file, but for the last one
+    pixels: Tensor  # [num_rows, P] uint8, mapped into memory
 
     @classmethod
     def find(cls, folder: Path) -> StoredRows:
         """Count the rows; none is read."""
         num_files = len(list(folder.glob("*.parquet")))
         first, last = (_count(_name(folder, index)) for index in (0, num_files - 1))
-        return cls(folder, num_files, (num_files - 1) * first + last, first)
+        num_rows = (num_files - 1) * first + last
+        return cls(folder, num_files, num_rows, first, _map_pixels(folder / PIXELS, num_rows))
 
     def count(self, file: int) -> int:
         """Rows of a file."""
@@ -86,7 +127,14 @@ class StoredRows:
             rows, part = room.give(frame, num_wanted), room.take_part(frame)
             _place(rows, part, places[start : start + len(frame)], some=num_wanted < num_rows)
             start += len(frame)
-        return rows
+        return rows._replace(pixels=self._read_pixels(files, order))
+
+    def _read_pixels(self, files: Sequence[int], order: Tensor | None) -> Tensor:
+        """Those of all rows as they are mapped, of others a copy."""
+        if order is None and len(files) == self.num_files:
+            return self.pixels
+        places = torch.cat([torch.arange(self.count(file)) + file * self.file_rows for file in files])
+        return self.pixels.index_select(0, places if order is None else places[order])
 
     def read_targets(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Target and weight of each file's rows; the other columns are not read."""
@@ -128,6 +176,7 @@ def _widen(rows: Batch | None, frame: pl.DataFrame, num_rows: int) -> Batch:
         torch.empty(num_rows, len(_list_names(frame, ID)), dtype=torch.int64),
         torch.empty(num_rows, dtype=_TARGETS[frame.schema["target"]]),
         torch.empty(num_rows),
+        torch.empty(num_rows, 0, dtype=torch.uint8),
     )
 
 
@@ -145,6 +194,13 @@ def _invert(order: Tensor, num_rows: int) -> Tensor:
     places = torch.full((num_rows,), -1)
     places[order] = torch.arange(len(order))
     return places
+
+
+def _map_pixels(file: Path, num_rows: int) -> Tensor:
+    """The array of a file, read as it is used; a change of it does not reach the file. No file: no pixels."""
+    if not file.exists():
+        return torch.empty(num_rows, 0, dtype=torch.uint8)
+    return torch.from_numpy(np.load(file, mmap_mode="c"))
 
 
 def _name(folder: Path, index: int) -> Path:

@@ -19,7 +19,7 @@ class Ensemble(nn.Module):
     gradients are those of training it alone, clipped by themselves. The best epoch is that of the whole ensemble.
 
     Shape:
-        numeric: `[B, N]`; ids: `[B, C]`.
+        numeric: `[B, N]`; ids: `[B, C]`; pixels: `[B, P]`, where rows have images.
         output: `[B, members, num_outputs]`; where a member has k of its own, `[B, members * k, num_outputs]`.
 
     Args:
@@ -53,9 +53,9 @@ class Ensemble(nn.Module):
             if isinstance(member, FitsInputs):
                 member.fit_inputs(numeric)
 
-    def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor:
         """The outputs of all members."""
-        outputs = [member(numeric, ids) for member in self.members]
+        outputs = [member(*inputs) for member in self.members]
         each = torch.cat([output if output.dim() == 3 else output[:, None] for output in outputs], dim=1)  # noqa: PLR2004 - see the shapes
         return _MultiplyGradient.apply(each, len(outputs))  # type: ignore[no-untyped-call]
 

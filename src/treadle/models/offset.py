@@ -42,14 +42,14 @@ class Offsets:
         """
         exposure = self.take(rows.numeric).exp()
         weight = rows.weight * exposure ** (2 - power)
-        return Batch(self.leave(rows.numeric), rows.ids, rows.target / exposure, weight)
+        return rows._replace(numeric=self.leave(rows.numeric), target=rows.target / exposure, weight=weight)
 
 
 class OffsetNetwork(nn.Module):
     """A network whose outputs are moved by the offset of each row.
 
     Shape:
-        numeric: `[B, N]`; ids: `[B, C]`.
+        numeric: `[B, N]`; others: what else the network takes.
         output: as of the network.
     """
 
@@ -63,9 +63,9 @@ class OffsetNetwork(nn.Module):
         if isinstance(self.network, FitsInputs):
             self.network.fit_inputs(self.offsets.leave(numeric))
 
-    def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
+    def forward(self, numeric: Tensor, *others: Tensor) -> Tensor:
         """The network's output plus the offset."""
-        output: Tensor = self.network(self.offsets.leave(numeric), ids)
+        output: Tensor = self.network(self.offsets.leave(numeric), *others)
         return output + self.offsets.take(numeric).view(-1, *[1] * (output.dim() - 1))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,8 @@ class TextTransformer(nn.Module):
 
     Source: "Attention Is All You Need", arXiv 1706.03762, with norms before the layers (arXiv 2002.04745).
     """
+
+    READS: ClassVar[str] = "texts"
 
     read: Tensor  # [T] positions of the tokens among the ids
     kept: Tensor  # [C - T] positions of the categories

@@ -1,8 +1,8 @@
 """Plain values of a JSON row, read without Polars: those that are of their column's type already.
 
-The cells of a row are None, int, float, str and bool; a moment is microseconds since 1970, a date days, a time of day
-nanoseconds: as Polars holds them. Any other value is odd. Whether it can be read, and with what error it cannot, only
-`Predictor.conform` decides, so that a server answers as a batch does.
+The cells of a row are None, int, float, str, bool and, of an image, bytes; a moment is microseconds since
+1970, a date days, a time of day nanoseconds: as Polars holds them. Any other value is odd. Whether it can be read, and
+with what error it cannot, only `Predictor.conform` decides, so that a server answers as a batch does.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import polars as pl
 from treadle.data.bounds import read_bound, read_value
 from treadle.data.casting import DTYPES, STRINGS, WHOLE, cast_cells
 from treadle.experiment.spec import Column
+from treadle.images import Size, find_fault, measure, read_base64
 
 Reader = Callable[[Any], Any]  # raises `OddError`
 Check = Callable[[Any], bool]  # whether a cell may break a rule of its column
@@ -69,6 +70,8 @@ def make_check(column: Column) -> Check | None:
     if column.allowed is not None:
         allowed = frozenset(to_physical(read_value(word, column)) for word in column.allowed)
         checks.append(lambda cell: cell not in allowed)
+    if sizes := {part: size for part in Size._fields if (size := getattr(column, part)) is not None}:
+        checks.append(lambda cell: any(getattr(measure(cell), part) != size for part, size in sizes.items()))
     if column.dtype == "int":
         checks = [*checks, lambda cell: abs(cell) > WHOLE] if checks else checks  # a float would round it
     if not checks:
@@ -199,7 +202,17 @@ def _read_texts(column: Column) -> Reader:
     return read
 
 
+def _read_image(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    content = read_base64(value) if type(value) is str else None
+    if content is None or find_fault(content):
+        raise OddError
+    return content
+
+
 _READERS: dict[str, Reader] = {
+    "image": _read_image,
     "int": _read_int,
     "float": _read_float,
     "bool": _read_bool,

@@ -2,7 +2,7 @@
 
 A row takes Polars ten milliseconds, in fourteen queries of a few cells each. Expressions, vocabularies and hashes as
 Python functions take a hundredth of a millisecond, and give the same inputs to the last bit: each program is compared
-with Polars over made rows before it is used. A step that reads texts gets its own columns as a frame.
+with Polars over made rows before it is used. A step that reads texts or images gets its own columns as a frame.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from treadle.experiment.spec import Column
 from treadle.features.base import LARGEST, Encoder, FirstStep
 from treadle.features.categories import Hashing, Vocabulary, read_text
 from treadle.features.featurizer import Featurizer, Inputs, Raw
+from treadle.images import make_noise
 from treadle.serving.expressions import Cells, Function, UnknownError, compile_expression, find_kind
 from treadle.serving.readers import list_types, to_frame
 from treadle.serving.scalars import round_decimal
@@ -56,6 +57,7 @@ class RowProgram:
         self._widths = {name: len(blocks[name].columns) for name in chains}
         self._vectors = {name: _read_frames(step.vectorize, step, places, types) for name, step in read.items()}
         self._ids = list(_read_ids(featurizer.encoders.values(), places, types))
+        self._pixels = [_read_frames(r.read_pixels, r, places, types) for r in featurizer.pixel_readers.values()]
         self._blocks = featurizer.split_numbers()
         _prove(self, bundle)
 
@@ -71,7 +73,7 @@ class RowProgram:
     def transform(self, raw: Raw) -> Inputs:
         """The inputs, of what the transforms take."""
         parts = {name: raw.numbers[:, place] for name, place in self._blocks.items()}
-        return self._featurizer.transform(parts, raw.ids)
+        return self._featurizer.transform(parts, raw.ids, raw.pixels)
 
     def read(self, rows: Sequence[Cells]) -> Raw:
         """What the transforms take.
@@ -88,7 +90,8 @@ class RowProgram:
             parts |= {name: vectorize(whole) for name, vectorize in self._vectors.items()}
             values = torch.cat([parts[name] for name in self._blocks], dim=1)
         ids = [torch.empty(len(rows), 0, dtype=torch.int64), *(read(whole) for read in self._ids)]
-        return Raw(values, torch.cat(ids, dim=1))
+        pixels = [torch.empty(len(rows), 0, dtype=torch.uint8), *(read(whole) for read in self._pixels)]
+        return Raw(values, torch.cat(ids, dim=1), torch.cat(pixels, dim=1) if self._pixels else pixels[0])
 
     def _derive(self, cells: Cells) -> list[Any]:
         whole = list(cells)
@@ -256,6 +259,7 @@ def _draw_by(draw: random.Random, column: Column, words: Sequence[str]) -> Calla
         "float": lambda: draw.choice([draw.uniform(low, high), round(draw.uniform(low, high), 1), 0.0]),
         "bool": lambda: draw.choice([True, False]),
         "str": lambda: draw.choice(known),
+        "image": lambda: make_noise(draw.randbytes, height=column.height, width=column.width, channels=column.channels),
         "text": lambda: " ".join(draw.choices(known, k=draw.randint(1, 9))),
         "date": lambda: draw.randint(*_MOMENTS) // _DAY,
         "datetime": lambda: draw.randint(*_MOMENTS),

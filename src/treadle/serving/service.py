@@ -15,6 +15,7 @@ import polars as pl
 
 from treadle.bundle import TARGETS, Predictor, load
 from treadle.champions.bundles import digest_bundle, find_digest, find_folder, find_history, is_reference
+from treadle.data.casting import DECODED
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.run_folder import RunFolder
@@ -352,7 +353,7 @@ class Service:
 
 
 def _choose_columns(asked: Sequence[str] | None, bundle: Predictor) -> list[str]:
-    """The columns that are recorded: those asked for, without private ones.
+    """The columns that are recorded: those asked for, or all but private ones and images.
 
     Raises:
         TreadleError: there is no such column, or it is private.
@@ -363,4 +364,6 @@ def _choose_columns(asked: Sequence[str] | None, bundle: Predictor) -> list[str]
             raise TreadleError(f"serving.log.columns: no column {name!r}. {nearest(name, bundle.columns)}")
         if name not in public:
             raise TreadleError(f"serving.log.columns: {name!r} is private, and never recorded; leave it out")
-    return [name for name in public if asked is None or name in asked]
+    if asked is None:
+        return [name for name in public if bundle.columns[name].dtype not in DECODED]
+    return [name for name in public if name in asked]

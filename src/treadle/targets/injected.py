@@ -12,13 +12,14 @@ TARGET = ("target", "y_true")
 
 # Prefixes of targets that a key allows besides the project's.
 _NETWORK = r"model(\.member)*"
+_AUGMENTATION = r"augmentation(\.mix)?"
 _METRIC = r"metrics\.[^.]+\.function"
 _CHECK = r"evaluation\.checks\.[^.]+\.function"
 _LIBRARIES = {"model": ("sklearn.",), _METRIC: ("torchmetrics.",), _CHECK: ("treadle.evaluation.checks.",)}
 
 # Arguments by key; a configuration must not set them.
 CONTEXT: dict[str, tuple[str, ...]] = {
-    _NETWORK: ("num_numeric", "cardinalities", "num_outputs", "texts"),
+    _NETWORK: ("num_numeric", "cardinalities", "num_outputs", "texts", "images"),
     r"features\.blocks\.[^.]+\.steps\.[^.]+": ("columns",),
     r"schedule\.optimizer": ("params",),
     r"schedule\.lr_schedule": ("num_steps",),
@@ -26,17 +27,17 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     r"logger\.[^.]+": ("save_dir",),
     _METRIC: (*PREDICTION, *TARGET),
     _CHECK: ("evaluated",),
-    r"augmentation": ("numeric_columns", "id_columns"),
+    _AUGMENTATION: ("numeric_columns", "id_columns", "images"),
 }
 
-# Arguments that are handed to those alone that take them: a network without `texts` reads none.
-OFFERED = frozenset({"texts"})
+# Arguments that are handed to those alone that take them: a network without `texts` or `images` reads none.
+OFFERED = frozenset({"texts", "images"})
 
 # A member of a blend, or a candidate of a rule: its sections are those of an experiment.
 _MEMBER = re.compile(r"model\.(members|candidates)\.[^.]+\.")
 
 # Keys whose target need not take them all: a user's own loss may do without the task.
-_OPTIONAL = rf"model|{_METRIC}|loss\.function|augmentation|schedule\.lr_schedule|logger\.[^.]+"
+_OPTIONAL = rf"model|{_METRIC}|loss\.function|{_AUGMENTATION}|schedule\.lr_schedule|logger\.[^.]+"
 
 
 def list_allowed(key: str, prefixes: Sequence[str]) -> list[str]:

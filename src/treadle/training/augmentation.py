@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
-from treadle.schema import Batch, Positive
+from treadle.schema import Batch, ImageSpan, Positive, list_inputs
+from treadle.training.image_augmentation import paste_rectangles
 
 
 class MixedBatch(NamedTuple):
@@ -24,9 +25,25 @@ class MixedBatch(NamedTuple):
     ids: Tensor  # [B, C] int64, mixed
     target: Tensor  # [B] the row's own
     weight: Tensor  # [B] the row's own
+    pixels: Tensor  # [B, P] float32, mixed
     partner_target: Tensor  # [B]
     partner_weight: Tensor  # [B]
     share: Tensor  # [] lambda: weight of the loss for the row's own target; the partner's has the rest
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a network is called with."""
+        return list_inputs(self.numeric, self.ids, self.pixels)
+
+    @property
+    def own(self) -> Batch:
+        """With the rows' own targets."""
+        return Batch(self.numeric, self.ids, self.target, self.weight, self.pixels)
+
+    @property
+    def partner(self) -> Batch:
+        """With those of their partners."""
+        return Batch(self.numeric, self.ids, self.partner_target, self.partner_weight, self.pixels)
 
 
 Augment = Callable[[Batch], Batch | MixedBatch]
@@ -38,9 +55,12 @@ class NoAugmentation:
     Args:
         numeric_columns: the column that each number comes from.
         id_columns: the column that each id comes from.
+        images: where the images of a row are among its pixels.
     """
 
-    def __init__(self, *, numeric_columns: Sequence[str], id_columns: Sequence[str]) -> None:
+    def __init__(
+        self, *, numeric_columns: Sequence[str], id_columns: Sequence[str], images: Sequence[ImageSpan]
+    ) -> None:
         """Accept the arguments of every augmentation."""
 
 
@@ -53,12 +73,20 @@ class Mixup:
     Args:
         numeric_columns: the column that each number comes from.
         id_columns: the column that each id comes from.
+        images: where the images of a row are among its pixels.
         alpha: lambda, a row's own weight, is drawn from Beta(alpha, alpha) for each batch; near 0: hardly mixed.
 
     Source: "mixup: Beyond Empirical Risk Minimization", arXiv 1710.09412.
     """
 
-    def __init__(self, *, numeric_columns: Sequence[str], id_columns: Sequence[str], alpha: Positive) -> None:
+    def __init__(
+        self,
+        *,
+        numeric_columns: Sequence[str],
+        id_columns: Sequence[str],
+        images: Sequence[ImageSpan],  # noqa: ARG002 - every pixel is mixed alike
+        alpha: Positive,
+    ) -> None:
         self.cells = _Cells(numeric_columns, id_columns)
         self.shares = _make_shares(alpha)
 
@@ -66,32 +94,44 @@ class Mixup:
         """Mix."""
         share, partner = self.shares.sample(), _draw_partner(batch)
         numeric = share * batch.numeric + (1 - share) * partner.numeric
+        pixels = share * batch.pixels + (1 - share) * partner.pixels
         _, ids = self.cells.swap(batch, partner, share=share)
-        return MixedBatch(numeric, ids, batch.target, batch.weight, partner.target, partner.weight, share)
+        return _make_mixed(batch, partner, numeric, ids, pixels, share=share)
 
 
 class CutMix:
     """Each value of a row is its own or its partner's; its loss is weighted accordingly over both targets.
 
-    All inputs that come from one column (its bins, its missing indicator, its ids) are replaced together.
+    All inputs that come from one column (its bins, its missing indicator, its ids) are replaced together. Of an image a
+    rectangle is replaced, whose area is 1 - lambda.
 
     Args:
         numeric_columns: the column that each number comes from.
         id_columns: the column that each id comes from.
+        images: where the images of a row are among its pixels.
         alpha: lambda, the probability of a row's own value, is drawn from Beta(alpha, alpha) for each batch.
 
     Source: "SAINT: Improved Neural Networks for Tabular Data", arXiv 2106.01342, after "CutMix", arXiv 1905.04899.
     """
 
-    def __init__(self, *, numeric_columns: Sequence[str], id_columns: Sequence[str], alpha: Positive) -> None:
+    def __init__(
+        self,
+        *,
+        numeric_columns: Sequence[str],
+        id_columns: Sequence[str],
+        images: Sequence[ImageSpan],
+        alpha: Positive,
+    ) -> None:
         self.cells = _Cells(numeric_columns, id_columns)
+        self.images = list(images)
         self.shares = _make_shares(alpha)
 
     def __call__(self, batch: Batch) -> MixedBatch:
         """Mix."""
         share, partner = self.shares.sample(), _draw_partner(batch)
         numeric, ids = self.cells.swap(batch, partner, share=share)
-        return MixedBatch(numeric, ids, batch.target, batch.weight, partner.target, partner.weight, share)
+        pixels = paste_rectangles(batch.pixels, partner.pixels, images=self.images, share=share)
+        return _make_mixed(batch, partner, numeric, ids, pixels, share=share)
 
 
 class _Cells:
@@ -114,6 +154,13 @@ class _Cells:
 
 def _make_shares(alpha: float) -> Beta:
     return Beta(alpha, alpha, validate_args=False)
+
+
+def _make_mixed(
+    batch: Batch, partner: Batch, numeric: Tensor, ids: Tensor, pixels: Tensor, *, share: Tensor
+) -> MixedBatch:
+    own = (batch.target, batch.weight)
+    return MixedBatch(numeric, ids, *own, pixels, partner.target, partner.weight, share)
 
 
 def _draw_partner(batch: Batch) -> Batch:

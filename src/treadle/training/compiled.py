@@ -227,7 +227,7 @@ def make_graph(eager: Steps, groups: Sequence[Group]) -> Graph:
     def step(batch: Batch, factors: Tensor) -> Tensor:
         with torch.enable_grad():
             with torch.autocast(device, dtype=torch.bfloat16, enabled=eager.precision.is_bfloat16, cache_enabled=False):
-                loss = find_loss(network(batch.numeric, batch.ids), batch)
+                loss = find_loss(network(*batch.inputs), batch)
             gradients = torch.autograd.grad(loss, weights, allow_unused=True)
         with torch.no_grad():
             found: list[Tensor | None] = list(gradients)

@@ -138,7 +138,7 @@ def _decide_execution(learner: Learner, rows: Rows, experiment: Experiment, *, p
 
 def _count_work(learner: Learner, batch: Batch) -> Work:
     def compute_loss() -> torch.Tensor:
-        return learner.compute_loss(learner.network(batch.numeric, batch.ids), batch)
+        return learner.compute_loss(learner.network(*batch.inputs), batch)
 
     return count_work(compute_loss, list(learner.parameters()), buffers=list(learner.buffers()))
 

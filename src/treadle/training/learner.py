@@ -134,7 +134,7 @@ class Learner(lightning.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         """Keep the predictions; metrics are computed over all at the end of the epoch."""
-        prediction = to_prediction(self.network(batch.numeric, batch.ids), task=self.task, link=find_link(self.loss))
+        prediction = to_prediction(self.network(*batch.inputs), task=self.task, link=find_link(self.loss))
         self.gathered.append((prediction, batch.target, batch.weight))
 
     def on_validation_epoch_end(self) -> None:
@@ -194,8 +194,7 @@ def _average(each: Tensor, weight: Tensor, *, weighted: bool) -> Tensor:
 
 def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss, weighted: bool) -> Tensor:
     """The same for a batch that an augmentation gave: each row's loss is the mean, by share, over both its targets."""
-    own = compute_loss(output, Batch(*batch[:4]), loss=loss, weighted=weighted)
+    own = compute_loss(output, batch.own, loss=loss, weighted=weighted)
     if isinstance(batch, Batch):
         return own
-    partner = Batch(batch.numeric, batch.ids, batch.partner_target, batch.partner_weight)
-    return batch.share * own + (1 - batch.share) * compute_loss(output, partner, loss=loss, weighted=weighted)
+    return batch.share * own + (1 - batch.share) * compute_loss(output, batch.partner, loss=loss, weighted=weighted)

@@ -89,7 +89,11 @@ def train_network(
 def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augment | None:
     if experiment.augmentation["_target_"] == NO_AUGMENTATION:
         return None
-    columns = {"numeric_columns": featurizer.numeric_columns, "id_columns": featurizer.id_columns}
+    columns = {
+        "numeric_columns": featurizer.numeric_columns,
+        "id_columns": featurizer.id_columns,
+        "images": featurizer.images,
+    }
     augment: Augment = build(experiment.augmentation, key="augmentation", targets=experiment.targets, **columns)
     return augment
 

@@ -75,7 +75,7 @@ def _takes_one_row(network: nn.Module, rows: Batch) -> bool:
     before, training = Snapshot(state or [rows.numeric]), network.training
     try:
         with warnings.catch_warnings(action="ignore"):  # that one row has no deviation
-            return bool(network.train()(rows.numeric, rows.ids).isfinite().all())
+            return bool(network.train()(*rows.inputs).isfinite().all())
     except (ValueError, RuntimeError):  # torch's "Expected more than 1 value per channel when training"
         return False
     finally:

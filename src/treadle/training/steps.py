@@ -97,7 +97,7 @@ class Steps:
 
     def _run(self, batch: Batch) -> Tensor:
         with self.precision.forward_context():
-            loss = self.loss(self.network(batch.numeric, batch.ids), batch)
+            loss = self.loss(self.network(*batch.inputs), batch)
         for parameter in self.parameters:  # what optimizer.zero_grad() does, without what a profiler wants to know
             parameter.grad = None
         prepare_backward(self.strategy, loss)

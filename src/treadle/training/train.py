@@ -27,7 +27,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
-from treadle.schema import Split, TokenSpan
+from treadle.schema import ImageSpan, Split, TokenSpan
 from treadle.training.blend import blend
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochLog
@@ -76,6 +76,7 @@ def train(
         num_classes=len(inputs["classes"]),
         texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
         offsets=inputs.get("offsets", []),
+        images=[ImageSpan(*span) for span in inputs.get("images", [])],
     )
     if teacher is not None:
         from treadle.training.distillation import teach  # as below

@@ -28,7 +28,7 @@ def limit_overlap(evaluated: Evaluated, *, max_share: Fraction) -> Outcome:
     """
     trained = pl.concat(_hash_training(evaluated)).unique()
     inputs = evaluated.inputs
-    found = _hash(inputs.numeric, inputs.ids, evaluated.target).is_in(trained.implode())
+    found = _hash(*inputs, evaluated.target).is_in(trained.implode())
     share = float(found.mean() or 0.0)  # type: ignore[arg-type]
     rows = evaluated.test.select(ROW).collect()[ROW].filter(found).head(_NUM_EXAMPLES).to_list()
     such = f", such as row {rows[0]}" if rows else ""
@@ -44,10 +44,13 @@ def _hash_training(evaluated: Evaluated) -> Iterator[pl.Series]:
     stored = StoredRows.find(evaluated.folder.features / "train")
     for file in range(stored.num_files):
         rows = stored.read([file])
-        yield _hash(rows.numeric, rows.ids, rows.target)
+        yield _hash(rows.numeric, rows.ids, rows.pixels, rows.target)
 
 
-def _hash(numeric: Tensor, ids: Tensor, target: Tensor) -> pl.Series:
+def _hash(numeric: Tensor, ids: Tensor, pixels: Tensor, target: Tensor) -> pl.Series:
     """`[B]` of the values of each row."""
     numbers = torch.cat([numeric.double(), ids.double(), target.double()[:, None]], dim=1)
-    return pl.from_numpy(numbers.numpy()).hash_rows(seed=0)
+    values = pl.from_numpy(numbers.numpy())
+    if pixels.shape[1]:
+        values = values.with_columns(pixels=pl.Series([row.tobytes() for row in pixels.numpy()]))
+    return values.hash_rows(seed=0)

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from treadle.experiment.spec.base import Duration, Spec
+from treadle.experiment.spec.base import Duration, Spec, is_unset
+from treadle.schema import Count
 
 
 def _check_prefix(text: str) -> str:
@@ -69,8 +70,8 @@ Encoding = Literal[
 class Column(Spec):
     """The contract of one column of a table, validated when its rows are read."""
 
-    dtype: Literal["int", "float", "bool", "str", "text", "date", "datetime", "time"]
-    """Data type of the column; `str` is a category or an identifier, `text` words to be read."""
+    dtype: Literal["int", "float", "bool", "str", "text", "image", "date", "datetime", "time"]
+    """Data type of the column; `str` is a category or an identifier, `text` is read, `image` is a file of pixels."""
     source: str | None = None
     """Name of the column in the file, where it differs; null: the same name."""
     format: str | None = None
@@ -109,6 +110,14 @@ class Column(Spec):
     """Maximum age of the newest date or datetime when the rows are read [duration]."""
     known_after_prediction: bool = False
     """Whether the value is known only after the prediction, so that no feature of its own row may use it."""
+    folder: str | None = Field(default=None, exclude_if=is_unset)
+    """Folder of the files that a column of images names, relative to the project; null: the column holds the files."""
+    height: Count | None = Field(default=None, exclude_if=is_unset)
+    """Height of every image; null: any [pixels]."""
+    width: Count | None = Field(default=None, exclude_if=is_unset)
+    """Width of every image; null: any [pixels]."""
+    channels: Literal[1, 3] | None = Field(default=None, exclude_if=is_unset)
+    """Channels of every image, 1 for gray and 3 for colours; null: any."""
     private: bool = Field(default=False, exclude_if=operator.not_)
     """Whether values tell about persons what no log of predictions may hold."""
 

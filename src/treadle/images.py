@@ -1,0 +1,264 @@
+"""Images: from the bytes of a file to pixels. The only door to Pillow, which the extra `images` installs.
+
+What a file must be: PNG, JPEG, WebP, GIF or BMP, whole, of one frame, of at most `MAX_PIXELS`. Pixels have 8 bits; of
+16-bit gray the upper ones count. A palette is looked up, what is transparent lies on white, and a photo is turned as
+its EXIF data say.
+"""
+
+from __future__ import annotations
+
+import binascii
+import io
+import os
+import re
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from treadle.errors import TreadleError
+from treadle.threads import map_ahead
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Pixels = NDArray[np.uint8]
+
+FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "GIF",
+    "BMP",
+)  # not those whose decoders one would not trust with any file
+MAX_PIXELS = 1 << 26  # of an image: a small file may claim to be a large one
+RULE = "must be an image: PNG, JPEG, WebP, GIF or BMP, whole, of one frame, of at most 67 million pixels"
+GRAY, COLOUR = 1, 3  # channels
+
+_PART = 64  # images that a thread decodes at a time
+_GRAY_MODES = ("1", "L", "LA", "I;16")
+_ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
+_OF_CAMERAS = ("JPEG", "MPO", "WEBP")  # formats whose EXIF data say how the camera was held
+_SIDEWAYS = range(5, 9)  # values of EXIF's orientation that swap height and width
+_ORIENTATION = 0x0112
+_DATA_URL = re.compile(r"data:image/[a-z+.-]+;base64,")
+_NOISE_SIZE = 8  # pixels, where none is asked for
+_SHOWN = 60  # characters of what is no image
+
+
+class ImageError(TreadleError):
+    """Why bytes are no image that can be read."""
+
+
+class Size(NamedTuple):
+    """What an image measures as it is seen."""
+
+    height: int
+    width: int
+    channels: int  # 1: gray; 3: colours
+
+
+def measure(content: bytes) -> Size:
+    """The size of an image; its pixels are not decoded.
+
+    Raises:
+        ImageError: it is none.
+    """
+    image = _open(content)
+    width, height = image.size
+    if image.format in _OF_CAMERAS and image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+        width, height = height, width
+    return Size(height, width, GRAY if image.mode in _GRAY_MODES else COLOUR)
+
+
+def decode(content: bytes, *, height: int, width: int, channels: int) -> Pixels:
+    """Pixels `[height, width, channels]` of an image, which is resized where it has another size.
+
+    Colours become gray by their luminance (ITU-R 601-2), gray becomes colours that are all the same.
+
+    Raises:
+        ImageError: it is none.
+    """
+    image = _load(content).convert("L" if channels == GRAY else "RGB")
+    if image.size != (width, height):
+        from PIL.Image import Resampling
+
+        image = image.resize((width, height), Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
+
+
+def decode_all(contents: Sequence[bytes | None], *, height: int, width: int, channels: int) -> Pixels:
+    """Pixels `[B, height * width * channels]` of many; a missing image is all zeros, which is black.
+
+    Raises:
+        ImageError: one is none; the message has its position.
+    """
+    pixels = np.zeros((len(contents), height, width, channels), dtype=np.uint8)
+
+    def decode_part(start: int) -> None:
+        for place, content in enumerate(contents[start : start + _PART], start=start):
+            if content is not None:
+                try:
+                    pixels[place] = decode(content, height=height, width=width, channels=channels)
+                except ImageError as error:
+                    raise ImageError(f"row {place + 1:,}: {error}") from error
+
+    for _ in map_ahead(decode_part, range(0, len(contents), _PART)):
+        pass
+    return pixels.reshape(len(contents), height * width * channels)
+
+
+def make_noise(draw: Callable[[int], bytes], *, height: int | None, width: int | None, channels: int | None) -> bytes:
+    """An image of random bytes, as a PNG: for comparisons.
+
+    Args:
+        draw: gives so many bytes.
+        height: None: any.
+        width: None: any.
+        channels: None: any.
+    """
+    shape = (height or _NOISE_SIZE, width or _NOISE_SIZE, channels or GRAY)
+    pixels = np.frombuffer(draw(int(np.prod(shape))), dtype=np.uint8).reshape(shape)
+    stream = io.BytesIO()
+    _import_pillow().fromarray(pixels[:, :, 0] if shape[2] == GRAY else pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def keep_images(values: pl.Series) -> pl.Series:
+    """Bytes that are an image, decoded to the end to be sure; null in place of others."""
+    contents = values.to_list()
+    kept = (_keep_part(contents[start : start + _PART]) for start in range(0, len(contents), _PART))
+    return pl.Series(values.name, [content for part in kept for content in part], dtype=pl.Binary())
+
+
+def _keep_part(contents: Sequence[bytes | None]) -> list[bytes | None]:
+    return [content if content is not None and not find_fault(content) else None for content in contents]
+
+
+def find_fault(content: bytes) -> str:
+    """Why bytes are no image; empty where they are one."""
+    try:
+        _load(content)
+    except ImageError as error:
+        return str(error)
+    return ""
+
+
+def describe(content: bytes) -> str:
+    """Bytes in a few words, for messages: what they measure, or why they are no image."""
+    try:
+        size = measure(content)
+    except ImageError as error:
+        return str(error)
+    fault = find_fault(content)
+    return fault or f"{size.height} x {size.width} pixels, {'gray' if size.channels == GRAY else 'colours'}"
+
+
+def read_base64(text: str) -> bytes | None:
+    """The bytes of a text in base64, with or without `data:image/png;base64,` before it; None where it is none."""
+    begin = _DATA_URL.match(text)
+    try:
+        return b64decode(text[begin.end() :] if begin is not None else text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def read_files(paths: pl.Series, *, folder: Path) -> pl.Series:
+    """What is in the files of a folder; of one that is no image, its path and why, as bytes that are none either."""
+    return pl.Series(
+        paths.name,
+        [None if path is None or not path.strip() else _read_file(path.strip(), folder) for path in paths.to_list()],
+        dtype=pl.Binary(),
+    )
+
+
+def _read_file(path: str, folder: Path) -> bytes:
+    inside = os.path.normpath(path)
+    if Path(inside).is_absolute() or inside.startswith(".."):
+        return f"{path}: outside of {folder}".encode()
+    try:
+        content = (folder / inside).read_bytes()
+    except OSError as error:
+        return f"{folder / inside}: {error.strerror}".encode()
+    fault = find_fault(content)
+    return f"{folder / inside}: {fault}".encode() if fault else content
+
+
+def _load(content: bytes) -> Image:
+    """The image as it is seen, in one of the modes L and RGB."""
+    image = _open(content)
+    try:
+        image.load()
+        return _flatten(_turn(image))
+    except ImageError:
+        raise
+    except Exception as error:  # a decoder may raise anything of a broken file
+        raise ImageError(f"{_describe_size(image)}: {error}") from error
+
+
+def _open(content: bytes) -> Image:
+    """The image, of which the header has been read."""
+    library = _import_pillow()
+    try:
+        image: Image = library.open(io.BytesIO(content), formats=FORMATS)
+        num_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # of a phone: a photo and previews
+    except library.UnidentifiedImageError as error:
+        raise ImageError(_describe_bytes(content)) from error
+    except Exception as error:  # as in `_load`
+        raise ImageError(f"{_describe_bytes(content)}: {error}") from error
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{height:,} x {width:,} pixels, more than {MAX_PIXELS:,}")
+    if num_frames > 1:
+        raise ImageError(f"{num_frames} frames; an animation is no image")
+    return image
+
+
+def _turn(image: Image) -> Image:
+    if image.format not in _OF_CAMERAS:
+        return image
+    from PIL import ImageOps
+
+    return ImageOps.exif_transpose(image)
+
+
+def _flatten(image: Image) -> Image:
+    """8 bits, no palette, nothing transparent."""
+    library = _import_pillow()
+    if image.mode == "I;16":
+        upper = (np.asarray(image) >> 8).astype(np.uint8)
+        image = library.fromarray(upper)
+    if image.mode in {"I", "F"}:
+        raise ImageError(f"pixels of 32 bits (mode {image.mode}), which have no known range")
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
+        over = image.convert("RGBA")
+        white = library.new("RGBA", over.size, "white")
+        flat: Image = library.alpha_composite(white, over)
+        return flat.convert("L" if image.mode in _GRAY_MODES else "RGB")
+    return image.convert("L" if image.mode in _GRAY_MODES else "RGB")
+
+
+def _describe_size(image: Image) -> str:
+    return f"{image.format} of {image.height:,} x {image.width:,} pixels"
+
+
+def _describe_bytes(content: bytes) -> str:
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if text.isprintable() and text:
+        return text if len(text) <= _SHOWN or ": " in text else f"{text[:_SHOWN]}…"
+    return f"{len(content):,} bytes that are no image"
+
+
+def _import_pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise TreadleError("a column of images needs the library Pillow: install treadle[images]") from error
+    return Image
