@@ -67,7 +67,7 @@ def test_a_row_alone_gets_the_inputs_that_it_gets_among_others(bundle):
 
 
 def test_no_rows_have_inputs_of_no_rows(bundle):
-    assert [len(part) for part in RowProgram(bundle).encode([])] == [0, 0]
+    assert [len(part) for part in RowProgram(bundle).encode([])] == [0, 0, 0]
 
 
 def test_a_bundle_with_an_expression_that_only_polars_knows_has_no_program():

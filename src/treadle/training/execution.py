@@ -199,7 +199,7 @@ class _Counter(TorchDispatchMode):
             parts = result if isinstance(result, tuple | list) else [result]
             size = sum(part.numel() for part in parts if isinstance(part, Tensor))
             self.attends |= "attention" in name
-            if any(word in name for word in ("mm", "linear", "attention")):
+            if any(word in name for word in ("mm", "linear", "attention", "convolution")):
                 self.num_products += size
             else:
                 self.num_elements += size
