@@ -53,7 +53,6 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Probability = Annotated[float, Field(ge=0, le=1)]
 Whole = Annotated[int, Field(ge=0)]
 
 
@@ -104,7 +103,13 @@ class TaughtBatch(NamedTuple):
     ids: Tensor
     target: Tensor
     weight: Tensor
+    pixels: Tensor
     taught: Tensor  # [B] float32, a probability or a value on the scale of the targets; or [B, K] for K classes
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a network is called with."""
+        return list_inputs(self.numeric, self.ids, self.pixels)
 
 
 class TokenSpan(NamedTuple):

@@ -76,7 +76,7 @@ def test_each_member_of_an_ensemble_learns_from_the_teacher_and_rows_count_by_th
     generator = torch.Generator().manual_seed(0)
     output = torch.randn(2, 4, 3, generator=generator)
     taught = torch.randn(2, 3, generator=generator).softmax(dim=1)
-    batch = TaughtBatch(none, none.long(), torch.tensor([0, 2]), torch.tensor([1.0, 3.0]), taught)
+    batch = TaughtBatch(none, none.long(), torch.tensor([0, 2]), torch.tensor([1.0, 3.0]), none.byte(), taught)
 
     found = compute_taught_loss(output, batch, loss=loss, weighted=True)
 

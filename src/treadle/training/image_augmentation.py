@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from treadle.errors import TreadleError
-from treadle.schema import Batch, ImageSpan, Probability, Whole
+from treadle.schema import Batch, ImageSpan, Part, Whole
 
 if TYPE_CHECKING:
     from treadle.training.augmentation import Augment, MixedBatch
@@ -42,7 +42,7 @@ class ShiftFlip:
         id_columns: Sequence[str],
         images: Sequence[ImageSpan],
         shift: Whole,
-        flip: Probability,
+        flip: Part,
         mix: Callable[..., Augment] | None,
     ) -> None:
         if not images:
