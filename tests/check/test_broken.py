@@ -484,6 +484,11 @@ CASES = {
         "experiment=california",
         "+data.labels={rows: all, model: triplets, balance: votes, rules: {old: 'HouseAge > 40'}}",
     ),
+    # a sample of the training rows
+    "sample-by-recency-without-a-moment": case(
+        "experiment=adult", "+data.sample={by: recency, rows: 1000, half_life: 0d, seed: 0}"
+    ),
+    "sample-by-weight-without-one": case("+data.sample={by: weight, rows: 1000, seed: 0}"),
     "leak-of-the-moment": case(edits=[(FLIGHTS, "- INTERVAL '1 hour'", "+ dep_delay * INTERVAL '1 minute'")]),
     "leak-by-a-join-of-rows-that-come-later": case(
         edits=[

@@ -18,9 +18,11 @@ from treadle.experiment.spec import (
     Data,
     Experiment,
     RandomFolds,
+    RecencySample,
     Table,
     TimeSeriesFolds,
     TimeSplit,
+    WeightSample,
     get_split_column,
 )
 from treadle.hardware import count_gpus
@@ -263,6 +265,21 @@ def check_split(experiment: Experiment) -> Iterator[Problem]:
             if split.valid + split.test >= 1:
                 rule = f"valid and test leave no rows for training: {split.valid:g} + {split.test:g}"
                 yield Problem("data.split.valid", rule)
+
+
+def check_sample(experiment: Experiment) -> Iterator[Problem]:
+    """What the rows of a sample are drawn by."""
+    data = experiment.data
+    match data.sample:
+        case WeightSample() if data.examples.weight is None and data.labels is None:
+            rule = "the rows have no weight: data.examples.weight is null"
+            yield Problem("data.sample.by", rule, "draw by uniform", fix_override="data.sample.by=uniform")
+        case RecencySample():
+            if data.examples.predict_at is None:
+                yield Problem("data.sample.by", "recency needs the time of the examples, data.examples.predict_at")
+            if not parse_duration(data.sample.half_life):
+                rule = f"must be longer than nothing; found {data.sample.half_life!r}"
+                yield Problem("data.sample.half_life", rule)
 
 
 def _check_moments(split: TimeSplit) -> Iterator[Problem]:

@@ -59,7 +59,7 @@ def restrict(data: Data, needs: Needs, *, files: Mapping[str, str], root: Path) 
     """
     tables = {name: _restrict(data, name, needs, path=files[name], root=root) for name in needs.columns}
     examples = data.examples.model_copy(update={"exclude": needs.exclude, "weight": None})
-    return data.model_copy(update={"tables": tables, "examples": examples, "labels": None})
+    return data.model_copy(update={"tables": tables, "examples": examples, "labels": None, "sample": None})
 
 
 def _is_late(graph: Graph, reason: str, later: set[str]) -> bool:

@@ -19,6 +19,7 @@ from treadle.data.lazy_frames import collect, collect_columns, collect_names, pa
 from treadle.data.own_rows import OwnRows
 from treadle.data.point_in_time import look_back_asof, look_back_window
 from treadle.data.roles import check_roles, check_splits
+from treadle.data.sample import describe_sample, draw_sample
 from treadle.data.series import SERIES_FILE, SOURCE, describe_series, number_examples, read_series
 from treadle.data.split import assign_splits
 from treadle.data.tables import Lookup, load_tables
@@ -76,7 +77,7 @@ class Examples:
     rows: dict[Split, pl.DataFrame]  # ROW, the other roles, and what `columns` needs, of each split's examples
     excluded: dict[str, int]  # rows left out, by reason
     series: pl.DataFrame | None  # of a forecast, as `read_series` gives it
-    labels: dict[str, Any] | None  # what label functions said, as `label_rows` gives it
+    notes: dict[str, dict[str, Any]]  # what label functions said, and what was drawn, for the summary
 
     def take(self, split: Split) -> pl.DataFrame:
         """The examples of a split; errors as in `KnownColumns.add_to`."""
@@ -128,7 +129,7 @@ def build_examples(data: Data, *, root: Path, now: datetime, scratch: Path) -> E
 
 
 def split_examples(unsplit: Unsplit, data: Data) -> Examples:
-    """Assign each example to its split, and label those of training by rules, if there are any.
+    """Assign each example to its split, label those of training by rules, and draw their sample, if declared.
 
     Raises:
         TreadleError: the split does not hold, or leaves a split without what training or evaluation needs.
@@ -138,8 +139,15 @@ def split_examples(unsplit: Unsplit, data: Data) -> Examples:
     # In one piece each: sums, and the pages of files, would tell into how many pieces an engine had cut the rows.
     parts: dict[Split, pl.DataFrame] = {split: unsplit.rows.filter(splits == split).rechunk() for split in SPLITS}
     labelled = label_rows(parts, data)
+    excluded |= labelled.left_out
+    notes = {} if labelled.report is None else {"labels": labelled.report}
+    if data.sample is not None:
+        train = labelled.rows["train"]
+        sample = labelled.rows["train"] = draw_sample(train, data.sample)
+        excluded["not drawn for training"] = len(train) - len(sample)
+        notes["sample"] = describe_sample(sample, train, data.sample)
     check_splits(labelled.rows, data)
-    return Examples(unsplit.columns, labelled.rows, {**excluded, **labelled.left_out}, unsplit.series, labelled.report)
+    return Examples(unsplit.columns, labelled.rows, excluded, unsplit.series, notes)
 
 
 def build_unsplit(data: Data, *, root: Path, now: datetime, scratch: Path) -> Unsplit:
@@ -306,5 +314,5 @@ def _summarize(examples: Examples, forecast: Forecast | None) -> dict[str, Any]:
             for name, frame in rows.items()
             if PREDICT_AT in frame.columns
         },
-        **({} if examples.labels is None else {"labels": examples.labels}),
+        **examples.notes,
     }

@@ -66,14 +66,14 @@ def sign_stages(resolved: Resolved, *, root: Path, remember: bool = True) -> dic
 
 
 def sign_unsplit(resolved: Resolved, *, root: Path) -> str:
-    """The signature of the examples before they are split: that of `prepare`, whatever the split.
+    """The signature of the examples before they are split: that of `prepare`, whatever the split, and the sample of it.
 
     Raises:
         TreadleError: as `list_data_files`.
     """
     assert isinstance(resolved.experiment, Experiment), "a learner has no examples"
     parts = {
-        "data": {key: value for key, value in resolved.values["data"].items() if key != "split"},
+        "data": {key: value for key, value in resolved.values["data"].items() if key not in {"split", "sample"}},
         "column": get_split_column(resolved.experiment.data.split),
         "code": resolved.code[STAGES[0].name],
         "reads": fingerprint_data(resolved, root=root, remember=False),

@@ -40,6 +40,7 @@ from treadle.experiment.spec.model import (
 )
 from treadle.experiment.spec.replay import Never, OnPerformance, OnSchedule, Policy, Replay, ReplayCost
 from treadle.experiment.spec.retrain import AgeRule, AlarmRule, DataRule, PerformanceRule, Retrain, Rule
+from treadle.experiment.spec.sample import RecencySample, SampleRule, UniformSample, WeightSample
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
 from treadle.experiment.spec.serving import Canary, Events, Serving, Shadow
 from treadle.experiment.spec.split import (
@@ -121,10 +122,12 @@ __all__ = [
     "RandomFolds",
     "RandomSplit",
     "RayEngine",
+    "RecencySample",
     "Replay",
     "ReplayCost",
     "Retrain",
     "Rule",
+    "SampleRule",
     "Schedule",
     "Serving",
     "Shadow",
@@ -141,8 +144,10 @@ __all__ = [
     "TimeSplit",
     "Tracker",
     "Trainer",
+    "UniformSample",
     "Value",
     "WandbTracker",
+    "WeightSample",
     "check_duration",
     "check_moment",
     "check_target",

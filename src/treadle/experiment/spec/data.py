@@ -11,6 +11,7 @@ from treadle.experiment.spec.base import Duration, Name, Spec, Sql
 from treadle.experiment.spec.columns import Column, Encoding
 from treadle.experiment.spec.forecast import Forecast, complete_examples, is_unset
 from treadle.experiment.spec.labels import Labels
+from treadle.experiment.spec.sample import SampleRule
 from treadle.experiment.spec.split import SplitRule
 from treadle.schema import DataTask, Task, get_answer
 from treadle.secrets import find_secret
@@ -133,6 +134,8 @@ class Data(Spec):
     """Series whose next values are predicted, of the task `forecast`."""
     labels: Labels | None = Field(default=None, exclude_if=is_unset)
     """Rules that label training rows; null: every example has a label of its own."""
+    sample: SampleRule | None = Field(default=None, exclude_if=is_unset)
+    """Training rows that are drawn from all of them; null: all."""
     split: SplitRule
     """How examples are split into training, validation and test sets."""
     on_breach: OnBreach = "refuse"
