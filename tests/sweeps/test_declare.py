@@ -161,7 +161,8 @@ def test_of_settings_that_are_added_together_only_the_invalid_one_fails(project)
     write(sweep)
     told = []
     plan = Plan(sweep, Ledger(sweep.folder), project, lambda _, trial: told.append(trial.number))
-    plan._add([{"model.width": "16"}, {"model.width": "-1"}], [Replicate(0)], "search", None)  # noqa: SLF001 - as a search would
+    repeats = [({"model.width": width}, Replicate(0)) for width in ("16", "-1")]
+    plan._add(repeats, "search", None)  # noqa: SLF001 - as a search would
     assert [trial.state for trial in plan.ledger.trials.values()] == ["waiting", "failed"]
     assert "model.width" in plan.ledger.trials[2].error
     assert told == [2]

@@ -53,6 +53,28 @@ def test_values_lie_in_the_space_and_depend_on_the_model():
     assert {type(s["width"]) for s in settings if "width" in s} == {int}
 
 
+def test_points_of_qmc_fill_each_axis_evenly():
+    axes = tuple(Interval(key, 0.0, 1.0, is_log=False, is_integer=False) for key in ("a", "b"))
+    points = []
+    for number in range(17):
+        search = Search(axes, lambda *_: True, "qmc", "none", (False,), seed=0, max_epochs=9)
+        points.append(Point(search.suggest(points)[1], "done", [float(number)]))
+    for key in ("a", "b"):
+        assert {int(16 * point.suggestion["params"][key]) for point in points[1:]} == set(range(16))
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "cmaes", "gp", "nsga2", "qmc"])
+def test_no_setting_is_suggested_twice(sampler):
+    axes = (AXES[0], Interval("width", 1, 3, is_log=False, is_integer=True))
+    search = Search(axes, applies, sampler, "none", (False,), seed=0, max_epochs=9)
+    points = []
+    for _ in range(4):
+        setting, suggestion = search.suggest(points)
+        points.append(Point(suggestion, "done", [float(setting["model"] == "mlp")]))
+    widths = [point.suggestion["params"].get("width", 0) for point in points]
+    assert sorted(widths) == [0, 1, 2, 3]
+
+
 def test_tpe_finds_the_better_region():
     tail = [measure({k: str(v) for k, v in p.suggestion["params"].items()}) for p in search_on(make(), [], 40)[30:]]
     assert sum(tail) / len(tail) < 0.5

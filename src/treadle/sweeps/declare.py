@@ -67,6 +67,11 @@ class Sweep:
         """The project that it belongs to."""
         return self.folder.parent.parent
 
+    @property
+    def columns(self) -> list[str]:
+        """The objectives, as metrics.csv names them."""
+        return [objective.column for objective in self.objectives]
+
     def get_trial_folder(self, number: int) -> Path:
         """Where a trial's frozen experiment and its log are; its results are in a run folder."""
         return self.folder / "trials" / f"{number:04}"
@@ -88,7 +93,9 @@ class Sweep:
     @property
     def max_settings(self) -> int | None:
         """How many settings it tries; None: all of a grid."""
-        return self.settings.max_trials if self.is_grid else self.settings.max_trials or _MAX_TRIALS
+        if self.is_grid:
+            return self.settings.max_trials
+        return int(min(self.settings.max_trials or _MAX_TRIALS, self.space.count_settings()))
 
     def list_grid(self) -> list[dict[str, str]]:
         """The settings of a grid, as far as `max_trials` goes."""

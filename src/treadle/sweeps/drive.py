@@ -18,16 +18,14 @@ from treadle.experiment.imports import SourceFile
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.stages import get_stage, list_needed
-from treadle.metrics.log import read_metrics_log
 from treadle.pipeline.locks import try_lock
 from treadle.pipeline.record import find_run_damage, is_done
-from treadle.runs.read import find_best_epoch
 from treadle.sweeps.declare import Sweep, find_changed_code, write
 from treadle.sweeps.engines.choose import choose_engine
 from treadle.sweeps.engines.engine import End, Engine, Epoch, Job
 from treadle.sweeps.ledger import BAD, Ledger, Trial
 from treadle.sweeps.plan import Plan, Tell
-from treadle.sweeps.trial import FUNCTION
+from treadle.sweeps.trial import FUNCTION, read_objectives
 from treadle.tracking import Membership, write_setting
 
 _POLL_S = 1.0
@@ -114,10 +112,7 @@ class Drive:
             )
         folder, stage = RunFolder(self.plan.root / RUNS / run), get_stage("train", resolved.values)
         if is_done(folder, stage, signatures["train"]) and find_run_damage(folder, stage) is None:
-            best = find_best_epoch(read_metrics_log(folder.metrics_log), resolved.experiment)
-            values = [best[objective.column] for objective in self.sweep.objectives]
-            self.ledger.end(trial.number, "done", values=values, is_reused=True, run=run)
-            self.plan.tell(self.plan, trial)
+            self._reuse(trial, folder, resolved)
             return
         place = self.sweep.get_trial_folder(trial.number)
         place.mkdir(parents=True, exist_ok=True)
@@ -129,7 +124,7 @@ class Drive:
             arguments={
                 "resolved": str(place / "resolved.yaml"),
                 "root": str(self.plan.root),
-                "objectives": [objective.column for objective in self.sweep.objectives],
+                "objectives": self.sweep.columns,
                 "overrides": self.sweep.space.list_overrides(trial.replicate.add_to(trial.setting), seed=trial.seed),
                 "membership": asdict(self._describe_membership(trial)),
                 "code": "loaded" if self.engine.holds_code else "frozen",
@@ -143,6 +138,16 @@ class Drive:
         )
         started = self.engine.start(job)
         self.ledger.start(trial.number, pid=started.pid, job=started.job, run=run)
+        self.plan.tell(self.plan, trial)
+
+    def _reuse(self, trial: Trial, folder: RunFolder, resolved: Resolved) -> None:
+        """Take over the result of a run that was made before."""
+        try:
+            values = read_objectives(folder, resolved.experiment, self.sweep.columns)
+        except TreadleError as error:
+            self.ledger.end(trial.number, "failed", error=str(error), run=folder.path.name)
+        else:
+            self.ledger.end(trial.number, "done", values=values, is_reused=True, run=folder.path.name)
         self.plan.tell(self.plan, trial)
 
     def _describe_membership(self, trial: Trial) -> Membership:

@@ -20,6 +20,7 @@ from treadle.sweeps.declare import Sweep
 from treadle.sweeps.ledger import BAD, Ledger, Phase, Trial
 from treadle.sweeps.search import Point, Search
 
+_Repeat = tuple[Mapping[str, str], Replicate]  # a setting, and which of its runs
 Tell = Callable[["Plan", Trial], None]  # called after each change to a trial
 
 
@@ -58,9 +59,11 @@ class Plan:
         return next((trial for trial in waiting if trial.signature not in busy and self._may_start(trial)), None)
 
     def _may_start(self, trial: Trial) -> bool:
-        """Where trials are pruned, the first replicate of a setting decides about the others."""
+        """Where trials are pruned, the first replicate of a setting decides about the others of the search."""
+        if self.sweep.settings.pruner == "none" or trial.phase == "confirm":
+            return True
         first = self._find_first(trial)
-        return self.sweep.settings.pruner == "none" or first is trial or first.state == "done"
+        return first is trial or first.state == "done"
 
     def _find_first(self, trial: Trial) -> Trial:
         same = (t for t in self.ledger.trials.values() if t.setting == trial.setting and t.phase == trial.phase)
@@ -70,13 +73,25 @@ class Plan:
         """The first trial of a setting that is added now; None where the search, or the sweep, is done."""
         if not self._is_search_done():
             setting, suggestion = self._search.suggest(self.list_points())
-            return self._add([setting], self.sweep.list_replicates(self.sweep.seeds), "search", suggestion)
+            return self._add(self._repeat([setting], self.sweep.seeds), "search", suggestion)
+        unconfirmed = [] if running else self._list_unconfirmed()
+        return self._add(unconfirmed, "confirm", None) if unconfirmed else None
+
+    def _repeat(self, settings: Sequence[Mapping[str, str]], seeds: Sequence[int]) -> list[_Repeat]:
+        return [(setting, replicate) for setting in settings for replicate in self.sweep.list_replicates(seeds)]
+
+    def _list_unconfirmed(self) -> list[_Repeat]:
+        """What the best settings of the search lack of fresh seeds; more where a sweep goes on with other limits."""
         confirm = self.sweep.settings.confirm
-        if running or confirm is None or any(t.phase == "confirm" for t in self.ledger.trials.values()):
-            return None
-        fresh = range(max(self.sweep.seeds) + 1, max(self.sweep.seeds) + 1 + confirm.seeds)
-        best = [row.setting for row in self.rank()[: confirm.top]]
-        return self._add(best, self.sweep.list_replicates(fresh), "confirm", None) if best else None
+        if confirm is None:
+            return []
+        after = max(self.sweep.seeds) + 1
+        best = [row.setting for row in self._rank("search")[: confirm.top]]
+        known = {(name_setting(t.setting), t.replicate) for t in self.ledger.trials.values() if t.phase == "confirm"}
+        wanted = self._repeat(best, range(after, after + confirm.seeds))
+        return [
+            (setting, replicate) for setting, replicate in wanted if (name_setting(setting), replicate) not in known
+        ]
 
     def _is_search_done(self) -> bool:
         settings, tried = self.sweep.settings, len(self.list_settings())
@@ -109,7 +124,7 @@ class Plan:
             return False
         if self.sweep.is_grid and len(self.list_settings()) < self.sweep.count_settings():
             return False
-        return self.sweep.settings.confirm is None or any(trial.phase == "confirm" for trial in trials)
+        return not self._list_unconfirmed()
 
     def list_settings(self) -> list[list[Trial]]:
         """The trials of the search, by setting."""
@@ -122,21 +137,24 @@ class Plan:
 
     def rank(self) -> list[Row]:
         """The answer so far."""
-        best = self.sweep.objectives[0]
-        return rank(list(self.ledger.trials.values()), higher_is_better=best.higher_is_better)
+        return self._rank("search", "confirm")
+
+    def _rank(self, *phases: Phase) -> list[Row]:
+        trials = [trial for trial in self.ledger.trials.values() if trial.phase in phases]
+        return rank(trials, higher_is_better=self.sweep.objectives[0].higher_is_better)
 
     @property
     def _search(self) -> Search:
         assert not self.sweep.is_grid
-        base = next(iter(self.sweep.space.bases.values()))
+        values = next(iter(self.sweep.space.bases.values())).vary({}).values
         return Search(
             axes=self.sweep.space.axes,
             applies=self.sweep.space.applies,
             sampler=self.sweep.settings.sampler,
             pruner=self.sweep.settings.pruner,
             maximize=tuple(objective.higher_is_better for objective in self.sweep.objectives),
-            seed=int(base.written["seed"]),
-            max_epochs=_count_epochs(base.written),
+            seed=int(values["seed"]),
+            max_epochs=_count_epochs(values),
         )
 
     def add_grid(self) -> None:
@@ -144,31 +162,23 @@ class Plan:
         known = {name_setting(trial.setting) for trial in self.ledger.trials.values()}
         missing = [setting for setting in self.sweep.list_grid() if name_setting(setting) not in known]
         if missing:
-            self._add(missing, self.sweep.list_replicates(self.sweep.seeds), "search", None)
+            self._add(self._repeat(missing, self.sweep.seeds), "search", None)
 
-    def _add(
-        self,
-        settings: Sequence[Mapping[str, str]],
-        replicates: Sequence[Replicate],
-        phase: Phase,
-        suggestion: dict[str, Any] | None,
-    ) -> Trial:
+    def _add(self, repeats: Sequence[_Repeat], phase: Phase, suggestion: dict[str, Any] | None) -> Trial:
         """Add trials, all of them or none; gives the first.
 
         A setting of a search that is no valid experiment, which only its sampler could find, is one that fails.
         """
         first, errors = max(self.ledger.trials, default=0) + 1, dict[int, str]()
         trials: list[Trial] = []
-        for setting in settings:
-            for replicate in replicates:
-                number = first + len(trials)
-                try:
-                    signatures, run = self.sign(self.freeze(setting, replicate))
-                except ConfigError as error:
-                    signatures, run = {"train": ""}, ""
-                    errors[number] = " ".join(str(error.problems[0]).split())
-                seed, fold = replicate
-                trials.append(Trial(number, dict(setting), seed, phase, run, suggestion, signatures["train"], fold))
+        for number, (setting, replicate) in enumerate(repeats, start=first):
+            try:
+                signatures, run = self.sign(self.freeze(setting, replicate))
+            except ConfigError as error:
+                signatures, run = {"train": ""}, ""
+                errors[number] = " ".join(str(error.problems[0]).split())
+            seed, fold = replicate
+            trials.append(Trial(number, dict(setting), seed, phase, run, suggestion, signatures["train"], fold))
         self.ledger.add(trials)
         for number, text in errors.items():
             self.ledger.end(number, "failed", error=text)
@@ -206,12 +216,12 @@ class Plan:
                     self.tell(self, trial)
 
 
-def _count_epochs(written: Mapping[str, Any]) -> int:
+def _count_epochs(values: Mapping[str, Any]) -> int:
     """The largest number of epochs of a trial; trees say it in rounds."""
-    model = written.get("model") or {}  # a learner has none
+    model = values.get("model") or {}  # a learner has none
     if {"max_rounds", "eval_period"} <= model.keys():
         return -(-int(model["max_rounds"]) // int(model["eval_period"]))
-    return int(written[TRAINING[get_kind(written)]]["max_epochs"])
+    return int(values[TRAINING[get_kind(values)]]["max_epochs"])
 
 
 def _to_point(group: Sequence[Trial]) -> Point:

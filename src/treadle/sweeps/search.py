@@ -63,10 +63,22 @@ class Search:
     def suggest(self, points: Sequence[Point]) -> tuple[dict[str, str], dict[str, Any]]:
         """The next setting, by key, and what the ledger keeps of the suggestion.
 
+        A sampler that suggests what was tried already gives way to chance, until that finds another one.
+
         Args:
-            points: every setting so far, in the order in which they were suggested.
+            points: every setting so far, in the order in which they were suggested; not all that there are.
         """
+        from optuna.samplers import RandomSampler
+
+        tried = [point.suggestion["params"] for point in points]
         study = self._rebuild(points)
+        setting, frozen = self._ask(study)
+        study.sampler = RandomSampler(seed=self._seed_sampler(len(points)))
+        while frozen.params in tried:
+            setting, frozen = self._ask(study)
+        return setting, {"params": frozen.params, "system_attrs": frozen.system_attrs}
+
+    def _ask(self, study: optuna.Study) -> tuple[dict[str, str], optuna.trial.FrozenTrial]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is experimental there is tested here
             trial = study.ask()
@@ -74,8 +86,7 @@ class Search:
             for axis in self.axes:
                 if self.applies(axis, setting):
                     setting[axis.key] = _suggest(trial, axis)
-        frozen = study.get_trials(deepcopy=False)[trial.number]
-        return setting, {"params": frozen.params, "system_attrs": frozen.system_attrs}
+        return setting, study.get_trials(deepcopy=False)[trial.number]
 
     def should_prune(self, points: Sequence[Point], number: int) -> tuple[bool, dict[str, Any]]:
         """Whether the running point of that number is to be stopped after its newest epoch.
@@ -142,18 +153,20 @@ class Search:
             intermediate_values=point.epochs if len(self.maximize) == 1 else {},
         )
 
+    def _seed_sampler(self, number: int) -> int:
+        return int(digest(json.dumps([self.seed, number]))[:8], 16)
+
     def _make_sampler(self, number: int) -> optuna.samplers.BaseSampler:
         from optuna import samplers
 
-        seed = int(digest(json.dumps([self.seed, number]))[:8], 16)
+        seed = self._seed_sampler(number)
         makers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
             "random": lambda: samplers.RandomSampler(seed=seed),
             "tpe": lambda: samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
             "cmaes": lambda: samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False),
             "gp": lambda: samplers.GPSampler(seed=seed, warn_independent_sampling=False),
             "nsga2": lambda: samplers.NSGAIISampler(seed=seed),
-            # Its sequence is scrambled by the seed: one seed for all points, whose number tells their place.
-            "qmc": lambda: samplers.QMCSampler(seed=self.seed, warn_independent_sampling=False),
+            "qmc": lambda: _make_qmc(self.seed, independent_seed=seed),
         }
         return makers[self.sampler]()
 
@@ -167,6 +180,25 @@ class Search:
             "hyperband": lambda: pruners.HyperbandPruner(max_resource=self.max_epochs),
         }
         return makers[self.pruner]()
+
+
+def _make_qmc(seed: int, *, independent_seed: int) -> optuna.samplers.BaseSampler:
+    """Scrambled Sobol points: one seed for all, whose place in the sequence is the number of the setting.
+
+    The first setting, and axes that it lacks, are drawn by chance. Optuna keeps the place in the study, made anew here.
+    """
+    from optuna.samplers import QMCSampler, RandomSampler
+
+    class PlacedQmc(QMCSampler):
+        def sample_relative(
+            self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, Any]:
+            for _ in range(1, trial.number):  # each call takes the next place
+                super().sample_relative(study, trial, search_space)
+            return super().sample_relative(study, trial, search_space)
+
+    chance = RandomSampler(seed=independent_seed)
+    return PlacedQmc(seed=seed, scramble=True, independent_sampler=chance, warn_independent_sampling=False)
 
 
 def _suggest(trial: optuna.Trial, axis: Axis) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -105,6 +106,13 @@ class Space:
                 seen.add(name)
                 yield setting
 
+    def count_settings(self) -> float:
+        """How many settings there are; infinite with any number between two bounds."""
+        listed = [axis.values for axis in self.axes if axis.key in self.groups and isinstance(axis, Choices)]
+        chosen = [dict(zip(self.groups, options, strict=True)) for options in itertools.product(*listed)]
+        inner = [axis for axis in self.axes if axis.key not in self.groups]
+        return sum(math.prod(_count_values(axis) for axis in inner if self.applies(axis, each)) for each in chosen)
+
     def list_corners(self) -> Iterator[dict[str, str]]:
         """For each choice of options the ends of every interval and each listed value: what a check can see."""
         listed = [axis.values for axis in self.axes if axis.key in self.groups and isinstance(axis, Choices)]
@@ -155,3 +163,9 @@ def _list_probes(axis: Axis) -> tuple[str, ...]:
         write = (lambda value: str(int(value))) if axis.is_integer else repr
         return write(axis.low), write(axis.high)
     return axis.values
+
+
+def _count_values(axis: Axis) -> float:
+    if isinstance(axis, Choices):
+        return len(axis.values)
+    return int(axis.high) - int(axis.low) + 1 if axis.is_integer else math.inf

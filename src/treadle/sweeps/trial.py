@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from treadle.errors import TreadleError
 from treadle.experiment.resolved import read
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import AnyExperiment
 from treadle.metrics.log import read_metrics_log
 from treadle.pipeline import Code, run
 from treadle.runs.read import find_best_epoch
@@ -56,7 +58,16 @@ def run_trial(
         membership=Membership(**membership),
         keeps_unsplit=keeps_unsplit,
     )
-    best = find_best_epoch(read_metrics_log(current.folder.metrics_log), current.experiment)
+    return read_objectives(current.folder, current.experiment, objectives)
+
+
+def read_objectives(folder: RunFolder, experiment: AnyExperiment, objectives: Sequence[str]) -> list[float]:
+    """Each objective of a finished training, at the epoch that was kept.
+
+    Raises:
+        TreadleError: it logged no such metric.
+    """
+    best = find_best_epoch(read_metrics_log(folder.metrics_log), experiment)
     missing = next((name for name in objectives if name not in best), None)
     if missing is not None:
         logged = ", ".join(name for name in best if name not in {"epoch", "step"})

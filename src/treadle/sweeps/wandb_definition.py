@@ -91,7 +91,7 @@ def _define(sweep: Sweep, tracker: WandbTracker, verb: str) -> dict[str, Any]:
         "program": "treadle",  # which W&B asks for, and `command` does not use
         "method": _METHODS.get(settings.sampler, "bayes"),
         "metric": {
-            "name": f"valid/{objective.name}",
+            "name": objective.column,
             "goal": "maximize" if objective.higher_is_better else "minimize",
         },
         "parameters": parameters,
