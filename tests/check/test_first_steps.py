@@ -3,6 +3,7 @@
 import pytest
 
 from treadle.check.resolve import resolve
+from treadle.config.selection import quote
 from treadle.experiment.model_folders import digest_folder
 from treadle.problems import ConfigError
 
@@ -79,6 +80,15 @@ def test_a_model_that_a_step_names_is_there_and_the_same(project):
     assert "no folder 'nowhere'" in found["features.blocks.a.steps.vectors.model"]
     assert "must be a commit, found main" in found["features.blocks.b.steps.vectors.revision"]
     assert "the files in 'here' are others now" in found["features.blocks.c.steps.vectors.revision"]
+
+
+def test_so_is_one_that_a_step_of_a_member_names(project):
+    columns, steps = quote(["title"]), f"{{vectors: {name_encoder('nowhere', 'null')}}}"
+    own = f"{{blocks: {{texts: {{columns: {columns}, steps: {steps}}}}}}}"
+
+    found = find(project, "model=blend", f"+model.members.linear.features={own}")
+
+    assert "no folder 'nowhere'" in found["model.members.linear.features.blocks.texts.steps.vectors.model"]
 
 
 def test_the_digest_of_a_folder_is_part_of_the_run(project):

@@ -6,7 +6,10 @@ import pytest
 
 import treadle
 from runs import QUICK
+from treadle.config.selection import quote
 from treadle.errors import TreadleError
+from treadle.experiment.identity import sign_stages
+from treadle.pipeline import run as run_stages
 from treadle.problems import ConfigError
 
 pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.slow]
@@ -29,7 +32,31 @@ def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project):
     assert str(caught.value).startswith("schedule.start_from: the bundle of elsewhere does not fit this experiment:\n")
     assert "shapes: " in str(caught.value)
 
+    resolved = treadle.compose([*OVERRIDES, "seed=5", "schedule.start_from=elsewhere"])
+    shutil.rmtree(project / "elsewhere")
+    with pytest.raises(TreadleError, match=r"no bundle in 'elsewhere' any more"):
+        run_stages(resolved, root=project, upto="train", notify=print)
+
 
 def test_a_run_without_a_bundle_is_reported_by_the_check(project):
     with pytest.raises(ConfigError, match=r"no bundle in 'runs/none'"):
         treadle.compose([*OVERRIDES, "schedule.start_from=runs/none"])
+
+
+def test_a_member_of_a_blend_may_start_from_a_bundle_of_its_own(project):
+    rest = [word for word in OVERRIDES if not word.startswith("model")]
+    schedule = treadle.compose(OVERRIDES).values["schedule"]
+    for place in ("here", "there"):
+        (project / place).mkdir()
+        (project / place / "bundle.json").write_text("{}")
+
+    def compose(place):
+        own = quote({**schedule, "start_from": place})
+        return treadle.compose([*rest, "model=blend", f"+model.members.mlp.schedule={own}"])
+
+    here, there = compose("here"), compose("there")
+
+    assert here.experiment.model.members["mlp"].schedule.start_from.startswith("here@")
+    assert sign_stages(here, root=project) == sign_stages(there, root=project)
+    with pytest.raises(ConfigError, match=r"(?s)model\.members\.mlp\.schedule\.start_from .*no bundle in 'nowhere'"):
+        compose("nowhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from treadle.check.claims import check_claims
@@ -41,7 +42,7 @@ from treadle.check.structure import check_structure
 from treadle.check.targets import check_targets, find_opaque_targets
 from treadle.config.compose import Composed
 from treadle.config.hydra_keys import find_hydra_keys
-from treadle.experiment.members import list_members, list_parts
+from treadle.experiment.members import change_parts, list_members, list_parts
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, ModelRule, Trainer
 from treadle.hardware import count_gpus
 from treadle.model_choice.choose import choose_model, find_over_budget
@@ -115,7 +116,8 @@ def check(composed: Composed, *, absent: Absent = "refuse") -> AnyExperiment:
     experiment = experiment.model_copy(update={"trainer": settle_trainer(experiment.trainer)})
     if not isinstance(experiment, Experiment):
         return experiment
-    experiment = settle_models(settle_source_bundles(experiment, root=composed.root), root=composed.root)
+    experiment = _settle_content(experiment, root=composed.root)
+    experiment = change_parts(experiment, partial(_settle_content, root=composed.root))
     if isinstance(experiment.model, ModelRule):
         experiment = choose_model(experiment, root=composed.root, place=composed.locate("model"))
     return suit_features(experiment)
@@ -142,13 +144,19 @@ def _check_members(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     for name, member in list_members(experiment).items():
         given = list_parts(experiment)[name].given
         found = [problem for check_part, _ in _OF_TABLE for problem in check_part(member)]
-        found += check_leaks(member, root=root) if "features" in given else []
+        found += [*check_leaks(member, root=root), *check_models(member, root=root)] if "features" in given else []
+        found += check_start(member, root=root) if "schedule" in given else []
         for problem in found:  # of a section that is the experiment's: the experiment by itself has no problems
             own = problem.key.partition(".")[0] in given
             yield replace(problem, key=f"model.{kind}.{name}.{problem.key}") if own else problem
     if list_parts(experiment) and settle_trainer(experiment.trainer).num_processes > 1:
         rule = "the members of a blend are trained one after another, each by one process"
         yield Problem("trainer.devices", rule, "set trainer.devices and trainer.num_nodes to 1")
+
+
+def _settle_content(experiment: Experiment, *, root: Path) -> Experiment:
+    """With the digest of what its schedule, its loss and its features name by its place."""
+    return settle_models(settle_source_bundles(experiment, root=root), root=root)
 
 
 def _check_learner(experiment: LearnerExperiment, valid: set[str], *, root: Path, absent: Absent) -> list[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.spec import Blend, Experiment, Member, ModelRule
@@ -18,6 +18,21 @@ def list_parts(experiment: Experiment) -> Mapping[str, Member]:
     """The members of a blend, or the candidates of a rule; none where the model is neither."""
     model = experiment.model
     return model.members if isinstance(model, Blend) else model.candidates if isinstance(model, ModelRule) else {}
+
+
+def change_parts(experiment: Experiment, change: Callable[[Experiment], Experiment]) -> Experiment:
+    """The experiment with the sections that members, or candidates, have of their own as `change` makes them."""
+    if isinstance(experiment.model, dict):
+        return experiment
+    parts = dict(list_parts(experiment))
+    for name, member in list_members(experiment).items():
+        changed = change(member)
+        own = {section: getattr(changed, section) for section in parts[name].given}
+        parts[name] = parts[name].model_copy(update=own)
+    model = experiment.model.model_copy(
+        update={"members" if isinstance(experiment.model, Blend) else "candidates": parts}
+    )
+    return experiment.model_copy(update={"model": model})
 
 
 def resolve_members(resolved: Resolved) -> dict[str, Resolved]:

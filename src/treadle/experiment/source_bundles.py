@@ -36,6 +36,21 @@ def find_source(text: str, *, root: Path) -> Path | None:
     return next((folder for folder in (RunFolder(path).bundle, path) if (folder / _CARD).is_file()), None)
 
 
+def take_source(text: str, *, root: Path, key: str) -> Path:
+    """The same, where training needs it.
+
+    Raises:
+        TreadleError: there is none any more.
+    """
+    bundle = find_source(text, root=root)
+    if bundle is None:
+        raise TreadleError(
+            f"{key}: no bundle in {split_source(text)[0]!r} any more, which the experiment was composed with; put it "
+            "back, or compose anew with another one"
+        )
+    return bundle
+
+
 def digest_source(bundle: Path) -> str:
     """What identifies a bundle."""
     return hash_content(bundle / _CARD)

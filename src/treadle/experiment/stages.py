@@ -171,7 +171,10 @@ def take_slice(values: Values, stage: Stage) -> dict[str, Any]:
 
 
 def _identify(key: str, section: Any) -> Any:
-    """A section with the digest alone of a bundle that it names: its place changes no result."""
+    """A section, or that of each member of a blend, with the digest alone of a bundle that it names, not its place."""
+    if key == "model" and isinstance(section, dict) and isinstance(section.get("members"), dict):
+        members = section["members"].items()
+        return {**section, "members": {name: {k: _identify(k, v) for k, v in own.items()} for name, own in members}}
     name = SOURCE_BUNDLES.get(key)
     text = section.get(name) if name is not None and isinstance(section, dict) else None
     return section if text is None else {**section, name: text.rpartition(DIGEST_MARK)[2]}

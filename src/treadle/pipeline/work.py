@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.kinds import Kind, get_kind
-from treadle.experiment.source_bundles import find_source
+from treadle.experiment.source_bundles import list_source_bundles, take_source
 from treadle.experiment.spec import Experiment, LearnerExperiment
 from treadle.experiment.stages import Stage, get_stage
 from treadle.pipeline.members import train_members
@@ -48,15 +48,15 @@ def _train(current: Run, tracking: LazyTracking) -> None:
 
     members = train_members(current)  # whose records come before: W&B holds one open at a time
     experiment, signature = _as_table(current), current.signatures["train"]
-    named = {"start": experiment.schedule.start_from, "teacher": experiment.loss.teacher}
-    bundles = {what: None if text is None else find_source(text, root=current.root) for what, text in named.items()}
+    bundles = {key: take_source(text, root=current.root, key=key) for key, text in list_source_bundles(experiment)}
     train(
         experiment,
         folder=current.folder,
         signature=signature,
         log=_make_log(current, tracking),
         members=members,
-        **bundles,
+        start=bundles.get("schedule.start_from"),
+        teacher=bundles.get("loss.teacher"),
     )
 
 
