@@ -52,12 +52,20 @@ def test_a_bundle_of_an_older_treadle_is_refused_with_the_reason(copy):
 
 
 @pytest.mark.parametrize(
-    "target", ["os.system", "treadle.bundle.load", "treadle.models.mlp.nn.Linear", "treadle.features.stored.load_rows"]
+    "target",
+    [
+        "os.system",
+        "treadle.bundle.load",
+        "treadle.models.mlp.nn.Linear",
+        "treadle.features.stored.load_rows",
+        "treadle.models.estimator.import_library",
+    ],
 )
 def test_a_bundle_cannot_build_what_its_reader_does_not_allow(copy, target):
-    edit(copy, "experiment.json", lambda recipe: recipe.update(model={"_target_": target}))
+    given = {"name": "antigravity", "extra": ""} if target.endswith("import_library") else {}
+    edit(copy, "experiment.json", lambda recipe: recipe.update(model={"_target_": target, **given}))
 
-    with pytest.raises(TreadleError, match=r"outside the allowed|does not exist"):
+    with pytest.raises(TreadleError, match=r"outside the allowed|does not exist|is no class"):
         load(copy)
 
 

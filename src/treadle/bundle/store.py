@@ -40,6 +40,7 @@ from treadle.keys import find_targets
 from treadle.models.estimator import Estimator
 from treadle.printable import escape
 from treadle.targets.build import BuildError
+from treadle.targets.signatures import is_class
 from treadle.targets.validate import check_target
 from treadle.tensor_files import read_tensors, require_same, write_tensors
 
@@ -214,11 +215,18 @@ def _check_types(card: Card, recipe: Recipe) -> None:
 
 
 def _check_targets(recipe: Recipe, *, targets: Sequence[str]) -> None:
-    """Every class that is built, with its arguments, against the signature in its source."""
+    """Every class that is built, with its arguments, against the signature in its source.
+
+    Raises:
+        TreadleError: a target is not allowed, or no class, or does not take its arguments.
+    """
     built = {"features": recipe.features.model_dump(), "model": recipe.model}
     for key, node in find_targets(built):
         for problem in check_target(key, node, targets):
             raise TreadleError(f"{problem.key}: {problem.rule}")
+        path = node["_target_"]
+        if path.startswith(TARGETS) and not is_class(path):  # a function might import, read or write
+            raise TreadleError(f"{key}._target_: {path!r} is no class, and a bundle builds nothing else of Treadle's")
 
 
 @contextmanager

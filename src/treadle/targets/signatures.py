@@ -100,6 +100,16 @@ def find_target(path: str) -> griffe.Object | None:
         return None
 
 
+def is_class(path: str) -> bool:
+    """Whether the source says so; without one it does not.
+
+    Raises:
+        UnknownTargetError: no such module or name.
+        SyntaxError: the source cannot be parsed.
+    """
+    return isinstance(find_target(path), griffe.Class)
+
+
 def _see_through(found: griffe.Object) -> griffe.Object:
     """`Other = Net` names the class itself."""
     if isinstance(found, griffe.Attribute) and str(found.value).replace(".", "_").isidentifier():
