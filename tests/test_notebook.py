@@ -1,5 +1,6 @@
 """The Python interface: the runs of the command, as objects."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 import treadle
 from runs import QUICK, find_run, run_quick
+from sweeping import OWN, add_own
 from treadle.errors import TreadleError
 from treadle.problems import ConfigError
 from treadle.runs.read import read_run
@@ -66,6 +68,20 @@ def test_code_that_was_edited_after_its_import_is_refused(project, monkeypatch):
 
     with pytest.raises(TreadleError, match=r"^treadle\.data\.prepare: edited since .* restart the notebook's kernel"):
         treadle.run(OVERRIDES)
+
+
+def test_so_is_code_that_was_edited_after_an_import_of_ones_own(project, monkeypatch):
+    add_own(project)
+    monkeypatch.syspath_prepend(project)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    spec = importlib.util.find_spec("failing_trials")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "failing_trials", module)
+    (project / "failing_trials.py").write_text(OWN.replace("nn.Linear(num_numeric", "nn.Linear(9 + num_numeric"))
+
+    with pytest.raises(TreadleError, match=r"^failing_trials: edited since"):
+        treadle.run(["model=own" if word.startswith("model=") else word for word in OVERRIDES if "model." not in word])
 
 
 def test_importing_treadle_imports_no_library():

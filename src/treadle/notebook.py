@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +17,7 @@ from treadle.experiment.resolved import Resolved
 from treadle.experiment.stages import STAGES, list_stages
 from treadle.runs.run import Run
 
+_WORD = 0xFFFFFFFF  # of the numbers in a compiled file
 _LOADED: dict[str, str] = {}  # modules that stages have imported into this process, with the hash of their source then
 
 
@@ -92,9 +95,30 @@ def _require_loaded_code(resolved: Resolved) -> None:
         TreadleError: a source was edited.
     """
     hashes = _hash_code(resolved)
-    edited = sorted(name for name, known in _LOADED.items() if hashes.get(name, known) != known)
+    imported = hashes.keys() & sys.modules.keys() - _LOADED.keys()  # by the user, or to compose
+    edited = sorted(
+        {name for name, known in _LOADED.items() if hashes.get(name, known) != known} | set(filter(_is_stale, imported))
+    )
     if edited:
         raise TreadleError(
             f"{', '.join(edited)}: edited since this process imported it; restart the notebook's kernel to run the new "
             "source"
         )
+
+
+def _is_stale(name: str) -> bool:
+    """Whether the source of an imported module is another one than that which Python keeps compiled.
+
+    An import writes what it compiles, unless it cannot: then nothing is known of it.
+    """
+    spec = sys.modules[name].__spec__
+    if spec is None or spec.origin is None or spec.cached is None or sys.dont_write_bytecode:
+        return False
+    source, kept = Path(spec.origin), Path(spec.cached)
+    if not kept.is_file() or not os.access(kept.parent, os.W_OK):
+        return False
+    with kept.open("rb") as file:
+        _, flags, moment, size = struct.unpack("<4sIII", file.read(16))  # PEP 552
+    state = source.stat()
+    is_by_time = flags == 0
+    return is_by_time and (moment, size) != (int(state.st_mtime) & _WORD, state.st_size & _WORD)
