@@ -14,6 +14,7 @@ from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training.fit import fit
 from treadle.training.refit import refit
+from treadle.training.resume import find_state
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 
@@ -82,6 +83,8 @@ def test_it_is_the_training_on_all_rows_that_ends_after_the_best_epoch(root, tmp
     )
 
     assert (found.num_rows, found.num_epochs, found.global_step) == (400, 3, 21)
+    last = tmp_path / "refit" / "last.ckpt"
+    assert find_state(last.parent, num_processes=1) == last, "where it would go on, without a best epoch"
     assert all(torch.equal(found.weights[name], value) for name, value in network.state_dict().items())
 
 

@@ -305,6 +305,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(root, tmp_pat
     assert {file.name for file in last.parent.iterdir()} == {"best.ckpt", "last.ckpt"}
 
 
+def test_a_training_whose_best_epoch_is_gone_begins_anew(root, tmp_path):
+    fit(root, tmp_path, "schedule.max_epochs=1", checkpoint_s=300.0)
+    (tmp_path / "checkpoints" / "best.ckpt").unlink()
+
+    assert find_state(tmp_path / "checkpoints", num_processes=1) is None
+
+
 def test_nothing_is_written_within_an_epoch_that_is_short(root, tmp_path):
     fit(root, tmp_path, checkpoint_s=300.0)
 

@@ -168,12 +168,13 @@ def read_weights(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
 def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:
     """The newest checkpoint to resume from; one within an epoch is for as many processes as wrote it.
 
-    A damaged one is reported and removed; an older one takes its place, else none, and the training begins anew.
+    A damaged one is reported and removed; an older one takes its place, else none, and the training begins anew. So
+    does one whose best epoch is missing, from which the result would come.
     """
     files = [checkpoints / LAST, checkpoints / name_within_epoch(num_processes)]
     newest = sorted((file for file in files if file.is_file()), key=lambda file: -file.stat().st_mtime_ns)
     best = checkpoints / BEST
-    needed = [*newest, best] if best.is_file() or files[0] in newest else newest
+    needed = [*newest, best] if best.is_file() or _knows_best(files[0]) else newest
     damaged = [file for file in needed if not is_whole(file)]
     if not damaged:
         return newest[0] if newest else None
@@ -183,6 +184,14 @@ def find_state(checkpoints: Path, *, num_processes: int) -> Path | None:
     for file in damaged if state is not None else needed:
         file.unlink(missing_ok=True)
     return state
+
+
+def _knows_best(newest: Path) -> bool:
+    """Whether there was a best epoch; a refit has none, nor a learner before it validates."""
+    if not is_whole(newest):
+        return False
+    states = torch.load(newest, weights_only=True, map_location="cpu", mmap=True).get("callbacks", {}).values()
+    return any(Path(state.get("best_model_path", "")).name == BEST for state in states if isinstance(state, dict))
 
 
 def is_whole(checkpoint: Path) -> bool:
