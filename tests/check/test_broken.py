@@ -205,6 +205,9 @@ CASES = {
     "trees-with-rows-on-disk": case("model=lightgbm", "schedule.shuffle_buffer=1000"),
     "trees-with-a-direction-of-no-number": case("model=lightgbm", "model.monotone={distanze: 1, carrier: 1}"),
     "trees-with-a-direction-that-is-none": case("model=lightgbm", "model.monotone={distance: 2}"),
+    "trees-with-a-direction-under-a-loss-that-keeps-none": case(
+        "experiment=california", "model=lightgbm", "loss=quantile", "model.monotone={MedInc: 1}"
+    ),
     "estimator-of-scikit-learn-for-another-task": scikit_learn("ensemble.RandomForestRegressor\nn_estimators: 10\n"),
     "estimator-of-scikit-learn-told-twice": scikit_learn(
         "ensemble.RandomForestClassifier\nrandom_state: 1\nn_estimator: 3\n"

@@ -70,6 +70,17 @@ class TestEveryEstimator:
             return
         assert torch.equal(long(rows.numeric, rows.ids), short(rows.numeric, rows.ids))
 
+    def test_ends_at_once_when_its_watch_says_so(self, name):
+        seen = []
+
+        def watch(*, rounds, train, valid):
+            seen.append(rounds)
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fit(build(name), draw_rows(), watch=watch)
+        assert len(seen) == 1
+
     @pytest.mark.parametrize("num_classes", [0, 3])
     def test_predicts_a_row_alone_as_among_others(self, name, num_classes):
         model, rows = build(name, num_classes=num_classes), draw_rows(num_classes=num_classes)

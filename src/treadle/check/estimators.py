@@ -33,7 +33,7 @@ def check_estimator(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("model._target_", rule, f"`pip install treadle[{extra}]`, or choose another model")
     yield from _check_loss(experiment, name, objectives)
     yield from _check_training(experiment, name)
-    yield from _check_monotone(experiment)
+    yield from _check_monotone(experiment, name)
 
 
 def _check_library(path: str) -> Iterator[Problem]:
@@ -107,10 +107,14 @@ def _check_training(experiment: Experiment, name: str) -> Iterator[Problem]:
             yield Problem(f"trainer.{key}", rule, "set it to 1; trainer.threads is what it can use")
 
 
-def _check_monotone(experiment: Experiment) -> Iterator[Problem]:
-    """Columns of constraints are numbers that the model is given."""
-    argument = read_constant(experiment.network["_target_"], "MONOTONE") or "monotone"
+def _check_monotone(experiment: Experiment, name: str) -> Iterator[Problem]:
+    """Columns of constraints are numbers that the model is given, under a loss that lets it keep their directions."""
+    path, loss = experiment.network["_target_"], experiment.loss.function["_target_"]
+    argument = read_constant(path, "MONOTONE") or "monotone"
     monotone: Any = experiment.network.get(argument)
+    if monotone and read_constant(loss, "OBJECTIVE") in (read_constant(path, "UNDIRECTED") or ()):
+        rule = f"{name} keeps no direction under {loss}"
+        yield Problem(f"model.{argument}", rule, "set it to null, or choose another loss")
     blocks = strip_features(experiment.features).blocks.values()
     numbers = [column for block in blocks if _ends_raw(block.steps) for column in block.columns]
     for column in monotone if isinstance(monotone, dict) else ():

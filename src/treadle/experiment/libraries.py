@@ -64,6 +64,7 @@ def _describe(
         "THREADS": threads,
         "TRUSTED": trusted,
         "MONOTONE": "monotonic_cst" if takes_missing else None,
+        "UNDIRECTED": ("quantile",) if takes_missing else None,
         "GIVEN_BY": GIVEN_BY,
     }
 

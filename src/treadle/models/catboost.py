@@ -151,6 +151,8 @@ class CatBoost:
             except library.CatBoostError as error:
                 reason = str(error).strip().splitlines()[0]
                 raise TreadleError(f"model: CatBoost cannot be trained on these rows: {reason}") from error
+        if rounds.error is not None:
+            raise rounds.error
         booster.shrink(rounds.best)
         with TemporaryDirectory() as folder:  # it writes JSON to a file alone
             file = Path(folder, self.FILE)
@@ -250,9 +252,16 @@ class _Rounds:
         # predicted; then the validation rows.
         self.shown: list[Tensor] = []
         self.best = 0
+        self.error: BaseException | None = None  # CatBoost would train on, and forget it
 
     def take(self, outputs: Sequence[np.ndarray]) -> None:
         """Keep the outputs of a split, `num_outputs` arrays `[B]`, which CatBoost reuses."""
+        try:
+            self._take(outputs)
+        except BaseException as error:  # noqa: BLE001 - such as Ctrl-C; it is raised after the training
+            self.error = self.error or error
+
+    def _take(self, outputs: Sequence[np.ndarray]) -> None:
         if not self._is_due():
             return
         values = torch.from_numpy(np.array(outputs, dtype=np.float64))
@@ -265,6 +274,13 @@ class _Rounds:
 
     def after_iteration(self, info: Any) -> bool:
         """Whether training goes on."""
+        try:
+            return self.error is None and self._go_on(info)
+        except BaseException as error:  # noqa: BLE001 - such as a trial that is pruned; it is raised after the training
+            self.error = error
+            return False
+
+    def _go_on(self, info: Any) -> bool:
         rounds, is_due = info.iteration, self._is_due()
         if is_due:
             _, train, valid = self.shown

@@ -4,6 +4,7 @@ The configuration names one in `model`. It is built as a network is, with the si
 the same shape. Constants of the class tell `treadle check` what it takes, which reads them from the source:
 
     OBJECTIVES  losses that it can minimise, by the `OBJECTIVE` of their classes
+    UNDIRECTED  those of them under which it keeps no declared direction (`monotone`); none: it keeps it under all
     RAW_INPUTS  True: numbers come as they are, and missing ones as NaN; steps that scale and impute are left out
     LIBRARY     package that it needs, and EXTRA: the extra of Treadle that installs it
 """

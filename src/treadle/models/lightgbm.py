@@ -70,6 +70,7 @@ class LightGBM:
     """
 
     OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
+    UNDIRECTED = ("quantile",)
     RAW_INPUTS = True
     LIBRARY = "lightgbm"
     EXTRA = "boosting"
@@ -146,16 +147,20 @@ class LightGBM:
         library = _import()
         settings = self._list_settings(objective, numeric_columns, seed=seed, threads=threads)
         data = self._make_dataset(library, train, settings)
-        booster = library.Booster(settings, data)
-        booster.add_valid(self._make_dataset(library, valid, settings, reference=data), "valid")
-        best = train_by_rounds(
-            add=lambda _: bool(booster.update()),  # whether no split gains anything
-            show=lambda: (_read(booster.eval_train), _read(booster.eval_valid)),
-            watch=watch,
-            max_rounds=self.max_rounds,
-            eval_period=self.eval_period,
-            early_stopping_rounds=self.early_stopping_rounds,
-        )
+        try:
+            booster = library.Booster(settings, data)
+            booster.add_valid(self._make_dataset(library, valid, settings, reference=data), "valid")
+            best = train_by_rounds(
+                add=lambda _: bool(booster.update()),  # whether no split gains anything
+                show=lambda: (_read(booster.eval_train), _read(booster.eval_valid)),
+                watch=watch,
+                max_rounds=self.max_rounds,
+                eval_period=self.eval_period,
+                early_stopping_rounds=self.early_stopping_rounds,
+            )
+        except library.basic.LightGBMError as error:
+            reason = str(error).splitlines()[0]
+            raise TreadleError(f"model: LightGBM cannot be trained on these rows: {reason}") from error
         self._set_trees(booster.model_to_string(num_iteration=best))
 
     def _list_settings(

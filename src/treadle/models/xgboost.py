@@ -72,6 +72,7 @@ class XGBoost:
     """
 
     OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
+    UNDIRECTED = ("quantile",)
     RAW_INPUTS = True
     LIBRARY = "xgboost"
     EXTRA = "xgboost"
@@ -141,23 +142,22 @@ class XGBoost:
     ) -> None:
         """Add trees round by round."""
         library = _import()
-        data = self._make_matrix(library, train, threads=threads)
-        judged = self._make_matrix(library, valid, threads=threads, reference=data)
         settings = self._list_settings(objective, numeric_columns, seed=seed, threads=threads)
-        booster = library.Booster(settings, [data, judged])
-
-        def add(index: int) -> bool:
-            booster.update(data, index)
-            return False
-
-        best = train_by_rounds(
-            add=add,
-            show=lambda: (torch.from_numpy(booster.predict(data)), torch.from_numpy(booster.predict(judged))),
-            watch=watch,
-            max_rounds=self.max_rounds,
-            eval_period=self.eval_period,
-            early_stopping_rounds=self.early_stopping_rounds,
-        )
+        try:
+            data = self._make_matrix(library, train, threads=threads)
+            judged = self._make_matrix(library, valid, threads=threads, reference=data)
+            booster = library.Booster(settings, [data, judged])
+            best = train_by_rounds(
+                add=lambda index: bool(booster.update(data, index)),  # which it does not tell
+                show=lambda: (torch.from_numpy(booster.predict(data)), torch.from_numpy(booster.predict(judged))),
+                watch=watch,
+                max_rounds=self.max_rounds,
+                eval_period=self.eval_period,
+                early_stopping_rounds=self.early_stopping_rounds,
+            )
+        except library.core.XGBoostError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise TreadleError(f"model: XGBoost cannot be trained on these rows: {reason}") from error
         self._set_trees(json.loads(booster[:best].save_raw("json")))
 
     def _list_settings(
