@@ -15,6 +15,7 @@ from treadle.errors import TreadleError
 from treadle.evaluation.calibration import judge_probabilities
 from treadle.evaluation.parity import check_parity
 from treadle.evaluation.resampling import Blocks
+from treadle.experiment.spec import GroupSplit
 from treadle.features.featurize import read_target
 from treadle.training.calibrate import learn_from_valid
 
@@ -68,6 +69,17 @@ def test_a_model_that_exaggerates_is_mended_on_rows_that_it_has_not_seen(miscali
     assert after < 0.02 < 0.05 < before  # noqa: PLR0133 - the ceiling of the check `calibration` lies between
     assert min(card.calibration.losses.values()) < card.calibration.losses["none"] - 0.02
     assert "cross-fitted valid log loss: none " in capsys.readouterr().out
+
+
+def test_rows_of_one_block_leave_none_to_judge_by(miscalibrated, trained, experiment, capsys):
+    split = GroupSplit(by="group", column="gender", valid=0.2, test=0.2, seed=0)
+    grouped = experiment.model_copy(update={"data": experiment.data.model_copy(update={"split": split})})
+    valid = split_rows(trained, "valid").filter(gender="Male")
+
+    card = learn_from_valid(miscalibrated.card, compute_raw(miscalibrated, valid), valid, grouped)
+
+    assert card.calibration is None
+    assert "one block" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("calibration", [SHARP, CURVE], ids=["temperature", "isotonic"])

@@ -36,7 +36,7 @@ def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
     if not isinstance(bundle, Bundle):
         rule = "the members of the blend were refitted, and it keeps no others"
         raise TreadleError(f"{run}: {rule}; set schedule.refit=none")
-    saved = torch.load(RunFolder(run).model / BEST, weights_only=True)["state_dict"]
+    saved = torch.load(RunFolder(run).model / BEST, weights_only=True, map_location="cpu")["state_dict"]
     prefix = "network."
     weights = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
     assert isinstance(bundle.model, nn.Module), "estimators are not trained a second time"

@@ -87,6 +87,8 @@ def _calibrate(
 ) -> Temperature | Isotonic | None:
     method = experiment.evaluation.calibrate
     too_few = _find_lack(target)
+    if method == "auto" and len(np.unique(blocks)) == 1:
+        too_few = too_few or "the rows of the validation split are one block, which leaves none to judge by"
     if too_few and method != "auto":
         raise TreadleError(f"evaluation.calibrate: {method} cannot be fitted: {too_few}; set it to none")
     if method != "auto":
