@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, Field
@@ -64,6 +64,9 @@ class Card(Spec):
     )  # whose rows the weights saw; transforms are fitted on `train` alone
     code: dict[str, str]  # that a prediction needs: a hash for each module, or a package's version
     calibration: Calibration | None = Field(default=None, exclude_if=is_missing)  # of the probabilities
+    storage: Literal["int8"] | None = Field(
+        default=None, exclude_if=is_missing
+    )  # of the weights in their file, see `bundle/packing.py`; None: as they are computed with
     conformal: Conformal | None = Field(default=None, exclude_if=is_missing)  # intervals, or sets of classes
     members: dict[MemberName, Weight] = Field(default_factory=dict, max_length=MAX_MEMBERS)  # of a blend, else none
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written

@@ -27,6 +27,7 @@ from treadle.bundle.card import Card, Recipe, read_card, read_recipe
 from treadle.bundle.code import require_same_code
 from treadle.bundle.limits import limit_building
 from treadle.bundle.model import TARGETS, Model, build_model
+from treadle.bundle.packing import pack, unpack
 from treadle.bundle.predictor import Predictor
 from treadle.champions.bundles import find_folder
 from treadle.data.casting import DTYPES
@@ -65,11 +66,19 @@ def save(bundle: Predictor, folder: Path) -> None:
         if isinstance(model, Estimator):
             model.save(folder / model.FILE)
         else:
-            write_tensors(model.state_dict(), folder / _NETWORK)
+            write_tensors(_store(model, card=bundle.card), folder / _NETWORK)
         listed = [*_LISTED[:2], _name_file(model)]
     write_json(bundle.recipe.model_dump(mode="json"), folder / _RECIPE)
     card = bundle.card.model_copy(update={"files": {name: _digest(folder / name) for name in [*listed, _RECIPE]}})
     write_json(card.model_dump(mode="json"), folder / _CARD)
+
+
+def _store(network: nn.Module, *, card: Card) -> Mapping[str, torch.Tensor]:
+    """The weights as they stand in their file."""
+    weights = network.state_dict()
+    if card.storage is None:
+        return weights
+    return pack(weights, parameters={name for name, _ in network.named_parameters()})
 
 
 def _list_cards(card: Card) -> list[str]:
@@ -163,6 +172,8 @@ def _load_one(
 def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer, *, targets: Sequence[str]) -> Model:
     assert isinstance(recipe.model, dict), "that of a blend holds no model of its own"
     weights = read_tensors(folder / _NETWORK) if _NETWORK in card.files else {}
+    if card.storage is not None:
+        weights = unpack(weights, file=folder / _NETWORK)
     with _naming(folder / _RECIPE), limit_building(weights):
         model = build_model(
             recipe.model,

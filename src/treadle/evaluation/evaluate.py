@@ -49,7 +49,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
     torch.set_num_threads(1)
     bundle = load(folder.bundle, targets=experiment.targets)
     test = pl.scan_parquet(folder.examples / "test.parquet")
-    predicted, target = _predict(bundle, test)
+    predicted, target = predict_rows(bundle, test)
     prediction = read_predictions(predicted, bundle)
     folder.plots.mkdir(parents=True, exist_ok=True)
     predicted.write_parquet(folder.evaluation / "predictions.parquet")
@@ -88,19 +88,20 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
 
 def _compute_results(experiment: Experiment, candidates: dict[str, Tensor], target: Tensor) -> Results:
     """Metrics of the model and its baselines."""
+    return {name: measure(experiment, values, target) for name, values in candidates.items()}
+
+
+def measure(experiment: Experiment, prediction: Tensor, target: Tensor) -> dict[str, float]:
+    """Every metric of the task, and the user's own, of predictions as `read_predictions` gives them."""
     settings, task = experiment.evaluation, experiment.data.answer
-    own = build_metrics(experiment)
-    return {
-        name: compute_metrics(
-            task=task,
-            prediction=values,
-            target=target,
-            threshold=settings.threshold,
-            num_bins=settings.calibration_bins,
-        )
-        | compute_own(own, task=task, prediction=values, target=target)
-        for name, values in candidates.items()
-    }
+    found = compute_metrics(
+        task=task,
+        prediction=prediction,
+        target=target,
+        threshold=settings.threshold,
+        num_bins=settings.calibration_bins,
+    )
+    return found | compute_own(build_metrics(experiment), task=task, prediction=prediction, target=target)
 
 
 def _find(evaluated: Evaluated, checks: list[Finding]) -> Findings:
@@ -121,7 +122,7 @@ def _find(evaluated: Evaluated, checks: list[Finding]) -> Findings:
     return Findings(evaluated.results, checks, curves, confusions, classes, evaluated.parity)
 
 
-def _predict(bundle: Predictor, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
+def predict_rows(bundle: Predictor, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
     """Predictions and targets of all rows, read in parts."""
     num_rows = rows.select(pl.len()).collect().item()
     predicted, targets = [], []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +21,7 @@ from treadle.export.graph import PredictionGraph
 from treadle.export.parity import FILE as ROWS_FILE
 from treadle.export.parity import Gap, ParityRows, describe_gap, find_gap, forgive_rounding
 from treadle.export.signature import FILE, Parity, Signature, describe_inputs, name_output, save_signature
+from treadle.export.writing import writing
 from treadle.models.estimator import Estimator
 
 PARITY_ROWS = 64  # that a graph is compared on
@@ -69,7 +68,7 @@ def export(
     compared = ParityRows.ask(network, frame)
     graph = PredictionGraph(network).eval()
     inputs = compared.take_inputs(graph.names)
-    with _writing(folder) as part, quietly():
+    with writing(folder) as part, quietly():
         program = trace(graph, [_repeat(tensor) for tensor in inputs])
         kind.write(program, part / kind.FILE, names=graph.names)
         call = kind.open(part / kind.FILE, names=graph.names)
@@ -171,18 +170,3 @@ def _list_versions() -> Iterator[tuple[str, str]]:
             yield name, version(name)
         except PackageNotFoundError:
             continue
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[Path]:
-    """A folder that takes the place of another when it is whole."""
-    part = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
-        yield part
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    part.replace(folder)

@@ -134,7 +134,7 @@ def test_features_are_offered_to_lineage(offer):
         ("model=mlp,re", ["model=mlp,resnet"]),
         ("model=mlp,mlp", ["model=mlp,mlp_plr"]),
         ("model=mlp,linear,re", ["model=mlp,linear,resnet"]),
-        ("experiment=flights_", ["experiment=flights_linear"]),
+        ("experiment=flights_l", ["experiment=flights_linear"]),
         ("nothing=", []),
         ("mod", ["model.", "model="]),
         ("schedule.max_e", ["schedule.max_epochs="]),

@@ -1,4 +1,4 @@
-"""The verb that gives a model to other runtimes."""
+"""The verbs that give a model to other runtimes, or make it smaller."""
 
 from __future__ import annotations
 
@@ -81,4 +81,53 @@ def _open_rows(bundle: Predictor, run: Path, file: Path | None) -> Iterator[pl.L
         yield rows
 
 
-VERBS = (Verb("export", "Write the model of a run as one graph for other runtimes.", _add_export, _export),)
+def _add_compress(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", metavar="RUN", help="a run's folder, or a champion")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder of the bundle")
+    tolerance = "by how much evaluation.metric may become worse, as a share of it (default: %(default)s)"
+    parser.add_argument("--tolerance", type=float, default=0.001, metavar="SHARE", help=tolerance)
+    add_loading(parser)
+
+
+def _compress(options: argparse.Namespace) -> None:
+    import polars as pl
+
+    from treadle.bundle import TARGETS, load
+    from treadle.champions.bundles import find_folder
+    from treadle.errors import TreadleError
+    from treadle.experiment.resolved import read
+    from treadle.experiment.run_folder import RunFolder
+    from treadle.experiment.spec import Experiment
+    from treadle.export.compress import compress
+
+    run = RunFolder(find_folder(options.run_folder, root=Path.cwd()))
+    test = run.examples / "test.parquet"
+    if not (run.bundle.is_dir() and test.is_file()):
+        raise TreadleError(f"{run.path} has no bundle, or no test split to compare on: name the folder of a whole run")
+    resolved = run.resolved if run.resolved.is_file() else run.path.parent / run.resolved.name  # DVC's: beside it
+    experiment = read(resolved).experiment
+    if not isinstance(experiment, Experiment):
+        raise TreadleError(f"{run.path} holds a learner of your own, whose weights are its own to store")
+    targets, code = [*TARGETS, *options.allow], read_code(options)
+    made = compress(
+        load(run.bundle, targets=targets, code=code),
+        folder=options.output,
+        source=run.bundle,
+        test=pl.scan_parquet(test),
+        experiment=experiment,
+        tolerance=options.tolerance,
+        targets=targets,
+        code=code,
+    )
+    print_lines(
+        f"int8  {made.folder}  {made.size_before:,} -> {made.size:,} bytes; "
+        f"{made.num_packed} of {made.num_tensors} tensors are packed",
+        f"{made.metric} of {made.num_rows:,} test rows {made.score_before:.6g} -> {made.score:.6g}; predictions differ "
+        f"by at most {made.largest_difference:.2g}",
+    )
+
+
+VERBS = (
+    Verb("export", "Write the model of a run as one graph for other runtimes.", _add_export, _export),
+    Verb("compress", "Write the bundle of a run with its weights in 8 bits.", _add_compress, _compress),
+)
