@@ -1,4 +1,4 @@
-"""The verb that chooses rows to label."""
+"""The verbs that choose rows to label, and that label those of which a model is sure."""
 
 from __future__ import annotations
 
@@ -39,11 +39,43 @@ def _label(options: argparse.Namespace) -> None:
     )
 
 
+def _add_pseudo_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder, or a bundle")
+    text = "rows without a label: Parquet, or text in the format of the run's table"
+    parser.add_argument("--rows", type=Path, required=True, metavar="FILE", help=text)
+    text = "the least probability of the predicted class, such as 0.95"
+    parser.add_argument("--threshold", type=float, required=True, metavar="P", help=text)
+    text = "the file of pseudo-labels, by the table's key: Parquet, CSV or TSV; it must not exist"
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=text)
+    add_loading(parser)
+
+
+def _pseudo_label(options: argparse.Namespace) -> None:
+    from treadle.bundle import TARGETS, load
+    from treadle.labelling.pseudo import pseudo_label, write_pseudo_labels
+
+    bundle = load(options.run_folder, targets=[*TARGETS, *options.allow], code=read_code(options))
+    found = pseudo_label(bundle, options.rows, threshold=options.threshold)
+    write_pseudo_labels(found, options.output)
+    counts = ", ".join(f"{name} {count:,}" for name, count in found.counts.items())
+    print_lines(
+        f"{len(found.rows):,} of {found.num_open:,} rows without a label  {options.output}",
+        f"labels   {counts}",
+        "read it  by a join and a rule of data.labels: `treadle explain data.labels`, docs/how-to/pseudo-labels.md",
+    )
+
+
 VERBS = (
     Verb(
         "label",
         "Choose the rows of a file whose labels would teach a model most; writes a file to fill in.",
         _add_label,
         _label,
+    ),
+    Verb(
+        "pseudo-label",
+        "Label the rows of a file of which a model is sure; writes a file that the next run reads by a rule.",
+        _add_pseudo_label,
+        _pseudo_label,
     ),
 )
