@@ -1,7 +1,9 @@
 """A second training on train and valid: the same as one that knew the number of epochs from the start."""
 
 import json
+import random
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
@@ -86,6 +88,37 @@ def test_it_is_the_training_on_all_rows_that_ends_after_the_best_epoch(root, tmp
     last = tmp_path / "refit" / "last.ckpt"
     assert find_state(last.parent, num_processes=1) == last, "where it would go on, without a best epoch"
     assert all(torch.equal(found.weights[name], value) for name, value in network.state_dict().items())
+
+
+class Noisy(torch.nn.Module):
+    """Draws from NumPy and from Python, as a user's own network may."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(5, 1)
+
+    def forward(self, numeric, ids):  # noqa: ARG002 - as any network
+        return self.layer(numeric * np.random.rand() + random.random())  # noqa: NPY002, S311 - as others do
+
+
+def test_the_seed_reaches_numpy_and_python(root, tmp_path):
+    rows = MemoryRows(make_rows(300, seed=0))
+    found = []
+    for count in range(2):
+        torch.manual_seed(0)
+        network = Noisy()
+        random.seed()
+        np.random.seed()  # noqa: NPY002 - as above
+        fit(
+            network,
+            {"train": rows, "valid": rows},
+            make_experiment(root, "schedule.max_epochs=1"),
+            scaling=Scaling(),
+            checkpoints=tmp_path / str(count),
+            callbacks=[],
+        )
+        found.append(network.layer.weight)
+    assert torch.equal(*found)
 
 
 def test_rates_follow_the_epochs_of_the_schedule_and_not_those_that_are_left(root, tmp_path):

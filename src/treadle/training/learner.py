@@ -23,6 +23,7 @@ from treadle.training.execution import EAGER
 from treadle.training.lightning_internals import add_steps, set_epoch_length
 from treadle.training.loader import ChunkLoader
 from treadle.training.losses import Loss, build_loss
+from treadle.training.randomness import seed_generators
 from treadle.training.scaling import Scaling, find_link
 from treadle.training.scores import compute_scores
 from treadle.training.steps import Steps, set_rates
@@ -112,10 +113,12 @@ class Learner(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it.
 
+        Within an epoch a resumed run restores torch's generator alone.
+
         `schedule.max_steps` may end the last epoch early; it is validated all the same.
         """
         set_epoch_length(self.trainer, len(cast("ChunkLoader", self.trainer.train_dataloader)))
-        torch.manual_seed(self.experiment.seed * 1_000_003 + self.current_epoch + 1)
+        seed_generators(self.experiment.seed * 1_000_003 + self.current_epoch + 1)
         self.train_losses.clear()
 
     def training_step(self, batches: Iterator[Batch], _: int) -> None:

@@ -32,6 +32,7 @@ from treadle.training.blend import blend
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochLog
 from treadle.training.losses import build_loss
+from treadle.training.randomness import seed_generators
 from treadle.training.requirements import require_rows
 from treadle.training.rows import open_rows
 from treadle.training.scaling import find_link
@@ -64,7 +65,7 @@ def train(
         blend(experiment, folder=folder, members=members, log=log)
         return
     torch.set_num_threads(experiment.trainer.threads)
-    torch.manual_seed(experiment.seed)
+    seed_generators(experiment.seed)
     features = folder.features
     inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
     rows, scaling = open_rows(features, experiment, classes=inputs["classes"])

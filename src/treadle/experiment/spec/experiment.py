@@ -35,7 +35,7 @@ class Experiment(Spec):
     name: Name
     """Name of the experiment, and of its run folders."""
     seed: Seed
-    """Random seed of the initial weights and of the order of batches."""
+    """Random seed of Python, NumPy and torch: of the initial weights and of the order of batches."""
     targets: list[str]
     """Prefixes of dotted paths that a `_target_` may come from."""
     data: Data
