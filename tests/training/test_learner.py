@@ -192,10 +192,12 @@ def test_a_gpu_that_is_not_there_is_refused_before_training(project, capsys):
 
 
 @pytest.mark.slow
-def test_two_processes_train_what_one_trains(project):
+@pytest.mark.parametrize("weight", ["null", pytest.param("Population", marks=pytest.mark.exhaustive)])
+def test_two_processes_train_what_one_trains(project, weight):
     """Data-parallel over gloo with the same global batch: the same losses, but for rounding."""
     odd = "data.split.valid=0.16013"  # 3,305 rows: one process predicts a row more
-    same = ("tracker=disabled", "trainer.precision=32-true", odd)  # bfloat16 rounds sums by their parts
+    weighted = f"data.examples.weight={weight}"  # the shares of a batch differ in theirs
+    same = ("tracker=disabled", "trainer.precision=32-true", odd, weighted)  # bfloat16 rounds sums by their parts
     run_quick(*same, "name=one", verb="train")
     run_quick(*same, "name=two", "trainer=ddp", "seed=0", "trainer.threads=2", verb="train")
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from treadle.bundle import to_prediction
@@ -191,8 +191,17 @@ def _spread(output: Tensor, *targets: Tensor, loss: Callable[..., Tensor]) -> Te
 def _average(each: Tensor, weight: Tensor, *, weighted: bool) -> Tensor:
     if not weighted:
         return each.mean()
-    total = weight.sum()
+    total = _share_among_processes(weight.sum())
     return (each * weight).sum() / torch.where(total > 0, total, 1.0)
+
+
+def _share_among_processes(total: Tensor) -> Tensor:
+    """The mean over the processes, whose gradients are averaged: so that a row weighs the same in each of them."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return total
+    shared = total.detach().clone()
+    distributed.all_reduce(shared)
+    return shared / distributed.get_world_size()
 
 
 def compute_mixed_loss(output: Tensor, batch: Batch | MixedBatch, *, loss: Loss, weighted: bool) -> Tensor:
