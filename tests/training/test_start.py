@@ -9,6 +9,7 @@ from runs import QUICK
 from treadle.config.selection import quote
 from treadle.errors import TreadleError
 from treadle.experiment.identity import sign_stages
+from treadle.experiment.source_bundles import list_member_bundles
 from treadle.pipeline import run as run_stages
 from treadle.problems import ConfigError
 
@@ -56,7 +57,9 @@ def test_a_member_of_a_blend_may_start_from_a_bundle_of_its_own(project):
 
     here, there = compose("here"), compose("there")
 
-    assert here.experiment.model.members["mlp"].schedule.start_from.startswith("here@")
+    start = here.experiment.model.members["mlp"].schedule.start_from
+    assert start.startswith("here@")
+    assert list(list_member_bundles(here.experiment)) == [("model.members.mlp.schedule.start_from", start)]
     assert sign_stages(here, root=project) == sign_stages(there, root=project)
     with pytest.raises(ConfigError, match=r"(?s)model\.members\.mlp\.schedule\.start_from .*no bundle in 'nowhere'"):
         compose("nowhere")

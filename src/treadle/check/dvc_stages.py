@@ -15,7 +15,7 @@ from treadle.config.locations import read_marks
 from treadle.experiment.identity import list_present_files, list_target_modules
 from treadle.experiment.imports import import_graph
 from treadle.experiment.modules import TREADLE, find_module
-from treadle.experiment.source_bundles import find_source, list_source_bundles
+from treadle.experiment.source_bundles import find_source, list_member_bundles, list_source_bundles
 from treadle.experiment.spec import AnyExperiment
 from treadle.experiment.stages import STAGES, list_stages
 from treadle.problems import ConfigError, Place, Problem
@@ -89,7 +89,7 @@ def _find_data(experiment: AnyExperiment, stages: dict[str, _DvcStage], root: Pa
 
 def _find_bundles(experiment: AnyExperiment, stages: dict[str, _DvcStage], root: Path) -> Iterator[Problem]:
     """Bundles that training reads: `compose` writes their digest into resolved.yaml."""
-    for key, text in list_source_bundles(experiment):
+    for key, text in [*list_source_bundles(experiment), *list_member_bundles(experiment)]:
         bundle = find_source(text, root=root)
         if "compose" in stages and bundle is not None and not _is_below(bundle, stages["compose"].deps):
             found = _report(stages["compose"], bundle, f"the bundle of {key}", root)

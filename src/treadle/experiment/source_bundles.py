@@ -8,8 +8,9 @@ from typing import Any
 
 from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import hash_content
+from treadle.experiment.members import list_members, list_parts
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import AnyExperiment
+from treadle.experiment.spec import AnyExperiment, Experiment
 from treadle.experiment.stages import DIGEST_MARK, SOURCE_BUNDLES
 from treadle.keys import ABSENT, get
 
@@ -22,6 +23,17 @@ def list_source_bundles(experiment: AnyExperiment) -> Iterator[tuple[str, str]]:
     for section, name in SOURCE_BUNDLES.items():
         if (text := get(values, f"{section}.{name}")) not in (ABSENT, None):
             yield f"{section}.{name}", str(text)
+
+
+def list_member_bundles(experiment: AnyExperiment) -> Iterator[tuple[str, str]]:
+    """The same of the sections that members of a blend have of their own."""
+    if not isinstance(experiment, Experiment):
+        return
+    parts = list_parts(experiment)
+    for name, member in list_members(experiment).items():
+        for key, text in list_source_bundles(member):
+            if key.partition(".")[0] in parts[name].given:
+                yield f"model.members.{name}.{key}", text
 
 
 def split_source(text: str) -> tuple[str, str]:
