@@ -115,6 +115,8 @@ def _is_stale(name: str) -> bool:
     if spec is None or spec.origin is None or spec.cached is None or sys.dont_write_bytecode:
         return False
     source, kept = Path(spec.origin), Path(spec.cached)
+    if not source.is_file():
+        return True
     if not kept.is_file() or not os.access(kept.parent, os.W_OK):
         return False
     with kept.open("rb") as file:
