@@ -1,6 +1,6 @@
 """The Python interface: the runs of the command, as objects."""
 
-import os
+import importlib.util
 import subprocess
 import sys
 
@@ -70,22 +70,18 @@ def test_code_that_was_edited_after_its_import_is_refused(project, monkeypatch):
         treadle.run(OVERRIDES)
 
 
-def test_so_is_code_that_was_edited_after_an_import_of_ones_own(project):
+def test_so_is_code_that_was_edited_after_an_import_of_ones_own(project, monkeypatch):
     add_own(project)
-    (project / "edited.py").write_text(OWN.replace("nn.Linear(num_numeric", "nn.Linear(9 + num_numeric"))
-    words = ["model=own" if word.startswith("model=") else word for word in OVERRIDES if "model." not in word]
-    code = (
-        "import shutil, failing_trials, treadle\n"
-        "shutil.copyfile('edited.py', 'failing_trials.py')\n"
-        f"treadle.run({words!r})\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    monkeypatch.syspath_prepend(project)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    spec = importlib.util.find_spec("failing_trials")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setitem(sys.modules, "failing_trials", module)
+    (project / "failing_trials.py").write_text(OWN.replace("nn.Linear(num_numeric", "nn.Linear(9 + num_numeric"))
 
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
-
-    assert "TreadleError: failing_trials: edited since this process imported it" in done.stderr
+    with pytest.raises(TreadleError, match=r"^failing_trials: edited since"):
+        treadle.run(["model=own" if word.startswith("model=") else word for word in OVERRIDES if "model." not in word])
 
 
 def test_importing_treadle_imports_no_library():

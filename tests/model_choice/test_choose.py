@@ -104,6 +104,23 @@ def test_a_single_one_is_that_model_and_no_blend(candidates):
     assert str(experiment.model_choice).startswith("linear ")
 
 
+def test_few_rows_are_trained_on_in_all_folds_for_as_much_more_work(candidates):
+    file = candidates / "conf/data/california.yaml"
+    fold = "split: {by: kfold, folds: 4, fold: 0, test: 0.2, seed: 0}"
+    file.write_text(f"{file.read_text().partition('split:')[0]}{fold}\n")
+    common = ["model=auto", "experiment=california", "~model.candidates.small"]
+
+    def choose(fold_rows):
+        return check(compose(overrides=[*common, f"+model.fold_rows={fold_rows}"], root=candidates))
+
+    one, all_folds = choose(1_000), choose(1_000_000)
+
+    assert one.network["_target_"].endswith(".Linear")
+    assert (list(all_folds.model.members), all_folds.model.folds) == (["linear"], "all")
+    assert all_folds.model_choice.predicted == pytest.approx(4 * one.model_choice.predicted, rel=0.1)
+    assert ", each on 4 folds: " in str(all_folds.model_choice)
+
+
 def test_where_none_fits_the_cheapest_is_taken_with_a_word(candidates):
     composed = compose(overrides=["model=auto", "model.budget=0s", "experiment=california"], root=candidates)
     experiment = check(composed)

@@ -9,12 +9,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from treadle.bundle.blend import BlendBundle
 from treadle.bundle.bundle import Bundle
 from treadle.bundle.model import TARGETS
 from treadle.bundle.predictor import Predictor
 from treadle.bundle.store import load
 from treadle.errors import TreadleError
+from treadle.experiment.members import name_folds
 from treadle.experiment.run_folder import BEST, RunFolder
+from treadle.experiment.spec import Blend, RandomFolds
 
 
 def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
@@ -33,6 +36,8 @@ def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
     bundle = load(run, targets=targets)
     if "valid" not in bundle.card.trained_on:
         return bundle
+    if isinstance(bundle, BlendBundle) and (own := _take_fold(bundle)):
+        return own
     if not isinstance(bundle, Bundle):
         rule = "the members of the blend were refitted, and it keeps no others"
         raise TreadleError(f"{run}: {rule}; set schedule.refit=none")
@@ -42,3 +47,14 @@ def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
     assert isinstance(bundle.model, nn.Module), "estimators are not trained a second time"
     bundle.model.load_state_dict(weights)
     return replace(bundle, card=bundle.card.model_copy(update={"trained_on": ["train"]}))
+
+
+def _take_fold(bundle: BlendBundle) -> BlendBundle | None:
+    """The models of a blend that were trained on its own fold; None where its members have no folds."""
+    model, split = bundle.recipe.model, bundle.recipe.data.split
+    if not isinstance(model, Blend) or model.folds == "one" or not isinstance(split, RandomFolds):
+        return None
+    own = {name_folds(member, split.num_folds)[split.fold] for member in model.members}
+    weights = {name: weight * split.num_folds for name, weight in bundle.card.members.items() if name in own}
+    card = bundle.card.model_copy(update={"members": weights, "trained_on": ["train"]})
+    return replace(bundle, card=card, members={name: bundle.members[name] for name in weights})

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from treadle.check.blends import check_folds
 from treadle.check.claims import check_claims
 from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
 from treadle.check.consistency import (
@@ -64,6 +65,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_exposure, ("data.task", "loss", "features", "targets")),
     (check_sampling, ("data.task", "loss", "schedule")),
     (check_refit, ("schedule", "callbacks")),
+    (check_folds, ("model", "data.split", "schedule")),
     (check_table_options, ("data.tables",)),
     (check_contracts, ("data.tables",)),
     (check_examples_table, ("data.tables", "data.examples")),

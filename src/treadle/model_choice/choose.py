@@ -21,6 +21,7 @@ from treadle.experiment.spec import (
     Member,
     ModelChoice,
     ModelRule,
+    RandomFolds,
     Schedule,
     Trainer,
     format_work,
@@ -56,7 +57,11 @@ def choose_model(experiment: Experiment, *, root: Path, place: Place) -> Experim
         reason = f"the models cannot be chosen: {str(error).splitlines()[0]}"
         fix = "`dvc pull` fetches versioned data; or name a model, such as model=tabm"
         raise ConfigError([Problem(GROUP, reason, fix, place)]) from error
-    work = {name: predict(candidate, experiment, rows, inputs[name]) for name, candidate in rule.candidates.items()}
+    folds = _count_folds(rule, experiment, rows)
+    work = {
+        name: (folds or 1) * predict(candidate, experiment, rows, inputs[name])
+        for name, candidate in rule.candidates.items()
+    }
     chosen, left_out = select(rule, work, num_rows=rows.train)
     record = ModelChoice(
         members={name: float(f"{work[name]:.2g}") for name in chosen},
@@ -64,15 +69,23 @@ def choose_model(experiment: Experiment, *, root: Path, place: Place) -> Experim
         budget=rule.budget,
         predicted=float(f"{sum(work[name] for name in chosen):.2g}"),
         rows=rows.train,
+        folds=folds or 1,
         source=rows.source,
     )
     members = {name: _take_member(rule.candidates[name]) for name in chosen}
-    if len(members) > 1:
-        return experiment.model_copy(
-            update={"model": Blend(members=members, rounds=rule.rounds), "model_choice": record}
-        )
+    if len(members) > 1 or folds is not None:
+        model = Blend(members=members, rounds=rule.rounds, folds="one" if folds is None else "all")
+        return experiment.model_copy(update={"model": model, "model_choice": record})
     (member,) = members.values()
     return experiment.model_copy(update={**member.given, "model_choice": record})
+
+
+def _count_folds(rule: ModelRule, experiment: Experiment, rows: Rows) -> int | None:
+    """On how many folds each candidate is trained; None: on that of the experiment alone."""
+    split = experiment.data.split
+    if rows.train >= rule.fold_rows or not isinstance(split, RandomFolds) or experiment.schedule.refit != "none":
+        return None
+    return split.num_folds
 
 
 def _take_member(candidate: Candidate) -> Member:

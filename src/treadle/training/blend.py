@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median_low
 from typing import Any
 
+import polars as pl
 import torch
 from torch import Tensor
 
 from treadle.bundle import BlendBundle, Bundle, Card, Predictor, Recipe, Standard, load, load_judged, mix, save
 from treadle.errors import TreadleError
+from treadle.experiment.members import count_folds, list_runs
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Blend, Experiment
 from treadle.metrics.own import Measure, build_metrics
@@ -33,12 +36,13 @@ SPREAD_SEED = 0  # of the resamples
 def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, RunFolder], log: EpochLog) -> None:
     """Weigh the members by the validation rows; write `folder.bundle`, `folder.model` and `folder.metrics_log`.
 
-    A member of weight 0 is left out of the bundle.
+    Where members are trained on several folds, these rows are those of all folds, each predicted out of its fold. A
+    member of weight 0 is left out of the bundle.
 
     Args:
         experiment: checked.
         folder: of the run, with its examples and features.
-        members: the run of each member, with its bundle.
+        members: the runs of each member, with their bundles.
         log: takes each round of the selection, as it takes an epoch of a training.
 
     Raises:
@@ -47,11 +51,14 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
     assert isinstance(experiment.model, Blend)
     torch.set_num_threads(experiment.trainer.threads)
     bundles = {name: load(run.bundle, targets=experiment.targets) for name, run in members.items()}
-    inputs = json.loads((folder.features / "inputs.json").read_text(encoding="utf-8"))
-    judge = Judge.open(experiment, folder=folder, classes=inputs["classes"])
-    frame = open_valid(experiment, folder).collect()
+    runs = list_runs(experiment)
+    folds = count_folds(experiment)
+    judging = [folder] if folds is None else [members[name] for name in next(iter(runs.values()))]
+    classes = read_classes(judging)
+    judge = Judge.open(experiment, folders=judging, classes=classes)
+    frames = [open_valid(experiment, one).collect() for one in judging]
     judged = {name: load_judged(run.path, targets=experiment.targets) for name, run in members.items()}
-    raw = {name: bundle.compute(bundle.conform(frame)) for name, bundle in judged.items()}
+    raw = {name: _predict([judged[run] for run in own], frames) for name, own in runs.items()}
     predictions = {name: judge.scale(values) for name, values in raw.items()}
     found = select(predictions, score=judge.score, rounds=experiment.model.rounds)
     rounds = [judge.make_row(mix(predictions, found.weigh(count)), count) for count in range(1, len(found.picks) + 1)]
@@ -63,18 +70,43 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
     write_summary(
         folder, _summarize(experiment, found, predictions, kept=kept, judge=judge, members=members), kept=kept
     )
+    weights = {run: weight / len(runs[name]) for name, weight in found.weights.items() for run in runs[name]}
+    seen = {split for run in weights for split in bundles[run].card.trained_on}
+    if folds is not None:  # what validates one fold trains the others
+        seen |= {"train", "valid"}
     card = Card(
         task=experiment.data.answer,
-        classes=inputs["classes"],
+        classes=classes,
         columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
         target=Standard(mean=judge.scaling.mean, scale=judge.scaling.scale, link=find_link(judge.loss)),
         code={},  # each member records its own
-        members=found.weights,
-        trained_on=[split for split in SPLITS if any(split in bundles[name].card.trained_on for name in found.weights)],
+        members=weights,
+        trained_on=[split for split in SPLITS if split in seen],
     )
     if learns_from_valid(experiment):
-        card = learn_from_valid(card, mix(raw, found.weights), frame.lazy(), experiment)
-    save(BlendBundle(card, Recipe.take(experiment), _keep(bundles, found.weights)), folder.bundle)
+        card = learn_from_valid(card, mix(raw, found.weights), pl.concat(frames).lazy(), experiment)
+    save(BlendBundle(card, Recipe.take(experiment), _keep(bundles, weights)), folder.bundle)
+
+
+def read_classes(folders: Sequence[RunFolder]) -> list[str]:
+    """The classes that the training splits of all folds hold.
+
+    Raises:
+        TreadleError: they differ.
+    """
+    found: list[list[str]] = [json.loads((one.features / "inputs.json").read_text())["classes"] for one in folders]
+    for fold, classes in enumerate(found):
+        if classes != found[0]:
+            differing = ", ".join(sorted(set(classes) ^ set(found[0])))
+            rule = f"the training rows of fold 0 and of fold {fold} do not hold the same classes: {differing}"
+            raise TreadleError(f"model.folds: {rule}; split by stratified_kfold, or set model.folds=one")
+    return found[0]
+
+
+def _predict(bundles: Sequence[Predictor], frames: Sequence[pl.DataFrame]) -> Tensor:
+    """The predictions of rows by the models that were not trained on them, one a fold."""
+    pairs = zip(bundles, frames, strict=True)
+    return torch.cat([bundle.compute(bundle.conform(frame)) for bundle, frame in pairs])
 
 
 @dataclass(frozen=True)
@@ -89,11 +121,23 @@ class Judge:
     own: Mapping[str, Measure]  # metrics of the user's
 
     @classmethod
-    def open(cls, experiment: Experiment, *, folder: RunFolder, classes: list[str]) -> Judge:
-        """Read the targets as a training of this experiment has them."""
-        rows, scaling = open_rows(folder.features, experiment, classes=classes)
-        target, weight = (torch.cat(part) for part in zip(*rows["valid"].read_targets(), strict=True))
-        return cls(experiment, target, weight, scaling, build_loss(experiment), build_metrics(experiment))
+    def open(cls, experiment: Experiment, *, folders: Sequence[RunFolder], classes: list[str]) -> Judge:
+        """Read the targets as a training of this experiment has them; of several folds on the scale of the first."""
+        targets: list[Tensor] = []
+        weights: list[Tensor] = []
+        scalings: list[Scaling] = []
+        for folder in folders:
+            rows, scaling = open_rows(folder.features, experiment, classes=classes)
+            target, weight = (torch.cat(part) for part in zip(*rows["valid"].read_targets(), strict=True))
+            first = scalings[0] if scalings else scaling
+            if (scaling.mean, scaling.scale) != (first.mean, first.scale):
+                own = target.double() * scaling.scale + scaling.mean
+                target = ((own - first.mean) / first.scale).to(target.dtype)
+            targets.append(target)
+            weights.append(weight)
+            scalings.append(scaling)
+        whole = torch.cat(targets), torch.cat(weights)
+        return cls(experiment, *whole, scalings[0], build_loss(experiment), build_metrics(experiment))
 
     def scale(self, prediction: Tensor) -> Tensor:
         """Predictions on the scale of the targets."""
@@ -164,11 +208,14 @@ def _summarize(
     score = kept[f"valid/{monitor}"]
     if not math.isfinite(score):
         raise TreadleError(f"schedule.monitor: the validation {monitor} of every member is {score}; monitor another")
+    runs = list_runs(experiment)
     trainings = {name: json.loads((run.model / "summary.json").read_text()) for name, run in members.items()}
     return {
         "num_epochs": len(found.picks),
         "num_steps": sum(training["num_steps"] for training in trainings.values()),
-        "num_parameters": sum(trainings[name].get("num_parameters", 0) for name in weights),  # of networks
+        "num_parameters": sum(  # of networks
+            trainings[run].get("num_parameters", 0) for name in weights for run in runs[name]
+        ),
         "monitor": monitor,
         "score": score,
         "members": {
@@ -177,8 +224,8 @@ def _summarize(
                 "score": judge.compute(values)[monitor],
                 "loss": judge.measure_loss(values, judge.weight),
                 "loss_spread": judge.measure_spread(values),
-                "best_epoch": trainings[name]["best_epoch"],
-                "num_steps": trainings[name]["num_steps"],
+                "best_epoch": median_low(trainings[run]["best_epoch"] for run in runs[name]),
+                "num_steps": sum(trainings[run]["num_steps"] for run in runs[name]),
             }
             for name, values in predictions.items()
         },

@@ -60,6 +60,6 @@ def test_groups_that_are_too_few_for_folds_are_split_once(tmp_path):
 
 
 def test_many_rows_have_one_validation_set(tmp_path):
-    rows = {"x": np.arange(2_000) % 50, "y": GENERATOR.choice(["a", "b"], 2_000)}
+    rows = {"x": np.arange(5_000) % 50, "y": GENERATOR.choice(["a", "b"], 5_000)}
 
     assert plan(tmp_path, rows).split["by"] == "stratified"

@@ -15,6 +15,11 @@ from treadle.schema import Count
 MemberName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=100)]  # also that of a folder
 
 
+def is_one(value: object) -> bool:
+    """Whether each member is trained on one fold: then the key stays out of what is frozen."""
+    return value == "one"
+
+
 class Member(Spec):
     """A member of a blend: this experiment with another model, and with other sections where they are given."""
 
@@ -40,6 +45,9 @@ class Blend(Spec):
     """Members by name; each is a run of its own."""
     rounds: Count
     """Rounds of the greedy selection, each of which adds one member; weights are multiples of 1 / rounds."""
+    folds: Literal["one", "all"] = Field(default="one", exclude_if=is_one)
+    """Folds of `data.split` that each member is trained on: one, `data.split.fold`; or all, so that the mean of a
+    member's models predicts, and its weight comes from the out-of-fold predictions of all rows."""
 
 
 class Cost(Spec):
@@ -75,6 +83,9 @@ class ModelRule(Spec):
     """Candidates by name, in rising cost."""
     rounds: Count
     """Rounds of the greedy selection of the blend."""
+    fold_rows: int = Field(default=0, ge=0)
+    """Number of training rows below which candidates are trained on all folds, where the split is drawn in folds; 0:
+    always on one [rows]."""
 
 
 class ModelChoice(Spec):
@@ -90,15 +101,18 @@ class ModelChoice(Spec):
     """Predicted work of those that are trained, without early stopping, in time of a nominal core [seconds]."""
     rows: int
     """Size of the training set, before exclusions [rows]."""
+    folds: Count = Field(default=1, exclude_if=lambda value: value == 1)
+    """Number of folds that each of them is trained on."""
     source: Literal["footers", "heads"]
     """Where the number of rows comes from: Parquet footers, or an estimate from the heads of text files."""
 
     def __str__(self) -> str:
         """What is trained, and what is not."""
         tried = ", ".join(f"{name} {format_work(seconds)}" for name, seconds in self.members.items())
-        kind = "" if len(self.members) == 1 else "a blend of "
+        kind = "" if len(self.members) == 1 and self.folds == 1 else "a blend of "
+        folds = "" if self.folds == 1 else f", each on {self.folds} folds"
         left = "".join(f"; {name}: {reason}" for name, reason in self.left_out.items())
-        return f"{kind}{tried}: {format_work(self.predicted)} of {self.budget} of a core at most{left}"
+        return f"{kind}{tried}{folds}: {format_work(self.predicted)} of {self.budget} of a core at most{left}"
 
 
 def format_work(seconds: float) -> str:

@@ -17,7 +17,7 @@ from treadle.scaffold.planning.trial import find_rule, to_folds, try_split
 from treadle.scaffold.reading.profile import Profile, Profiles
 
 MAX_LEFT_OUT = 0.05  # share of rows without a moment, or without a split, that may be left out
-FEW_ROWS = 2_000  # below it the split is in folds
+FEW_ROWS = 5_000  # below it the split is in folds
 _FOLDS = 5  # of which one validates 16 % of the rows, as other splits do
 _SHARES = {"valid": 0.16, "test": 0.2, "seed": 0}
 _MAX_NAMED = 3  # columns in a sentence
