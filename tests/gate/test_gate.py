@@ -114,6 +114,7 @@ def test_a_run_becomes_champion_and_leads_back(runs, project, capsys):
     assert pl.read_parquet("out.parquet").equals(best)
 
     _tell_what_is_missing(weak, capsys)
+    _predict_other_inputs_anew(weak, better)
     _restore_from_dvc(project, better)
     _refuse_a_blocked_run(weak)
 
@@ -126,6 +127,19 @@ def _tell_what_is_missing(run, capsys):
 
     assert f"{file} is missing" in capsys.readouterr().err.replace("\n", " ")
     aside.rename(file)
+
+
+def _predict_other_inputs_anew(run, champion):
+    """The same rows and labels, of which a later preparation reads an input otherwise."""
+    file = run / "examples" / "test.parquet"
+    rows = pl.read_parquet(file)
+    before = ask_gate(run, champion=str(champion), root=run.parent.parent).comparison.gain.value
+
+    file.unlink()  # the runs share it, as links
+    rows.with_columns(pl.col("MedInc").reverse()).write_parquet(file)
+
+    assert ask_gate(run, champion=str(champion), root=run.parent.parent).comparison.gain.value > before + 0.1
+    rows.write_parquet(file)
 
 
 def _restore_from_dvc(project, run):

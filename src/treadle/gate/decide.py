@@ -181,10 +181,9 @@ def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tens
         )
     stored = theirs.evaluation / "predictions.parquet"
     rows = theirs.examples / "test.parquet"
-    if stored.is_file() and rows.is_file():
-        same = pl.scan_parquet(rows).select(ROW, LABEL).collect().equals(test.select(ROW, LABEL).collect())
-        if same:
-            return read_predictions(pl.read_parquet(stored), bundle)
+    read_columns = [ROW, LABEL, *bundle.card.columns]
+    if stored.is_file() and rows.is_file() and _are_alike(pl.scan_parquet(rows), test, read_columns):
+        return read_predictions(pl.read_parquet(stored), bundle)
     try:
         return read_predictions(bundle.predict(test.collect(), on_breach="allow"), bundle)
     except TreadleError as error:
@@ -192,6 +191,13 @@ def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tens
         raise IncomparableError(
             f"the champion, {champion.folder}, cannot predict these test rows: {error}; {fix}"
         ) from error
+
+
+def _are_alike(first: pl.LazyFrame, second: pl.LazyFrame, names: Sequence[str]) -> bool:
+    """Whether two tables have these columns, with the same values; a column at a time is in memory."""
+    if not set(names) <= {*first.collect_schema()} & {*second.collect_schema()}:
+        return False
+    return all(first.select(name).collect().equals(second.select(name).collect()) for name in names)
 
 
 def _list_targets(folder: RunFolder) -> Sequence[str]:
