@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from evaluations import make_evaluated
 from known_models import KnownModel
 from runs import find_run
 from treadle.check.checks import check
@@ -16,10 +18,11 @@ from treadle.config.compose import compose
 from treadle.evaluation.association import find_center, group_columns, measure_association
 from treadle.evaluation.checks.reliance import limit_reliance, require_reliance
 from treadle.evaluation.dependence import choose_points, measure_dependence
-from treadle.evaluation.explanation import ExplanationFindings
+from treadle.evaluation.explanation import ExplanationFindings, explain
 from treadle.evaluation.importance import measure_importance
 from treadle.evaluation.intervals import Resampling
 from treadle.evaluation.resampling import Blocks
+from treadle.experiment.blocks import list_example_columns
 from treadle.problems import ConfigError
 
 RESAMPLING = Resampling(resamples=300, coverage=0.95, seed=0)
@@ -191,6 +194,23 @@ def test_texts_and_moments_have_points(frame):
     assert cities.shares == pytest.approx([(frame["city"] == city).mean() for city in cities.values])
     assert moments.values[2] == "2026-01-13 12:00"
     assert moments.span == pytest.approx(0)
+
+
+def test_a_private_column_has_importance_and_no_curve(root, tmp_path):
+    settings = "{predictions: 9000, groups: {}, max_association: 0.8, curves: 2, points: 5, attributions: 0}"
+    experiment = check(compose(overrides=["experiment=california", f"evaluation.explanation={settings}"], root=root))
+    generator = np.random.default_rng(0)
+    columns = list_example_columns(experiment.data)
+    rows = pl.DataFrame({name: generator.normal(size=ROWS) for name in columns})
+    model = KnownModel("regression", {"prediction": 3 * pl.col("MedInc") + 2 * pl.col("Latitude") + pl.col("HouseAge")})
+    predicted = model.predict(rows, on_breach="allow").to_series().to_numpy(writable=True)
+    evaluated = make_evaluated(experiment, tmp_path, rows=rows, target=predicted, model=predicted)
+    model.card, model.private = SimpleNamespace(columns=dict.fromkeys(columns)), ["MedInc"]
+
+    found = explain(replace(evaluated, bundle=model))
+
+    assert [one.name for one in found.importances[:3]] == ["MedInc", "Latitude", "HouseAge"]
+    assert [one.column for one in found.dependences] == ["Latitude", "HouseAge"]
 
 
 def test_each_class_has_a_curve(frame):

@@ -130,3 +130,12 @@ def test_declared_slices_have_metrics_with_intervals_and_the_worst_are_searched(
     assert declared["HouseAge = 10.0"]["rmse"]["high"] < 1 < declared["HouseAge = 20.0"]["rmse"]["low"]
     assert "HouseAge = 20.0" in found["worst"][0]["conditions"]
     assert found["worst"][0]["confirmed"]
+
+    evaluated.bundle.private = ["HouseAge"]
+    found = find_slices(evaluated).to_plain()
+    assert not any("HouseAge" in condition for one in found["worst"] for condition in one["conditions"])
+
+    vars(evaluated)["blocks"] = Blocks.of(np.arange(3000) % 3, unit="day")
+    few = find_slices(evaluated).to_plain()["declared"]["HouseAge = 10.0"]["rmse"]
+    value = pytest.approx(declared["HouseAge = 10.0"]["rmse"]["value"])
+    assert few == {"value": value, "low": None, "high": None}

@@ -150,6 +150,11 @@ class Predictor(ABC):
         declared = {name: column for name, column in self.table.columns.items() if name in known}
         return list_columns(self.card.columns, declared)
 
+    @property
+    def private(self) -> list[str]:
+        """The columns whose values no log and no report may hold."""
+        return [name for name, column in self.columns.items() if column.private]
+
     @cached_property
     def _rules(self) -> list[Rule]:
         return list(list_row_rules(self.columns))

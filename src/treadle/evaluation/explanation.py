@@ -129,17 +129,19 @@ def _explain(
     )
     few = max(_MIN_ROWS, int(settings.predictions * _CURVES_SHARE / max(1, settings.curves * settings.points)))
     order = generator.permutation(len(positions))[:few]
+    public = [[name for name in one.columns if name not in evaluated.bundle.private] for one in importances]
+    drawn = [_choose_column(group, sample.columns, association) for group in public if group]
     dependences = [
         measure_dependence(
             evaluated.bundle,
             rows[order],
-            _choose_column(one.columns, sample.columns, association),
-            everything=sample[_choose_column(one.columns, sample.columns, association)],
+            column,
+            everything=sample[column],
             num_points=settings.points,
             blocks=blocks.take(order),
             resampling=resampling,
         )
-        for one in importances[: settings.curves]
+        for column in drawn[: settings.curves]
     ]
     loss = float(compute_losses(prediction, target=target, task=evaluated.task).mean())
     attributed = _attribute(evaluated, settings.attributions, sample, generator) if settings.attributions else None

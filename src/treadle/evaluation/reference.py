@@ -79,8 +79,11 @@ def _find_ignored(
     others = [name for name in names if name not in ignored]
     if time is not None:
         ignored |= dict.fromkeys(find_calendar(rows, others, time=time), "the calendar: it has one value on each day")
-    private = [name for name, column in evaluated.bundle.columns.items() if column.private]
-    return ignored | dict.fromkeys(settings.ignore, "evaluation.reference.ignore") | dict.fromkeys(private, "private")
+    return (
+        ignored
+        | dict.fromkeys(settings.ignore, "evaluation.reference.ignore")
+        | dict.fromkeys(evaluated.bundle.private, "private")
+    )
 
 
 def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Performance:

@@ -82,8 +82,9 @@ def find_slices(evaluated: Evaluated) -> SliceFindings | None:
     if not settings.candidates:
         return SliceFindings(declared, [])
     task = experiment.data.answer
+    public = [name for name in list_example_columns(experiment.data) if name not in evaluated.bundle.private]
     worst = find_worst_slices(
-        cut_columns(evaluated.read_columns([*list_example_columns(experiment.data), *experiment.evaluation.derive])),
+        cut_columns(evaluated.read_columns([*public, *experiment.evaluation.derive])),
         losses=compute_losses(prediction, target=target, task=task),
         excess=compute_excess(prediction, target=target, task=task),
         blocks=blocks,

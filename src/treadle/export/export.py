@@ -140,8 +140,7 @@ def _choose_rows(bundle: Bundle, rows: pl.LazyFrame, *, source: str) -> pl.DataF
         raise TreadleError(f"{source}: there is no row to compare the graph on; name a file with --rows")
     step = max(1, num_rows // PARITY_ROWS)
     frame = bundle.conform(rows.gather_every(step).head(PARITY_ROWS).collect())
-    private = [name for name, column in bundle.columns.items() if column.private]
-    return frame.with_columns(pl.lit(None, dtype=frame.schema[name]).alias(name) for name in private)
+    return frame.with_columns(pl.lit(None, dtype=frame.schema[name]).alias(name) for name in bundle.private)
 
 
 def _repeat(tensor: torch.Tensor) -> torch.Tensor:

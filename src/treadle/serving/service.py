@@ -358,7 +358,7 @@ def _choose_columns(asked: Sequence[str] | None, bundle: Predictor) -> list[str]
     Raises:
         TreadleError: there is no such column, or it is private.
     """
-    public = [name for name, column in bundle.columns.items() if not column.private]
+    public = [name for name in bundle.columns if name not in bundle.private]
     for name in asked or []:
         if name not in bundle.columns:
             raise TreadleError(f"serving.log.columns: no column {name!r}. {nearest(name, bundle.columns)}")

@@ -119,7 +119,7 @@ class Column(Spec):
     channels: Literal[1, 3] | None = Field(default=None, exclude_if=is_unset)
     """Channels of every image, 1 for gray and 3 for colours; null: any."""
     private: bool = Field(default=False, exclude_if=operator.not_)
-    """Whether values tell about persons what no log of predictions may hold."""
+    """Whether values tell about persons what no log of predictions, and no report by itself, may hold."""
 
     def name_in_file(self, name: str) -> str:
         """The name that the column declared as `name` has in the file; it may be empty."""
