@@ -14,6 +14,7 @@ from runs import find_run, run_quick
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.evaluation.calibration import find_calibration
+from treadle.evaluation.checks import leakage
 from treadle.evaluation.checks.baselines import beat_baselines
 from treadle.evaluation.checks.calibration import limit_calibration_error
 from treadle.evaluation.checks.cost import limit_parameters
@@ -136,6 +137,14 @@ def test_a_column_made_from_the_label_is_suspect(task, tmp_path):
 
     assert outcome.state == "fail"
     assert next(iter(outcome.evidence["strongest"])) == "leak"
+
+
+def test_a_column_made_from_the_label_is_suspect_in_a_table_that_is_sorted_by_it(tmp_path, monkeypatch):
+    evaluated = make_evaluated("binary", tmp_path, leak=True)
+    evaluated.read_rows("train").sort("label").collect().write_parquet(evaluated.folder.examples / "train.parquet")
+    monkeypatch.setattr(leakage, "_TRAINING_ROWS", 100)
+
+    assert suspect_leakage(evaluated, max_share=0.98).state == "fail"
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -2,21 +2,26 @@
 
 import json
 import shutil
+from datetime import datetime
 from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
+from evaluations import make_evaluated
 from runs import find_run
 from treadle.evaluation.checks.shift import limit_label_noise, limit_shift
 from treadle.evaluation.intervals import Resampling
 from treadle.evaluation.label_noise import find_label_noise
 from treadle.evaluation.questions import DataFindings, Repetition
 from treadle.evaluation.resampling import Blocks
-from treadle.evaluation.shift import tell_apart
+from treadle.evaluation.shift import take_blocks, tell_apart
+from treadle.experiment.spec import Evaluation, Experiment
+from treadle.experiment.spec.evaluation import Intervals
 
 RESAMPLING = Resampling(resamples=300, coverage=0.95, seed=0)
+EXAMPLES = SimpleNamespace(predict_at="at", known=[], asof={}, history={})
 ROWS = 800  # of each split
 
 
@@ -64,6 +69,23 @@ def test_a_column_that_moved_is_named():
     assert outcome.evidence["low"] > 0.6
     assert "most by moved" in outcome.sentence
     assert json.loads(json.dumps(dict(outcome.evidence), allow_nan=False)) == outcome.evidence
+
+
+def test_a_day_that_both_splits_have_is_one_block(tmp_path):
+    """Apart, the half that learns would have training rows of the days whose test rows it is asked about."""
+    evaluation = Evaluation.model_construct(intervals=Intervals(blocks="auto", resamples=100, coverage=0.95))
+    data = SimpleNamespace(task="binary", split=SimpleNamespace(by="random"), examples=EXAMPLES)
+    experiment = Experiment.model_construct(data=data, evaluation=evaluation)
+    train, test = (
+        pl.DataFrame({"predict_at": [datetime(2026, 1, day, 9) for day in days]})  # noqa: DTZ001 - UTC
+        for days in ([1, 2, 3, 2], [2, 3, 4])
+    )
+    evaluated = make_evaluated(experiment, tmp_path, rows=test, target=np.zeros(3), model=np.zeros(3))
+    train.write_parquet(evaluated.folder.examples / "train.parquet")
+
+    blocks = take_blocks(evaluated, ["train", "test"], [np.array([1, 2, 3]), np.array([0, 2])])
+
+    assert (blocks.unit, blocks.codes.tolist(), blocks.count) == ("day", [0, 1, 0, 0, 2], 3)
 
 
 def test_days_that_differ_from_each_other_are_no_shift():

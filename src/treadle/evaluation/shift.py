@@ -22,7 +22,7 @@ from treadle.evaluation.comparison import SEED, make_resampling
 from treadle.evaluation.evaluated import Evaluated, find_blocks
 from treadle.evaluation.explanation import list_read_columns
 from treadle.evaluation.intervals import Estimate, Resampling, resample
-from treadle.evaluation.resampling import ROW, Blocks, Draws, Floats, Ints
+from treadle.evaluation.resampling import Blocks, Draws, Floats, Ints
 from treadle.evaluation.scores import Auc, Scoring
 from treadle.features.featurizer import Inputs
 from treadle.profiles.calendar import find_calendar
@@ -71,15 +71,18 @@ def measure_shift(evaluated: Evaluated, *, num_rows: int, ignore: Sequence[str])
     if not columns:
         return None
     generator = np.random.default_rng(SEED)
-    (first, first_blocks), (second, second_blocks) = (
-        _sample(evaluated, split, columns, num_rows, generator) for split in ("train", "test")
+    splits: tuple[Split, Split] = ("train", "test")
+    drawn = [_draw(evaluated.read_rows(split), num_rows, generator) for split in splits]
+    first, second = (
+        evaluated.read_rows(split).select(columns).collect(engine="streaming")[positions]
+        for split, positions in zip(splits, drawn, strict=True)
     )
     if min(len(first), len(second)) < _MIN_ROWS:
         return None
     found = tell_apart(
         pl.concat([first, second]),
         is_test=np.repeat([0.0, 1.0], [len(first), len(second)]),
-        blocks=_join(first_blocks, second_blocks),
+        blocks=take_blocks(evaluated, splits, drawn),
         resampling=make_resampling(evaluated.experiment),
     )
     return None if found is None else replace(found, left_out=left_out)
@@ -136,20 +139,23 @@ def _choose_columns(evaluated: Evaluated, ignore: Sequence[str]) -> tuple[list[s
     return [name for name in others if name not in calendar], [*moments, *calendar]
 
 
-def _sample(
-    evaluated: Evaluated, split: Split, columns: Sequence[str], count: int, generator: np.random.Generator
-) -> tuple[pl.DataFrame, Blocks]:
-    rows = evaluated.read_rows(split)
-    blocks = evaluated.blocks if split == "test" else find_blocks(rows, evaluated.experiment)
-    positions = np.sort(generator.permutation(len(blocks.codes))[:count])
-    return rows.select(columns).collect(engine="streaming")[positions], blocks.take(positions)
+def _draw(rows: pl.LazyFrame, count: int, generator: np.random.Generator) -> Ints:
+    """Positions of some rows, in order."""
+    return np.sort(generator.permutation(rows.select(pl.len()).collect().item())[:count])
 
 
-def _join(first: Blocks, second: Blocks) -> Blocks:
-    """Blocks of the rows of two splits, which share none."""
-    if first.unit == ROW:
-        return Blocks.of_rows(len(first.codes) + len(second.codes))
-    return Blocks(first.unit, np.concatenate([first.codes, second.codes + first.count]), first.count + second.count)
+def take_blocks(evaluated: Evaluated, splits: Sequence[Split], positions: Sequence[Ints]) -> Blocks:
+    """The blocks of some rows of several splits; a day that splits share is one block.
+
+    Args:
+        evaluated: whose rows they are.
+        splits: in whose order the rows are.
+        positions: of the rows, in each split.
+    """
+    rows = [evaluated.read_rows(split) for split in splits]
+    starts = np.cumsum([0, *(part.select(pl.len()).collect().item() for part in rows)])[:-1]
+    blocks = find_blocks(pl.concat(rows), evaluated.experiment)
+    return blocks.take(np.concatenate([start + taken for start, taken in zip(starts, positions, strict=True)]))
 
 
 @dataclass(frozen=True)

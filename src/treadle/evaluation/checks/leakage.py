@@ -16,7 +16,7 @@ from treadle.schema import Share
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_TRAINING_ROWS = 100_000  # of which the means by bin are learned
+_TRAINING_ROWS = 100_000  # of which the means by bin are learned, spread over all: a table may be sorted by its label
 _BINS = 256  # of a number: equally many training rows each
 _NUM_SHOWN = 3
 
@@ -44,7 +44,9 @@ def suspect_leakage(evaluated: Evaluated, *, max_share: Share) -> Outcome:
 def _explain(evaluated: Evaluated) -> Iterator[tuple[str, float]]:
     """Each column that features are made of, before any transform, with the share that it explains."""
     classes = evaluated.bundle.classes
-    train = evaluated.read_rows("train").head(_TRAINING_ROWS).collect()
+    rows = evaluated.read_rows("train")
+    step = max(1, -(-rows.select(pl.len()).collect().item() // _TRAINING_ROWS))
+    train = rows.gather_every(step).collect()
     learned = _spread(read_target(train, classes=classes), len(classes))
     asked = _spread(evaluated.target, len(classes))
     total = ((asked - asked.mean(axis=0)) ** 2).sum()
