@@ -1,6 +1,7 @@
 """Rates by group: those of scikit-learn, with intervals over blocks, and limits that are the user's."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -143,6 +144,19 @@ def test_limits_are_the_users(tmp_path):
     assert "0.8 is required" in four_fifths.sentence
     evaluated.answers.clear()
     assert limit_disparity(evaluated, measure="accuracy", ceiling=0.1).state == "not applicable"
+
+
+def test_a_ratio_of_few_blocks_counts_without_an_interval(tmp_path):
+    evaluated, _, _ = make_groups("binary", tmp_path)
+    vars(evaluated)["blocks"] = Blocks.of(np.arange(ROWS) % 3, unit="day")
+    evaluated.answers["fairness"] = find_fairness(evaluated)
+
+    outcome = require_ratio(evaluated, measure="selection_rate", floor=0.8)
+
+    assert outcome.state == "fail"
+    assert re.search(r"the ratio is 0\.\d{3}, and 0\.8 is required", outcome.sentence)
+    assert json.loads(json.dumps(dict(outcome.evidence), allow_nan=False)) == outcome.evidence
+    assert "the ratio" not in render_page("parts/fairness.html.jinja", found=evaluated.answers["fairness"])
 
 
 def test_the_section_of_the_report_shows_every_group(tmp_path):

@@ -1,6 +1,7 @@
 """What decisions are worth: the threshold of the validation split, on rows that it was not chosen on."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,6 +84,15 @@ def test_where_no_decision_pays_it_is_best_never_to_act():
     _, found = judge(gain=-1.0)
 
     assert (found.model.threshold, found.model.value.value, found.model.acted) == (None, 0, 0)
+
+
+def test_a_validation_split_of_one_block_has_no_cross_fitted_value():
+    valid = replace(make_rows(0), blocks=Blocks.of(np.zeros(ROWS), unit="day"))
+
+    found = judge_value(valid, make_rows(1), experiment=make_experiment())
+
+    assert found.to_plain()["cross_fitted"] is None
+    assert "of each fold" not in render_page("parts/value.html.jinja", found=found)
 
 
 def test_a_gain_may_be_an_expression_over_columns(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 
 from treadle.evaluation.comparison import make_resampling
 from treadle.evaluation.evaluated import MODEL, Evaluated
-from treadle.evaluation.intervals import Estimate, to_plain
+from treadle.evaluation.intervals import Estimate, Measured, to_plain
 from treadle.evaluation.resampling import Draws, Floats, draw, find_bounds
 from treadle.evaluation.scores import compute_losses
 from treadle.evaluation.worst_slices import Mask, cut_columns
@@ -82,7 +82,7 @@ class Gap:
     lowest: str
     difference: float  # the highest less the lowest
     bounds: Estimate | None  # the same with its interval, in pairs
-    ratio: Estimate | None  # the lowest by the highest; None also for a measure that may be below 0
+    ratio: Measured | None  # the lowest by the highest; None for a measure that may be below 0, or where all are 0
 
     def describe(self, column: str, values: Sequence[float]) -> str:
         """Such as `false positive rate by race: African-American 0.290, Caucasian 0.150, difference 0.140 (…)`."""
@@ -95,8 +95,13 @@ class Gap:
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
-        found = to_plain({"difference": self.bounds, "ratio": self.ratio})
-        return {"highest": self.highest, "lowest": self.lowest, "value": self.difference, **found}
+        return {
+            "highest": self.highest,
+            "lowest": self.lowest,
+            "value": self.difference,
+            "difference": None if self.bounds is None else self.bounds.to_plain(),
+            "ratio": None if self.ratio is None else self.ratio.to_plain(),
+        }
 
 
 @dataclass(frozen=True)
@@ -283,7 +288,8 @@ def _find_gap(groups: Sequence[_Sampled], place: int, *, evaluated: Evaluated) -
     if not measure.signed and high > 0:
         with np.errstate(divide="ignore", invalid="ignore"):
             shares: Floats = below / above
-        ratio = _estimate(low / high, shares, coverage=coverage, num_blocks=num_blocks)
+        span = find_bounds(shares, coverage=coverage, num_blocks=num_blocks)
+        ratio = Measured(low / high, *(span or (None, None)))
     bounds = _estimate(high - low, above - below, coverage=coverage, num_blocks=num_blocks)
     return Gap(name, measure.title, highest.name, lowest.name, high - low, bounds, ratio)
 

@@ -90,6 +90,14 @@ class Samples:
         """Of each metric."""
         return {name: self.estimate(name, coverage=coverage) for name in self.whole}
 
+    def measure_all(self, *, coverage: float) -> dict[str, Measured | None]:
+        """Each metric, with its interval where it has one; None where it is not defined."""
+        found = self.estimate_all(coverage=coverage)
+        bounds = {name: (None, None) if one is None else (one.low, one.high) for name, one in found.items()}
+        return {
+            name: Measured(value, *bounds[name]) if np.isfinite(value) else None for name, value in self.whole.items()
+        }
+
 
 def resample(
     candidates: Mapping[str, Array],

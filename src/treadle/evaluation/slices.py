@@ -8,7 +8,7 @@ from typing import Any
 
 from treadle.evaluation.comparison import SEED, make_resampling, make_scoring
 from treadle.evaluation.evaluated import MODEL, Evaluated
-from treadle.evaluation.intervals import Array, Estimate, resample
+from treadle.evaluation.intervals import Array, Measured, resample
 from treadle.evaluation.resampling import Blocks
 from treadle.evaluation.scores import compute_losses
 from treadle.evaluation.worst_slices import Parts, WorstSlice, compute_excess, cut_columns, find_worst_slices
@@ -22,7 +22,7 @@ class DeclaredSlice:
 
     name: str  # such as `origin = JFK`
     rows: int
-    metrics: Mapping[str, Estimate | None]  # None: it has no interval
+    metrics: Mapping[str, Measured | None]  # None: it is not defined there, such as an AUC of one class
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,6 @@ def _judge(
                 scoring=make_scoring(experiment),
                 resampling=resampling,
             )["model"]
-            metrics = samples.estimate_all(coverage=resampling.coverage)
+            metrics = samples.measure_all(coverage=resampling.coverage)
             found.append(DeclaredSlice(f"{part.name} = {text}", int(mask.sum()), metrics))
     return found

@@ -51,7 +51,9 @@ class ValueFindings:
 
     unit: str
     policies: Mapping[str, Policy]  # the model first
-    cross_fitted: float  # value on the validation split, each fold of it by the threshold of the others
+    cross_fitted: (
+        float | None
+    )  # value on the validation split, each fold by the threshold of the others; None: one block
     precision: Mapping[str, Measured]  # of the rows with the highest predictions, by their share
     curve: Sequence[tuple[float, Measured]]  # value of the model by threshold
 
@@ -178,8 +180,10 @@ def find_threshold(chances: Array, advantage: Floats) -> float | None:
     return float(falling[best]) if totals[best] > 0 else None
 
 
-def _cross_fit(valid: Rows) -> float:
-    """The value of choosing a threshold: of each fold of whole blocks by the threshold of the others."""
+def _cross_fit(valid: Rows) -> float | None:
+    """The value of choosing a threshold: of each fold of blocks by the threshold of the others; None of one block."""
+    if valid.blocks.count < 2:  # noqa: PLR2004 - others
+        return None
     folds = np.random.default_rng(SEED).permutation(valid.blocks.count)[valid.blocks.codes] % _FOLDS
     chances, gained = valid.chances[MODEL], 0.0
     for fold in range(_FOLDS):

@@ -56,10 +56,10 @@ def require_ratio(evaluated: Evaluated, *, measure: Compared, floor: Share) -> O
         return found
     ratios = [(grouping, gap, gap.ratio) for grouping, gap in found if gap.ratio is not None]
     if not ratios:
-        return not_applicable(f"{measure} has no ratio here: it may be below 0, or is 0, or there are too few blocks.")
+        return not_applicable(f"{measure} has no ratio here: it may be below 0, or is 0 in every group.")
     grouping, gap, ratio = min(ratios, key=lambda each: each[2].value)
-    span = f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
-    sentence = f"{_describe(grouping, gap)}; the ratio is {span}, and {floor:g} is required."
+    span = "" if ratio.low is None or ratio.high is None else f" ({ratio.low:.3f} to {ratio.high:.3f})"
+    sentence = f"{_describe(grouping, gap)}; the ratio is {ratio.value:.3f}{span}, and {floor:g} is required."
     evidence = {one.column: each.to_plain() for one, each, _ in ratios}
     return judge(sentence, holds=ratio.value >= floor, floor=floor, **evidence)
 
