@@ -44,6 +44,20 @@ def test_the_calibration_of_a_tiny_unit_keeps_its_digits(offset):
     assert found == pytest.approx([1.1212e-7, 1.3737e-7, 1.6263e-7, 1.8788e-7], rel=1e-4)
 
 
+def test_the_calibration_does_not_depend_on_the_order_of_rows_that_are_predicted_alike():
+    prediction = torch.tensor([0.2] * 30 + [0.6] * 70, dtype=torch.float64)
+    target = torch.arange(100) % 3 == 0
+    order = torch.arange(100).flip(0)
+
+    first, second = (
+        compute_curves(task="binary", prediction=prediction[rows], target=target[rows], num_bins=10)[-1].rows
+        for rows in (slice(None), order)
+    )
+
+    assert first == second
+    assert [(row["predicted"], row["rows"]) for row in first] == [(0.2, 30), (0.6, 70)]
+
+
 def test_one_class_alone_has_no_curves():
     assert compute_curves(task="binary", prediction=torch.rand(5), target=torch.zeros(5), num_bins=3) == []
 

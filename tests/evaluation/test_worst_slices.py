@@ -122,6 +122,13 @@ def test_columns_are_cut_into_parts_with_missing_values_of_their_own():
     assert same.texts == ["7.5"]
 
 
+def test_parts_of_numbers_that_are_near_one_another_have_names_of_their_own():
+    (parts,) = cut_columns(pl.DataFrame({"at": [1.7e9 + place for place in range(10)]}))
+
+    assert len(set(parts.texts)) == 6
+    assert parts.texts[0] == "1700000000 to 1700000002"
+
+
 def test_a_column_may_have_any_name_and_of_values_that_are_equally_frequent_the_first_are_parts():
     texts = [f"{number:03}" for number in range(200)]
 

@@ -15,6 +15,7 @@ from treadle.evaluation.comparison import make_resampling
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.intervals import Measured, measure
 from treadle.evaluation.resampling import Draws, Floats
+from treadle.evaluation.worst_slices import name_spans
 from treadle.schema import BINARY_CLASSES, is_value
 
 _PARTS = 5  # of the rows by prediction, in which the coverage of intervals is measured, too
@@ -81,9 +82,8 @@ def _list_interval_columns(predicted: pl.DataFrame, evaluated: Evaluated) -> Col
     values = evaluated.predictions[MODEL].numpy()
     edges = np.unique(np.quantile(values, np.linspace(0, 1, _PARTS + 1)[1:-1]))
     places = np.searchsorted(edges, values, side="right")
-    names = [
-        f"{values[places == place].min():.4g} to {values[places == place].max():.4g}" for place in np.unique(places)
-    ]
+    parts = [values[places == place] for place in np.unique(places)]
+    names = name_spans(((part.min(), part.max()) for part in parts), digits=4)
     return [
         ("coverage", inside, everything),
         ("width", high - low, everything),

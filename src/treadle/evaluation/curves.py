@@ -146,8 +146,13 @@ def _thin(name: str, x: Tensor, y: Tensor) -> list[Row]:
 
 
 def _bin_means(prediction: Tensor, target: Tensor, num_bins: int) -> list[Row]:
-    """Mean prediction against the observed mean, in bins of equal numbers of rows."""
-    order = prediction.argsort(stable=True).numpy()
-    parts = [part for part in np.array_split(order, num_bins) if len(part)]
+    """Mean prediction against the observed mean, in bins of about equally many rows; equal predictions share one."""
+    order = np.lexsort((target.numpy(), prediction.numpy()))  # in whatever order the rows came
+    ordered = prediction.numpy()[order]
+    starts = [part[0] for part in np.array_split(np.arange(len(order)), num_bins) if len(part)]
+    first = np.unique(
+        np.searchsorted(ordered, ordered[starts])
+    )  # of the rows that are predicted like the start of a bin
+    parts = np.split(order, first[1:])
     means = ((float(prediction[part].mean()), float(target[part].mean()), len(part)) for part in parts)
     return [{"predicted": p, "observed": t, "rows": float(n)} for p, t, n in means]

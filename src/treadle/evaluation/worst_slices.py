@@ -8,7 +8,7 @@ of the blocks propose, the other half confirms, and the confirmations are correc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from statistics import NormalDist
@@ -27,6 +27,7 @@ MAX_VALUES = 30  # of a column of texts, the most frequent ones
 ERROR_RATE = 0.05  # that any slice is confirmed by chance
 _OVERLAP = 0.7  # of the rows of two slices, from which on the second one says nothing new
 _SHORT_LIST = 10  # slices that are looked at more closely, for each that is proposed
+_ALL_DIGITS = 17  # that tell any two numbers of 64 bits apart
 _NO_PART = -1  # of a value that is too rare to be a slice
 
 Mask = NDArray[np.bool_]
@@ -103,8 +104,22 @@ def _cut_numbers(column: pl.Series) -> Parts:
     edges = np.unique(np.quantile(numbers[known], np.linspace(0, 1, NUM_PARTS + 1)))
     count = max(1, len(edges) - 1)
     codes = np.where(known, np.searchsorted(edges[1:-1], numbers, side="right"), count).astype(np.int64)
-    spans = [f"{low:.6g} to {high:.6g}" for low, high in pairwise(edges)] or [f"{edges[0]:.6g}"]
+    spans = name_spans(pairwise(edges), digits=6) or [f"{edges[0]:.6g}"]
     return Parts(column.name, codes, [*spans, "missing"])
+
+
+def name_spans(spans: Iterable[tuple[float, float]], *, digits: int) -> list[str]:
+    """Ranges that differ, such as `3 to 7`, with more digits where two would have one name.
+
+    >>> name_spans([(1000.01, 1000.02), (1000.02, 1000.03)], digits=4)
+    ['1000.01 to 1000.02', '1000.02 to 1000.03']
+    """
+    pairs = list(spans)
+    for count in range(digits, _ALL_DIGITS):
+        names = [f"{low:.{count}g} to {high:.{count}g}" for low, high in pairs]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{low:.{_ALL_DIGITS}g} to {high:.{_ALL_DIGITS}g}" for low, high in pairs]
 
 
 def find_worst_slices(
