@@ -19,8 +19,8 @@ SCORES = {"16": [0.5, 0.7], "32": [0.3, 0.4], "64": [0.3, 0.41]}  # the second a
 def make(project):
     """A sweep over three widths and two seeds, by a ledger that is written by hand."""
 
-    def make_sweep(*words):
-        sweep = declare([*TINY, "model.width=16,32,64", "seed=0,1", *words], root=project)
+    def make_sweep(*words, widths="16,32,64"):
+        sweep = declare([*TINY, f"model.width={widths}", "seed=0,1", *words], root=project)
         write(sweep)
         ledger = Ledger(sweep.folder)
         settings = [(width, seed) for width in SCORES for seed in (0, 1)]
@@ -95,7 +95,7 @@ def test_a_grid_that_was_killed_before_all_was_added_is_not_finished(project):
 
 
 def test_a_search_that_may_go_on_and_one_that_awaits_confirmation_are_not_finished(make, project):
-    _, ledger = make("sweep.sampler=random", "sweep.max_trials=4")
+    _, ledger = make("sweep.sampler=random", "sweep.max_trials=4", widths="16,32,64,128")
     finish(ledger)
     assert list_sweeps(project)[0].summary == "interrupted: 6 of 8 done"
 

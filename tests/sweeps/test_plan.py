@@ -44,6 +44,7 @@ def finish(plan, *, failed=()):
 def test_a_search_tries_each_setting_of_a_small_space_once_and_is_answered(project):
     plan = make(project, "seed=${oc.env:TREADLE_SEED,0}")
     assert plan.sweep.max_settings == 3
+    assert plan.count_planned() == 3 + 2
 
     started = finish(plan)
 

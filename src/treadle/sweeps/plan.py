@@ -108,12 +108,14 @@ class Plan:
 
     def count_planned(self) -> int:
         """How many trials there are, as far as that is known."""
-        confirm = self.sweep.settings.confirm
-        searched = len(self.sweep.list_replicates(self.sweep.seeds)) * (self.sweep.max_settings or 0)
-        added = len(self.ledger.trials)
-        if self.sweep.is_grid or self._is_search_done():
+        confirm, added, settings = self.sweep.settings.confirm, len(self.ledger.trials), self.sweep.count_settings()
+        if self.is_answered:
             return added
-        confirming = 0 if confirm is None else confirm.top * confirm.seeds * max(1, len(self.sweep.folds))
+        searched = len(self.sweep.list_replicates(self.sweep.seeds)) * settings
+        if self.sweep.is_grid or self._is_search_done():
+            searched = sum(trial.phase == "search" for trial in self.ledger.trials.values())
+        folds = max(1, len(self.sweep.folds))
+        confirming = 0 if confirm is None else min(confirm.top, settings) * confirm.seeds * folds
         return max(added, searched + confirming)
 
     @property
