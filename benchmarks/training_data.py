@@ -32,8 +32,9 @@ from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from treadle.check.resolve import resolve
 from treadle.data.prepare import build_unsplit, split_examples
+from treadle.features.label_shares import spread_labels
 from treadle.labelling.choose import CRITERIA, choose_rows, score_rows
-from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT
+from treadle.schema import LABEL, PREDICT_AT, ROW, SHARES, WEIGHT, Batch
 
 ROOT = Path(__file__).parents[1]
 FIRST, BUDGET, MEMBERS = 200, 100, 5  # labels to begin with; more in a round; models that may disagree
@@ -54,6 +55,16 @@ class Rows:
         """Some of them."""
         return Rows(self.inputs[places], self.labels[places], self.weights[places])
 
+    def spread(self, shares: pl.Series) -> Rows:
+        """Once for each class of a row, as `featurize` writes them."""
+        ids = torch.arange(len(self.labels))[:, None]
+        rows = spread_labels(
+            Batch.of_numbers(torch.zeros(len(ids), 0), ids, torch.tensor(self.labels), torch.tensor(self.weights)),
+            shares,
+            classes=[],
+        )
+        return Rows(self.inputs[rows.ids[:, 0].numpy()], rows.target.numpy(), rows.weight.numpy())
+
 
 def read(name: str, *changes: str) -> tuple[dict[str, Rows], list[int], dict[str, Any]]:
     """The splits of an experiment, places of the inputs that are categories, and notes of the preparation."""
@@ -62,7 +73,7 @@ def read(name: str, *changes: str) -> tuple[dict[str, Rows], list[int], dict[str
         unsplit = build_unsplit(data, root=ROOT, now=datetime(2026, 1, 1), scratch=Path(scratch))  # noqa: DTZ001
         examples = split_examples(unsplit, data)
         frames = {split: examples.take(split) for split in ("train", "test")}
-    whole = pl.concat([frame.drop(WEIGHT, strict=False) for frame in frames.values()])
+    whole = pl.concat([frame.drop(WEIGHT, SHARES, strict=False) for frame in frames.values()])
     names = [column for column in whole.columns if column not in (ROW, LABEL, PREDICT_AT)]
     texts = [column for column in names if whole.schema[column] == pl.String]
     codes = {column: whole[column].drop_nulls().unique().sort() for column in texts}
@@ -77,6 +88,8 @@ def read(name: str, *changes: str) -> tuple[dict[str, Rows], list[int], dict[str
         inputs = frame.select(casts).cast(pl.Float64).to_numpy()
         weights = frame[WEIGHT] if WEIGHT in frame.columns else pl.Series([1.0] * len(frame))
         rows[split] = Rows(inputs, frame[LABEL].to_numpy(), weights.to_numpy().astype(np.float64))
+        if SHARES in frame.columns:
+            rows[split] = rows[split].spread(frame[SHARES])
     return rows, [names.index(column) for column in texts], examples.notes
 
 

@@ -20,6 +20,7 @@ BINARY_CLASSES = ("negative", "positive")  # of a binary task, by target: 0 and 
 
 LABEL = "label"  # column of an examples table that holds the target
 WEIGHT = "weight"  # column that holds the sample weight, where one is declared
+SHARES = "label_shares"  # column of a training row that rules have labelled: the share of each class, by its name
 PREDICT_AT = "predict_at"  # column of the prediction time
 KNOWN_AT = "known_at"  # column of a table with a known time; null: the row never becomes known
 STEP = "step"  # column of a forecast: how many periods after its origin a row is, from 1 on

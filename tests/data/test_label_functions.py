@@ -10,7 +10,7 @@ from treadle.check.resolve import resolve
 from treadle.data.prepare import prepare
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
-from treadle.schema import LABEL, WEIGHT
+from treadle.schema import LABEL, SHARES, WEIGHT
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 RULES = {
@@ -67,13 +67,13 @@ def make(tmp_path):
 def test_rows_without_a_label_get_one_by_votes_and_the_others_keep_theirs(make):
     frames, summary = make(weight="2")
 
-    train = frames["train"]
-    assert train.select("row", LABEL, WEIGHT).rows() == [
-        (0, 1.0, 2.0),  # both say so
-        (1, 0.0, 0.0),  # one against one: it teaches nothing
-        (2, 0.0, 2.0),
-        (4, 1.0, 2.0),  # its own
-        (5, 0.0, 2.0),  # its own, whatever the rules say
+    train = frames["train"].unnest(SHARES)
+    assert train.select("row", LABEL, WEIGHT, "negative", "positive").rows() == [
+        (0, 1.0, 2.0, 0.0, 1.0),  # both say so
+        (1, 0.0, 2.0, 0.5, 0.5),  # one against one
+        (2, 0.0, 2.0, 1.0, 0.0),
+        (4, 1.0, 2.0, 0.0, 1.0),  # its own
+        (5, 0.0, 2.0, 1.0, 0.0),  # its own, whatever the rules say
     ]
     assert frames["valid"][LABEL].to_list() == [1.0, 0.0]
     assert summary["left_out"] == {
@@ -154,4 +154,3 @@ def test_rules_of_thumb_label_adult_better_than_their_majority(root, tmp_path):
     assert labels["known"]["accuracy"] > labels["known"]["majority_accuracy"] + 0.05
     for rule in labels["rules"].values():
         assert rule["estimated_accuracy"] == pytest.approx(rule["known_accuracy"], abs=0.13)
-    assert pl.read_parquet(tmp_path / "out" / "train.parquet").schema[WEIGHT] == pl.Float32

@@ -19,7 +19,7 @@ from treadle.experiment.spec import AsOf, Data, Experiment, History, Table
 from treadle.hints import NO_HINT, Hint, nearest
 from treadle.lineage.graph import Graph, trace_experiment
 from treadle.problems import Problem, Span
-from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, STEP, WEIGHT, is_value
+from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, SHARES, STEP, WEIGHT, is_value
 from treadle.sql.expressions import (
     ExpressionError,
     limit_derived,
@@ -29,7 +29,7 @@ from treadle.sql.expressions import (
     split_aggregate,
 )
 
-RESERVED = (ROW, LABEL, WEIGHT, PREDICT_AT, KNOWN_AT)  # columns that the stages add
+RESERVED = (ROW, LABEL, WEIGHT, SHARES, PREDICT_AT, KNOWN_AT)  # columns that the stages add
 _MADE = ("data.examples.asof.", "data.examples.history.", "features.derive.")
 
 

@@ -271,7 +271,7 @@ def check_sample(experiment: Experiment) -> Iterator[Problem]:
     """What the rows of a sample are drawn by."""
     data = experiment.data
     match data.sample:
-        case WeightSample() if data.examples.weight is None and data.labels is None:
+        case WeightSample() if data.examples.weight is None:
             rule = "the rows have no weight: data.examples.weight is null"
             yield Problem("data.sample.by", rule, "draw by uniform", fix_override="data.sample.by=uniform")
         case RecencySample():

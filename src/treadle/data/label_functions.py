@@ -1,8 +1,9 @@
-"""Label functions: training rows are labelled by the votes of rules, weighted by how sure the label model is.
+"""Label functions: training rows are labelled by the votes of rules, with the probability of each class.
 
-A row keeps one label, its likeliest class, and the weight that its probability p earns: with two classes |2 p - 1|, so
-that training draws the line between the classes where it would with probabilities as targets, and every kind of model
-can read it. Where no rule votes, a row has no label, and is left out.
+A row keeps one label, its likeliest class, and beside it the share of each class, by which the features are written
+with one row for each class: so that any model that takes weights minimises the loss that the votes lead to expect.
+Source: Ratner and others, "Data programming: creating large training sets, quickly", 2016. Where no rule votes, a row
+has no label, and is left out.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from treadle.data.label_report import JOINED, MAJORITY, ROWS, VOTED, describe_la
 from treadle.data.lazy_frames import parse
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Data, Labels
-from treadle.schema import BINARY_CLASSES, LABEL, ROW, WEIGHT, Split
+from treadle.schema import BINARY_CLASSES, LABEL, ROW, SHARES, Split
 
 _NUM_EXAMPLES = 3
-_WEIGHT = "__weight"  # column of the weight that a row's votes earn
+_SHARES = "__shares"  # column of what the votes of a row lead to expect
+LEAST_SHARE = 0.01  # of a class: below it a row is not written for it
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,11 @@ def label_rows(parts: Mapping[Split, pl.DataFrame], data: Data) -> Labelled:
         *columns,
         values[chances.argmax(axis=1)].alias(JOINED),
         values[majority.argmax(axis=1)].alias(MAJORITY),
-        pl.Series(_WEIGHT, _weigh(chances)),
+        _spread(chances, names).alias(_SHARES),
         pl.Series(VOTED, (votes.codes != ABSTAIN).any(axis=1)),
     )
     voted = train.join(joined, on=columns, how="left", nulls_equal=True, maintain_order="left")
-    labelled = _replace_labels(voted, labels)
+    labelled = _replace_labels(voted, labels, dict(zip(names, classes, strict=True)))
     if labelled.is_empty():
         raise TreadleError(f"data.labels.rules: no rule votes for any of {len(train):,} training rows; widen them")
     left_out = {
@@ -87,24 +89,24 @@ def label_rows(parts: Mapping[Split, pl.DataFrame], data: Data) -> Labelled:
     }
     report = describe_labels(labels, votes=votes, model=model, names=names, train=voted, valid=others["valid"])
     rows: dict[Split, pl.DataFrame] = {split: labelled if split == "train" else others[split] for split in parts}
-    made = [*columns, JOINED, MAJORITY, VOTED, _WEIGHT]
+    made = [*columns, JOINED, MAJORITY, VOTED, _SHARES]
     return Labelled({split: frame.drop(made, strict=False) for split, frame in rows.items()}, left_out, report)
 
 
-def _weigh(chances: Floats) -> Floats:
-    """`[P]` from 0, where all classes are as likely, to 1, where one is certain."""
-    num_classes = chances.shape[1]
-    weights: Floats = (num_classes * chances.max(axis=1) - 1) / (num_classes - 1)
-    return weights.clip(0, 1).round(6)  # a weight is 0, or a number that float32 can hold
+def _spread(chances: Floats, names: Sequence[str]) -> pl.Series:
+    """`[P]` the share of each class, as a field of its name; a negligible one is 0."""
+    shares = np.where(chances < LEAST_SHARE, 0, chances)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return pl.DataFrame(shares.astype(np.float32), schema=list(names)).to_struct()
 
 
-def _replace_labels(voted: pl.DataFrame, labels: Labels) -> pl.DataFrame:
-    """The training rows that have a label: their own, or by votes."""
+def _replace_labels(voted: pl.DataFrame, labels: Labels, classes: Mapping[str, Any]) -> pl.DataFrame:
+    """The training rows that have a label: their own, or by votes; `classes` are those of the label, by name."""
     is_own = pl.col(LABEL).is_not_null() if labels.rows == "unlabelled" else pl.lit(value=False)
-    weight = pl.col(WEIGHT) if WEIGHT in voted.columns else pl.lit(1.0)
+    certain = pl.struct((pl.col(LABEL) == value).cast(pl.Float32).alias(name) for name, value in classes.items())
     return voted.filter(is_own | pl.col(VOTED)).with_columns(
         pl.when(is_own).then(LABEL).otherwise(JOINED).alias(LABEL),
-        pl.when(is_own).then(weight).otherwise(weight * pl.col(_WEIGHT)).cast(pl.Float32).alias(WEIGHT),
+        pl.when(is_own).then(certain).otherwise(pl.col(_SHARES)).alias(SHARES),
     )
 
 

@@ -68,7 +68,7 @@ class KnownColumns:
 
 @dataclass(frozen=True)
 class Examples:
-    """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT where declared, and the columns known by then.
+    """One row per prediction: ROW, PREDICT_AT, LABEL, WEIGHT and SHARES where declared, and the columns known by then.
 
     What decides about rows is in memory as a whole; the known columns are gathered split by split.
     """

@@ -13,9 +13,9 @@ from treadle.data.label_report import list_vote_columns
 from treadle.data.lazy_frames import collect_columns
 from treadle.data.series import SERIES_FILE
 from treadle.experiment.spec import Data, get_split_column
-from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT
+from treadle.schema import LABEL, PREDICT_AT, ROW, SHARES, WEIGHT
 
-ROLES = (ROW, PREDICT_AT, LABEL, WEIGHT)
+ROLES = (ROW, PREDICT_AT, LABEL, WEIGHT, SHARES)
 _ROWS, _EXCLUDED = "examples.parquet", "excluded.json"
 _PLACE = "__place"  # of an example among all of them
 _SPLIT = "__split"  # the column that the split goes by, as it is in the table

@@ -15,8 +15,9 @@ import torch
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
+from treadle.features.label_shares import cut_evenly, spread_labels
 from treadle.features.stored import FILE_ROWS, write_rows
-from treadle.schema import LABEL, WEIGHT, Batch, Task, is_value
+from treadle.schema import LABEL, SHARES, WEIGHT, Batch, Task, is_value
 from treadle.threads import map_ahead
 
 PART_FILES = 4  # whose rows are made at once, where the rows are not in memory
@@ -82,9 +83,9 @@ def _list_labels(file: Path) -> list[Any]:
 
 
 def _read_parts(file: Path, *, featurizer: Featurizer, classes: Sequence[str], file_rows: int) -> Iterator[Batch]:
-    for frame in _read_frames(file, num_rows=READ_FILES * file_rows):
-        for part in frame.iter_slices(PART_FILES * file_rows):
-            yield _to_batch(featurizer(part), part, classes=classes)
+    step = PART_FILES * file_rows
+    pieces = (part for frame in _read_frames(file, num_rows=READ_FILES * file_rows) for part in frame.iter_slices(step))
+    return cut_evenly((_to_batch(featurizer(part), part, classes=classes) for part in pieces), step)
 
 
 def _read_frames(file: Path, *, num_rows: int) -> Iterator[pl.DataFrame]:
@@ -110,7 +111,8 @@ def draw_rows(file: Path, count: int, *, file_rows: int) -> pl.DataFrame:
 
 def _to_batch(inputs: Inputs, frame: pl.DataFrame, *, classes: Sequence[str]) -> Batch:
     target, weight = read_target(frame, classes=classes), read_weight(frame)
-    return Batch(inputs.numeric, inputs.ids, target, weight, inputs.pixels)
+    rows = Batch(inputs.numeric, inputs.ids, target, weight, inputs.pixels)
+    return rows if SHARES not in frame.columns else spread_labels(rows, frame[SHARES], classes=classes)
 
 
 def read_target(frame: pl.DataFrame, *, classes: Sequence[str]) -> torch.Tensor:
