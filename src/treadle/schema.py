@@ -54,7 +54,6 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-Whole = Annotated[int, Field(ge=0)]
 
 
 Link = Literal["identity", "log"]  # from the prediction of a value to the output of its model

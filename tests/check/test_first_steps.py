@@ -4,7 +4,7 @@ import pytest
 
 from treadle.check.resolve import resolve
 from treadle.config.selection import quote
-from treadle.experiment.model_folders import digest_folder
+from treadle.experiment.model_folders import digest_folder, digest_model
 from treadle.problems import ConfigError
 
 TEXTS = "features.blocks.texts"
@@ -104,3 +104,42 @@ def test_the_digest_of_a_folder_is_part_of_the_run(project):
     assert found["revision"] == digest_folder(project / "here")
     (project / "here" / "weights").write_text("others")
     assert found["revision"] != digest_folder(project / "here")
+
+
+STEPS, NO_PIXELS = "+features.blocks.images.steps", "~features.blocks.images.steps.pixels"
+IMAGE_ENCODER = (
+    "{_target_: treadle.features.image_encoders.ImageEncoder, model: FILE, revision: null, height: 8, width: 8, "
+    "channels: 1, mean: [0.5], deviation: [0.5], batch_size: 8}"
+)
+
+
+def test_images_are_read_by_steps_and_networks_that_take_them(root, project):
+    def find_digits(*overrides):
+        with pytest.raises(ConfigError) as caught:
+            resolve(overrides=["experiment=digits", "evaluation=images", *overrides], root=project)
+        return {problem.key: f"{problem.rule}; {problem.fix}" for problem in caught.value.problems}
+
+    pixels = find_digits("model=mlp")["features.blocks.images.steps.pixels"]
+    network = find(root, "model=image_resnet")["model._target_"]
+    words = find_digits(NO_PIXELS, f"{STEPS}.ids={{_target_: treadle.features.categories.Vocabulary, min_count: 1}}")[
+        "features.blocks.images.columns.0"
+    ]
+    absent = find_digits(NO_PIXELS, f"{STEPS}.vectors={IMAGE_ENCODER.replace('FILE', 'no.onnx')}", "model=linear")
+
+    assert "does not read the pixels of images; add model=image_resnet" in pixels
+    assert "no block of features gives the pixels of images" in network
+    assert "'image' is image, and Vocabulary takes each value as a category; let its block begin with" in words
+    assert "no file 'no.onnx'" in absent["features.blocks.images.steps.vectors.model"]
+
+
+def test_the_digest_of_a_model_in_a_file_is_part_of_the_run(project):
+    vectors = IMAGE_ENCODER.replace("FILE", "here/weights")
+    overrides = [NO_PIXELS, f"{STEPS}.vectors={vectors}", "model=linear", "augmentation=none"]
+
+    (step,) = (
+        resolve(overrides=["experiment=digits", *overrides], root=project)
+        .experiment.features.blocks["images"]
+        .steps.values()
+    )
+
+    assert step["revision"] == digest_model(project / "here" / "weights")

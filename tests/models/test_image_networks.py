@@ -7,6 +7,7 @@ from torch import nn
 from treadle.bundle import build_model
 from treadle.errors import TreadleError
 from treadle.models.image_resnet import ImageResNet
+from treadle.models.image_vit import ImageVit
 from treadle.models.images import ImageInput
 from treadle.models.linear import Linear
 from treadle.schema import ImageSpan
@@ -59,3 +60,26 @@ def test_a_network_that_looks_at_no_images_is_refused():
     sizes = {"num_numeric": 2, "cardinalities": [], "num_classes": 0, "images": [ImageSpan(0, 8, 8, 1)]}
     with pytest.raises(TreadleError, match=r"treadle\.models\.linear\.Linear reads no images"):
         build_model({"_target_": "treadle.models.linear.Linear"}, targets=["treadle.models."], **sizes)
+
+
+def build_vit(images, *, patch=4):
+    sizes = {"num_numeric": 0, "cardinalities": [], "num_outputs": 3, "images": images, "patch": patch}
+    return ImageVit(num_blocks=2, num_heads=2, head_dim=4, hidden_factor=2, dropout=0.0, member=Linear, **sizes).eval()
+
+
+def test_a_transformer_knows_where_a_patch_is():
+    network = build_vit([ImageSpan(0, 8, 12, 3)])
+    nn.init.normal_(network.member.weight)
+    pixels = torch.randint(256, (3, 8, 12, 3)).byte()
+    swapped = torch.cat([pixels[:, 4:], pixels[:, :4]], dim=1)
+    none = torch.empty(3, 0), torch.empty(3, 0).long()
+
+    output = network(*none, pixels.flatten(1))
+
+    assert network.places.shape == (6, 8)
+    assert not torch.isclose(network(*none, swapped.flatten(1)), output).any()
+
+
+def test_an_image_that_is_no_whole_patches_is_refused():
+    with pytest.raises(TreadleError, match="images of 8 x 10 pixels are no whole patches of 4 x 4"):
+        build_vit([ImageSpan(0, 8, 10, 1)])

@@ -8,7 +8,7 @@ from treadle.schema import Batch, ImageSpan
 from treadle.training.augmentation import CutMix, Mixup
 from treadle.training.image_augmentation import ShiftFlip, cut_images
 
-IMAGES = [ImageSpan(0, 6, 8, 1), ImageSpan(48, 5, 4, 3)]
+IMAGES = [ImageSpan(0, 6, 8, 1), ImageSpan(48, 6, 8, 3)]
 COLUMNS = {"numeric_columns": ["a"], "id_columns": [], "images": IMAGES}
 
 
@@ -36,7 +36,7 @@ def shift(image, down, right):
 def test_each_row_is_shifted_by_itself_and_its_images_together():
     rows = make_rows()
 
-    moved = augment(ShiftFlip, rows, shift=2, flip=0.0, mix=None)
+    moved = augment(ShiftFlip, rows, shift=0.34, flip=0.0, mix=None)
 
     seen = set()
     for before, after in zip(
@@ -66,7 +66,7 @@ def test_a_share_of_the_rows_is_mirrored():
 
 
 def test_the_same_seed_moves_alike():
-    rows, how = make_rows(), {"shift": 1, "flip": 0.5, "mix": None}
+    rows, how = make_rows(), {"shift": 0.2, "flip": 0.5, "mix": None}
 
     assert torch.equal(augment(ShiftFlip, rows, **how).pixels, augment(ShiftFlip, rows, **how).pixels)
     assert not torch.equal(augment(ShiftFlip, rows, **how).pixels, augment(ShiftFlip, rows, seed=1, **how).pixels)
@@ -97,4 +97,4 @@ def test_mixup_takes_the_mean_of_pixels_after_they_were_moved():
 
 def test_without_images_there_is_nothing_to_move():
     with pytest.raises(TreadleError, match="no block of features gives the pixels"):
-        ShiftFlip(numeric_columns=["a"], id_columns=[], images=[], shift=1, flip=0.0, mix=None)
+        ShiftFlip(numeric_columns=["a"], id_columns=[], images=[], shift=0.1, flip=0.0, mix=None)

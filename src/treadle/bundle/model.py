@@ -24,6 +24,7 @@ TARGETS = (
     "treadle.features.raw.",
     "treadle.features.categories.",
     "treadle.features.exposure.",
+    "treadle.features.image_encoders.",
     "treadle.features.images.",
     "treadle.features.sentences.",
     "treadle.features.texts.",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from treadle.experiment.model_folders import digest_folder
+from treadle.experiment.model_folders import digest_model
 from treadle.experiment.modules import find_module
 from treadle.experiment.spec import Block, Experiment, Features
 from treadle.problems import Problem
@@ -16,6 +16,7 @@ from treadle.targets.signatures import read_constant, takes_argument
 _OF_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _NUMBERS = ("int", "float", "bool", "null")
+_FILE = "a file"  # what some steps name as their model
 _WHOLE_VALUES = "categories"  # what a step takes that looks for each value as it is
 _KINDS = {"text": "texts", "image": "images"}  # what steps take that read the values of a type, not look for them
 _FIRST = {"texts": "TfIdf", "images": "Pixels"}  # a step that takes them
@@ -100,14 +101,18 @@ def check_libraries(experiment: Experiment) -> Iterator[Problem]:
 
 
 def check_models(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
-    """Models that steps name: a folder with the files that it had, or a commit of the hub."""
+    """Models that steps name: a file or a folder with what it held, or a commit of the hub."""
     for key, node in _list_models(experiment.features):
         model, revision = str(node.get("model")), node.get("revision")
-        if (root / model).is_dir():
-            found = digest_folder(root / model)
+        takes_file = read_constant(node["_target_"], "MODEL_IS") == _FILE
+        if _is_there(node, root=root):
+            found = digest_model(root / model)
             if revision is not None and revision != found:
-                rule = f"the files in {model!r} are others now, with the digest {found}; found {revision}"
-                yield Problem(f"{key}.revision", rule, "set it to null, to take those that are there")
+                what = f"{model!r} is another one now" if takes_file else f"the files in {model!r} are others now"
+                rule = f"{what}, with the digest {found}; found {revision}"
+                yield Problem(f"{key}.revision", rule, "set it to null, to take what is there")
+        elif takes_file:
+            yield Problem(f"{key}.model", f"no file {model!r}", "name a file of the project that holds the model")
         elif not _OF_HUB.fullmatch(model):
             rule = f"no folder {model!r}, and no name of the hub such as sentence-transformers/all-MiniLM-L6-v2"
             yield Problem(f"{key}.model", rule, "name a folder of the project that holds the model's files")
@@ -117,10 +122,10 @@ def check_models(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
 
 
 def settle_models(experiment: Experiment, *, root: Path) -> Experiment:
-    """The digest of each folder that a step names: with other files there, it is another run."""
+    """The digest of each file or folder that a step names: with another content, it is another run."""
     features = experiment.features
-    folders = {key: root / str(node.get("model")) for key, node in _list_models(features)}
-    found = {key: digest_folder(folder) for key, folder in folders.items() if folder.is_dir()}
+    present = {key: node for key, node in _list_models(features) if _is_there(node, root=root)}
+    found = {key: digest_model(root / str(node["model"])) for key, node in present.items()}
     if not found:
         return experiment
     blocks = {
@@ -140,7 +145,13 @@ def settle_models(experiment: Experiment, *, root: Path) -> Experiment:
 def _list_models(features: Features) -> list[tuple[str, dict[str, Any]]]:
     """The steps that name a model."""
     steps = _list_steps(features)
-    return [(key, node) for key, node in steps if read_constant(node["_target_"], "NAMES_MODEL") is True]
+    return [(key, node) for key, node in steps if read_constant(node["_target_"], "MODEL_IS") is not None]
+
+
+def _is_there(node: Mapping[str, Any], *, root: Path) -> bool:
+    """Whether the model that a step names is a file, or a folder, of the project."""
+    place = root / str(node.get("model"))
+    return place.is_file() if read_constant(node["_target_"], "MODEL_IS") == _FILE else place.is_dir()
 
 
 def _list_steps(features: Features) -> Iterator[tuple[str, dict[str, Any]]]:

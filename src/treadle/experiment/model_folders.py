@@ -1,4 +1,4 @@
-"""Folders of models that others trained: named by their place, identified by their content."""
+"""Models that others trained, as files of the project: named by their place, identified by their content."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import hashlib
 from pathlib import Path
 
 from treadle.experiment.fingerprint import LENGTH, hash_content
+
+
+def digest_model(place: Path) -> str:
+    """What identifies a model that is a file, or a folder of files."""
+    return digest_folder(place) if place.is_dir() else hash_content(place)
 
 
 def digest_folder(folder: Path) -> str:

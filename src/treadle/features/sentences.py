@@ -42,7 +42,9 @@ class SentenceEncoder(Vectorizer):
     TAKES: ClassVar[str] = "texts"
     LIBRARY: ClassVar[str] = "sentence_transformers"
     EXTRA: ClassVar[str] = "encoders"
-    NAMES_MODEL: ClassVar[bool] = True  # by `model` and `revision`, which `treadle check` settles
+    MODEL_IS: ClassVar[str] = (
+        "a folder or a name of the hub"  # by `model` and `revision`, which `treadle check` settles
+    )
 
     def __init__(self, *, columns: Sequence[str], model: str, revision: str | None, batch_size: Count) -> None:
         super().__init__(columns=columns)

@@ -32,5 +32,7 @@ class Linear(nn.Module):
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """Weighted sum."""
+        if not ids.shape[1]:  # ONNX knows no tensor without columns
+            return numeric @ self.weight + self.bias
         words = self.categories(ids).view(len(ids), ids.shape[1], len(self.bias))
         return numeric @ self.weight + words.sum(dim=1) + self.bias

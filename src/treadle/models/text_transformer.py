@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from treadle.errors import TreadleError
 from treadle.models.dropout import Dropout
-from treadle.models.ft_transformer import Attention
+from treadle.models.transformer_block import TransformerBlock
 from treadle.schema import Count, FitsInputs, Fraction, TokenSpan
 
 
@@ -78,7 +78,7 @@ class TextTransformer(nn.Module):
             nn.init.normal_(parameter, std=width**-0.5)
         self.drop = Dropout(dropout) if dropout > 0 else nn.Identity()
         self.blocks = nn.ModuleList(
-            _Block(width=width, num_heads=num_heads, hidden=hidden_factor * width, dropout=dropout)
+            TransformerBlock(width=width, num_heads=num_heads, hidden=hidden_factor * width, dropout=dropout)
             for _ in range(num_blocks)
         )
         self.norm = nn.LayerNorm(width)
@@ -105,21 +105,3 @@ class TextTransformer(nn.Module):
             vectors = block(vectors, there=there)
         shares = there.to(vectors.dtype) / there.sum(dim=1, keepdim=True)
         return (self.norm(vectors) * shares[:, :, None]).sum(dim=1)
-
-
-class _Block(nn.Module):
-    """Attention over the tokens that are there, then a feed-forward layer."""
-
-    def __init__(self, *, width: int, num_heads: int, hidden: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.attention = Attention(num_heads=num_heads, width=width, dropout=0.0)
-        drop = [Dropout(dropout)] if dropout > 0 else []
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), *drop, nn.Linear(hidden, width)
-        )
-
-    def forward(self, x: Tensor, *, there: Tensor) -> Tensor:
-        """`[B, 1 + T, D]`, each layer with a residual connection."""
-        x = x + self.attention(self.norm(x), num_queries=x.shape[1], there=there)
-        return x + self.feed_forward(x)

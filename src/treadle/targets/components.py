@@ -21,6 +21,7 @@ _BASES = {"learner": "LightningModule", "datamodule": "LightningDataModule"}  # 
 _OTHERS = {
     "treadle.features.base.Encoder",
     "treadle.features.base.FirstStep",
+    "treadle.features.base.PixelReader",
     "treadle.features.base.Transform",
     "treadle.features.base.Vectorizer",
     "treadle.features.featurize.featurize",

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from treadle.errors import TreadleError
-from treadle.schema import Batch, ImageSpan, Part, Whole
+from treadle.schema import Batch, ImageSpan, Part
 
 if TYPE_CHECKING:
     from treadle.training.augmentation import Augment, MixedBatch
 
 
 class ShiftFlip:
-    """Each image is shifted by up to `shift` pixels in each direction, and mirrored left to right by chance.
+    """Each image is shifted by up to a share of its size in each direction, and mirrored left to right by chance.
 
     What moves in is black. All images of a row are moved alike. It is what "pad and crop" does.
 
@@ -28,7 +28,7 @@ class ShiftFlip:
         numeric_columns: the column that each number comes from.
         id_columns: the column that each id comes from.
         images: where the images of a row are among its pixels.
-        shift: the farthest, in each of the two directions; 0: none [pixels].
+        shift: the farthest, as a share of the height and of the width, in whole pixels; 0: none.
         flip: probability that a row's images are mirrored; 0 where left and right have a meaning, as in a 6.
         mix: what mixes the moved rows, a `_target_` of its own such as Mixup; null: nothing.
 
@@ -41,7 +41,7 @@ class ShiftFlip:
         numeric_columns: Sequence[str],
         id_columns: Sequence[str],
         images: Sequence[ImageSpan],
-        shift: Whole,
+        shift: Part,
         flip: Part,
         mix: Callable[..., Augment] | None,
     ) -> None:
@@ -56,20 +56,22 @@ class ShiftFlip:
     def __call__(self, batch: Batch) -> Batch | MixedBatch:
         """Move, then mix."""
         rows, device = len(batch.pixels), batch.pixels.device
-        moves = torch.randint(-self.shift, self.shift + 1, (2, rows), device=device)
+        moves = torch.rand(2, rows, device=device)
         mirrored = torch.rand(rows, device=device) < self.flip
         parts = [self._move(image, moves, mirrored) for image in cut_images(batch.pixels, self.images)]
         moved = batch._replace(pixels=torch.cat([part.flatten(1) for part in parts], dim=1))
         return moved if self.mix is None else self.mix(moved)
 
     def _move(self, image: Tensor, moves: Tensor, mirrored: Tensor) -> Tensor:
-        """`[B, height, width, channels]`, each by its move `[2, B]`."""
+        """`[B, height, width, channels]`, each by its move `[2, B]`, from 0 for the farthest to 1 for the other one."""
         rows, height, width, _ = image.shape
+        far = [int(self.shift * size) for size in (height, width)]
+        down, right = (((2 * most + 1) * part).long() for most, part in zip(far, moves, strict=True))
         row = torch.arange(rows, device=image.device)
-        line = torch.arange(height, device=image.device) + self.shift + moves[0, :, None]
+        line = torch.arange(height, device=image.device) + down[:, None]
         place = torch.arange(width, device=image.device).expand(rows, width)
-        place = torch.where(mirrored[:, None], width - 1 - place, place) + self.shift + moves[1, :, None]
-        padded = functional.pad(image, (0, 0, *[self.shift] * 4))
+        place = torch.where(mirrored[:, None], width - 1 - place, place) + right[:, None]
+        padded = functional.pad(image, (0, 0, far[1], far[1], far[0], far[0]))
         return padded[row[:, None, None], line[:, :, None], place[:, None, :]]
 
 
