@@ -142,6 +142,16 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize(("known", "leaks"), [([], 0), (["ring"], 1)], ids=["the rule", "and a feature"])
+def test_a_rule_may_read_what_is_known_later_and_a_feature_may_not(tmp_path, known, leaks):
+    columns = {**COLUMNS, "ring": {**TEXT, "known_after_prediction": True}}
+    data, features = declare(tx={"columns": columns}, known=["card", *known])
+    rules = {"rules": {"ring": "ring IS NOT NULL"}, "rows": "all", "model": "majority", "balance": "votes"}
+    data = Data.model_validate({**data.model_dump(), "labels": rules})
+
+    assert len(find(data, features, tmp_path)) == leaks
+
+
 @pytest.mark.parametrize(("declared", "told"), CASES.values(), ids=CASES)
 def test_what_cannot_be_proved_is_refused_with_its_way(tmp_path, declared, told):
     found = find(*declare(**declared), tmp_path)

@@ -13,6 +13,9 @@ QUICK = [
     "experiment=compas",
     "tracker=disabled",
     "schedule.max_epochs=5",
+    "evaluation.explanation=null",
+    "evaluation.questions=null",
+    "evaluation.baselines=[prior]",
     "data.tables.people.path=people.parquet",
     "++data.tables.people.columns.two_year_recid.nullable=true",
 ]
@@ -42,11 +45,13 @@ def test_the_next_run_learns_from_what_the_last_was_sure_of(project, capsys):
     judged = pseudo.join(unlabelled, on="id")
     assert len(judged) == len(pseudo)  # none of a row that has a label
     assert (judged["pseudo_label"] == (judged["two_year_recid"] == 1)).mean() > 0.6
-    assert treadle("prepare", *QUICK, *JOIN) == 0
+    assert treadle("run", *QUICK, *JOIN) == 0
     (student,) = set(project.glob("runs/compas-*")) - {teacher}
     summary = json.loads((student / "examples" / "summary.json").read_text())
     assert summary["labels"]["rows"]["by rules"] > 0
     assert summary["labels"]["rows"]["by own label"] > 0
+    assert "Labels by rules" in (student / "evaluation" / "report.html").read_text()
+    assert "are labelled by the votes of 1 rule (majority)" in (student / "evaluation" / "card.md").read_text()
     capsys.readouterr()
     for wrong, said in (
         (["--threshold", "0.6", "-o", "pseudo.parquet"], "pseudo.parquet exists"),

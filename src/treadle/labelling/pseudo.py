@@ -17,6 +17,7 @@ import torch
 from treadle.bundle import Predictor, read_rows, write_rows
 from treadle.errors import TreadleError
 from treadle.labelling.own_labels import LabelColumns
+from treadle.schema import is_value
 
 LABEL, PROBABILITY = "pseudo_label", "pseudo_probability"  # columns of the file
 
@@ -40,11 +41,11 @@ def pseudo_label(bundle: Predictor, file: Path, *, threshold: float) -> PseudoLa
         threshold: of the probability of the predicted class, above 1 / K of K classes, at most 1.
 
     Raises:
-        TreadleError: the file cannot be read, a regression has no classes, the table or the file has no key, or the
-            model is sure of no row.
+        TreadleError: the file cannot be read, a model of values has no classes, the table or the file has no key, or
+            the model is sure of no row.
     """
-    if bundle.task == "regression":
-        raise TreadleError("pseudo-label: a regression has no classes to be sure of")
+    if is_value(bundle.task):
+        raise TreadleError(f"pseudo-label: the task {bundle.task!r} has no classes to be sure of")
     least = 1 / max(2, len(bundle.classes))
     if not least < threshold <= 1:
         raise TreadleError(f"--threshold: must be above {least:.3g}, a guess, and at most 1; found {threshold:g}")
