@@ -38,7 +38,7 @@ from treadle.check.label_functions import check_labels
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.losses import check_exposure, check_loss, check_sampling
 from treadle.check.places import locate_problems
-from treadle.check.source_bundles import check_start, check_teacher, settle_source_bundles
+from treadle.check.source_bundles import check_champion, check_start, check_teacher, settle_source_bundles
 from treadle.check.structure import check_structure
 from treadle.check.targets import check_targets, find_opaque_targets
 from treadle.config.compose import Composed
@@ -133,6 +133,8 @@ def _check_table(experiment: Experiment, valid: set[str], *, root: Path, absent:
         problems += check_start(experiment, root=root)
     if valid.issuperset(("data.task", "data.examples", "model", "loss", "augmentation", "schedule")):
         problems += check_teacher(experiment, root=root)
+    if valid.issuperset(("data.task", "data.examples", "evaluation")):
+        problems += check_champion(experiment, root=root)
     if valid.issuperset(("features", "targets")):
         problems += check_models(experiment, root=root)
     if "data.tables" in valid:

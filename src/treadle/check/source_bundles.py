@@ -1,4 +1,4 @@
-"""Bundles that training reads: one to start from, and one to learn from."""
+"""Bundles that a run reads: to start training from, to learn from, and to be compared with."""
 
 from __future__ import annotations
 
@@ -61,6 +61,14 @@ def check_teacher(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     yield from found or _check_question(experiment, _locate(text, root)[1], key=key)
 
 
+def check_champion(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """A bundle that is evaluated beside the model: of the same task and label, from columns that the examples have."""
+    key, text = "evaluation.champion", experiment.evaluation.champion
+    if text is not None:
+        found = list(_check_place(text, key=key, root=root))
+        yield from found or _check_question(experiment, _locate(text, root)[1], key=key)
+
+
 def _check_place(text: str, *, key: str, root: Path) -> Iterator[Problem]:
     """A bundle that is there, and the one that it was."""
     (place, digest) = split_source(text)
@@ -89,22 +97,23 @@ def _locate(text: str, root: Path) -> tuple[str, Path | None]:
 
 
 def _check_question(experiment: Experiment, bundle: Path | None, *, key: str) -> Iterator[Problem]:
-    """The teacher predicts the same label, from columns that the examples have."""
+    """The bundle predicts the same label, from columns that the examples have."""
     assert bundle is not None, "it was found"
-    fix = "name a teacher of this task, or train one"
+    what = key.rpartition(".")[2]
+    fix = f"name a {what} of this task, or train one"
     card, recipe = (read_json(bundle / name) for name in ("bundle.json", "experiment.json"))
     examples = experiment.data.examples
     if (task := card.get("task")) != experiment.data.answer:
-        yield Problem(key, f"the teacher is for the task {task!r}; data.task is {experiment.data.answer!r}", fix)
+        yield Problem(key, f"the {what} is for the task {task!r}; data.task is {experiment.data.answer!r}", fix)
         return
     label = _get(recipe, "data", "examples", "label")
     if isinstance(label, str) and isinstance(examples.label, str) and label.split() != examples.label.split():
-        yield Problem(key, f"the teacher predicts {label!r}; data.examples.label is {examples.label!r}", fix)
+        yield Problem(key, f"the {what} predicts {label!r}; data.examples.label is {examples.label!r}", fix)
     given = list_example_columns(experiment.data)
     unknown = [name for name in card.get("columns", {}) if name not in given]
     if unknown:
         shown = ", ".join(unknown[:_MOST]) + (f" and {len(unknown) - _MOST} more" if len(unknown) > _MOST else "")
-        rule = f"the teacher reads columns that data.examples does not give: {shown}"
+        rule = f"the {what} reads columns that data.examples does not give: {shown}"
         yield Problem(key, rule, fix, hint=nearest(unknown[0], given))
 
 
@@ -122,6 +131,8 @@ def settle_source_bundles(experiment: Experiment, *, root: Path) -> Experiment:
         changed["schedule"] = experiment.schedule.model_copy(update={"start_from": settled})
     if (teacher := experiment.loss.teacher) is not None:
         changed["loss"] = experiment.loss.model_copy(update={"teacher": _settle(teacher, root)})
+    if (champion := experiment.evaluation.champion) is not None:
+        changed["evaluation"] = experiment.evaluation.model_copy(update={"champion": _settle(champion, root)})
     return experiment.model_copy(update=changed)
 
 

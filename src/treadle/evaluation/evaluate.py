@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import polars as pl
 import torch
@@ -13,6 +14,7 @@ from treadle.bundle import CHUNK, Predictor, load
 from treadle.disk import write_json
 from treadle.errors import TreadleError
 from treadle.evaluation.baselines import load_baselines
+from treadle.evaluation.champion import predict_champion
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.evaluated import MODEL, Evaluated, Results
 from treadle.evaluation.judge import run_checks, write_findings
@@ -35,13 +37,14 @@ from treadle.schema import ROW
 PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
 
 
-def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
+def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: Path | None = None) -> None:
     """Write `folder.evaluation`: metrics, intervals, checks, predictions, parity, curves and report.
 
     Args:
         experiment: checked.
         folder: of the run.
         run: its name, `<name>-<id>`, for the report.
+        champion: folder of the bundle that `evaluation.champion` names; None: it names none.
 
     Raises:
         TreadleError: a row alone gets another prediction than in the batch, or a prediction is not finite.
@@ -58,7 +61,12 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str) -> None:
     (folder.evaluation / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
     naive = predict_naive(experiment, folder=folder, classes=bundle.classes)
-    candidates = {MODEL: prediction, **_predict_baselines(experiment, test, folder), **naive}
+    candidates = {
+        MODEL: prediction,
+        **_predict_baselines(experiment, test, folder),
+        **naive,
+        **predict_champion(experiment, test, like=bundle, champion=champion),
+    }
     _require_numbers(candidates, predicted)
     results = _compute_results(experiment, candidates, target)
     evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity)

@@ -1,4 +1,4 @@
-"""Bundles that training reads, to start from or to learn from: named by their place and identified by their content."""
+"""Bundles that a run reads, to start from, to learn from or to be compared with: identified by their content."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def find_source(text: str, *, root: Path) -> Path | None:
 
 
 def take_source(text: str, *, root: Path, key: str) -> Path:
-    """The same, where training needs it.
+    """The same, where a stage needs it.
 
     Raises:
         TreadleError: there is none any more.

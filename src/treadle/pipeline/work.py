@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.kinds import Kind, get_kind
@@ -48,15 +49,14 @@ def _train(current: Run, tracking: LazyTracking) -> None:
 
     members = train_members(current)  # whose records come before: W&B holds one open at a time
     experiment, signature = _as_table(current), current.signatures["train"]
-    bundles = {key: take_source(text, root=current.root, key=key) for key, text in list_source_bundles(experiment)}
     train(
         experiment,
         folder=current.folder,
         signature=signature,
         log=_make_log(current, tracking),
         members=members,
-        start=bundles.get("schedule.start_from"),
-        teacher=bundles.get("loss.teacher"),
+        start=_take_source(current, "schedule.start_from"),
+        teacher=_take_source(current, "loss.teacher"),
     )
 
 
@@ -69,7 +69,14 @@ def _baseline(current: Run, _: LazyTracking) -> None:
 def _evaluate(current: Run, _: LazyTracking) -> None:
     from treadle.evaluation.evaluate import evaluate
 
-    evaluate(_as_table(current), folder=current.folder, run=current.name)
+    champion = _take_source(current, "evaluation.champion")
+    evaluate(_as_table(current), folder=current.folder, run=current.name, champion=champion)
+
+
+def _take_source(current: Run, key: str) -> Path | None:
+    """The bundle that a key names; None: it names none."""
+    text = dict(list_source_bundles(current.experiment)).get(key)
+    return None if text is None else take_source(text, root=current.root, key=key)
 
 
 def _idle(name: str) -> Function:

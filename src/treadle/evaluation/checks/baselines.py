@@ -14,7 +14,7 @@ from treadle.outcomes import Outcome, judge, not_applicable
 def beat_baselines(
     evaluated: Evaluated,
     *,
-    baselines: list[Literal["prior", "linear", "gradient_boosting", "last_value", "seasonal", "drift"]],
+    baselines: list[Literal["prior", "linear", "gradient_boosting", "last_value", "seasonal", "drift", "champion"]],
 ) -> Outcome:
     """The model is better than its baselines beyond noise.
 
@@ -23,7 +23,8 @@ def beat_baselines(
 
     Args:
         evaluated: given by Treadle.
-        baselines: with which it is compared, as far as `evaluation.baselines` and `evaluation.naive` have them.
+        baselines: with which it is compared, as far as `evaluation.baselines`, `evaluation.naive` and
+            `evaluation.champion` have them.
     """
     present = [name for name in baselines if name in evaluated.predictions]
     if not present:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from treadle.experiment.spec.base import Duration, Name, Spec, Sql, Target
+from treadle.experiment.spec.base import Duration, Name, Spec, Sql, Target, is_unset
 from treadle.experiment.spec.behaviour import Behaviour
 from treadle.outcomes import Severity
 from treadle.schema import Count, Share
@@ -159,6 +159,8 @@ class Evaluation(Spec):
     none."""
     timed_rows: list[Count] = []
     """Numbers of rows whose prediction is timed, such as 1 and 1000; times differ from run to run [rows]."""
+    champion: str | None = Field(default=None, exclude_if=is_unset)
+    """Run, bundle, or champion that is evaluated on the same rows, as a baseline of that name; null: none."""
     checks: dict[CheckName, Check | None] = {}
     """What is asked of the model, by name; null: a check that is left out."""
     behaviour: dict[Name, Behaviour] = {}

@@ -1,0 +1,47 @@
+"""The champion as a baseline: what another bundle predicts of the test rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+from torch import Tensor
+
+from treadle.bundle import Predictor, load
+from treadle.errors import TreadleError
+from treadle.evaluation.parity import read_predictions
+from treadle.experiment.source_bundles import require_source
+from treadle.experiment.spec import Experiment
+
+CHAMPION = "champion"  # its name among the results
+_KEY = "evaluation.champion"
+
+
+def predict_champion(
+    experiment: Experiment, test: pl.LazyFrame, *, like: Predictor, champion: Path | None
+) -> dict[str, Tensor]:
+    """Its predictions of the test rows, `[B]`, or `[B, K]` for K classes; none if `evaluation.champion` is null.
+
+    Args:
+        experiment: checked.
+        test: the rows of the test split.
+        like: the bundle that is evaluated.
+        champion: folder of the bundle.
+
+    Raises:
+        TreadleError: it is another bundle than the one that the experiment was composed with, predicts other classes,
+            or cannot predict these rows.
+    """
+    text = experiment.evaluation.champion
+    if text is None or champion is None:
+        return {}
+    require_source(text, champion, key=_KEY)
+    bundle = load(champion, targets=experiment.targets, code="any")
+    if (bundle.task, bundle.classes) != (like.task, like.classes):
+        rule = f"it predicts {bundle.task} {bundle.classes or ''}, this model {like.task} {like.classes or ''}"
+        raise TreadleError(f"{_KEY}: {champion}: {rule.replace('  ', ' ')}; name another, or set it to null")
+    try:
+        predicted = bundle.predict(test.collect(), on_breach="allow")
+    except TreadleError as error:
+        raise TreadleError(f"{_KEY}: {champion} cannot predict the test rows: {error}; set it to null") from error
+    return {CHAMPION: read_predictions(predicted, bundle)}
