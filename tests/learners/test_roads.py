@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from runs import find_run, treadle
+from treadle.sweeps.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
 SUPPORT = ROOT / "tests" / "support"
@@ -79,6 +80,20 @@ def test_a_sweep_prunes_by_the_metric_that_the_learner_logs(lightning_project, c
     capsys.readouterr()
     assert treadle("compare", str(sweep)) == 0
     assert "val/acc" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.exhaustive
+def test_a_sweep_ends_whose_objective_no_training_logs(lightning_project):
+    """It is declared, and logged in the test alone; a trial that is tried again takes over its finished run."""
+    words = ("seed=0,1", "sweep.objective=test/acc", "sweep.retries=1", "sweep.workers=1", "fit.max_epochs=1")
+
+    assert treadle("run", "-m", *words) == 1
+
+    (sweep,) = (lightning_project / "sweeps").iterdir()
+    trials = Ledger(sweep, is_driven=False).trials.values()
+    assert [trial.state for trial in trials] == ["failed", "failed"]
+    assert all("the training logs no 'test/acc'" in trial.error for trial in trials)
 
 
 @pytest.mark.slow

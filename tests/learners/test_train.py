@@ -82,22 +82,25 @@ def test_a_learner_is_trained_tested_compared_and_asked(lightning_project, capsy
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_with_the_numbers_of_one_that_was_not_killed(lightning_project, capsys):
-    """In the third epoch, which is trained again."""
+@pytest.mark.filterwarnings("ignore:.*could not find the monitored key")  # of Lightning, before it validates
+@pytest.mark.parametrize("every", [1, pytest.param(3, marks=pytest.mark.exhaustive)])
+def test_a_killed_training_goes_on_with_the_numbers_of_one_that_was_not_killed(lightning_project, capsys, every):
+    """In the third epoch, which is trained again; also before the first validation, and so before a best epoch."""
+    words = ["train", "fit.max_epochs=4", f"+trainer.extra={{check_val_every_n_epoch: {every}}}"]
     shutil.copyfile(SUPPORT / "lightning_digits.py", lightning_project / "lightning_digits.py")
     (lightning_project / "fail-in-epoch").write_text("2")
     environment = {**os.environ, "PYTHONPATH": str(lightning_project)}
-    command = [sys.executable, "-m", "treadle", "train"]
+    command = [sys.executable, "-m", "treadle", *words]
     killed = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert killed.returncode == 9, killed.stderr
     (lightning_project / "fail-in-epoch").unlink()
 
-    assert treadle("train") == 0
+    assert treadle(*words) == 0
     assert "resumed    after epoch 2" in capsys.readouterr().out
     run = find_run(lightning_project)
     resumed = (run / "metrics.csv").read_text()
     shutil.rmtree(lightning_project / "runs")
-    assert treadle("train") == 0
+    assert treadle(*words) == 0
 
     assert resumed == (find_run(lightning_project) / "metrics.csv").read_text()
 
