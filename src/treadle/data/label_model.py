@@ -71,10 +71,11 @@ class LabelModel:
     def predict(self, votes: Votes) -> Floats:
         """`[P, K]` probability of each class, given the votes; abstaining says something, too."""
         indicators = votes.indicators[:, np.unique(self.first)]
-        logs = np.log(self.balance) + np.einsum("pjv,jvk->pk", indicators, np.log(self.chances))
+        chances = np.log(self.chances).reshape(-1, votes.num_classes)
+        logs = np.log(self.balance) + indicators.reshape(len(indicators), -1) @ chances
         weights = np.exp(logs - logs.max(axis=1, keepdims=True))
-        chances: Floats = weights / weights.sum(axis=1, keepdims=True)
-        return chances
+        found: Floats = weights / weights.sum(axis=1, keepdims=True)
+        return found
 
     def list_accuracies(self) -> Floats:
         """`[J]` how often a rule is right where it votes."""
@@ -120,9 +121,11 @@ def estimate(votes: Votes, *, balance: Floats | None) -> LabelModel | None:
 
 
 def _find_first(codes: Ints) -> Ints:
-    same = (codes[:, :, None] == codes[:, None, :]).all(axis=0)
-    first: Ints = same.argmax(axis=1).astype(np.int64)
-    return first
+    """`[J]` the first rule that votes as each of them does."""
+    first: dict[bytes, int] = {}
+    return np.array(
+        [first.setdefault(votes.tobytes(), rule) for rule, votes in enumerate(codes.T.copy())], dtype=np.int64
+    )
 
 
 @dataclass(frozen=True)
@@ -175,7 +178,8 @@ class _Against:
             centred: `[P, J, K + 1]` indicators of the votes less their means.
             shares: `[P]` of the patterns.
         """
-        covariance = np.einsum("p,pjv,pi->jvi", shares, centred, self.signs)
+        flat = centred.reshape(len(centred), -1)
+        covariance = (flat.T @ (self.signs * shares[:, None])).reshape(*centred.shape[1:], -1)
         loadings = self.used * self.loadings
         sizes = np.maximum((loadings**2).sum(axis=1, keepdims=True), _TINY)
         steps: Floats = np.einsum("jvi,ji->jv", covariance, loadings) / sizes
