@@ -1,1 +1,1 @@
-"""Labelling: the rows whose labels would teach most, chosen among rows without one."""
+"""Labelling: which rows without a label would teach most, and those of which a model is sure."""
