@@ -60,9 +60,21 @@ class Bar:
     bounds: tuple[float, float] | None = None
 
 
-def draw_chart(*, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False) -> str:
-    """The content of a <figure>: title, legend and drawing; with `diagonal`, the line y = x for comparison."""
-    across = _make_axis([v for line in lines for v in line.x], LEFT, WIDTH - RIGHT, integer=x == "epoch")
+def draw_chart(
+    *, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False, is_counted: bool = False
+) -> str:
+    """The content of a <figure>: title, legend and drawing.
+
+    Args:
+        title: of the chart.
+        x: name of the axis across.
+        y: name of the axis up.
+        lines: to draw.
+        diagonal: whether the line y = x is drawn, for comparison.
+        is_counted: whether the values across are whole numbers, as epochs are.
+    """
+    is_counted = is_counted or x == "epoch"
+    across = _make_axis([v for line in lines for v in line.x], LEFT, WIDTH - RIGHT, integer=is_counted)
     up = _make_axis([v for line in lines for v in line.heights], HEIGHT - BOTTOM, TOP)
     behind = _draw_diagonal(across, up) if diagonal else ()
     return _draw(title, (x, y), (across, up), lines=lines, behind=behind)

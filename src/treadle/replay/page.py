@@ -46,7 +46,8 @@ def _draw_ageing(answer: Answer) -> str:
     band = ([0.0, *(loss.low for _, loss in known)], [0.0, *(loss.high for _, loss in known)])
     line = Line("worse than a new model", ages, worse, band=band)
     title = f"{answer.metric.title} lost by age"
-    return draw_chart(title=title, x=f"age, in blocks of {answer.plan.step}", y=answer.metric.title, lines=[line])
+    x = f"age, in blocks of {answer.plan.step}"
+    return draw_chart(title=title, x=x, y=answer.metric.title, lines=[line], is_counted=True)
 
 
 def _draw_gains(answer: Answer) -> str:
@@ -60,7 +61,7 @@ def _draw_gains(answer: Answer) -> str:
         lines.append(Line(outcome.name, place, [value], band=band, is_apart=True))
     across = "cost" if has_money(answer) else "trainings"
     title = f"Gain in {answer.metric.title} over the first model"
-    return draw_chart(title=title, x=across, y=answer.metric.title, lines=lines)
+    return draw_chart(title=title, x=across, y=answer.metric.title, lines=lines, is_counted=not has_money(answer))
 
 
 def _tabulate_age(answer: Answer, each: Ageing) -> dict[str, object]:

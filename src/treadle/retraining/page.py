@@ -64,7 +64,7 @@ def _draw(ticks: Sequence[Tick]) -> str:
 def _tabulate(tick: Tick) -> dict[str, object]:
     decided = tick.decided
     return {
-        "time": decided.time[:16].replace("T", " "),
+        "time": decided.time.removesuffix("T00:00:00").replace("T", " "),
         "action": decided.action,
         "why": "; ".join([*decided.reasons, *([decided.sentence] if decided.sentence else [])]),
         "champion": (decided.bundle or "-")[:_SHOWN],
