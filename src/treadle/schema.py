@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Self
 from pydantic import Field
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 Task = Literal["binary", "multiclass", "regression", "count"]  # what a model answers
@@ -132,6 +134,33 @@ class ImageSpan(NamedTuple):
     def stop(self) -> int:
         """Position after the last one."""
         return self.start + self.height * self.width * self.channels
+
+
+class IdsBefore(NamedTuple):
+    """Where the ids of one input come from, if a network goes on with other vocabularies."""
+
+    places: Tensor  # [cardinality] int64: of each id the one before; a new word was unknown, 0
+    cardinality: int  # before
+
+
+@runtime_checkable
+class HoldsIds(Protocol):
+    """A part of a network with weights for each id."""
+
+    def trace_ids(self, before: Sequence[IdsBefore]) -> dict[str, tuple[int, Tensor]]:
+        """By name of such a parameter: its dimension of the ids, and for each place there the place before.
+
+        Args:
+            before: of each input of ids that the part sees.
+        """
+
+
+@runtime_checkable
+class SelectsIds(Protocol):
+    """A part of a network whose parts see some of its inputs of ids."""
+
+    def select_ids(self, before: Sequence[IdsBefore]) -> list[IdsBefore]:
+        """Those that its parts see."""
 
 
 @runtime_checkable

@@ -59,7 +59,9 @@ def examples(tmp_path):
 
 def run(examples, folder, *, fit_rows, task="multiclass"):
     features = Features.model_validate({"blocks": BLOCKS, "fit_rows": fit_rows})
-    featurize(features, task=task, targets=["treadle.features."], examples=examples, folder=folder, file_rows=4)
+    featurize(
+        features, task=task, targets=["treadle.features."], examples=examples, folder=folder, before=None, file_rows=4
+    )
     return {split: load_rows(folder / split) for split in ("train", "valid")}
 
 

@@ -49,6 +49,21 @@ def test_blocks_and_steps_may_have_any_name(tmp_path):
     assert torch.equal(loaded(ROWS).numeric, made(ROWS).numeric)
 
 
+def test_kept_transforms_are_those_of_before_and_words_are_added(featurizer, tmp_path):
+    """As training does that goes on from a bundle."""
+    featurizer.save(tmp_path)
+    before = Featurizer.load(tmp_path, spec=featurizer.spec, targets=TARGETS)
+    rows = pl.DataFrame({"a": [90.0, None, 70.0], "b": [7, 8, 9], "c": ["z", "x", "w"]})
+    grown = make(featurizer.spec.derive, **featurizer.spec.model_dump()["blocks"])
+
+    fitted = grown.fit(rows, before=before)
+
+    assert torch.equal(fitted.numeric, featurizer(rows).numeric)
+    assert grown.encoders["words"].words == {"c": ["x", "y", "w", "z"]}
+    assert fitted.ids[:, 0].tolist() == [4, 1, 3]
+    assert [each.places.tolist() for each in grown.trace_ids(featurizer)] == [[0, 1, 2, 0, 0]]
+
+
 @pytest.mark.parametrize("copied_cells", [0, COPIED_CELLS], ids=["some at a time", "at once"])
 def test_fitting_returns_what_applying_gives(featurizer, monkeypatch, copied_cells):
     applied = featurizer(ROWS)

@@ -11,7 +11,8 @@ from estimators import list_estimators
 from treadle.bundle import build_model
 from treadle.bundle.limits import limit_building
 from treadle.errors import TreadleError
-from treadle.schema import ImageSpan, TokenSpan
+from treadle.schema import IdsBefore, ImageSpan, TokenSpan
+from treadle.training.start import carry_weights
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 OTHERS = {"auto", "blend", *list_estimators()}  # of several models; models that train themselves
@@ -82,6 +83,21 @@ def mean(output):
 
 @pytest.mark.parametrize("name", MODELS)
 class TestEveryModel:
+    def test_words_that_move_take_their_weights_along(self, name):
+        """So that it predicts what it did, and a new word what an unknown one was."""
+        moved = [[0, 3, 0, 1, 2], [0, 2, 1, 6]]
+        places = [torch.tensor(each) for each in moved]
+        ids = [IdsBefore(each, size) for each, size in zip(places, CARDINALITIES, strict=True)]
+        before, after = build(name), build(name, cardinalities=[len(each) for each in moved])
+        numeric, now, *pixels = draw(name, 8, cardinalities=[len(each) for each in moved])
+        if name in READERS:
+            now[now == 2] = 1  # it was 0, which is no token
+
+        after.load_state_dict(carry_weights(before.state_dict(), after, ids))
+
+        then = torch.stack([place[column] for place, column in zip(places, now.T, strict=True)], dim=1)
+        assert torch.equal(after(numeric, now, *pixels), before(numeric, then, *pixels))
+
     @pytest.mark.parametrize("num_rows", [0, 1, 9])
     @pytest.mark.parametrize("num_classes", [0, 3])
     def test_gives_one_output_or_one_a_class(self, name, num_rows, num_classes):

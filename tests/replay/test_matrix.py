@@ -41,6 +41,16 @@ def test_blocks_begin_after_the_history_and_leave_out_a_rest(examples):
     assert len(plan.origins) == 4 * 2  # all the past, and two months
 
 
+def test_a_warm_model_follows_that_of_the_block_before_and_the_first_is_cold(examples):
+    policies = {"warm": OnSchedule(by="schedule", every=1, window=1, warm="keep")}
+    plan = make_plan(make_settings(policies=policies), SPLIT, examples=examples)
+
+    assert plan.cold == [Origin(block, None) for block in range(4)]
+    assert plan.warm == [Origin(block, 1, "keep") for block in (1, 2, 3)]
+    assert [origin.before for origin in plan.warm] == [Origin(0, None), *plan.warm[:2]]
+    assert "from the weights of the block before, transforms kept" in plan.describe_rows(plan.warm[0])
+
+
 def test_a_split_is_moved_and_found_again(examples):
     from treadle.config.overrides import parse
 

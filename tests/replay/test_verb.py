@@ -7,6 +7,8 @@ import pytest
 from drifting import make_visits_project
 from runs import treadle
 
+NETWORK = ["experiment=visits", "model=linear", "schedule.max_epochs=2"]
+NETWORK += [f"~model.{key}" for key in ("max_rounds", "early_stopping_rounds", "min_data_in_leaf")]
 SMALL = ["experiment=visits", "replay.step=2mo", "replay.first=2020-03-01", "~replay.policies.last_2"]
 
 
@@ -28,6 +30,46 @@ def test_a_break_is_answered_by_training_again(tmp_path, monkeypatch, capsys):
     assert treadle("replay", *SMALL, "--format", "json") == 0
     assert json.loads(capsys.readouterr().out) == answer
     assert bundles == {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/bundle/bundle.json")}
+
+
+@pytest.mark.slow
+def test_a_network_goes_on_from_the_month_before(tmp_path, monkeypatch, capsys):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    blocks = ["replay=warm", "replay.step=3mo", "replay.first=2020-03-01"]
+    command = ["replay", *NETWORK, *blocks, "~replay.policies.last_2", "~replay.policies.warm", "--format", "json"]
+
+    assert treadle(*command) == 0
+
+    read = capsys.readouterr()
+    answer = json.loads(read.out)
+    assert [answer["policies"]["warm_1"][key] for key in ("warm", "trainings")] == ["keep", 2]
+    assert "on rows from 2020-03-01 on, from the weights of the block before, transforms kept: done" in read.err
+    assert len(list(tmp_path.glob("runs/*/bundle/bundle.json"))) == 3
+    assert treadle(*command) == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out) == answer
+    assert again.err.count(": reused") == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            [*NETWORK, "replay.policies.warm.every=2"],
+            "warm.every\n    a model takes over from that of the block before",
+        ),
+        (["experiment=visits"], "warm.warm\n    the model has no weights that another one could begin with"),
+    ],
+    ids=["every second", "trees"],
+)
+def test_a_policy_that_cannot_be_warm_is_refused(tmp_path, monkeypatch, capsys, given, told):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    assert treadle("replay", *given, "replay=warm") == 2
+
+    assert f"replay.policies.{told}" in capsys.readouterr().err
 
 
 def test_a_split_that_is_not_by_time_is_refused_before_anything_is_made(project, capsys):

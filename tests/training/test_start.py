@@ -6,6 +6,7 @@ import pytest
 
 import treadle
 from runs import QUICK
+from treadle.cli.main import main
 from treadle.config.selection import quote
 from treadle.errors import TreadleError
 from treadle.experiment.identity import sign_stages
@@ -14,7 +15,11 @@ from treadle.pipeline import run as run_stages
 from treadle.problems import ConfigError
 
 pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.slow]
+SCALE = "{_target_: treadle.features.transforms.Standardize}"
 OVERRIDES = [*QUICK, "tracker=disabled", "evaluation.baselines=[]"]
+
+
+SCALED = [*OVERRIDES, "~features.blocks.numbers.steps.bins", f"+features.blocks.numbers.steps.scale={SCALE}"]
 
 
 def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project):
@@ -37,6 +42,22 @@ def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project):
     shutil.rmtree(project / "elsewhere")
     with pytest.raises(TreadleError, match=r"no bundle in 'elsewhere' any more"):
         run_stages(resolved, root=project, upto="train", notify=print)
+
+
+def test_transforms_of_a_champion_are_kept_or_fitted_anew(project, capsys):
+    first = treadle.run(SCALED)
+    assert main(["promote", str(first.path), "--override", "there is no other"]) == 0
+    other = [*SCALED, "data.split.seed=7", "schedule.start_from=champion"]
+
+    refitted = treadle.run(other, upto="train")
+    kept = treadle.run([*other, "+features.start_from=champion"], upto="train")
+
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("start ")]
+    place = first.path.relative_to(project)
+    assert ["fitted anew on these rows: " in line for line in told] == [True, False]
+    assert told[1] == f"start      from the weights of {place}; the optimizer begins anew; transforms are as they were"
+    same = [(run.path / "bundle/featurizer.pt").read_bytes() for run in (first, refitted, kept)]
+    assert same[0] == same[2] != same[1]
 
 
 def test_a_run_without_a_bundle_is_reported_by_the_check(project):

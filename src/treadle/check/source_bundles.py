@@ -1,4 +1,4 @@
-"""Bundles that a run reads: to start training from, to learn from, and to be compared with."""
+"""Bundles that a run reads: to start transforms and training from, to learn from, and to be compared with."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from treadle.champions.bundles import find_bundle, is_reference
+from treadle.champions.bundles import CHALLENGER, CHAMPION, find_bundle, is_reference
+from treadle.champions.ledger import list_models
 from treadle.errors import TreadleError
 from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.members import list_parts
-from treadle.experiment.source_bundles import digest_source, find_source, settle_source, split_source
+from treadle.experiment.source_bundles import (
+    digest_source,
+    find_source,
+    list_source_bundles,
+    settle_source,
+    split_source,
+)
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.hints import nearest
 from treadle.json_files import read_json
@@ -21,7 +28,9 @@ _MOST = 3  # columns in a message
 
 
 def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
-    """A bundle that training starts from."""
+    """Bundles that transforms, and training, start from."""
+    if (fitted := experiment.features.start_from) is not None:
+        yield from _check_place(fitted, key="features.start_from", experiment=experiment, root=root)
     key, text = "schedule.start_from", experiment.schedule.start_from
     if text is None:
         return
@@ -29,10 +38,15 @@ def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
         rule = "the members of a blend are different models, which cannot start from one bundle"
         yield Problem(key, rule, "set it to null, or choose a network")
         return
-    if read_constant(experiment.network["_target_"], "OBJECTIVES") is not None:
+    if not has_weights(experiment):
         rule = f"{experiment.network['_target_']} trains itself, from the beginning"
         yield Problem(key, rule, "set it to null, or choose a network")
-    yield from _check_place(text, key=key, root=root)
+    yield from _check_place(text, key=key, experiment=experiment, root=root)
+
+
+def has_weights(experiment: Experiment) -> bool:
+    """Whether its model is a network, and no blend or a model that trains itself."""
+    return isinstance(experiment.model, dict) and read_constant(experiment.network["_target_"], "OBJECTIVES") is None
 
 
 def check_teacher(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
@@ -57,23 +71,23 @@ def check_teacher(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     if experiment.schedule.shuffle_buffer is not None:
         rule = "what the teacher says of each row is kept in memory, and rows are streamed from disk"
         yield Problem("schedule.shuffle_buffer", rule, "set it to null")
-    found = list(_check_place(text, key=key, root=root))
-    yield from found or _check_question(experiment, _locate(text, root)[1], key=key)
+    found = list(_check_place(text, key=key, experiment=experiment, root=root))
+    yield from found or _check_question(experiment, _locate(text, experiment, root)[1], key=key)
 
 
 def check_champion(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     """A bundle that is evaluated beside the model: of the same task and label, from columns that the examples have."""
     key, text = "evaluation.champion", experiment.evaluation.champion
     if text is not None:
-        found = list(_check_place(text, key=key, root=root))
-        yield from found or _check_question(experiment, _locate(text, root)[1], key=key)
+        found = list(_check_place(text, key=key, experiment=experiment, root=root))
+        yield from found or _check_question(experiment, _locate(text, experiment, root)[1], key=key)
 
 
-def _check_place(text: str, *, key: str, root: Path) -> Iterator[Problem]:
+def _check_place(text: str, *, key: str, experiment: Experiment, root: Path) -> Iterator[Problem]:
     """A bundle that is there, and the one that it was."""
     (place, digest) = split_source(text)
     try:
-        _, bundle = _locate(text, root)
+        _, bundle = _locate(text, experiment, root)
     except TreadleError as error:
         yield Problem(key, str(error), f"or name a run that was trained: {key}=runs/NAME-ID")
         return
@@ -83,15 +97,16 @@ def _check_place(text: str, *, key: str, root: Path) -> Iterator[Problem]:
         yield Problem(key, f"the bundle in {place!r} is another one now", f"{key}={place}")
 
 
-def _locate(text: str, root: Path) -> tuple[str, Path | None]:
-    """The place of a bundle, and its folder where there is one.
+def _locate(text: str, experiment: Experiment, root: Path) -> tuple[str, Path | None]:
+    """The place of a bundle, and its folder where there is one; `champion` is the experiment's own, if it has one.
 
     Raises:
         TreadleError: there is no such champion, or its bundle is nowhere.
     """
     if not is_reference(text):
         return split_source(text)[0], find_source(text, root=root)
-    folder = find_bundle(text, root=root)
+    own = experiment.name in list_models(root) and text in {CHAMPION, CHALLENGER}
+    folder = find_bundle(f"{experiment.name}@{text}" if own else text, root=root)
     place = folder.relative_to(root) if folder.is_relative_to(root) else folder
     return place.as_posix(), find_source(place.as_posix(), root=root)
 
@@ -126,17 +141,14 @@ def _get(node: Any, *keys: str) -> Any:
 def settle_source_bundles(experiment: Experiment, *, root: Path) -> Experiment:
     """Each bundle with its digest beside its place."""
     changed: dict[str, Any] = {}
-    if (start := experiment.schedule.start_from) is not None:
-        settled = _settle(start, root)
-        changed["schedule"] = experiment.schedule.model_copy(update={"start_from": settled})
-    if (teacher := experiment.loss.teacher) is not None:
-        changed["loss"] = experiment.loss.model_copy(update={"teacher": _settle(teacher, root)})
-    if (champion := experiment.evaluation.champion) is not None:
-        changed["evaluation"] = experiment.evaluation.model_copy(update={"champion": _settle(champion, root)})
+    for key, text in list_source_bundles(experiment):
+        section, _, name = key.partition(".")
+        settled = {name: _settle(text, experiment, root)}
+        changed[section] = getattr(experiment, section).model_copy(update=settled)
     return experiment.model_copy(update=changed)
 
 
-def _settle(text: str, root: Path) -> str:
-    place, bundle = _locate(text, root)
+def _settle(text: str, experiment: Experiment, root: Path) -> str:
+    place, bundle = _locate(text, experiment, root)
     assert bundle is not None, "the check has found it"
     return settle_source(place, bundle)

@@ -128,7 +128,7 @@ NO_PART_OF_A_RUN = ("sweep", "serving", "replay", "retrain")
 WITHOUT_EFFECT = (*NO_PART_OF_A_RUN, "name", "targets", "model_choice", "question", "tracker", "logger", "fit.metrics")
 
 # Keys, by section, that name a bundle.
-SOURCE_BUNDLES = {"schedule": "start_from", "loss": "teacher", "evaluation": "champion"}
+SOURCE_BUNDLES = {"features": "start_from", "schedule": "start_from", "loss": "teacher", "evaluation": "champion"}
 DIGEST_MARK = "@"  # in their values in a resolved.yaml: before the digest of the bundle
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 

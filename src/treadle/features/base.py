@@ -193,6 +193,9 @@ class FirstStep:
     def fit(self, frame: pl.DataFrame) -> None:
         """Learn from the training split."""
 
+    def grow(self, frame: pl.DataFrame) -> None:
+        """Learn further values of these rows, so that nothing of before changes; here: there is nothing to learn."""
+
     def list_words(self, column: str) -> list[str]:  # noqa: ARG002 - of those that learn words
         """Values of a column, or words in them, that training held."""
         return []
@@ -229,6 +232,18 @@ class Encoder(FirstStep):
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, m]` int64."""
         raise NotImplementedError
+
+    def trace(self, column: str, *, before: Encoder) -> list[int]:
+        """For each id of a column the id that another one gave to the same value; here: the same, or it is none.
+
+        Raises:
+            TreadleError: that cannot be told.
+        """
+        if type(self) is not type(before) or self.get_state() != before.get_state():
+            raise TreadleError("its ids stand for other values")
+        if self.cardinality(column) != before.cardinality(column):
+            raise TreadleError(f"it had {before.cardinality(column)} ids, and has {self.cardinality(column)}")
+        return list(range(self.cardinality(column)))
 
 
 class Vectorizer(FirstStep):

@@ -50,8 +50,21 @@ class Vocabulary(Encoder):
         places = (text.cast(pl.Enum(self.words[column]), strict=False).to_physical() for column, text in texts.items())
         return _encode(frame, [(place.cast(pl.Int64) + 1).fill_null(0) for place in places])
 
+    def grow(self, frame: pl.DataFrame) -> None:
+        """Add the words that these rows hold often enough, behind those that are known."""
+        known = self.words
+        self.fit(frame)
+        self.words = {column: list(dict.fromkeys([*known[column], *self.words[column]])) for column in self.columns}
+
+    def trace(self, column: str, *, before: Encoder) -> list[int]:
+        """By the words: one that is new was unknown."""
+        if not isinstance(before, Vocabulary):
+            return super().trace(column, before=before)
+        places = {word: place for place, word in enumerate(before.words[column], start=1)}
+        return [0, *(places.get(word, 0) for word in self.words[column])]
+
     def list_words(self, column: str) -> list[str]:
-        """The words of a column, the most frequent first."""
+        """The words of a column, the most frequent first; words that were added come later."""
         return self.words[column]
 
     def get_state(self) -> dict[str, Any]:

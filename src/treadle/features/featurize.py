@@ -13,6 +13,7 @@ import polars as pl
 import torch
 
 from treadle.errors import TreadleError
+from treadle.experiment.source_bundles import require_source
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.features.label_shares import cut_evenly, spread_labels
@@ -26,12 +27,28 @@ SAMPLE_SEED = 0  # of the rows that transforms learn from
 
 
 def featurize(
-    features: Features, *, task: Task, targets: Sequence[str], examples: Path, folder: Path, file_rows: int = FILE_ROWS
+    features: Features,
+    *,
+    task: Task,
+    targets: Sequence[str],
+    examples: Path,
+    folder: Path,
+    before: Path | None,
+    file_rows: int = FILE_ROWS,
 ) -> None:
     """Write the fitted featurizer, the rows of `train` and `valid`, and `inputs.json` into `folder`.
 
     The test split is not read here. With `features.fit_rows` no split is in memory as a whole, but
     parts that make some files of `file_rows` rows each.
+
+    Args:
+        features: what is declared.
+        task: what is predicted.
+        targets: prefixes of the steps that are allowed.
+        examples: folder of the examples.
+        folder: to write into.
+        before: a bundle whose transforms are kept and whose vocabularies grow; None: all is fitted.
+        file_rows: rows of a file.
 
     Raises:
         TreadleError: a step or an expression does not fit the columns; nothing is written then.
@@ -41,12 +58,13 @@ def featurize(
     labels = [] if is_value(task) else _list_labels(files["train"])
     classes = labels if task == "multiclass" else []
     featurizer = Featurizer(features, targets=targets)
+    fit = partial(featurizer.fit, before=None if before is None else _load_before(before, features, targets))
     read_parts = partial(_read_parts, featurizer=featurizer, classes=classes, file_rows=file_rows)
     if features.fit_rows is None:
         frame = pl.read_parquet(files["train"])
-        train: Iterable[Batch] = [_to_batch(featurizer.fit(frame), frame, classes=classes)]
+        train: Iterable[Batch] = [_to_batch(fit(frame), frame, classes=classes)]
     else:
-        featurizer.fit(draw_rows(files["train"], features.fit_rows, file_rows=file_rows))
+        fit(draw_rows(files["train"], features.fit_rows, file_rows=file_rows))
         train = read_parts(files["train"])
     splits = {"train": train, "valid": read_parts(files["valid"])}
     for _ in map_ahead(lambda split: write_rows(splits[split], folder / split, file_rows=file_rows), splits):
@@ -62,6 +80,21 @@ def featurize(
         **({"images": featurizer.images} if featurizer.images else {}),
     }
     (folder / "inputs.json").write_text(json.dumps(inputs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _load_before(bundle: Path, features: Features, targets: Sequence[str]) -> Featurizer:
+    """The featurizer of a bundle, for the blocks of this experiment.
+
+    Raises:
+        TreadleError: it is of other blocks, or another one than the experiment was composed with.
+    """
+    assert features.start_from is not None, "the caller found it by that"
+    require_source(features.start_from, bundle, key="features.start_from")
+    try:
+        return Featurizer.load(bundle, spec=features, targets=targets)
+    except TreadleError as error:
+        fix = "set it to null, or restore the blocks as they were"
+        raise TreadleError(f"features.start_from: its transforms do not fit these features: {error}; {fix}") from error
 
 
 def _list_labels(file: Path) -> list[Any]:

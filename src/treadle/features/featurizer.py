@@ -36,7 +36,7 @@ from treadle.features.base import (
 )
 from treadle.hints import nearest
 from treadle.json_files import read_json, write_json
-from treadle.schema import ImageSpan, TokenSpan, list_inputs, make_no_pixels
+from treadle.schema import IdsBefore, ImageSpan, TokenSpan, list_inputs, make_no_pixels
 from treadle.sql.dialect import TranslationError
 from treadle.sql.expressions import ExpressionError, limit_derived, list_columns
 from treadle.sql.translate import Schema, to_expr
@@ -182,10 +182,32 @@ class Featurizer(nn.Module):
         """Bytes of all images of a row, P."""
         return self.images[-1].stop if self.pixel_readers else 0
 
+    def trace_ids(self, before: Featurizer) -> list[IdsBefore]:
+        """Of each input of ids where its ids come from, if another featurizer, of the same inputs, was before.
+
+        Raises:
+            TreadleError: the ids of a block cannot be traced.
+        """
+        found = []
+        for (name, encoder), old in zip(self.encoders.items(), before.encoders.values(), strict=True):
+            for place in encoder.origins:
+                column = encoder.columns[place]
+                try:
+                    traced = encoder.trace(column, before=old)
+                except TreadleError as error:
+                    raise TreadleError(f"vocabulary of the block {name!r}: {error}") from error
+                found.append(IdsBefore(torch.tensor(traced, dtype=torch.int64), old.cardinality(column)))
+        return found
+
     # --- fit and apply
 
-    def fit(self, frame: pl.DataFrame) -> Inputs:
+    def fit(self, frame: pl.DataFrame, *, before: Featurizer | None = None) -> Inputs:
         """Learn from the training split, and return its tensors.
+
+        Args:
+            frame: its rows.
+            before: fitted, of the same specification: its transforms are kept, and its encoders learn further values.
+                None: all is learned from these rows.
 
         Raises:
             TreadleError: a block does not fit the columns.
@@ -193,7 +215,7 @@ class Featurizer(nn.Module):
         derived = self.derive(frame)
         numeric, ids, pixels = [], [], []
         blocks = self.spec.blocks
-        fitted = map_ahead(partial(self._fit_block, derived), blocks)
+        fitted = map_ahead(partial(self._fit_block if before is None else before._keep_block, derived), blocks)  # noqa: SLF001 - of this class
         for name, (first, chain, values) in zip(blocks, fitted, strict=True):
             if isinstance(first, Encoder):
                 self.encoders[name] = first
@@ -227,6 +249,20 @@ class Featurizer(nn.Module):
             return first, Chain(), values
         return first, *self._fit_chain(name, steps, values, columns=first.outputs)
 
+    def _keep_block(self, derived: pl.DataFrame, name: str) -> tuple[FirstStep | None, Chain, Tensor]:
+        """A block as it was fitted, with the values that it gives these rows."""
+        firsts: dict[str, FirstStep] = {**self.encoders, **self.pixel_readers, **self.vectorizers}
+        first = firsts.get(name)
+        if first is not None:
+            first.grow(derived)
+        values = self._read_columns(name, derived) if first is None else _read(first, derived)
+        if first is not None and first.IS_LAST:
+            return first, Chain(), values
+        chain, columns = self._list_chains()[name], self.list_inputs(name)
+        for step in chain.steps.values():
+            values, columns = overwrite(values, step=step), step.outputs
+        return first, chain, _narrow_chain(name, chain, values, columns)
+
     def _fit_chain(
         self, name: str, steps: list[str], values: Tensor, *, columns: Sequence[str] | None = None
     ) -> tuple[Chain, Tensor]:
@@ -237,18 +273,7 @@ class Featurizer(nn.Module):
             step.fit(values)
             values, columns = overwrite(values, step=step), step.outputs
             chain[step_name] = step
-        if chain.keeps_missing:
-            return chain, narrow(values)
-        if values.sum().isnan() and values.isnan().any():  # the sum is faster
-            raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
-        narrowed = narrow(values)
-        if lost := find_lost(values, narrowed):
-            raise TreadleError(
-                f"features.blocks.{name}.steps: the values of {columns[lost[0]]!r} are large beside what they differ "
-                "by, and the network's float32 cannot distinguish them; end with a step that scales, such as "
-                "Standardize"
-            )
-        return chain, narrowed
+        return chain, _narrow_chain(name, chain, values, columns)
 
     @torch.no_grad()
     def forward(self, frame: pl.DataFrame) -> Inputs:
@@ -473,6 +498,26 @@ def _naming(file: Path) -> Iterator[None]:
     except ValueError as error:
         message = str(error)
         raise TreadleError(message if str(file) in message else f"{file}: {message}") from error
+
+
+def _narrow_chain(name: str, chain: Chain, values: Tensor, columns: Sequence[str]) -> Tensor:
+    """What a chain gives the training rows, as the network takes it.
+
+    Raises:
+        TreadleError: it holds missing values, or numbers that float32 cannot distinguish.
+    """
+    if chain.keeps_missing:
+        return narrow(values)
+    if values.sum().isnan() and values.isnan().any():  # the sum is faster
+        raise TreadleError(f"features.blocks.{name}.steps: missing values remain; begin with an Impute step")
+    narrowed = narrow(values)
+    if lost := find_lost(values, narrowed):
+        raise TreadleError(
+            f"features.blocks.{name}.steps: the values of {columns[lost[0]]!r} are large beside what they differ "
+            "by, and the network's float32 cannot distinguish them; end with a step that scales, such as "
+            "Standardize"
+        )
+    return narrowed
 
 
 def _check_chain(chain: Chain, columns: Sequence[str], *, key: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
+
+from treadle.schema import IdsBefore
 
 
 class CategoryEmbeddings(nn.Module):
@@ -32,3 +35,13 @@ class CategoryEmbeddings(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """Look up."""
         return self.table(ids + self.offsets).flatten(1)
+
+    def trace_ids(self, before: Sequence[IdsBefore]) -> dict[str, tuple[int, Tensor]]:
+        """The rows of the table."""
+        return {"table.weight": (0, join_ids(before))}
+
+
+def join_ids(before: Sequence[IdsBefore]) -> Tensor:
+    """The places before in a table in which the ids of one input stand behind those of another."""
+    starts = accumulate((each.cardinality for each in before), initial=0)
+    return torch.cat([torch.empty(0, dtype=torch.int64), *(e.places + s for e, s in zip(before, starts, strict=False))])

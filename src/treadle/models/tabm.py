@@ -11,10 +11,13 @@ from pydantic import Field
 from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
+from treadle.models.categories import join_ids
 from treadle.models.dropout import Dropout
 from treadle.models.piecewise import PiecewiseEmbeddings
-from treadle.schema import Count, Fraction, Positive
+from treadle.schema import Count, Fraction, IdsBefore, Positive
 from treadle.targets.rules import OnlyWith
+
+_AFFINE = "net.backbone.affine.weight"  # of `tabm-mini`: the only weights that members have for themselves
 
 
 class TabM(nn.Module):
@@ -105,6 +108,14 @@ class TabM(nn.Module):
         """Fit the edges of the bins to the numeric inputs `[M, N]` of the training rows."""
         if isinstance(self.net.num_module, PiecewiseEmbeddings):
             self.net.num_module.fit(numeric)
+
+    def trace_ids(self, before: Sequence[IdsBefore]) -> dict[str, tuple[int, Tensor]]:
+        """The inputs of the first layer: numbers, then an indicator of each id."""
+        first = "net.backbone.blocks.0.0"
+        held = {name: w for name, w in self.state_dict().items() if name in {f"{first}.weight", f"{first}.r", _AFFINE}}
+        num_numbers = held[f"{first}.weight"].shape[1] - sum(len(each.places) for each in before)
+        places = torch.cat([torch.arange(num_numbers), num_numbers + join_ids(before)])
+        return dict.fromkeys(held, (1, places))
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """The outputs of all members."""

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from treadle.errors import TreadleError
+from treadle.models.categories import join_ids
 from treadle.models.dropout import Dropout
 from treadle.models.transformer_block import TransformerBlock
-from treadle.schema import Count, FitsInputs, Fraction, TokenSpan
+from treadle.schema import Count, FitsInputs, Fraction, IdsBefore, TokenSpan
 
 
 class TextTransformer(nn.Module):
@@ -67,6 +68,7 @@ class TextTransformer(nn.Module):
         read = [place for span in texts for place in range(span.start, span.start + span.length)]
         kept = [place for place in range(len(cardinalities)) if place not in set(read)]
         sizes = {span.vocabulary: cardinalities[span.start] for span in texts}
+        self.firsts = [next(span.start for span in texts if span.vocabulary == number) for number in sizes]
         self.register_buffer("read", torch.tensor(read, dtype=torch.int64), persistent=False)
         self.register_buffer("kept", torch.tensor(kept, dtype=torch.int64), persistent=False)
         firsts = dict(zip(sizes, accumulate([0, *sizes.values()]), strict=False))
@@ -94,6 +96,14 @@ class TextTransformer(nn.Module):
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """Read the texts, and run the other network."""
         return self.member(torch.cat([numeric, self.read_texts(ids[:, self.read])], dim=1), ids[:, self.kept])
+
+    def trace_ids(self, before: Sequence[IdsBefore]) -> dict[str, tuple[int, Tensor]]:
+        """The rows of the table of tokens: those of one vocabulary behind those of another."""
+        return {"table.weight": (0, join_ids([before[place] for place in self.firsts]))}
+
+    def select_ids(self, before: Sequence[IdsBefore]) -> list[IdsBefore]:
+        """The categories, which the other network sees."""
+        return [before[place] for place in self.kept.tolist()]
 
     def read_texts(self, tokens: Tensor) -> Tensor:
         """`[B, T] -> [B, D]`."""

@@ -41,6 +41,7 @@ def _featurize(current: Run, _: LazyTracking) -> None:
         targets=experiment.targets,
         examples=folder.examples,
         folder=folder.features,
+        before=_take_source(current, "features.start_from"),
     )
 
 

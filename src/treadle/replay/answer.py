@@ -18,7 +18,7 @@ from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment, OnPerformance, Policy, Replay
 from treadle.metrics.registry import Metric
 from treadle.profiles.realised import find_prior_loss
-from treadle.replay.matrix import Origin, Plan, Window
+from treadle.replay.matrix import Kind, Origin, Plan, get_kind, get_origin
 from treadle.replay.policies import Skill, Stay, walk
 from treadle.replay.predictions import Array, Predictions
 
@@ -198,8 +198,8 @@ class Review:
 
     def walk(self, policy: Policy) -> list[Stay]:
         """The models that it would have used."""
-        window = _get_window(policy)
-        return walk(policy, num_blocks=self.plan.num_blocks, look=lambda o, b: self.look(Origin(o, window), b))
+        kind = get_kind(policy)
+        return walk(policy, num_blocks=self.plan.num_blocks, look=lambda o, b: self.look(get_origin(o, kind), b))
 
     def look(self, origin: Origin, block: int) -> Skill | None:
         """The skill of a model as it is known when a block begins: labels come `label_delay` after the prediction."""
@@ -223,7 +223,7 @@ class Review:
     def answer(self) -> Answer:
         """Everything."""
         walks = {name: self.walk(policy) for name, policy in self.settings.policies.items()}
-        used = {name: self._follow(stays, _get_window(self.settings.policies[name])) for name, stays in walks.items()}
+        used = {name: self._follow(stays, get_kind(self.settings.policies[name])) for name, stays in walks.items()}
         blocks = range(self.plan.num_blocks)
         first = self._join([Origin(0, None) for _ in blocks], blocks)
         samples = self._resample({"": first, **used}, slice(0, self.edges[-1]))
@@ -256,12 +256,12 @@ class Review:
             recommended=recommend(outcomes, best=best),
         )
 
-    def _follow(self, stays: Sequence[Stay], window: Window) -> Array:
-        origins = [Origin(stay.block, window) for stay in stays for _ in range(stay.num_blocks)]
+    def _follow(self, stays: Sequence[Stay], kind: Kind) -> Array:
+        origins = [get_origin(stay.block, kind) for stay in stays for _ in range(stay.num_blocks)]
         return self._join(origins, range(self.plan.num_blocks))
 
     def _sum_trainings(self, name: str, stays: Sequence[Stay]) -> tuple[float, int]:
-        origins = [Origin(stay.block, _get_window(self.settings.policies[name])) for stay in stays]
+        origins = [get_origin(stay.block, get_kind(self.settings.policies[name])) for stay in stays]
         return sum(self.hours[o] for o in origins), sum(self.predictions.num_trained[o] for o in origins)
 
     def _weigh(self, name: str, stays: Sequence[Stay], used: Array) -> Money:
@@ -301,10 +301,6 @@ class Review:
 
 def _negate(found: Estimate) -> Estimate:
     return Estimate(0.0 - found.value, 0.0 - found.high, 0.0 - found.low)
-
-
-def _get_window(policy: Policy) -> Window:
-    return None if policy.window == "all" else policy.window
 
 
 def recommend(outcomes: Sequence[Outcome], *, best: str) -> str:

@@ -6,7 +6,7 @@ later is its test split. So the cache of stages keeps it, a killed replay goes o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -14,21 +14,24 @@ from pathlib import Path
 
 import polars as pl
 
+from treadle.check.source_bundles import has_weights
 from treadle.config.overrides import key_of, parse
 from treadle.errors import TreadleError
 from treadle.experiment.calendar import Step, parse_step
 from treadle.experiment.durations import parse_duration, parse_moment
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Experiment, Replay, TimeSplit
+from treadle.experiment.spec import Experiment, OnSchedule, Policy, Replay, TimeSplit, Warm
 from treadle.problems import ConfigError, Problem
 from treadle.schema import PREDICT_AT, SPLITS
 from treadle.sweeps.declare import Sweep, declare
 from treadle.sweeps.ledger import Trial
 
 _SPLIT = "++data.split"  # `++`: the moved split has keys that the experiment's own may lack
+_DONE = {"refit": "fitted anew", "keep": "kept"}
 _PARTIAL = 0.5  # share of the median block's rows; a last block with fewer is no block
 
 Window = int | None  # how many of the newest blocks train; None: all of the past
+Kind = tuple[Window, Warm | None]  # of training: from how much of the past, and with what of the model before
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,24 @@ class Origin:
 
     block: int  # at whose start it is trained, which is the first that it predicts
     window: Window
+    warm: Warm | None = None  # what it takes over from the model of the same kind a block before
+
+    @property
+    def before(self) -> Origin:
+        """The model that a warm one takes over from; the first one is cold, and learns from all the past."""
+        return get_origin(self.block - 1, (self.window, self.warm))
+
+
+def get_kind(policy: Policy) -> Kind:
+    """How a policy trains."""
+    window = None if policy.window == "all" else policy.window
+    return window, policy.warm if isinstance(policy, OnSchedule) else None
+
+
+def get_origin(block: int, kind: Kind) -> Origin:
+    """The model of a kind that is trained at a block."""
+    window, warm = kind
+    return Origin(block, window, warm) if warm is None or block else Origin(0, None)
 
 
 @dataclass(frozen=True)
@@ -67,11 +88,22 @@ class Plan:
             parts["train_from"] = _quote(self.step.add(moment, -origin.window))
         return f"{{{','.join(f'{key}:{value}' for key, value in parts.items())}}}"
 
+    @property
+    def cold(self) -> list[Origin]:
+        """Those that need no other one: the grid of a sweep."""
+        return [origin for origin in self.origins if origin.warm is None]
+
+    @property
+    def warm(self) -> list[Origin]:
+        """The others, each after the one that it takes over from."""
+        return [origin for origin in self.origins if origin.warm is not None]
+
     def describe_rows(self, origin: Origin) -> str:
         """On which rows a model is trained."""
+        warm = "" if origin.warm is None else f", from the weights of the block before, transforms {_DONE[origin.warm]}"
         if origin.window is None:
-            return "on all rows before"
-        return f"on rows from {self.step.add(self.starts[origin.block], -origin.window):%Y-%m-%d} on"
+            return f"on all rows before{warm}"
+        return f"on rows from {self.step.add(self.starts[origin.block], -origin.window):%Y-%m-%d} on{warm}"
 
     def find_origin(self, split: Mapping[str, str]) -> Origin:
         """The model of a split that `write_split` moved."""
@@ -103,6 +135,7 @@ def require_fitting(experiment: object) -> tuple[Experiment, Replay]:
         rule = f"a replay moves a split by time; found by: {experiment.data.split.by}"
         fix = "add data.examples.predict_at, and a split with by: time, valid_from, test_from and gap"
         problems.append(Problem("data.split.by", rule, fix))
+    problems += _check_warm(experiment, settings)
     cost = settings.cost
     if (cost.missed is None) != (cost.false_alarm is None):
         key = "missed" if cost.missed is None else "false_alarm"
@@ -113,6 +146,18 @@ def require_fitting(experiment: object) -> tuple[Experiment, Replay]:
     if problems:
         raise ConfigError(problems)
     return experiment, settings
+
+
+def _check_warm(experiment: Experiment, settings: Replay) -> Iterator[Problem]:
+    for name, policy in settings.policies.items():
+        if not isinstance(policy, OnSchedule) or policy.warm is None:
+            continue
+        if policy.every != 1:
+            rule = "a model takes over from that of the block before, so that each block has one"
+            yield Problem(f"replay.policies.{name}.every", rule, "set it to 1, or warm to null")
+        if not has_weights(experiment):
+            rule = "the model has no weights that another one could begin with"
+            yield Problem(f"replay.policies.{name}.warm", rule, "choose a network, or set it to null")
 
 
 def make_plan(settings: Replay, split: TimeSplit, *, examples: RunFolder) -> Plan:
@@ -137,8 +182,9 @@ def make_plan(settings: Replay, split: TimeSplit, *, examples: RunFolder) -> Pla
             f"replay: rows from {moments.min()!s} to {moments.max()!s} hold fewer than two blocks of {step} after "
             "the first model; choose a shorter replay.step, an earlier replay.first, or a smaller replay.min_history"
         )
-    windows: list[Window] = [None if p.window == "all" else p.window for p in settings.policies.values()]
-    origins = [Origin(block, window) for window in dict.fromkeys((None, *windows)) for block in range(len(starts) - 1)]
+    first: Kind = (None, None)
+    kinds = dict.fromkeys((first, *map(get_kind, settings.policies.values())))
+    origins = dict.fromkeys(get_origin(block, kind) for kind in kinds for block in range(len(starts) - 1))
     return Plan(tuple(starts), tuple(origins), step, split.gap, left_out)
 
 
@@ -174,7 +220,7 @@ def declare_matrix(plan: Plan, settings: Replay, overrides: Sequence[str], *, ro
         ConfigError: a model is no valid experiment, or the overrides sweep over something themselves.
     """
     chosen = [] if any(key_of(text) == "sweep" for text in overrides) else ["sweep=grid"]
-    splits = ",".join(plan.write_split(origin, settings) for origin in plan.origins)
+    splits = ",".join(plan.write_split(origin, settings) for origin in plan.cold)
     sweep = declare([*overrides, *chosen, "sweep.objective=auto", f"{_SPLIT}={splits}"], root=root)
     others = [axis.key for axis in sweep.space.axes if axis.key != _SPLIT]
     if others or len(sweep.seeds) > 1 or sweep.folds or not sweep.is_grid:

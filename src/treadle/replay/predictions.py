@@ -17,12 +17,12 @@ from treadle.bundle import load
 from treadle.disk import read_text, replacing
 from treadle.evaluation.evaluated import find_blocks
 from treadle.evaluation.resampling import Blocks
-from treadle.experiment.run_folder import RUNS, RunFolder
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
 from treadle.replay.matrix import Origin, Plan
+from treadle.replay.trained import Trained
 from treadle.schema import PREDICT_AT, ROW
-from treadle.sweeps.ledger import Trial
 
 Array = NDArray[Any]
 _DIGITS = 16  # of a signature, in the name of a file
@@ -44,33 +44,28 @@ class Predictions:
         return int(np.searchsorted(self.moments, np.datetime64(moment)))
 
 
-def predict_all(
-    plan: Plan, trials: Mapping[Origin, Trial], *, experiment: Experiment, root: Path, folder: Path
-) -> Predictions:
+def predict_all(plan: Plan, models: Mapping[Origin, Trained], *, experiment: Experiment, folder: Path) -> Predictions:
     """Predict with each model what came after it.
 
     Args:
         plan: of the matrix.
-        trials: of each model, all of them done.
+        models: all of them.
         experiment: that is replayed.
-        root: the project.
         folder: where predictions are kept.
     """
-    runs = {origin: RunFolder(root / RUNS / trial.run) for origin, trial in trials.items()}
-    first = runs[Origin(0, None)]
-    rows = _read_later(first, plan).sort(PREDICT_AT, ROW)
+    rows = _read_later(models[Origin(0, None)].folder, plan).sort(PREDICT_AT, ROW)
     frames = {
         origin: _predict(
-            runs[origin], plan, file=folder / f"{trial.signature[:_DIGITS]}.parquet", experiment=experiment
+            model.folder, plan, file=folder / f"{model.signature[:_DIGITS]}.parquet", experiment=experiment
         )
-        for origin, trial in trials.items()
+        for origin, model in models.items()
     }
     classes = list(dict.fromkeys(name for frame in frames.values() for name in _list_classes(frame)))
     return Predictions(
         moments=rows[PREDICT_AT].to_numpy(),
         target=read_target(rows, classes=classes).numpy(),
         models={origin: _align(frame, rows, classes) for origin, frame in frames.items()},
-        num_trained={origin: _count_rows(run) for origin, run in runs.items()},
+        num_trained={origin: _count_rows(model.folder) for origin, model in models.items()},
         blocks=find_blocks(rows.lazy(), experiment),
     )
 

@@ -295,7 +295,7 @@ def _ask_replay(occasion: Occasion, choice: Choice, *, notify: Notify) -> Choice
     """Retrain only if the past says that it gains something beyond noise."""
     given = [*occasion.overrides, f"replay.last='{occasion.until.isoformat()}'"]
     declared = declare_replay(given, root=occasion.root, notify=notify)
-    answer = make_replay(declared, tell=lambda *_: None)
+    answer = make_replay(declared, tell=lambda *_: None, notify=notify)
     recommended = answer.find(answer.recommended)
     gain = recommended.gain
     if recommended.num_trainings > 1 and gain is not None and gain.low > 0:

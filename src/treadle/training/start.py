@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from treadle.bundle import Bundle, load
 from treadle.errors import TreadleError
 from treadle.experiment.source_bundles import require_source, split_source
 from treadle.experiment.spec import Experiment
-from treadle.features.featurizer import STATE_FILE, Featurizer
-from treadle.json_files import read_json
+from treadle.features.featurizer import Featurizer
+from treadle.schema import HoldsIds, IdsBefore, SelectsIds
 from treadle.training.epochs import write_line
 
 _MOST = 3  # names in a message
@@ -27,17 +26,18 @@ def start_from(
     experiment: Experiment,
     classes: Sequence[str],
     featurizer: Featurizer,
-    features: Path,
 ) -> None:
-    """Give the network the bundle's weights. What differs in the fitted numbers of the features is reported.
+    """Give the network the bundle's weights, and report what else differs.
+
+    A word that is new begins as what it was to the bundle, unknown: by the same fitted numbers the network predicts
+    what the bundle does. The optimizer begins anew, since a bundle does not keep its state.
 
     Args:
         bundle: its folder.
         network: built for the experiment.
         experiment: checked.
         classes: of the training examples.
-        featurizer: of the experiment.
-        features: the folder of its features.
+        featurizer: of the experiment, fitted.
 
     Raises:
         TreadleError: inputs, classes or weights of the bundle are others.
@@ -49,21 +49,61 @@ def start_from(
     before = load(bundle, targets=experiment.targets, code="any")
     if not isinstance(before, Bundle) or not isinstance(before.model, nn.Module):
         raise TreadleError(f"schedule.start_from: {place} is no network, and has no weights to start from")
-    states = [read_json(folder / STATE_FILE) for folder in (bundle, features)]
     found = [
         *_compare("task", [before.task], [experiment.data.answer]),
         *_compare("classes", before.classes, classes),
         *_compare("numeric inputs", before.featurizer.numeric_names, featurizer.numeric_names),
         *_compare("categorical inputs", before.featurizer.id_names, featurizer.id_names),
-        *_compare_vocabularies(*states),
-        *_compare_weights(before.model.state_dict(), network.state_dict()),
     ]
+    ids: list[IdsBefore] = []
+    weights = before.model.state_dict()
+    if not found:
+        try:
+            ids = featurizer.trace_ids(before.featurizer)
+            weights = carry_weights(weights, network, ids)
+        except TreadleError as error:
+            found.append(str(error))
+        found += _compare_weights(weights, network.state_dict())
     if found:
+        if experiment.features.start_from is None:
+            found.append(f"features.start_from={place} keeps its transforms and vocabularies")
         listed = "".join(f"\n  {line}" for line in found)
         raise TreadleError(f"schedule.start_from: the bundle of {place} does not fit this experiment:{listed}")
-    network.load_state_dict(before.model.state_dict())
-    if changed := _list_fitted(before.featurizer, featurizer):
-        write_line(f"start      from {place}; fitted anew on these rows: {', '.join(changed)}")
+    network.load_state_dict(weights)
+    changed = _list_fitted(before.featurizer, featurizer)
+    num_new = sum(int((each.places[1:] == 0).sum()) for each in ids)
+    parts = [
+        f"start      from the weights of {place}; the optimizer begins anew",
+        *([f"{num_new:,} new words begin as unknown"] if num_new else []),
+        f"fitted anew on these rows: {', '.join(changed)}" if changed else "transforms are as they were",
+    ]
+    write_line("; ".join(parts))
+
+
+def carry_weights(weights: Mapping[str, Tensor], network: nn.Module, ids: Sequence[IdsBefore]) -> dict[str, Tensor]:
+    """Weights of before, with those of each id at its place in the network.
+
+    Raises:
+        TreadleError: ids have moved, and the network does not say which weights are theirs.
+    """
+    if all(each.places.tolist() == list(range(each.cardinality)) for each in ids):
+        return dict(weights)
+    traced = _trace(network, ids, prefix="")
+    if not traced:
+        raise TreadleError(
+            f"vocabulary: words have changed, and {type(network).__name__} does not say which of its weights belong to "
+            "which (`trace_ids`); features.start_from keeps them"
+        )
+    return {name: value.index_select(*traced[name]) if name in traced else value for name, value in weights.items()}
+
+
+def _trace(module: nn.Module, ids: Sequence[IdsBefore], *, prefix: str) -> dict[str, tuple[int, Tensor]]:
+    """By name of a parameter: its dimension of the ids, and the places before."""
+    found = {prefix + name: of for name, of in (module.trace_ids(ids) if isinstance(module, HoldsIds) else {}).items()}
+    inner = module.select_ids(ids) if isinstance(module, SelectsIds) else ids
+    for name, child in module.named_children():
+        found |= _trace(child, inner, prefix=f"{prefix}{name}.")
+    return found
 
 
 def _compare(what: str, before: Sequence[str], now: Sequence[str]) -> Iterator[str]:
@@ -74,14 +114,7 @@ def _compare(what: str, before: Sequence[str], now: Sequence[str]) -> Iterator[s
     yield f"{what}: {'; '.join(parts) or 'in another order'}"
 
 
-def _compare_vocabularies(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    old, new = before["encoders"], now["encoders"]
-    differing = [name for name in old.keys() & new.keys() if old[name] != new[name]]
-    if differing:
-        yield f"vocabulary of the blocks: {_shorten(sorted(differing))}"
-
-
-def _compare_weights(before: Mapping[str, torch.Tensor], now: Mapping[str, torch.Tensor]) -> Iterator[str]:
+def _compare_weights(before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Iterator[str]:
     yield from _compare("weights", list(before), list(now))
     shapes = [
         f"{name} {tuple(before[name].shape)} -> {tuple(now[name].shape)}"

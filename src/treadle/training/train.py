@@ -94,7 +94,7 @@ def train(
     else:
         from treadle.training.networks import train_network  # Lightning takes seconds to import
 
-        given = {"experiment": experiment, "classes": inputs["classes"], "featurizer": featurizer, "features": features}
+        given = {"experiment": experiment, "classes": inputs["classes"], "featurizer": featurizer}
         trained_on = train_network(
             model,
             rows,

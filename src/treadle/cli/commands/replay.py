@@ -40,7 +40,7 @@ def _replay(options: argparse.Namespace) -> None:
     if options.why:
         print_lines(*(f"{plan.starts[o.block]:%Y-%m-%d}  {plan.describe_rows(o)}" for o in plan.origins))
         return
-    answer = make(declared, tell=_tell_trial)
+    answer = make(declared, tell=_tell_trial, notify=_tell)
     page = declared.folder / "report.html"
     write_page(answer, page, name=declared.sweep.name)
     write_json(declared.folder / "answer.json", answer.to_plain())

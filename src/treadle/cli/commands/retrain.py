@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import redirect_stdout
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,7 +38,8 @@ def _retrain(options: argparse.Namespace) -> int:
     root, now = Path.cwd(), _read_now(options.now)
     with without_collector():
         occasion = declare(options.overrides, now=now, root=root, is_one_of_many=False)
-    decided = retrain(occasion, dry=options.dry_run, notify=_tell)
+    with redirect_stdout(sys.stderr):  # what a training prints is progress, too
+        decided = retrain(occasion, dry=options.dry_run, notify=_tell)
     if decided is None:
         before = read_decisions(occasion.name, root=root).items
         return STUCK if before and before[-1].action == "stuck" else 0
@@ -65,7 +67,8 @@ def _simulate(options: argparse.Namespace) -> None:
     from treadle.retraining.simulation import simulate
 
     root = Path.cwd()
-    found = simulate(options.overrides, clock=_read_clock(options), root=root, notify=_tell)
+    with redirect_stdout(sys.stderr):
+        found = simulate(options.overrides, clock=_read_clock(options), root=root, notify=_tell)
     folder = root / FOLDER / "simulations" / found.name
     write_json(folder / "history.json", [tick.to_plain() for tick in found.ticks])
     write_page(found.ticks, folder / "report.html", name=found.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from treadle.experiment.spec.base import Spec, Sql, Target, Word
+from treadle.experiment.spec.base import Spec, Sql, Target, Word, is_unset
 from treadle.schema import Count
 
 RAW = "treadle.features.raw.Raw"  # step after which numbers are as they were, for models that take them so
@@ -28,6 +28,10 @@ class Features(Spec):
     """Groups of columns with the same steps, by name."""
     fit_rows: Count | None = None
     """Number of training rows, drawn uniformly, that transforms are fitted to; null: all of them, in memory [rows]."""
+
+    start_from: str | None = Field(default=None, exclude_if=is_unset)
+    """Run, or folder of a bundle, whose fitted transforms are kept, and whose vocabularies grow by the words of the
+    training rows; null: all is fitted to the training rows."""
 
     @property
     def is_raw(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Discriminator, Field
 
 from treadle.experiment.calendar import parse_step
-from treadle.experiment.spec.base import Duration, Moment, Name, Spec
+from treadle.experiment.spec.base import Duration, Moment, Name, Spec, is_unset
 from treadle.schema import Count, Share
 
 
@@ -19,6 +19,7 @@ def check_step(text: str) -> str:
 
 CalendarStep = Annotated[str, AfterValidator(check_step)]  # "1mo", "2w", "1y"
 Window = Count | Literal["all"]
+Warm = Literal["refit", "keep"]
 
 
 class RetrainingPolicy(Spec):
@@ -42,6 +43,9 @@ class OnSchedule(RetrainingPolicy):
     """When a new model is trained."""
     every: Count
     """Blocks between two trainings [blocks]."""
+    warm: Warm | None = Field(default=None, exclude_if=is_unset)
+    """With `every: 1`, how a network goes on from the weights of the block before: by transforms that are fitted anew
+    (refit), or kept (keep); null: it begins anew."""
 
 
 class OnPerformance(RetrainingPolicy):
