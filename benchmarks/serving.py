@@ -1,6 +1,6 @@
 """What does a request cost? `treadle serve` beside FastAPI and MLflow with LightGBM, on the same rows.
 
-    python benchmarks/serving.py RUN [--seconds 5] [--connections 1 16 64] [--peer PYTHON]
+    python benchmarks/serving.py RUN [--seconds 5] [--connections 1 16 64] [--peer PYTHON] [--servers treadle mlflow]
 
 RUN is a run's folder with `examples/`. A client on this machine keeps some connections busy, with one row a request.
 Printed is for each server and number of connections: processor time of the server [ms a request], requests a second,
@@ -30,6 +30,7 @@ from urllib.parse import urlsplit
 import orjson
 import polars as pl
 
+SERVERS = ["treadle", "fastapi", "mlflow"]
 ROWS = 500  # that are asked for in turn
 TICKS = os.sysconf("SC_CLK_TCK")
 PEER = Path(__file__).with_name("serving_peer.py")
@@ -114,7 +115,9 @@ def start(name: str, command: Sequence[str], *, path: str, wrap: str = "") -> It
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
-        line = next(line for line in process.stdout if "http://" in line)
+        line = next((line for line in process.stdout if "http://" in line), "")
+        if not line:
+            sys.exit(f"{name} has ended: {' '.join(command)}")
         base = next(word for word in line.split() if word.startswith("http://")).rstrip("/").removesuffix("/docs")
         wait_until_open(base)
         yield Server(name, base + path, process.pid, wrap)
@@ -140,10 +143,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--peer", metavar="PYTHON")
+    parser.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS)
     options = parser.parse_args()
     rows = read_rows(options.run)
     with tempfile.TemporaryDirectory() as scratch:
-        for name, command, path, wrap in list_servers(options.run, options.peer, Path(scratch)):
+        servers = list_servers(options.run, options.peer, Path(scratch))
+        for name, command, path, wrap in (server for server in servers if server[0] in options.servers):
             with start(name, command, path=path, wrap=wrap) as server:
                 for connections in options.connections:
                     print(measure(server, rows, connections=connections, seconds=options.seconds), flush=True)

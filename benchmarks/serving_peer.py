@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pickle
 import socket
 import subprocess
@@ -87,8 +88,12 @@ def serve_fastapi(run: Path, folder: Path) -> None:
 def serve_mlflow(_run: Path, folder: Path) -> None:
     port = find_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder / "mlflow"), "-p", str(port)]
-    process = subprocess.Popen([*command, "--env-manager", "local", "-w", "1"], stderr=subprocess.DEVNULL)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # MLflow calls uvicorn by its name
+    command += ["--env-manager", "local", "-w", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, "PATH": path})
     while True:
+        if process.poll() is not None:
+            sys.exit(f"mlflow ended with {process.returncode}: {' '.join(command)}")
         try:
             socket.create_connection(("127.0.0.1", port)).close()
             break

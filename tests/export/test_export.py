@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+import treadle
+from forecasts import make_forecast_project
 from served import make_bundle, read_known
 from treadle.bundle import BlendBundle
 from treadle.bundle.calibration import Isotonic, Temperature
@@ -22,6 +24,12 @@ from treadle.export.parity import ParityRows, find_gap
 from treadle.export.signature import read_signature
 
 pytestmark = pytest.mark.xdist_group("exported")
+
+
+@pytest.fixture
+def forecast_project(tmp_path, monkeypatch):
+    make_forecast_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
 
 
 def write(bundle, rows, folder, *, to="pt2"):
@@ -213,6 +221,32 @@ def test_every_network_has_a_graph_in_every_format(model, to, tmp_path):
     made = write(make_bundle("california", num_rows=500, model=model), known.tail(100), tmp_path / "out", to=to)
 
     assert made.parity.largest_difference <= 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "wide"),
+    [("reviews", "linear", "numbers"), ("reviews_transformer", "text_transformer", "ids")],
+    ids=["counted words", "tokens"],
+)
+def test_texts_are_read_before_the_graph(name, model, wide, tmp_path):
+    """Into the shares of words, or into a token at each place."""
+    made = write(make_bundle(name, num_rows=300, model=model), read_known(name).tail(20), tmp_path / "out")
+
+    assert made.parity.largest_difference <= 1e-6
+    widths = {given.name: given.width for given in read_signature(tmp_path / "out").inputs}
+    assert widths[wide] > 100
+
+
+@pytest.mark.exhaustive
+@pytest.mark.usefixtures("forecast_project")
+def test_a_forecast_has_a_graph(capsys):
+    """Of an example: a series, an origin and a step. Its past is made before the graph."""
+    run = treadle.run(["experiment=sales", "tracker=disabled"], upto="train")
+
+    assert main(["export", str(run.path), "--to", "pt2"]) == 0
+
+    assert "64 rows differ from the bundle by at most" in capsys.readouterr().out
+    assert read_signature(run.path / "export/pt2").output == "prediction"
 
 
 def test_onnx_says_which_package_is_missing(monkeypatch):

@@ -56,6 +56,7 @@ def fit_bundle(experiment, rows, spec, *, classes=()):
         num_numeric=len(featurizer.numeric_names),
         cardinalities=featurizer.cardinalities,
         num_classes=len(classes),
+        texts=featurizer.texts,
         images=featurizer.images,
     ).eval()
     recipe = Recipe.take(experiment).model_copy(update={"features": spec})
