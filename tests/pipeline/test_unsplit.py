@@ -7,6 +7,7 @@ import pytest
 from drifting import make_visits_project
 from treadle.check.resolve import resolve
 from treadle.cli.main import main
+from treadle.experiment.identity import sign_unsplit
 from treadle.pipeline import run
 
 SHARED = "prepare    splits the examples that the cache keeps"
@@ -46,6 +47,19 @@ def test_only_a_run_that_others_follow_keeps_its_examples(prepare):
     assert SHARED in told
     assert len(find_kept(other)) == 1
     assert not other.unsplit.exists()
+
+
+def test_a_sample_is_drawn_of_the_same_examples_and_rules_make_others(root):
+    signatures = {
+        name: sign_unsplit(resolve(overrides=words, root=root), root=root)
+        for name, words in {
+            "all": ["experiment=adult"],
+            "sample": ["experiment=adult", "+data.sample={by: uniform, rows: 100, seed: 0}"],
+            "rules": ["experiment=adult", "data=adult_rules"],
+        }.items()
+    }
+
+    assert signatures["sample"] == signatures["all"] != signatures["rules"]
 
 
 def test_what_a_kill_left_is_not_read(prepare):
