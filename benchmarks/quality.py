@@ -34,6 +34,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from treadle.evaluation.quantiles import lose
 from treadle.experiment.resolved import read
 from treadle.features.featurize import read_target
 from treadle.features.featurizer import Featurizer
@@ -45,6 +46,7 @@ ROOT = Path(__file__).parents[1]
 RECORD, PAGE = ROOT / "benchmarks" / "quality.json", ROOT / "benchmarks" / "quality.md"
 NOTES = ROOT / "benchmarks" / "quality_notes.md"  # ends the page: how settings were chosen, and what was tried
 DEFAULT, BEST = "LightGBM, default", "LightGBM, best of a search"
+LEVELS = (0.05, 0.5, 0.95)  # of conf/loss/quantiles.yaml
 NUM_SETTINGS, MAX_TREES, PATIENCE = 20, 1000, 50
 
 Record = dict[str, dict[str, dict[str, dict[str, float]]]]  # table: contender: seed: {metric or "cpu_s": value}
@@ -81,12 +83,15 @@ TABLES = {
     "flights": Table("binary", {"auroc": None, "log_loss": None}, None, (DEFAULT, BEST)),
     "digits": Table("multiclass", {"accuracy": 0.985}, None, ()),
     "mnist5k": Table("multiclass", {"accuracy": 0.97}, None, ()),
+    "california_quantiles": Table("regression", {"pinball": None, "coverage": None, "mae": None}, None),
     "rides": Table("count", {"poisson_deviance": None, "mae": None}, None),
 }
 TITLES = {
     "accuracy": "accuracy ↑",
     "auroc": "ROC AUC ↑",
     "log_loss": "log loss ↓",
+    "pinball": "mean pinball loss of the quantiles .05, .5, .95 ↓",
+    "coverage": "share between the quantiles .05 and .95, goal .9",
     "poisson_deviance": "mean Poisson deviance ↓",
     "mae": "MAE ↓",
     "rmse": "RMSE ↓",
@@ -127,6 +132,10 @@ def read_treadle(run: Run) -> dict[str, float]:
         found["rmse_sd"] = (
             found["rmse"] / json.loads((folder / "bundle" / "bundle.json").read_text())["target"]["scale"]
         )
+    part = json.loads((folder / "evaluation" / "parts" / "quantiles.json").read_text())
+    if part:
+        found["pinball"] = part["pinball"]["value"]
+        found["coverage"] = part["pairs"]["0.05 to 0.95"]["coverage"]["value"]
     return found if run.cpu_s is None else {**found, "cpu_s": round(run.cpu_s, 1)}
 
 
@@ -181,6 +190,21 @@ def train_boosting(rows: Rows, settings: Mapping[str, Any], *, seed: int, stop: 
     return lightgbm.train({**base, **settings}, data, MAX_TREES, valid_sets=[valid], callbacks=callbacks)
 
 
+def judge_quantiles(rows: Rows, *, seed: int) -> dict[str, float]:
+    """LightGBM with a model for each level, sorted: pinball loss, coverage and MAE of the median on the test rows."""
+    found = [
+        train_boosting(rows, {"objective": "quantile", "alpha": level}, seed=seed, stop=False).predict(
+            to_matrix(rows.test)
+        )
+        for level in LEVELS
+    ]
+    quantiles, target = np.sort(np.stack(found, axis=1), axis=1), rows.test.target.double().numpy()
+    inside = (quantiles[:, 0] <= target) & (target <= quantiles[:, -1])
+    losses = [lose(quantiles[:, place], target, level=level).mean() for place, level in enumerate(LEVELS)]
+    errors = np.abs(quantiles[:, LEVELS.index(0.5)] - target)
+    return {"pinball": float(np.mean(losses)), "coverage": float(inside.mean()), "mae": float(errors.mean())}
+
+
 def draw_settings(generator: np.random.Generator) -> dict[str, Any]:
     """One setting of the search."""
 
@@ -232,6 +256,11 @@ def measure(name: str, table: Table, record: Record, *, seeds: int, quick: bool)
     settings = search_settings(rows, num_settings=2 if quick else NUM_SETTINGS) if absent[-1][0] == BEST else {}
     for contender, seed in absent:
         start = time.process_time()
+        if "pinball" in table.goals:
+            found = judge_quantiles(rows, seed=int(seed))
+            entry.setdefault(contender, {})[seed] = {**found, "cpu_s": round(time.process_time() - start, 1)}
+            save()
+            continue
         best = contender == BEST
         booster = train_boosting(rows, settings if best else {}, seed=int(seed), stop=best)
         entry.setdefault(contender, {})[seed] = {**rows.judge(booster), "cpu_s": round(time.process_time() - start, 1)}

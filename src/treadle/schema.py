@@ -26,6 +26,7 @@ SHARES = "label_shares"  # column of a training row that rules have labelled: th
 PREDICT_AT = "predict_at"  # column of the prediction time
 KNOWN_AT = "known_at"  # column of a table with a known time; null: the row never becomes known
 STEP = "step"  # column of a forecast: how many periods after its origin a row is, from 1 on
+MEDIAN = 0.5  # level of the quantile that is the prediction, where a model has several
 ROW = "row"  # position of the example in its source table: the key of its prediction
 
 

@@ -190,6 +190,28 @@ CASES = {
     "choice-of-a-split": case("data.split.by=tyme"),
     "choice-of-class-weights": case("loss.class_weights=balancd"),
     "loss-of-another-task": case("experiment=california", "loss=focal"),
+    "loss-of-levels-without-the-median": case(
+        "experiment=california", "loss=quantiles", "loss.function.levels=[0.1, 0.9]"
+    ),
+    "loss-of-levels-that-do-not-rise": case(
+        "experiment=california", "loss=quantiles", "loss.function.levels=[0.9, 0.5, 0.1]"
+    ),
+    "loss-of-an-estimator-without-levels": case(
+        "experiment=california",
+        "loss=quantiles",
+        "model=mine",
+        files=[("conf/model/mine.yaml", "_target_: sklearn.ensemble.HistGradientBoostingRegressor")],
+    ),
+    "exposure-of-a-regression": case(
+        "experiment=california",
+        edits=[
+            (
+                "features/california",
+                "{_target_: treadle.features.transforms.PiecewiseLinear, num_bins: 48}",
+                "{_target_: treadle.features.exposure.Exposure}",
+            )
+        ],
+    ),
     "loss-with-weights-of-classes-in-a-regression": case("experiment=california", "loss.class_weights=balanced"),
     "loss-with-a-class-that-does-not-exist": case("loss.class_weights={positiv: 3.0}"),
     "loss-with-a-weight-of-nothing": case("loss.class_weights={positive: 0.0}"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from treadle.errors import TreadleError
-from treadle.training.conform import fit_sets, fit_span
+from treadle.training.conform import fit_band, fit_sets, fit_span
 
 FITTED, ASKED = 1000, 2000
 
@@ -50,6 +50,25 @@ def test_intervals_are_as_wide_as_errors_of_their_size_are():
     low, high = span.bound(np.array([1.0, 9.0]))
 
     assert (high - low)[1] / (high - low)[0] == pytest.approx(2.0 / 0.4, rel=0.3)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0], ids=["too narrow", "too wide"])
+def test_quantiles_are_moved_until_they_hold_what_is_declared(factor):
+    generator, found = np.random.default_rng(0), []
+
+    def draw(rows):
+        prediction, target = draw_values(generator, rows)
+        spread = factor * (0.2 + 0.2 * prediction)
+        return np.stack([prediction - spread, prediction, prediction + spread], axis=1), target
+
+    for _ in range(100):
+        band = fit_band(*draw(FITTED), coverage=0.9)
+        quantiles, target = draw(ASKED)
+        low, high = band.bound(quantiles)
+        assert (low <= high).all()
+        found.append(((target < low).mean(), (target > high).mean()))
+
+    assert np.mean(found, axis=0) == pytest.approx([0.05, 0.05], abs=0.006)
 
 
 def test_an_amount_has_no_interval_below_zero():

@@ -21,6 +21,7 @@ from treadle.training.losses import (
     HuberLoss,
     PoissonLoss,
     QuantileLoss,
+    QuantilesLoss,
     SmoothedLogLoss,
     TaskLoss,
     TweedieLoss,
@@ -35,6 +36,7 @@ LOSSES = {
     "multiclass-focal": FocalLoss(task="multiclass", gamma=2.0),
     "regression": TaskLoss(task="regression"),
     "regression-quantile": QuantileLoss(task="regression", quantile=0.9),
+    "regression-quantiles": QuantilesLoss(task="regression", levels=[0.1, 0.5, 0.9]),
     "regression-huber": HuberLoss(task="regression", delta=1.0),
     "regression-poisson": PoissonLoss(task="regression"),
     "count": TaskLoss(task="count"),
@@ -108,6 +110,16 @@ def test_a_quantile_of_nine_tenths_makes_too_low_nine_times_as_dear_as_too_high(
     assert evaluate(loss, torch.tensor([[1.0]]), 1.0 + error) == pytest.approx(cost)
 
 
+def test_the_loss_of_several_quantiles_is_the_mean_of_theirs():
+    output, target = torch.tensor([[1.0, 2.0, 4.0]]), torch.tensor([3.0])
+    several = QuantilesLoss(task="regression", levels=[0.1, 0.5, 0.9])
+    each = [QuantileLoss(task="regression", quantile=level) for level in (0.1, 0.5, 0.9)]
+
+    costs = [evaluate(loss, output[:, k : k + 1], target) for k, loss in enumerate(each)]
+
+    assert evaluate(several, output, target) == pytest.approx(sum(costs) / 3)
+
+
 def test_the_constant_of_least_cost_is_the_quantile():
     target = torch.arange(1.0, 100.0)
     loss = QuantileLoss(task="regression", quantile=0.9)
@@ -155,7 +167,7 @@ def test_a_class_that_is_not_known_costs_nothing(name):
 
 
 def draw(loss, num_rows):
-    num_outputs = 3 if loss.task == "multiclass" else 1
+    num_outputs = 3 if loss.task == "multiclass" or hasattr(loss, "levels") else 1
     target = torch.tensor([0, 1, 1]).repeat(num_rows)[:num_rows]
     return torch.randn(num_rows, num_outputs), target if loss.task == "multiclass" else target.float()
 

@@ -6,7 +6,7 @@ from treadle.bundle.bundle import CHUNK, Bundle
 from treadle.bundle.card import Card, Recipe, Standard
 from treadle.bundle.code import fingerprint_code
 from treadle.bundle.judged import load_judged
-from treadle.bundle.model import TARGETS, build_model, to_prediction
+from treadle.bundle.model import TARGETS, build_model, take_point, to_prediction
 from treadle.bundle.predictor import Predictor
 from treadle.bundle.raw import compute_raw
 from treadle.bundle.rows import read_rows, write_rows
@@ -31,6 +31,7 @@ __all__ = [
     "mix",
     "read_rows",
     "save",
+    "take_point",
     "to_prediction",
     "write_rows",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -10,13 +12,13 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from treadle.bundle.calibration import Calibration, Isotonic
-from treadle.bundle.conformal import Conformal, Sets, Span
+from treadle.bundle.conformal import Band, Conformal, Sets
 from treadle.data.casting import WORDS
 from treadle.errors import TreadleError
 from treadle.experiment.spec import ChosenModel, Data, Experiment, Features, Loss, MemberName, Schedule, Spec, Target
 from treadle.hints import show
 from treadle.json_files import read_json
-from treadle.schema import Link, Split, Task, is_value
+from treadle.schema import MEDIAN, Link, Share, Split, Task, is_value
 from treadle.validation import describe_first
 
 FORMAT = 2  # of the files; a bundle of another format must be trained again
@@ -49,6 +51,13 @@ class Standard(Spec):
     mean: Finite  # 0 for other tasks
     scale: Annotated[Finite, Field(gt=0)]  # 1 for other tasks
     link: Link = "identity"  # whether outputs are predictions or, of a mean of 0, their logarithms
+    levels: Annotated[list[Share], Field(max_length=99)] = Field(default=[], exclude_if=operator.not_)  # of quantiles
+
+    @pydantic.model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.levels and (MEDIAN not in self.levels or any(a >= b for a, b in pairwise(self.levels))):
+            raise ValueError(f"levels rise, and have {MEDIAN} among them")
+        return self
 
 
 class Card(Spec):
@@ -85,12 +94,18 @@ class Card(Spec):
             raise ValueError("a regression has no probabilities to calibrate")
         if isinstance(self.calibration, Isotonic) and len(self.calibration.curves) != max(1, len(self.classes)):
             raise ValueError("an isotonic calibration has a curve for each class; one for two classes")
-        if self.conformal is not None and isinstance(self.conformal, Span) != is_value(self.task):
-            raise ValueError("conformal: a regression has intervals, a classification has sets")
-        if isinstance(self.conformal, Sets) and len(self.conformal.thresholds) != max(2, len(self.classes)):
-            raise ValueError("conformal: there is a threshold for each class")
         if self.members and not math.isclose(sum(self.members.values()), 1, abs_tol=1e-9):
             raise ValueError("the weights of the members must add up to 1")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _fit_conformal(self) -> Self:
+        if self.conformal is not None and isinstance(self.conformal, Sets) == is_value(self.task):
+            raise ValueError("conformal: a regression has intervals, a classification has sets")
+        if isinstance(self.conformal, Band) != bool(self.conformal and self.target.levels):
+            raise ValueError("conformal: quantiles have a band, other predictions have none")
+        if isinstance(self.conformal, Sets) and len(self.conformal.thresholds) != max(2, len(self.classes)):
+            raise ValueError("conformal: there is a threshold for each class")
         return self
 
 

@@ -10,6 +10,7 @@ from treadle.experiment.fingerprint import fingerprint_again, fingerprint_module
 from treadle.experiment.libraries import list_code
 from treadle.experiment.modules import TREADLE, find_module
 from treadle.keys import find_targets
+from treadle.targets.signatures import read_constant
 
 _PREDICTING = ("treadle.bundle.conform", "treadle.features.featurizer")  # what a row goes through before the network
 # Of Treadle's own code what computes numbers; an edit elsewhere leaves a prediction as it is.
@@ -57,7 +58,12 @@ def _has_identity(module: str) -> bool:
 
 def _list_modules(recipe: Recipe) -> Iterator[str]:
     nodes = find_targets({"features": recipe.features.model_dump(), "model": recipe.model})
-    yield from list_code(node["_target_"] for _, node in nodes)
+    paths = [node["_target_"] for _, node in nodes]
+    yield from list_code(paths)
+    if recipe.loss.function.get("levels"):
+        yield "treadle.models.levels"
+    if any(read_constant(path, "OFFSET") for path in paths):
+        yield "treadle.models.offset"
 
 
 def _decides(module: str) -> bool:

@@ -57,6 +57,21 @@ class Span(Spec):
         return (low, high) if self.least is None else (low.clip(self.least), high.clip(self.least))
 
 
+class Band(Spec):
+    """Intervals of a regression that predicts quantiles: the lowest and the highest one, each moved."""
+
+    kind: Literal["band"] = "band"
+    coverage: Annotated[float, Field(ge=0.5, lt=1)]
+    below: Finite  # what is added to the lowest quantile
+    above: Finite  # and to the highest one
+
+    def bound(self, quantiles: Floats) -> tuple[Floats, Floats]:
+        """`[B]` lower and upper ends, of `[B, Q]`; they meet in the middle where they would cross."""
+        low, high = quantiles[:, 0] + self.below, quantiles[:, -1] + self.above
+        middle = (low + high) / 2
+        return np.minimum(low, middle), np.maximum(high, middle)
+
+
 class Sets(Spec):
     """Sets of classes: each with at least its probability, and the most probable one in any case."""
 
@@ -71,7 +86,7 @@ class Sets(Spec):
         return chosen
 
 
-Conformal = Annotated[Span | Sets, Field(discriminator="kind")]
+Conformal = Annotated[Span | Band | Sets, Field(discriminator="kind")]
 
 
 def spread_classes(chances: Floats) -> Floats:
@@ -79,10 +94,10 @@ def spread_classes(chances: Floats) -> Floats:
     return np.column_stack([1 - chances, chances]) if chances.ndim == 1 else chances
 
 
-def name_ends(outputs: Tensor, conformal: Span | Sets | None, *, classes: list[str]) -> list[pl.Series]:
-    """The columns that a conformal prediction adds to predictions `[B]`, or `[B, K]`."""
+def name_ends(outputs: Tensor, conformal: Span | Band | Sets | None, *, classes: list[str]) -> list[pl.Series]:
+    """The columns that a conformal prediction adds to predictions `[B]`, or `[B, K]` of classes or quantiles."""
     values = outputs.double().numpy()
-    if isinstance(conformal, Span):
+    if isinstance(conformal, Span | Band):
         return [pl.Series(name, ends) for name, ends in zip((LOW, HIGH), conformal.bound(values), strict=True)]
     if isinstance(conformal, Sets):
         chosen = conformal.choose(spread_classes(values))

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from treadle.errors import TreadleError
 from treadle.models.estimator import Estimator
+from treadle.models.levels import add_levels
 from treadle.models.offset import add_offsets
-from treadle.schema import ImageSpan, Link, Task, TokenSpan, list_inputs
+from treadle.schema import MEDIAN, ImageSpan, Link, Task, TokenSpan, list_inputs
 from treadle.targets.build import build
 from treadle.targets.signatures import read_constant, takes_argument
 
@@ -42,8 +43,9 @@ def build_model(
     texts: Sequence[TokenSpan] = (),
     images: Sequence[ImageSpan] = (),
     offsets: Sequence[int] = (),
+    levels: Sequence[float] = (),
 ) -> Model:
-    """The model of a configuration for given inputs; one output, or one a class.
+    """The model of a configuration for given inputs; one output, or one a class or a level.
 
     Args:
         model: the node of the configuration.
@@ -54,18 +56,20 @@ def build_model(
         texts: which inputs of ids are the tokens of one text.
         images: where the images of a row are among its pixels.
         offsets: which numeric inputs are added to the output.
+        levels: of the quantiles of a regression that predicts several.
 
     Raises:
         TreadleError: it is no model, or there are texts or images and it reads none.
     """
     adapter = read_constant(model["_target_"], "ADAPTER")
+    is_estimator = read_constant(model["_target_"], "OBJECTIVES") is not None  # which has one output a level
     built = build(
         model if adapter is None else {"_target_": adapter, "path": model["_target_"], "estimator": model},
         key="model",
         targets=targets if adapter is None else [*targets, f"{model['_target_'].partition('.')[0]}."],
         num_numeric=num_numeric - len(offsets),
         cardinalities=list(cardinalities),
-        num_outputs=max(1, num_classes),
+        num_outputs=max(1, num_classes, 0 if is_estimator else len(levels)),
         texts=list(texts),
         images=list(images),
     )
@@ -77,7 +81,7 @@ def build_model(
         raise TreadleError(
             f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"
         )
-    return add_offsets(built, num_numeric=num_numeric, places=offsets)
+    return add_offsets(add_levels(built, levels=levels), num_numeric=num_numeric, places=offsets)
 
 
 @torch.no_grad()
@@ -100,7 +104,7 @@ def measure_width(network: nn.Module, num_numeric: int, num_ids: int, num_pixels
 
 
 def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
-    """Output of a model `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes.
+    """Output of a model `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes or quantiles.
 
     Members are averaged as probabilities, not as logits; of values as predictions, not as their logarithms.
 
@@ -112,9 +116,16 @@ def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
     if task == "multiclass":
         shares = output.float().softmax(dim=-1)
         return shares.mean(dim=1) if shares.dim() == 3 else shares  # noqa: PLR2004
-    values = output.float().squeeze(-1)
+    values = output.float()
+    if output.shape[-1] == 1:  # else quantiles
+        values = values.squeeze(-1)
     if task == "binary":
         values = values.sigmoid()
     elif link == "log":
         values = values.exp()
-    return values.mean(dim=1) if values.dim() == 2 else values  # noqa: PLR2004
+    return values.mean(dim=1) if output.dim() == 3 else values  # noqa: PLR2004
+
+
+def take_point(prediction: Tensor, levels: Sequence[float]) -> Tensor:
+    """`[B]` the median of quantiles `[B, Q]`; of one value, or of classes, the prediction itself."""
+    return prediction[:, list(levels).index(MEDIAN)] if levels else prediction

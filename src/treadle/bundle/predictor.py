@@ -20,9 +20,12 @@ from treadle.bundle.calibration import calibrate
 from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns, read_leniently
 from treadle.bundle.conformal import name_ends
+from treadle.bundle.model import take_point
 from treadle.data.contract import Rule, list_row_rules
 from treadle.experiment.spec import Column, OnBreach, Table
-from treadle.schema import ROW, Task
+from treadle.schema import MEDIAN, ROW, Task
+
+PREDICTION = "prediction"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def compute(self, frame: pl.DataFrame) -> Tensor:
-        """What the model predicts, `[B]` in the target's own units, or `[B, K]`, of conformed rows `[B]`.
+        """What the model predicts, `[B]` in the target's own units, or `[B, K]` of classes or quantiles, of rows `[B]`.
 
         Probabilities are not calibrated yet.
         """
@@ -78,9 +81,9 @@ class Predictor(ABC):
 
         Returns:
             One row per input row, in its order: `probability` (binary), `prediction` (a value), or `prediction` and
-            `probability_<class>` (multiclass); with the column `row` of the input where it has one, and of a
-            forecast with series, time and step. A bundle with conformal prediction adds `low` and `high`, or for each
-            class `set_<class>`.
+            `probability_<class>` (multiclass); of several quantiles also `q10` and the like; with the column `row` of
+            the input where it has one, and of a forecast with series, time and step. A bundle with conformal prediction
+            adds `low` and `high`, or for each class `set_<class>`.
 
         Raises:
             TreadleError: a column is missing, or cannot be read as its type.
@@ -169,9 +172,23 @@ class Predictor(ABC):
         return [*self._name_predictions(outputs), *ends]
 
     def _name_predictions(self, outputs: Tensor) -> list[pl.Series]:
-        values = outputs.numpy()
+        values = outputs.numpy().reshape(len(outputs), len(self.output_names))
+        named = [pl.Series(name, values[:, place]) for place, name in enumerate(self.output_names)]
         if self.task == "multiclass":
             names = [self.classes[index] for index in outputs.argmax(dim=1).tolist()]
-            shares = [pl.Series(f"probability_{name}", values[:, i]) for i, name in enumerate(self.classes)]
-            return [pl.Series("prediction", names, dtype=pl.String), *shares]
-        return [pl.Series("probability" if self.task == "binary" else "prediction", values)]
+            return [pl.Series(PREDICTION, names, dtype=pl.String), *named]
+        return sorted(named, key=lambda column: column.name != PREDICTION)  # the quantiles behind the median
+
+    @property
+    def output_names(self) -> list[str]:
+        """The column of each number that `compute` gives for a row."""
+        if self.task == "multiclass":
+            return [f"probability_{name}" for name in self.classes]
+        if self.task == "binary":
+            return ["probability"]
+        levels = self.card.target.levels
+        return [PREDICTION if level == MEDIAN else f"q{100 * level:g}" for level in levels] or [PREDICTION]
+
+    def take_point(self, outputs: Tensor) -> Tensor:
+        """`[B]` the median of quantiles `[B, Q]`; other outputs as they are."""
+        return take_point(outputs, self.card.target.levels)

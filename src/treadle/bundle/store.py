@@ -184,6 +184,7 @@ def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer
             texts=featurizer.texts,
             offsets=featurizer.offsets,
             images=featurizer.images,
+            levels=card.target.levels,
         )
     file = folder / _name_file(model)
     if file.name not in card.files:

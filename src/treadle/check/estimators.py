@@ -78,8 +78,9 @@ def check_raw_steps(experiment: Experiment) -> Iterator[Problem]:
 
 def _check_loss(experiment: Experiment, name: str, objectives: tuple[str, ...]) -> Iterator[Problem]:
     path = experiment.loss.function["_target_"]
-    if pick_by_task(read_constant(path, "OBJECTIVE"), experiment.data.answer) not in objectives:
-        rule = f"{name} does not minimise {path}, which is for networks"
+    objective = pick_by_task(read_constant(path, "OBJECTIVE"), experiment.data.answer)
+    if objective not in objectives:
+        rule = f"{name} does not minimise {path}" + (", which is for networks" if objective is None else "")
         yield Problem("loss.function._target_", rule, f"choose one of loss={', loss='.join(objectives)}")
 
 

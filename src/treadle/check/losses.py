@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 from treadle.experiment.spec import Experiment
 from treadle.hints import nearest
 from treadle.problems import Problem
-from treadle.schema import BINARY_CLASSES, find_task_link, is_value
+from treadle.schema import BINARY_CLASSES, MEDIAN, find_task_link, is_value
 from treadle.targets.annotations import list_options
 from treadle.targets.signatures import UnknownTargetError, read_constant, read_signature
 
@@ -19,6 +20,7 @@ def check_loss(experiment: Experiment) -> Iterator[Problem]:
     if tasks and task not in tasks:
         rule = f"{path} is for the task {' or '.join(map(repr, tasks))}; data.task is {experiment.data.task!r}"
         yield Problem("loss.function._target_", rule, "choose another loss; loss=default fits every task")
+    yield from _check_levels(experiment)
     weights = experiment.loss.class_weights
     if weights is not None and is_value(task):
         yield Problem("loss.class_weights", f"a {task} has no classes", "set it to null")
@@ -27,6 +29,19 @@ def check_loss(experiment: Experiment) -> Iterator[Problem]:
             if name not in BINARY_CLASSES:
                 rule = f"no class {name!r}: those of a binary task are 'negative' and 'positive'"
                 yield Problem(f"loss.class_weights.{name}", rule, hint=nearest(name, BINARY_CLASSES))
+
+
+def _check_levels(experiment: Experiment) -> Iterator[Problem]:
+    """Quantiles of a loss rise, and have the median among them."""
+    function = experiment.loss.function
+    levels = function.get("levels")
+    if read_constant(function["_target_"], "OBJECTIVE") != "quantiles" or not isinstance(levels, list):
+        return
+    if MEDIAN not in levels:
+        rule = f"{MEDIAN} must be among them, which is the prediction; found {levels}"
+        yield Problem("loss.function.levels", rule, "add it")
+    elif any(a >= b for a, b in pairwise(levels)):
+        yield Problem("loss.function.levels", f"must rise; found {levels}", f"set it to {sorted(set(levels))}")
 
 
 def check_exposure(experiment: Experiment) -> Iterator[Problem]:

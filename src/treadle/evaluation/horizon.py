@@ -24,6 +24,7 @@ from treadle.evaluation.comparison import make_resampling
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.intervals import Measured, measure
 from treadle.evaluation.naive import DRIFT, LAST_VALUE, SEASONAL
+from treadle.evaluation.quantiles import lose
 from treadle.evaluation.resampling import Draws, Floats
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment, Forecast
@@ -126,7 +127,7 @@ def find_horizon(evaluated: Evaluated) -> Horizon | None:
 
     ratios: Sums = [(f"mase {name}", values, counted) for name, values in scaled.items()]
     ratios += [(f"wape {name}", values, np.abs(target)) for name, values in errors.items()]
-    ratios += [(f"pinball {level:g}", _lose(end, target, level), everything) for level, end in ends]
+    ratios += [(f"pinball {level:g}", lose(end, target, level=level), everything) for level, end in ends]
     for place, (_, mask) in enumerate(parts):
         ratios += [(f"{place} mase {name}", scaled[name] * mask, counted * mask) for name in (MODEL, *naive)]
         if ends:
@@ -182,12 +183,6 @@ def _cut(steps: NDArray[np.int64], horizon: int) -> list[tuple[tuple[int, int], 
     edges = np.unique(np.linspace(0, horizon, min(horizon, _PARTS) + 1).round().astype(int))
     masks = [((int(a) + 1, int(b)), (steps > a) & (steps <= b)) for a, b in pairwise(edges)]
     return [(bounds, mask) for bounds, mask in masks if mask.any()]
-
-
-def _lose(quantile: Floats, target: Floats, level: float) -> Floats:
-    """The pinball loss of each row."""
-    error = target - quantile
-    return np.maximum(level * error, (level - 1) * error)
 
 
 def _read_ends(evaluated: Evaluated) -> list[tuple[float, Floats]]:

@@ -30,7 +30,7 @@ def check_parity(bundle: Predictor, rows: pl.LazyFrame, predicted: pl.DataFrame,
     step = max(1, len(predicted) // num_rows) if num_rows else 1
     positions = range(0, len(predicted), step)[:num_rows]
     chosen = rows.gather_every(step).head(num_rows).collect(engine="streaming")
-    batch = read_predictions(predicted, bundle)
+    batch = read_outputs(predicted, bundle)
     pairs = zip(positions, chosen.iter_rows(named=True), strict=True)
     differences = [_compare(bundle, row, batch[position]) for position, row in pairs]
     largest = max(differences, default=0.0)
@@ -40,13 +40,19 @@ def check_parity(bundle: Predictor, rows: pl.LazyFrame, predicted: pl.DataFrame,
 
 
 def read_predictions(predicted: pl.DataFrame, bundle: Predictor) -> Tensor:
-    """`[B]` probability or value, or `[B, K]` probabilities, from the frame that `Bundle.predict` gives."""
-    if bundle.task == "multiclass":
-        return torch.from_numpy(
-            predicted.select(f"probability_{name}" for name in bundle.classes).to_numpy(writable=True)
-        )
-    name = "probability" if bundle.task == "binary" else "prediction"
-    return torch.from_numpy(predicted[name].to_numpy(writable=True))
+    """`[B]` probability or value, or `[B, K]` probabilities, from the frame that `Bundle.predict` gives.
+
+    Of several quantiles the median.
+    """
+    return bundle.take_point(read_outputs(predicted, bundle))
+
+
+def read_outputs(predicted: pl.DataFrame, bundle: Predictor) -> Tensor:
+    """The same with all quantiles: `[B, Q]`."""
+    names = bundle.output_names
+    if len(names) == 1:
+        return torch.from_numpy(predicted[names[0]].to_numpy(writable=True))
+    return torch.from_numpy(predicted.select(names).to_numpy(writable=True))
 
 
 def find_units(bundle: Predictor, predictions: Tensor) -> Tensor:
@@ -60,7 +66,7 @@ def widen_unit(bundle: Predictor, row: Row, *, place: int, unit: float) -> float
 
 
 def _compare(bundle: Predictor, row: Row, in_batch: Tensor) -> float:
-    alone = read_predictions(bundle.predict(row, on_breach="allow"), bundle)[0]
+    alone = read_outputs(bundle.predict(row, on_breach="allow"), bundle)[0]
     if not alone.isfinite().all():
         return math.inf
     gaps, units = (alone - in_batch).abs().flatten(), find_units(bundle, in_batch).flatten()

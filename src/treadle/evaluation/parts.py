@@ -20,6 +20,7 @@ from treadle.evaluation.evaluated import Answer, Evaluated
 from treadle.evaluation.explanation import explain
 from treadle.evaluation.fairness import find_fairness
 from treadle.evaluation.horizon import find_horizon
+from treadle.evaluation.quantiles import find_quantiles
 from treadle.evaluation.questions import ask_data
 from treadle.evaluation.slices import find_slices
 from treadle.evaluation.value import find_value
@@ -35,6 +36,7 @@ class Part(NamedTuple):
 
 PARTS = (  # in the order of the report
     Part("horizon", find_horizon),
+    Part("quantiles", find_quantiles),
     Part("slices", find_slices),
     Part("calibration", find_calibration),
     Part("fairness", find_fairness),

@@ -79,6 +79,7 @@ def export(
             bundle=digest,
             task=network.task,
             classes=network.classes,
+            levels=network.card.target.levels,
             columns=dict(network.card.columns),
             inputs=describe_inputs(network.featurizer),
             output=name_output(network),

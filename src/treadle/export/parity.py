@@ -13,7 +13,7 @@ from torch import Tensor
 
 from treadle.bundle import Bundle
 from treadle.errors import TreadleError
-from treadle.evaluation.parity import PARITY, find_units, read_predictions, widen_unit
+from treadle.evaluation.parity import PARITY, find_units, read_outputs, widen_unit
 from treadle.export.formats import Call
 from treadle.features.featurizer import Raw
 from treadle.hints import show
@@ -34,7 +34,7 @@ class ParityRows:
     @classmethod
     def ask(cls, bundle: Bundle, frame: pl.DataFrame) -> Self:
         """Of conformed rows."""
-        found = read_predictions(bundle.predict(frame, on_breach="allow"), bundle)
+        found = read_outputs(bundle.predict(frame, on_breach="allow"), bundle)
         predictions = _to_matrix(found)
         return cls(bundle.featurizer.read(frame), predictions, find_units(bundle, predictions))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -88,7 +89,8 @@ class Signature(Spec):
     classes: list[str]  # of several, in the order of the output's columns
     columns: dict[str, str]  # of a row, with their types
     inputs: list[Input]
-    output: str  # probability or prediction: `[rows]`; of several classes `[rows, classes]`
+    levels: list[float] = Field(default=[], exclude_if=operator.not_)  # of quantiles, in the order of the columns
+    output: str  # probability or prediction: `[rows]`; of several classes or quantiles `[rows, columns]`
     output_dtype: str
     libraries: dict[str, str]  # that wrote it
     parity: Parity
@@ -165,4 +167,6 @@ def read_signature(folder: Path) -> Signature:
 
 def name_output(bundle: Bundle) -> str:
     """As `Predictor.predict` calls it."""
+    if bundle.card.target.levels:
+        return "quantiles"
     return {"binary": "probability", "multiclass": "probabilities"}.get(bundle.task, "prediction")

@@ -22,14 +22,15 @@ def predict_members(bundle: Predictor, frame: pl.DataFrame) -> Tensor:
         frame: conformed rows.
     """
     if isinstance(bundle, BlendBundle):
-        return torch.stack([member.compute(frame) for member in bundle.members.values()])
+        return torch.stack([bundle.take_point(member.compute(frame)) for member in bundle.members.values()])
     assert isinstance(bundle, Bundle)
     inputs = bundle.featurizer(frame)
     parts = zip(*(values.split(bundle.rows_at_once) for values in inputs), strict=True)
     outputs = torch.cat([bundle.model(*list_inputs(*part)) for part in parts])
     members = outputs.unbind(dim=1) if outputs.dim() == _BY_MEMBER else [outputs]
     link = bundle.card.target.link
-    return torch.stack([to_prediction(member, task=bundle.task, link=link) for member in members])
+    predicted = (to_prediction(member, task=bundle.task, link=link) for member in members)
+    return torch.stack([bundle.take_point(values) for values in predicted])
 
 
 def read_inputs(bundle: Predictor, frame: pl.DataFrame) -> tuple[Tensor, Tensor]:

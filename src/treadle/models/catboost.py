@@ -69,7 +69,7 @@ class CatBoost:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
+    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
     RAW_INPUTS = True
     LIBRARY = "catboost"
     EXTRA = "catboost"

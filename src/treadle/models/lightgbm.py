@@ -69,8 +69,8 @@ class LightGBM:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
-    UNDIRECTED = ("quantile",)
+    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
+    UNDIRECTED = ("quantile", "quantiles")
     RAW_INPUTS = True
     LIBRARY = "lightgbm"
     EXTRA = "boosting"

@@ -71,8 +71,8 @@ class XGBoost:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie")
-    UNDIRECTED = ("quantile",)
+    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
+    UNDIRECTED = ("quantile", "quantiles")
     RAW_INPUTS = True
     LIBRARY = "xgboost"
     EXTRA = "xgboost"

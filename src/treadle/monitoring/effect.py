@@ -64,7 +64,7 @@ def measure_effects(
 
 def _predict(bundle: Predictor, rows: pl.DataFrame) -> Floats:
     """`[B, K]`, of one column where there are no classes."""
-    values = bundle.compute(bundle.conform(rows)).double().numpy()
+    values = bundle.take_point(bundle.compute(bundle.conform(rows))).double().numpy()
     return values.reshape(len(values), -1)
 
 

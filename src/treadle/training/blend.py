@@ -25,7 +25,7 @@ from treadle.training.calibrate import learn_from_valid, learns_from_valid, open
 from treadle.training.epochs import EpochFile, EpochLog, write_summary
 from treadle.training.losses import Loss, build_loss
 from treadle.training.rows import open_rows
-from treadle.training.scaling import Scaling, find_link
+from treadle.training.scaling import Scaling, find_levels, find_link
 from treadle.training.scores import compute_prediction_loss, compute_scores
 from treadle.training.selection import Selection, select
 
@@ -78,7 +78,12 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
         task=experiment.data.answer,
         classes=classes,
         columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
-        target=Standard(mean=judge.scaling.mean, scale=judge.scaling.scale, link=find_link(judge.loss)),
+        target=Standard(
+            mean=judge.scaling.mean,
+            scale=judge.scaling.scale,
+            link=find_link(judge.loss),
+            levels=find_levels(judge.loss),
+        ),
         code={},  # each member records its own
         members=weights,
         trained_on=[split for split in SPLITS if split in seen],

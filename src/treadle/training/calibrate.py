@@ -12,7 +12,7 @@ from torch import Tensor
 
 from treadle.bundle import Card
 from treadle.bundle.calibration import Isotonic, Temperature, calibrate
-from treadle.bundle.conformal import Sets, Span
+from treadle.bundle.conformal import Band, Sets, Span
 from treadle.data.blocks import rank_blocks
 from treadle.errors import TreadleError
 from treadle.experiment.blocks import PERIODS, settle_blocks
@@ -21,7 +21,7 @@ from treadle.experiment.spec import Conformal, Experiment
 from treadle.features.featurize import read_target
 from treadle.schema import LABEL, is_value
 from treadle.training.calibrators import FITS, FOLDS, Array, Floats, choose, cross_fit
-from treadle.training.conform import fit_sets, fit_span
+from treadle.training.conform import fit_band, fit_sets, fit_span
 from treadle.training.epochs import write_line
 
 MIN_ROWS = 50  # from which something can be learned
@@ -75,9 +75,11 @@ def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Ex
     return card
 
 
-def _conform(outputs: Floats, target: Array, *, blocks: Array, card: Card, settings: Conformal) -> Span | Sets:
+def _conform(outputs: Floats, target: Array, *, blocks: Array, card: Card, settings: Conformal) -> Span | Band | Sets:
     if not is_value(card.task):
         return fit_sets(outputs, target.astype(np.int64), coverage=settings.coverage, by_class=settings.by_class)
+    if card.target.levels:
+        return fit_band(outputs, target, coverage=settings.coverage)
     least = 0.0 if card.target.link == "log" else None
     return fit_span(outputs, target, blocks=blocks, coverage=settings.coverage, least=least)
 

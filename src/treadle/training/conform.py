@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treadle.bundle.conformal import Sets, Span, Spread, spread_classes
+from treadle.bundle.conformal import Band, Sets, Span, Spread, spread_classes
 from treadle.errors import TreadleError
 
 Array = NDArray[Any]
@@ -41,14 +41,42 @@ def fit_span(prediction: Floats, target: Floats, *, blocks: Array, coverage: flo
         first = np.zeros(len(errors), dtype=bool)  # too few to be halved: all intervals are as wide
     spread = _fit_spread(prediction[first], errors[first])
     scores = np.sort(errors[~first] / np.interp(prediction[~first], spread.x, spread.y))
-    outside = math.floor((len(scores) + 1) * (1 - coverage) / 2 + 1e-9)
+    outside = _count_outside(len(scores), coverage)
+    below, above = float(scores[outside - 1]), float(scores[-outside])
+    return Span(coverage=coverage, below=below, above=above, spread=spread, least=least)
+
+
+def fit_band(quantiles: Floats, target: Floats, *, coverage: float) -> Band:
+    """What the outer quantiles are moved by, so that as many values lie below as above them (conformalised quantiles).
+
+    Args:
+        quantiles: `[B, Q]`, rising.
+        target: `[B]`.
+        coverage: share of the values that lie inside.
+
+    Raises:
+        TreadleError: there are too few rows for the coverage.
+
+    Source: Romano, Patterson and Candes, "Conformalized Quantile Regression" (NeurIPS 2019).
+    """
+    low, high = np.sort(target - quantiles[:, 0]), np.sort(target - quantiles[:, -1])
+    outside = _count_outside(len(target), coverage)
+    return Band(coverage=coverage, below=float(low[outside - 1]), above=float(high[-outside]))
+
+
+def _count_outside(num_rows: int, coverage: float) -> int:
+    """The place of each end among sorted errors, from 1.
+
+    Raises:
+        TreadleError: there are too few.
+    """
+    outside = math.floor((num_rows + 1) * (1 - coverage) / 2 + 1e-9)
     if outside < 1:
         raise TreadleError(
             f"evaluation.conformal.coverage: {coverage:g} takes {math.ceil(2 / (1 - coverage)) - 1:,} rows of the "
-            f"validation split, and there are {len(scores):,}; lower it, or enlarge the split"
+            f"validation split, and there are {num_rows:,}; lower it, or enlarge the split"
         )
-    below, above = float(scores[outside - 1]), float(scores[-outside])
-    return Span(coverage=coverage, below=below, above=above, spread=spread, least=least)
+    return outside
 
 
 def _fit_spread(prediction: Floats, errors: Floats) -> Spread:

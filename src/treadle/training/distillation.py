@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
-from torch import Tensor
 
 from treadle.bundle import Predictor, compute_raw, load
 from treadle.errors import TreadleError
@@ -75,7 +74,7 @@ def require_classes(teacher: Predictor, classes: Sequence[str], *, place: str) -
 
 def _teach(rows: Rows, teacher: Predictor, file: Path, scaling: Scaling) -> MemoryRows:
     assert isinstance(rows, MemoryRows), "the check refuses streamed rows"
-    raw: Tensor = compute_raw(teacher, pl.scan_parquet(file).head(rows.num_rows))
+    raw = teacher.take_point(compute_raw(teacher, pl.scan_parquet(file).head(rows.num_rows)))
     if teacher.task == "regression":
         raw = scale_target(raw, mean=scaling.mean, scale=scaling.scale)
     return rows.teach(raw.float())

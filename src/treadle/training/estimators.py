@@ -15,6 +15,7 @@ from treadle.features.featurizer import Featurizer
 from treadle.metrics.own import build_metrics
 from treadle.metrics.registry import find_metric
 from treadle.models.estimator import Estimator, Objective
+from treadle.models.levels import LevelEstimators
 from treadle.schema import Batch, pick_by_task
 from treadle.training.epochs import EpochFile, EpochLog, show_scores, write_line, write_summary
 from treadle.training.losses import Loss, build_loss
@@ -59,6 +60,8 @@ def train_estimator(
         watch=epochs.add,
     )
     torch.set_num_threads(experiment.trainer.threads)  # a library may have changed it
+    if isinstance(estimator, LevelEstimators):
+        write_line(f"{'sorted':<10} {100 * estimator.crossed:.2g} % of the valid rows, whose quantiles crossed")
     write_summary(folder, epochs.summarize(), kept=epochs.best)
 
 

@@ -3,7 +3,7 @@
 A loss is built with the `task`, whose annotation lists the tasks that it is for, and is then called with rows.
 
 Shape:
-    output: `[M, num_outputs]` of the network: a logit, a logit for each class, or a value.
+    output: `[M, num_outputs]` of the network: a logit, a logit for each class, a value, or a value for each level.
     target: `[M]`; 0 or 1, the position of a class (-1: an unknown class, whose loss is 0), or a value in
         standard deviations of the training split. A loss whose `link` is "log" takes the output for the logarithm of
         the prediction, and the target in units of its mean.
@@ -144,6 +144,34 @@ class QuantileLoss:
         """The loss of each row."""
         error = target - output[:, 0]
         return torch.maximum(self.quantile * error, (self.quantile - 1) * error)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantilesLoss:
+    """The mean pinball loss of several quantiles of the target, which one model predicts and which do not cross.
+
+    The prediction is the median; metrics, checks and charts of a regression are of it.
+
+    Args:
+        task: of the experiment.
+        levels: of the quantiles, rising, with the median 0.5: fractions of targets that are to be below each.
+
+    Shape:
+        output: `[M, Q]`.
+
+    Source: Koenker and Bassett, "Regression Quantiles", Econometrica 46 (1978).
+    """
+
+    OBJECTIVE: ClassVar[str] = "quantiles"
+
+    task: Literal["regression"]
+    levels: Annotated[list[Share], Field(min_length=2, max_length=99)]
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each row."""
+        levels = torch.tensor(self.levels, dtype=target.dtype, device=target.device)
+        error = target[:, None] - output.to(target.dtype)
+        return torch.maximum(levels * error, (levels - 1) * error).mean(dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,6 +72,11 @@ def find_link(loss: Loss) -> Link:
     return link
 
 
+def find_levels(loss: Loss) -> list[float]:
+    """The levels of the quantiles that a model predicts under a loss; none where it predicts one value."""
+    return list(getattr(loss, "levels", []))
+
+
 def _measure_amount(targets: Iterable[Tensor], *, loss: Loss) -> float:
     """What targets whose logarithm is predicted are divided by: their mean.
 

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from treadle.bundle import take_point
 from treadle.metrics.compute import compute_metrics
 from treadle.metrics.own import Measure, compute_own
 from treadle.metrics.registry import EPSILON
 from treadle.schema import Link, Task, is_value
 from treadle.training.losses import Loss, TaskLoss
-from treadle.training.scaling import Scaling, find_link
+from treadle.training.scaling import Scaling, find_levels, find_link
 
 # Of metrics while training: `evaluation.threshold` and `evaluation.calibration_bins` may change without a new training.
 THRESHOLD, NUM_BINS = 0.5, 15
@@ -30,7 +31,7 @@ def compute_scores(
     """`loss`, every metric of the task, and the user's own.
 
     Args:
-        prediction: `[B]`, or `[B, K]` for K classes; of a regression on the scale of the targets.
+        prediction: `[B]`, or `[B, K]` for K classes or quantiles; values on the scale of the targets.
         target: `[B]`, scaled.
         weight: `[B]`; of the loss alone.
         loss: of each row.
@@ -40,6 +41,7 @@ def compute_scores(
     """
     found = float(compute_prediction_loss(prediction, target, weight, loss=loss, task=task))
     if is_value(task):
+        prediction = take_point(prediction, find_levels(loss))
         prediction, target = (v.cpu().double() * scaling.scale + scaling.mean for v in (prediction, target))
     metrics = compute_metrics(task=task, prediction=prediction, target=target, threshold=THRESHOLD, num_bins=NUM_BINS)
     return {"loss": found, **metrics, **compute_own(own, task=task, prediction=prediction, target=target)}
@@ -62,4 +64,4 @@ def _to_output(prediction: Tensor, *, task: Task, link: Link) -> Tensor:
         prediction = prediction.clamp(EPSILON, 1 - EPSILON).logit()
     elif link == "log":
         prediction = prediction.clamp(min=EPSILON).log()
-    return prediction[:, None]
+    return prediction if prediction.dim() == 2 else prediction[:, None]  # noqa: PLR2004 - quantiles

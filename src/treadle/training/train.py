@@ -35,7 +35,7 @@ from treadle.training.losses import build_loss
 from treadle.training.randomness import seed_generators
 from treadle.training.requirements import require_rows
 from treadle.training.rows import open_rows
-from treadle.training.scaling import find_link
+from treadle.training.scaling import find_levels, find_link
 from treadle.training.start import start_from
 
 
@@ -69,6 +69,8 @@ def train(
     features = folder.features
     inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
     rows, scaling = open_rows(features, experiment, classes=inputs["classes"])
+    loss = build_loss(experiment)
+    levels = find_levels(loss)
     model = build_model(
         experiment.network,
         targets=experiment.targets,
@@ -78,6 +80,7 @@ def train(
         texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
         offsets=inputs.get("offsets", []),
         images=[ImageSpan(*span) for span in inputs.get("images", [])],
+        levels=levels,
     )
     if teacher is not None:
         from treadle.training.distillation import teach  # as below
@@ -111,7 +114,7 @@ def train(
         task=experiment.data.answer,
         classes=inputs["classes"],
         columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
-        target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(build_loss(experiment))),
+        target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(loss), levels=levels),
         trained_on=trained_on,
         code=fingerprint_code(recipe),
     )
