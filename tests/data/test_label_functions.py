@@ -111,7 +111,7 @@ def test_rules_vote_for_classes_by_their_names(make):
     names = {0: "no", 1: "yes", None: None}
     rules = {"one": "CASE WHEN a > 0 THEN 'yes' END", "two": "CASE WHEN b < 0 THEN 'no' END"}
 
-    frames, _ = make([(*row[:3], names[row[3]]) for row in ROWS], task="multiclass", rules=rules)
+    frames, _ = make([(*row[:3], names[row[3]]) for row in ROWS], task="multiclass", rules=rules, model="majority")
 
     assert frames["train"][LABEL].to_list() == ["yes", "no", "no", "yes", "no"]
 
@@ -154,3 +154,16 @@ def test_rules_of_thumb_label_adult_better_than_their_majority(root, tmp_path):
     assert labels["known"]["accuracy"] > labels["known"]["majority_accuracy"] + 0.05
     for rule in labels["rules"].values():
         assert rule["estimated_accuracy"] == pytest.approx(rule["known_accuracy"], abs=0.13)
+
+
+def test_of_very_many_classes_the_likeliest_stays_however_unlikely(make):
+    names = [f"{number:03}" for number in range(150)]
+    own = [("valid", 0, 0, name) for name in names] + [("train", 0, 0, name) for name in names]
+    rules = {f"r{place}": f"CASE WHEN a = 1 THEN '{name}' END" for place, name in enumerate(names)}
+
+    frames, _ = make(
+        [*own, ("test", 0, 0, "000"), ("train", 1, 0, None)], task="multiclass", rules=rules, model="majority"
+    )
+
+    shares = frames["train"].filter(pl.col("row") == len(own) + 1)[SHARES].struct.unnest()
+    assert sum(shares.row(0)) == pytest.approx(1)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from treadle.data.label_model import ABSTAIN, Floats, Ints, Votes, count_majority, estimate
+from treadle.data.label_model import ABSTAIN, Floats, Ints, LabelModel, Votes, count_majority, estimate
 from treadle.data.label_report import JOINED, MAJORITY, ROWS, VOTED, describe_labels, list_vote_columns
 from treadle.data.lazy_frames import parse
 from treadle.errors import TreadleError
@@ -61,41 +61,52 @@ def label_rows(parts: Mapping[Split, pl.DataFrame], data: Data) -> Labelled:
     others: dict[Split, pl.DataFrame] = {
         split: frame.drop_nulls(LABEL) for split, frame in parts.items() if split != "train"
     }
-    classes = _list_classes([train, *others.values()], data)
-    names = list(BINARY_CLASSES) if data.answer == "binary" else classes
+    values = _list_classes([train, *others.values()], data)
+    classes = dict(zip(BINARY_CLASSES if data.answer == "binary" else values, values, strict=True))
     patterns = train.group_by(columns).agg(pl.len().alias(ROWS)).sort(columns)
     votes = Votes(
-        _encode(patterns, labels, classes, rows=train), patterns[ROWS].to_numpy().astype(np.float64), len(classes)
+        _encode(patterns, labels, values, rows=train), patterns[ROWS].to_numpy().astype(np.float64), len(classes)
     )
-    balance = _find_balance(labels, others["valid"][LABEL], classes, names=names)
-    model = estimate(votes, balance=balance) if labels.model == "triplets" else None
-    majority = count_majority(votes)
-    chances = majority if model is None else model.predict(votes)
-    values = pl.Series(classes, dtype=train.schema[LABEL])
-    joined = patterns.select(
-        *columns,
-        values[chances.argmax(axis=1)].alias(JOINED),
-        values[majority.argmax(axis=1)].alias(MAJORITY),
-        _spread(chances, names).alias(_SHARES),
-        pl.Series(VOTED, (votes.codes != ABSTAIN).any(axis=1)),
-    )
+    model = _fit(votes, labels, others["valid"][LABEL], classes)
+    joined = _join_votes(patterns.select(columns), votes, model, classes, dtype=train.schema[LABEL])
     voted = train.join(joined, on=columns, how="left", nulls_equal=True, maintain_order="left")
-    labelled = _replace_labels(voted, labels, dict(zip(names, classes, strict=True)))
+    labelled = _replace_labels(voted, labels, classes)
     if labelled.is_empty():
         raise TreadleError(f"data.labels.rules: no rule votes for any of {len(train):,} training rows; widen them")
     left_out = {
         "no label, outside of training": sum(len(parts[split]) - len(frame) for split, frame in others.items()),
         "no label, and no rule votes": len(train) - len(labelled),
     }
-    report = describe_labels(labels, votes=votes, model=model, names=names, train=voted, valid=others["valid"])
+    report = describe_labels(labels, votes=votes, model=model, names=list(classes), train=voted, valid=others["valid"])
     rows: dict[Split, pl.DataFrame] = {split: labelled if split == "train" else others[split] for split in parts}
     made = [*columns, JOINED, MAJORITY, VOTED, _SHARES]
     return Labelled({split: frame.drop(made, strict=False) for split, frame in rows.items()}, left_out, report)
 
 
+def _fit(votes: Votes, labels: Labels, valid: pl.Series, classes: Mapping[str, Any]) -> LabelModel | None:
+    """The label model; None where the majority decides."""
+    return estimate(votes, balance=_find_balance(labels, valid, classes)) if labels.model == "triplets" else None
+
+
+def _join_votes(
+    patterns: pl.DataFrame, votes: Votes, model: LabelModel | None, classes: Mapping[str, Any], *, dtype: pl.DataType
+) -> pl.DataFrame:
+    """What the votes of each pattern say together; `dtype` is that of the label."""
+    majority = count_majority(votes)
+    chances = majority if model is None else model.predict(votes)
+    values = pl.Series(classes.values(), dtype=dtype)
+    return patterns.with_columns(
+        values[chances.argmax(axis=1)].alias(JOINED),
+        values[majority.argmax(axis=1)].alias(MAJORITY),
+        _spread(chances, list(classes)).alias(_SHARES),
+        pl.Series(VOTED, (votes.codes != ABSTAIN).any(axis=1)),
+    )
+
+
 def _spread(chances: Floats, names: Sequence[str]) -> pl.Series:
     """`[P]` the share of each class, as a field of its name; a negligible one is 0."""
-    shares = np.where(chances < LEAST_SHARE, 0, chances)
+    least = np.minimum(LEAST_SHARE, chances.max(axis=1, keepdims=True))
+    shares = np.where(chances < least, 0, chances)
     shares /= shares.sum(axis=1, keepdims=True)
     return pl.DataFrame(shares.astype(np.float32), schema=list(names)).to_struct()
 
@@ -157,21 +168,21 @@ def _encode(votes: pl.DataFrame, labels: Labels, classes: Sequence[Any], *, rows
     return np.stack(codes, axis=1)
 
 
-def _find_balance(labels: Labels, valid: pl.Series, classes: Sequence[Any], *, names: Sequence[str]) -> Floats | None:
+def _find_balance(labels: Labels, valid: pl.Series, classes: Mapping[str, Any]) -> Floats | None:
     """`[K]` share of each class as declared, or in the validation set; None where the votes are to say it."""
     if labels.balance == "votes":
         return None
     if labels.balance == "validation":
-        counts = np.array([float((valid == value).sum()) for value in classes])
+        counts = np.array([float((valid == value).sum()) for value in classes.values()])
         if not counts.all():
-            missing = names[int(counts.argmin())]
+            missing = list(classes)[int(counts.argmin())]
             raise TreadleError(
                 f"data.labels.balance: no validation row is of the class {missing!r}; write the share of each class"
             )
         return _normalise(counts)
-    if unknown := sorted(set(labels.balance) ^ set(names)):
-        raise TreadleError(f"data.labels.balance: the classes are {', '.join(names)}; found or missing: {unknown}")
-    return _normalise(np.array([labels.balance[name] for name in names]))
+    if unknown := sorted(labels.balance.keys() ^ classes.keys()):
+        raise TreadleError(f"data.labels.balance: the classes are {', '.join(classes)}; found or missing: {unknown}")
+    return _normalise(np.array([labels.balance[name] for name in classes]))
 
 
 def _normalise(counts: Floats) -> Floats:
