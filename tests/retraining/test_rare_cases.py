@@ -1,5 +1,6 @@
 """Where a person decides meanwhile, the champion fails, or a replay is asked first: one line, and nothing twice."""
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import datetime
@@ -46,6 +47,10 @@ def promote_weak(project):
     (weak,) = [p.parent for p in project.glob("runs/*/resolved.yaml") if "max_rounds: 1\n" in p.read_text()]
     assert treadle("promote", str(weak), "--override", "I know better") == 0
     return read_history("visits", root=project).champion
+
+
+def list_decided(project):
+    return read_decisions("visits", root=project).items
 
 
 def last(project):
@@ -161,3 +166,22 @@ def test_other_classes_than_the_champion_s_are_refused_and_not_trained_again(tmp
     assert (refused.action, refused.bundle) == ("refuse", refused.champion)
     assert "they cannot be compared" in refused.sentence
     assert "nothing is new since" in capsys.readouterr().err
+
+
+@pytest.mark.exhaustive
+def test_the_first_champion_starts_from_none_and_the_next_from_it(tmp_path, monkeypatch):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    trees = [f"~model.{key}" for key in ("max_rounds", "early_stopping_rounds", "min_data_in_leaf")]
+    network = [*OLD, "model=linear", *trees, "schedule.max_epochs=30", "schedule.batch_size=16"]
+    champion = ["schedule.start_from=champion", "+features.start_from=champion"]
+
+    for now in ("2020-04-15", "2020-05-20"):
+        assert treadle("retrain", *network, *champion, "--now", now) == 0
+
+    assert list_decided(tmp_path)[0].action == "promote"
+    runs = [tmp_path / decided.run for decided in list_decided(tmp_path)]
+    first, second = (json.loads((run / "bundle/experiment.json").read_text()) for run in runs)
+    assert first["schedule"]["start_from"] is None
+    assert second["schedule"]["start_from"].startswith(list_decided(tmp_path)[0].run)
+    assert second["features"]["start_from"] == second["schedule"]["start_from"]

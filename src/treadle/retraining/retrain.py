@@ -41,6 +41,7 @@ from treadle.replay.policies import Skill
 from treadle.replay.replay import declare as declare_replay
 from treadle.replay.replay import make as make_replay
 from treadle.retraining.champion import Judged, UnpredictableError
+from treadle.retraining.composition import compose_retraining
 from treadle.retraining.ledger import Decided, find_last_training, read_decisions, read_time, record
 from treadle.retraining.rules import Choice, Evidence, choose
 
@@ -84,11 +85,7 @@ def declare(overrides: Sequence[str], *, now: datetime, root: Path, is_one_of_ma
     Raises:
         ConfigError: with every problem at once.
     """
-    given = list(overrides)
-    composed = compose(overrides=given, root=root)
-    if "retrain" not in composed.values:  # a project whose conf/config.yaml is older than the group
-        given.append("+retrain=default")
-        composed = compose(overrides=given, root=root)
+    given, composed = compose_retraining(overrides, root=root)
     experiment = check(composed)
     split, settings = require_fitting(experiment)
     until = (now - parse_duration(split.gap)).replace(hour=0, minute=0, second=0, microsecond=0)

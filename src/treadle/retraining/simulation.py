@@ -25,6 +25,7 @@ from treadle.experiment.spec import Experiment
 from treadle.pipeline import run
 from treadle.retraining import FOLDER
 from treadle.retraining.champion import Judged
+from treadle.retraining.composition import compose_retraining
 from treadle.retraining.ledger import Decided, read_decisions
 from treadle.retraining.retrain import Occasion, declare, digest_rules, finish, move_split, require_fitting, retrain
 from treadle.schema import PREDICT_AT
@@ -120,12 +121,12 @@ def simulate(overrides: Sequence[str], *, clock: Clock, root: Path, notify: Noti
 
 def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Notify) -> tuple[Experiment, Path]:
     """The experiment, and the rows of the whole stretch."""
-    composed = compose(overrides=overrides, root=root)
+    meant, composed = compose_retraining(overrides, root=root)
     given = check(composed)
     split, settings = require_fitting(given)
     require_own(given.name, clock, digest_rules(settings), root=root)
     moved = move_split(split, settings, test=(clock.first, clock.last))
-    composed = compose(overrides=[*overrides, moved], root=root)
+    composed = compose(overrides=[*meant, moved], root=root)
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
     resolved = freeze(experiment, question=composed.question)
