@@ -112,7 +112,7 @@ def load(
         raise TreadleError(f"code must be same or any; found {code!r}")
     if on_breach not in (None, *get_args(OnBreach)):
         raise TreadleError(f"on_breach must be one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
-    folder = _find_folder(find_folder(str(path), root=Path.cwd()))
+    folder = find_bundle_folder(path)
     with _in_one_line():
         card = read_card(folder / _CARD)
         load_one = partial(_load_one, targets=targets, code=code)
@@ -274,6 +274,15 @@ def _try_out(bundle: Predictor, folder: Path) -> None:
         bundle.predict(dict.fromkeys(bundle.card.columns), on_breach="allow")
     except (Exception, PanicException) as error:
         raise TreadleError(f"{folder}: the parts of the bundle do not fit together: {error}") from error
+
+
+def find_bundle_folder(path: str | Path) -> Path:
+    """The folder of the bundle that a path, or a reference such as `champion`, means.
+
+    Raises:
+        TreadleError: there is none.
+    """
+    return _find_folder(find_folder(str(path), root=Path.cwd()))
 
 
 def _find_folder(path: Path) -> Path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import polars as pl
 
@@ -14,8 +15,32 @@ from treadle.bundle.batch.tally import Tally
 from treadle.bundle.breaches import summarize
 from treadle.bundle.bundle import CHUNK
 from treadle.bundle.predictor import Predictor
+from treadle.data.contract import Breach
 
 PART_ROWS = 4 * CHUNK  # in memory at a time: whole chunks, so that the numbers are those of all rows together
+
+
+class Part(NamedTuple):
+    """Rows that are predicted at once."""
+
+    first: int  # position of the first among all
+    rows: pl.DataFrame
+
+
+class Predicted(NamedTuple):
+    """What became of a part."""
+
+    predicted: pl.DataFrame  # a row for each
+    rejected: pl.DataFrame
+    num_broken: int  # rows that break the contract
+    breaches: list[Breach]
+
+
+class Workers(Protocol):
+    """Processes that predict parts."""
+
+    def map(self, parts: Iterator[Part], *, set_apart: bool) -> Iterator[Predicted]:
+        """What becomes of each, in their order; few parts are read ahead."""
 
 
 class Sink(Protocol):
@@ -55,6 +80,7 @@ def predict_batch(
     *,
     set_apart: bool = False,
     report: Callable[[int], None] = lambda _: None,
+    workers: Workers | None = None,
 ) -> Tally:
     """Predict the rows that a sink does not have yet, in constant memory.
 
@@ -65,14 +91,20 @@ def predict_batch(
         set_apart: rejected rows as they came, with position and reasons, instead of a list of breaches; among them
             rows with a value that its type cannot hold, which otherwise ends the batch.
         report: takes the number of rows that are done.
+        workers: other processes that predict the parts, with the same numbers; None: this one does.
 
     Raises:
         TreadleError: rows cannot be read, or written; what is done stays for the next call.
     """
     try:
-        for rows in source.read(start=sink.tally.num_rows, size=PART_ROWS):
-            predicted, rejected, tally = _predict_part(bundle, rows, sink.tally, set_apart=set_apart)
-            sink.write(predicted, rejected, tally)
+        parts = _read_parts(source, start=sink.tally.num_rows)
+        rejects = set_apart or bundle.on_breach == "refuse"
+        predict = partial(predict_part, bundle, set_apart=set_apart)
+        for found in map(predict, parts) if workers is None else workers.map(parts, set_apart=set_apart):
+            tally = sink.tally.add(
+                num_rows=len(found.predicted), num_broken=found.num_broken, rejects=rejects, breaches=found.breaches
+            )
+            sink.write(found.predicted, found.rejected, tally)
             report(tally.num_rows)
         sink.finish()
     finally:
@@ -80,22 +112,28 @@ def predict_batch(
     return sink.tally
 
 
-def _predict_part(
-    bundle: Predictor, rows: pl.DataFrame, done: Tally, *, set_apart: bool
-) -> tuple[pl.DataFrame, pl.DataFrame, Tally]:
-    """Predictions, rejected rows and the tally of a part."""
-    frame, breaches = bundle.examine(rows, first=done.num_rows, keep_unreadable=set_apart)
+def _read_parts(source: RowSource, *, start: int) -> Iterator[Part]:
+    for rows in source.read(start=start, size=PART_ROWS):
+        yield Part(start, rows)
+        start += len(rows)
+
+
+def predict_part(bundle: Predictor, part: Part, *, set_apart: bool) -> Predicted:
+    """Predictions and rejected rows of a part.
+
+    Raises:
+        TreadleError: its rows cannot be read.
+    """
+    rows, first = part.rows, part.first
+    frame, breaches = bundle.examine(rows, first=first, keep_unreadable=set_apart)
     predicted = bundle.predict(frame, on_breach="allow")
     broken = breaches["position"].unique().sort()
-    rejects = set_apart or bundle.on_breach == "refuse"
-    tally = done.add(
-        num_rows=len(frame), num_broken=len(broken), rejects=rejects, breaches=summarize(breaches, first=done.num_rows)
-    )
-    if not len(broken) or not rejects:
-        return predicted, breaches.clear(), tally
+    found = summarize(breaches, first=first)
+    if not len(broken) or not (set_apart or bundle.on_breach == "refuse"):
+        return Predicted(predicted, breaches.clear(), len(broken), found)
     rejected = _set_apart(rows, breaches) if set_apart else breaches
-    numbered = rejected.with_columns(pl.col("position") + done.num_rows)
-    return _blank(predicted, broken, keys=bundle.keys), numbered, tally
+    numbered = rejected.with_columns(pl.col("position") + first)
+    return Predicted(_blank(predicted, broken, keys=bundle.keys), numbered, len(broken), found)
 
 
 def _blank(predicted: pl.DataFrame, positions: pl.Series, *, keys: list[str]) -> pl.DataFrame:

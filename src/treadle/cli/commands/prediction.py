@@ -18,7 +18,7 @@ from treadle.secrets import redact
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
-    from treadle.bundle.batch import RowSource, Sink
+    from treadle.bundle.batch import RowSource, Sink, Workers
 
 REJECTED = 3  # exit code: done, except for rows that break the contract
 
@@ -43,6 +43,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     breach = "rows that break the contract (default: as the experiment says): reject and list them, warn, or predict"
     parser.add_argument("--on-breach", choices=["refuse", "warn", "allow"], help=breach)
     add_loading(parser)
+    ray = "predict on the CPUs of a Ray cluster, such as ray://head:10001 or auto; local: of this machine (extra ray)"
+    parser.add_argument("--ray", metavar="ADDRESS", help=ray)
     new = "of a learner: an argument of its datamodule, such as path=new.parquet"
     parser.add_argument("--datamodule", action="append", default=[], metavar="KEY=VALUE", help=new)
 
@@ -58,11 +60,28 @@ def _predict(options: argparse.Namespace) -> int:
     _require_rows(options)
     bundle = load(options.run_folder, targets=targets, on_breach=options.on_breach, code=code)
     opened = _open_tables(bundle, options) if options.tables else _open_rows(bundle, options)
-    with opened as (source, files):
-        return _predict_source(bundle, source, files, options)
+    with opened as (source, files), _open_workers(options, targets=targets, code=code) as workers:
+        return _predict_source(bundle, source, files, options, workers=workers)
 
 
-def _predict_source(bundle: Predictor, source: RowSource, files: Sequence[str], options: argparse.Namespace) -> int:
+@contextmanager
+def _open_workers(options: argparse.Namespace, *, targets: Sequence[str], code: Code) -> Iterator[Workers | None]:
+    """Those of `--ray`; None: this process predicts."""
+    if options.ray is None:
+        yield None
+        return
+    from treadle.bundle.batch.ray_workers import open_ray
+    from treadle.bundle.store import find_bundle_folder
+
+    bundle = find_bundle_folder(options.run_folder)
+    breach = options.on_breach
+    with open_ray(options.ray, bundle=bundle, targets=targets, on_breach=breach, code=code) as workers:
+        yield workers
+
+
+def _predict_source(
+    bundle: Predictor, source: RowSource, files: Sequence[str], options: argparse.Namespace, *, workers: Workers | None
+) -> int:
     from treadle.bundle.batch import identify, predict_batch
     from treadle.cli.progress import show_rows
 
@@ -72,7 +91,9 @@ def _predict_source(bundle: Predictor, source: RowSource, files: Sequence[str], 
     if sink.tally.num_rows:
         print_lines(f"{sink.tally.num_rows:,} rows are there already  {redact(options.output)}")
     with show_rows(done=sink.tally.num_rows, total=source.num_rows) as report:
-        tally = predict_batch(bundle, source, sink, set_apart=options.rejects is not None, report=report)
+        tally = predict_batch(
+            bundle, source, sink, set_apart=options.rejects is not None, report=report, workers=workers
+        )
     if tally.num_broken:
         each = "is set apart" if options.rejects is not None else "is listed"
         where = options.rejects or _name_rejects(options)
@@ -150,11 +171,11 @@ def _predict_by_learner(options: argparse.Namespace, *, targets: Sequence[str], 
     from treadle.learners.bundle import load_bundle
     from treadle.learners.predict import predict
 
-    others = (options.rows, options.on_breach, options.at, options.into, options.rejects)
+    others = (options.rows, options.on_breach, options.at, options.into, options.rejects, options.ray)
     if options.tables or any(value is not None for value in others):
         raise TreadleError(
             f"{options.run_folder} holds a learner, which predicts what its datamodule's predict_dataloader gives: "
-            "leave out ROWS, --tables, --at, --into, --rejects and --on-breach; "
+            "leave out ROWS, --tables, --at, --into, --rejects, --ray and --on-breach; "
             "--datamodule KEY=VALUE sets an argument of the datamodule"
         )
     arguments = {parse(text).key_or_group: read_value(text) for text in options.datamodule}
