@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("PIL")
 
 from pictures import make_png
-from treadle.bundle import read_rows
+from treadle.bundle import read_rows, write_rows
 from treadle.bundle.conform import conform_rows
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
@@ -23,6 +23,10 @@ def test_names_in_a_file_of_rows_stand_for_images(tmp_path, monkeypatch):
     rows = read_rows(tmp_path / "rows.csv", table=table)
 
     assert conform_rows(rows.head(1), table.columns)["photo"].to_list() == [make_png()]
+    write_rows(rows.head(1), tmp_path / "copy.csv")  # as base64, which needs no folder
+    bytes_alone = Table.model_validate({"path": "any.csv", "columns": {"photo": {**column, "folder": None}}})
+    again = conform_rows(read_rows(tmp_path / "copy.csv", table=bytes_alone), bytes_alone.columns)
+    assert again["photo"].to_list() == [make_png()]
     with pytest.raises(TreadleError, match=r"row 2 holds photos/absent\.png: No such file"):
         conform_rows(rows, table.columns)
     with pytest.raises(TreadleError, match=r"row 1 holds 'a\.png'"):

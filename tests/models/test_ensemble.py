@@ -6,7 +6,7 @@ from treadle.bundle import build_model
 from treadle.errors import TreadleError
 from treadle.models.ensemble import Ensemble
 from treadle.models.mlp import Mlp
-from treadle.schema import Batch
+from treadle.schema import Batch, ImageSpan
 from treadle.training.learner import compute_loss
 from treadle.training.losses import TaskLoss
 from treadle.training.schedules import constant
@@ -93,7 +93,15 @@ def test_a_member_begins_as_the_network_of_a_run_with_the_next_seed():
 def test_building_an_ensemble_draws_no_random_number_of_its_surroundings():
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    Ensemble(num_numeric=3, cardinalities=[], num_outputs=1, members=2, member=lambda **_: torch.nn.Linear(1, 1))
+    Ensemble(
+        num_numeric=3,
+        cardinalities=[],
+        num_outputs=1,
+        texts=[],
+        images=[],
+        members=2,
+        member=lambda **_: torch.nn.Linear(1, 1),
+    )
 
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -140,7 +148,33 @@ def test_members_learn_from_the_training_rows_what_they_want_to_know_of_them():
 
 def test_a_member_that_is_no_network_is_refused():
     with pytest.raises(TreadleError, match=r"model\.member: must be a torch\.nn\.Module, found Tensor"):
-        Ensemble(num_numeric=3, cardinalities=[], num_outputs=1, members=2, member=lambda **_: torch.zeros(1))
+        Ensemble(
+            num_numeric=3,
+            cardinalities=[],
+            num_outputs=1,
+            texts=[],
+            images=[],
+            members=2,
+            member=lambda **_: torch.zeros(1),
+        )
+
+
+def test_members_look_at_the_images_that_are_handed_on():
+    member = {
+        "_target_": "treadle.models.image_resnet.ImageResNet",
+        "widths": [4],
+        "num_blocks": 1,
+        "member": {"_target_": "treadle.models.linear.Linear"},
+    }
+    node = {"_target_": "treadle.models.ensemble.Ensemble", "members": 2, "member": member}
+    sizes = {"num_numeric": 0, "cardinalities": [], "num_classes": 3, "images": [ImageSpan(0, 8, 8, 1)]}
+    network = build_model(node, targets=["treadle.models."], **sizes)
+
+    output = network(torch.empty(4, 0), torch.empty(4, 0).long(), torch.zeros(4, 64).byte())
+
+    assert output.shape == (4, 2, 3)
+    with pytest.raises(TreadleError, match="Mlp reads no images"):
+        build_model({**node, "member": MLP}, targets=["treadle.models."], **sizes)
 
 
 def test_another_number_of_members_changes_none_of_the_first():

@@ -125,7 +125,7 @@ def list_batches(count):
 def make_ensemble():
     torch.manual_seed(0)
     member = partial(Mlp, num_layers=1, width=8, dropout=0.0, embedding_dim=2)
-    return Ensemble(num_numeric=5, cardinalities=[], num_outputs=1, members=3, member=member)
+    return Ensemble(num_numeric=5, cardinalities=[], num_outputs=1, texts=[], images=[], members=3, member=member)
 
 
 def test_members_of_an_ensemble_are_clipped_apart_in_the_mathematics_of_a_step():

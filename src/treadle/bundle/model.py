@@ -14,6 +14,7 @@ from treadle.models.levels import add_levels
 from treadle.models.offset import add_offsets
 from treadle.schema import MEDIAN, ImageSpan, Link, Task, TokenSpan, list_inputs
 from treadle.targets.build import build
+from treadle.targets.readers import find_reader
 from treadle.targets.signatures import read_constant, takes_argument
 
 Model = nn.Module | Estimator
@@ -61,6 +62,10 @@ def build_model(
     Raises:
         TreadleError: it is no model, or there are texts or images and it reads none.
     """
+    for name, spans, such in (("texts", texts, "TextTransformer"), ("images", images, "ImageResNet")):
+        path = find_reader(model)["_target_"]
+        if spans and not takes_argument(path, name):
+            raise TreadleError(f"model: {path} reads no {name}; choose a network that does, such as {such}")
     adapter = read_constant(model["_target_"], "ADAPTER")
     is_estimator = read_constant(model["_target_"], "OBJECTIVES") is not None  # which has one output a level
     built = build(
@@ -73,10 +78,6 @@ def build_model(
         texts=list(texts),
         images=list(images),
     )
-    for name, spans, such in (("texts", texts, "TextTransformer"), ("images", images, "ImageResNet")):
-        if spans and not takes_argument(model["_target_"], name):
-            path = model["_target_"]
-            raise TreadleError(f"model: {path} reads no {name}; choose a network that does, such as {such}")
     if not isinstance(built, nn.Module | Estimator):
         raise TreadleError(
             f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from treadle.data.casting import column_of
 from treadle.data.compression import estimate_size
 from treadle.data.formats import READ_ERRORS, find_format
 from treadle.data.lazy_frames import materialize
@@ -58,6 +59,11 @@ def explain_rows(error: Exception, path: Path, *, table: Table) -> TreadleError:
     return TreadleError(f"cannot read rows from {path}: {find_format(path, table).explain(error, path, table)}")
 
 
+def as_base64(schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
+    """Images as the texts that a text file holds, and that are read as images again."""
+    return [column_of(name).bin.encode("base64") for name, dtype in schema.items() if dtype == pl.Binary()]
+
+
 def _read_texts(rows: pl.LazyFrame, path: Path, *, scratch: Path) -> pl.LazyFrame:
     num_cells = estimate_size(path) // LETTERS
     read = materialize(rows, scratch / "rows.parquet", num_cells=num_cells)
@@ -73,6 +79,7 @@ def write_rows(rows: pl.DataFrame, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         if path.suffix.lower() in {".csv", ".tsv"}:
-            rows.write_csv(partial, separator="\t" if path.suffix.lower() == ".tsv" else ",")
+            texts = rows.with_columns(as_base64(rows.schema))
+            texts.write_csv(partial, separator="\t" if path.suffix.lower() == ".tsv" else ",")
         else:
             rows.write_parquet(partial)

@@ -11,6 +11,7 @@ from treadle.experiment.model_folders import digest_model
 from treadle.experiment.modules import find_module
 from treadle.experiment.spec import Block, Experiment, Features
 from treadle.problems import Problem
+from treadle.targets.readers import find_reader
 from treadle.targets.signatures import read_constant, takes_argument
 
 _OF_HUB = re.compile(r"[\w.-]+/[\w.-]+")
@@ -79,7 +80,7 @@ def check_readings(experiment: Experiment) -> Iterator[Problem]:
     """Tokens and pixels are for a network that reads them, and such a network needs some."""
     if not isinstance(experiment.model, dict):
         return
-    path = experiment.network["_target_"]
+    path = find_reader(experiment.network)["_target_"]
     steps = list(_list_steps(experiment.features))
     for name, reading in _READINGS.items():
         given = [key for key, node in steps if read_constant(node["_target_"], reading.constant) is True]

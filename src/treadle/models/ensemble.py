@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from treadle.errors import TreadleError
-from treadle.schema import Count, FitsInputs
+from treadle.schema import Count, FitsInputs, ImageSpan, TokenSpan
 
 
 class Ensemble(nn.Module):
@@ -26,11 +26,15 @@ class Ensemble(nn.Module):
         num_numeric: number of numeric inputs.
         cardinalities: number of distinct ids of each categorical input.
         num_outputs: output dimension: 1, or the number of classes.
+        texts: which inputs of ids are the tokens of one text, for members that read them.
+        images: where the images of a row are among its pixels, for members that look at them.
         members: number of networks.
         member: the network, a `_target_` of its own. One whose weights are initialised to 0 gains nothing.
 
     Source: "Simple and Scalable Predictive Uncertainty Estimation using Deep Ensembles", arXiv 1612.01474.
     """
+
+    HANDS_ON: ClassVar[bool] = True  # texts and images, which `member` must read
 
     def __init__(
         self,
@@ -38,11 +42,14 @@ class Ensemble(nn.Module):
         num_numeric: int,
         cardinalities: Sequence[int],
         num_outputs: int,
+        texts: Sequence[TokenSpan],
+        images: Sequence[ImageSpan],
         members: Count,
         member: Callable[..., nn.Module],
     ) -> None:
         super().__init__()
         inputs = {"num_numeric": num_numeric, "cardinalities": cardinalities, "num_outputs": num_outputs}
+        inputs |= {name: spans for name, spans in (("texts", texts), ("images", images)) if spans}
         first = torch.initial_seed()
         with torch.random.fork_rng(devices=[]):
             self.members = nn.ModuleList(_make_member(member, inputs, seed=first + index) for index in range(members))

@@ -11,6 +11,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from treadle.bundle.batch.tally import Tally
+from treadle.bundle.rows import as_base64
 from treadle.disk import read_record, replacing, write_json
 from treadle.errors import TreadleError
 
@@ -85,7 +86,8 @@ class FileSink:
         scan, suffix = pl.scan_parquet(rows), path.suffix.lower()
         with replacing(path) as partial:
             if suffix in {".csv", ".tsv"}:
-                scan.sink_csv(partial, separator="\t" if suffix == ".tsv" else ",", maintain_order=True)
+                texts = scan.with_columns(as_base64(scan.collect_schema()))
+                texts.sink_csv(partial, separator="\t" if suffix == ".tsv" else ",", maintain_order=True)
             else:
                 scan.sink_parquet(partial, row_group_size=_GROUP_ROWS, maintain_order=True)
         return True
