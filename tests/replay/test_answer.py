@@ -60,7 +60,7 @@ def review(experiment):
         "every_1": OnSchedule(by="schedule", every=1),
         "drop": OnPerformance(by="performance", drop=0.3),
     }
-    return Review(plan, predictions, experiment, Settings(policies), dict.fromkeys(models, 0.5))
+    return Review(plan, predictions, experiment, Settings(policies), dict.fromkeys(models, 0.5), {})
 
 
 def test_older_models_are_worse_by_as_much_as_was_planted(review):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch import Tensor
 from treadle.data.casting import is_countable
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.experiment.blocks import list_example_columns
-from treadle.experiment.spec import MonitoringReference
+from treadle.experiment.spec import Data, Experiment, MonitoringReference
 from treadle.metrics.compute import compute_metrics
 from treadle.profiles.blocks import Blocking, settle_blocking
 from treadle.profiles.calendar import find_calendar
@@ -47,43 +47,55 @@ def write_reference(evaluated: Evaluated) -> None:
 
 def make_reference(evaluated: Evaluated, settings: MonitoringReference) -> Reference:
     """Count the training split by block, and learn from the test split what estimates performance."""
-    data = evaluated.experiment.data
-    rows = evaluated.read_rows("train")
+    rows, experiment = evaluated.read_rows("train"), evaluated.experiment
+    counted = count_reference(rows, experiment, settings, private=evaluated.bundle.private)
+    time = PREDICT_AT if experiment.data.examples.predict_at is not None else None
+    learned = _learn_performance(evaluated, counted.columns)
+    return replace(counted, performance=replace(learned, shares=_measure_shares(evaluated, counted.blocking, time)))
+
+
+def count_reference(
+    rows: pl.LazyFrame, experiment: Experiment, settings: MonitoringReference, *, private: Iterable[str]
+) -> Reference:
+    """The reference of training rows, which says nothing of performance.
+
+    Args:
+        rows: of the training split.
+        experiment: that they are of.
+        settings: what is counted, and in which blocks.
+        private: columns that are never monitored.
+    """
+    data = experiment.data
     num_rows = rows.select(pl.len()).collect().item()
     time = PREDICT_AT if data.examples.predict_at is not None else None
     blocking = settle_blocking(settings.blocks, rows, num_rows=num_rows, time=time)
-    ignored = _find_ignored(evaluated, rows, settings=settings, time=time)
+    ignored = _find_ignored(rows, data, settings=settings, time=time, private=private)
     names = [name for name in list_example_columns(data) if name not in ignored]
     columns = tuple(fit_cells(rows, name, bins=settings.bins, top=settings.top) for name in names)
     num_paired = min(settings.pairs, len(columns))
     named = blocking.name_reference(rows, num_rows=num_rows, time=time)
     return Reference(
-        task=evaluated.task,
+        task=data.answer,
         blocking=blocking,
         columns=columns,
         ignored=ignored,
         num_paired=num_paired,
         profile=count_rows(named, columns, num_paired=num_paired),
-        performance=replace(_learn_performance(evaluated, columns), shares=_measure_shares(evaluated, blocking, time)),
+        performance=Performance({}, experiment.evaluation.threshold, None, None, {}),
     )
 
 
 def _find_ignored(
-    evaluated: Evaluated, rows: pl.LazyFrame, *, settings: MonitoringReference, time: str | None
+    rows: pl.LazyFrame, data: Data, *, settings: MonitoringReference, time: str | None, private: Iterable[str]
 ) -> dict[str, str]:
     """The columns of the examples that are not monitored, with the reason."""
-    data = evaluated.experiment.data
     schema, names = rows.collect_schema(), list_example_columns(data)
     ignored = {name: "a moment: it never comes again" for name in names if schema[name].is_temporal()}
     ignored |= {name: "its values cannot be counted" for name in names if not is_countable(schema[name])}
     others = [name for name in names if name not in ignored]
     if time is not None:
         ignored |= dict.fromkeys(find_calendar(rows, others, time=time), "the calendar: it has one value on each day")
-    return (
-        ignored
-        | dict.fromkeys(settings.ignore, "evaluation.reference.ignore")
-        | dict.fromkeys(evaluated.bundle.private, "private")
-    )
+    return ignored | dict.fromkeys(settings.ignore, "evaluation.reference.ignore") | dict.fromkeys(private, "private")
 
 
 def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Performance:

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from treadle.evaluation.comparison import find_judging_metric, make_resampling, make_scoring
@@ -15,12 +16,16 @@ from treadle.evaluation.intervals import Estimate, Samples, estimate_means, resa
 from treadle.evaluation.resampling import Blocks
 from treadle.evaluation.scores import compute_losses
 from treadle.experiment.durations import parse_duration
-from treadle.experiment.spec import Experiment, OnPerformance, Policy, Replay
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Experiment, OnAlarm, OnPerformance, Policy, Replay
 from treadle.metrics.registry import Metric
+from treadle.monitoring.charts import Charts
 from treadle.profiles.realised import find_prior_loss
+from treadle.replay.alarms import make_charts, measure_alarmed
 from treadle.replay.matrix import Kind, Origin, Plan, get_kind, get_origin
 from treadle.replay.policies import Skill, Stay, walk
 from treadle.replay.predictions import Array, Predictions
+from treadle.schema import PREDICT_AT
 
 Floats = NDArray[np.float64]
 _ENOUGH = 0.5  # share of a block's length over which labels must be known for the skill to be judged
@@ -140,6 +145,7 @@ class Review:
     experiment: Experiment
     settings: Replay
     hours: Mapping[Origin, float]  # of training
+    runs: Mapping[Origin, RunFolder]
 
     @cached_property
     def metric(self) -> Metric:
@@ -199,7 +205,24 @@ class Review:
     def walk(self, policy: Policy) -> list[Stay]:
         """The models that it would have used."""
         kind = get_kind(policy)
-        return walk(policy, num_blocks=self.plan.num_blocks, look=lambda o, b: self.look(get_origin(o, kind), b))
+        charts: dict[int, Charts] = {}
+
+        def watch(trained: int, block: int) -> float | None:
+            if not isinstance(policy, OnAlarm):
+                return None
+            run = self.runs[get_origin(trained, kind)]
+            if trained not in charts:
+                charts[trained] = make_charts(run, self.experiment, false_alarms=policy.false_alarms)
+            span = self.plan.starts[block - 1], self.plan.starts[block]
+            rows = pl.scan_parquet(run.examples / "test.parquet").filter(
+                pl.col(PREDICT_AT).is_between(*span, closed="left")
+            )
+            return measure_alarmed(charts[trained], rows.collect())
+
+        def look(trained: int, block: int) -> Skill | None:
+            return self.look(get_origin(trained, kind), block)
+
+        return walk(policy, num_blocks=self.plan.num_blocks, look=look, watch=watch)
 
     def look(self, origin: Origin, block: int) -> Skill | None:
         """The skill of a model as it is known when a block begins: labels come `label_delay` after the prediction."""

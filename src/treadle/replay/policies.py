@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from treadle.experiment.spec import Never, OnPerformance, OnSchedule, Policy
+from treadle.experiment.spec import Never, OnAlarm, OnPerformance, OnSchedule, Policy
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Situation:
 
     age: int  # whole blocks since it was trained
     skill: Skill | None  # None: too few labels are there
+    alarmed: float | None  # share of the newest blocks of monitoring that alarm; None: none could be judged
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,29 @@ def decide(policy: Policy, situation: Situation) -> str | None:
             if skill is None or skill.drop <= policy.drop:
                 return None
             return f"lost {skill.drop:.0%} of its skill, {skill.first:.3f} to {skill.newest:.3f}"
+        case OnAlarm():
+            share = situation.alarmed
+            return None if share is None or share < policy.share else f"{share:.0%} of the newest blocks alarm"
 
 
-def walk(policy: Policy, *, num_blocks: int, look: Callable[[int, int], Skill | None]) -> list[Stay]:
+def walk(
+    policy: Policy,
+    *,
+    num_blocks: int,
+    look: Callable[[int, int], Skill | None],
+    watch: Callable[[int, int], float | None],
+) -> list[Stay]:
     """The models that a policy would have used.
 
     Args:
         policy: that is followed.
         num_blocks: of the matrix.
         look: the skill of a model, by the block that it was trained at, as it is known when a later block begins.
+        watch: in the same way, the share of the newest blocks of monitoring that alarm.
     """
     trained, stays = 0, [Stay(0, num_blocks, "the first")]
     for block in range(1, num_blocks):
-        reason = decide(policy, Situation(block - trained, look(trained, block)))
+        reason = decide(policy, Situation(block - trained, look(trained, block), watch(trained, block)))
         if reason is not None:
             last = stays.pop()
             stays += [Stay(last.block, block - last.block, last.reason), Stay(block, num_blocks - block, reason)]

@@ -94,5 +94,6 @@ def make(declared: Declared, *, tell: Tell, notify: Notify) -> Answer:
     predictions = predict_all(
         declared.plan, models, experiment=declared.experiment, folder=declared.folder / "predictions"
     )
+    runs = {origin: model.folder for origin, model in models.items()}
     hours = measure_hours(models, costs=declared.settings.cost.training_hour)
-    return Review(declared.plan, predictions, declared.experiment, declared.settings, hours).answer()
+    return Review(declared.plan, predictions, declared.experiment, declared.settings, hours, runs).answer()

@@ -38,7 +38,7 @@ from treadle.experiment.spec.model import (
     is_blend,
     is_rule,
 )
-from treadle.experiment.spec.replay import Never, OnPerformance, OnSchedule, Policy, Replay, ReplayCost, Warm
+from treadle.experiment.spec.replay import Never, OnAlarm, OnPerformance, OnSchedule, Policy, Replay, ReplayCost, Warm
 from treadle.experiment.spec.retrain import AgeRule, AlarmRule, DataRule, PerformanceRule, Retrain, Rule
 from treadle.experiment.spec.sample import RecencySample, SampleRule, UniformSample, WeightSample
 from treadle.experiment.spec.schedule import EarlyStopping, Schedule
@@ -113,6 +113,7 @@ __all__ = [
     "MonitoringReference",
     "Never",
     "Nodes",
+    "OnAlarm",
     "OnBreach",
     "OnPerformance",
     "OnSchedule",

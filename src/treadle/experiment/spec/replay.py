@@ -60,7 +60,21 @@ class OnPerformance(RetrainingPolicy):
     """Share of its first skill that the model has lost."""
 
 
-Policy = Annotated[Never | OnSchedule | OnPerformance, Discriminator("by")]
+class OnAlarm(RetrainingPolicy):
+    """A new model when the inputs have drifted, by the charts of `treadle monitor`, whatever that does to predictions.
+
+    They need no label, and so no delay.
+    """
+
+    by: Literal["alarm"]
+    """When a new model is trained."""
+    share: Annotated[float, Field(gt=0, le=1)]
+    """Share of the blocks of monitoring, by `evaluation.reference.blocks`, that alarm since the block before."""
+    false_alarms: Share
+    """Share of normal blocks of monitoring that may alarm, of all columns together."""
+
+
+Policy = Annotated[Never | OnSchedule | OnPerformance | OnAlarm, Discriminator("by")]
 
 
 class ReplayCost(Spec):
