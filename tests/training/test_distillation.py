@@ -71,6 +71,17 @@ def test_labels_and_teacher_share_the_loss_by_alpha():
     assert float(make("regression")(output, target)) == 2.25
 
 
+def test_a_count_is_compared_by_its_deviance_and_keeps_its_link():
+    loss, output = make("count"), torch.tensor([[0.2], [1.0]])
+
+    found = loss.learn(output, torch.tensor([3.0, 0.0]), torch.tensor([1.5, 0.5]))
+
+    means = output[:, 0].exp()
+    wanted = [1.5 * math.log(1.5 / means[0]) - 1.5 + means[0], 0.5 * math.log(0.5 / means[1]) - 0.5 + means[1]]
+    assert found.tolist() == pytest.approx([float(value) for value in wanted])
+    assert loss.link == TaskLoss(task="count").link == "log"
+
+
 def test_each_member_of_an_ensemble_learns_from_the_teacher_and_rows_count_by_their_weight():
     none, loss = torch.empty(2, 0), make("multiclass", alpha=0.5)
     generator = torch.Generator().manual_seed(0)

@@ -246,22 +246,27 @@ class DistillationLoss:
     """Knowledge distillation: a share of the loss is against what a teacher predicts, `loss.teacher`.
 
     The teacher's probabilities tell more of a row than its label. Called without them, as by the validation, it is the
-    loss against the label: log loss, or squared error.
+    loss against the label: log loss, squared error, or half the Poisson deviance of a count.
 
     Args:
         task: of the experiment.
         alpha: share of the labels in the loss; the teacher has the rest. 1: as without a teacher.
         temperature: by which the logits of both are divided where they are compared; above 1 small probabilities count
-            more. It has no effect on a regression.
+            more. It has no effect on a regression or a count.
 
     Source: "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
     """
 
     ASKS_TEACHER: ClassVar[bool] = True
 
-    task: Literal["binary", "multiclass", "regression"]
+    task: Task
     alpha: Part
     temperature: Positive
+
+    @property
+    def link(self) -> Link:
+        """As without a teacher."""
+        return find_task_link(self.task)
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each row against its label."""
@@ -279,6 +284,8 @@ class DistillationLoss:
         heat = self.temperature
         if self.task == "regression":
             return (output[:, 0] - taught).square()
+        if self.task == "count":
+            return _poisson_loss(output[:, 0].to(taught.dtype), taught)
         if self.task == "binary":
             wanted = taught if heat == 1 else (taught.logit(EPSILON) / heat).sigmoid()
             return heat**2 * nnf.binary_cross_entropy_with_logits(output[:, 0] / heat, wanted, reduction="none")
