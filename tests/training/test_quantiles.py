@@ -81,6 +81,7 @@ def test_a_graph_gives_all_of_them(run, tmp_path):
 
     signature = json.loads((tmp_path / "graph/signature.json").read_text())
     assert (signature["output"], signature["levels"]) == ("quantiles", LEVELS)
+    assert "`[rows, 3]`, for the quantiles 0.05, 0.5, 0.95" in (tmp_path / "graph/README.md").read_text()
 
 
 def test_a_blend_mixes_level_by_level(run):

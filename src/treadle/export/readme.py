@@ -44,7 +44,9 @@ assert numpy.allclose(found.reshape(wanted.shape), wanted, atol=1e-5)
 
 def write_readme(signature: Signature, *, source: str) -> str:
     """The text, in Markdown."""
-    shape = f"`[rows, {len(signature.classes)}]`, for {_join(signature.classes)}" if signature.classes else "`[rows]`"
+    columns = signature.classes or [f"{level:g}" for level in signature.levels]
+    kind = "classes" if signature.classes else "quantiles"
+    shape = f"`[rows, {len(columns)}]`, for the {kind} {', '.join(columns)}" if columns else "`[rows]`"
     return _TEXT.format(
         source=source,
         signature=signature,
@@ -60,7 +62,3 @@ def write_readme(signature: Signature, *, source: str) -> str:
 def _describe(given: Input) -> str:
     missing = "NaN" if given.name == NUMBERS else "0"
     return f"| `{given.name}` | {given.dtype} | `[rows, {given.width}]` | {missing} |"
-
-
-def _join(classes: list[str]) -> str:
-    return f"the classes {', '.join(classes)}"
