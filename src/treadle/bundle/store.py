@@ -153,6 +153,8 @@ def _require_member(own: Card, card: Card, folder: Path) -> None:
     for key in ("task", "classes", "columns"):
         if getattr(own, key) != getattr(card, key):
             raise TreadleError(f"{folder / _CARD}: {key} must be that of the blend")
+    if own.target.levels != card.target.levels:
+        raise TreadleError(f"{folder / _CARD}: target.levels must be those of the blend")
 
 
 def _load_one(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from treadle.check.blends import check_folds
+from treadle.check.blends import check_folds, check_levels
 from treadle.check.claims import check_claims
 from treadle.check.columns import check_columns, check_leaks, find_possible_leaks, find_unused
 from treadle.check.consistency import (
@@ -62,10 +62,11 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_metrics, ("data.task", "metrics", "schedule", "evaluation")),
     (check_claims, ("data.task", "metrics", "evaluation", "card")),
     (check_loss, ("data.task", "loss", "targets")),
-    (check_exposure, ("data.task", "loss", "features", "targets")),
+    (check_exposure, ("data.task", "loss", "features", "targets", "augmentation")),
     (check_sampling, ("data.task", "loss", "schedule")),
     (check_refit, ("schedule", "callbacks")),
     (check_folds, ("model", "data.split", "schedule")),
+    (check_levels, ("model", "loss")),
     (check_table_options, ("data.tables",)),
     (check_contracts, ("data.tables",)),
     (check_examples_table, ("data.tables", "data.examples")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.hints import nearest
 from treadle.problems import Problem
 from treadle.schema import BINARY_CLASSES, MEDIAN, find_task_link, is_value
@@ -45,13 +45,17 @@ def _check_levels(experiment: Experiment) -> Iterator[Problem]:
 
 
 def check_exposure(experiment: Experiment) -> Iterator[Problem]:
-    """A step that gives an exposure needs an output that is a logarithm."""
+    """A step that gives an exposure needs an output that is a logarithm, and rows as they are."""
     path = experiment.loss.function["_target_"]
-    if find_task_link(experiment.data.answer) == "log" or read_constant(path, "link") == "log":
-        return
+    is_log = find_task_link(experiment.data.answer) == "log" or read_constant(path, "link") == "log"
     for block, own in experiment.features.blocks.items():
         for step, node in own.steps.items():
-            if read_constant(node["_target_"], "OFFSET") is True:
+            if read_constant(node["_target_"], "OFFSET") is not True:
+                continue
+            if experiment.augmentation["_target_"] != NO_AUGMENTATION:
+                rule = "exposures of two rows cannot be mixed: the logarithm of a mean is not the mean of logarithms"
+                yield Problem("augmentation._target_", rule, "add augmentation=none")
+            if not is_log:
                 rule = f"an exposure multiplies a count or an amount above 0; data.task is {experiment.data.task!r}"
                 fix = "set data.task to count, choose loss=poisson or loss=tweedie, or scale the column as others"
                 yield Problem(f"features.blocks.{block}.steps.{step}._target_", rule, fix)
@@ -65,6 +69,9 @@ def check_sampling(experiment: Experiment) -> Iterator[Problem]:
         rule = "rows that are streamed from disk cannot be sampled by class"
         way_out = "set schedule.shuffle_buffer to null, or balance by loss.class_weights"
         yield Problem("schedule.sampling", rule, way_out)
+    if experiment.data.labels is not None:
+        rule = "rows that rules label are written once for each class, so that the classes look balanced already"
+        yield Problem("schedule.sampling", rule, "set it to shuffle, and loss.class_weights to balanced")
     if is_value(experiment.data.answer):
         yield Problem("schedule.sampling", f"a {experiment.data.task} has no classes to balance", "set it to shuffle")
     elif experiment.loss.class_weights == "balanced":

@@ -68,6 +68,9 @@ def check_teacher(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     if experiment.augmentation["_target_"] != NO_AUGMENTATION:
         rule = "the teacher is asked about rows as they are, not about mixed ones"
         yield Problem("augmentation._target_", rule, "add augmentation=none")
+    if experiment.data.labels is not None:
+        rule = "rows that rules label are written once for each class, and a teacher answers once for each row"
+        yield Problem(key, rule, "set it to null, or data.labels to null")
     if experiment.schedule.shuffle_buffer is not None:
         rule = "what the teacher says of each row is kept in memory, and rows are streamed from disk"
         yield Problem("schedule.shuffle_buffer", rule, "set it to null")

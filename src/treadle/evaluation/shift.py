@@ -26,7 +26,7 @@ from treadle.evaluation.resampling import Blocks, Draws, Floats, Ints
 from treadle.evaluation.scores import Auc, Scoring
 from treadle.features.featurizer import Inputs
 from treadle.profiles.calendar import find_calendar
-from treadle.schema import PREDICT_AT, Batch, Split
+from treadle.schema import PREDICT_AT, SHARES, Batch, Split
 
 _MAX_TEXTS = 255  # of a column, the most frequent ones; the others count as one
 _METRIC = "auroc"
@@ -152,7 +152,7 @@ def take_blocks(evaluated: Evaluated, splits: Sequence[Split], positions: Sequen
         splits: in whose order the rows are.
         positions: of the rows, in each split.
     """
-    rows = [evaluated.read_rows(split) for split in splits]
+    rows = [evaluated.read_rows(split).drop(SHARES, strict=False) for split in splits]  # of training rows alone
     starts = np.cumsum([0, *(part.select(pl.len()).collect().item() for part in rows)])[:-1]
     blocks = find_blocks(pl.concat(rows), evaluated.experiment)
     return blocks.take(np.concatenate([start + taken for start, taken in zip(starts, positions, strict=True)]))

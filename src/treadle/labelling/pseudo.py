@@ -54,7 +54,7 @@ def pseudo_label(bundle: Predictor, file: Path, *, threshold: float) -> PseudoLa
     rows = LabelColumns.of(bundle.recipe.data).find_open(raw.with_columns(keys))
     if rows.is_empty():
         raise TreadleError(f"{file} has no row without a label")
-    chances = bundle.compute(bundle.conform(rows)).double()
+    chances = bundle.calibrate(bundle.compute(bundle.conform(rows))).double()
     if bundle.task == "binary":
         chances = torch.stack([1 - chances, chances], dim=1)
     best = chances.max(dim=1)

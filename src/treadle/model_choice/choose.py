@@ -83,7 +83,9 @@ def choose_model(experiment: Experiment, *, root: Path, place: Place) -> Experim
 def _count_folds(rule: ModelRule, experiment: Experiment, rows: Rows) -> int | None:
     """On how many folds each candidate is trained; None: on that of the experiment alone."""
     split = experiment.data.split
-    if rows.train >= rule.fold_rows or not isinstance(split, RandomFolds) or experiment.schedule.refit != "none":
+    schedules = (candidate.schedule or experiment.schedule for candidate in rule.candidates.values())
+    is_refitted = any(schedule.refit != "none" for schedule in schedules)
+    if rows.train >= rule.fold_rows or not isinstance(split, RandomFolds) or is_refitted:
         return None
     return split.num_folds
 

@@ -72,7 +72,10 @@ def count_rows(data: Data, *, root: Path) -> Rows:
     is_exact = len(known) == len(files)
     total = sum(known) if is_exact else _extrapolate_rows(files, table)
     train, valid = _share(data.split)
-    return Rows(round(total * train), round(total * valid), "footers" if is_exact else "heads")
+    num_train = round(total * train)
+    if data.sample is not None:
+        num_train = min(num_train, data.sample.rows)
+    return Rows(num_train, round(total * valid), "footers" if is_exact else "heads")
 
 
 def _require_files(data: Data, root: Path) -> list[Path]:

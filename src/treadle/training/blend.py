@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import Any
@@ -17,7 +17,7 @@ from treadle.bundle import BlendBundle, Bundle, Card, Predictor, Recipe, Standar
 from treadle.errors import TreadleError
 from treadle.experiment.members import count_folds, list_runs
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Blend, Experiment
+from treadle.experiment.spec import Blend, Experiment, RandomFolds
 from treadle.metrics.own import Measure, build_metrics
 from treadle.metrics.registry import find_metric
 from treadle.schema import SPLITS, is_value
@@ -89,8 +89,16 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
         trained_on=[split for split in SPLITS if split in seen],
     )
     if learns_from_valid(experiment):
-        card = learn_from_valid(card, mix(raw, found.weights), pl.concat(frames).lazy(), experiment)
+        once = frames[: _count_pass(experiment, frames)]
+        mixed = mix(raw, found.weights)[: sum(map(len, once))]
+        card = learn_from_valid(card, mixed, pl.concat(once).lazy(), experiment)
     save(BlendBundle(card, Recipe.take(experiment), _keep(bundles, weights)), folder.bundle)
+
+
+def _count_pass(experiment: Experiment, folds: Sized) -> int:
+    """How many folds hold each row once: what is repeated is no further evidence of how far predictions are off."""
+    split = experiment.data.split
+    return split.folds if isinstance(split, RandomFolds) and len(folds) > 1 else len(folds)
 
 
 def read_classes(folders: Sequence[RunFolder]) -> list[str]:
@@ -121,6 +129,7 @@ class Judge:
     experiment: Experiment
     target: Tensor  # `[B]`, scaled
     weight: Tensor  # `[B]`
+    num_rows: int  # different ones, the first: folds that are repeated hold the same rows again
     scaling: Scaling
     loss: Loss
     own: Mapping[str, Measure]  # metrics of the user's
@@ -141,8 +150,9 @@ class Judge:
             targets.append(target)
             weights.append(weight)
             scalings.append(scaling)
+        num_rows = sum(map(len, targets[: _count_pass(experiment, folders)]))
         whole = torch.cat(targets), torch.cat(weights)
-        return cls(experiment, *whole, scalings[0], build_loss(experiment), build_metrics(experiment))
+        return cls(experiment, *whole, num_rows, scalings[0], build_loss(experiment), build_metrics(experiment))
 
     def scale(self, prediction: Tensor) -> Tensor:
         """Predictions on the scale of the targets."""
@@ -185,7 +195,7 @@ class Judge:
         """The standard error of the loss, by bootstrap over the rows."""
         generator = torch.Generator().manual_seed(SPREAD_SEED)
         size = len(self.target)
-        draws = (torch.randint(size, (size,), generator=generator) for _ in range(NUM_RESAMPLES))
+        draws = (torch.randint(self.num_rows, (self.num_rows,), generator=generator) for _ in range(NUM_RESAMPLES))
         losses = [self.measure_loss(prediction, self.weight * torch.bincount(d, minlength=size)) for d in draws]
         return float(torch.tensor(losses).std())
 

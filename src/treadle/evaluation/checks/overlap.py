@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from treadle.evaluation.evaluated import Evaluated
+from treadle.features.featurize import read_target
 from treadle.features.stored import StoredRows
 from treadle.outcomes import Outcome, judge
-from treadle.schema import ROW, Fraction
+from treadle.schema import ROW, SHARES, Fraction
 
 _NUM_EXAMPLES = 5
 
@@ -40,7 +41,13 @@ def limit_overlap(evaluated: Evaluated, *, max_share: Fraction) -> Outcome:
 
 
 def _hash_training(evaluated: Evaluated) -> Iterator[pl.Series]:
-    """File by file: the training split may be large."""
+    """File by file: the training split may be large. Rows that rules have labelled stand once for each class there."""
+    examples = evaluated.read_rows("train")
+    if SHARES in examples.collect_schema():
+        frame = examples.collect()
+        numeric, ids, pixels = evaluated.featurizer(frame)
+        yield _hash(numeric, ids, pixels, read_target(frame, classes=evaluated.bundle.classes))
+        return
     stored = StoredRows.find(evaluated.folder.features / "train")
     for file in range(stored.num_files):
         rows = stored.read([file])
