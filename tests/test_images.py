@@ -101,8 +101,9 @@ def test_a_photo_is_turned_as_its_camera_was_held():
         (write_image(make_gray(0), "GIF", save_all=True, append_images=[make_gray(255)]), "2 frames"),
         (write_image(make_gray(0), "TIFF"), "bytes that are no image"),
         (claim_size(make_png(), 20_000, 4_000), f"more than {MAX_PIXELS:,}"),
+        (write_image(make_gray((0, 0, 0), "RGB"), "WEBP", exif=b"Exif\0\0neither II nor MM"), "WEBP of 4 x 6 pixels: "),
     ],
-    ids=["text", "noise", "empty", "cut", "cut short", "animation", "TIFF", "bomb"],
+    ids=["text", "noise", "empty", "cut", "cut short", "animation", "TIFF", "bomb", "EXIF"],
 )
 def test_what_is_no_whole_image_says_why(content, fault):
     assert fault in find_fault(content)

@@ -70,7 +70,7 @@ def measure(content: bytes) -> Size:
     """
     image = _open(content)
     width, height = image.size
-    if image.format in _OF_CAMERAS and image.getexif().get(_ORIENTATION) in _SIDEWAYS:
+    if _lies_sideways(image):
         width, height = height, width
     return Size(height, width, GRAY if image.mode in _GRAY_MODES else COLOUR)
 
@@ -224,6 +224,14 @@ def _turn(image: Image) -> Image:
     from PIL import ImageOps
 
     return ImageOps.exif_transpose(image)
+
+
+def _lies_sideways(image: Image) -> bool:
+    """Whether height and width change places when it is turned."""
+    try:
+        return image.format in _OF_CAMERAS and image.getexif().get(_ORIENTATION) in _SIDEWAYS
+    except Exception as error:  # as in `_load`
+        raise ImageError(f"{_describe_size(image)}: {error}") from error
 
 
 def _flatten(image: Image) -> Image:
