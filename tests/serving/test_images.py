@@ -1,5 +1,6 @@
 """A server takes images as texts in base64, and gives the numbers that `predict` gives for the files."""
 
+import random
 from base64 import b64encode
 
 import polars as pl
@@ -11,7 +12,9 @@ pytest.importorskip("PIL")
 from pictures import make_png
 from served import make_bundle, read_known
 from treadle.errors import TreadleError
+from treadle.experiment.spec import Column
 from treadle.serving.openapi import make_example
+from treadle.serving.row import make_cell
 from treadle.serving.scorer import Scorer
 
 
@@ -71,3 +74,12 @@ def test_a_batch_sets_a_broken_image_apart(bundle, rows):
 
     assert conformed["image"].null_count() == 1
     assert breaches.select("position", "column", "value").row(0) == (1, "image", "nothing")
+
+
+def test_made_rows_share_one_image_as_photos_would_fill_the_memory():
+    column = Column.model_validate({"dtype": "image", "height": 8, "width": 8, "channels": 3})
+    make = make_cell(random.Random(0), column, [])  # noqa: S311 - no secret
+
+    made = {id(content) for content in [make() for _ in range(256)] if content is not None}
+
+    assert len(made) == 1

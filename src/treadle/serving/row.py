@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from itertools import groupby
 from typing import Any
 
@@ -245,7 +245,7 @@ def _collect_words(bundle: Bundle) -> dict[str, list[str]]:
 
 
 def make_cell(draw: random.Random, column: Column, words: Sequence[str]) -> Callable[[], Any]:
-    """Draws cells of a column: one in ten is missing."""
+    """Draws cells of a column: one in ten is missing. Of images there is one alone: photos fill memory quickly."""
     make = _draw_by(draw, column, words)
     return lambda: None if draw.random() < 0.1 else make()  # noqa: PLR2004
 
@@ -259,7 +259,9 @@ def _draw_by(draw: random.Random, column: Column, words: Sequence[str]) -> Calla
         "float": lambda: draw.choice([draw.uniform(low, high), round(draw.uniform(low, high), 1), 0.0]),
         "bool": lambda: draw.choice([True, False]),
         "str": lambda: draw.choice(known),
-        "image": lambda: make_noise(draw.randbytes, height=column.height, width=column.width, channels=column.channels),
+        "image": cache(
+            lambda: make_noise(draw.randbytes, height=column.height, width=column.width, channels=column.channels)
+        ),
         "text": lambda: " ".join(draw.choices(known, k=draw.randint(1, 9))),
         "date": lambda: draw.randint(*_MOMENTS) // _DAY,
         "datetime": lambda: draw.randint(*_MOMENTS),
