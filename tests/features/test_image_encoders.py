@@ -20,7 +20,7 @@ FRAME = pl.DataFrame({"front": [None, *(make_png(seed=place) for place in range(
 WEIGHTS = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
 
 
-def write_model(file, weights=WEIGHTS):
+def write_model(file, weights=WEIGHTS, **options):
     """One layer over all pixels."""
     make = onnx.helper
     images, vectors = (
@@ -33,7 +33,7 @@ def write_model(file, weights=WEIGHTS):
     ]
     graph = make.make_graph(nodes, "tiny", [images], [vectors], [onnx.numpy_helper.from_array(weights, "weights")])
     model = make.make_model(graph, opset_imports=[make.make_opsetid("", 18)], ir_version=10)
-    onnx.save(model, str(file))
+    onnx.save(model, str(file), **options)
     return str(file)
 
 
@@ -70,6 +70,14 @@ def test_another_file_in_its_place_is_refused(model, tmp_path):
 
     with pytest.raises(TreadleError, match=r"other\.onnx is another one: its digest is"):
         again.vectorize(FRAME)
+
+
+def test_weights_in_another_file_are_refused_even_where_they_are_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where ONNX Runtime looks for the weights of a model in memory
+    model = write_model("whole.onnx", save_as_external_data=True, location="whole.onnx.data", size_threshold=0)
+
+    with pytest.raises(TreadleError, match=r"whole\.onnx keeps weights in other files; .* with its weights inside"):
+        build(model).fit(FRAME)
 
 
 def test_what_is_no_such_model_says_so(model, tmp_path):

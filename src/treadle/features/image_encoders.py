@@ -26,6 +26,8 @@ Encode = Callable[[Floats], Floats]  # `[B, channels, height, width] -> [B, dim]
 Shade = Annotated[float, Field(ge=0, le=1)]  # of a pixel, from black to white
 
 _BRIGHTEST = 255.0  # of a byte
+_WEIGHTS_PLACE = "session.model_external_initializers_file_folder_path"  # an option of ONNX Runtime
+_OUTSIDE = "External data"  # what its errors call weights in other files
 
 
 class ImageEncoder(Vectorizer):
@@ -37,7 +39,7 @@ class ImageEncoder(Vectorizer):
 
     Args:
         columns: names of the input columns.
-        model: a file, relative to the project.
+        model: a file with its weights inside, relative to the project.
         revision: the digest of the file; null takes the one that is there when the experiment is composed.
         height: of the images that the model sees [pixels].
         width: of the images that the model sees [pixels].
@@ -134,7 +136,7 @@ def _load_model(model: str, revision: str | None) -> Encode:
     """What encodes images, in one thread, as more change the order of a sum; the file is read once.
 
     Raises:
-        TreadleError: the file is not there, or is another one.
+        TreadleError: the file is not there, is another one, or keeps its weights in other files.
     """
     try:
         import onnxruntime
@@ -149,10 +151,18 @@ def _load_model(model: str, revision: str | None) -> Encode:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors alone
+    # Weights in files beside it would be no part of its digest: they are looked for where no file can be.
+    options.add_session_config_entry(_WEIGHTS_PLACE, str(file / "none"))
     try:
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library raises many kinds
-        raise TreadleError(f"{model} is no model that ONNX Runtime reads: {str(error).splitlines()[0]}") from error
+        told = str(error).splitlines()[0]
+        if _OUTSIDE in told:
+            rule = "an encoder is one file, which its digest identifies"
+            raise TreadleError(
+                f"{model} keeps weights in other files; {rule}: export it with its weights inside"
+            ) from error
+        raise TreadleError(f"{model} is no model that ONNX Runtime reads: {told}") from error
     (name, *others) = [given.name for given in session.get_inputs()]
     if others:
         raise TreadleError(f"{model} takes {1 + len(others)} inputs; an encoder of images takes one")
