@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from treadle.errors import TreadleError
+from treadle.experiment.source_bundles import settle_source
 from treadle.experiment.spec import Features
 from treadle.features.featurize import draw_rows, featurize
 from treadle.features.stored import load_rows
@@ -85,6 +87,29 @@ def test_a_small_sample_gives_every_row_and_every_class(examples, tmp_path):
     assert rows["valid"].target.tolist() == [names.index("class 299"), -1] * 50
     assert rows["train"].weight.tolist() == list(range(NUM_ROWS))
     assert rows["train"].numeric.isfinite().all()
+
+
+def test_transforms_of_a_bundle_are_kept_unless_they_are_of_other_values(examples, tmp_path):
+    bundle = tmp_path / "bundle"
+    block = {"columns": ["more"], "steps": {"scale": step("transforms.Standardize")}}
+    spec = {"derive": {"more": "b + 1"}, "blocks": {"numbers": block}}
+    started = partial(featurize, task="multiclass", targets=[f"{PLACE}."], examples=examples)
+    started(Features.model_validate(spec), folder=bundle, before=None)
+    (bundle / "experiment.json").write_text(json.dumps({"features": spec}))
+    (bundle / "bundle.json").write_text("{}")
+
+    def start(folder, **changed):
+        place = settle_source("champion", bundle)
+        started(Features.model_validate({**spec, "start_from": place, **changed}), folder=folder, before=bundle)
+
+    start(tmp_path / "kept")
+    with pytest.raises(TreadleError, match=r'features\.derive\.more was "b \+ 1", and is "b \* 1000"; set it to null'):
+        start(tmp_path / "derived", derive={"more": "b * 1000"})
+    with pytest.raises(TreadleError, match=r"features\.blocks\.numbers was .*Standardize.*, and is .*Rank"):
+        start(tmp_path / "stepped", blocks={"numbers": {**block, "steps": {"scale": step("transforms.Rank")}}})
+
+    assert (tmp_path / "kept/featurizer.pt").read_bytes() == (bundle / "featurizer.pt").read_bytes()
+    assert not (tmp_path / "derived").exists()
 
 
 @pytest.mark.slow

@@ -18,12 +18,14 @@ from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.features.label_shares import cut_evenly, spread_labels
 from treadle.features.stored import FILE_ROWS, write_rows
+from treadle.json_files import read_json
 from treadle.schema import LABEL, SHARES, WEIGHT, Batch, Task, is_value
 from treadle.threads import map_ahead
 
 PART_FILES = 4  # whose rows are made at once, where the rows are not in memory
 READ_FILES = 16  # whose examples are read at once: a row group of theirs
 SAMPLE_SEED = 0  # of the rows that transforms learn from
+_RECIPE = "experiment.json"  # of a bundle: what it was made by
 
 
 def featurize(
@@ -86,15 +88,30 @@ def _load_before(bundle: Path, features: Features, targets: Sequence[str]) -> Fe
     """The featurizer of a bundle, for the blocks of this experiment.
 
     Raises:
-        TreadleError: it is of other blocks, or another one than the experiment was composed with.
+        TreadleError: it is of other features, or another one than the experiment was composed with.
     """
     assert features.start_from is not None, "the caller found it by that"
     require_source(features.start_from, bundle, key="features.start_from")
+    fix = "set it to null, or restore the features as they were"
     try:
+        _require_same(Features.model_validate(read_json(bundle / _RECIPE)["features"]), features)
         return Featurizer.load(bundle, spec=features, targets=targets)
     except TreadleError as error:
-        fix = "set it to null, or restore the blocks as they were"
         raise TreadleError(f"features.start_from: its transforms do not fit these features: {error}; {fix}") from error
+
+
+def _require_same(before: Features, now: Features) -> None:
+    """Refuse transforms of other values: an expression or a step that changed may keep its name.
+
+    Raises:
+        TreadleError: an expression or a block is another one.
+    """
+    for section in ("derive", "blocks"):
+        theirs, ours = (features.model_dump(mode="json")[section] for features in (before, now))
+        for name in sorted({*theirs, *ours}):
+            if theirs.get(name) != ours.get(name):
+                told = [json.dumps(found.get(name), ensure_ascii=False) for found in (theirs, ours)]
+                raise TreadleError(f"features.{section}.{name} was {told[0]}, and is {told[1]}")
 
 
 def _list_labels(file: Path) -> list[Any]:
