@@ -69,3 +69,13 @@ def test_a_champion_of_another_question_is_refused(project, monkeypatch, capsys,
     assert "the champion is for the task 'binary'; data.task is 'regression'" in capsys.readouterr().err
     assert treadle("check", *COMMON, "evaluation.champion=runs/none") == 2
     assert "evaluation.champion" in capsys.readouterr().err
+
+
+def test_a_bundle_that_has_seen_the_test_rows_is_warned_of(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    champion = [*COMMON, "evaluation.champion=runs/first"]
+
+    assert treadle("check", *champion) == 0
+    assert "was trained on rows" not in capsys.readouterr().out
+    assert treadle("check", *champion, "data.split.seed=1") == 0
+    assert "this bundle was trained on rows that validate or test this model" in capsys.readouterr().out

@@ -6,6 +6,10 @@ import pytest
 
 from drifting import make_visits_project
 from runs import treadle
+from treadle.check.checks import check
+from treadle.config.compose import compose
+from treadle.problems import ConfigError
+from treadle.replay.matrix import require_fitting
 
 NETWORK = ["experiment=visits", "model=linear", "schedule.max_epochs=2"]
 NETWORK += [f"~model.{key}" for key in ("max_rounds", "early_stopping_rounds", "min_data_in_leaf")]
@@ -70,6 +74,18 @@ def test_a_policy_that_cannot_be_warm_is_refused(tmp_path, monkeypatch, capsys, 
     assert treadle("replay", *given, "replay=warm") == 2
 
     assert f"replay.policies.{told}" in capsys.readouterr().err
+
+
+def test_models_of_the_past_cannot_begin_with_a_bundle_of_the_present(tmp_path, monkeypatch):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    experiment = check(compose(overrides=NETWORK, root=tmp_path))
+    later = experiment.schedule.model_copy(update={"start_from": "runs/later"})
+
+    with pytest.raises(ConfigError, match="set it to null") as told:
+        require_fitting(experiment.model_copy(update={"schedule": later}))
+
+    assert [problem.key for problem in told.value.problems] == ["schedule.start_from"]
 
 
 def test_a_split_that_is_not_by_time_is_refused_before_anything_is_made(project, capsys):

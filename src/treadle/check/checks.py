@@ -38,7 +38,13 @@ from treadle.check.label_functions import check_labels
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.losses import check_exposure, check_loss, check_sampling
 from treadle.check.places import locate_problems
-from treadle.check.source_bundles import check_champion, check_start, check_teacher, settle_source_bundles
+from treadle.check.source_bundles import (
+    check_champion,
+    check_start,
+    check_teacher,
+    find_seen_rows,
+    settle_source_bundles,
+)
 from treadle.check.structure import check_structure
 from treadle.check.targets import check_targets, find_opaque_targets
 from treadle.config.compose import Composed
@@ -180,6 +186,7 @@ def find_warnings(experiment: AnyExperiment, composed: Composed) -> list[Problem
             for problem in find(experiment)
         ]
         found += find_possible_leaks(experiment, root=composed.root)
+        found += find_seen_rows(experiment, root=composed.root)
     else:
         found = list(find_untold(experiment))
     return locate_problems([*found, *find_opaque_targets(composed)], composed)

@@ -10,6 +10,7 @@ from treadle.champions.bundles import CHALLENGER, CHAMPION, find_bundle, is_refe
 from treadle.champions.ledger import list_models
 from treadle.errors import TreadleError
 from treadle.experiment.blocks import list_example_columns
+from treadle.experiment.durations import parse_moment
 from treadle.experiment.members import list_parts
 from treadle.experiment.source_bundles import (
     digest_source,
@@ -18,7 +19,7 @@ from treadle.experiment.source_bundles import (
     settle_source,
     split_source,
 )
-from treadle.experiment.spec import NO_AUGMENTATION, Experiment
+from treadle.experiment.spec import NO_AUGMENTATION, AnyExperiment, Experiment
 from treadle.hints import nearest
 from treadle.json_files import read_json
 from treadle.problems import Problem
@@ -133,6 +134,31 @@ def _check_question(experiment: Experiment, bundle: Path | None, *, key: str) ->
         shown = ", ".join(unknown[:_MOST]) + (f" and {len(unknown) - _MOST} more" if len(unknown) > _MOST else "")
         rule = f"the {what} reads columns that data.examples does not give: {shown}"
         yield Problem(key, rule, fix, hint=nearest(unknown[0], given))
+
+
+def find_seen_rows(experiment: AnyExperiment, *, root: Path) -> Iterator[Problem]:
+    """A warning of a bundle that was trained on rows which judge this model: of the same tables, by another split."""
+    if not isinstance(experiment, Experiment):
+        return
+    for key, text in list_source_bundles(experiment):
+        bundle = find_source(text, root=root)
+        if bundle is None:
+            continue
+        card, recipe = (read_json(bundle / name) for name in ("bundle.json", "experiment.json"))
+        now, before = experiment.data.model_dump(mode="json"), recipe.get("data", {})
+        if before.get("tables") == now["tables"] and _has_seen(card, before.get("split", {}), now["split"], key=key):
+            rule = "this bundle was trained on rows that validate or test this model: its metrics will flatter"
+            yield Problem(key, rule, "name a bundle of the same split, or of an earlier one")
+
+
+def _has_seen(card: dict[str, Any], before: dict[str, Any], now: dict[str, Any], *, key: str) -> bool:
+    if before == now:
+        return "valid" in card.get("trained_on", []) and key != "evaluation.champion"
+    if before.get("by") != "time" or now["by"] != "time":
+        return True
+    seen = before["test_from" if "valid" in card.get("trained_on", []) else "valid_from"]
+    held = now["test_from" if key == "evaluation.champion" else "valid_from"]
+    return parse_moment(seen) > parse_moment(held)
 
 
 def _get(node: Any, *keys: str) -> Any:

@@ -39,6 +39,7 @@ class Run:
     membership: Membership | None = None  # its place in a sweep
     code: Code = "read"  # where it comes from
     keeps_unsplit: bool = False  # whether examples that it builds are kept for runs of other splits
+    unsplit_signature: str | None = None  # of the examples before they are split, as of when `prepare` began
     states: dict[str, State] = field(default_factory=dict)
 
     @property

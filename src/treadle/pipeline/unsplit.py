@@ -12,6 +12,7 @@ from treadle.pipeline.record import Run
 def take_unsplit(current: Run) -> bool:
     """Link what the cache keeps of these examples into the run's folder; whether there is anything."""
     delete_outputs(current.folder.path, UNSPLIT)
+    current.unsplit_signature = sign_unsplit(current.resolved, root=current.root)
     entry = _find(current)
     if not entry.exists():
         return False
@@ -25,8 +26,8 @@ def take_unsplit(current: Run) -> bool:
 
 
 def keep_unsplit(current: Run) -> None:
-    """Keep in the cache what the run has built, if it has; its inputs have been the same all the time."""
-    if not current.folder.unsplit.is_dir():
+    """Keep in the cache what the run has built, if it has, by the signature of the data that it was built from."""
+    if not current.folder.unsplit.is_dir() or current.unsplit_signature is None:
         return
     entry = _find(current)
     entry.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -37,4 +38,5 @@ def keep_unsplit(current: Run) -> None:
 
 
 def _find(current: Run) -> Entry:
-    return find_entry(current.root, UNSPLIT, sign_unsplit(current.resolved, root=current.root))
+    assert current.unsplit_signature is not None, "it is signed before"
+    return find_entry(current.root, UNSPLIT, current.unsplit_signature)

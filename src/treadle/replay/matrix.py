@@ -21,6 +21,7 @@ from treadle.experiment.calendar import Step, parse_step
 from treadle.experiment.durations import parse_duration, parse_moment
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment, OnSchedule, Policy, Replay, TimeSplit, Warm
+from treadle.experiment.stages import SOURCE_BUNDLES
 from treadle.problems import ConfigError, Problem
 from treadle.schema import PREDICT_AT, SPLITS
 from treadle.sweeps.declare import Sweep, declare
@@ -135,7 +136,7 @@ def require_fitting(experiment: object) -> tuple[Experiment, Replay]:
         rule = f"a replay moves a split by time; found by: {experiment.data.split.by}"
         fix = "add data.examples.predict_at, and a split with by: time, valid_from, test_from and gap"
         problems.append(Problem("data.split.by", rule, fix))
-    problems += _check_warm(experiment, settings)
+    problems += [*_check_warm(experiment, settings), *_check_bundles(experiment)]
     cost = settings.cost
     if (cost.missed is None) != (cost.false_alarm is None):
         key = "missed" if cost.missed is None else "false_alarm"
@@ -158,6 +159,16 @@ def _check_warm(experiment: Experiment, settings: Replay) -> Iterator[Problem]:
         if not has_weights(experiment):
             rule = "the model has no weights that another one could begin with"
             yield Problem(f"replay.policies.{name}.warm", rule, "choose a network, or set it to null")
+
+
+def _check_bundles(experiment: Experiment) -> Iterator[Problem]:
+    """A model of the past knows nothing that was learned later."""
+    for section, name in SOURCE_BUNDLES.items():
+        if section != "evaluation" and getattr(getattr(experiment, section), name) is not None:
+            rule = (
+                "the models of a replay would begin with what a bundle has learned from rows that are later than theirs"
+            )
+            yield Problem(f"{section}.{name}", rule, "set it to null")
 
 
 def make_plan(settings: Replay, split: TimeSplit, *, examples: RunFolder) -> Plan:

@@ -66,7 +66,7 @@ def train_warm(
         place = models[origin.before].folder.path.relative_to(root).as_posix()
         given = [*overrides, f"++data.split={plan.write_split(origin, settings)}", f"schedule.start_from={place}"]
         if origin.warm == "keep":
-            given.append(f"+features.start_from={place}")
+            given.append(f"++features.start_from={place}")
         composed = compose(overrides=given, root=root)
         resolved = freeze(check(composed), question=composed.question)
         log.parent.mkdir(parents=True, exist_ok=True)

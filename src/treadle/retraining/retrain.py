@@ -21,6 +21,7 @@ from treadle.champions.ledger import History, read_history
 from treadle.check.checks import check
 from treadle.check.resolve import freeze
 from treadle.config.compose import compose
+from treadle.config.overrides import key_of
 from treadle.disk import read_text
 from treadle.errors import TreadleError
 from treadle.evaluation.comparison import compare_predictions
@@ -46,6 +47,7 @@ from treadle.retraining.ledger import Decided, find_last_training, read_decision
 from treadle.retraining.rules import Choice, Evidence, choose
 
 Notify = Callable[[str], None]
+_BEGINNINGS = ("schedule.start_from", "features.start_from")  # keys of a bundle that training begins with
 _LAST = "evaluate"  # the stage that the gate needs
 _SHOWN = 12  # characters of a digest
 
@@ -290,7 +292,12 @@ def _train(occasion: Occasion, blank: Decided, *, notify: Notify) -> Decided:
 
 def _ask_replay(occasion: Occasion, choice: Choice, *, notify: Notify) -> Choice:
     """Retrain only if the past says that it gains something beyond noise."""
-    given = [*occasion.overrides, f"replay.last='{occasion.until.isoformat()}'"]
+    kept = [text for text in occasion.overrides if key_of(text) not in _BEGINNINGS]
+    anew = [
+        "schedule.start_from=null",
+        "++features.start_from=null",
+    ]  # models of the past do not begin with the present
+    given = [*kept, *anew, f"replay.last='{occasion.until.isoformat()}'"]
     declared = declare_replay(given, root=occasion.root, notify=notify)
     answer = make_replay(declared, tell=lambda *_: None, notify=notify)
     recommended = answer.find(answer.recommended)

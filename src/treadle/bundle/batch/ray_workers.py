@@ -21,6 +21,8 @@ from treadle.bundle.store import load
 from treadle.errors import TreadleError
 from treadle.experiment.spec import OnBreach
 
+START_S = 300.0  # until the first worker is there: a process imports torch, and a cluster may add machines
+MORE_S = 20.0  # for the others
 AHEAD = 2  # parts that each worker has at a time: the next one is there when it has done one
 
 
@@ -57,6 +59,8 @@ def _get(promise: Any) -> Predicted:
         if isinstance(error.cause, TreadleError):
             raise error.cause from error
         raise
+    except ray.exceptions.ActorDiedError as error:
+        raise TreadleError(f"--ray: a worker has ended: {str(error).strip().splitlines()[-1]}") from error
     except ray.exceptions.RayError as error:
         fix = "the same command goes on where this one stopped"
         raise TreadleError(f"--ray: a worker is gone: {str(error).strip().splitlines()[0]}; {fix}") from error
@@ -73,6 +77,9 @@ class _Actor:
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
                 archive.extractall(folder, filter="data")
             self._bundle = load(folder, targets=targets, on_breach=on_breach, code=code)
+
+    def start(self) -> None:
+        """Once it answers, it holds the bundle."""
 
     def predict(self, part: Part, set_apart: bool) -> Predicted:  # noqa: FBT001 - Ray's call
         return predict_part(self._bundle, part, set_apart=set_apart)
@@ -114,9 +121,34 @@ def open_ray(
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
         packed = ray.put(_pack(bundle))
         make = ray.remote(num_cpus=1)(_Actor)
-        yield RayWorkers([make.remote(packed, list(targets), on_breach, code) for _ in range(count)])
+        actors = [make.remote(packed, list(targets), on_breach, code) for _ in range(count)]
+        yield RayWorkers(_take_started(actors))
     finally:
         ray.shutdown()
+
+
+def _take_started(actors: Sequence[Any]) -> list[Any]:
+    """Those that have begun: on a cluster with other work the rest might wait for ever.
+
+    Raises:
+        TreadleError: none has, or a worker cannot load the bundle.
+    """
+    import ray
+
+    starts = {actor.start.remote(): actor for actor in actors}
+    first, _ = ray.wait(list(starts), num_returns=1, timeout=START_S)
+    if not first:
+        raise TreadleError(f"--ray: no CPU of the cluster was free within {START_S:g} s; try again later")
+    started, rest = ray.wait(list(starts), num_returns=len(starts), timeout=MORE_S)
+    for promise in rest:
+        ray.kill(starts[promise])
+    for promise in started:
+        try:
+            ray.get(promise)
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise TreadleError(f"--ray: a worker cannot load the bundle: {reason}") from error
+    return [starts[promise] for promise in started]
 
 
 def _pack(bundle: Path) -> bytes:
