@@ -11,6 +11,8 @@ pytest.importorskip("PIL")
 
 from pictures import make_png
 from served import make_bundle, read_known
+from treadle.bundle import CHUNK, compute_raw
+from treadle.data.casting import FEW_ROWS
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
 from treadle.serving.openapi import make_example
@@ -44,6 +46,18 @@ def test_rows_get_the_predictions_of_a_file(bundle, rows):
     assert [answer.prediction for answer in answers] == [pytest.approx(row, rel=1e-5) for row in wanted]
     assert bundle.predict(to_json(rows)).equals(bundle.predict(rows))
     assert isinstance(make_example(bundle)["image"], str)
+
+
+def test_rows_are_taken_few_at_a_time_and_get_the_numbers_of_all_together(bundle):
+    rows = read_known("digits")
+    most = 16 * CHUNK
+
+    step = bundle.count_part_rows(most)
+
+    assert FEW_ROWS <= step < len(rows)
+    assert step % bundle.chunk_rows == 0
+    assert torch.equal(compute_raw(bundle, rows.lazy()), bundle.compute(rows))
+    assert make_bundle("california").count_part_rows(most) == most
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,11 @@ class BlendBundle(Predictor):
         """The mean, by weight, of the members' predictions: probabilities, or values in the target's own units."""
         return mix({name: member.compute(frame) for name, member in self.members.items()}, self.card.members)
 
+    @property
+    def chunk_rows(self) -> int:
+        """The most of any member: whole chunks of each."""
+        return max(member.chunk_rows for member in self.members.values())
+
     def measure_terms(self, row: Mapping[str, Any], place: int) -> float:
         """The mean of the members' own, by weight: of each output that the calibrated one depends on, by its slope."""
         raw = self.compute(self.conform(row)).requires_grad_()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from treadle.bundle.model import Model, measure_width, to_prediction
 from treadle.bundle.predictor import Predictor
+from treadle.data.casting import count_part_rows
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.models.estimator import Estimator
 from treadle.schema import is_value, list_inputs
@@ -52,9 +53,15 @@ class Bundle(Predictor):
 
     @cached_property
     def chunk_rows(self) -> int:
-        """Rows that are read at once: `CHUNK`, or a part of it that is a power of two, where rows are large images."""
-        fitting = PIXELS // max(1, self.featurizer.num_pixels)
-        return max(LEAST_ROWS, min(CHUNK, 1 << max(0, fitting.bit_length() - 1)))
+        """Rows that are read at once: `CHUNK`, or a part of it that is a power of two, where rows hold images.
+
+        Of pixels it is no fewer than go through the model together: that would change the last digits.
+        """
+        num_pixels = self.featurizer.num_pixels
+        fitting = PIXELS // max(1, num_pixels)
+        most = max(LEAST_ROWS, min(CHUNK, 1 << max(0, fitting.bit_length() - 1)))
+        together = min(most, self.rows_at_once) if num_pixels else LEAST_ROWS
+        return max(together, count_part_rows(self._types, most=most))
 
     @cached_property
     def rows_at_once(self) -> int:

@@ -21,6 +21,7 @@ from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns, read_leniently
 from treadle.bundle.conformal import name_ends
 from treadle.bundle.model import take_point
+from treadle.data.casting import DTYPES, count_part_rows
 from treadle.data.contract import Rule, list_row_rules
 from treadle.experiment.spec import Column, OnBreach, Table
 from treadle.schema import MEDIAN, ROW, Task
@@ -42,6 +43,11 @@ class Predictor(ABC):
 
         Probabilities are not calibrated yet.
         """
+
+    @property
+    @abstractmethod
+    def chunk_rows(self) -> int:
+        """Rows that are read at once, a power of two: the same everywhere, so that the numbers are."""
 
     @abstractmethod
     def measure_terms(self, row: Mapping[str, Any], place: int) -> float:
@@ -152,6 +158,18 @@ class Predictor(ABC):
         known = set(self.recipe.data.examples.known)
         declared = {name: column for name, column in self.table.columns.items() if name in known}
         return list_columns(self.card.columns, declared)
+
+    def count_part_rows(self, most: int) -> int:
+        """How many rows to have in memory at a time: whole chunks, so that the numbers are those of all rows together.
+
+        Args:
+            most: as many chunks as are wanted where no column holds files.
+        """
+        return max(self.chunk_rows, count_part_rows(self._types, most=most))
+
+    @property
+    def _types(self) -> list[pl.DataType]:
+        return [DTYPES[column.dtype] for column in self.columns.values()]
 
     @property
     def private(self) -> list[str]:

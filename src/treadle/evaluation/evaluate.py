@@ -34,7 +34,7 @@ from treadle.metrics.own import build_metrics, compute_own
 from treadle.outcomes import Finding
 from treadle.schema import ROW
 
-PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time: whole chunks, so that the numbers are the same
+PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time, where rows hold no files
 
 
 def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: Path | None = None) -> None:
@@ -134,8 +134,9 @@ def predict_rows(bundle: Predictor, rows: pl.LazyFrame) -> tuple[pl.DataFrame, T
     """Predictions and targets of all rows, read in parts."""
     num_rows = rows.select(pl.len()).collect().item()
     predicted, targets = [], []
-    for start in range(0, num_rows, PART_ROWS):
-        part = rows.slice(start, PART_ROWS).collect()
+    step = bundle.count_part_rows(PART_ROWS)
+    for start in range(0, num_rows, step):
+        part = rows.slice(start, step).collect()
         predicted.append(bundle.predict(part, on_breach="allow"))  # `prepare` has checked the contract
         targets.append(read_target(part, classes=bundle.classes))
     return pl.concat(predicted), torch.cat(targets)

@@ -17,7 +17,7 @@ from treadle.bundle.bundle import CHUNK
 from treadle.bundle.predictor import Predictor
 from treadle.data.contract import Breach
 
-PART_ROWS = 4 * CHUNK  # in memory at a time: whole chunks, so that the numbers are those of all rows together
+PART_ROWS = 4 * CHUNK  # in memory at a time, where rows hold no files
 
 
 class Part(NamedTuple):
@@ -97,7 +97,7 @@ def predict_batch(
         TreadleError: rows cannot be read, or written; what is done stays for the next call.
     """
     try:
-        parts = _read_parts(source, start=sink.tally.num_rows)
+        parts = _read_parts(source, start=sink.tally.num_rows, size=bundle.count_part_rows(PART_ROWS))
         rejects = set_apart or bundle.on_breach == "refuse"
         predict = partial(predict_part, bundle, set_apart=set_apart)
         for found in map(predict, parts) if workers is None else workers.map(parts, set_apart=set_apart):
@@ -112,8 +112,8 @@ def predict_batch(
     return sink.tally
 
 
-def _read_parts(source: RowSource, *, start: int) -> Iterator[Part]:
-    for rows in source.read(start=start, size=PART_ROWS):
+def _read_parts(source: RowSource, *, start: int, size: int) -> Iterator[Part]:
+    for rows in source.read(start=start, size=size):
         yield Part(start, rows)
         start += len(rows)
 
