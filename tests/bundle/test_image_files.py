@@ -8,6 +8,7 @@ pytest.importorskip("PIL")
 from pictures import make_png
 from treadle.bundle import read_rows, write_rows
 from treadle.bundle.conform import conform_rows
+from treadle.bundle.rows import scan_rows
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
 
@@ -31,3 +32,15 @@ def test_names_in_a_file_of_rows_stand_for_images(tmp_path, monkeypatch):
         conform_rows(rows, table.columns)
     with pytest.raises(TreadleError, match=r"row 1 holds 'a\.png'"):
         conform_rows({"photo": "a.png"}, table.columns)  # a row of Python's, or of a server's, names no file
+
+
+def test_an_image_is_read_with_its_row_and_not_before(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = Table.model_validate({"path": "any.csv", "columns": {"photo": {"dtype": "image", "folder": "photos"}}})
+    pl.DataFrame({"photo": ["absent.png", "late.png"]}).write_csv("rows.csv")
+
+    with scan_rows(tmp_path / "rows.csv", table=table) as rows:
+        (tmp_path / "photos").mkdir()
+        (tmp_path / "photos" / "late.png").write_bytes(make_png())
+
+        assert rows.slice(1, 1).collect()["photo"].to_list() == [make_png()]

@@ -44,8 +44,9 @@ def scan_rows(path: Path, *, table: Table) -> Iterator[pl.LazyFrame]:
     with TemporaryDirectory() as scratch:
         try:
             known = find_format(path, table)
-            rows = read_named_files(known.scan(path, table, scratch=Path(scratch)), table, root=Path())
+            rows = known.scan(path, table, scratch=Path(scratch))
             rows = _read_texts(rows, path, scratch=Path(scratch)) if known.is_text else rows
+            rows = read_named_files(rows, table, root=Path())  # last: of a text only the names are in memory
             rows.collect_schema()
         except TreadleError as error:
             raise TreadleError(f"cannot read rows from {path}: {error}") from error
