@@ -136,7 +136,7 @@ def _check_table(experiment: Experiment, valid: set[str], *, root: Path, absent:
     problems = [p for check_part, needs in _OF_TABLE if valid.issuperset(needs) for p in check_part(experiment)]
     if valid.issuperset(("data.tables", "data.examples", "features")):
         problems += check_leaks(experiment, root=root)
-    if valid.issuperset(("model", "schedule")):
+    if valid.issuperset(("model", "schedule", "features")):
         problems += check_start(experiment, root=root)
     if valid.issuperset(("data.task", "data.examples", "model", "loss", "augmentation", "schedule")):
         problems += check_teacher(experiment, root=root)

@@ -173,6 +173,7 @@ class Writer:
         if list_context(place) and not inside:
             schema = self._make_target(place, shared, (), inside=True)
             schema["properties"] |= _NO_FILE_KEYS
+            schema = _allow_null(schema) if "null" in make_value(parameter.type)["type"] else schema
         else:
             schema = make_value(parameter.type)
         return {**describe(*describe_argument(path, parameter.name)), **schema, **_add_default(read_default(parameter))}
