@@ -12,7 +12,7 @@ import io
 import os
 import re
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,6 +38,7 @@ FORMATS = (
 MAX_PIXELS = 1 << 26  # of an image: a small file may claim to be a large one
 RULE = "must be an image: PNG, JPEG, WebP, GIF or BMP, whole, of one frame, of at most 67 million pixels"
 GRAY, COLOUR = 1, 3  # channels
+FEW_ROWS = 256  # that are in memory at a time where they hold images: of photos a gigabyte
 
 _PART = 64  # images that a thread decodes at a time
 _GRAY_MODES = ("1", "L", "LA", "I;16")
@@ -110,6 +111,11 @@ def decode_all(contents: Sequence[bytes | None], *, height: int, width: int, cha
     for _ in map_ahead(decode_part, range(0, len(contents), _PART)):
         pass
     return pixels.reshape(len(contents), height * width * channels)
+
+
+def count_part_rows(types: Iterable[pl.DataType], *, most: int) -> int:
+    """How many rows of such columns to have in memory at a time: so many at most, and few where one holds images."""
+    return min(most, FEW_ROWS) if pl.Binary() in types else most
 
 
 def make_noise(draw: Callable[[int], bytes], *, height: int | None, width: int | None, channels: int | None) -> bytes:

@@ -10,10 +10,12 @@ pytest.importorskip("PIL")
 from pictures import make_png, read_png
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Features
+from treadle.features.featurize import featurize
 from treadle.features.featurizer import Featurizer
 from treadle.features.images import Pixels
 from treadle.features.stored import PIXELS, StoredRows, load_rows, write_rows
-from treadle.schema import Batch, ImageSpan
+from treadle.images import FEW_ROWS
+from treadle.schema import LABEL, Batch, ImageSpan
 
 TARGETS = ["treadle.features."]
 STEP = {"_target_": "treadle.features.images.Pixels", "height": 4, "width": 6, "channels": 1}
@@ -78,12 +80,33 @@ def test_pixels_lie_beside_the_rows_and_are_mapped(tmp_path):
     rows = make_rows(100)
 
     write_rows(
-        [Batch(*(part[:28] for part in rows)), Batch(*(part[28:] for part in rows))], tmp_path / "x", file_rows=7
+        [Batch(*(part[:30] for part in rows)), Batch(*(part[30:] for part in rows))], tmp_path / "x", file_rows=7
     )
 
     assert np.load(tmp_path / "x" / PIXELS, mmap_mode="r").shape == (100, 5)
     assert all(map(torch.equal, load_rows(tmp_path / "x"), rows))
     assert all(map(torch.equal, load_rows(tmp_path / "x", limit=10), (part[:10] for part in rows)))
+
+
+def test_few_images_at_a_time_make_the_rows_that_all_together_make(tmp_path):
+    num_rows = FEW_ROWS + 50
+    photos = [make_png(seed=place) for place in range(num_rows)]
+    frame = pl.DataFrame({"photo": photos, "size": range(num_rows), LABEL: [float(n % 7) for n in range(num_rows)]})
+    for split in ("train", "valid"):
+        frame.write_parquet(tmp_path / f"{split}.parquet")
+    number = {"_target_": "treadle.features.transforms.Standardize"}
+    blocks = {name: {"columns": [name], "steps": {"a": step}} for name, step in (("photo", STEP), ("size", number))}
+    folders = [tmp_path / "whole", tmp_path / "parts"]
+
+    for folder, fit_rows in zip(folders, (None, num_rows), strict=True):
+        spec = Features.model_validate({"blocks": blocks, "fit_rows": fit_rows})
+        given = {"task": "regression", "targets": TARGETS, "examples": tmp_path, "before": None, "file_rows": 100}
+        featurize(spec, folder=folder, **given)
+
+    whole, parts = (load_rows(folder / "train") for folder in folders)
+    assert all(map(torch.equal, whole, parts))
+    assert np.array_equal(parts.pixels[-1].reshape(4, 6), read_png(photos[-1]))
+    assert StoredRows.find(folders[1] / "train").file_rows == 100
 
 
 def test_any_files_are_read_in_any_order(tmp_path):

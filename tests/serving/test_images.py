@@ -12,9 +12,9 @@ pytest.importorskip("PIL")
 from pictures import make_png
 from served import make_bundle, read_known
 from treadle.bundle import CHUNK, compute_raw
-from treadle.data.casting import FEW_ROWS
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
+from treadle.images import FEW_ROWS
 from treadle.serving.openapi import make_example
 from treadle.serving.row import make_cell
 from treadle.serving.scorer import Scorer

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from treadle.bundle.model import Model, measure_width, to_prediction
 from treadle.bundle.predictor import Predictor
-from treadle.data.casting import count_part_rows
 from treadle.features.featurizer import Featurizer, Inputs
+from treadle.images import count_part_rows
 from treadle.models.estimator import Estimator
 from treadle.schema import is_value, list_inputs
 

@@ -21,9 +21,10 @@ from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns, read_leniently
 from treadle.bundle.conformal import name_ends
 from treadle.bundle.model import take_point
-from treadle.data.casting import DTYPES, count_part_rows
+from treadle.data.casting import DTYPES
 from treadle.data.contract import Rule, list_row_rules
 from treadle.experiment.spec import Column, OnBreach, Table
+from treadle.images import count_part_rows
 from treadle.schema import MEDIAN, ROW, Task
 
 PREDICTION = "prediction"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 from polars import selectors
@@ -28,18 +28,12 @@ DECODED = tuple(word for word, dtype in DTYPES.items() if dtype == pl.Binary()) 
 WORDS = {dtype: word for word, dtype in reversed(DTYPES.items())}  # of several with one type the first
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")  # in any case of letters
 WHOLE = 1 << 53  # below it a float holds each whole number
-FEW_ROWS = 256  # that are in memory at a time where they hold files: of photos a gigabyte
 _MOMENTS = ("date", "datetime", "time")
 
 
 def is_countable(dtype: pl.DataType) -> bool:
     """Whether values of the type repeat or have an order, so that they can be counted; files and lists have neither."""
     return not (dtype.is_nested() or dtype == pl.Binary())
-
-
-def count_part_rows(types: Iterable[pl.DataType], *, most: int) -> int:
-    """How many rows of such columns to have in memory at a time: so many at most, and few where one holds files."""
-    return min(most, FEW_ROWS) if pl.Binary() in types else most
 
 
 def is_text(dtype: pl.DataType) -> bool:

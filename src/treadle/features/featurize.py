@@ -16,13 +16,13 @@ from treadle.errors import TreadleError
 from treadle.experiment.source_bundles import require_source
 from treadle.experiment.spec import Features
 from treadle.features.featurizer import Featurizer, Inputs
-from treadle.features.label_shares import cut_evenly, spread_labels
-from treadle.features.stored import FILE_ROWS, write_rows
+from treadle.features.label_shares import spread_labels
+from treadle.features.stored import FILE_ROWS, PART_FILES, write_rows
+from treadle.images import count_part_rows
 from treadle.json_files import read_json
 from treadle.schema import LABEL, SHARES, WEIGHT, Batch, Task, is_value
 from treadle.threads import map_ahead
 
-PART_FILES = 4  # whose rows are made at once, where the rows are not in memory
 READ_FILES = 16  # whose examples are read at once: a row group of theirs
 SAMPLE_SEED = 0  # of the rows that transforms learn from
 _RECIPE = "experiment.json"  # of a bundle: what it was made by
@@ -135,14 +135,15 @@ def _list_labels(file: Path) -> list[Any]:
 def _read_parts(file: Path, *, featurizer: Featurizer, classes: Sequence[str], file_rows: int) -> Iterator[Batch]:
     step = PART_FILES * file_rows
     pieces = (part for frame in _read_frames(file, num_rows=READ_FILES * file_rows) for part in frame.iter_slices(step))
-    return cut_evenly((_to_batch(featurizer(part), part, classes=classes) for part in pieces), step)
+    return (_to_batch(featurizer(part), part, classes=classes) for part in pieces)
 
 
 def _read_frames(file: Path, *, num_rows: int) -> Iterator[pl.DataFrame]:
-    """Consecutive pieces of so many rows each."""
+    """Consecutive pieces of so many rows each, or of few where they hold images."""
     scan = pl.scan_parquet(file)
-    for start in range(0, scan.select(pl.len()).collect().item(), num_rows):
-        yield scan.slice(start, num_rows).collect()
+    step = count_part_rows(scan.collect_schema().dtypes(), most=num_rows)
+    for start in range(0, scan.select(pl.len()).collect().item(), step):
+        yield scan.slice(start, step).collect()
 
 
 def draw_rows(file: Path, count: int, *, file_rows: int) -> pl.DataFrame:

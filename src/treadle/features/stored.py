@@ -17,11 +17,12 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from treadle.features.label_shares import cut_evenly
 from treadle.schema import Batch
 
 # Of a file, but for the last one. Small, so that a buffer mixes many; below it the overhead of a file begins to count.
 FILE_ROWS = 16_384
-FRAME_FILES = 8  # whose rows become columns at once
+PART_FILES = 4  # whose rows are made, and become columns, at once
 PIXELS = "pixels.npy"  # [rows, P] uint8
 NUMERIC, ID = "numeric_", "id_"  # columns of the inputs, each with its number
 _TARGETS: dict[pl.DataType, torch.dtype]
@@ -32,15 +33,17 @@ def write_rows(parts: Iterable[Batch], folder: Path, *, file_rows: int = FILE_RO
     """Write `folder/00000.parquet` and so on.
 
     Args:
-        parts: consecutive rows; each part but the last is a whole number of files.
+        parts: consecutive rows, any number in each; the pixels of a part are written before the next is asked for.
         folder: made here.
         file_rows: of a file.
     """
     folder.mkdir(parents=True)
-    step = FRAME_FILES * file_rows
-    pieces = (Batch(*some) for part in parts for some in zip(*(t.split(step) for t in part), strict=True))
+    step = PART_FILES * file_rows
     with PixelWriter(folder / PIXELS) as pixels:
-        frames = (frame for piece in map(pixels.take, pieces) for frame in _to_frame(piece).iter_slices(file_rows))
+        taken = map(pixels.take, parts)
+        pieces = (Batch(*some) for part in taken for some in zip(*(t.split(step) for t in part), strict=True))
+        even = cut_evenly(pieces, step)
+        frames = (frame for piece in even for frame in _to_frame(piece).iter_slices(file_rows))
         for index, frame in enumerate(frames):
             frame.write_parquet(_name(folder, index), compression="lz4", statistics=False, row_group_size=file_rows)
 
@@ -63,7 +66,7 @@ class PixelWriter:
             self._stream.close()
 
     def take(self, rows: Batch) -> Batch:
-        """The same rows, whose pixels are written."""
+        """The same rows without their pixels, which are written."""
         if rows.pixels.shape[1]:
             if self._stream is None:
                 self._stream = self._file.open("wb")
@@ -71,7 +74,7 @@ class PixelWriter:
                 self._write_header(self._stream)
             self._stream.write(rows.pixels.contiguous().numpy().data)
             self._shape = (self._shape[0] + len(rows.pixels), self._shape[1])
-        return rows
+        return rows._replace(pixels=rows.pixels[:, :0])
 
     def _write_header(self, stream: BinaryIO) -> None:
         """As long for any number of rows: NumPy leaves room for it to grow."""
