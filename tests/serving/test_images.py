@@ -11,7 +11,7 @@ pytest.importorskip("PIL")
 
 from pictures import make_png
 from served import make_bundle, read_known
-from treadle.bundle import CHUNK, compute_raw
+from treadle.bundle import CHUNK, compute_raw, predict_split
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
 from treadle.images import FEW_ROWS
@@ -57,6 +57,7 @@ def test_rows_are_taken_few_at_a_time_and_get_the_numbers_of_all_together(bundle
     assert FEW_ROWS <= step < len(rows)
     assert step % bundle.chunk_rows == 0
     assert torch.equal(compute_raw(bundle, rows.lazy()), bundle.compute(rows))
+    assert predict_split(bundle, rows.lazy()).equals(bundle.predict(rows))
     assert make_bundle("california").count_part_rows(most) == most
 
 

@@ -8,7 +8,7 @@ from treadle.bundle.code import fingerprint_code
 from treadle.bundle.judged import load_judged
 from treadle.bundle.model import TARGETS, build_model, take_point, to_prediction
 from treadle.bundle.predictor import Predictor
-from treadle.bundle.raw import compute_raw
+from treadle.bundle.raw import compute_raw, predict_split
 from treadle.bundle.rows import read_rows, write_rows
 from treadle.bundle.store import load, save
 
@@ -29,6 +29,7 @@ __all__ = [
     "load",
     "load_judged",
     "mix",
+    "predict_split",
     "read_rows",
     "save",
     "take_point",

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 from torch import Tensor
 
-from treadle.bundle import Predictor, load
+from treadle.bundle import Predictor, load, predict_split
 from treadle.errors import TreadleError
 from treadle.evaluation.parity import read_predictions
 from treadle.experiment.source_bundles import require_source
@@ -41,7 +41,7 @@ def predict_champion(
         rule = f"it predicts {bundle.task} {bundle.classes or ''}, this model {like.task} {like.classes or ''}"
         raise TreadleError(f"{_KEY}: {champion}: {rule.replace('  ', ' ')}; name another, or set it to null")
     try:
-        predicted = bundle.predict(test.collect(), on_breach="allow")
+        predicted = predict_split(bundle, test)
     except TreadleError as error:
         raise TreadleError(f"{_KEY}: {champion} cannot predict the test rows: {error}; set it to null") from error
     return {CHAMPION: read_predictions(predicted, bundle)}

@@ -10,7 +10,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.bundle import CHUNK, Predictor, load
+from treadle.bundle import Predictor, load, predict_split
 from treadle.disk import write_json
 from treadle.errors import TreadleError
 from treadle.evaluation.baselines import load_baselines
@@ -32,9 +32,7 @@ from treadle.features.featurizer import Featurizer
 from treadle.metrics.compute import compute_metrics
 from treadle.metrics.own import build_metrics, compute_own
 from treadle.outcomes import Finding
-from treadle.schema import ROW
-
-PART_ROWS = 16 * CHUNK  # of the test split, in memory at a time, where rows hold no files
+from treadle.schema import LABEL, ROW
 
 
 def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: Path | None = None) -> None:
@@ -131,15 +129,8 @@ def _find(evaluated: Evaluated, checks: list[Finding]) -> Findings:
 
 
 def predict_rows(bundle: Predictor, rows: pl.LazyFrame) -> tuple[pl.DataFrame, Tensor]:
-    """Predictions and targets of all rows, read in parts."""
-    num_rows = rows.select(pl.len()).collect().item()
-    predicted, targets = [], []
-    step = bundle.count_part_rows(PART_ROWS)
-    for start in range(0, num_rows, step):
-        part = rows.slice(start, step).collect()
-        predicted.append(bundle.predict(part, on_breach="allow"))  # `prepare` has checked the contract
-        targets.append(read_target(part, classes=bundle.classes))
-    return pl.concat(predicted), torch.cat(targets)
+    """Predictions and targets of all rows, of which `prepare` has checked the contract."""
+    return predict_split(bundle, rows), read_target(rows.select(LABEL).collect(), classes=bundle.classes)
 
 
 def _require_numbers(candidates: dict[str, Tensor], predicted: pl.DataFrame) -> None:

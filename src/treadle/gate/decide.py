@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from torch import Tensor
 
-from treadle.bundle import TARGETS, Predictor, load
+from treadle.bundle import TARGETS, Predictor, load, predict_split
 from treadle.champions.bundles import digest_bundle, find_bundle, find_revision, is_reference
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
@@ -185,7 +185,7 @@ def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tens
     if stored.is_file() and rows.is_file() and _are_alike(pl.scan_parquet(rows), test, read_columns):
         return read_predictions(pl.read_parquet(stored), bundle)
     try:
-        return read_predictions(bundle.predict(test.collect(), on_breach="allow"), bundle)
+        return read_predictions(predict_split(bundle, test), bundle)
     except TreadleError as error:
         fix = "compare runs of the same data, or give the experiment another name"
         raise IncomparableError(
