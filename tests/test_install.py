@@ -52,7 +52,7 @@ def test_a_project_adds_its_own_to_the_shipped_groups(installed, tmp_path, root)
 
     assert run(installed, tmp_path, "check", "experiment=mine").stdout == "mine: OK\n"
     assert "linear, mlp" in run(installed, tmp_path, "check", "experiment=mine", "model=nn").stderr
-    completed = run(installed, tmp_path, "completion", "bash", "--words", "run", "experiment=m").stdout
+    completed = run(installed, tmp_path, "completion", "bash", "--words", "run", "experiment=mi").stdout
     assert completed == "experiment=mine\n"
 
 

@@ -25,8 +25,11 @@ READ = TypeAdapter(Behaviour)
 class Model:
     """Rain makes late, except at night, where it makes early; planes that begin with N7 are never late."""
 
-    task, classes = "binary", ()
+    task, classes, output_names = "binary", (), ("probability",)
     card = SimpleNamespace(columns=COLUMNS)
+
+    def take_point(self, outputs):
+        return outputs
 
     def conform(self, rows):
         return rows if isinstance(rows, pl.DataFrame) else pl.DataFrame([rows], schema=dict(ROWS.schema))
@@ -42,6 +45,7 @@ class Kinds(Model):
     """The same of three classes."""
 
     task, classes = "multiclass", ["early", "on time", "late"]
+    output_names = ("probability_early", "probability_on time", "probability_late")
 
     def predict(self, rows, *, on_breach):
         late = Model.predict(self, rows, on_breach=on_breach)["probability"]

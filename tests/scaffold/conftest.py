@@ -43,7 +43,7 @@ class Made:
     @cached_property
     def splits(self):
         experiment = check(compose(overrides=[], root=self.folder))
-        prepare(experiment.data, root=self.folder, folder=self.folder / "examples", now=NOW, unsplit=None)
+        prepare(experiment.data, root=self.folder, folder=self.folder / "examples", now=NOW)
         return {name: pl.read_parquet(self.folder / "examples" / f"{name}.parquet") for name in SPLITS}
 
     @property

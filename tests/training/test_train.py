@@ -22,6 +22,7 @@ def test_training_does_without_the_test_split(run_once, tmp_path):
         signature="x",
         log=lambda *_: None,
         start=None,
+        teacher=None,
         members={},
     )
 

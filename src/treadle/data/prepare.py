@@ -84,7 +84,7 @@ class Examples:
         return self.columns.add_to(self.rows[split])
 
 
-def prepare(data: Data, *, root: Path, folder: Path, now: datetime, unsplit: Path | None) -> None:
+def prepare(data: Data, *, root: Path, folder: Path, now: datetime, unsplit: Path | None = None) -> None:
     """Write `train.parquet`, `valid.parquet`, `test.parquet`, `schema.json` and `summary.json` into `folder`.
 
     Of a forecast also `series.parquet`, the series themselves, which naive forecasts remember.

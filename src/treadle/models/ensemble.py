@@ -42,8 +42,8 @@ class Ensemble(nn.Module):
         num_numeric: int,
         cardinalities: Sequence[int],
         num_outputs: int,
-        texts: Sequence[TokenSpan],
-        images: Sequence[ImageSpan],
+        texts: Sequence[TokenSpan] = (),
+        images: Sequence[ImageSpan] = (),
         members: Count,
         member: Callable[..., nn.Module],
     ) -> None:
