@@ -9,7 +9,11 @@ import orjson
 import pytest
 
 from runs import ROOT
+from treadle.bundle import load
+from treadle.champions.bundles import digest_bundle
 from treadle.errors import TreadleError
+from treadle.export.export import find_exports
+from treadle.serving.engines import choose_engine
 from treadle.serving.package import package
 from treadle.serving.service import Source
 
@@ -35,6 +39,17 @@ def test_the_folder_serves_by_itself(run, rows, tmp_path):
         process.terminate()
     assert answer.status_code == 200
     assert answer.json()["model"] == "people"
+
+
+@pytest.mark.slow
+def test_an_export_goes_with_the_bundle_and_answers_there(exported, tmp_path):
+    requirements = package(Source(str(exported), ROOT), into=tmp_path / "box")
+
+    assert "onnxruntime" in {line.partition("==")[0] for line in requirements}
+    digest = digest_bundle(tmp_path / "box" / "bundle")
+    exports = find_exports(tmp_path / "box" / "bundle")
+    engine, why = choose_engine(load(tmp_path / "box"), wanted="auto", exports=exports, digest=digest)
+    assert (engine.name, why) == ("onnx", "")
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(run, tmp_path):

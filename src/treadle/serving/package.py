@@ -12,12 +12,17 @@ from pathlib import Path
 
 import treadle
 from treadle.bundle import load
+from treadle.champions.bundles import digest_bundle
 from treadle.config.shipped import SHIPPED_CONF
 from treadle.errors import TreadleError
 from treadle.experiment.modules import TREADLE
+from treadle.experiment.run_folder import RunFolder
+from treadle.export.export import find_exports
+from treadle.serving.engines import choose_engine
 from treadle.serving.service import Source
 
 BUNDLE, CODE, REQUIREMENTS, DOCKERFILE = "bundle", "code", "requirements.txt", "Dockerfile"
+EXPORTS = RunFolder(Path()).exports.name  # beside the bundle, as in a run's folder
 
 # Run by itself, so that what this process has imported does not count: a bundle that is loaded has predicted a row.
 _PROBE = """
@@ -25,9 +30,12 @@ import json, sys
 import treadle.cli.commands.serving, treadle.config.serving, treadle.serving.server
 from pathlib import Path
 from treadle.bundle import load
+from treadle.serving.engines import choose_engine
 from treadle.serving.scorer import Scorer
 import uvloop, httptools
-Scorer(load(sys.argv[1], targets=json.loads(sys.argv[2]), code=sys.argv[3]))
+bundle = load(sys.argv[1], targets=json.loads(sys.argv[2]), code=sys.argv[3])
+engine, _ = choose_engine(bundle, wanted="auto", exports=Path(sys.argv[4]), digest=sys.argv[5])
+Scorer(bundle, engine)
 treadle.config.serving.read_serving([], root=Path.cwd())
 print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
@@ -51,7 +59,7 @@ ENTRYPOINT ["python", "-m", "treadle", "serve", "{bundle}", "serving.host=0.0.0.
 
 
 def package(source: Source, *, into: Path) -> list[str]:
-    """Write the folder.
+    """Write the folder, with the export that the server would choose where there is one.
 
     Args:
         source: of the bundle.
@@ -68,9 +76,13 @@ def package(source: Source, *, into: Path) -> list[str]:
     folder = source.find()
     loaded = load(folder, targets=source.targets, code=source.code)
     inside = folder / BUNDLE if (folder / BUNDLE).is_dir() else folder
-    requirements = _list_requirements(inside, source)
+    exports, digest = find_exports(folder), digest_bundle(folder)
+    engine, _ = choose_engine(loaded, wanted="auto", exports=exports, digest=digest)
+    requirements = _list_requirements(inside, source, exports=exports or into / EXPORTS, digest=digest)
     into.mkdir(parents=True, exist_ok=True)
     shutil.copytree(inside, into / BUNDLE, symlinks=False)
+    if engine is not None and exports is not None:
+        shutil.copytree(exports / engine.name, into / EXPORTS / engine.name)
     _copy_code(list(loaded.card.code), source.root, into / CODE)
     (into / REQUIREMENTS).write_text("\n".join(requirements) + "\n", encoding="utf-8")
     (into / DOCKERFILE).write_text(_write_dockerfile(source), encoding="utf-8")
@@ -78,9 +90,10 @@ def package(source: Source, *, into: Path) -> list[str]:
     return requirements
 
 
-def _list_requirements(bundle: Path, source: Source) -> list[str]:
+def _list_requirements(bundle: Path, source: Source, *, exports: Path, digest: str) -> list[str]:
     """The packages that a server imports, in the versions that are installed."""
     command = [sys.executable, "-c", _PROBE, str(bundle), json.dumps(list(source.targets)), source.code]
+    command += [str(exports), digest]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=source.root)  # noqa: S603 - our own
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"it ended with code {done.returncode}"]  # as a kill for memory
