@@ -124,7 +124,7 @@ def describe_strays(log: Log) -> str | None:
     if not files:
         return None
     newest, keys = _read_newest(files, log)
-    strays = newest.join(log.everything.select(**keys), on=list(keys), how="anti").collect()
+    strays = newest.join(log.everything.select(**keys), on=list(keys), how="anti").sort(list(keys)).collect()
     if strays.is_empty():
         return None
     total = newest.select(pl.len()).collect().item()
