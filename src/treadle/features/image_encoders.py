@@ -16,8 +16,8 @@ from torch import Tensor
 
 from treadle.errors import TreadleError
 from treadle.experiment.model_folders import digest_model
-from treadle.features.base import Vectorizer
 from treadle.features.images import read_contents
+from treadle.features.vectors import ColumnVectors
 from treadle.images import decode_all
 from treadle.schema import Count, Positive
 
@@ -30,7 +30,7 @@ _WEIGHTS_PLACE = "session.model_external_initializers_file_folder_path"  # an op
 _OUTSIDE = "External data"  # what its errors call weights in other files
 
 
-class ImageEncoder(Vectorizer):
+class ImageEncoder(ColumnVectors):
     """The vector of each image, by a model in the format ONNX, such as a network without its last layer.
 
     The stage `featurize` encodes each row of train and valid once, whatever is trained on it. The model takes
@@ -78,16 +78,6 @@ class ImageEncoder(Vectorizer):
         self.deviation = np.array(deviation, dtype=np.float32)
         self.batch_size = batch_size
         self.dim = 0
-
-    @property
-    def outputs(self) -> list[str]:
-        """`column: 1` and so on, those of the first column first."""
-        return [f"{column}: {place}" for column in self.columns for place in range(1, self.dim + 1)]
-
-    @property
-    def origins(self) -> list[int]:
-        """Each column gives a vector."""
-        return [place for place in range(len(self.columns)) for _ in range(self.dim)]
 
     def fit(self, frame: pl.DataFrame) -> None:  # noqa: ARG002 - it is trained already
         """Find how long its vectors are.

@@ -15,15 +15,15 @@ from torch import Tensor
 
 from treadle.errors import TreadleError
 from treadle.experiment.model_folders import digest_folder
-from treadle.features.base import Vectorizer
 from treadle.features.texts import read_texts
+from treadle.features.vectors import ColumnVectors
 from treadle.schema import Count
 
 _OWN = "sentence_transformers."  # where the classes of the library are
 _ROUTERS = ("_Router", "_Asym")  # ends of the folders that hold a router; Asym is its name of before
 
 
-class SentenceEncoder(Vectorizer):
+class SentenceEncoder(ColumnVectors):
     """The vector of each text, of length 1, by a model of the library `sentence-transformers`; on a GPU where one is.
 
     The stage `featurize` encodes each row of train and valid once, whatever is trained on it. A missing text is all
@@ -52,16 +52,6 @@ class SentenceEncoder(Vectorizer):
         self.revision = revision
         self.batch_size = batch_size
         self.dim = 0
-
-    @property
-    def outputs(self) -> list[str]:
-        """`column: 1` and so on, those of the first column first."""
-        return [f"{column}: {place}" for column in self.columns for place in range(1, self.dim + 1)]
-
-    @property
-    def origins(self) -> list[int]:
-        """Each column gives a vector."""
-        return [place for place in range(len(self.columns)) for _ in range(self.dim)]
 
     def fit(self, frame: pl.DataFrame) -> None:  # noqa: ARG002 - it is trained already
         """Fetch the model, and find how long its vectors are.

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from treadle.errors import TreadleError
 from treadle.models.images import ImageInput
-from treadle.schema import Count, FitsInputs, ImageSpan
+from treadle.models.members import require_unfitted
+from treadle.schema import Count, ImageSpan
 
 
 class ImageResNet(nn.Module):
@@ -63,9 +64,7 @@ class ImageResNet(nn.Module):
                 before = width
         self.stages = nn.Sequential(*stages, nn.BatchNorm2d(before), nn.ReLU())
         self.member = member(num_numeric=num_numeric + before, cardinalities=cardinalities, num_outputs=num_outputs)
-        if isinstance(self.member, FitsInputs):
-            kind = type(self.member).__name__
-            raise TreadleError(f"model.member: {kind} is fitted to numbers before training, and an image has none yet")
+        require_unfitted(self.member, what="an image")
 
     def forward(self, numeric: Tensor, ids: Tensor, pixels: Tensor) -> Tensor:
         """Look at the images, and run the other network."""

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from treadle.errors import TreadleError
 from treadle.models.dropout import Dropout
 from treadle.models.images import ImageInput
+from treadle.models.members import require_unfitted
 from treadle.models.transformer_block import TransformerBlock
-from treadle.schema import Count, FitsInputs, Fraction, ImageSpan
+from treadle.schema import Count, Fraction, ImageSpan
 
 
 class ImageVit(nn.Module):
@@ -78,9 +79,7 @@ class ImageVit(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.member = member(num_numeric=num_numeric + width, cardinalities=cardinalities, num_outputs=num_outputs)
-        if isinstance(self.member, FitsInputs):
-            kind = type(self.member).__name__
-            raise TreadleError(f"model.member: {kind} is fitted to numbers before training, and an image has none yet")
+        require_unfitted(self.member, what="an image")
 
     def forward(self, numeric: Tensor, ids: Tensor, pixels: Tensor) -> Tensor:
         """Look at the images, and run the other network."""

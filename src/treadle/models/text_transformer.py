@@ -9,11 +9,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from treadle.errors import TreadleError
 from treadle.models.categories import join_ids
 from treadle.models.dropout import Dropout
+from treadle.models.members import require_unfitted
 from treadle.models.transformer_block import TransformerBlock
-from treadle.schema import Count, FitsInputs, Fraction, IdsBefore, TokenSpan
+from treadle.schema import Count, Fraction, IdsBefore, TokenSpan
 
 
 class TextTransformer(nn.Module):
@@ -89,9 +89,7 @@ class TextTransformer(nn.Module):
             cardinalities=[cardinalities[place] for place in kept],
             num_outputs=num_outputs,
         )
-        if isinstance(self.member, FitsInputs):
-            kind = type(self.member).__name__
-            raise TreadleError(f"model.member: {kind} is fitted to numbers before training, and a text has none yet")
+        require_unfitted(self.member, what="a text")
 
     def forward(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """Read the texts, and run the other network."""

@@ -25,6 +25,7 @@ _OTHERS = {
     "treadle.features.base.Transform",
     "treadle.features.base.Vectorizer",
     "treadle.features.featurize.featurize",
+    "treadle.features.vectors.ColumnVectors",
     "treadle.models.estimator.Objective",
     "treadle.training.learner.Learner",
     "treadle.training.refit.Refitted",
