@@ -67,7 +67,7 @@ def test_kept_transforms_are_those_of_before_and_words_are_added(featurizer, tmp
 @pytest.mark.parametrize("copied_cells", [0, COPIED_CELLS], ids=["some at a time", "at once"])
 def test_fitting_returns_what_applying_gives(featurizer, monkeypatch, copied_cells):
     applied = featurizer(ROWS)
-    for module in ("featurizer", "categories"):
+    for module in ("numbers", "categories"):
         monkeypatch.setattr(f"treadle.features.{module}.COPIED_CELLS", copied_cells)
     again = make(featurizer.spec.derive, **featurizer.spec.model_dump()["blocks"])
 

@@ -27,7 +27,7 @@ _ALSO = {"texts": ("str", "null"), "images": ("null",)}  # further types that su
 class _Reading(NamedTuple):
     """What networks read that a step gives for them alone."""
 
-    constant: str  # of such a step
+    constant: tuple[str, Any]  # of such a step, with its value
     given: str  # in words
     model: str  # a network that reads it
     step: str  # a step that gives it
@@ -35,8 +35,8 @@ class _Reading(NamedTuple):
 
 
 _READINGS = {  # by the argument of a network that reads them
-    "texts": _Reading("GIVES_TOKENS", "tokens of texts", "text_transformer", "tokens.Tokens", "TfIdf"),
-    "images": _Reading("GIVES_PIXELS", "pixels of images", "image_resnet", "images.Pixels", "ImageEncoder"),
+    "texts": _Reading(("GIVES_TOKENS", True), "tokens of texts", "text_transformer", "tokens.Tokens", "TfIdf"),
+    "images": _Reading(("GIVES", "pixels"), "pixels of images", "image_resnet", "images.Pixels", "ImageEncoder"),
 }
 
 
@@ -83,7 +83,8 @@ def check_readings(experiment: Experiment) -> Iterator[Problem]:
     path = find_reader(experiment.network)["_target_"]
     steps = list(_list_steps(experiment.features))
     for name, reading in _READINGS.items():
-        given = [key for key, node in steps if read_constant(node["_target_"], reading.constant) is True]
+        constant, value = reading.constant
+        given = [key for key, node in steps if read_constant(node["_target_"], constant) == value]
         if given and not takes_argument(path, name):
             fix = f"add model={reading.model}, or begin the block with {reading.other}"
             yield Problem(given[0], f"{path} does not read the {reading.given}", fix)
@@ -167,12 +168,12 @@ def _place(block: str, step: str) -> str:
 
 def reads_values(node: Mapping[str, Any]) -> bool:
     """Whether a step reads the values of columns, rather than the numbers of the step before."""
-    return read_constant(node["_target_"], "READS_VALUES") is True
+    return read_constant(node["_target_"], "GIVES") is not None
 
 
 def is_last(node: Mapping[str, Any]) -> bool:
     """Whether no step may follow: what it gives are no numbers."""
-    return read_constant(node["_target_"], "IS_LAST") is True
+    return read_constant(node["_target_"], "GIVES") not in {None, "numbers"}
 
 
 def _is_transform(node: Mapping[str, Any]) -> bool:

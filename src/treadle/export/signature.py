@@ -116,9 +116,9 @@ def describe_inputs(featurizer: Featurizer) -> list[Input]:
 
 def _list_numbers(featurizer: Featurizer) -> Iterator[NumberColumn]:
     spec = featurizer.spec
-    for block in featurizer.split_numbers():
-        for name in featurizer.list_inputs(block):  # of a step that reads texts, what it makes of them
-            yield NumberColumn(name=name, sql=spec.derive.get(name), block=block)
+    for block in featurizer.number_blocks.values():
+        for name in block.inputs:  # of a step that reads texts, what it makes of them
+            yield NumberColumn(name=name, sql=spec.derive.get(name), block=block.name)
 
 
 def _list_ids(featurizer: Featurizer) -> Iterator[IdColumn]:

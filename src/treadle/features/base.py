@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import polars as pl
 import torch
@@ -22,6 +22,8 @@ LARGEST = torch.finfo(torch.float32).max  # what the network's float32 holds
 LOST_SHARE = 1e-3  # of a column's range, which the model's float32 may lose
 ROUNDING = 2.0**-46  # a deviation that is so small a share of the mean is what float64 rounds, not what varies
 COPIED_CELLS = 1 << 22  # numbers that may be in memory twice while columns are read
+
+Part = Literal["numbers", "ids", "pixels"]  # of what the model sees of a row
 
 
 class _Learned(nn.Module):
@@ -173,8 +175,7 @@ class FirstStep:
     It works on Polars, since texts cannot enter a tensor; its state is plain values in the bundle's JSON.
     """
 
-    READS_VALUES: ClassVar[bool] = True  # so that no step stands before it
-    IS_LAST: ClassVar[bool] = False  # whether none may follow: what it gives are no numbers
+    GIVES: ClassVar[Part]  # what it makes of values; steps may follow where these are numbers
     TAKES: ClassVar[str] = "categories"  # what it makes of a value; "texts": it reads the words
 
     def __init__(self, *, columns: Sequence[str]) -> None:
@@ -192,6 +193,10 @@ class FirstStep:
 
     def fit(self, frame: pl.DataFrame) -> None:
         """Learn from the training split."""
+
+    def read(self, frame: pl.DataFrame) -> Tensor:
+        """What it gives for the rows: `[B, m]`."""
+        raise NotImplementedError
 
     def grow(self, frame: pl.DataFrame) -> None:
         """Learn further values of these rows, so that nothing of before changes; here: there is nothing to learn."""
@@ -217,8 +222,7 @@ class FirstStep:
 class Encoder(FirstStep):
     """A first step from values to ids: `[B] values -> [B, m] ids`; 0 is "unknown or missing". No step follows it."""
 
-    GIVES_IDS: ClassVar[bool] = True
-    IS_LAST: ClassVar[bool] = True
+    GIVES: ClassVar[Part] = "ids"
 
     @property
     def texts(self) -> list[TokenSpan]:
@@ -232,6 +236,10 @@ class Encoder(FirstStep):
     def encode(self, frame: pl.DataFrame) -> Tensor:
         """Ids of the rows: `[B, m]` int64."""
         raise NotImplementedError
+
+    def read(self, frame: pl.DataFrame) -> Tensor:
+        """The ids."""
+        return self.encode(frame)
 
     def trace(self, column: str, *, before: Encoder) -> list[int]:
         """For each id of a column the id that another one gave to the same value; here: the same, or it is none.
@@ -249,17 +257,22 @@ class Encoder(FirstStep):
 class Vectorizer(FirstStep):
     """A first step from values to numbers: `[B] values -> [B, m]`. The transforms that follow take these numbers."""
 
+    GIVES: ClassVar[Part] = "numbers"
+
     def vectorize(self, frame: pl.DataFrame) -> Tensor:
         """Numbers of the rows: `[B, m]` float64, none of them missing."""
         raise NotImplementedError
+
+    def read(self, frame: pl.DataFrame) -> Tensor:
+        """The numbers."""
+        return self.vectorize(frame)
 
 
 class PixelReader(FirstStep):
     """A first step from images to pixels: `[B] files -> [B, P]` bytes. No step follows it."""
 
     TAKES: ClassVar[str] = "images"
-    GIVES_PIXELS: ClassVar[bool] = True
-    IS_LAST: ClassVar[bool] = True
+    GIVES: ClassVar[Part] = "pixels"
 
     @property
     def images(self) -> list[ImageSpan]:
@@ -269,6 +282,10 @@ class PixelReader(FirstStep):
     def read_pixels(self, frame: pl.DataFrame) -> Tensor:
         """Pixels of the rows: `[B, P]` uint8; those of a missing image are 0."""
         raise NotImplementedError
+
+    def read(self, frame: pl.DataFrame) -> Tensor:
+        """The pixels."""
+        return self.read_pixels(frame)
 
 
 def require_numbers(name: str, found: Tensor, *, shape: Sequence[int]) -> None:

@@ -80,7 +80,7 @@ def describe_raw_inputs(experiment: Experiment) -> str | None:
 
 def _gives_ids(block: Block) -> bool:
     first = next(iter(block.steps.values()), None)
-    return first is not None and read_constant(first["_target_"], "GIVES_IDS") is True
+    return first is not None and read_constant(first["_target_"], "GIVES") == "ids"
 
 
 def _is_for_networks(node: dict[str, Any]) -> bool:

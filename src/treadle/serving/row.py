@@ -50,14 +50,13 @@ class RowProgram:
         self._featurizer = featurizer
         self._derived, types = _compile_derived(featurizer, list_types(bundle.columns))
         places = {name: place for place, name in enumerate(types)}
-        blocks = featurizer.spec.blocks
-        read = featurizer.vectorizers
-        chains = [name for name in blocks if name in featurizer.chains and name not in read]
-        self._numbers = [_take_number(places[c], types[c]) for name in chains for c in blocks[name].columns]
-        self._widths = {name: len(blocks[name].columns) for name in chains}
-        self._vectors = {name: _read_frames(step.vectorize, step, places, types) for name, step in read.items()}
+        blocks = featurizer.number_blocks
+        plain = {name: block.columns for name, block in blocks.items() if block.first is None}
+        self._numbers = [_take_number(places[c], types[c]) for columns in plain.values() for c in columns]
+        self._widths = {name: len(columns) for name, columns in plain.items()}
+        self._vectors = {n: _read_frames(b.first, places, types) for n, b in blocks.items() if b.first is not None}
         self._ids = list(_read_ids(featurizer.encoders.values(), places, types))
-        self._pixels = [_read_frames(r.read_pixels, r, places, types) for r in featurizer.pixel_readers.values()]
+        self._pixels = [_read_frames(reader, places, types) for reader in featurizer.pixel_readers.values()]
         self._blocks = featurizer.split_numbers()
         _prove(self, bundle)
 
@@ -106,7 +105,7 @@ def _compile_derived(
     """The expressions in the order in which they may be computed, and the type of each column that there is then."""
     spec, known = featurizer.spec, dict(types)
     functions = []
-    for name in featurizer.order_derived():
+    for name in featurizer.derived.order():
         if name in types:
             raise UnknownError(f"features.derive.{name}: it takes the place of a column")
         try:
@@ -114,7 +113,7 @@ def _compile_derived(
             functions.append(compile_expression(spec.derive[name], known, places))
         except UnknownError as error:
             raise UnknownError(f"features.derive.{name}: {error}") from error
-        known[name] = featurizer.find_type(name, known)
+        known[name] = featurizer.derived.find_type(name, known)
     return functions, known
 
 
@@ -157,7 +156,7 @@ def _read_ids(
             found = [_encode(places[c], types[c], _FINDERS[type(e)](e, c)) for e in group for c in e.columns]
             yield partial(_look_up, found)
         else:
-            yield from (_read_frames(encoder.encode, encoder, places, types) for encoder in group)
+            yield from (_read_frames(encoder, places, types) for encoder in group)
 
 
 def _look_up(find: Sequence[Callable[[Cells], int]], rows: Sequence[Cells]) -> Tensor:
@@ -166,11 +165,11 @@ def _look_up(find: Sequence[Callable[[Cells], int]], rows: Sequence[Cells]) -> T
 
 
 def _read_frames(
-    read: Callable[[pl.DataFrame], Tensor], step: FirstStep, places: Mapping[str, int], types: Mapping[str, pl.DataType]
+    step: FirstStep, places: Mapping[str, int], types: Mapping[str, pl.DataType]
 ) -> Callable[[Sequence[Cells]], Tensor]:
     """What a step reads of rows, given its columns as a frame."""
     wanted, schema = [places[column] for column in step.columns], {column: types[column] for column in step.columns}
-    return lambda rows: read(to_frame([[cells[place] for place in wanted] for cells in rows], schema))
+    return lambda rows: step.read(to_frame([[cells[place] for place in wanted] for cells in rows], schema))
 
 
 def _find_word(encoder: Vocabulary, column: str) -> Callable[[str], int]:
@@ -237,8 +236,7 @@ def make_rows(bundle: Bundle, *, seed: int, count: int) -> list[tuple[Any, ...]]
 
 def _collect_words(bundle: Bundle) -> dict[str, list[str]]:
     words: dict[str, list[str]] = {}
-    steps: list[FirstStep] = [*bundle.featurizer.encoders.values(), *bundle.featurizer.vectorizers.values()]
-    for step in steps:
+    for step in (block.first for block in bundle.featurizer.blocks.values() if block.first is not None):
         for column in step.columns:
             words.setdefault(column, []).extend(step.list_words(column)[:1_000])
     return words
