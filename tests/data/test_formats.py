@@ -4,6 +4,7 @@ import gzip
 import json
 from datetime import date, datetime
 
+import numpy as np
 import polars as pl
 import pytest
 from backports import zstd
@@ -12,6 +13,8 @@ from treadle.check.file_heads import check_files
 from treadle.data.contract import ContractError
 from treadle.data.formats import FORMATS, find_format
 from treadle.data.tables import read_table
+from treadle.data.text_files import HEAD_BYTES
+from treadle.data.typed_files import find_metadata
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_files, list_sources
 from treadle.experiment.spec import Experiment, Table
@@ -149,6 +152,39 @@ def test_a_json_value_far_down_may_be_of_another_type_and_nothing_is_lost(tmp_pa
         read(table_of("t.jsonl", {"a": {"dtype": "int"}}), tmp_path)
     kept = read(table_of("t.jsonl", {"a": {"dtype": "int", "nullable": True, "missing": ["n/a"]}}), tmp_path)
     assert kept["a"].sum() == sum(range(5_000))
+
+
+@pytest.mark.parametrize(("filling", "is_whole"), [("x" * 100, False), (None, True)], ids=["large", "small"])
+def test_compressed_lines_are_all_read_before_a_column_is_told_to_be_absent(tmp_path, filling, is_whole):
+    noise = np.random.default_rng(0)
+    rows = [{"a": place, "text": filling or noise.bytes(400).hex()} for place in range(60_000 if filling else 1_000)]
+    lines = "\n".join(json.dumps(row) for row in [*rows, {"a": 0, "late": 1}])
+    pack(tmp_path / "t.jsonl.gz", lines.encode())
+    size = (tmp_path / "t.jsonl.gz").stat().st_size
+    assert (10 * size > HEAD_BYTES) == is_whole, "as long as a guess by the size of the file would be wrong"
+
+    problems = check(table_of("t.jsonl.gz", {"a": {"dtype": "int"}, "absent": {"dtype": "int"}}), tmp_path)
+
+    assert [problem.rule for problem in problems] == ["t.jsonl.gz has no column 'absent'"] * is_whole
+
+
+def test_of_iceberg_the_newest_version_counts_unless_a_hint_names_another(tmp_path):
+    folder = tmp_path / "metadata"
+    folder.mkdir()
+    for name in ("00009-f", "00010-a", "v2"):
+        (folder / f"{name}.metadata.json").touch()
+    assert find_metadata(tmp_path).name == "00010-a.metadata.json"
+
+    (folder / "00010-b.gz.metadata.json").touch()
+    with pytest.raises(TreadleError, match=r"2 files of the newest version: 00010-a.*00010-b.*version-hint\.text"):
+        find_metadata(tmp_path)
+
+    for hint, name in {"2": "v2", "00010-b.gz": "00010-b.gz", "00009-f.metadata.json": "00009-f"}.items():
+        (folder / "version-hint.text").write_text(f"{hint}\n")
+        assert find_metadata(tmp_path).name == f"{name}.metadata.json"
+    (folder / "version-hint.text").write_text("3")
+    with pytest.raises(TreadleError, match=r"says '3', and there is no file metadata/v3\.metadata\.json"):
+        find_metadata(tmp_path)
 
 
 DAMAGED = {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from treadle.data.compression import estimate_size, open_bytes, read_start
+from treadle.data.compression import open_bytes, read_start
 from treadle.data.text_files import HEAD_BYTES
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
@@ -75,7 +76,7 @@ class TypedFormat:
 
     def shows_columns(self, path: Path) -> bool:
         """Whether the head of a file shows all columns."""
-        return not self.columns_vary or estimate_size(path) <= HEAD_BYTES
+        return not self.columns_vary or _is_all(read_start(path, HEAD_BYTES)[0])
 
     def count_rows(self, path: Path, table: Table) -> int | None:
         """The number of rows; see `Format`."""
@@ -102,6 +103,7 @@ class TypedFormat:
 
 
 JSON_LINES = "JSON Lines"
+_METADATA, _HINT = ".metadata.json", "version-hint.text"  # files of Iceberg
 
 
 def _scan_parquet(path: Path, _table: Table, _scratch: Path) -> pl.LazyFrame:
@@ -126,8 +128,13 @@ def _scan_json(path: Path, _table: Table, scratch: Path) -> pl.LazyFrame:
 
 def _read_json(path: Path, _table: Table, num_rows: int) -> pl.DataFrame:
     content, _ = read_start(path, HEAD_BYTES)
-    whole = content if len(content) < HEAD_BYTES else content[: content.rfind(b"\n") + 1]
+    whole = content if _is_all(content) else content[: content.rfind(b"\n") + 1]
     return pl.read_ndjson(whole, infer_schema_length=None).head(num_rows)
+
+
+def _is_all(start: bytes) -> bool:
+    """Whether the first HEAD_BYTES of a file, unpacked, are the whole file."""
+    return len(start) < HEAD_BYTES
 
 
 def _count_none(path: Path, table: Table) -> None:
@@ -209,8 +216,37 @@ def _scan_delta(path: Path, _table: Table, _scratch: Path) -> pl.LazyFrame:
 
 
 def _scan_iceberg(path: Path, _table: Table, _scratch: Path) -> pl.LazyFrame:
-    newest = max((path / "metadata").glob("*.metadata.json"), key=lambda file: (len(file.name), file.name))
-    return pl.scan_iceberg(str(newest.resolve()), reader_override="pyiceberg")
+    return pl.scan_iceberg(str(find_metadata(path).resolve()), reader_override="pyiceberg")
+
+
+def find_metadata(table: Path) -> Path:
+    """The file that says what a table of Iceberg holds now: the one that its version hint names, or the newest version.
+
+    Args:
+        table: its folder.
+
+    Raises:
+        TreadleError: the hint names a file that is not there, or there are several of the newest version.
+    """
+    folder = table / "metadata"
+    hint = folder / _HINT
+    if hint.is_file():
+        named = hint.read_text(encoding="utf-8").strip()
+        whole = named if named.endswith(_METADATA) else f"{'v' if named.isdecimal() else ''}{named}{_METADATA}"
+        if not (folder / whole).is_file():
+            raise TreadleError(f"metadata/{_HINT} says {named!r}, and there is no file metadata/{whole}")
+        return folder / whole
+    by_version: dict[int, list[str]] = {}
+    for file in sorted(folder.glob(f"*{_METADATA}")):
+        version = re.match(r"v?([0-9]+)", file.name)
+        by_version.setdefault(int(version[1]) if version else -1, []).append(file.name)
+    newest = by_version[max(by_version)]
+    if len(newest) > 1:
+        raise TreadleError(
+            f"{len(newest)} files of the newest version: {', '.join(newest)}; the catalog knows which one holds: write "
+            f"its name into metadata/{_HINT}, or delete those that a writer left behind"
+        )
+    return folder / newest[0]
 
 
 PARQUET = TypedFormat("Parquet", (".parquet", ".pq"), _scan_parquet)
