@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from treadle.experiment.blocks import PERIODS, ROW
 from treadle.schema import PREDICT_AT
 
-_PERIODS = dict(zip(PERIODS, ("1d", "1w"), strict=True))  # as Polars writes them
+_PERIODS = dict(zip(PERIODS, ("1d", "1w", "1mo"), strict=True))  # as Polars writes them
 
 
 def rank_blocks(rows: pl.LazyFrame, unit: str) -> NDArray[np.int64]:
@@ -17,7 +17,7 @@ def rank_blocks(rows: pl.LazyFrame, unit: str) -> NDArray[np.int64]:
 
     Args:
         rows: of a split.
-        unit: row, day, week, or a column of the examples.
+        unit: row, day, week, month, or a column of the examples.
     """
     if unit == ROW:
         return np.arange(rows.select(pl.len()).collect().item())

@@ -34,7 +34,7 @@ class Blocks:
     [0, 1, 0]
     """
 
-    unit: str  # `row`, `day`, `week`, or the column that they are read from
+    unit: str  # `row`, `day`, `week`, `month`, or the column that they are read from
     codes: Ints  # `[B]` block of each row, from 0 to `count` - 1
     count: int
 

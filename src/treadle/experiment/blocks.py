@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Data, GroupSplit
 
-ROW, PERIODS = "row", ("day", "week")  # besides them: a column of the examples
+ROW, PERIODS = "row", ("day", "week", "month")  # besides them: a column of the examples
+_LENGTHS = (timedelta(days=1), timedelta(days=7))  # of the periods but the last
 
 
 def list_example_columns(data: Data) -> list[str]:
@@ -17,6 +21,9 @@ def list_example_columns(data: Data) -> list[str]:
 def settle_blocks(blocks: str, data: Data) -> str:
     """The blocks that `auto` stands for: the group of the split, else days where the examples have a time, else rows.
 
+    Forecasts from two origins that are nearer than the horizon have labels in common: there it is the first of day,
+    week and month that is as long as the horizon, or else the month.
+
     A group that the examples do not hold cannot be one; `treadle check` warns of it.
     """
     if blocks != "auto":
@@ -24,7 +31,11 @@ def settle_blocks(blocks: str, data: Data) -> str:
     group = get_group(data)
     if group in list_example_columns(data):
         return str(group)
-    return PERIODS[0] if data.examples.predict_at is not None else ROW
+    if data.examples.predict_at is None:
+        return ROW
+    forecast = data.forecast
+    ahead = timedelta(0) if forecast is None else forecast.horizon * parse_duration(forecast.frequency)
+    return PERIODS[sum(length < ahead for length in _LENGTHS)]
 
 
 def get_group(data: Data) -> str | None:

@@ -27,7 +27,8 @@ class Intervals(Spec):
     """Bootstrap intervals of the metrics, and of differences between the model and its baselines."""
 
     blocks: str
-    """What is resampled: row, day, week, a column of the examples, or auto: the split's group, else days, else rows."""
+    """What is resampled: row, day, week, month, a column of the examples, or auto: the split's group, else days, else
+    rows; of forecasts no period that is shorter than the horizon."""
     resamples: int = Field(ge=100, le=100_000)
     """Number of resamples."""
     coverage: float = Field(ge=0.5, lt=1)
