@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from treadle.features.base import Transform, find_lost, require_numbers
-from treadle.features.transforms import take_median
+from treadle.features.statistics import take_median
 
 
 class Raw(Transform):

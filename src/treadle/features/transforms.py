@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from treadle.errors import TreadleError
-from treadle.features.base import ROUNDING, Transform, require_numbers, require_positions, split_rows
+from treadle.features.base import ROUNDING, Transform, require_numbers, require_positions
+from treadle.features.statistics import (
+    merge_close,
+    split_parts,
+    sum_columns,
+    take_mean,
+    take_median,
+    take_quantiles,
+)
 from treadle.schema import Count, Positive
 from treadle.threads import map_ahead
-
-CLOSE = 2.0**-40  # of a value's size: less is no difference to a quantile; of a moment of today, two milliseconds
 
 
 class Impute(Transform):
@@ -57,7 +62,7 @@ class Impute(Transform):
         if self.strategy == "zero":
             center = values.new_zeros(values.shape[1])
         elif self.strategy == "mean":
-            center, _ = _take_mean(values)
+            center, _ = take_mean(values)
         else:
             center = torch.stack(list(map_ahead(take_median, values.T)))
         gaps = values.isnan().any(dim=0).nonzero()[:, 0] if self.indicator else self.gaps
@@ -100,8 +105,8 @@ class Standardize(Transform):
 
     def fit(self, values: Tensor) -> None:
         """Mean and standard deviation of the values that are not missing."""
-        mean, count = _take_mean(values)
-        squares = [_sum_columns((part - mean).square_())[0] for part in _split(values)]
+        mean, count = take_mean(values)
+        squares = [sum_columns((part - mean).square_())[0] for part in split_parts(values)]
         deviation = (torch.stack(squares).sum(dim=0) / count).sqrt()
         self.learn(mean=mean, scale=torch.where(deviation <= ROUNDING * mean.abs(), torch.inf, deviation))
 
@@ -154,7 +159,7 @@ class Quantile(Transform):
         knots = torch.full((values.shape[1], self.num_quantiles), torch.inf, dtype=torch.float64)
         ranks = torch.zeros_like(knots)
         for index, column in enumerate(values.T):
-            distinct, counts = _merge_close(_take_quantiles(column, self.num_quantiles))
+            distinct, counts = merge_close(take_quantiles(column, self.num_quantiles))
             middles = (counts.cumsum(0).double() - (counts + 1).double() / 2) / (self.num_quantiles - 1)
             knots[index, : len(distinct)] = distinct
             ranks[index] = middles[-1]
@@ -229,7 +234,7 @@ class PiecewiseLinear(Transform):
         """Place the bins; a constant column gets a single step."""
         edges, widths, origin = [], [], []
         for index, column in enumerate(values.T):
-            bounds, _ = _merge_close(_take_quantiles(column, self.num_bins + 1))
+            bounds, _ = merge_close(take_quantiles(column, self.num_bins + 1))
             if len(bounds) == 1:
                 bounds = torch.cat([bounds, bounds + bounds.abs().clamp(min=1.0)])  # 1 is lost beside a large one
             edges.append(bounds[:-1])
@@ -316,7 +321,7 @@ class TruncatedSvd(Transform):
             TreadleError: a value is missing, or all are 0.
         """
         products = values.new_zeros(values.shape[1], values.shape[1], dtype=torch.float64)
-        for part in _split(values):
+        for part in split_parts(values):
             products.addmm_(part.T, part, alpha=1 / len(values))
         if products.isnan().any() or not products.any():
             fault = "a value is missing" if products.isnan().any() else "all values are 0"
@@ -336,62 +341,6 @@ class TruncatedSvd(Transform):
     def forward(self, values: Tensor) -> Tensor:
         """`[B, n] -> [B, m]`."""
         return values @ self.directions
-
-
-def _take_mean(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean `[n]` of the values that are not missing, and their number; 0 and 1 where there are none."""
-    sums, counts = zip(*map(_sum_columns, _split(values)), strict=True)
-    count = torch.stack(counts).sum(dim=0).clamp(min=1)
-    return torch.stack(sums).sum(dim=0) / count, count
-
-
-def _split(values: Tensor) -> Iterator[Tensor]:
-    """Consecutive parts of the rows."""
-    return (values[rows].double() for rows in split_rows(len(values), num_columns=values.shape[1]))
-
-
-def _sum_columns(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Sum and number `[n]` of the values that are not missing; looking for missing ones takes longer than adding."""
-    sums = values.sum(dim=0)
-    if not sums.isnan().any():
-        return sums, torch.full_like(sums, len(values), dtype=torch.int64)
-    return values.nansum(dim=0), (~values.isnan()).sum(dim=0)
-
-
-def _sort(column: Tensor) -> Tensor:
-    """The values that are not missing, ascending."""
-    ordered = torch.from_numpy(np.sort(column.numpy()))  # several times faster than torch's on a CPU
-    return ordered[: len(ordered) - int(ordered.isnan().sum())]  # NaN stands at the end
-
-
-def take_median(column: Tensor) -> Tensor:
-    """The lower median of the values that are not missing, NaN where there are none."""
-    values = column.numpy()
-    count = len(values) - np.count_nonzero(np.isnan(values))  # NaN stands behind all of them
-    middle = (count - 1) // 2
-    return torch.tensor(np.partition(values, middle)[middle] if count else np.nan)
-
-
-def _take_quantiles(column: Tensor, num: int) -> Tensor:
-    """`num` quantiles of what is not missing, 0 to 1, with linear interpolation; zeros where there is nothing."""
-    ordered = _sort(column)
-    if not len(ordered):
-        return column.new_zeros(num)
-    position = torch.linspace(0, len(ordered) - 1, num, dtype=torch.float64)
-    low, high = ordered[position.floor().long()].double(), ordered[position.ceil().long()].double()
-    return torch.lerp(low, high, position.frac())
-
-
-def _merge_close(ordered: Tensor) -> tuple[Tensor, Tensor]:
-    """Ascending values, and how many each stands for: those that differ by rounding alone are one.
-
-    10 * sin(30°) and 5 * sin(90°) differ in the last digit. As two quantiles they would be a step between them, which
-    a served row takes or not, by chance.
-    """
-    starts = (ordered.diff() > CLOSE * ordered[1:].abs()).nonzero()[:, 0] + 1
-    starts = torch.cat([starts.new_zeros(1), starts])
-    counts = torch.cat([starts, starts.new_tensor([len(ordered)])]).diff()
-    return ordered[starts], counts
 
 
 def _interpolate(columns: Tensor, knots: Tensor, ranks: Tensor, *, last: Tensor) -> Tensor:
