@@ -9,7 +9,8 @@ import pytest
 
 import loopback_server
 from runs import QUICK, treadle
-from treadle.sweeps.declare import declare, write
+from treadle.sweeps.declaration import write
+from treadle.sweeps.declare import declare
 
 pytest.importorskip("wandb_workspaces")
 

@@ -10,7 +10,8 @@ import yaml
 from runs import QUICK, ROOT, find_run, treadle
 from treadle.errors import TreadleError
 from treadle.runs.dvc_experiments import record
-from treadle.sweeps.declare import declare, write
+from treadle.sweeps.declaration import write
+from treadle.sweeps.declare import declare
 from treadle.sweeps.ledger import Ledger, Trial
 
 WIDTH = "model.width=16"

@@ -1,9 +1,10 @@
 """A sweep of a folder, without a project: its ledger is filled by hand."""
 
 from treadle.experiment.spec import Sweep as Settings
-from treadle.sweeps.declare import Objective, Sweep, write
+from treadle.sweeps.declaration import write
 from treadle.sweeps.ledger import Ledger
 from treadle.sweeps.space import Base, Space
+from treadle.sweeps.sweep import Objective, Sweep
 
 LOSS = Objective("loss", column="valid/loss", higher_is_better=False)
 ACCURACY = Objective("accuracy", column="valid/accuracy", higher_is_better=True)

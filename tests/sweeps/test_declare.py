@@ -4,7 +4,8 @@ from runs import QUICK, treadle
 from treadle.problems import ConfigError
 from treadle.sweeps import space
 from treadle.sweeps.axes import Replicate
-from treadle.sweeps.declare import declare, read, write
+from treadle.sweeps.declaration import read, write
+from treadle.sweeps.declare import declare
 from treadle.sweeps.ledger import Ledger
 from treadle.sweeps.plan import Plan
 

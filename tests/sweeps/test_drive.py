@@ -16,7 +16,8 @@ import yaml
 from runs import treadle
 from screen import run_in_terminal
 from sweeping import OWN, TINY, add_own, start, wait_for
-from treadle.sweeps.declare import declare, write
+from treadle.sweeps.declaration import write
+from treadle.sweeps.declare import declare
 from treadle.sweeps.ledger import Ledger
 from treadle.sweeps.plan import Plan
 from wandb_record import find_ended, read_config

@@ -7,7 +7,8 @@ from filelock import FileLock
 
 from runs import QUICK, run_quick, treadle
 from treadle.errors import TreadleError
-from treadle.sweeps.declare import declare, write
+from treadle.sweeps.declaration import write
+from treadle.sweeps.declare import declare
 from treadle.sweeps.ledger import Ledger, Trial
 from treadle.sweeps.listing import find_needed, list_sweeps
 

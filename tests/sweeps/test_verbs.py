@@ -5,7 +5,8 @@ import json
 import pytest
 
 from runs import QUICK, treadle
-from treadle.sweeps.declare import declare, write
+from treadle.sweeps.declaration import write
+from treadle.sweeps.declare import declare
 from treadle.sweeps.ledger import Ledger
 from treadle.sweeps.plan import Plan
 

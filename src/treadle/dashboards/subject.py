@@ -15,8 +15,8 @@ from treadle.metrics.registry import Metric, list_metrics, write_score
 from treadle.schema import is_value
 from treadle.sweeps.answer import rank
 from treadle.sweeps.axes import Axis, Choices
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.ledger import Ledger
+from treadle.sweeps.sweep import Sweep
 
 FOLDER = "dashboards"  # of a project: which view of the server shows an experiment
 _SHOWN = 10  # settings of an answer

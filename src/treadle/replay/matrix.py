@@ -24,8 +24,9 @@ from treadle.experiment.spec import Experiment, OnSchedule, Policy, Replay, Time
 from treadle.experiment.stages import SOURCE_BUNDLES
 from treadle.problems import ConfigError, Problem
 from treadle.schema import PREDICT_AT, SPLITS
-from treadle.sweeps.declare import Sweep, declare
+from treadle.sweeps.declare import declare
 from treadle.sweeps.ledger import Trial
+from treadle.sweeps.sweep import Sweep
 
 _SPLIT = "++data.split"  # `++`: the moved split has keys that the experiment's own may lack
 _DONE = {"refit": "fitted anew", "keep": "kept"}

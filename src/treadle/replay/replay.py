@@ -18,10 +18,10 @@ from treadle.replay.answer import Answer, Review
 from treadle.replay.matrix import Plan, declare_matrix, make_plan, match_trials, require_fitting
 from treadle.replay.predictions import predict_all
 from treadle.replay.trained import Trained, measure_hours, train_warm
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.drive import run_sweep
 from treadle.sweeps.ledger import BAD
 from treadle.sweeps.plan import Tell
+from treadle.sweeps.sweep import Sweep
 
 
 @dataclass(frozen=True)

@@ -1,109 +1,30 @@
-"""A sweep as it is declared: composed and checked as a whole, written down, and read again to resume it."""
+"""Declares a sweep: composes and checks it as a whole."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from treadle.config.compose import compose, describe_unknown, list_options
-from treadle.disk import read_text, write_json, write_text
-from treadle.errors import TreadleError
 from treadle.experiment import spec
-from treadle.experiment.fingerprint import digest, fingerprint_again, fingerprint_modules
+from treadle.experiment.fingerprint import digest, fingerprint_modules
 from treadle.experiment.identity import list_modules, sign_stages
 from treadle.experiment.stages import list_needed
 from treadle.hints import nearest
 from treadle.metrics.judge import describe, find_judge, get_monitor, list_judges, name_column
 from treadle.problems import ConfigError, Place, Problem, unique
-from treadle.sweeps import FILE
 from treadle.sweeps.axes import FOLD, SEED, Axis, Choices, Interval, Replicate, read_space, split_overrides
+from treadle.sweeps.declaration import to_plain
 from treadle.sweeps.engines.checks import find_engine_problems
-from treadle.sweeps.space import Base, Space
+from treadle.sweeps.space import Space
+from treadle.sweeps.sweep import SWEEPS, Objective, Sweep
 
-SWEEPS = "sweeps"  # of a project: the folders of its sweeps
-_BASES = "bases.json"  # what trials are composed of, apart from conf/
-_HEADER = "# Written by `treadle run -m`: what the sweep is; ledger.jsonl tells what became of each trial.\n"
-_MAX_TRIALS = 50  # settings that a search tries where nothing says how many
 _LISTED = 10  # invalid settings that are reported
 # Settings of a sweep that change how far it goes and where it runs, and not which sweep it is.
 _LIMITS = ("max_trials", "max_time", "patience", "confirm", "timeout", "retries")
 _WITHOUT_IDENTITY = ("space", *_LIMITS, "workers", "engine")
-
-
-@dataclass(frozen=True)
-class Objective:
-    """A validation metric that a sweep looks at."""
-
-    name: str
-    column: str  # its name in metrics.csv
-    higher_is_better: bool
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """A declared sweep."""
-
-    folder: Path
-    space: Space
-    settings: spec.Sweep
-    seeds: tuple[int, ...]
-    folds: tuple[int, ...]  # empty: they are not swept
-    objectives: tuple[Objective, ...]
-    code: Mapping[str, str]  # module: fingerprint
-
-    @property
-    def name(self) -> str:
-        """`<name>-<id>`."""
-        return self.folder.name
-
-    @property
-    def root(self) -> Path:
-        """The project that it belongs to."""
-        return self.folder.parent.parent
-
-    @property
-    def columns(self) -> list[str]:
-        """The objectives, as metrics.csv names them."""
-        return [objective.column for objective in self.objectives]
-
-    def get_trial_folder(self, number: int) -> Path:
-        """Where a trial's frozen experiment and its log are; its results are in a run folder."""
-        return self.folder / "trials" / f"{number:04}"
-
-    def list_replicates(self, seeds: Sequence[int]) -> list[Replicate]:
-        """Each fold with each of the seeds."""
-        return [Replicate(seed, fold) for seed in seeds for fold in self.folds or (None,)]
-
-    @property
-    def moves_split(self) -> bool:
-        """Whether trials differ in how the examples are split."""
-        return bool(self.folds) or any(axis.key.lstrip("+").startswith("data.split") for axis in self.space.axes)
-
-    @property
-    def is_grid(self) -> bool:
-        """Whether its settings are known from the start."""
-        return self.settings.sampler == "grid"
-
-    @property
-    def max_settings(self) -> int | None:
-        """How many settings it tries; None: all of a grid."""
-        if self.is_grid:
-            return self.settings.max_trials
-        return int(min(self.settings.max_trials or _MAX_TRIALS, self.space.count_settings()))
-
-    def list_grid(self) -> list[dict[str, str]]:
-        """The settings of a grid, as far as `max_trials` goes."""
-        return list(islice(self.space.list_grid(), self.max_settings))
-
-    def count_settings(self) -> int:
-        """How many settings it tries at most."""
-        return len(self.list_grid()) if self.is_grid else self.max_settings or 0
 
 
 def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place] | None = None) -> Sweep:
@@ -293,7 +214,7 @@ def _identify(space: Space, settings: spec.Sweep, seeds: Sequence[int], folds: S
 
 def _sort_values(axis: Axis) -> dict[str, Any]:
     """A shuffled axis is the same axis."""
-    plain = _to_plain(axis)
+    plain = to_plain(axis)
     return {**plain, "values": sorted(plain["values"])} if "values" in plain else plain
 
 
@@ -326,76 +247,3 @@ def _check_settings(space: Space, settings: spec.Sweep, *, seed: int, folds: Seq
                 break
     if problems:
         raise ConfigError(list(unique(problems)))
-
-
-# --- on disk ------------------------------------------------------------------------------------------
-
-
-def write(sweep: Sweep) -> None:
-    """Write the sweep down, so that it can be resumed whatever happens to conf/."""
-    sweep.folder.mkdir(parents=True, exist_ok=True)
-    space = sweep.space
-    bases = {
-        name: {"written": base.written, "overrides": list(base.overrides)} for name, base in sorted(space.bases.items())
-    }
-    write_json(sweep.folder / _BASES, bases)
-    plain = {
-        "name": sweep.name,
-        "question": space.question,
-        "axes": list(map(_to_plain, space.axes)),
-        "groups": list(space.groups),
-        "seeds": list(sweep.seeds),
-        "folds": list(sweep.folds),
-        "objectives": [asdict(objective) for objective in sweep.objectives],
-        "settings": sweep.settings.model_dump(mode="json", exclude={"space"}),
-        "code": dict(sweep.code),
-    }
-    write_text(sweep.folder / FILE, _HEADER + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110))
-
-
-def read(folder: Path, *, root: Path) -> Sweep:
-    """Read what `write` wrote.
-
-    Raises:
-        TreadleError: the folder holds no sweep, or its files are damaged.
-    """
-    if not (folder / FILE).is_file():
-        raise TreadleError(f"{folder} is no sweep: it has no {FILE}; `treadle run -m` makes one, under {SWEEPS}/")
-    try:
-        plain = yaml.safe_load(read_text(folder / FILE))
-        saved = json.loads(read_text(folder / _BASES))
-        bases = {
-            name: Base(
-                {},
-                {text: Place(override=text) for text in base["overrides"]},
-                root,
-                written=base["written"],
-            )
-            for name, base in saved.items()
-        }
-        space = Space(tuple(map(_to_axis, plain["axes"])), tuple(plain["groups"]), bases, plain["question"])
-        settings = spec.Sweep.model_validate({**plain["settings"], "space": {}})
-        objectives = tuple(Objective(**{"column": f"valid/{o['name']}", **o}) for o in plain["objectives"])
-        folds = tuple(plain.get("folds", ()))  # a sweep of an older version has none
-        return Sweep(folder, space, settings, tuple(plain["seeds"]), folds, objectives, plain["code"])
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise TreadleError(
-            f"{folder} is damaged: {type(error).__name__}: {error}; run the sweep's command again"
-        ) from error
-
-
-def find_changed_code(sweep: Sweep) -> list[str]:
-    """The modules whose source is not what the sweep began with."""
-    return [name for name, known in sweep.code.items() if fingerprint_again(name, known) != known]
-
-
-def _to_plain(axis: Axis) -> dict[str, Any]:
-    if isinstance(axis, Choices):
-        return {"key": axis.key, "values": list(axis.values)}
-    return {"key": axis.key, "low": axis.low, "high": axis.high, "log": axis.is_log, "integer": axis.is_integer}
-
-
-def _to_axis(plain: Mapping[str, Any]) -> Axis:
-    if "values" in plain:
-        return Choices(plain["key"], tuple(plain["values"]))
-    return Interval(plain["key"], plain["low"], plain["high"], is_log=plain["log"], is_integer=plain["integer"])

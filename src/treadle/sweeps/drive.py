@@ -20,11 +20,12 @@ from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.stages import get_stage, list_needed
 from treadle.pipeline.locks import try_lock
 from treadle.pipeline.record import find_run_damage, is_done
-from treadle.sweeps.declare import Sweep, find_changed_code, write
+from treadle.sweeps.declaration import find_changed_code, write
 from treadle.sweeps.engines.choose import choose_engine
 from treadle.sweeps.engines.engine import End, Engine, Epoch, Job
 from treadle.sweeps.ledger import BAD, Ledger, Trial
 from treadle.sweeps.plan import Plan, Tell
+from treadle.sweeps.sweep import Sweep
 from treadle.sweeps.trial import FUNCTION, read_objectives
 from treadle.tracking import Membership, write_setting
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from treadle.sweeps.answer import group_by_setting
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.ledger import Trial
 from treadle.sweeps.search import Point, Search
+from treadle.sweeps.sweep import Sweep
 
 _FEW = 50  # settings; with fewer the shares are rough
 

@@ -11,9 +11,10 @@ from treadle.pipeline.disk_use import measure_all
 from treadle.pipeline.locks import try_lock
 from treadle.sweeps import FILE
 from treadle.sweeps.axes import Axis, Choices
-from treadle.sweeps.declare import SWEEPS, Objective, Sweep, read
+from treadle.sweeps.declaration import read
 from treadle.sweeps.ledger import BAD, Ledger, Trial
 from treadle.sweeps.plan import Plan
+from treadle.sweeps.sweep import SWEEPS, Objective, Sweep
 
 _SHOWN = 4  # values of an axis
 

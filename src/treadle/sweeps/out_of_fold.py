@@ -18,8 +18,8 @@ from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.metrics.registry import METRICS, write_score
 from treadle.schema import Task
 from treadle.sweeps.answer import Row
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.ledger import Ledger, Trial
+from treadle.sweeps.sweep import Sweep
 
 if TYPE_CHECKING:
     import polars as pl

@@ -27,9 +27,9 @@ from treadle.pages.marks import (
 from treadle.pages.render import render_page
 from treadle.sweeps.answer import Row, Setting, group_by_setting, rank, weigh
 from treadle.sweeps.axes import Axis, Choices
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.importance import measure_importance, warn_of_few
 from treadle.sweeps.ledger import BAD, Ledger, Trial
+from treadle.sweeps.sweep import Sweep
 from treadle.sweeps.views import describe_setting, shorten_value, summarize
 
 _MAX_ROWS = 200  # of a table

@@ -16,9 +16,9 @@ from treadle.experiment.resolved import Resolved
 from treadle.problems import ConfigError
 from treadle.sweeps.answer import Row, group_by_setting, name_setting, rank
 from treadle.sweeps.axes import Replicate
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.ledger import BAD, Ledger, Phase, Trial
 from treadle.sweeps.search import Point, Search
+from treadle.sweeps.sweep import Sweep
 
 _Repeat = tuple[Mapping[str, str], Replicate]  # a setting, and which of its runs
 Tell = Callable[["Plan", Trial], None]  # called after each change to a trial

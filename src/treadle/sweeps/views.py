@@ -18,10 +18,10 @@ from rich.text import Text
 from treadle.config.locations import show_path
 from treadle.metrics.registry import write_score
 from treadle.sweeps.answer import Row, Setting, weigh
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.importance import describe_importance, measure_importance
 from treadle.sweeps.ledger import BAD, Ledger, Trial
 from treadle.sweeps.plan import Plan
+from treadle.sweeps.sweep import Sweep
 
 
 def describe_trial(trial: Trial, sweep: Sweep, *, total: int | None) -> str:

@@ -18,7 +18,7 @@ from treadle.experiment.spec import WandbTracker
 from treadle.experiment.stages import NO_PART_OF_A_RUN
 from treadle.problems import ConfigError, Problem
 from treadle.sweeps.axes import FOLD, SEED, Axis, Choices
-from treadle.sweeps.declare import Sweep
+from treadle.sweeps.sweep import Sweep
 
 _METHODS = {"grid": "grid", "random": "random", "qmc": "random"}  # all others learn from results: bayes
 _STOPPERS = ("halving", "hyperband")  # W&B has Hyperband alone

@@ -74,7 +74,7 @@ def _read_subject(options: argparse.Namespace) -> Subject:
         first, overrides = None, [first, *overrides]
     if first is not None and Path(first).is_dir():
         from treadle.cli.selected import find_own_packages
-        from treadle.sweeps.declare import read
+        from treadle.sweeps.declaration import read
 
         if overrides:
             raise TreadleError(f"{overrides[0]!r}: a sweep is declared already; leave the overrides out")

@@ -13,8 +13,8 @@ from treadle.cli.verb import Verb
 
 if TYPE_CHECKING:
     from treadle.sweeps.answer import Row
-    from treadle.sweeps.declare import Sweep
     from treadle.sweeps.ledger import Ledger, Trial
+    from treadle.sweeps.sweep import Sweep
 
 FAILED = 1  # exit code: some trials have no result
 
@@ -112,7 +112,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _read(folder: Path) -> Sweep:
     """A sweep of this project or of another."""
-    from treadle.sweeps.declare import read
+    from treadle.sweeps.declaration import read
 
     return read(folder.resolve(), root=folder.resolve().parent.parent)
 

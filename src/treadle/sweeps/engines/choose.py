@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from treadle.experiment import spec
 from treadle.experiment.imports import SourceFile
-from treadle.sweeps.declare import Sweep
 from treadle.sweeps.engines.cluster import Jobs
 from treadle.sweeps.engines.engine import Engine
 from treadle.sweeps.engines.local import Pool
+from treadle.sweeps.sweep import Sweep
 
 
 def choose_engine(sweep: Sweep, *, paths: Sequence[str], sources: Mapping[str, SourceFile]) -> Engine:
