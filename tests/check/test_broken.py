@@ -47,6 +47,14 @@ candidates:
 """
 
 
+ONCE = """\
+class Once:
+    OBJECTIVES = ("default",)
+
+    def __init__(self, *, num_numeric, cardinalities, num_outputs): ...
+"""
+
+
 BLENDED = [f"~model.members.{name}" for name in ("linear", "lightgbm", "mlp", "tabm")]
 
 
@@ -223,6 +231,12 @@ CASES = {
         "schedule.sampling=balanced",
         "trainer.devices=2",
         "+callbacks.x={_target_: pytorch_lightning.callbacks.Timer}",
+    ),
+    "estimator-of-ones-own-that-is-trained-once": case(
+        "model=once",
+        "schedule.refit=all",
+        "targets=[once., treadle., torch.optim.]",
+        files=[("once.py", ONCE), ("conf/model/once.yaml", "_target_: once.Once\n")],
     ),
     "trees-with-rows-on-disk": case("model=lightgbm", "schedule.shuffle_buffer=1000"),
     "trees-with-a-direction-of-no-number": case("model=lightgbm", "model.monotone={distanze: 1, carrier: 1}"),

@@ -70,6 +70,21 @@ class TestEveryEstimator:
             return
         assert torch.equal(long(rows.numeric, rows.ids), short(rows.numeric, rows.ids))
 
+    def test_restarted_it_adds_as_many_rounds_to_other_rows_as_were_best(self, name):
+        rows, others = draw_rows(), draw_rows(500, seed=1)
+        changes = {"eval_period": 1, "early_stopping_rounds": 5}
+        model, fresh = build(name, max_rounds=500, **changes), build(name, max_rounds=4, **changes)
+        fit(model, rows, best=4)
+        once = model(others.numeric, others.ids)
+
+        model.restart()
+        fit(model, others, best=1)
+
+        fit(fresh, others)
+        found = model(others.numeric, others.ids)
+        assert torch.equal(found, fresh(others.numeric, others.ids))
+        assert not torch.equal(found, once)
+
     def test_ends_at_once_when_its_watch_says_so(self, name):
         seen = []
 

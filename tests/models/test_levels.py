@@ -94,6 +94,19 @@ def test_trees_of_each_level_are_sorted_and_travel_through_one_file(tmp_path):
     assert torch.equal(alone, found[:5])
 
 
+def test_trees_of_each_level_are_restarted_with_the_rounds_of_their_own():
+    rows, others = draw_rows(300, task="regression"), draw_rows(300, seed=1, task="regression")
+    model = build_trees(eval_period=1, early_stopping_rounds=3, learning_rate=0.3)
+    fit(model, rows, others, **LIGHTGBM)
+    rounds = [estimator.booster.num_trees() for estimator in model.estimators]
+
+    model.restart()
+    fit(model, others, others, **LIGHTGBM)  # of rows that it learns from, the loss falls on and on
+
+    assert [estimator.booster.num_trees() for estimator in model.estimators] == rounds
+    assert len(set(rounds)) > 1
+
+
 @pytest.mark.parametrize("content", ["[]", '["", "", "", ""]', '{"a": 1}', '["!", "!", "!", "!"]', "[1, 2, 3, 4]"])
 def test_a_file_of_something_else_is_refused(content, tmp_path):
     (tmp_path / "models.json").write_text(content)

@@ -53,7 +53,7 @@ def draw(path, *, seed=0, num_classes=0):
     return rows if CONSTANTS[path]["RAW_INPUTS"] else rows._replace(numeric=rows.numeric.nan_to_num(0.0))
 
 
-def train(path, *, num_classes=0, objective=None, watch=None, threads=1, **changes):
+def train(path, *, num_classes=0, objective=None, watch=None, best=None, threads=1, **changes):
     model, rows = build(path, num_classes=num_classes, **changes), draw(path, num_classes=num_classes)
     regression = "regression" in CONSTANTS[path]["TASKS"]
     task = "regression" if regression else "multiclass" if num_classes else "binary"
@@ -61,7 +61,15 @@ def train(path, *, num_classes=0, objective=None, watch=None, threads=1, **chang
     parameter, link = {"quantile": 0.9, "huber": 0.5}.get(name), "log" if name == "poisson" else "identity"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # twenty rounds converge to nothing
-        fit(model, rows, task=task, objective=Objective(task, name, parameter, link), watch=watch, threads=threads)
+        fit(
+            model,
+            rows,
+            task=task,
+            objective=Objective(task, name, parameter, link),
+            watch=watch,
+            best=best,
+            threads=threads,
+        )
     return model, rows
 
 
@@ -100,6 +108,24 @@ def test_each_learns_is_the_same_again_and_travels_through_its_file(path, tmp_pa
     again.save(tmp_path / "trained again")
     for name in ("again", "trained again"):
         assert (tmp_path / name).read_bytes() == (tmp_path / model.FILE).read_bytes()
+
+
+@pytest.mark.parametrize("path", [HISTOGRAMS, FOREST, "sklearn.linear_model.Ridge"])
+def test_restarted_it_is_trained_on_other_rows_with_as_many_rounds_as_were_best(path):
+    model, rows = train(path, best=5)
+    fresh, _ = train(path, **({CONSTANTS[path]["ROUNDS"]: 5} if CONSTANTS[path]["ROUNDS"] else {}))
+    once = model(rows.numeric, rows.ids)
+    assert torch.equal(once, fresh(rows.numeric, rows.ids))
+    others = draw(path, seed=1)
+    task = CONSTANTS[path]["TASKS"][0]
+
+    for each, best in ((model, 1), (fresh, None)):
+        each.restart()
+        fit(each, others, task=task, best=best)
+
+    found = model(rows.numeric, rows.ids)
+    assert torch.equal(found, fresh(rows.numeric, rows.ids))
+    assert not torch.equal(found, once)
 
 
 @pytest.mark.exhaustive

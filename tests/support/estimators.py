@@ -47,13 +47,13 @@ def draw_rows(num_rows=400, *, seed=0, num_classes=0, task="binary"):
     return Batch.of_numbers(numeric, ids, target, torch.ones(num_rows))
 
 
-def fit(estimator, train, valid=None, *, task="binary", objective=None, seed=0, threads=1, watch=None):
-    """Train; gives the number of rounds of each call of `watch`."""
+def fit(estimator, train, valid=None, *, task="binary", objective=None, seed=0, threads=1, watch=None, best=None):
+    """Train; gives the number of rounds of each call of `watch`, which finds none better than `best`."""
     seen = []
 
     def watch_loss(*, rounds, train, valid):
         seen.append(rounds)
-        return rounds
+        return rounds if best is None else min(rounds, best)
 
     estimator.fit(
         train,

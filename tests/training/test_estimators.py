@@ -17,6 +17,7 @@ import treadle
 from estimators import list_estimators
 from runs import find_run, make_project
 from runs import treadle as run_treadle
+from treadle.bundle import load_judged
 from treadle.errors import TreadleError
 from treadle.metrics.log import read_metrics_log
 from treadle.targets.signatures import read_constant
@@ -74,6 +75,25 @@ def test_the_same_run_again_gives_the_same_bytes(trained, project):
     assert first.name == again.name
     for file in ("bundle/trees.txt", "metrics.csv", "model/summary.json"):
         assert (first / file).read_bytes() == (again / file).read_bytes()
+
+
+def test_refitted_on_train_and_valid_it_keeps_what_was_judged_beside_it(trained, project):
+    once = find_run(trained)
+    assert run("lightgbm", "experiment=california", "schedule.refit=all", verb="train") == 0
+    again = find_run(project)
+
+    first, second, judged = treadle.load(once), treadle.load(again), load_judged(again)
+
+    assert (once / "metrics.csv").read_bytes() == (again / "metrics.csv").read_bytes()
+    assert (second.card.trained_on, judged.card.trained_on) == (["train", "valid"], ["train"])
+    summary, counts = (
+        json.loads((again / file).read_text()) for file in ("model/summary.json", "examples/summary.json")
+    )
+    assert summary["refit"] == {"num_rows": counts["rows"]["train"] + counts["rows"]["valid"], "num_rounds": 30}
+    rows = pl.read_parquet(once / "examples" / "valid.parquet")
+    assert judged.predict(rows).equals(first.predict(rows))
+    errors = [((bundle.predict(rows)["prediction"] - rows["label"]) ** 2).mean() for bundle in (first, second)]
+    assert errors[1] < errors[0]
 
 
 @pytest.mark.parametrize("damage", ["cut", "other trees", "another file"])

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from treadle.bundle.blend import BlendBundle
 from treadle.bundle.bundle import Bundle
@@ -18,13 +17,14 @@ from treadle.errors import TreadleError
 from treadle.experiment.members import name_folds
 from treadle.experiment.run_folder import BEST, RunFolder
 from treadle.experiment.spec import Blend, RandomFolds
+from treadle.models.estimator import Estimator
 
 
 def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
     """The bundle as the validation split has judged it: whatever is learned from that split must ask this one.
 
-    After `schedule.refit=all` the weights of the bundle have seen the validation split, and those of its best epoch
-    lie beside it; else the two are the same.
+    After `schedule.refit=all` the model of the bundle has seen the validation split, and the one of its best epoch lies
+    beside it; else the two are the same.
 
     Args:
         run: its folder.
@@ -41,11 +41,17 @@ def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
     if not isinstance(bundle, Bundle):
         rule = "the members of the blend were refitted, and it keeps no others"
         raise TreadleError(f"{run}: {rule}; set schedule.refit=none")
+    if isinstance(bundle.model, Estimator):
+        bundle.model.load(RunFolder(run).model / bundle.model.FILE)
+        return _take_judged(bundle)
     saved = torch.load(RunFolder(run).model / BEST, weights_only=True, map_location="cpu")["state_dict"]
     prefix = "network."
     weights = {name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)}
-    assert isinstance(bundle.model, nn.Module), "estimators are not trained a second time"
     bundle.model.load_state_dict(weights)
+    return _take_judged(bundle)
+
+
+def _take_judged(bundle: Bundle) -> Bundle:
     return replace(bundle, card=bundle.card.model_copy(update={"trained_on": ["train"]}))
 
 

@@ -91,8 +91,9 @@ def _check_training(experiment: Experiment, name: str) -> Iterator[Problem]:
     if schedule.sampling != "shuffle":
         rule = f"{name} takes each row as often as any other"
         yield Problem("schedule.sampling", rule, "set it to shuffle, and loss.class_weights to balanced")
-    if schedule.refit == "all":
-        yield Problem("schedule.refit", f"{name} trains itself, once; 'all' is for networks", "set it to none")
+    if schedule.refit == "all" and read_constant(experiment.network["_target_"], "REFITS") is not True:
+        rule = f"{name} cannot be trained a second time: it has no `restart`, or its class does not say REFITS = True"
+        yield Problem("schedule.refit", rule, "set it to none")
     if schedule.shuffle_buffer is not None:
         yield Problem("schedule.shuffle_buffer", f"{name} takes all rows in memory", "set it to null")
     for key, added in (

@@ -60,6 +60,7 @@ def _describe(
         "SETTINGS": objectives,
         "CATEGORIES": categories,
         "RAW_INPUTS": takes_missing,
+        "REFITS": True,
         "ROUNDS": rounds,
         "THREADS": threads,
         "TRUSTED": trusted,

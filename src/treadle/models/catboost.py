@@ -19,7 +19,7 @@ from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
 from treadle.models.catboost_json import check_trees
-from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library
+from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library, keep_all
 from treadle.models.matrix import list_directions, read_labels
 from treadle.schema import Batch, Count, Positive
 
@@ -71,6 +71,7 @@ class CatBoost:
 
     OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
     RAW_INPUTS = True
+    REFITS = True
     LIBRARY = "catboost"
     EXTRA = "catboost"
     FILE = "trees.json"
@@ -101,13 +102,13 @@ class CatBoost:
         self.num_categories = len(cardinalities)
         self.num_outputs = num_outputs
         self.names = np.array([str(i).encode() for i in range(max(cardinalities, default=0))], dtype=object)
-        self.max_rounds = max_rounds
+        self.max_rounds = self.best_rounds = max_rounds
+        self.is_restarted = False
         self.early_stopping_rounds = early_stopping_rounds
         self.eval_period = eval_period
         self.monotone = monotone
         self.booster: catboost.CatBoost | None = None
         self.settings = {
-            "iterations": max_rounds,
             "learning_rate": learning_rate,
             "depth": depth,
             "l2_leaf_reg": l2_leaf_reg,
@@ -136,7 +137,7 @@ class CatBoost:
         library = _import()
         rounds = _Rounds(
             objective,
-            watch=watch,
+            watch=keep_all(watch) if self.is_restarted else watch,
             max_rounds=self.max_rounds,
             eval_period=self.eval_period,
             early_stopping_rounds=self.early_stopping_rounds,
@@ -153,6 +154,7 @@ class CatBoost:
                 raise TreadleError(f"model: CatBoost cannot be trained on these rows: {reason}") from error
         if rounds.error is not None:
             raise rounds.error
+        self.best_rounds = rounds.best
         booster.shrink(rounds.best)
         with TemporaryDirectory() as folder:  # it writes JSON to a file alone
             file = Path(folder, self.FILE)
@@ -160,12 +162,17 @@ class CatBoost:
             values = json.loads(file.read_text(encoding="utf-8"))
         self._set_trees({**values, "model_info": {}})  # which names the moment and the machine
 
+    def restart(self) -> None:
+        """Forget the trees; the next `fit` adds as many rounds as were best."""
+        self.max_rounds, self.is_restarted, self.booster = self.best_rounds, True, None
+
     def _list_settings(
         self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int
     ) -> dict[str, Any]:
         loss = _OBJECTIVES.get(objective.name, "").format(objective.parameter) or _DEFAULTS[objective.task]
         settings: dict[str, Any] = {
             **{name: value for name, value in self.settings.items() if value is not None},
+            "iterations": self.max_rounds,
             "loss_function": loss,
             "random_seed": seed,
             "thread_count": threads,

@@ -6,6 +6,7 @@ the same shape. Constants of the class tell `treadle check` what it takes, which
     OBJECTIVES  losses that it can minimise, by the `OBJECTIVE` of their classes
     UNDIRECTED  those of them under which it keeps no declared direction (`monotone`); none: it keeps it under all
     RAW_INPUTS  True: numbers come as they are, and missing ones as NaN; steps that scale and impute are left out
+    REFITS      True: it can be trained a second time, for `schedule.refit`; see `Restartable`
     LIBRARY     package that it needs, and EXTRA: the extra of Treadle that installs it
 """
 
@@ -97,6 +98,30 @@ class Estimator(Protocol):
         Raises:
             TreadleError: the file holds something else.
         """
+
+
+@runtime_checkable
+class Restartable(Protocol):
+    """An estimator that can be trained a second time, on more rows."""
+
+    def restart(self) -> None:
+        """Forget what was learned; the next `fit` takes as many rounds as were best, whatever `watch` says."""
+
+
+def keep_all(watch: Watch) -> Watch:
+    """A watch to which each round is better than those before, for a training whose number of rounds is known."""
+
+    def keep(*, rounds: int, train: Tensor, valid: Tensor) -> int:
+        watch(rounds=rounds, train=train, valid=valid)
+        return rounds
+
+    return keep
+
+
+def restart(estimator: Estimator) -> None:
+    """Restart one of a class with REFITS."""
+    assert isinstance(estimator, Restartable), "the check has refused others"
+    estimator.restart()
 
 
 def import_library(name: str, *, extra: str) -> ModuleType:

@@ -14,7 +14,7 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_limited
-from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library
+from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library, keep_all
 from treadle.models.lightgbm_text import check_trees, strip_trees
 from treadle.models.matrix import join_inputs, list_directions, read_labels
 from treadle.models.rounds import train_by_rounds
@@ -72,6 +72,7 @@ class LightGBM:
     OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
     UNDIRECTED = ("quantile", "quantiles")
     RAW_INPUTS = True
+    REFITS = True
     LIBRARY = "lightgbm"
     EXTRA = "boosting"
     FILE = "trees.txt"
@@ -107,7 +108,8 @@ class LightGBM:
         self.num_numeric = num_numeric
         self.num_categories = len(cardinalities)
         self.num_outputs = num_outputs
-        self.max_rounds = max_rounds
+        self.max_rounds = self.best_rounds = max_rounds
+        self.is_restarted = False
         self.early_stopping_rounds = early_stopping_rounds
         self.eval_period = eval_period
         self.monotone = monotone
@@ -150,10 +152,10 @@ class LightGBM:
         try:
             booster = library.Booster(settings, data)
             booster.add_valid(self._make_dataset(library, valid, settings, reference=data), "valid")
-            best = train_by_rounds(
+            self.best_rounds = train_by_rounds(
                 add=lambda _: bool(booster.update()),  # whether no split gains anything
                 show=lambda: (_read(booster.eval_train), _read(booster.eval_valid)),
-                watch=watch,
+                watch=keep_all(watch) if self.is_restarted else watch,
                 max_rounds=self.max_rounds,
                 eval_period=self.eval_period,
                 early_stopping_rounds=self.early_stopping_rounds,
@@ -161,7 +163,11 @@ class LightGBM:
         except library.basic.LightGBMError as error:
             reason = str(error).splitlines()[0]
             raise TreadleError(f"model: LightGBM cannot be trained on these rows: {reason}") from error
-        self._set_trees(booster.model_to_string(num_iteration=best))
+        self._set_trees(booster.model_to_string(num_iteration=self.best_rounds))
+
+    def restart(self) -> None:
+        """Forget the trees; the next `fit` adds as many rounds as were best."""
+        self.max_rounds, self.is_restarted, self.booster = self.best_rounds, True, None
 
     def _list_settings(
         self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int

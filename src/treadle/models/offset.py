@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from treadle.models.estimator import Estimator, Objective, Watch
+from treadle.models.estimator import Estimator, Objective, Watch, restart
 from treadle.schema import Batch, FitsInputs
 
 
@@ -104,6 +104,10 @@ class OffsetEstimator:
             threads=threads,
             watch=show,
         )
+
+    def restart(self) -> None:
+        """Restart the estimator."""
+        restart(self.estimator)
 
     def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """The estimator's output plus the offset."""

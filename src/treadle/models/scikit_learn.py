@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from treadle.errors import TreadleError
-from treadle.models.estimator import Objective, Watch, import_library
+from treadle.models.estimator import Objective, Watch, import_library, keep_all
 from treadle.models.matrix import join_inputs, list_directions, read_labels
 from treadle.models.rounds import train_by_rounds
 from treadle.models.scikit_file import dump, read
@@ -58,6 +58,7 @@ class ScikitLearn:
         self.cardinalities = list(cardinalities)
         self.num_outputs = num_outputs
         self.gives_log = False
+        self.is_restarted = False
 
     @property
     def num_inputs(self) -> int:
@@ -101,7 +102,7 @@ class ScikitLearn:
             train_shown, valid_shown = show()
             watch(rounds=1, train=train_shown, valid=valid_shown)
         else:
-            self._grow(argument, fit=fit, show=show, watch=watch)
+            self._grow(argument, fit=fit, show=show, watch=keep_all(watch) if self.is_restarted else watch)
         self._set({**self._list_threads(FEW_THREADS), "warm_start": False})
         if hasattr(self.estimator, "_bin_mapper"):  # the file says what was learned, not by how many threads
             self.estimator._bin_mapper.n_threads = FEW_THREADS  # noqa: SLF001
@@ -135,6 +136,11 @@ class ScikitLearn:
             early_stopping_rounds=self.estimator.get_params().get("n_iter_no_change"),
         )
         self.estimator = kept
+
+    def restart(self) -> None:
+        """Forget what was learned; where there are rounds, the next `fit` adds as many as were best."""
+        self.estimator = import_library("sklearn.base", extra="sklearn").clone(self.estimator)
+        self.is_restarted = True
 
     def _list_settings(
         self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int

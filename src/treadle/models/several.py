@@ -13,7 +13,7 @@ from torch import Tensor
 
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, write_json
-from treadle.models.estimator import Estimator
+from treadle.models.estimator import Estimator, restart
 
 
 class Several:
@@ -33,6 +33,11 @@ class Several:
     def ask(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """`[B, Q]` outputs, one of each."""
         return torch.cat([estimator(numeric, ids) for estimator in self.estimators], dim=1)
+
+    def restart(self) -> None:
+        """Restart each."""
+        for estimator in self.estimators:
+            restart(estimator)
 
     def save(self, file: Path) -> None:
         """Write the files of all."""

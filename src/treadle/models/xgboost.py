@@ -15,7 +15,7 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
-from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library
+from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library, keep_all
 from treadle.models.matrix import join_inputs, list_directions, read_labels
 from treadle.models.rounds import train_by_rounds
 from treadle.models.xgboost_json import check_trees
@@ -74,6 +74,7 @@ class XGBoost:
     OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
     UNDIRECTED = ("quantile", "quantiles")
     RAW_INPUTS = True
+    REFITS = True
     LIBRARY = "xgboost"
     EXTRA = "xgboost"
     FILE = "trees.json"
@@ -106,7 +107,8 @@ class XGBoost:
         self.num_numeric = num_numeric
         self.cardinalities = list(cardinalities)
         self.num_outputs = num_outputs
-        self.max_rounds = max_rounds
+        self.max_rounds = self.best_rounds = max_rounds
+        self.is_restarted = False
         self.early_stopping_rounds = early_stopping_rounds
         self.eval_period = eval_period
         self.monotone = monotone
@@ -147,10 +149,10 @@ class XGBoost:
             data = self._make_matrix(library, train, threads=threads)
             judged = self._make_matrix(library, valid, threads=threads, reference=data)
             booster = library.Booster(settings, [data, judged])
-            best = train_by_rounds(
+            self.best_rounds = train_by_rounds(
                 add=lambda index: bool(booster.update(data, index)),  # which it does not tell
                 show=lambda: (torch.from_numpy(booster.predict(data)), torch.from_numpy(booster.predict(judged))),
-                watch=watch,
+                watch=keep_all(watch) if self.is_restarted else watch,
                 max_rounds=self.max_rounds,
                 eval_period=self.eval_period,
                 early_stopping_rounds=self.early_stopping_rounds,
@@ -158,7 +160,11 @@ class XGBoost:
         except library.core.XGBoostError as error:
             reason = str(error).strip().splitlines()[0]
             raise TreadleError(f"model: XGBoost cannot be trained on these rows: {reason}") from error
-        self._set_trees(json.loads(booster[:best].save_raw("json")))
+        self._set_trees(json.loads(booster[: self.best_rounds].save_raw("json")))
+
+    def restart(self) -> None:
+        """Forget the trees; the next `fit` adds as many rounds as were best."""
+        self.max_rounds, self.is_restarted, self.booster = self.best_rounds, True, None
 
     def _list_settings(
         self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int

@@ -18,8 +18,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.target import scale_target
 from treadle.schema import is_value
 from treadle.training.epochs import write_line
-from treadle.training.refit import is_refitted
-from treadle.training.rows import MemoryRows, Rows
+from treadle.training.rows import MemoryRows, Rows, is_refitted
 from treadle.training.scaling import Scaling
 
 _KEY = "loss.teacher"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,12 +15,12 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.metrics.own import build_metrics
 from treadle.metrics.registry import find_metric
-from treadle.models.estimator import Estimator, Objective
+from treadle.models.estimator import Estimator, Objective, restart
 from treadle.models.levels import LevelEstimators
-from treadle.schema import Batch, pick_by_task
+from treadle.schema import Batch, Split, pick_by_task
 from treadle.training.epochs import EpochFile, EpochLog, show_scores, write_line, write_summary
 from treadle.training.losses import Loss, build_loss
-from treadle.training.rows import Rows
+from treadle.training.rows import Rows, is_refitted, join
 from treadle.training.scaling import Scaling, find_link
 from treadle.training.scores import compute_prediction_loss, compute_scores
 
@@ -35,34 +36,55 @@ def train_estimator(
     featurizer: Featurizer,
     folder: RunFolder,
     log: EpochLog,
-) -> None:
-    """Train in place; the rounds are those of the best epoch afterwards.
+) -> list[Split]:
+    """Train in place; the rounds are those of the best epoch afterwards, or of the second training.
+
+    Before that one, the best epoch's are written into `folder.model`.
+
+    Returns:
+        The splits whose rows it has seen.
 
     Raises:
         TreadleError: the monitored metric is not a number.
     """
-    limit = experiment.trainer.limit_batches
-    train, valid = (
-        rows[split].take_first(limit * experiment.schedule.batch_size if limit else rows[split].num_rows)
-        for split in ("train", "valid")
-    )
+    train, valid = (_take(rows[split], experiment) for split in ("train", "valid"))
     loss = build_loss(experiment)
     file = EpochFile(folder.metrics_log, listen=log)
     file.clear()
     epochs = Epochs(train, valid, experiment=experiment, loss=loss, scaling=scaling, file=file)
-    estimator.fit(
-        train,
-        valid,
-        objective=find_objective(loss, experiment),
-        numeric_columns=featurizer.numeric_columns,
-        seed=experiment.seed,
-        threads=experiment.trainer.threads,
-        watch=epochs.add,
-    )
+    given: dict[str, Any] = {
+        "objective": find_objective(loss, experiment),
+        "numeric_columns": featurizer.numeric_columns,
+        "seed": experiment.seed,
+        "threads": experiment.trainer.threads,
+    }
+    estimator.fit(train, valid, **given, watch=epochs.add)
+    summary = epochs.summarize()
+    seen: list[Split] = ["train"]
+    if is_refitted(experiment):
+        folder.model.mkdir(parents=True, exist_ok=True)
+        estimator.save(folder.model / estimator.FILE)
+        together, seen = _take(join(rows), experiment), ["train", "valid"]
+        num_rows, num_rounds = len(together.target), int(epochs.best["step"])
+        write_line(f"{'refit':<10} on train and valid, {num_rows:,} rows, for {num_rounds:,} rounds")
+        restart(estimator)
+        estimator.fit(together, valid, **given, watch=_ignore)
+        summary["refit"] = {"num_rows": num_rows, "num_rounds": num_rounds}
     torch.set_num_threads(experiment.trainer.threads)  # a library may have changed it
     if isinstance(estimator, LevelEstimators):
         write_line(f"{'sorted':<10} {100 * estimator.crossed:.2g} % of the valid rows, whose quantiles crossed")
-    write_summary(folder, epochs.summarize(), kept=epochs.best)
+    write_summary(folder, summary, kept=epochs.best)
+    return seen
+
+
+def _take(rows: Rows, experiment: Experiment) -> Batch:
+    """All of them, or as many as the batches of a debug run hold."""
+    limit = experiment.trainer.limit_batches
+    return rows.take_first(limit * experiment.schedule.batch_size if limit else rows.num_rows)
+
+
+def _ignore(*, rounds: int, train: Tensor, valid: Tensor) -> int:  # noqa: ARG001 - as `Watch`
+    return rounds
 
 
 def find_objective(loss: Loss, experiment: Experiment) -> Objective:
@@ -118,7 +140,7 @@ class Epochs:
         before = self.best[f"valid/{self.monitor}"]
         return self.sign * found < self.sign * before or (math.isnan(before) and not math.isnan(found))
 
-    def summarize(self) -> dict[str, float | str]:
+    def summarize(self) -> dict[str, Any]:
         """The summary of the training.
 
         Raises:

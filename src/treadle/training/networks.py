@@ -24,10 +24,10 @@ from treadle.training.epochs import EpochLog, write_summary
 from treadle.training.fit import fit
 from treadle.training.lightning_internals import raising_interrupts
 from treadle.training.metrics_log import MetricsLog
-from treadle.training.refit import is_refitted, refit
+from treadle.training.refit import refit
 from treadle.training.requirements import explain_failure
 from treadle.training.resume import claim_checkpoints, read_weights
-from treadle.training.rows import Rows
+from treadle.training.rows import Rows, is_refitted
 from treadle.training.scaling import Scaling
 
 

@@ -21,7 +21,7 @@ from treadle.training.augmentation import Augment
 from treadle.training.epochs import write_line
 from treadle.training.fit import count_steps, fit
 from treadle.training.resume import LAST, read_weights
-from treadle.training.rows import MemoryRows, Rows
+from treadle.training.rows import Rows, join
 from treadle.training.scaling import Scaling
 
 FOLDER = "refit"  # of the checkpoints: the state of the second training
@@ -39,11 +39,6 @@ class Refitted:
     def describe(self) -> dict[str, int]:
         """Plain values, for `model/summary.json`."""
         return {"num_rows": self.num_rows, "num_epochs": self.num_epochs, "num_steps": self.global_step}
-
-
-def is_refitted(experiment: Experiment) -> bool:
-    """Whether there is a second training; where a few rows are overfitted, they validate, too, and there is none."""
-    return experiment.schedule.refit == "all" and experiment.trainer.overfit_batches is None
 
 
 def refit(
@@ -71,7 +66,7 @@ def refit(
     Raises:
         TreadleError: the new weights are not finite.
     """
-    together = {**rows, "train": _join(rows)}
+    together = {**rows, "train": join(rows)}
     write_line(
         f"{'refit':<10} on train and valid, {together['train'].num_rows:,} rows, for the {num_epochs} "
         f"{'epoch' if num_epochs == 1 else 'epochs'} until the best"
@@ -104,13 +99,3 @@ def _stretch(experiment: Experiment, *, before: int, after: int) -> Experiment:
     schedule = experiment.schedule
     max_steps = None if schedule.max_steps is None else -(-schedule.max_steps * after // before)
     return experiment.model_copy(update={"schedule": schedule.model_copy(update={"max_steps": max_steps})})
-
-
-def _join(rows: Mapping[str, Rows]) -> MemoryRows:
-    """The rows of both splits; those of a class that training had not, which no output stands for, are left out."""
-    train, valid = rows["train"], rows["valid"]
-    assert isinstance(train, MemoryRows), "the check refuses to refit streamed rows"
-    assert isinstance(valid, MemoryRows), "the check refuses to refit streamed rows"
-    known = slice(None) if valid.batch.target.is_floating_point() else valid.batch.target >= 0
-    parts = (train.batch, [tensor[known] for tensor in valid.batch])
-    return MemoryRows(type(train.batch)(*map(torch.cat, zip(*parts, strict=True))))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, cast
 
+import torch
 from torch import Tensor
 
 from treadle.experiment.spec import Experiment
@@ -96,6 +97,21 @@ def open_rows(features: Path, experiment: Experiment, *, classes: Sequence[str])
         loss=build_loss(experiment) if is_value(experiment.data.answer) else None,
     )
     return {split: some.scale(scaling) for split, some in rows.items()}, scaling
+
+
+def is_refitted(experiment: Experiment) -> bool:
+    """Whether there is a second training; where a few rows are overfitted, they validate, too, and there is none."""
+    return experiment.schedule.refit == "all" and experiment.trainer.overfit_batches is None
+
+
+def join(rows: Mapping[str, Rows]) -> MemoryRows:
+    """The rows of both splits; those of a class that training had not, which no output stands for, are left out."""
+    train, valid = rows["train"], rows["valid"]
+    assert isinstance(train, MemoryRows), "the check refuses to refit streamed rows"
+    assert isinstance(valid, MemoryRows), "the check refuses to refit streamed rows"
+    known = slice(None) if valid.batch.target.is_floating_point() else valid.batch.target >= 0
+    parts = (train.batch, [tensor[known] for tensor in valid.batch])
+    return MemoryRows(type(train.batch)(*map(torch.cat, zip(*parts, strict=True))))
 
 
 def _open(features: Path, experiment: Experiment) -> Mapping[str, Rows]:

@@ -27,7 +27,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
-from treadle.schema import ImageSpan, Split, TokenSpan
+from treadle.schema import ImageSpan, TokenSpan
 from treadle.training.blend import blend
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochLog
@@ -89,11 +89,11 @@ def train(
         rows = teach(rows, teacher, examples=folder.examples, **given)
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     require_rows(rows, experiment=experiment)
-    trained_on: list[Split] = ["train"]
     if isinstance(model, Estimator):
         from treadle.training.estimators import train_estimator
 
-        train_estimator(model, rows, experiment, scaling=scaling, featurizer=featurizer, folder=folder, log=log)
+        given = {"scaling": scaling, "featurizer": featurizer, "folder": folder, "log": log}
+        trained_on = train_estimator(model, rows, experiment, **given)
     else:
         from treadle.training.networks import train_network  # Lightning takes seconds to import
 

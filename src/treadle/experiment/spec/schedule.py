@@ -43,4 +43,4 @@ class Schedule(Spec):
     early_stopping: EarlyStopping | None
     """When to stop before `max_epochs`; null: never."""
     refit: Refit = "none"  # the default is for schedules of projects that are older than the key
-    """Whether the weights are trained anew on the training and validation sets, for the best number of epochs."""
+    """Whether the model is trained anew on the training and validation sets, for the best number of epochs."""
