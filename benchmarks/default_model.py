@@ -6,7 +6,14 @@
 Each table goes through `treadle init` with nothing edited. The default (`model=auto`) and single models train on the
 project's split with several seeds; LightGBM trains on the same rows, on their columns as they are: with its default
 settings, and with the best of 20 random settings by the validation split (early stopping on it, as for the others).
-Printed is the test metric (log loss, or RMSE) as mean ± deviation over seeds, and the mean rank of each model.
+Printed is the test metric (log loss, or RMSE) as mean ± deviation over seeds, the mean rank of each model, and in how
+many tables `auto` is better, alike or worse than each beyond the noise (two standard errors of the difference over
+seeds). A model may have overrides behind it: `--models auto "tabm schedule.early_stopping=null"`.
+
+    pip install autogluon.tabular[lightgbm,catboost,xgboost]==1.6.3 flaml==2.8.0 torch polars   # in another environment
+    python benchmarks/default_model.py --results FILE --peers PYTHON --models auto flaml autogluon
+
+AutoML by others trains on the same rows with PYTHON, for as many CPU seconds as `auto` took on the table, same seed.
 
 FILE gets a line for each result as soon as it is known. What it holds is not run again; `--show` prints it alone, with
 what is missing. DIR holds public tables by the paths below; those that are absent are left out.
@@ -16,10 +23,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +44,8 @@ from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT
 TRIALS = 20
 ROUNDS, PATIENCE = 2_000, 50  # of a tuned LightGBM
 RESERVED = (LABEL, PREDICT_AT, ROW, WEIGHT)
+PEER = Path(__file__).with_name("default_model_peer.py")
+PEERS = ("flaml", "autogluon")
 MODELS = ("auto", "linear", "mlp", "tabm", "tabm_wide", "lightgbm default", "lightgbm tuned")
 
 
@@ -76,7 +86,7 @@ TABLES = {
     "house_prices": Table("price", package="AER", item="HousePrices"),
 }
 
-Result = dict[str, Any]  # table, model, seed, metric, value, seconds
+Result = dict[str, Any]  # table, model, seed, metric, value, seconds of CPU
 
 
 def write_table(table: Table, data: Path | None, folder: Path) -> Path | None:
@@ -95,19 +105,25 @@ def write_table(table: Table, data: Path | None, folder: Path) -> Path | None:
 
 def run(folder: Path, *arguments: str) -> float:
     """CPU seconds of a command of Treadle, its output where it fails."""
-    start = time.perf_counter()
+    start = count_cpu(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "treadle", *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} in {folder}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
-    return time.perf_counter() - start
+    return count_cpu(resource.RUSAGE_CHILDREN) - start
+
+
+def count_cpu(who: int) -> float:
+    """CPU seconds until now."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
 
 
 def train_ours(project: Path, model: str, seed: int) -> Result:
     """A model of Treadle's, judged on the test split."""
     before = set(project.glob("runs/*/evaluation/metrics.json"))
     quick = ["tracker=disabled", "evaluation.baselines=[]", "evaluation.parity_rows=5"]
-    seconds = run(project, "run", f"model={model}", f"seed={seed}", *quick)
+    seconds = run(project, "run", *f"model={model}".split(), f"seed={seed}", *quick)
     (file,) = set(project.glob("runs/*/evaluation/metrics.json")) - before
     metrics = json.loads(file.read_text())["model"]
     metric = "log_loss" if "log_loss" in metrics else "rmse"
@@ -148,7 +164,7 @@ def _to_number(values: pl.Series, words: pl.Series | None) -> pl.Series:
 
 def train_lightgbm(project: Path, model: str, seed: int) -> Result:
     """LightGBM, judged on the test split as ours is."""
-    start = time.perf_counter()
+    start = count_cpu(resource.RUSAGE_SELF)
     splits = read_splits(project)
     inputs, texts = encode(splits)
     classes = splits["train"][LABEL].unique().sort().to_list()
@@ -166,7 +182,7 @@ def train_lightgbm(project: Path, model: str, seed: int) -> Result:
         booster = min((_try(fixed | found, make) for found in draw_settings(seed)), key=lambda pair: pair[0])[1]
     predicted = np.asarray(booster.predict(inputs["test"], num_iteration=booster.best_iteration or None))
     metric, value = _judge(task, predicted, targets["test"])
-    return {"metric": metric, "value": value, "seconds": round(time.perf_counter() - start, 1)}
+    return {"metric": metric, "value": value, "seconds": round(count_cpu(resource.RUSAGE_SELF) - start, 1)}
 
 
 def draw_settings(seed: int) -> Iterator[dict[str, Any]]:
@@ -216,6 +232,20 @@ def _judge(task: str, predicted: np.ndarray, target: np.ndarray) -> tuple[str, f
     return "log_loss", float(-np.log(np.clip(of_target, 1e-7, 1)).mean())
 
 
+# --- AutoML by others ---------------------------------------------------------------------------------
+
+
+def train_peer(project: Path, model: str, seed: int, *, python: Path, seconds: float) -> Result:
+    """AutoML, judged on the test split as ours is."""
+    examples = next(project.glob("runs/*/examples"))
+    with tempfile.TemporaryDirectory() as folder:
+        command = [str(python), str(PEER), model, str(examples), str(seconds), str(seed), folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 # --- all ----------------------------------------------------------------------------------------------
 
 
@@ -237,8 +267,12 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> None:
     project = folder / name
     run(project, "prepare", "tracker=disabled")
     for model, seed in missing:
-        train = train_lightgbm if model.startswith("lightgbm ") else train_ours
-        found = {"table": name, "model": model, "seed": seed, **train(project, model, seed)}
+        if model in PEERS:
+            seconds = read_results(options.results)[name, "auto", seed]["seconds"]
+            result = train_peer(project, model, seed, python=options.peers, seconds=seconds)
+        else:
+            result = (train_lightgbm if model.startswith("lightgbm ") else train_ours)(project, model, seed)
+        found = {"table": name, "model": model, "seed": seed, **result}
         with options.results.open("a") as stream:
             stream.write(f"{json.dumps(found)}\n")
         print(json.dumps(found), flush=True)
@@ -261,10 +295,28 @@ def show(options: argparse.Namespace) -> None:
     print(
         f"{'mean rank':<20}" + "".join(f"{mean(ranks[m]) if ranks[m] else float('nan'):>22.2f}" for m in options.models)
     )
+    for model in options.models:
+        if model != "auto" and any(model in found for found in values.values()):
+            print(f"auto beside {model:<20} {_count_wins(values, model)}")
     missing = sum(len(values[table][model]) < options.seeds for table in options.only for model in options.models)
     print(
         f"missing: {missing} of {len(options.only) * len(options.models)} cells have fewer than {options.seeds} seeds"
     )
+
+
+def _count_wins(values: dict[str, dict[str, list[float]]], model: str) -> str:
+    better, worse, num_tables = 0, [], 0
+    for table, found in values.items():
+        ours, other = found.get("auto", []), found.get(model, [])
+        if not ours or not other:
+            continue
+        num_tables += 1
+        noise = 2 * math.sqrt(sum(stdev(each) ** 2 / len(each) for each in (ours, other) if len(each) > 1))
+        difference = mean(ours) - mean(other)
+        better += difference < -noise
+        worse += [table] if difference > noise else []
+    alike = num_tables - better - len(worse)
+    return f"better in {better}, alike in {alike}, worse in {len(worse)} {' '.join(worse)}".rstrip()
 
 
 def _write(found: list[float]) -> str:
@@ -279,6 +331,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--only", nargs="+", choices=TABLES, default=list(TABLES))
     parser.add_argument("--models", nargs="+", default=list(MODELS), help="auto, any option of conf/model, lightgbm …")
+    parser.add_argument("--peers", type=Path, help="a Python that has flaml and autogluon.tabular")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--show", action="store_true", help="what the file holds; nothing runs")
     options = parser.parse_args()
