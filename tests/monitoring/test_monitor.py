@@ -232,6 +232,23 @@ def test_an_input_that_is_called_like_a_column_of_the_log_is_found(made, log, ca
     assert found.rows.collect().schema["time"] == pl.Float64
 
 
+def test_labels_go_by_the_id_of_a_prediction_where_an_input_is_called_id_too(made, log, capsys, tmp_path):
+    """As `treadle serve` records them: `id` is the prediction's, the input is `input.id`."""
+    for file in log.iterdir():
+        frame = pl.read_parquet(file)
+        own = pl.Series("id", [f"{file.stem}.{place}" for place in range(len(frame))])
+        frame.with_columns(pl.lit("x").alias("input.id"), own).write_parquet(file)
+    rows = pl.concat(map(pl.read_parquet, sorted(log.iterdir())))
+    rows.select("id", pl.lit(1).alias("label")).write_csv(tmp_path / "labels.csv")
+
+    assert treadle("feedback", str(tmp_path / "labels.csv"), "--log", str(log)) == 0
+    capsys.readouterr()
+    _, found = read_findings(made, log, capsys)
+
+    assert [block["realised"]["share"] for block in found["blocks"]] == [1, 1, 1, 1]
+    assert not any("match no row" in note for note in found["notes"])
+
+
 def test_rows_of_another_bundle_are_left_out(made, log, capsys):
     spoil(log, 3, bundle=pl.lit("0123456789ab"), amount=pl.lit(0.0))
 

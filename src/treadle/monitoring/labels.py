@@ -44,7 +44,7 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
     Args:
         file: Parquet, CSV or TSV, with the columns `by` and the label, and perhaps `known_at`.
         log: folder or file whose rows they are for.
-        by: columns that say which row a label is for: the id, or a key.
+        by: columns that say which row a label is for: the id, or a key, as the files of the log name them.
         label: the column of the labels.
         now: when they became known, where the file does not say it. In UTC, without a zone.
 
@@ -134,15 +134,18 @@ def describe_strays(log: Log) -> str | None:
 
 
 def _read_newest(files: Sequence[Path], log: Log) -> tuple[pl.LazyFrame, dict[str, pl.Expr]]:
-    """The newest label of each key, and the columns of the key with how both sides are read."""
+    """The newest label of each key, and the columns of the key as the log's rows are read."""
     recorded, typed = log.own.collect_schema(), log.rows.collect_schema()
-    keys = {
-        f"__key_{place}__": write_key(name, is_number=recorded[name].is_numeric() or typed[name].is_numeric())
-        for place, name in enumerate(_list_keys(files))
-    }
-    labels = pl.concat(map(_scan_labels, files)).select(LABEL, KNOWN_AT, **keys)
-    newest = labels.sort(KNOWN_AT, maintain_order=True).unique(list(keys), keep="last", maintain_order=True)
-    return newest.drop(KNOWN_AT), keys
+    ours: dict[str, pl.Expr] = {}
+    theirs: dict[str, pl.Expr] = {}
+    for place, given in enumerate(_list_keys(files)):
+        name = log.find_name(given)
+        is_number = recorded[name].is_numeric() or typed[name].is_numeric()
+        ours[f"__key_{place}__"] = write_key(name, is_number=is_number)
+        theirs[f"__key_{place}__"] = write_key(given, is_number=is_number)
+    labels = pl.concat(map(_scan_labels, files)).select(LABEL, KNOWN_AT, **theirs)
+    newest = labels.sort(KNOWN_AT, maintain_order=True).unique(list(theirs), keep="last", maintain_order=True)
+    return newest.drop(KNOWN_AT), ours
 
 
 def _list_keys(files: Sequence[Path]) -> list[str]:

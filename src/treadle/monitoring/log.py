@@ -40,6 +40,13 @@ class Log:
         """Rows of the bundle, in the types of the reference."""
         return self.own.with_columns(self.types)
 
+    def find_name(self, name: str) -> str:
+        """What a column is called here that the files of the log call by this name: see `_part_names`."""
+        schema = self.own.collect_schema()
+        return (
+            name.removeprefix(_INPUT) if name not in schema else f"{_LOG}{name}" if f"{_LOG}{name}" in schema else name
+        )
+
     @property
     def has_labels(self) -> bool:
         """Whether its own rows hold labels."""
