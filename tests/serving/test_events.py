@@ -310,7 +310,7 @@ def test_a_clock_that_jumps_loses_nothing(client, asked, monkeypatch):
     moments = datetime.fromisoformat(newest), datetime(2099, 1, 1), NOW - timedelta(days=2000)  # noqa: DTZ001
     found = []
     for moment in moments:
-        monkeypatch.setattr("treadle.serving.feeds.now", lambda moment=moment: moment)
+        monkeypatch.setattr(feeds, "_now", lambda moment=moment: moment)
         feeds.tidy()
         found.append(ask(client, asked))
 

@@ -17,7 +17,7 @@ from treadle.config.serving import read_serving
 from treadle.errors import TreadleError
 from treadle.serving import shadow as shadow_module
 from treadle.serving.challenger import Answered, Challenger, Failed, Ready
-from treadle.serving.feeds import now
+from treadle.serving.feeds import read_clock
 from treadle.serving.log import scan_log
 from treadle.serving.metrics import Metrics
 from treadle.serving.service import Service, Source
@@ -254,12 +254,12 @@ def test_the_process_says_what_it_reads_and_answers(other, rows):
     assert {"age", "workclass"} <= ready.wanted
     from treadle.serving.challenger import Batch
 
-    here.send(Batch([rows[0], {}], [now(), now()]))
+    here.send(Batch([rows[0], {}], [read_clock(), read_clock()]))
     answered = here.recv()
     assert isinstance(answered, Answered)
     assert answered.predictions[0].keys() == {"probability"}
     assert answered.predictions[1] is None
-    here.send(Batch([1], [now()]))
+    here.send(Batch([1], [read_clock()]))
     assert here.recv().predictions == [None]
     here.send(Batch(None, None))
     assert isinstance(here.recv(), Failed)

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -194,7 +194,7 @@ class Application:
         )
 
     def _record(self, rows: Sequence[Any], pairs: Pairs, request: str, *, ms: float) -> None:
-        now = datetime.now(UTC).replace(tzinfo=None)
+        now = self.service.now()
         for place, (served, answer) in enumerate(pairs):
             log, engine = served.log, served.scorer.engine
             if log is not None and answer.prediction is not None and answer.cells is not None and log.wants(request):

@@ -95,12 +95,13 @@ class Challenger:
         from treadle.bundle import load
         from treadle.champions.bundles import digest_bundle
         from treadle.serving.answering import Answerer
-        from treadle.serving.feeds import Feeds
+        from treadle.serving.feeds import Feeds, read_clock
 
         folder = self.source.find()
         digest = digest_bundle(folder)
         bundle = load(folder, targets=self.source.targets, code=self.source.code)
-        feeds = None if self.events.store is None else Feeds(self.events, name=self.name, root=self.source.root)
+        root, has_events = self.source.root, self.events.store is not None
+        feeds = Feeds(self.events, name=self.name, root=root, now=read_clock) if has_events else None
         online = None if feeds is None else feeds.follow(bundle)
         answerer = Answerer(bundle, online=online)
         wanted = {key for name, column in bundle.columns.items() for key in (name, column.name_in_file(name))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -41,13 +41,14 @@ class Feeds:
         spec: `serving.events`, with a store.
         name: of the model.
         root: the project, to which paths of tables are relative.
+        now: the current time, in UTC without a zone.
 
     Raises:
         TreadleError: the log cannot be opened.
     """
 
-    def __init__(self, spec: Events, *, name: str, root: Path) -> None:
-        self._spec, self._root = spec, root
+    def __init__(self, spec: Events, *, name: str, root: Path, now: Callable[[], datetime]) -> None:
+        self._spec, self._root, self._now = spec, root, now
         self._log = open_log(spec, name=name)
         self._scratch = TemporaryDirectory(prefix="treadle-events-")
         self._states: WeakValueDictionary[str, Online] = WeakValueDictionary()
@@ -69,7 +70,7 @@ class Feeds:
         scratch = Path(self._scratch.name) / str(len(list(Path(self._scratch.name).iterdir())))
         scratch.mkdir()
         try:
-            online = Online(data, files=files, log=self._log, root=self._root, now=now(), scratch=scratch)
+            online = Online(data, files=files, log=self._log, root=self._root, now=self._now(), scratch=scratch)
         except TreadleError as error:
             raise TreadleError(
                 f"serving.events: {error}; +serving.events.tables.NAME=FILE names another file"
@@ -86,7 +87,7 @@ class Feeds:
     def tidy(self) -> None:
         """Forget what no question can see."""
         for online in list(self._states.values()):
-            online.forget(now=now(), keep=parse_duration(self._spec.keep))
+            online.forget(now=self._now(), keep=parse_duration(self._spec.keep))
 
     def close(self) -> None:
         """End the connection to the log."""
@@ -110,12 +111,14 @@ def open_log(spec: Events, *, name: str) -> EventLog:
     return RedisLog(spec.url, name=name)
 
 
-def take_events(online: Online, requests: Sequence[Given], *, model: str, metrics: Metrics) -> list[Outcome]:
+def take_events(
+    online: Online, requests: Sequence[Given], *, model: str, metrics: Metrics, now: datetime
+) -> list[Outcome]:
     """Take the events of each request, all of them or none; those that follow each other for one table at once."""
     outcomes: list[Outcome] = []
     for table, group in groupby(requests, key=lambda given: given.table):
         parts = [given.rows for given in group]
-        found = _take(online, table, parts)
+        found = _take(online, table, parts, now=now)
         for part, outcome in zip(parts, found, strict=True):
             _count(metrics, model, table, len(part), outcome)
         outcomes += found
@@ -125,14 +128,14 @@ def take_events(online: Online, requests: Sequence[Given], *, model: str, metric
     return outcomes
 
 
-def _take(online: Online, table: str, parts: list[list[Any]]) -> list[Outcome]:
+def _take(online: Online, table: str, parts: list[list[Any]], *, now: datetime) -> list[Outcome]:
     """Where one of several requests breaks the contract, each is taken by itself."""
     try:
-        return list(online.add(table, parts, now=now()))
+        return list(online.add(table, parts, now=now))
     except RowsError as error:
         if len(parts) == 1:
             return [error]
-        return [outcome for part in parts for outcome in _take(online, table, [part])]
+        return [outcome for part in parts for outcome in _take(online, table, [part], now=now)]
     except TreadleError as error:  # raised, it would have the batch asked again, and what was taken before taken twice
         return [error for _ in parts]
 
@@ -146,6 +149,6 @@ def _count(metrics: Metrics, model: str, table: str, num_rows: int, outcome: Out
         metrics.count_events(model, table, "never_known", outcome.num_unknown)
 
 
-def now() -> datetime:
-    """In UTC without a zone, as tables are."""
+def read_clock() -> datetime:
+    """The current time, in UTC without a zone, as tables are."""
     return datetime.now(UTC).replace(tzinfo=None)

@@ -27,7 +27,7 @@ from treadle.serving.answering import Answerer
 from treadle.serving.canary import Canary
 from treadle.serving.challenger import Challenger
 from treadle.serving.engines import choose_engine
-from treadle.serving.feeds import Feeds, Given, Outcome, now, take_events
+from treadle.serving.feeds import Feeds, Given, Outcome, read_clock, take_events
 from treadle.serving.log import SHADOW, PredictionLog
 from treadle.serving.metrics import Metrics
 from treadle.serving.scorer import Answer, Scorer
@@ -91,13 +91,22 @@ class Service:
         source: of the bundle.
         serving: how requests are answered.
         count_waiting: gives the number of rows that wait, for the metrics.
+        now: the current time, in UTC without a zone: of the log, and until when events count.
 
     Raises:
         TreadleError: there is no bundle, or it is damaged.
     """
 
-    def __init__(self, source: Source, serving: Serving, *, count_waiting: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        serving: Serving,
+        *,
+        count_waiting: Callable[[], int],
+        now: Callable[[], datetime] = read_clock,
+    ) -> None:
         self.source = source
+        self.now = now
         self.serving = serving
         self.name = serving.name or source.name
         self.metrics = Metrics(count_waiting=count_waiting)
@@ -105,7 +114,7 @@ class Service:
         self._refused: tuple[str, float] | None = None  # digest of the bundle that could not be loaded, and when
         self._retired: list[tuple[PredictionLog, float]] = []  # logs of earlier bundles, and when they end
         has_events = serving.events.store is not None
-        self.feeds = Feeds(serving.events, name=self.name, root=source.root) if has_events else None
+        self.feeds = Feeds(serving.events, name=self.name, root=source.root, now=now) if has_events else None
         self._tidied = time.monotonic()
         self.shadow: Shadow | None = None
         try:
@@ -150,7 +159,7 @@ class Service:
         if not rows:
             return []
         before = served.scorer.num_by_polars
-        answers = served.answerer.ask(rows, moments=[now()] * len(rows))
+        answers = served.answerer.ask(rows, moments=[self.now()] * len(rows))
         predicted = sum(answer.prediction is not None for answer in answers)
         self.metrics.count_batch(
             self.name,
@@ -171,7 +180,7 @@ class Service:
         """What became of the events of each request, by the declarations of the current bundle."""
         online = self.online
         assert online is not None, "the application asks whether there are feeds"
-        return take_events(online, requests, model=self.name, metrics=self.metrics)
+        return take_events(online, requests, model=self.name, metrics=self.metrics, now=self.now())
 
     def reload(self, *, again: bool = False) -> bool:
         """Take another bundle where there is one; a damaged one changes nothing.
@@ -263,7 +272,7 @@ class Service:
     def _write(self, log: PredictionLog, write: Callable[..., None]) -> None:
         lost = log.num_failed
         try:
-            write(now=datetime.now(UTC))
+            write(now=self.now().replace(tzinfo=UTC))
         except OSError as error:
             text = "%d predictions were not recorded: %s"
             LOGGER.error(text, log.num_failed - lost, error)  # noqa: TRY400 - as above
