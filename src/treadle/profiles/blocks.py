@@ -49,6 +49,11 @@ class Blocking:
         ordered = rows if time is None else rows.sort(time, maintain_order=True)
         return ordered.with_columns((pl.int_range(pl.len()) // self.size).alias(BLOCK)).with_columns(_name_by_number())
 
+    @property
+    def length(self) -> timedelta | None:
+        """Time of a block; None of blocks of rows."""
+        return None if self.unit == "rows" else _LENGTHS[self.unit]
+
     def find_end(self, block: str) -> datetime | None:
         """The moment at which a block is over, in UTC; None of blocks of rows."""
         if self.unit == "rows":

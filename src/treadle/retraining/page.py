@@ -6,8 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from treadle.disk import write_text
+from treadle.experiment.spec import Experiment
+from treadle.metrics.registry import find_metric
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
 from treadle.retraining.simulation import Tick
@@ -15,19 +18,19 @@ from treadle.retraining.simulation import Tick
 _SHOWN = 12  # characters of a digest
 
 
-def write_page(ticks: Sequence[Tick], file: Path, *, name: str) -> None:
+def write_page(ticks: Sequence[Tick], file: Path, *, experiment: Experiment) -> None:
     """Write it.
 
     Args:
         ticks: of the simulation.
         file: to write.
-        name: of the model.
+        experiment: that was simulated.
     """
     page = render_page(
         "simulation.html.jinja",
-        name=name,
+        name=experiment.name,
         summary=summarize(ticks),
-        chart=_draw(ticks),
+        charts=[_draw(ticks), *_draw_watched(ticks, experiment)],
         ticks=[_tabulate(tick) for tick in ticks],
     )
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +41,9 @@ def summarize(ticks: Sequence[Tick]) -> str:
     """What was decided, and what it was worth."""
     counts = Counter(tick.decided.action for tick in ticks)
     decided = ", ".join(f"{count} {action}" for action, count in counts.most_common())
+    watched = [tick.watched for tick in ticks if tick.watched is not None and tick.watched.note is None]
+    if watched:
+        decided += f"; monitoring alarmed at {sum(bool(found.alarms) for found in watched)} of {len(watched)} looks"
     known = [tick for tick in ticks if tick.skill is not None and tick.first_skill is not None]
     total = sum(tick.num_rows for tick in known)
     if not total:
@@ -61,6 +67,38 @@ def _draw(ticks: Sequence[Tick]) -> str:
     return draw_chart(title="Skill: 1 - loss / the prior's loss", x="decisions, in order", y="skill", lines=lines)
 
 
+def _draw_watched(ticks: Sequence[Tick], experiment: Experiment) -> list[str]:
+    """What was known of the champion's performance at each decision; nothing where it was not."""
+    metric = experiment.evaluation.metric
+    values = {
+        "estimated, without labels": [_read(tick, "estimated", metric) for tick in ticks],
+        "realised": [_read(tick, "realised", metric) for tick in ticks],
+    }
+    places = [float(place) for place in range(len(ticks))]
+    lines = [Line(name, places, found) for name, found in values.items() if not all(map(math.isnan, found))]
+    if not lines:
+        return []
+    found_metric = find_metric(experiment, metric)
+    shown = metric if found_metric is None else found_metric.title
+    return [draw_chart(title=f"{shown} as monitoring knew it", x="decisions, in order", y=shown, lines=lines)]
+
+
+def _read(tick: Tick, which: Literal["estimated", "realised"], metric: str) -> float:
+    value = None if tick.watched is None else getattr(tick.watched, which).get(metric)
+    return math.nan if value is None else float(value)
+
+
+def _describe_alarms(tick: Tick) -> str:
+    """The first alarm, which matters most, and how many there are beside it."""
+    watched = tick.watched
+    if watched is None:
+        return "-"
+    if not watched.alarms:
+        return watched.note or "no alarm"
+    more = len(watched.alarms) - 1
+    return watched.alarms[0] + (f"; {more} more" if more else "")
+
+
 def _tabulate(tick: Tick) -> dict[str, object]:
     decided = tick.decided
     return {
@@ -68,6 +106,9 @@ def _tabulate(tick: Tick) -> dict[str, object]:
         "action": decided.action,
         "why": "; ".join([*decided.reasons, *([decided.sentence] if decided.sentence else [])]),
         "champion": (decided.bundle or "-")[:_SHOWN],
+        "alarms": _describe_alarms(tick),
+        "answered": f"{tick.num_answered:,}",
+        "refused": tick.num_refused,
         "rows": f"{tick.num_rows:,}",
         "skill": "-" if tick.skill is None else f"{tick.skill:.4f}",
         "first": "-" if tick.first_skill is None else f"{tick.first_skill:.4f}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -63,6 +63,7 @@ class Occasion:
     settings: Retrain
     overrides: Sequence[str]
     root: Path
+    findings: Path | None  # of monitoring, in place of the files that rules name; None: those
     is_one_of_many: bool  # whether it is decided at other moments by the same data, which share their examples then
 
     @property
@@ -81,8 +82,10 @@ def digest_rules(settings: Retrain) -> str:
     return digest(json.dumps(settings.model_dump(mode="json"), sort_keys=True))
 
 
-def declare(overrides: Sequence[str], *, now: datetime, root: Path, is_one_of_many: bool) -> Occasion:
-    """Compose and check; the split is moved to the moment.
+def declare(
+    overrides: Sequence[str], *, now: datetime, root: Path, is_one_of_many: bool, findings: Path | None = None
+) -> Occasion:
+    """Compose and check; the split is moved to the moment. For the others see `Occasion`.
 
     Raises:
         ConfigError: with every problem at once.
@@ -90,13 +93,18 @@ def declare(overrides: Sequence[str], *, now: datetime, root: Path, is_one_of_ma
     given, composed = compose_retraining(overrides, root=root)
     experiment = check(composed)
     split, settings = require_fitting(experiment)
-    until = (now - parse_duration(split.gap)).replace(hour=0, minute=0, second=0, microsecond=0)
+    until = find_known(now, parse_duration(split.gap))
     moved = move_split(split, settings, test=(until - parse_duration(settings.block), until))
     composed = compose(overrides=[*given, moved], root=root)
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
     resolved = freeze(experiment, question=composed.question)
-    return Occasion(now, until, experiment, resolved, settings, given, root, is_one_of_many)
+    return Occasion(now, until, experiment, resolved, settings, given, root, findings, is_one_of_many)
+
+
+def find_known(now: datetime, gap: timedelta) -> datetime:
+    """The end of the newest whole day whose labels are known."""
+    return (now - gap).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def move_split(split: TimeSplit, settings: Retrain, *, test: tuple[datetime, datetime]) -> str:
@@ -348,7 +356,7 @@ def _read_alarms(occasion: Occasion) -> dict[str, str]:
     for name, rule in occasion.settings.act.items():
         if not isinstance(rule, AlarmRule):
             continue
-        file = occasion.root / rule.findings
+        file = occasion.findings or occasion.root / rule.findings
         try:
             found = json.loads(read_text(file))["alarm"] if file.is_file() else False
         except (ValueError, KeyError, TypeError) as error:

@@ -1,8 +1,9 @@
-"""A stretch of the past again, by a simulated clock: predictions, labels that come later, decisions, champions.
+"""A stretch of the past again, by a simulated clock: requests, labels that come later, monitoring, decisions.
 
-At each tick it is decided as `treadle retrain` decides, as of that moment; then the champion predicts the rows up to
-the next tick. What stands in the ledger and in the files of predictions is not made again, so that a simulation that
-was killed goes on, and ends in the same history.
+At each tick the log is given the labels that are known by then, monitoring looks at it, and it is decided as `treadle
+retrain` decides, as of that moment; then a server answers what comes up to the next tick. What stands in the ledger, in
+the log and in the files of predictions is not made again, so that a simulation that was killed goes on, and ends in the
+same history.
 """
 
 from __future__ import annotations
@@ -10,24 +11,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
+import polars.selectors as cs
 
-from treadle.champions.ledger import read_history
+from treadle.champions.ledger import History, read_history
 from treadle.check.checks import check
 from treadle.check.resolve import freeze
 from treadle.config.compose import compose
 from treadle.disk import replacing
 from treadle.errors import TreadleError
+from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment
-from treadle.pipeline import run
+from treadle.pipeline import run as run_pipeline
 from treadle.retraining import FOLDER
 from treadle.retraining.champion import Judged
 from treadle.retraining.composition import compose_retraining
 from treadle.retraining.ledger import Decided, read_decisions
-from treadle.retraining.retrain import Occasion, declare, digest_rules, finish, move_split, require_fitting, retrain
+from treadle.retraining.production import ANSWER, Production, Watched
+from treadle.retraining.retrain import declare, digest_rules, find_known, finish, move_split, require_fitting, retrain
+from treadle.retraining.traffic import read_traffic
 from treadle.schema import PREDICT_AT
 
 Notify = Callable[[str], None]
@@ -40,8 +47,11 @@ class Tick:
 
     decided: Decided
     last: datetime  # moment of the next decision
-    num_rows: int  # that were predicted until then
-    skill: float | None  # of the champion, 1 - loss / the prior's; None: no rows, or all of one label
+    watched: Watched | None  # what monitoring said of the champion before the decision; None: there was none
+    num_answered: int  # rows that the server answered until then
+    num_refused: int  # and those that broke the contract
+    num_rows: int  # of the answered ones, those whose labels came
+    skill: float | None  # of the champion in these, 1 - loss / the prior's; None: no rows, or all of one label
     first_skill: float | None  # in the same rows, of the first champion, as if it had never been replaced
 
     def to_plain(self) -> dict[str, Any]:
@@ -49,10 +59,13 @@ class Tick:
         decided = self.decided
         return {
             "time": decided.time,
+            "monitoring": None if self.watched is None else self.watched.to_plain(),
             "action": decided.action,
             "reasons": list(decided.reasons),
             "sentence": decided.sentence,
             "champion": decided.bundle,
+            "answered": self.num_answered,
+            "refused": self.num_refused,
             "rows": self.num_rows,
             "skill": self.skill,
             "first_skill": self.first_skill,
@@ -81,7 +94,7 @@ class Clock:
 class Simulated:
     """What happened."""
 
-    name: str  # of the model
+    experiment: Experiment
     ticks: list[Tick]
 
 
@@ -98,25 +111,119 @@ def simulate(overrides: Sequence[str], *, clock: Clock, root: Path, notify: Noti
         TreadleError: the ledgers of the name hold what this simulation did not decide.
     """
     experiment, rows = _prepare(overrides, clock, root=root, notify=notify)
-    name = experiment.name
-    ticks: list[Tick] = []
-    for now, until in clock.list_ticks():
-        decided = _find_decided(name, now, root=root)
+    with TemporaryDirectory(prefix="treadle-traffic-") as scratch:
+        run = _Run(overrides, clock, experiment, rows=rows, root=root, scratch=Path(scratch))
+        return Simulated(experiment, run.go(notify))
+
+
+class _Run:
+    """A simulation under way.
+
+    Args:
+        overrides: of the experiment.
+        clock: the moments.
+        experiment: whose test split is the whole stretch.
+        rows: file of that split, with labels.
+        root: the project.
+        scratch: a folder for copies of tables.
+    """
+
+    def __init__(
+        self,
+        overrides: Sequence[str],
+        clock: Clock,
+        experiment: Experiment,
+        *,
+        rows: Path,
+        root: Path,
+        scratch: Path,
+    ) -> None:
+        self.overrides, self.clock, self.experiment, self.root = overrides, clock, experiment, root
+        self.rows = pl.scan_parquet(rows)
+        split, _ = require_fitting(experiment)
+        self.gap = parse_duration(split.gap)
+        self.folder = root / FOLDER / "simulations" / experiment.name
+        read = partial(read_traffic, experiment.data, first=clock.first, last=clock.last, root=root, scratch=scratch)
+        self.production = Production(experiment, read, folder=self.folder, every=clock.every, gap=self.gap, root=root)
+
+    def go(self, notify: Notify) -> list[Tick]:
+        """Each tick after the other."""
+        ticks: list[Tick] = []
+        since = self.clock.first
+        for now, last in self.clock.list_ticks():
+            known = find_known(now, self.gap)
+            self.production.feed_back(self.rows, now=now, since=since, until=known)
+            since = max(since, known)
+            watched, findings = self._watch(ticks[-1].decided.bundle if ticks else None, now)
+            decided = self._decide(now, findings)
+            first = ticks[0].decided if ticks else decided
+            tick = self._serve(Tick(decided, last, watched, 0, 0, 0, None, None), now, first)
+            ticks.append(tick)
+            notify(f"{decided.describe()}; {tick.num_answered:,} rows answered")
+        return ticks
+
+    def _watch(self, champion: str | None, now: datetime) -> tuple[Watched | None, Path | None]:
+        if champion is None:
+            return None, None
+        return self.production.watch(champion, self._read_history(), now=now)
+
+    def _decide(self, now: datetime, findings: Path | None) -> Decided:
+        """As the ledger has it, or now."""
+        declare_now = partial(declare, self.overrides, now=now, root=self.root, is_one_of_many=True, findings=findings)
+        decided = self._find_decided(now)
         if decided is None:
-            retrain(_declare(overrides, now, root=root), dry=False, notify=lambda _: None)
-            decided = _find_decided(name, now, root=root)
-        elif decided == read_decisions(name, root=root).items[-1]:  # it may have been killed before it was done
-            finish(_declare(overrides, now, root=root))
+            retrain(declare_now(), dry=False, notify=lambda _: None)
+            decided = self._find_decided(now)
+        elif (
+            decided == read_decisions(self.experiment.name, root=self.root).items[-1]
+        ):  # it may have been killed before
+            finish(declare_now())
         if decided is None:
+            name = self.experiment.name
             raise TreadleError(
                 f"{now}: nothing was decided: another process decides about {name}, or ticks are too short"
             )
-        coming = pl.scan_parquet(rows).filter(pl.col(PREDICT_AT).is_between(now, until, closed="left")).collect()
-        ticks.append(
-            _serve(decided, coming, until, experiment, root=root, first=ticks[0].decided if ticks else decided)
-        )
-        notify(f"{decided.describe()}; {len(coming):,} rows predicted")
-    return Simulated(name, ticks)
+        return decided
+
+    def _serve(self, tick: Tick, now: datetime, first: Decided) -> Tick:
+        """Answer what comes until the next tick by the champion; the first champion predicts the same rows."""
+        champion = tick.decided.bundle
+        if champion is None or first.bundle is None:
+            return tick
+        history = self._read_history()
+        folder = self.production.serve(champion, history, first=now, last=tick.last)
+        answered, refused = self.production.count(folder)
+        coming = self.rows.filter(pl.col(PREDICT_AT).is_between(now, tick.last, closed="left")).collect()
+        rows = self.production.read_answers(folder, coming)
+        tick = replace(tick, num_answered=answered, num_refused=refused, num_rows=len(rows))
+        if rows.is_empty():
+            return tick
+        judged = self._find(champion, history)
+        answers = rows.select(pl.col(f"{ANSWER}{name}").alias(name) for name in judged.bundle.output_names)
+        skill = judged.measure_skill(rows, predicted=answers)
+        same = first.bundle == champion
+        return replace(tick, skill=skill, first_skill=skill if same else self._predict(first.bundle, tick, rows))
+
+    def _predict(self, wanted: str, tick: Tick, rows: pl.DataFrame) -> float | None:
+        judged = self._find(wanted, self._read_history())
+        span = f"{tick.decided.time}-{tick.last.isoformat(timespec='seconds')}".replace(":", "")
+        file = self.folder / "predictions" / f"{span}-{wanted[:_DIGITS]}.parquet"
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            predicted = judged.bundle.predict(rows.drop(cs.starts_with(ANSWER)), on_breach="allow")
+            with replacing(file) as part:
+                predicted.write_parquet(part)
+        return judged.measure_skill(rows, predicted=pl.read_parquet(file))
+
+    def _find(self, wanted: str, history: History) -> Judged:
+        return Judged.find(history, wanted, targets=self.experiment.targets, root=self.root)
+
+    def _read_history(self) -> History:
+        return read_history(self.experiment.name, root=self.root)
+
+    def _find_decided(self, now: datetime) -> Decided | None:
+        time = now.isoformat(timespec="seconds")
+        return next((d for d in read_decisions(self.experiment.name, root=self.root).items if d.time == time), None)
 
 
 def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Notify) -> tuple[Experiment, Path]:
@@ -130,7 +237,7 @@ def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Noti
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
     resolved = freeze(experiment, question=composed.question)
-    folder = run(resolved, root=root, upto="prepare", notify=notify, keeps_unsplit=True).folder
+    folder = run_pipeline(resolved, root=root, upto="prepare", notify=notify, keeps_unsplit=True).folder
     return experiment, folder.examples / "test.parquet"
 
 
@@ -150,36 +257,3 @@ def require_own(name: str, clock: Clock, rules: str, *, root: Path) -> None:
     changed = next((item.time for item in decisions.items if item.settings != rules), None)
     if changed is not None:
         raise TreadleError(f"{decisions.path}: the decision of {changed} was made by other rules of `retrain`; {fix}")
-
-
-def _declare(overrides: Sequence[str], now: datetime, *, root: Path) -> Occasion:
-    return declare(overrides, now=now, root=root, is_one_of_many=True)
-
-
-def _find_decided(name: str, now: datetime, *, root: Path) -> Decided | None:
-    time = now.isoformat(timespec="seconds")
-    return next((d for d in read_decisions(name, root=root).items if d.time == time), None)
-
-
-def _serve(
-    decided: Decided, coming: pl.DataFrame, last: datetime, experiment: Experiment, *, root: Path, first: Decided
-) -> Tick:
-    """Predict the rows until the next tick by the champion, and by the first champion."""
-    tick = Tick(decided, last, len(coming), None, None)
-    if decided.bundle is None or first.bundle is None or coming.is_empty():
-        return tick
-    skills = [_predict(d.bundle, tick, coming, experiment, root=root) for d in (decided, first) if d.bundle]
-    return replace(tick, skill=skills[0], first_skill=skills[1])
-
-
-def _predict(wanted: str, tick: Tick, coming: pl.DataFrame, experiment: Experiment, *, root: Path) -> float | None:
-    history = read_history(experiment.name, root=root)
-    champion = Judged.find(history, wanted, targets=experiment.targets, root=root)
-    span = f"{tick.decided.time}-{tick.last.isoformat(timespec='seconds')}".replace(":", "")
-    file = root / FOLDER / "simulations" / experiment.name / "predictions" / f"{span}-{wanted[:_DIGITS]}.parquet"
-    if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        predicted = champion.bundle.predict(coming, on_breach="allow")
-        with replacing(file) as part:
-            predicted.write_parquet(part)
-    return champion.measure_skill(coming, predicted=pl.read_parquet(file))

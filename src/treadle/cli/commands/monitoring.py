@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
+from treadle.monitoring.usual import FALSE_ALARMS, MIN_LABELS
 from treadle.printable import escape_lines
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ def _add_monitor(parser: argparse.ArgumentParser) -> None:
     log = "rows that came later: a folder of Parquet files, as `treadle serve` writes it, or a Parquet, CSV or TSV file"
     parser.add_argument("--log", type=Path, required=True, metavar="PATH", help=log)
     parser.add_argument("--time", metavar="COLUMN", help="column of the time (default: predict_at, or time)")
-    share = "share of normal blocks that may alarm, of all columns together (default: 0.05)"
-    parser.add_argument("--false-alarms", type=float, default=0.05, metavar="SHARE", help=share)
+    share = f"share of normal blocks that may alarm, of all columns together (default: {FALSE_ALARMS:g})"
+    parser.add_argument("--false-alarms", type=float, default=FALSE_ALARMS, metavar="SHARE", help=share)
     season = "compare means with the reference's of the same time of the year, too"
     parser.add_argument("--season", action="store_true", help=season)
     parser.add_argument("--last", type=int, metavar="N", help="judge the newest N blocks alone")
-    labels = "share of a day's labels that must be there for it to count (default: 0.95)"
-    parser.add_argument("--min-labels", type=float, default=0.95, metavar="SHARE", help=labels)
+    labels = f"share of a day's labels that must be there for it to count (default: {MIN_LABELS:g})"
+    parser.add_argument("--min-labels", type=float, default=MIN_LABELS, metavar="SHARE", help=labels)
     reference = "reference of the model, where it is not in the run's folder"
     parser.add_argument("--reference", type=Path, metavar="FOLDER", help=reference)
     parser.add_argument("--no-effect", action="store_true", help="do not load the bundle to weigh alarms")

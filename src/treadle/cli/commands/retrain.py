@@ -69,9 +69,9 @@ def _simulate(options: argparse.Namespace) -> None:
     root = Path.cwd()
     with redirect_stdout(sys.stderr):
         found = simulate(options.overrides, clock=_read_clock(options), root=root, notify=_tell)
-    folder = root / FOLDER / "simulations" / found.name
+    folder = root / FOLDER / "simulations" / found.experiment.name
     write_json(folder / "history.json", [tick.to_plain() for tick in found.ticks])
-    write_page(found.ticks, folder / "report.html", name=found.name)
+    write_page(found.ticks, folder / "report.html", experiment=found.experiment)
     print_lines(summarize(found.ticks), f"page     {(folder / 'report.html').relative_to(root)}")
 
 

@@ -1,0 +1,300 @@
+"""What runs beside the decisions of a simulation: the server and its log, labels that come later, monitoring.
+
+The server is that of `treadle serve`, within this process and on a simulated clock; its log is what `treadle feedback`
+and `treadle monitor` read. A stretch is served into a folder that is named once it is whole, so that a kill leaves
+nothing in the log that is served again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+import torch
+
+from treadle.bundle import TARGETS, load
+from treadle.champions.bundles import find_by_digest
+from treadle.champions.ledger import History
+from treadle.config.serving import read_serving
+from treadle.disk import read_text, write_json
+from treadle.errors import TreadleError
+from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.spec import Experiment
+from treadle.monitoring.labels import store_labels
+from treadle.monitoring.log import open_log
+from treadle.monitoring.monitor import Settings, monitor
+from treadle.monitoring.usual import FALSE_ALARMS, MIN_LABELS
+from treadle.profiles.reference import read_reference
+from treadle.retraining.traffic import Delivery, Traffic
+from treadle.schema import LABEL, PREDICT_AT, ROW
+
+if TYPE_CHECKING:
+    from treadle.serving.local import LocalClient
+
+ID = "id"  # column of the log: names a prediction
+ANSWER = "answer."  # before the names of the log's columns, beside those of examples
+_PATIENCE_S = 600.0  # that a request may wait: nobody does, and the machine may be busy
+_DONE = (200, 422)  # of a request whose rows were looked at; a row that breaks the contract has no prediction
+_IDS = "rows.arrow"  # of a stretch: the number of each row in its table, and the id of its prediction
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What monitoring says of the champion at a moment."""
+
+    alarms: list[str]  # of the newest blocks, in words
+    estimated: dict[str, float | None]  # metrics of the newest block, without labels
+    realised: dict[str, float | None]  # of the newest block with labels
+    note: str | None  # why nothing was judged
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"alarms": self.alarms, "estimated": self.estimated, "realised": self.realised, "note": self.note}
+
+
+class Production:
+    """Serves a stretch after the other, and knows of each what was answered.
+
+    Args:
+        experiment: whose champions serve.
+        read: gives what reaches the server; not called where all of it was served before.
+        folder: of the simulation.
+        every: time between two calls of monitoring.
+        gap: from a prediction to its label.
+        root: the project.
+
+    Raises:
+        TreadleError: a server's packages are not installed.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        read: Callable[[], Traffic],
+        *,
+        folder: Path,
+        every: timedelta,
+        gap: timedelta,
+        root: Path,
+    ) -> None:
+        _require_server()
+        self._experiment, self._read, self._folder, self._root = experiment, read, folder, root
+        self._new = every + gap  # time of the blocks that are over, or whose labels have come, since the last call
+        serving = experiment.serving or read_serving([], root=root)
+        changes = {
+            "name": None,
+            "reload": None,
+            "limits": serving.limits.model_copy(update={"seconds": _PATIENCE_S}),
+            "shadow": serving.shadow.model_copy(update={"bundle": None}),
+            "canary": serving.canary.model_copy(update={"bundle": None}),
+        }
+        self._serving = serving.model_copy(update=changes)
+        self.log = folder / "log"
+
+    # --- the server
+
+    def serve(self, bundle: str, history: History, *, first: datetime, last: datetime) -> Path:
+        """Answer what comes from a moment on, before another one; nothing where that is in the log already.
+
+        Args:
+            bundle: the digest of the champion.
+            history: of the champions.
+            first: of the stretch.
+            last: its end.
+
+        Raises:
+            TreadleError: the bundle is nowhere, or a request fails.
+        """
+        done = self.log / f"{_write_moment(first)}-{_write_moment(last)}"
+        if done.is_dir():
+            return done
+        part = self._folder / "serving"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        where = find_by_digest(bundle, history, root=self._root)
+        with _one_thread():
+            numbers, ids = asyncio.run(self._answer(where, part, first, last))
+        pl.DataFrame({ROW: numbers, ID: ids}, schema={ROW: pl.UInt32(), ID: pl.String()}).write_ipc(part / _IDS)
+        shutil.rmtree(part / "recent", ignore_errors=True)
+        self.log.mkdir(exist_ok=True)
+        part.rename(done)
+        return done
+
+    @cached_property
+    def _traffic(self) -> Traffic:
+        return self._read()
+
+    async def _answer(
+        self, where: Path, part: Path, first: datetime, last: datetime
+    ) -> tuple[list[int], list[str | None]]:
+        from treadle.serving.app import Application
+        from treadle.serving.local import open_locally
+        from treadle.serving.service import Service, Source
+
+        clock = first
+        source = Source(str(where), self._root, targets=[*TARGETS, *self._experiment.targets], code="any")
+        traffic = self._traffic
+        log = self._serving.log.model_copy(update={"folder": str(part)})
+        events = self._serving.events.model_copy(update={"store": "memory" if traffic.events else None})
+        serving = self._serving.model_copy(update={"log": log, "events": events})
+        application = Application(
+            lambda count: Service(source, serving, count_waiting=count, now=lambda: clock), token=None
+        )
+        numbers: list[int] = []
+        ids: list[str | None] = []
+        async with open_locally(application) as client:
+            for table, rows in traffic.recall(first).items():
+                await self._send(client, f"/events/{table}", rows)
+            for delivery in traffic.deliver(first, last):
+                for table, rows in delivery.events.items():
+                    await self._send(client, f"/events/{table}", rows)
+                for asked in _split(delivery, self._serving.limits.rows):
+                    clock = asked.moments[-1]
+                    (answer,) = await self._send(client, "/predict", asked.rows)
+                    numbers += asked.numbers
+                    ids += [
+                        None if predicted is None else f"{answer['id']}.{place}"
+                        for place, predicted in enumerate(answer["predictions"])
+                    ]
+        return numbers, ids
+
+    async def _send(self, client: LocalClient, path: str, rows: Sequence[Any]) -> list[Any]:
+        bodies = []
+        for start in range(0, len(rows), self._serving.limits.rows):
+            answer = await client.post(path, rows[start : start + self._serving.limits.rows])
+            if answer.code not in _DONE:
+                raise TreadleError(f"the server answers {path} with {answer.code}: {answer.body.get('error')}")
+            bodies.append(answer.body)
+        return bodies
+
+    # --- what comes back
+
+    def read_answers(self, folder: Path, rows: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a stretch that have an answer in the log, with its columns under ANSWER.
+
+        Args:
+            folder: of the stretch.
+            rows: with ROW.
+        """
+        files = sorted(folder.glob("*.parquet"))
+        ids = pl.read_ipc(folder / _IDS).drop_nulls()
+        if not files or ids.is_empty():
+            return rows.clear()
+        log = pl.concat(map(pl.read_parquet, files), how="diagonal_relaxed").rename(lambda name: f"{ANSWER}{name}")
+        answers = ids.join(log, left_on=ID, right_on=f"{ANSWER}{ID}")
+        return rows.join(answers, on=ROW, how="inner", maintain_order="left")
+
+    def count(self, folder: Path) -> tuple[int, int]:
+        """The rows of a stretch that were answered, and those that were refused."""
+        ids = pl.read_ipc(folder / _IDS)[ID]
+        return len(ids) - ids.null_count(), ids.null_count()
+
+    def feed_back(self, rows: pl.LazyFrame, *, now: datetime, since: datetime, until: datetime) -> None:
+        """Give the log the labels that have become known since the last time.
+
+        Args:
+            rows: with ROW, PREDICT_AT and LABEL.
+            now: the moment.
+            since: up to where labels were known the last time.
+            until: up to where they are known now: of predictions before it.
+        """
+        stretches = sorted(self.log.glob(f"*/{_IDS}"))
+        if not stretches or since >= until:
+            return
+        ids = pl.concat(pl.read_ipc(file) for file in stretches).drop_nulls()
+        known = rows.filter(pl.col(PREDICT_AT).is_between(since, until, closed="left")).select(ROW, LABEL)
+        labels = known.collect().with_columns(pl.col(ROW).cast(pl.UInt32)).join(ids, on=ROW, maintain_order="left")
+        if labels.is_empty():
+            return
+        file = self._folder / "labels" / f"{_write_moment(now)}.parquet"
+        file.parent.mkdir(exist_ok=True)
+        labels.select(ID, LABEL).write_parquet(file)
+        store_labels(file, log=self.log, by=[ID], label=LABEL, now=now)
+
+    def watch(self, champion: str, history: History, *, now: datetime) -> tuple[Watched, Path]:
+        """What monitoring says of the champion, as `treadle monitor` does, and the file of its findings.
+
+        Args:
+            champion: the digest of its bundle.
+            history: of the champions.
+            now: the moment.
+        """
+        folder = self._folder / "monitoring"
+        file = folder / f"{_write_moment(now)}.json"
+        if not file.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(file, self._judge(champion, history, now=now))
+        found = json.loads(read_text(file))
+        blocks = [block for block in found.get("blocks", []) if not block["unjudged"]]
+        known = [block for block in blocks if block["realised"] and block["realised"]["metrics"]]
+        alarms = [_describe(block["block"], alarm) for block in reversed(blocks) for alarm in block["alarms"]]
+        estimated = blocks[-1]["estimated"] if blocks else {}
+        realised = known[-1]["realised"]["metrics"] if known else {}
+        return Watched(alarms, estimated, realised, found.get("note")), file
+
+    def _judge(self, champion: str, history: History, *, now: datetime) -> dict[str, Any]:
+        where = find_by_digest(champion, history, root=self._root)
+        try:
+            reference = read_reference(RunFolder(where).reference)
+            length = reference.blocking.length
+            last = None if length is None else math.ceil(self._new / length)
+            settings = Settings(false_alarms=FALSE_ALARMS, min_share=MIN_LABELS, season=False, last=last)
+            log = open_log(self.log, reference=reference, time=None, digest=champion)
+            findings = monitor(
+                log,
+                reference=reference,
+                settings=settings,
+                load=lambda: load(where, targets=[*TARGETS, *self._experiment.targets], on_breach="allow", code="any"),
+                model=self._experiment.name,
+                digest=champion,
+                now=now,
+            )
+        except TreadleError as error:  # such as a bundle that has no reference, or has answered nothing yet
+            return {"alarm": False, "note": str(error)}
+        return findings.to_plain()
+
+
+def _describe(block: str, alarm: dict[str, Any]) -> str:
+    return f"{block}: {', '.join(alarm['columns']) or alarm['kind']}: {alarm['words']}"
+
+
+def _split(delivery: Delivery, most: int) -> Iterator[Delivery]:
+    """Rows as requests of a size that the server takes."""
+    rows = iter(zip(delivery.rows, delivery.numbers, delivery.moments, strict=True))
+    while part := list(islice(rows, most)):
+        asked, numbers, moments = zip(*part, strict=True)
+        yield Delivery({}, list(asked), list(numbers), list(moments))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As a server computes; the order of a sum depends on it, and a training afterwards has its own."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _write_moment(moment: datetime) -> str:
+    return moment.strftime("%Y%m%dT%H%M%S")
+
+
+def _require_server() -> None:
+    try:
+        import treadle.serving.app  # noqa: F401
+    except ImportError as error:
+        fix = "`pip install 'treadle[serve]'`"
+        raise TreadleError(f"a simulation serves, for which {error.name} is not installed: {fix}") from error

@@ -1,0 +1,95 @@
+"""A simulated stretch goes by way of the server: events, rows, its log, labels that come later, monitoring."""
+
+import json
+from datetime import datetime
+
+import polars as pl
+import pytest
+
+from drifting import DATA, FEATURES, make_visits, make_visits_project
+from runs import treadle
+from treadle.bundle import load
+from treadle.champions.bundles import find_by_digest
+from treadle.champions.ledger import read_history
+
+pytestmark = pytest.mark.slow
+PAST = """\
+  history:
+    before: {table: visits, by: {shop: shop}, window: 2d, columns: {share: AVG(bought), visits: COUNT(*)}}
+"""
+RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
+WHOLE = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-05-06", "--every", "7d"]
+SIMULATION = "retraining/simulations/visits"
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """Three weeks of a table whose examples look back at it; a visit's end is known an hour later."""
+    folder = tmp_path_factory.mktemp("simulated")
+    make_visits_project(folder)
+    shops = make_visits().with_columns(shop=pl.col("id") % 3)
+    shops.write_parquet(folder / "visits.parquet")
+    data = DATA.replace("x: {dtype: float}", "x: {dtype: float}\n      shop: {dtype: int}")
+    data = data.replace("after_prediction: true}\n", "after_prediction: true}\n    known_at: at + INTERVAL '1 hour'\n")
+    data = data.replace("    path: visits.parquet\n", "    path: visits.parquet\n    key: [id]\n")
+    data = data.replace("known: [id, x, z], label: bought = 1, weight: null}", "known: [id, x, z, shop]\n")
+    data = data.replace(
+        "examples: {table: visits, predict_at: at, ", f"examples:\n  table: visits\n  predict_at: at\n{PAST}  "
+    )
+    data = data.replace("split:", "  label: bought = 1\n  weight: null\nsplit:")
+    (folder / "conf/data/visits.yaml").write_text(data)
+    (folder / "conf/features/visits.yaml").write_text(FEATURES.replace("[x, z]", "[x, z, share, visits]"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert treadle(*WHOLE) == 0
+    return folder
+
+
+def read_ticks(folder):
+    return json.loads((folder / SIMULATION / "history.json").read_text())
+
+
+def read_log(folder):
+    files = sorted((folder / SIMULATION / "log").glob("2*/*.parquet"))
+    return pl.concat(map(pl.read_parquet, files)).sort("input.id")
+
+
+def test_the_log_holds_what_the_champion_predicts_of_prepared_rows(simulated):
+    log, history = read_log(simulated), read_history("visits", root=simulated)
+    (whole,) = (
+        frame
+        for file in simulated.glob("runs/*/examples/test.parquet")
+        if len(frame := pl.read_parquet(file)) == len(log)
+    )
+
+    bundle = load(find_by_digest(history.champion, history, root=simulated))
+    rows = whole.filter(pl.col("id").is_in(log.filter(bundle=history.champion)["input.id"].implode())).sort("id")
+    own = log.filter(bundle=history.champion)
+
+    assert own.select("share", "visits", "x").equals(rows.select("share", "visits", "x"))
+    assert (own["probability"] - bundle.predict(rows)["probability"]).abs().max() < 1e-6
+    assert own["time"].equals(rows["predict_at"].rename("time"))
+
+
+def test_labels_come_a_gap_later_and_monitoring_reads_them(simulated):
+    times = dict(read_log(simulated).select("id", "time").iter_rows())
+    files = sorted((simulated / SIMULATION / "log/labels").glob("*.parquet"))
+
+    assert [file.stem[:8] for file in files] == ["20200422", "20200429"]
+    for file, day in zip(files, (21, 28), strict=True):
+        assert max(times[name] for name in pl.read_parquet(file)["id"]) == datetime(2020, 4, day - 1, 11)  # noqa: DTZ001
+    watched = [tick["monitoring"] for tick in read_ticks(simulated)]
+    assert watched[0] is None
+    assert all(found["realised"]["log_loss"] > 0 and found["estimated"]["log_loss"] > 0 for found in watched[1:])
+
+
+def test_a_stretch_that_is_served_again_ends_in_the_same_history(simulated, monkeypatch):
+    monkeypatch.chdir(simulated)
+    before = read_ticks(simulated)
+    (newest,) = (simulated / SIMULATION / "log").glob("20200429*")
+    newest.rename(simulated / SIMULATION / "serving")  # as a kill leaves it: served, and not named yet
+
+    assert treadle(*WHOLE) == 0
+
+    assert read_ticks(simulated) == before
+    assert read_log(simulated)["input.id"].n_unique() == len(read_log(simulated)) == 252
