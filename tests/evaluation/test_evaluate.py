@@ -314,8 +314,14 @@ def test_a_multiclass_task_goes_the_whole_way(project):
     features = project / "conf" / "features" / "adult.yaml"
     features.write_text(features.read_text().replace("occupation, relationship, race", "occupation, race"))
 
+    experiment = project / "conf" / "experiment" / "adult.yaml"
+    married = "{Husband: 2, Wife: 2, Not-in-family: -1, Own-child: -1, Unmarried: -1, Other-relative: age / 40}"
+    nothing = "{Husband: 0, Wife: 0, Not-in-family: 0, Own-child: 0, Unmarried: 0, Other-relative: 0}"
+    value = f"value: {{by: decisions, unit: dollars, decisions: {{offer: {married}, wait: {nothing}}}}}"
+    experiment.write_text(re.sub(r"value: \{.*\}", value, experiment.read_text()))
+
     longer = ["schedule.max_epochs=6", "schedule.batch_size=64"]
-    asked = ("evaluation.metric=accuracy", "evaluation.value=null")
+    asked = ("evaluation.metric=accuracy",)
     assert run_quick("experiment=adult", "tracker=disabled", BASELINES, *asked, *longer) == 0
 
     folder = find_run(project)
@@ -327,7 +333,10 @@ def test_a_multiclass_task_goes_the_whole_way(project):
     assert all(accuracy[name] > accuracy["prior"] + 0.1 for name in ("model", "linear", "gradient_boosting"))
     assert shares.width == 6
     assert np.allclose(shares.sum_horizontal(), 1, atol=1e-5)
+    numbers = json.loads((folder / "evaluation" / "numbers.json").read_text())
+    assert numbers["value"]["lead"] > 0.1
     page = (folder / "evaluation" / "report.html").read_text()
+    assert "always offer" in page
     assert "Confusion matrix" in page
     assert "ROC of the model, by class" in page
     assert set(predicted["prediction"]) <= {name.removeprefix("probability_") for name in shares.columns}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import get_args
 
 import polars as pl
 
@@ -10,7 +11,8 @@ from treadle.check.columns import Walk, name_type, walk_data, walk_derived
 from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.spec import Experiment
 from treadle.experiment.spec.behaviour import Change, Functionality
-from treadle.experiment.spec.evaluation import OUTCOMES, Evaluation, Value
+from treadle.experiment.spec.evaluation import Evaluation
+from treadle.experiment.spec.value import Value
 from treadle.hints import nearest
 from treadle.problems import Problem
 
@@ -60,9 +62,8 @@ def _check_expressions(experiment: Experiment) -> list[Problem]:
         for column, text in declared.change.items()
     }
     value = settings.value
-    if value is not None and experiment.data.task != "binary":
-        fix = "set it to null"
-        return [Problem("evaluation.value", f"needs a binary task, and this is {experiment.data.task}", fix)]
+    if value is not None and experiment.data.task not in value.tasks:
+        return [_refuse_task(value, experiment.data.task)]
     if not settings.derive and not changes and value is None:
         return []
     walk = Walk()
@@ -77,10 +78,21 @@ def _check_expressions(experiment: Experiment) -> list[Problem]:
     return walk.problems
 
 
+def _refuse_task(value: Value, task: str) -> Problem:
+    fitting = [kind for kind in get_args(get_args(Value)[0]) if task in get_args(kind)[0].tasks]
+    kinds = " or ".join(get_args(kind)[1].tag for kind in fitting)
+    rule = f"by: {value.by} needs a {' or '.join(value.tasks)} task, and this is {task}"
+    return Problem("evaluation.value", rule, f"set by to {kinds}" if kinds else "set it to null")
+
+
 def _check_gains(walk: Walk, value: Value, rows: pl.DataFrame) -> None:
-    for outcome in OUTCOMES:
-        key, gain = f"evaluation.value.{outcome}", getattr(value, outcome)
+    for name in value.reads:
+        if name in rows.columns:
+            walk.find("evaluation.value", f"the examples have a column {name!r}, which means another thing in a gain")
+        rows = rows.with_columns(pl.lit(None, pl.Float64).alias(name))
+    for name, gain in value.list_gains().items():
         if isinstance(gain, str):
+            key = f"evaluation.value.{name}"
             found = walk.run(gain, rows, key=key)
             if not (found.dtype.is_numeric() or found.dtype == pl.Null()):
                 walk.find(key, f"a gain must be a number, found {name_type(found.dtype)}")

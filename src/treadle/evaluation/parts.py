@@ -23,7 +23,7 @@ from treadle.evaluation.horizon import find_horizon
 from treadle.evaluation.quantiles import find_quantiles
 from treadle.evaluation.questions import ask_data
 from treadle.evaluation.slices import find_slices
-from treadle.evaluation.value import find_value
+from treadle.evaluation.value.find import find_value
 from treadle.experiment.run_folder import RunFolder
 
 

@@ -8,8 +8,9 @@ from pydantic import Field
 
 from treadle.experiment.spec.base import Duration, Name, Spec, Sql, Target, is_unset
 from treadle.experiment.spec.behaviour import Behaviour
+from treadle.experiment.spec.value import Value
 from treadle.outcomes import Severity
-from treadle.schema import Count, Share
+from treadle.schema import Count
 
 CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
@@ -108,26 +109,6 @@ class Questions(Spec):
     """Most suspect labels of the test split that are listed; 0: not asked [rows]."""
 
 
-class Value(Spec):
-    """What the outcome of a decision gains: to act on a row, or to leave it alone; a cost is below 0."""
-
-    unit: str = Field(min_length=1)
-    """Unit of the gains, such as dollars."""
-    true_positive: float | Sql
-    """Gain of acting on a positive row: a number, or an SQL expression over the example."""
-    false_positive: float | Sql
-    """Gain of acting on a negative row."""
-    false_negative: float | Sql
-    """Gain of leaving a positive row alone."""
-    true_negative: float | Sql
-    """Gain of leaving a negative row alone."""
-    top: list[Share]
-    """Shares of the rows with the highest predictions whose precision is told."""
-
-
-OUTCOMES = ("true_positive", "false_positive", "false_negative", "true_negative")
-
-
 class Naive(Spec):
     """Baselines of a series that only remember: the last known label, and the one a season before."""
 
@@ -183,4 +164,4 @@ class Evaluation(Spec):
     questions: Questions | None = None
     """What is asked of the data; null: nothing but what the checks ask."""
     value: Value | None = None
-    """What decisions are worth, of a binary task; null: not asked."""
+    """What decisions are worth; null: not asked."""
