@@ -21,6 +21,7 @@ class Received:
         self.files = {}
         self.uploads = {}  # artifact files, by name
         self.committed = []  # artifacts whose upload was completed
+        self.links = []  # collections of a registry, each with the artifact and its aliases
 
     def history(self, run_id):
         lines = self.files[run_id].get("wandb-history.jsonl", {})
@@ -46,7 +47,51 @@ def answer(query, variables, received, url):
     if "RunResumeStatus" in query:
         return {"model": resume_status(variables, received)}
     found = answer_sweep(query, variables, received) or answer_view(query, variables, received)
+    found = found or answer_registry(query, variables, received, url)
     return found or answer_artifact(query, variables, received, url)
+
+
+def answer_registry(query, variables, received, url):
+    """The steps of a link in a registry, and of a download."""
+    if "FetchOrgInfoFromEntity" in query:
+        return {"entity": {"organization": {"name": "Firm", "orgEntity": {"name": "firm"}}, "user": None}}
+    if "ArtifactMembershipByName" in query:
+        name, _, _ = variables["name"].partition(":")
+        membership = describe_membership(name, received, project=variables["project"])
+        return {"project": {"artifactCollectionMembership": membership if name in received.committed else None}}
+    if "FetchArtifactManifest" in query:
+        return {"artifact": {"currentManifest": {"file": {"directUrl": f"{url}/upload/manifest/FULL"}}}}
+    if "GetArtifactMembershipFileUrls" in query:
+        names = [name for name in received.uploads if not name.startswith("manifest/")]
+        nodes = [{"__typename": "File", "name": name, "directUrl": f"{url}/upload/{name}"} for name in names]
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+        files = {"pageInfo": page, "edges": [{"node": node} for node in nodes]}
+        membership = {"__typename": "ArtifactSequence", "artifactMembership": {"files": files}}
+        return {"project": {"artifactCollection": membership}}
+    if "LinkArtifact" in query:
+        link = variables["input"]
+        aliases = [alias["alias"] for alias in link["aliases"]]
+        where = "/".join(link[key] for key in ("entityName", "projectName", "artifactPortfolioName"))
+        received.links.append((where, link["artifactID"], aliases))
+        membership = describe_membership(link["artifactID"], received, project=link["projectName"])
+        return {"result": {"versionIndex": 0, "artifactMembership": membership}}
+    return None
+
+
+def describe_membership(name, received, *, project):
+    place = {"id": "p", "internalId": "12", "name": project, "entity": {"name": "me"}}
+    collection = {"__typename": "ArtifactSequence", "name": name, "project": place}
+    artifact = {
+        "__typename": "Artifact", "id": name, "artifactSequence": collection, "versionIndex": 0,
+        "artifactType": {"name": "bundle"}, "description": None, "metadata": None, "ttlDurationSeconds": -2,
+        "ttlIsInherited": True, "tags": [], "historyStep": None, "state": "COMMITTED",
+        "size": sum(map(len, received.uploads.values())), "digest": "", "commitHash": None,
+        "fileCount": len(received.uploads), "createdAt": "2026-01-01T00:00:00Z", "updatedAt": None, "aliases": [],
+    }  # fmt: skip
+    return {
+        "__typename": "ArtifactCollectionMembership", "id": name, "versionIndex": 0, "aliases": [],
+        "createdAt": "2026-01-01T00:00:00Z", "artifactCollection": collection, "artifact": artifact,
+    }  # fmt: skip
 
 
 def answer_sweep(query, variables, received):
@@ -180,7 +225,10 @@ class Handler(BaseHTTPRequestHandler):
         self.reply({})
 
     def do_GET(self):
-        self.reply({})
+        if self.path.startswith("/upload/"):
+            self.send(self.server.received.uploads[self.path.removeprefix("/upload/")])
+        else:
+            self.reply({})
 
     def do_PUT(self):
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -189,7 +237,9 @@ class Handler(BaseHTTPRequestHandler):
         self.reply({})
 
     def reply(self, content):
-        data = json.dumps(content).encode()
+        self.send(json.dumps(content).encode())
+
+    def send(self, data):
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

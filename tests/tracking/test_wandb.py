@@ -1,5 +1,6 @@
 """The record in W&B: real runs, read back from disk, and synced to a server on this machine. T… names the trap."""
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -446,3 +447,60 @@ def test_online_a_continued_record_and_the_bundle_arrive(tmp_path, server):
     assert received.config(run_id) == {**CONFIG, "treadle": ABOUT}
     assert received.committed == ["b"]
     assert received.uploads["weights"] == b"w"
+
+
+FILES = {"bundle.json": b'{"files": {}}', "weights": b"w"}
+PROMOTE = """
+import shutil, sys
+sys.path[:0] = sys.argv[2:]
+from test_wandb import *
+from treadle.champions.bundles import digest_bundle, find_bundle, find_folder
+from treadle.champions.ledger import Decision, append
+from treadle.gate.announce import announce, find_artifact_name
+
+root = Path(sys.argv[1])
+run = root / "runs" / "flights-1"
+with open_record(root, mode="online") as record:
+    record.log_bundle(run / "bundle", name=run.name)
+evidence = {"artifact": find_artifact_name(run)}
+decision = Decision("t", "promote", digest_bundle(run), "runs/flights-1", {}, evidence, None, "me")
+print(announce(append("flights", decision, expected=None, root=root), root=root))
+(run / "bundle").rename(root / "aside")
+print(find_bundle("flights@champion", root=root))
+print(find_folder("wandb:treadle/flights-1:v0", root=root))
+
+other = run / "bundle"
+other.mkdir()
+(other / "bundle.json").write_text("{}")
+decision = Decision("t", "promote", digest_bundle(run), "runs/flights-1", {}, {}, None, "me")
+try:
+    announce(append("flights", decision, expected=digest_bundle(root / "aside"), root=root), root=root)
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_a_registry_names_the_champion_whose_bundle_is_found_there(root, tmp_path, server):
+    url, received = server
+    run = tmp_path / "runs" / "flights-1"
+    (run / "bundle").mkdir(parents=True)
+    for name, content in FILES.items():
+        (run / "bundle" / name).write_bytes(content)
+    text = (root / "resolved.yaml").read_text().replace("mode: offline", "mode: online\n  registry: model")
+    (run / "resolved.yaml").write_text(text.replace("upload_bundle: false", "upload_bundle: true"))
+
+    command = [sys.executable, "-c", PROMOTE, str(tmp_path), *PLACES]
+    done = subprocess.run(
+        command, env=to_server(url, tmp_path), cwd=tmp_path, check=False, capture_output=True, text=True, timeout=90
+    )
+
+    assert done.returncode == 0, done.stderr
+    collection, found, named, refusal, retry = done.stdout.splitlines()
+    assert collection == "wandb-registry-model/flights"
+    assert received.links == [("firm/wandb-registry-model/flights", "flights-1", ["champion"])]
+    assert found == named == str(tmp_path / "runs" / ".champions" / hashlib.sha256(FILES["bundle.json"]).hexdigest())
+    assert {file.name: file.read_bytes() for file in Path(found).iterdir()} == FILES
+    assert "has the decision, and the registry does not" in refusal
+    assert "is not the bundle" in refusal
+    assert retry == "`treadle promote runs/flights-1` tries again"

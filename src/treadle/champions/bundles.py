@@ -23,8 +23,10 @@ from treadle.experiment.run_folder import CACHE, RUNS, RunFolder
 CHAMPION = "champion"  # as MLflow has it: `champion`, or `<name>@champion` where there are several models
 CHALLENGER = "challenger"  # the same for the bundle on trial
 CARD = "bundle.json"  # lists the digest of each other file of a bundle
+ARTIFACT = "wandb:"  # begins the name of an artifact, `wandb:entity/project/name:version`
 CARDS = (CARD, "learner.json")  # of a table's model, and of a learner of the user's own
 RESTORED = f"{RUNS}/.champions"  # bundles that were taken from DVC's cache, by digest
+UPLOADED = "artifact"  # in the evidence of a promotion: the artifact of W&B that the bundle was uploaded as
 _OUTPUT = "bundle"  # name of the folder that the pipeline writes
 _REFERENCE = re.compile(rf"(?:(?P<name>[^@/]+)@)?(?P<role>{CHAMPION}|{CHALLENGER})")
 
@@ -35,13 +37,13 @@ def digest_bundle(run: Path) -> str:
     Raises:
         TreadleError: there is no bundle.
     """
-    for card in _list_cards(run):
+    for card in list_cards(run):
         if card.is_file():
             return hashlib.sha256(card.read_bytes()).hexdigest()
     raise TreadleError(f"no bundle in {run}; `treadle ls` lists the runs, `treadle run` makes one")
 
 
-def _list_cards(folder: Path) -> Iterator[Path]:
+def list_cards(folder: Path) -> Iterator[Path]:
     """Where the card of a bundle may lie: in that of a run, or in the folder itself."""
     yield from (place / name for place in (RunFolder(folder).bundle, folder) for name in CARDS)
 
@@ -52,11 +54,13 @@ def is_reference(text: str) -> bool:
 
 
 def find_folder(name: str, *, root: Path) -> Path:
-    """The folder of a run or of a bundle, by its path, or of a champion.
+    """The folder of a run or of a bundle, by its path, of a champion, or of an artifact of W&B.
 
     Raises:
         TreadleError: there is no such champion, or its bundle is nowhere.
     """
+    if name.startswith(ARTIFACT):
+        return fetch_artifact(name, root=root)
     return find_bundle(name, root=root) if is_reference(name) else Path(name)
 
 
@@ -125,11 +129,16 @@ def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
     folders = [*named, root / "artifacts", *(root / RUNS).glob("[!.]*"), root / RESTORED / digest]
     folders += (root / CACHE / "train").glob("*")
     for folder in folders:
-        if any(_holds(card, digest) for card in _list_cards(folder)):
+        if any(_holds(card, digest) for card in list_cards(folder)):
             return folder
     for folder in _list_dvc_caches(root):
         if (restored := _restore(digest, cache=folder, into=root / RESTORED / digest)) is not None:
             return restored
+    decided = [decision.evidence for decision in history.decisions if decision.bundle == digest]
+    for artifact in dict.fromkeys(str(found[UPLOADED]) for found in decided if UPLOADED in found):
+        folder = fetch_artifact(artifact, root=root)
+        if any(_holds(card, digest) for card in list_cards(folder)):
+            return folder
     where = ", ".join(sorted({str(decision.run) for decision in history.decisions if decision.bundle == digest}))
     raise TreadleError(
         f"the bundle {digest[:12]} of {history.name!r} is nowhere: not in {RUNS}/, artifacts/ or DVC's cache; it came "
@@ -175,6 +184,22 @@ def find_revision(revision: str, *, root: Path) -> Path:
     raise TreadleError(f"the bundle of {revision} is not in DVC's cache; check the revision out and run `dvc repro`")
 
 
+def fetch_artifact(name: str, *, root: Path) -> Path:
+    """The bundle that is an artifact of W&B, downloaded whole.
+
+    Raises:
+        TreadleError: W&B cannot be reached, has no such artifact, or it is no bundle.
+    """
+    from treadle.tracking.wandb_artifacts import download_artifact
+
+    place = root / RESTORED
+    place.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", dir=place, ignore_cleanup_errors=True) as aside:
+        part = Path(aside) / _OUTPUT
+        download_artifact(name.removeprefix(ARTIFACT), into=part)
+        return _move(part, place / digest_bundle(part))
+
+
 def _restore(digest: str, *, cache: Path, into: Path) -> Path | None:
     """Copy a bundle that DVC keeps as the output of a stage; None where this cache has none of the digest."""
     for listing in cache.glob("??/*.dir"):
@@ -204,9 +229,14 @@ def _copy(listing: Path, cache: Path, *, into: Path) -> Path | None:
         for name, file in files.items():
             (part / name).parent.mkdir(parents=True, exist_ok=True)  # of a blend's member
             shutil.copyfile(file, part / name)
-        try:
-            part.replace(into)
-        except OSError:
-            if not into.is_dir():  # another process was quicker, with the same files
-                raise
+        return _move(part, into)
+
+
+def _move(part: Path, into: Path) -> Path:
+    """Move a whole folder to its place, unless another process was quicker, with the same files."""
+    try:
+        part.replace(into)
+    except OSError:
+        if not into.is_dir():
+            raise
     return into

@@ -11,7 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from treadle.bundle import TARGETS, Predictor, load, predict_split
-from treadle.champions.bundles import digest_bundle, find_bundle, find_revision, is_reference
+from treadle.champions.bundles import digest_bundle, find_bundle, find_folder, find_revision, is_reference
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
 from treadle.evaluation.comparison import Comparison, compare_predictions
@@ -111,7 +111,7 @@ def ask_gate(run: Path, *, champion: str, root: Path) -> Verdict:
     Args:
         run: a finished run's folder.
         champion: `champion` or `challenger` of the run's experiment, `<name>@champion`, the folder of a run or a
-            bundle, or a git revision, whose bundle DVC keeps.
+            bundle, `wandb:project/name:version`, or a git revision, whose bundle DVC keeps.
         root: the project.
 
     Raises:
@@ -145,7 +145,9 @@ def read_challenger(run: Path) -> Challenger:
 
 def _find_champion(champion: str, challenger: Challenger, *, root: Path) -> Champion | None:
     if not is_reference(champion):
-        folder = Path(champion) if Path(champion).exists() else find_revision(champion, root=root)
+        folder = find_folder(champion, root=root)
+        if not folder.exists():
+            folder = find_revision(champion, root=root)
         return Champion(folder, digest_bundle(folder))
     named, _, role = champion.rpartition("@")
     name = named or challenger.experiment.name

@@ -88,7 +88,7 @@ def load(
     """
     folder = find_folder(str(path), root=Path.cwd())
     if not holds_learner(folder):
-        return load_of_table(path, targets=targets, on_breach=on_breach, code=code)
+        return load_of_table(folder, targets=targets, on_breach=on_breach, code=code)
     if on_breach is not None:
         raise TreadleError(f"{folder} holds a learner of your own: its rows have no contract, so leave on_breach out")
     return LoadedLearner(load_bundle(folder, targets=targets, code=code))

@@ -32,6 +32,7 @@ from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import AlarmRule, Experiment, Retrain, TimeSplit
+from treadle.gate.announce import announce
 from treadle.gate.decide import IncomparableError, ask_gate
 from treadle.gate.promote import promote, roll_back
 from treadle.pipeline import run
@@ -222,11 +223,12 @@ def _finish(occasion: Occasion, chain: Chain[Decided]) -> None:
         return
     git, moment = describe_git(occasion.root), read_time(last)
     if last.action == "rollback":
-        roll_back(occasion.name, reason="; ".join(last.reasons), git=git, now=moment, root=occasion.root)
+        history = roll_back(occasion.name, reason="; ".join(last.reasons), git=git, now=moment, root=occasion.root)
     else:
         assert last.run is not None, "a promotion names its run"
         verdict = ask_gate(occasion.root / last.run, champion=f"{occasion.name}@{CHAMPION}", root=occasion.root)
-        promote(verdict, reason=None, git=git, now=moment, root=occasion.root)
+        history = promote(verdict, reason=None, git=git, now=moment, root=occasion.root)
+    announce(history, root=occasion.root)
 
 
 def _decide(

@@ -22,7 +22,7 @@ _SHOWN = 12  # characters of a digest
 
 def _add_gate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, nargs="?", metavar="RUN", help="a run's folder (default: artifacts)")
-    text = "what it is compared with: champion, NAME@champion, a run or bundle, or a git revision, by DVC"
+    text = "what it is compared with: champion, NAME@champion, a run or bundle, wandb:ARTIFACT, or a git revision (DVC)"
     parser.add_argument("--champion", default="champion", metavar="REF", help=text)
     parser.add_argument("--format", choices=["text", "json"], default="text", help="how to print it")
 
@@ -53,6 +53,7 @@ def _add_promote(parser: argparse.ArgumentParser) -> None:
 
 
 def _promote(options: argparse.Namespace) -> int:
+    from treadle.champions.ledger import read_history
     from treadle.errors import TreadleError
     from treadle.gate.decide import ask_gate
     from treadle.gate.promote import promote
@@ -63,6 +64,10 @@ def _promote(options: argparse.Namespace) -> int:
     root = Path.cwd()
     verdict = ask_gate(options.run_folder, champion="champion", root=root)
     _print_verdict(verdict)
+    is_champion = verdict.champion is not None and verdict.champion.bundle == verdict.challenger.bundle
+    if is_champion and options.override is None:
+        print_announcement(read_history(verdict.challenger.experiment.name, root=root))
+        return 1
     if not verdict.promotes and options.override is None:
         print_lines("nothing was recorded; --override REASON promotes it nevertheless")
         return 1
@@ -89,6 +94,15 @@ def _print_champion(history: History) -> None:
     last = history.decisions[-1]
     print_lines(f"champion of {history.name}: {last.run} (bundle {last.bundle[:_SHOWN]})")
     print_lines(f"recorded in {history.path.relative_to(Path.cwd())}; commit it")
+    print_announcement(history)
+
+
+def print_announcement(history: History) -> None:
+    """Tell the registry of W&B who is champion, where the experiment names one, and say so."""
+    from treadle.gate.announce import announce
+
+    if (collection := announce(history, root=Path.cwd())) is not None:
+        print_lines(f"W&B: champion of {collection}")
 
 
 def _add_log(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from treadle.cli.commands.champions import print_announcement
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 
@@ -111,6 +112,7 @@ def _promote(options: argparse.Namespace) -> int:
         return 1
     history = promote(trial, reason=options.override, git=describe_git(root), now=datetime.now(tz=UTC), root=root)
     _print_last(history)
+    print_announcement(history)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
 
-from treadle.experiment.spec.base import Spec
+from treadle.experiment.spec.base import Spec, is_unset
 
 
 def _check_project(text: str) -> str:
@@ -48,6 +48,8 @@ class WandbTracker(Spec):
     """Whether use of CPU, memory, disk and GPU is recorded during the run."""
     upload_bundle: bool
     """Whether the bundle is uploaded as a W&B artifact, in mode online."""
+    registry: RecordName | None = Field(default=None, exclude_if=is_unset)
+    """Registry of W&B, such as model, in which the champion's artifact gets the alias champion; null: none."""
 
 
 class TensorBoardTracker(Spec):
