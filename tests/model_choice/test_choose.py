@@ -207,6 +207,14 @@ def test_rows_of_a_short_text_are_exact_and_of_a_long_one_close(project):
     assert count_rows(experiment.data, root=project).train == pytest.approx(0.64 * 6 * len(frame), rel=0.05)
 
 
+def test_a_sample_of_the_training_rows_costs_what_it_holds(project):
+    sample = "+data.sample={by: uniform, rows: 2000, seed: 0}"
+    whole, few = (choose(project, "experiment=california", "model.fold_rows=1", *more) for more in ((), (sample,)))
+
+    assert (whole.rows, few.rows) == (13_210, 2000)
+    assert few.members["mlp"] == pytest.approx(whole.members["mlp"] * 2000 / 13_210, rel=0.1)
+
+
 def test_bins_are_counted_by_values_that_differ(root):
     adult, _, _ = check_structure(compose(overrides=["experiment=adult"], root=root))
 

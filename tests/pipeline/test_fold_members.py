@@ -15,7 +15,8 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.schema import LABEL, ROW
 from treadle.training.blend import read_classes
 
-FOLDS = 3
+FOLDS, REPEATS = 2, 2
+RUNS = FOLDS * REPEATS
 REST = [
     *(override for override in QUICK if not override.startswith("model")),
     "tracker=disabled",
@@ -24,12 +25,12 @@ REST = [
 MEMBERS = ["model=blend", "model.members.mlp.model.width=16", "~model.members.tabm", "~model.members.lightgbm"]
 CONFORMAL = ["evaluation.conformal={coverage: 0.8}"]
 BLEND = [*REST, *MEMBERS, *CONFORMAL, "model.folds=all"]
-SPLIT = f"split: {{by: kfold, folds: {FOLDS}, fold: 1, test: 0.2, seed: 0}}\n"
+SPLIT = f"split: {{by: kfold, folds: {FOLDS}, repeats: {REPEATS}, fold: 1, test: 0.2, seed: 0}}\n"
 
 
 @pytest.fixture(scope="module")
 def made(root, tmp_path_factory):
-    """The run of a blend of a linear model and a small network, each trained on three folds."""
+    """The run of a blend of a linear model and a small network, each trained on two folds, drawn twice."""
     project = tmp_path_factory.mktemp("folds")
     shutil.copytree(root / "conf", project / "conf")
     (project / "data").symlink_to(root / "data")
@@ -56,7 +57,7 @@ def find_runs(made):
 
 def test_each_member_is_the_run_of_its_model_on_each_fold(made, monkeypatch, capsys):
     runs = find_runs(made)
-    assert runs.keys() == {(kind, fold) for kind in ("Linear", "Mlp") for fold in range(FOLDS)}
+    assert runs.keys() == {(kind, fold) for kind in ("Linear", "Mlp") for fold in range(RUNS)}
 
     monkeypatch.chdir(made.path.parents[1])
     capsys.readouterr()
@@ -67,10 +68,10 @@ def test_each_member_is_the_run_of_its_model_on_each_fold(made, monkeypatch, cap
 def test_every_row_outside_of_the_test_set_weighs_and_its_own_models_have_not_seen_it(made):
     runs, bundle = find_runs(made), package.load(made.path)
     summary = json.loads((made.model / "summary.json").read_text())["members"]
-    frames = [pl.read_parquet(runs["Mlp", fold].examples / "valid.parquet") for fold in range(FOLDS)]
-    rows = pl.concat(frames)
-    assert rows[ROW].n_unique() == len(rows)
-    assert len(rows) == len(pl.read_parquet(made.examples / "train.parquet")) + len(frames[1])
+    frames = [pl.read_parquet(runs["Mlp", fold].examples / "valid.parquet") for fold in range(RUNS)]
+    rows, once = pl.concat(frames), pl.concat(frames[:FOLDS])
+    assert set(rows[ROW].value_counts()["count"]) == {REPEATS}
+    assert once[ROW].n_unique() == len(once) == len(pl.read_parquet(made.examples / "train.parquet")) + len(frames[1])
 
     label, predicted = rows[LABEL].to_numpy(), {}
     scale = package.load(runs["Linear", 0].path).card.target.scale
@@ -81,11 +82,13 @@ def test_every_row_outside_of_the_test_set_weighs_and_its_own_models_have_not_se
 
     weights = {name: member["weight"] for name, member in summary.items()}
     assert bundle.card.members == pytest.approx(
-        {f"{name}-fold{fold}": weight / FOLDS for name, weight in weights.items() if weight for fold in range(FOLDS)}
+        {f"{name}-fold{fold}": weight / RUNS for name, weight in weights.items() if weight for fold in range(RUNS)}
     )
     assert bundle.card.trained_on == ["train", "valid"]
-    low, high = bundle.card.conformal.bound(sum(weight * predicted[name] for name, weight in weights.items()))
-    assert np.mean((low <= label) & (label <= high)) == pytest.approx(0.8, abs=0.01)
+    mixed = sum(weight * predicted[name] for name, weight in weights.items())
+    low, high = bundle.card.conformal.bound(mixed[: len(once)])
+    within = np.mean((low <= label[: len(once)]) & (label[: len(once)] <= high))
+    assert within == pytest.approx(0.8, abs=0.01)
 
 
 def test_what_learns_from_the_validation_rows_asks_the_models_of_their_fold(made):

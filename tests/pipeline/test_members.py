@@ -187,10 +187,18 @@ def test_refitted_members_are_weighed_as_they_were_before_and_predict_as_they_ar
             ["model.members.mlp.schedule.monitor", "'rmse'"],
         ),
         (["+loss@model.members.mlp.loss=focal"], ["model.members.mlp.loss.function._target_", "task"]),
+        (
+            [
+                "loss=quantiles",
+                "+loss@model.members.mlp.loss=quantiles",
+                "model.members.mlp.loss.function.levels=[0.5]",
+            ],
+            ["model.members.mlp.loss.function", "the same quantiles, here [0.05, 0.5, 0.95]; found [0.5]"],
+        ),
         (["trainer.devices=2"], ["one after another"]),
         (["~model.members.linear", "~model.members.mlp"], ["model.members"]),
     ],
-    ids=["argument", "option", "metric", "loss", "processes", "none left"],
+    ids=["argument", "option", "metric", "loss", "levels", "processes", "none left"],
 )
 def test_mistakes_in_members_are_found_before_anything_runs(project, capsys, overrides, messages):
     assert treadle("check", *BLEND, *overrides) == 2
