@@ -73,6 +73,29 @@ def test_a_value_reaches_the_stages_that_depend_on_it(project, override, stages)
 
 
 @pytest.mark.parametrize(
+    ("overrides", "stages"),
+    [
+        (["schedule=cosine", "schedule.batch_size=64"], []),
+        (["schedule.monitor=auroc"], ["train", "evaluate"]),
+        (["schedule.refit=all"], ["train", "evaluate"]),
+        (["trainer.limit_batches=2"], ["train", "evaluate"]),
+    ],
+    ids=["what a network reads", "monitor", "refit", "limit"],
+)
+def test_of_the_schedule_only_what_trees_read_reaches_them(project, overrides, stages):
+    before, _ = sign(project, "model=lightgbm")
+    after, _ = sign(project, "model=lightgbm", *overrides)
+
+    assert changed(before, after) == stages
+
+
+def test_the_size_of_a_batch_reaches_trees_where_batches_are_limited(project):
+    before, after = (sign(project, "model=lightgbm", "trainer=debug", f"schedule.batch_size={n}")[0] for n in (64, 128))
+
+    assert changed(before, after) == ["train", "evaluate"]
+
+
+@pytest.mark.parametrize(
     ("spec", "stages"), [(Experiment, STAGES), (LearnerExperiment, LEARNER_STAGES)], ids=["table", "learner"]
 )
 def test_every_key_is_in_a_slice_or_declared_without_effect(spec, stages):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple  # no dataclass: the command line lists the stages, and should import little
 
-from treadle.experiment.kinds import Kind, get_kind
+from treadle.experiment.kinds import Kind, get_kind, takes_raw
 from treadle.keys import ABSENT, get
 
 Values = dict[str, Any]  # plain, of a resolved.yaml
@@ -129,6 +129,9 @@ WITHOUT_EFFECT = (*NO_PART_OF_A_RUN, "name", "targets", "model_choice", "questio
 
 # Keys, by section, that name a bundle.
 SOURCE_BUNDLES = {"features": "start_from", "schedule": "start_from", "loss": "teacher", "evaluation": "champion"}
+# Of `schedule`, what a model reads that trains itself on numbers as they are, such as trees; and what it reads only
+# where `trainer` limits batches.
+READ_BY_TREES, READ_IN_BATCHES = ("monitor", "refit"), ("batch_size",)
 DIGEST_MARK = "@"  # in their values in a resolved.yaml: before the digest of the bundle
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 
@@ -168,7 +171,17 @@ def find_reader(values: Values) -> Stage:
 def take_slice(values: Values, stage: Stage) -> dict[str, Any]:
     """The part of an experiment that the stage depends on, by dotted key; an optional key may be absent."""
     found = ((key, get(values, key)) for key in stage.slices)
-    return {key: _identify(key, value) for key, value in found if value is not ABSENT}
+    taken = {key: _identify(key, value) for key, value in found if value is not ABSENT}
+    if "schedule" in taken and takes_raw(values):
+        taken["schedule"] = _take_read(taken["schedule"], values["trainer"])
+    return taken
+
+
+def _take_read(schedule: dict[str, Any], trainer: dict[str, Any]) -> dict[str, Any]:
+    """Of the schedule, what trees read: two runs that differ in nothing else are the same."""
+    is_limited = any(trainer.get(key) is not None for key in ("limit_batches", "overfit_batches"))
+    read = (*READ_BY_TREES, *(READ_IN_BATCHES if is_limited else ()))
+    return {key: value for key, value in schedule.items() if key in read}
 
 
 def _identify(key: str, section: Any) -> Any:

@@ -5,6 +5,7 @@ Values are written in `conf/`; these modules only define which are valid. The do
 (joins, derived columns) defaults to empty; numbers have no default.
 """
 
+from treadle.experiment.kinds import RAW
 from treadle.experiment.spec.augmentation import NO_AUGMENTATION
 from treadle.experiment.spec.base import Spec, Target, check_duration, check_moment, check_target
 from treadle.experiment.spec.callbacks import Nodes, list_nodes
@@ -19,7 +20,7 @@ from treadle.experiment.spec.experiment import (
     LearnerExperiment,
     find_spec,
 )
-from treadle.experiment.spec.features import RAW, Block, Features
+from treadle.experiment.spec.features import Block, Features
 from treadle.experiment.spec.fit import Fit
 from treadle.experiment.spec.forecast import Forecast, complete_examples, write_origin
 from treadle.experiment.spec.labels import Labels

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from treadle.experiment.kinds import RAW
 from treadle.experiment.spec.base import Spec, Sql, Target, Word, is_unset
 from treadle.schema import Count
-
-RAW = "treadle.features.raw.Raw"  # step after which numbers are as they were, for models that take them so
 
 
 class Block(Spec):
