@@ -82,10 +82,12 @@ def write_within(value: float, interval: Any, *, sign: bool = False) -> str:
     >>> from types import SimpleNamespace as Interval
     >>> write_within(0.916823, Interval(low=0.91221, high=0.92105)), write_within(51234.5, Interval(low=5e4, high=6e4))
     ('0.9168', '51,234')
+    >>> write_within(-0.0004, Interval(low=-0.06, high=0.06))  # no sign of its own
+    '0.00'
     """
     length = math.nan if interval.low is None else interval.high - interval.low
     decimals = min(8, max(0, 1 - math.floor(math.log10(length)))) if math.isfinite(length) and length > 0 else 4
-    return f"{value:{'+' if sign else ''},.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:{'+' if sign else ''}z,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _hash_script(script: str) -> str:
