@@ -1,6 +1,5 @@
 """`treadle monitor` and `treadle feedback` on a small shop, whose orders are late more often when they are large."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -16,13 +15,14 @@ import polars as pl
 import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
+from orders import CARD, DIGEST, MISTAKE, NAMES, ROWS, START, make_orders, monitor, read_findings, spoil
 from runs import treadle
 from treadle.errors import TreadleError
 from treadle.monitoring.alerts import Alerting, send_alerts
 from treadle.monitoring.estimate import estimate_binary
 from treadle.monitoring.labels import join_labels, store_labels
 from treadle.monitoring.log import open_log
-from treadle.monitoring.monitor import Settings
+from treadle.monitoring.monitor import Monitored, Settings
 from treadle.monitoring.monitor import monitor as find_all
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.calibration import fit_calibration
@@ -30,93 +30,6 @@ from treadle.profiles.cells import fit_cells
 from treadle.profiles.profile import count_rows
 from treadle.profiles.realised import relate_to_prior
 from treadle.profiles.reference import Performance, Reference, read_reference
-
-START = datetime(2024, 1, 1)  # noqa: DTZ001 - times are in UTC without a zone
-ROWS = 200  # of a week
-WEEK = 7 * 24 * 60  # minutes
-NAMES = ["amount", "size", "country"]
-MISTAKE = 2  # exit code
-CARD = b'{"a": "bundle"}'
-DIGEST = hashlib.sha256(CARD).hexdigest()
-
-
-def make_orders(*, first, weeks, seed):
-    """Orders with the chance that they are late, which is the prediction as well."""
-    generator = np.random.default_rng(seed)
-    num = weeks * ROWS
-    minutes = (first * WEEK + np.arange(num) * WEEK / ROWS).tolist()
-    amount = generator.normal(50, 10, num).round(2)
-    chance = 1 / (1 + np.exp(-(amount - 55) / 5))
-    return pl.DataFrame(
-        {
-            "id": [f"order-{first * ROWS + place}" for place in range(num)],
-            "time": [START + timedelta(minutes=minute) for minute in minutes],
-            "bundle": DIGEST[:12],
-            "amount": amount,
-            "size": (amount / 10).round(0).astype(int),
-            "country": generator.choice(["at", "ch", "de"], num, p=[0.1, 0.2, 0.7]),
-            "probability": chance,
-            "late": (generator.uniform(size=num) < chance).astype(int),
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def past():
-    return make_orders(first=0, weeks=20, seed=0)
-
-
-def measure_shares(orders):
-    """The loss of each week as a share of its prior's."""
-    return {
-        str(week): relate_to_prior(log_loss(part["late"], part["probability"]), part["late"], task="binary")
-        for week, part in enumerate(orders.iter_slices(ROWS))
-    }
-
-
-@pytest.fixture(scope="module")
-def made(past, tmp_path_factory):
-    columns = tuple(fit_cells(past.lazy(), name, bins=8, top=10) for name in NAMES)
-    score, late = past["probability"].to_numpy(), past["late"].to_numpy().astype(float)
-    metrics = {"auroc": float(roc_auc_score(late, score))}
-    named = Blocking("week", 0).name_log(past.lazy(), time="time")
-    reference = Reference(
-        task="binary",
-        blocking=Blocking("week", 0),
-        columns=columns,
-        ignored={"day": "the calendar"},
-        num_paired=3,
-        profile=count_rows(named, columns, num_paired=3),
-        performance=Performance(metrics, 0.5, fit_calibration(score, late), None, {}, measure_shares(past)),
-    )
-    run = tmp_path_factory.mktemp("run") / "shop-1"
-    reference.write(run / "evaluation" / "reference")
-    (run / "bundle").mkdir()
-    (run / "bundle" / "bundle.json").write_bytes(CARD)
-    return run
-
-
-@pytest.fixture
-def log(tmp_path):
-    folder = tmp_path / "log"
-    folder.mkdir()
-    for week, part in enumerate(make_orders(first=20, weeks=4, seed=1).drop("late").iter_slices(ROWS)):
-        part.write_parquet(folder / f"{week}.parquet")
-    return folder
-
-
-def spoil(log, week, **columns):
-    file = log / f"{week}.parquet"
-    pl.read_parquet(file).with_columns(**columns).write_parquet(file)
-
-
-def monitor(made, log, *options):
-    return treadle("monitor", str(made), "--log", str(log), "--no-effect", *options)
-
-
-def read_findings(made, log, capsys, *options):
-    code = monitor(made, log, "--format", "json", *options)
-    return code, json.loads(capsys.readouterr().out)
 
 
 def test_weeks_like_the_reference_raise_no_alarm(made, log, capsys):
@@ -228,7 +141,7 @@ def test_an_input_that_is_called_like_a_column_of_the_log_is_found(made, log, ca
 
     found = open_log(log, reference=replace(reference, columns=columns), time=None, digest=DIGEST)
 
-    assert (found.time, found.absent) == ("log.time", [])
+    assert (found.reading.time, found.reading.absent) == ("log.time", [])
     assert found.rows.collect().schema["time"] == pl.Float64
 
 
@@ -340,9 +253,7 @@ def find(made, log, *, now=START + timedelta(weeks=100)):
         reference=reference,
         settings=Settings(false_alarms=0.05, min_share=0.95, season=False, last=None),
         load=None,
-        model="shop",
-        digest=DIGEST,
-        now=now,
+        monitored=Monitored("shop", DIGEST, str(log), now),
     )
 
 

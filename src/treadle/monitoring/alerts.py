@@ -15,7 +15,7 @@ from typing import Any
 
 from treadle.disk import read_record, write_json
 from treadle.errors import TreadleError
-from treadle.monitoring.monitor import Block, Findings
+from treadle.monitoring.findings import Block, Findings
 from treadle.monitoring.views import describe_alarm
 
 _TIMEOUT = 10.0  # seconds for a webhook

@@ -114,7 +114,7 @@ def join_labels(log: Log) -> pl.LazyFrame | None:
     if not files:
         return log.rows if log.has_labels else None
     newest, keys = _read_newest(files, log)
-    rows = log.own.drop(LABEL, strict=False).with_columns(**keys).with_columns(log.types)
+    rows = log.own.drop(LABEL, strict=False).with_columns(**keys).with_columns(log.reading.types)
     return rows.join(newest, on=list(keys), how="left", maintain_order="left").drop(list(keys))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,21 +25,30 @@ _SUFFIXES = (".parquet", ".csv", ".tsv")
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How rows of a log are read in the types of a reference: the same of each part of the log."""
+
+    types: list[pl.Expr]  # its columns in the types of the reference
+    time: str | None  # column of the time
+    lost: pl.Expr | None  # whether a row has a time that is no moment; None: there is no time
+    bundle: str | None  # column of the bundle
+    absent: list[str]  # columns of the reference that the log does not have
+    outputs: list[str]  # columns of the predictions; empty where it has none
+
+
+@dataclass(frozen=True)
 class Log:
     """What was recorded, and how it is read in the types of the reference."""
 
     path: Path
     everything: pl.LazyFrame  # rows of all bundles, in the types of the file
     own: pl.LazyFrame  # those of the bundle
-    types: list[pl.Expr]  # its columns in the types of the reference
-    time: str | None
-    absent: list[str]  # columns of the reference that the log does not have
-    outputs: list[str]  # columns of the predictions; empty where it has none
+    reading: Reading
 
     @property
     def rows(self) -> pl.LazyFrame:
         """Rows of the bundle, in the types of the reference."""
-        return self.own.with_columns(self.types)
+        return self.own.with_columns(self.reading.types)
 
     def find_name(self, name: str) -> str:
         """What a column is called here that the files of the log call by this name: see `_part_names`."""
@@ -66,13 +76,33 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
         TreadleError: there are no rows, a column of time is missing or is none, or no row is of this bundle.
     """
     try:
-        everything = _part_names(_scan(path))
+        everything = part_names(_scan(path))
         schema = everything.collect_schema()
     except PolarsError as error:
         raise TreadleError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+    reading = find_reading(schema, path=str(path), reference=reference, time=time)
+    own = everything
+    if digest is not None and reading.bundle is not None:
+        names = everything.select(pl.col(reading.bundle).unique().sort()).collect().to_series().drop_nulls().to_list()
+        own = everything.filter(pl.col(reading.bundle).is_in(find_bundles(names, digest=digest, path=str(path))))
+    if reading.lost is not None:
+        refuse_lost(own.select(reading.lost.sum()).collect().item(), reading=reading, path=str(path))
+    return Log(path, everything, own, reading)
+
+
+def find_reading(schema: pl.Schema, *, path: str, reference: Reference, time: str | None) -> Reading:
+    """How rows of these columns are read, which are named as by `part_names`.
+
+    Args:
+        schema: of the log.
+        path: of the log, to name it.
+        reference: whose columns are read.
+        time: column of the time; None: `predict_at`, or `time`.
+
+    Raises:
+        TreadleError: a column of time is missing or is none, or no column is of the reference.
+    """
     time = _find_time(path, schema, time=time, is_needed=reference.blocking.unit != "rows")
-    bundle = _find_own(schema, BUNDLE)
-    own = everything if digest is None or bundle is None else _take_bundle(everything, bundle, digest, path)
     outputs = _find_outputs(schema, reference.task)
     present = [column for column in reference.columns if column.name in schema]
     if not present:
@@ -80,12 +110,14 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
         raise TreadleError(f"{path} has none of the columns of the reference, such as {wanted}")
     types = [_cast(column) for column in present]
     types += [pl.col(name).cast(pl.Float64, strict=False) for name in outputs if not schema[name].is_numeric()]
-    types += [] if time is None else [_read_time(own, time, path, schema)]
+    moment = None if time is None else _read_time(time, path, schema)
+    types += [] if moment is None or time is None else [moment.alias(time)]
+    lost = None if moment is None or time is None else pl.col(time).is_not_null() & moment.is_null()
     absent = [column.name for column in reference.columns if column.name not in schema]
-    return Log(path, everything, own, types, time, absent, outputs)
+    return Reading(types, time, lost, _find_own(schema, BUNDLE), absent, outputs)
 
 
-def _part_names(rows: pl.LazyFrame) -> pl.LazyFrame:
+def part_names(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Inputs under their own names; what the log calls by the same name is put under `log.<name>`.
 
     `treadle serve` records an input that is called like a column of its own, such as `time`, as `input.time`.
@@ -136,7 +168,7 @@ def list_files(folder: Path) -> list[Path]:
     return sorted(files)
 
 
-def _find_time(path: Path, schema: pl.Schema, *, time: str | None, is_needed: bool) -> str | None:
+def _find_time(path: str, schema: pl.Schema, *, time: str | None, is_needed: bool) -> str | None:
     if time is not None and time not in schema:
         raise TreadleError(f"{path} has no column {time!r} for --time. {nearest(time, schema)}")
     found = time or next((name for name in (PREDICT_AT, f"{_LOG}{TIME}", TIME) if name in schema), None)
@@ -145,32 +177,43 @@ def _find_time(path: Path, schema: pl.Schema, *, time: str | None, is_needed: bo
     return found
 
 
-def _read_time(rows: pl.LazyFrame, time: str, path: Path, schema: pl.Schema) -> pl.Expr:
+def _read_time(time: str, path: str, schema: pl.Schema) -> pl.Expr:
     """Moments in UTC, without a zone."""
     dtype = schema[time]
     if dtype == pl.String:
-        read = pl.col(time).str.to_datetime(strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
-    elif dtype == pl.Date:
-        read = pl.col(time).cast(pl.Datetime("us"))
-    elif isinstance(dtype, pl.Datetime):
+        return pl.col(time).str.to_datetime(strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+    if dtype == pl.Date:
+        return pl.col(time).cast(pl.Datetime("us"))
+    if isinstance(dtype, pl.Datetime):
         zoned = pl.col(time) if dtype.time_zone is None else pl.col(time).dt.convert_time_zone("UTC")
-        read = zoned.dt.replace_time_zone(None).cast(pl.Datetime("us"))
-    else:
-        raise TreadleError(f"{path}: the column {time!r} must be a date or datetime, found {dtype}")
-    lost = rows.select((pl.col(time).is_not_null() & read.is_null()).sum()).collect().item()
-    if lost:
-        raise TreadleError(f"{path}: {lost:,} values of {time!r} are no moments, such as 2013-09-01T08:00:00Z")
-    return read.alias(time)
+        return zoned.dt.replace_time_zone(None).cast(pl.Datetime("us"))
+    raise TreadleError(f"{path}: the column {time!r} must be a date or datetime, found {dtype}")
 
 
-def _take_bundle(rows: pl.LazyFrame, bundle: str, digest: str, path: Path) -> pl.LazyFrame:
-    """The rows that a bundle has predicted; a log may shorten digests."""
-    names = rows.select(pl.col(bundle).unique().sort()).collect().to_series().drop_nulls().to_list()
+def refuse_lost(num_lost: int, *, reading: Reading, path: str) -> None:
+    """Refuse a log in which the time of some rows is no moment."""
+    if num_lost:
+        raise TreadleError(
+            f"{path}: {num_lost:,} values of {reading.time!r} are no moments, such as 2013-09-01T08:00:00Z"
+        )
+
+
+def find_bundles(names: Sequence[str], *, digest: str, path: str) -> list[str]:
+    """The names by which a log calls a bundle: its digest, or a beginning of it.
+
+    Args:
+        names: of all bundles in the log.
+        digest: of the bundle.
+        path: of the log, to name it.
+
+    Raises:
+        TreadleError: none is of this bundle.
+    """
     own = [name for name in names if name and digest.startswith(name)]
     if not own:
         listed = ", ".join(name[:12] for name in names[:5])
         raise TreadleError(f"{path} has no row of the bundle {digest[:12]}; it has rows of {listed}")
-    return rows.filter(pl.col(bundle).is_in(own))
+    return own
 
 
 def _cast(column: Cells) -> pl.Expr:

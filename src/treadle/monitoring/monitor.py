@@ -1,34 +1,32 @@
-"""Judge a log against the reference of a model, block by block."""
+"""Judge a log against the reference of a model, block by block: by its rows, or by counts of them alone."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
-from treadle.monitoring.charts import Alarm, Charts, Judged
-from treadle.monitoring.effect import NUM_ROWS, Effect, measure_effects
-from treadle.monitoring.estimate import estimate_binary, estimate_multiclass, estimate_regression
-from treadle.monitoring.labels import Realised, describe_strays, join_labels, name_day, realise
+from treadle.monitoring.charts import Charts, Judged
+from treadle.monitoring.counted import Counted, count_named, name_rows
+from treadle.monitoring.estimate import estimate_regression
+from treadle.monitoring.findings import Block, Findings
+from treadle.monitoring.labels import describe_strays, join_labels
 from treadle.monitoring.log import Log
 from treadle.monitoring.performance import judge_performance
+from treadle.monitoring.rows import Measured, measure_rows
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.cells import list_cells
-from treadle.profiles.profile import BLOCK, Profile, count_rows
+from treadle.profiles.profile import BLOCK, Profile
 from treadle.profiles.realised import describe_usual
 from treadle.profiles.reference import Reference
-from treadle.schema import LABEL, is_value
+from treadle.schema import is_value
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
-
-Effects = dict[tuple[str, ...], Effect]
-_SEED = 0  # of the draws that measure effects
 
 
 @dataclass(frozen=True)
@@ -42,102 +40,13 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Block:
-    """What was found in a block of a log."""
+class Monitored:
+    """Whose log it is, and when it is judged."""
 
-    judged: Judged
-    identity: str  # the same as long as it is the same block: see `_identify`
-    effects: Effects  # of its alarms' subjects; empty without the bundle
-    mean: float | None  # of the predictions of a regression or a binary task
-    estimated: dict[str, float]
-    realised: Realised | None
-    performance: Alarm | None  # that the realised performance is worse than it ever was
-
-    @property
-    def alarms(self) -> list[Alarm]:
-        """That of the performance, then those of the inputs by effect on the predictions, importance and strength."""
-        none = Effect(0.0, 0.0)
-
-        def rank(alarm: Alarm) -> tuple[float, float, float]:
-            effect = self.effects.get(alarm.signal.columns, none)
-            return -effect.mean, -effect.importance, -alarm.strength
-
-        own = [self.performance] if self.performance is not None else []
-        return [*own, *sorted(self.judged.alarms, key=rank)]
-
-    def to_plain(self) -> dict[str, Any]:
-        """For JSON."""
-        judged = self.judged
-        return {
-            "block": judged.block,
-            "rows": judged.rows,
-            "unjudged": judged.unjudged,
-            "strength": judged.strength,
-            "alarms": [self._describe(alarm) for alarm in self.alarms],
-            "mean_prediction": self.mean,
-            "estimated": _without_nan(self.estimated),
-            "realised": None
-            if self.realised is None
-            else {**asdict(self.realised), "metrics": _without_nan(self.realised.metrics)},
-        }
-
-    def _describe(self, alarm: Alarm) -> dict[str, Any]:
-        effect = self.effects.get(alarm.signal.columns)
-        return {
-            "kind": alarm.signal.kind,
-            "columns": list(alarm.signal.columns),
-            "z": alarm.z,
-            "limit": alarm.limit,
-            "words": alarm.words,
-            "effect": None if effect is None else effect.mean,
-            "importance": None if effect is None else effect.importance,
-        }
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What was found in a log."""
-
-    model: str
-    digest: str  # of the bundle
-    log: str
-    charts: Charts
-    absent: list[str]  # columns of the reference that the log does not have
-    blocks: list[Block]
-    changed: dict[str, list[int]]  # columns that alarmed, the strongest first: counts by cell in the blocks that alarm
-    notes: list[str]  # what could not be told, and why
-
-    @property
-    def reference(self) -> Reference:
-        """That the log was judged against."""
-        return self.charts.reference
-
-    @property
-    def alarmed(self) -> list[Block]:
-        """The blocks with an alarm."""
-        return [block for block in self.blocks if block.alarms]
-
-    def to_plain(self) -> dict[str, Any]:
-        """For JSON."""
-        reference = self.reference
-        own = self.charts.own_strengths
-        return {
-            "model": self.model,
-            "bundle": self.digest,
-            "log": self.log,
-            "alarm": bool(self.alarmed),
-            "reference": {
-                "blocks": len(own),
-                "unit": reference.blocking.unit,
-                "columns": len(reference.columns),
-                "false_alarms": [block for block, strength in own.items() if strength > 1],
-                "metrics": _without_nan(reference.performance.metrics),
-            },
-            "ignored": dict(reference.ignored),
-            "absent": self.absent,
-            "notes": self.notes,
-            "blocks": [block.to_plain() for block in self.blocks],
-        }
+    model: str  # name of the run
+    digest: str  # of its bundle
+    log: str  # where the rows, or their counts, lie
+    now: datetime  # a block that ends later is not judged yet. In UTC, without a zone
 
 
 def monitor(
@@ -146,9 +55,7 @@ def monitor(
     reference: Reference,
     settings: Settings,
     load: Callable[[], Predictor] | None,
-    model: str,
-    digest: str,
-    now: datetime,
+    monitored: Monitored,
 ) -> Findings:
     """Judge each block that is over.
 
@@ -157,42 +64,102 @@ def monitor(
         reference: of the model.
         settings: how it is judged.
         load: gives the bundle, which weighs alarms by their effect on predictions; None: they are not weighed.
-        model: name of the run.
-        digest: of its bundle.
-        now: a block that ends later is not judged yet. In UTC, without a zone.
+        monitored: whose log it is.
 
     Raises:
         TreadleError: the reference has too few blocks, or labels cannot be read.
     """
-    kept = reference.keep([column.name for column in reference.columns if column.name not in log.absent])
+    kept = reference.keep([column.name for column in reference.columns if column.name not in log.reading.absent])
     charts = Charts(kept, false_alarms=settings.false_alarms, season=settings.season)
     labelled = join_labels(log)
-    rows = kept.blocking.name_log(log.rows if labelled is None else labelled, time=log.time)
+    rows = name_rows(log.rows if labelled is None else labelled, log.reading, kept)
     if settings.last is not None:
-        rows = rows.filter(pl.col(BLOCK).is_in(_find_last(rows, kept, settings.last, now)))
-    profile = count_rows(rows, kept.columns, num_paired=kept.num_paired)
-    judged = [_wait(found, kept, now) for found in charts.judge(profile)]
-    effects = _weigh(judged, rows, load=load, reference=kept)
-    means, estimated, notes = _estimate(log, rows, reference=reference)
+        rows = rows.filter(pl.col(BLOCK).is_in(_find_last(rows, kept, settings.last, monitored.now)))
+    counted = count_named(rows, log.reading, kept)
+    judged = _judge(counted, charts, monitored.now)
+    measured = measure_rows(log, rows, judged=judged, kept=kept, load=load, min_share=settings.min_share)
+    strays = describe_strays(log)
+    measured = measured if strays is None else replace(measured, notes=[*measured.notes, strays])
+    return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
+
+
+def monitor_counts(counted: Counted, *, reference: Reference, settings: Settings, monitored: Monitored) -> Findings:
+    """Judge each block that is over by its counts alone: no alarm is weighed, and no label asked for.
+
+    Args:
+        counted: of the log.
+        reference: of the model.
+        settings: how it is judged.
+        monitored: whose log it is.
+
+    Raises:
+        TreadleError: the reference has too few blocks.
+    """
+    charts = Charts(reference.keep(counted.names), false_alarms=settings.false_alarms, season=settings.season)
+    if settings.last is not None:
+        sizes = zip(counted.profile.blocks, counted.profile.rows.tolist(), strict=True)
+        last = _take_last(sizes, reference.blocking, settings.last, monitored.now)
+        counted = replace(counted, profile=counted.profile.take([name in last for name in counted.profile.blocks]))
+    judged = _judge(counted, charts, monitored.now)
+    notes = ["of counts alone: alarms are not weighed by their effect, and labels are not asked for"]
+    if not is_value(reference.task):
+        notes.append("the performance of a classification is estimated from rows (--log), not from counts")
+    measured = Measured(notes=notes)
+    return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
+
+
+def _judge(counted: Counted, charts: Charts, now: datetime) -> list[Judged]:
+    reference = charts.reference
+    return [_wait(found, reference, now) for found in charts.judge(counted.take_inputs(reference))]
+
+
+def _find(
+    counted: Counted,
+    judged: Sequence[Judged],
+    measured: Measured,
+    *,
+    charts: Charts,
+    reference: Reference,
+    settings: Settings,
+    monitored: Monitored,
+) -> Findings:
+    kept = charts.reference
+    profile = counted.take_inputs(kept)
+    absent = [column.name for column in reference.columns if column.name not in counted.names]
+    estimated, missing = _estimate(counted, measured, reference=reference, absent=absent)
+    notes = [*measured.notes, *missing]
     strange = [found.block for found in judged if settings.season and not charts.has_season(found.block)]
     if strange:
         notes.append(f"the season: {len(strange)} blocks, such as {strange[0]}, have none like it in the reference")
-    realised = _realise(log, rows, reference=reference, settings=settings) if labelled is not None else {}
-    strays = describe_strays(log)
-    notes += [] if strays is None else [strays]
     usual = describe_usual(reference.performance.shares.values())
-    if realised and usual is None:
+    if measured.realised and usual is None:
         notes.append("realised performance raises no alarm: the test split has too few blocks to say what is usual")
     identities = _identify(profile, kept)
     blocks = []
     for found in judged:
         name = found.block
-        weighed, guessed, known = effects.get(name, {}), estimated.get(name, {}), realised.get(name)
+        known, effects = measured.realised.get(name), measured.effects.get(name, {})
         worse = judge_performance(known, usual, min_rows=charts.min_rows, false_alarms=settings.false_alarms)
         performance = None if found.unjudged else worse
-        blocks.append(Block(found, identities[name], weighed, means.get(name), guessed, known, performance))
+        mean, guessed = measured.means.get(name), estimated.get(name, {})
+        blocks.append(Block(found, identities[name], effects, mean, guessed, known, performance))
     changed = _count_changed(judged, profile, kept)
-    return Findings(model, digest, str(log.path), charts, log.absent, blocks, changed, notes)
+    return Findings(monitored.model, monitored.digest, monitored.log, charts, absent, blocks, changed, notes)
+
+
+def _estimate(
+    counted: Counted, measured: Measured, *, reference: Reference, absent: Sequence[str]
+) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """The estimated metrics of each block: those of a regression follow from its counts. And why there are none."""
+    if not is_value(reference.task):
+        return measured.estimated, []
+    absent = absent if counted.has_predictions else [*absent, "prediction"]
+    absent = absent if reference.performance.prediction is not None else ["label of a test row"]
+    if absent:
+        needed = "that of a regression needs predictions and every column"
+        return {}, [f"no performance is estimated: {needed}, and there is no {', '.join(absent)}"]
+    metrics = estimate_regression(counted.profile, reference.performance)
+    return dict(zip(counted.profile.blocks, metrics, strict=True)), []
 
 
 def _count_changed(judged: Sequence[Judged], profile: Profile, reference: Reference) -> dict[str, list[int]]:
@@ -210,7 +177,11 @@ def _count_changed(judged: Sequence[Judged], profile: Profile, reference: Refere
 def _find_last(rows: pl.LazyFrame, reference: Reference, count: int, now: datetime) -> list[str]:
     """The newest blocks that are over."""
     sizes = rows.drop_nulls(BLOCK).group_by(BLOCK).len().sort(BLOCK).collect()
-    over = [name for name, size in sizes.iter_rows() if _find_wait(name, size, reference.blocking, now) is None]
+    return _take_last(sizes.iter_rows(), reference.blocking, count, now)
+
+
+def _take_last(sizes: Iterable[tuple[str, int]], blocking: Blocking, count: int, now: datetime) -> list[str]:
+    over = [name for name, size in sizes if _find_wait(name, size, blocking, now) is None]
     return over[-count:]
 
 
@@ -237,83 +208,3 @@ def _identify(profile: Profile, reference: Reference) -> dict[str, str]:
         return {name: name for name in profile.blocks}
     digests = (hashlib.sha256(cells.tobytes()).hexdigest()[:16] for cells in profile.cells)
     return dict(zip(profile.blocks, digests, strict=True))
-
-
-def _weigh(
-    judged: Sequence[Judged], rows: pl.LazyFrame, *, load: Callable[[], Predictor] | None, reference: Reference
-) -> dict[str, Effects]:
-    alarmed = [found for found in judged if found.alarms]
-    if load is None or not alarmed:
-        return {}
-    bundle, effects = load(), {}
-    for found in alarmed:
-        step = max(1, found.rows // NUM_ROWS)
-        sample = rows.filter(pl.col(BLOCK) == found.block).gather_every(step).head(NUM_ROWS).collect()
-        effects[found.block] = measure_effects(found.alarms, sample, bundle=bundle, reference=reference, seed=_SEED)
-    return effects
-
-
-def _estimate(
-    log: Log, rows: pl.LazyFrame, *, reference: Reference
-) -> tuple[dict[str, float], dict[str, dict[str, float]], list[str]]:
-    """The mean prediction and the estimated metrics of each block, and why there are none."""
-    if not log.outputs:
-        return {}, {}, ["the log holds no predictions: no performance is estimated"]
-    performance = reference.performance
-    given = rows.select(BLOCK, *log.outputs).drop_nulls().collect()
-    predicted = given.filter(_is_finite(log))
-    lost = len(given) - len(predicted)
-    notes = [f"{lost:,} predictions are not finite, and are left out of the performance"] if lost else []
-    parts = {str(block): part for (block,), part in predicted.partition_by(BLOCK, as_dict=True).items()}
-    means = {block: float(part[log.outputs[0]].cast(pl.Float64).mean()) for block, part in parts.items()}  # type: ignore[arg-type]
-    if is_value(reference.task):
-        estimated, missing = _estimate_regression(log, rows, reference=reference)
-        return means, estimated, [*notes, *missing]
-    assert performance.calibration is not None or not len(performance.metrics), "it is fitted with the reference"
-    estimated = {}
-    for block, part in parts.items():
-        scores = part.select(log.outputs).to_numpy().astype(np.float64)
-        if performance.calibration is None:
-            continue
-        if reference.task == "binary":
-            estimated[block] = estimate_binary(
-                scores[:, 0], calibration=performance.calibration, threshold=performance.threshold
-            )
-        else:
-            estimated[block] = estimate_multiclass(scores, calibration=performance.calibration)
-    return {} if reference.task == "multiclass" else means, estimated, notes
-
-
-def _is_finite(log: Log) -> pl.Expr:
-    """Whether a row has predictions that are numbers."""
-    return pl.all_horizontal(pl.col(log.outputs).is_finite())
-
-
-def _estimate_regression(
-    log: Log, rows: pl.LazyFrame, *, reference: Reference
-) -> tuple[dict[str, dict[str, float]], list[str]]:
-    performance = reference.performance
-    if performance.prediction is None or log.absent:
-        missing = ", ".join(log.absent) or "test rows"
-        return {}, [f"no performance is estimated: that of a regression needs every column, and there is no {missing}"]
-    number = pl.col(log.outputs[0]).cast(pl.Float64, strict=False).alias(performance.prediction.name)
-    profile = count_rows(rows.with_columns(number), [*reference.columns, performance.prediction], num_paired=0)
-    return dict(zip(profile.blocks, estimate_regression(profile, performance), strict=True)), []
-
-
-def _realise(log: Log, rows: pl.LazyFrame, *, reference: Reference, settings: Settings) -> dict[str, Realised]:
-    if not log.outputs:
-        return {}
-    wanted = rows.select(BLOCK, name_day(log.time), LABEL, *log.outputs).drop_nulls([BLOCK, *log.outputs])
-    return realise(
-        wanted.filter(_is_finite(log)).collect(),
-        task=reference.task,
-        outputs=log.outputs,
-        threshold=reference.performance.threshold,
-        min_share=settings.min_share,
-    )
-
-
-def _without_nan(values: dict[str, float] | Any) -> dict[str, float | None]:
-    """JSON has no NaN."""
-    return {name: value if np.isfinite(value) else None for name, value in values.items()}

@@ -8,7 +8,7 @@ from treadle.disk import write_text
 from treadle.metrics.registry import METRICS, write_score
 from treadle.monitoring.charts import Alarm
 from treadle.monitoring.estimate import CAVEAT
-from treadle.monitoring.monitor import Block, Findings
+from treadle.monitoring.findings import Block, Findings
 from treadle.monitoring.views import UNITS, summarize
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page

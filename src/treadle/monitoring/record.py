@@ -8,7 +8,7 @@ from pathlib import Path
 
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RunFolder
-from treadle.monitoring.monitor import Block, Findings
+from treadle.monitoring.findings import Block, Findings
 from treadle.tracking import Recorded, open_record
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - times are in UTC without a zone

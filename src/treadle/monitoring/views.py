@@ -8,7 +8,7 @@ from treadle.metrics.registry import METRICS, write_score
 from treadle.monitoring.charts import Alarm
 from treadle.monitoring.effect import Effect
 from treadle.monitoring.estimate import CAVEAT
-from treadle.monitoring.monitor import Block, Findings
+from treadle.monitoring.findings import Block, Findings
 from treadle.problems import escape_annotation
 
 _SHOWN = 5  # alarms of a block, in text

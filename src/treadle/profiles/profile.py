@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from treadle.profiles.cells import Cells, Ints, list_cells, list_coarse
 
 BLOCK = "__block__"  # column of the rows to be counted: the name of each row's block
+_LEAST_PAIRED = 2  # columns that make a pair
 PART_ROWS = 65_536  # rows that are counted at a time; exact in float32
 
 
@@ -47,6 +48,34 @@ class Profile:
         mask = np.asarray(blocks, dtype=bool)
         names = tuple(name for name, kept in zip(self.blocks, mask, strict=True) if kept)
         return Profile(names, self.rows[mask], self.cells[mask], None if self.pairs is None else self.pairs[mask])
+
+    def keep(self, columns: Sequence[Cells], names: Collection[str], *, num_paired: int) -> Profile:
+        """The counts of some of its columns alone.
+
+        Args:
+            columns: of the profile.
+            names: of those that are kept.
+            num_paired: of the columns, the first ones, whose pairs are counted.
+        """
+        kept = [column.name in names for column in columns]
+        cells = self.cells[:, np.repeat(kept, [column.count for column in columns])]
+        pairs = None
+        if self.pairs is not None and count_paired(columns, names, num_paired=num_paired):
+            coarse = np.repeat(kept[:num_paired], [column.coarse_count for column in columns[:num_paired]])
+            pairs = self.pairs[:, coarse][:, :, coarse]
+        return replace(self, cells=cells, pairs=pairs)
+
+
+def count_paired(columns: Sequence[Cells], names: Collection[str], *, num_paired: int) -> int:
+    """How many of the columns that are kept have pairs: none where one would be alone.
+
+    Args:
+        columns: of a profile.
+        names: of those that are kept.
+        num_paired: of the columns, the first ones, whose pairs are counted.
+    """
+    kept = sum(column.name in names for column in columns[:num_paired])
+    return kept if kept >= _LEAST_PAIRED else 0
 
 
 def count_rows(rows: pl.LazyFrame, columns: Sequence[Cells], *, num_paired: int) -> Profile:

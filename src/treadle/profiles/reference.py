@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,11 +19,10 @@ from treadle.profiles.blocks import Blocking
 from treadle.profiles.calibration import Calibration
 from treadle.profiles.cells import Cells, Ints, list_cells, list_coarse
 from treadle.profiles.losses import LossModel
-from treadle.profiles.profile import Profile
+from treadle.profiles.profile import Profile, count_paired
 from treadle.schema import Task
 
 FORMAT = 1  # of the files
-_LEAST_PAIRED = 2  # columns that make a pair
 _JSON, _CELLS, _PAIRS = "reference.json", "cells.parquet", "pairs.parquet"
 
 
@@ -51,24 +52,21 @@ class Reference:
 
     def keep(self, names: Collection[str]) -> Reference:
         """The reference of some of its columns alone, without pairs where fewer than two of the paired are left."""
-        kept = [column.name in names for column in self.columns]
-        fine = np.repeat(kept, [column.count for column in self.columns])
-        paired = self.columns[: self.num_paired]
-        coarse = np.repeat(kept[: self.num_paired], [column.coarse_count for column in paired]).astype(bool)
-        num_paired = sum(kept[: self.num_paired])
-        num_paired = num_paired if num_paired >= _LEAST_PAIRED else 0
-        pairs = self.profile.pairs if num_paired else None
-        profile = replace(
-            self.profile,
-            cells=self.profile.cells[:, fine],
-            pairs=None if pairs is None else pairs[:, coarse][:, :, coarse],
-        )
+        num_paired = count_paired(self.columns, names, num_paired=self.num_paired)
+        profile = self.profile.keep(self.columns, names, num_paired=self.num_paired)
         columns = tuple(column for column in self.columns if column.name in names)
         return replace(self, columns=columns, num_paired=num_paired, profile=profile)
 
     def without(self, block: str) -> Reference:
         """The reference without one of its blocks."""
         return replace(self, profile=self.profile.take([name != block for name in self.profile.blocks]))
+
+    def identify(self) -> str:
+        """A digest of what is counted, and in which cells: what was counted for another one cannot be compared."""
+        plain = self._to_plain()
+        counted = {name: plain[name] for name in ("task", "blocks", "columns", "num_paired")}
+        counted["prediction"] = plain["performance"]["prediction"]
+        return hashlib.sha256(json.dumps(counted).encode()).hexdigest()
 
     def write(self, folder: Path) -> None:
         """Write the folder: the definitions as JSON, the counts as Parquet."""

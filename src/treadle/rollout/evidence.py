@@ -20,7 +20,7 @@ from treadle.bundle.card import Card
 from treadle.errors import TreadleError
 from treadle.evaluation.scores import compute_losses
 from treadle.monitoring.labels import join_labels, read_target
-from treadle.monitoring.log import Log
+from treadle.monitoring.log import Log, Reading
 from treadle.rollout.sequence import Interval, bound_mean
 from treadle.schema import LABEL, Task
 from treadle.serving.log import KEY, RECENT, SHADOW, scan_log
@@ -110,7 +110,7 @@ def find_evidence(
     """
     rows = scan_log(log)
     outputs = _name_outputs(card, rows)
-    labelled = join_labels(Log(log, rows, rows, [], "time", [], outputs))
+    labelled = join_labels(Log(log, rows, rows, Reading([], "time", None, None, [], outputs)))
     if labelled is None:
         raise TreadleError(f"{log} has no labels yet: `treadle feedback FILE --log {log}` adds them")
     shadow = log / SHADOW

@@ -17,14 +17,19 @@ from treadle.printable import escape_lines
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
     from treadle.monitoring.alerts import Alerting
-    from treadle.monitoring.monitor import Findings
+    from treadle.monitoring.counted import Counted
+    from treadle.monitoring.findings import Findings
+    from treadle.profiles.reference import Reference
 
 
 def _add_monitor(parser: argparse.ArgumentParser) -> None:
     text = "a run's folder, or champion, or NAME@champion (default: artifacts)"
     parser.add_argument("run_folder", nargs="?", metavar="RUN", help=text)
     log = "rows that came later: a folder of Parquet files, as `treadle serve` writes it, or a Parquet, CSV or TSV file"
-    parser.add_argument("--log", type=Path, required=True, metavar="PATH", help=log)
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--log", type=Path, metavar="PATH", help=log)
+    profiles = "counts of such rows: a file of `treadle profile`, or a folder of them, whose counts are added up"
+    given.add_argument("--profiles", type=Path, metavar="PATH", help=profiles)
     parser.add_argument("--time", metavar="COLUMN", help="column of the time (default: predict_at, or time)")
     share = f"share of normal blocks that may alarm, of all columns together (default: {FALSE_ALARMS:g})"
     parser.add_argument("--false-alarms", type=float, default=FALSE_ALARMS, metavar="SHARE", help=share)
@@ -104,13 +109,21 @@ def _make_alerting(options: argparse.Namespace) -> Alerting | None:
 def _find(options: argparse.Namespace, *, now: datetime) -> Findings:
     from treadle.champions.bundles import digest_bundle, find_folder
     from treadle.experiment.run_folder import RunFolder
+    from treadle.monitoring.counted import read_counted
     from treadle.monitoring.log import open_log
-    from treadle.monitoring.monitor import Settings, monitor
+    from treadle.monitoring.monitor import Monitored, Settings, monitor, monitor_counts
     from treadle.profiles.reference import read_reference
 
     run = find_folder(options.run_folder or "artifacts", root=Path.cwd())
     digest = digest_bundle(run)
     reference = read_reference(options.reference or RunFolder(run).reference)
+    settings = Settings(
+        false_alarms=options.false_alarms, min_share=options.min_labels, season=options.season, last=options.last
+    )
+    monitored = Monitored(run.resolve().name, digest, str(options.log or options.profiles), now)
+    if options.log is None:
+        counted = read_counted(options.profiles, reference=reference, digest=digest)
+        return monitor_counts(counted, reference=reference, settings=settings, monitored=monitored)
     log = open_log(options.log, reference=reference, time=options.time, digest=digest)
 
     def load() -> Predictor:
@@ -118,18 +131,8 @@ def _find(options: argparse.Namespace, *, now: datetime) -> Findings:
 
         return load(run, targets=[*TARGETS, *options.allow], on_breach="allow", code="any")  # it weighs alarms alone
 
-    settings = Settings(
-        false_alarms=options.false_alarms, min_share=options.min_labels, season=options.season, last=options.last
-    )
-    return monitor(
-        log,
-        reference=reference,
-        settings=settings,
-        load=None if options.no_effect else load,
-        model=run.resolve().name,
-        digest=digest,
-        now=now,
-    )
+    weigh = None if options.no_effect else load
+    return monitor(log, reference=reference, settings=settings, load=weigh, monitored=monitored)
 
 
 def _write(findings: Findings, folder: Path) -> None:
@@ -154,6 +157,49 @@ def _record(findings: Findings, options: argparse.Namespace) -> None:
     record_findings(findings, read(RunFolder(run).resolved), folder=options.output, page=page, root=Path.cwd())
 
 
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    text = "a run's folder, or champion, or NAME@champion (default: artifacts)"
+    parser.add_argument("run_folder", nargs="?", metavar="RUN", help=text)
+    log = (
+        "rows to count, as `treadle monitor` reads them; with --spark also an address that Spark reads, such as s3a://…"
+    )
+    parser.add_argument("--log", required=True, metavar="PATH", help=log)
+    output = "Parquet file of the counts; one that is there is replaced"
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=output)
+    parser.add_argument("--time", metavar="COLUMN", help="column of the time (default: predict_at, or time)")
+    reference = "reference of the model, where it is not in the run's folder"
+    parser.add_argument("--reference", type=Path, metavar="FOLDER", help=reference)
+    spark = "count on a Spark cluster: local[N], spark://HOST:PORT, yarn (extra `spark`)"
+    parser.add_argument("--spark", metavar="MASTER", help=spark)
+
+
+def _profile(options: argparse.Namespace) -> None:
+    from treadle.champions.bundles import digest_bundle, find_folder
+    from treadle.experiment.run_folder import RunFolder
+    from treadle.profiles.reference import read_reference
+
+    run = find_folder(options.run_folder or "artifacts", root=Path.cwd())
+    reference, digest = read_reference(options.reference or RunFolder(run).reference), digest_bundle(run)
+    counted = _count(options, reference=reference, digest=digest)
+    counted.write(options.output, reference=reference, digest=digest)
+    rows, blocks = int(counted.profile.rows.sum()), len(counted.profile.blocks)
+    units = reference.blocking.unit if blocks == 1 else f"{reference.blocking.unit}s"
+    print_lines(f"{options.output}  {rows:,} rows, {blocks} {units}, {len(counted.names)} columns")
+
+
+def _count(options: argparse.Namespace, *, reference: Reference, digest: str) -> Counted:
+    if options.spark is None:
+        from treadle.monitoring.counted import count_log
+        from treadle.monitoring.log import open_log
+
+        log = open_log(Path(options.log), reference=reference, time=options.time, digest=digest)
+        return count_log(log, reference=reference)
+    from treadle.monitoring.spark import count_by_spark, open_spark
+
+    with open_spark(options.spark) as session:
+        return count_by_spark(options.log, reference=reference, time=options.time, digest=digest, session=session)
+
+
 def _add_feedback(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, metavar="FILE", help="labels: Parquet, CSV or TSV")
     parser.add_argument("--log", type=Path, required=True, metavar="PATH", help="the log whose rows they are for")
@@ -174,5 +220,6 @@ def _feedback(options: argparse.Namespace) -> None:
 
 VERBS = (
     Verb("monitor", "Compare later rows with those of the training; exit code 1 on an alarm.", _add_monitor, _monitor),
+    Verb("profile", "Count later rows into a small file that monitor judges without them.", _add_profile, _profile),
     Verb("feedback", "Add labels that came later to a log.", _add_feedback, _feedback),
 )

@@ -1,0 +1,119 @@
+"""What monitoring finds: in each block of a log its alarms, its effects and its performance."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from treadle.monitoring.charts import Alarm, Charts, Judged
+from treadle.monitoring.effect import Effect
+from treadle.monitoring.labels import Realised
+from treadle.profiles.reference import Reference
+
+Effects = dict[tuple[str, ...], Effect]
+
+
+@dataclass(frozen=True)
+class Block:
+    """What was found in a block of a log."""
+
+    judged: Judged
+    identity: str  # the same as long as it is the same block: see `_identify`
+    effects: Effects  # of its alarms' subjects; empty without the bundle
+    mean: float | None  # of the predictions of a regression or a binary task
+    estimated: dict[str, float]
+    realised: Realised | None
+    performance: Alarm | None  # that the realised performance is worse than it ever was
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """That of the performance, then those of the inputs by effect on the predictions, importance and strength."""
+        none = Effect(0.0, 0.0)
+
+        def rank(alarm: Alarm) -> tuple[float, float, float]:
+            effect = self.effects.get(alarm.signal.columns, none)
+            return -effect.mean, -effect.importance, -alarm.strength
+
+        own = [self.performance] if self.performance is not None else []
+        return [*own, *sorted(self.judged.alarms, key=rank)]
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        judged = self.judged
+        return {
+            "block": judged.block,
+            "rows": judged.rows,
+            "unjudged": judged.unjudged,
+            "strength": judged.strength,
+            "alarms": [self._describe(alarm) for alarm in self.alarms],
+            "mean_prediction": self.mean,
+            "estimated": _without_nan(self.estimated),
+            "realised": None
+            if self.realised is None
+            else {**asdict(self.realised), "metrics": _without_nan(self.realised.metrics)},
+        }
+
+    def _describe(self, alarm: Alarm) -> dict[str, Any]:
+        effect = self.effects.get(alarm.signal.columns)
+        return {
+            "kind": alarm.signal.kind,
+            "columns": list(alarm.signal.columns),
+            "z": alarm.z,
+            "limit": alarm.limit,
+            "words": alarm.words,
+            "effect": None if effect is None else effect.mean,
+            "importance": None if effect is None else effect.importance,
+        }
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found in a log."""
+
+    model: str
+    digest: str  # of the bundle
+    log: str
+    charts: Charts
+    absent: list[str]  # columns of the reference that the log does not have
+    blocks: list[Block]
+    changed: dict[str, list[int]]  # columns that alarmed, the strongest first: counts by cell in the blocks that alarm
+    notes: list[str]  # what could not be told, and why
+
+    @property
+    def reference(self) -> Reference:
+        """That the log was judged against."""
+        return self.charts.reference
+
+    @property
+    def alarmed(self) -> list[Block]:
+        """The blocks with an alarm."""
+        return [block for block in self.blocks if block.alarms]
+
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON."""
+        reference = self.reference
+        own = self.charts.own_strengths
+        return {
+            "model": self.model,
+            "bundle": self.digest,
+            "log": self.log,
+            "alarm": bool(self.alarmed),
+            "reference": {
+                "blocks": len(own),
+                "unit": reference.blocking.unit,
+                "columns": len(reference.columns),
+                "false_alarms": [block for block, strength in own.items() if strength > 1],
+                "metrics": _without_nan(reference.performance.metrics),
+            },
+            "ignored": dict(reference.ignored),
+            "absent": self.absent,
+            "notes": self.notes,
+            "blocks": [block.to_plain() for block in self.blocks],
+        }
+
+
+def _without_nan(values: dict[str, float] | Any) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}

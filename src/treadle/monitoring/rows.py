@@ -1,0 +1,127 @@
+"""What the rows of a log say of each block besides their counts: effects of alarms, predictions, and performance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from treadle.monitoring.charts import Judged
+from treadle.monitoring.effect import NUM_ROWS, measure_effects
+from treadle.monitoring.estimate import estimate_binary, estimate_multiclass
+from treadle.monitoring.findings import Effects
+from treadle.monitoring.labels import Realised, name_day, realise
+from treadle.monitoring.log import Log
+from treadle.profiles.profile import BLOCK
+from treadle.profiles.reference import Reference
+from treadle.schema import LABEL, is_value
+
+if TYPE_CHECKING:
+    from treadle.bundle import Predictor
+
+_SEED = 0  # of the draws that measure effects
+
+
+@dataclass(frozen=True)
+class Measured:
+    """By block; empty where there are no rows, but counts alone."""
+
+    effects: dict[str, Effects] = field(default_factory=dict)  # of its alarms' subjects
+    means: dict[str, float] = field(default_factory=dict)  # of the predictions of a regression or a binary task
+    estimated: dict[str, dict[str, float]] = field(default_factory=dict)  # metrics of a classification
+    realised: dict[str, Realised] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what could not be told, and why
+
+
+def measure_rows(
+    log: Log,
+    rows: pl.LazyFrame,
+    *,
+    judged: Sequence[Judged],
+    kept: Reference,
+    load: Callable[[], Predictor] | None,
+    min_share: float,
+) -> Measured:
+    """Measure what the rows say.
+
+    Args:
+        log: that they are from.
+        rows: in the types of the reference, with `BLOCK`, and with `label` where there are labels.
+        judged: their blocks.
+        kept: the reference of the columns that the log has.
+        load: gives the bundle, which weighs alarms; None: they are not weighed.
+        min_share: of the labels of a day that must be there for it to count.
+    """
+    effects = _weigh(judged, rows, load=load, reference=kept)
+    means, estimated, notes = _estimate(log, rows, reference=kept)
+    is_labelled = LABEL in rows.collect_schema()
+    realised = _realise(log, rows, reference=kept, min_share=min_share) if is_labelled else {}
+    return Measured(effects, means, estimated, realised, notes)
+
+
+def _weigh(
+    judged: Sequence[Judged], rows: pl.LazyFrame, *, load: Callable[[], Predictor] | None, reference: Reference
+) -> dict[str, Effects]:
+    alarmed = [found for found in judged if found.alarms]
+    if load is None or not alarmed:
+        return {}
+    bundle, effects = load(), {}
+    for found in alarmed:
+        step = max(1, found.rows // NUM_ROWS)
+        sample = rows.filter(pl.col(BLOCK) == found.block).gather_every(step).head(NUM_ROWS).collect()
+        effects[found.block] = measure_effects(found.alarms, sample, bundle=bundle, reference=reference, seed=_SEED)
+    return effects
+
+
+def _estimate(
+    log: Log, rows: pl.LazyFrame, *, reference: Reference
+) -> tuple[dict[str, float], dict[str, dict[str, float]], list[str]]:
+    """The mean prediction and the estimated metrics of each block, and why there are none."""
+    if not log.reading.outputs:
+        told = ["the log holds no predictions: no performance is estimated"]
+        return {}, {}, [] if is_value(reference.task) else told  # of a regression the counts say it
+    performance = reference.performance
+    outputs = log.reading.outputs
+    given = rows.select(BLOCK, *outputs).drop_nulls().collect()
+    predicted = given.filter(_is_finite(log))
+    lost = len(given) - len(predicted)
+    notes = [f"{lost:,} predictions are not finite, and are left out of the performance"] if lost else []
+    parts = {str(block): part for (block,), part in predicted.partition_by(BLOCK, as_dict=True).items()}
+    means = {block: float(part[outputs[0]].cast(pl.Float64).mean()) for block, part in parts.items()}  # type: ignore[arg-type]
+    if is_value(reference.task):
+        return means, {}, notes  # its performance follows from the counts
+    assert performance.calibration is not None or not len(performance.metrics), "it is fitted with the reference"
+    estimated = {}
+    for block, part in parts.items():
+        scores = part.select(outputs).to_numpy().astype(np.float64)
+        if performance.calibration is None:
+            continue
+        if reference.task == "binary":
+            estimated[block] = estimate_binary(
+                scores[:, 0], calibration=performance.calibration, threshold=performance.threshold
+            )
+        else:
+            estimated[block] = estimate_multiclass(scores, calibration=performance.calibration)
+    return {} if reference.task == "multiclass" else means, estimated, notes
+
+
+def _is_finite(log: Log) -> pl.Expr:
+    """Whether a row has predictions that are numbers."""
+    return pl.all_horizontal(pl.col(log.reading.outputs).is_finite())
+
+
+def _realise(log: Log, rows: pl.LazyFrame, *, reference: Reference, min_share: float) -> dict[str, Realised]:
+    outputs = log.reading.outputs
+    if not outputs:
+        return {}
+    wanted = rows.select(BLOCK, name_day(log.reading.time), LABEL, *outputs).drop_nulls([BLOCK, *outputs])
+    return realise(
+        wanted.filter(_is_finite(log)).collect(),
+        task=reference.task,
+        outputs=outputs,
+        threshold=reference.performance.threshold,
+        min_share=min_share,
+    )

@@ -1,0 +1,133 @@
+"""`treadle profile` counts a log, part by part and by whatever engine, and `treadle monitor` judges the counts."""
+
+import json
+import re
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from orders import DIGEST, MISTAKE, START, make_orders, read_findings, spoil
+from runs import treadle
+from treadle.monitoring.counted import count_log, read_counted
+from treadle.monitoring.log import open_log
+from treadle.monitoring.monitor import Monitored, Settings, monitor, monitor_counts
+from treadle.profiles.blocks import Blocking
+from treadle.profiles.cells import fit_cells
+from treadle.profiles.losses import fit_losses
+from treadle.profiles.profile import count_rows
+from treadle.profiles.reference import Performance, Reference, read_reference
+
+
+def equal(first, second):
+    names = ("rows", "cells", "pairs")
+    alike = all(np.array_equal(getattr(first.profile, name), getattr(second.profile, name)) for name in names)
+    return alike and (first.names, first.profile.blocks) == (second.names, second.profile.blocks)
+
+
+@pytest.fixture
+def counts(made, log, tmp_path):
+    """Of three parts of a log, on three machines as it were: one holds parts of two weeks."""
+    spoil(log, 2, country=pl.col("country").str.to_uppercase())
+    folder = tmp_path / "counts"
+    for name, weeks in {"a": (0,), "b": (1, 2), "c": (3,)}.items():
+        part = tmp_path / name
+        part.mkdir()
+        for week in weeks:
+            shutil.copy(log / f"{week}.parquet", part)
+        assert treadle("profile", str(made), "--log", str(part), "-o", str(folder / f"{name}.parquet")) == 0
+    return folder
+
+
+def test_counts_of_parts_are_judged_as_the_whole_log_is(made, log, counts, capsys):
+    code, whole = read_findings(made, log, capsys)
+
+    by_counts = treadle("monitor", str(made), "--profiles", str(counts), "--format", "json")
+
+    found = json.loads(capsys.readouterr().out)
+    assert by_counts == code == 1
+    for ours, theirs in zip(found["blocks"], whole["blocks"], strict=True):
+        assert (ours["strength"], ours["alarms"]) == (theirs["strength"], theirs["alarms"])
+    assert "estimated from rows (--log)" in found["notes"][1]
+    assert treadle("monitor", str(made), "--profiles", str(counts), "--last", "1", "--format", "json") == 0
+    assert [block["block"] for block in json.loads(capsys.readouterr().out)["blocks"]] == ["2024-06-10"]
+
+
+def test_a_column_that_one_part_lacks_is_told_and_not_judged(made, log, counts, tmp_path, capsys):
+    capsys.readouterr()
+    pl.read_parquet(log / "3.parquet").drop("country").write_parquet(tmp_path / "less.parquet")
+    again = ["--log", str(tmp_path / "less.parquet"), "-o", str(counts / "c.parquet")]
+    assert treadle("profile", str(made), *again) == 0
+    assert capsys.readouterr().out.endswith("c.parquet  200 rows, 1 week, 2 columns\n")
+
+    assert treadle("monitor", str(made), "--profiles", str(counts), "--format", "json") == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert found["absent"] == ["country"]
+    assert len(found["blocks"]) == 4
+
+
+def test_counts_of_another_model_or_reference_are_refused(made, log, counts, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(made, other)
+    reference = read_reference(made / "evaluation" / "reference")
+    narrow = reference.keep(["amount", "country"])
+    narrow.write(other / "evaluation" / "reference")
+    (counts / "no.parquet").write_bytes(b"PAR1")
+
+    for run, path, words in [
+        (other, counts / "a.parquet", "was counted in the cells of another reference"),
+        (made, log / "0.parquet", "is no profile: `treadle profile` writes one"),
+        (made, counts / "no.parquet", "cannot read"),
+        (made, tmp_path / "none", "no file or folder"),
+    ]:
+        assert treadle("monitor", str(run), "--profiles", str(path)) == MISTAKE
+        assert re.search(words, capsys.readouterr().err)
+    (other / "bundle" / "bundle.json").write_text("{}")
+    assert treadle("monitor", str(other), "--profiles", str(counts / "a.parquet")) == MISTAKE
+    assert f"was counted for the bundle {DIGEST[:12]}" in capsys.readouterr().err
+
+
+def test_blocks_of_rows_do_not_add_up(made, log, tmp_path, capsys):
+    reference = read_reference(made / "evaluation" / "reference")
+    replace(reference, blocking=Blocking("rows", 200)).write(tmp_path / "rows")
+    options = ["--log", str(log), "--reference", str(tmp_path / "rows"), "-o", str(tmp_path / "counts.parquet")]
+
+    assert treadle("profile", str(made), *options) == MISTAKE
+
+    assert "counts of parts add up where blocks have a time" in capsys.readouterr().err
+
+
+@pytest.fixture
+def costs(past):
+    """The reference of a regression of the amount."""
+    columns = tuple(fit_cells(past.lazy(), name, bins=8, top=10) for name in ("size", "country"))
+    named = Blocking("week", 0).name_log(past.lazy(), time="time")
+    rows = past.with_columns(prediction=pl.col("size") * 10.0)
+    cells = fit_cells(rows.lazy(), "prediction", bins=8, top=0)
+    errors = (rows["prediction"] - rows["amount"]).to_numpy()
+    losses = fit_losses(rows, (*columns, cells), {"squared": errors**2, "absolute": np.abs(errors)})
+    performance = Performance({}, 0.5, None, cells, losses)
+    profile = count_rows(named, columns, num_paired=2)
+    return Reference("regression", Blocking("week", 0), columns, {}, 2, profile, performance)
+
+
+def test_the_errors_of_a_regression_are_estimated_from_counts_as_from_rows(costs, tmp_path):
+    orders = make_orders(first=20, weeks=4, seed=1).with_columns(prediction=pl.col("size") * 10.0)
+    orders.write_parquet(tmp_path / "log.parquet")
+    log = open_log(tmp_path / "log.parquet", reference=costs, time=None, digest=None)
+    given = {
+        "reference": costs,
+        "settings": Settings(false_alarms=0.05, min_share=0.95, season=False, last=None),
+        "monitored": Monitored("costs", DIGEST, "log", START.replace(year=2025)),
+    }
+
+    count_log(log, reference=costs).write(tmp_path / "counts.parquet", reference=costs, digest=DIGEST)
+    counted = read_counted(tmp_path / "counts.parquet", reference=costs, digest=DIGEST)
+
+    rows, counts = monitor(log, load=None, **given), monitor_counts(counted, **given)
+    errors = (orders["prediction"] - orders["amount"]).abs()
+    assert counts.blocks[0].estimated["mae"] == pytest.approx(errors.head(200).mean(), rel=0.1)
+    assert [block.estimated for block in counts.blocks] == [block.estimated for block in rows.blocks]
