@@ -1,6 +1,7 @@
 """What a chart writes: names as they are, lines that a missing value interrupts, and axes of round numbers."""
 
 import html
+import json
 import math
 import re
 
@@ -102,3 +103,19 @@ def test_numbers_have_a_curve_over_the_bins_of_their_rows():
     heights = [float(height) for height in re.findall(r'class="density"[^>]* height="([\d.]+)"', svg)]
     assert heights == pytest.approx([heights[0], heights[0] / 3], abs=0.1)
     assert (svg.count('class="band"'), svg.count("rotate(-35")) == (1, 0)
+
+
+def test_a_few_places_are_named_and_the_pointer_finds_each():
+    weeks = [f"2013-01-{day:02}" for day in range(1, 11)]
+
+    svg = draw_chart(title="t", x="weeks", y="y", lines=[Line("a", range(10), range(10))], places=weeks)
+
+    assert re.findall(r">(2013-01-\d\d)</text>", svg) == ["2013-01-01", "2013-01-04", "2013-01-07", "2013-01-10"]
+    assert re.search(r'text-anchor="end">2013-01-10<', svg)  # which would be cut off
+    assert json.loads(re.search(r'data-texts="([^"]+)"', svg)[1].replace("&quot;", '"')) == weeks
+
+
+def test_many_points_without_an_order_are_shown():
+    line = Line("a", range(40), range(40), is_apart=True)
+
+    assert draw_chart(title="t", x="x", y="y", lines=[line]).count("<circle") == 40

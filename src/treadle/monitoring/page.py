@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from treadle.disk import write_text
@@ -15,7 +16,7 @@ from treadle.pages.render import render_page
 from treadle.profiles.cells import list_cells
 
 _MAX_COLUMNS = 12  # whose distributions are drawn
-_MAX_LINES = 6  # columns in the timeline
+_MAX_LINES = 5  # columns in the timeline
 
 
 def write_page(findings: Findings, file: Path) -> None:
@@ -44,7 +45,8 @@ def _tabulate(block: Block) -> dict[str, object]:
     return {
         "block": judged.block,
         "rows": f"{judged.rows:,}",
-        "strength": judged.unjudged or f"{judged.strength:.2f}",
+        "strength": "" if judged.unjudged else f"{judged.strength:.2f}",
+        "unjudged": judged.unjudged or "",
         "alarms": [_write_alarm(block, alarm) for alarm in block.alarms],
     }
 
@@ -90,9 +92,20 @@ def _draw_timeline(findings: Findings) -> str:
             peaks[name] = max(strength, peaks.get(name, 0.0))
     worst = sorted((name for name in peaks if peaks[name] > 1), key=lambda name: -peaks[name])[:_MAX_LINES]
     lines += [Line(name, places, [block.judged.strengths.get(name, 0.0) for block in judged]) for name in worst]
-    lines.append(Line("limit", [0.0, float(len(own) + len(judged))], [1.0, 1.0]))
-    units = UNITS[findings.reference.blocking.unit]
-    return draw_chart(title="Strongest signal; from 1 on it alarms", x=f"{units}, in order", y="strength", lines=lines)
+    lines.append(Line("limit", [0.0, float(len(own) + len(judged) - 1)], [1.0, 1.0]))
+    names = [*findings.charts.own_strengths, *(block.judged.block for block in judged)]
+    title = "Strongest signal; from 1 on it alarms"
+    return draw_chart(title=title, x=_name_axis(findings), y="strength", lines=lines, places=_shorten(names))
+
+
+def _name_axis(findings: Findings) -> str:
+    unit = findings.reference.blocking.unit
+    return "weeks, by their first day" if unit == "week" else UNITS[unit]
+
+
+def _shorten(blocks: Sequence[str]) -> list[str]:
+    """Names of blocks that have room below an axis: those of rows are `block 000012`."""
+    return [block.removeprefix("block ").lstrip("0") for block in blocks]
 
 
 def _draw_performance(findings: Findings) -> list[str]:
@@ -103,12 +116,13 @@ def _draw_performance(findings: Findings) -> list[str]:
         realised = _collect(findings, metric.name, realised=True)
         if not estimated.x and not realised.x:
             continue
-        ends = [0.0, float(max(1, len(findings.blocks) - 1))]
+        ends = [0.0, float(len(findings.blocks) - 1)]
         test = findings.reference.performance.metrics.get(metric.name, float("nan"))
-        lines = [line for line in (estimated, realised) if line.x]
-        lines.append(Line("test split", ends, [test, test]))
-        units = UNITS[findings.reference.blocking.unit]
-        charts.append(draw_chart(title=metric.title, x=f"{units}, in order", y=metric.title, lines=lines))
+        usual = Line("test split", ends, [test, test])
+        lines = [line for line in (realised, usual, estimated) if line.x]  # of the same colours in each chart
+        names = _shorten([block.judged.block for block in findings.blocks])
+        chart = draw_chart(title=metric.title, x=_name_axis(findings), y=metric.title, lines=lines, places=names)
+        charts.append(chart)
     return charts
 
 
@@ -129,10 +143,11 @@ def _draw_change(findings: Findings, name: str, counts: list[int]) -> str:
     starts = list_cells(reference.columns)
     before = reference.profile.cells.sum(axis=0)[starts[index] : starts[index + 1]]
     column = reference.columns[index]
-    places = [float(place) for place in range(column.count)]
-    ends = f"cells from {column.describe(0)} to {column.describe(column.present - 1)}, then missing"
+    places, is_apart = [float(place) for place in range(column.count)], column.texts is not None  # texts are no order
+    now = [count / max(1, sum(counts)) for count in counts]
     lines = [
-        Line("reference", places, (before / max(1, before.sum())).tolist()),
-        Line("blocks that alarm", places, [count / max(1, sum(counts)) for count in counts]),
+        Line("reference", places, (before / max(1, before.sum())).tolist(), is_apart=is_apart),
+        Line("blocks that alarm", places, now, is_apart=is_apart),
     ]
-    return draw_chart(title=name, x=ends, y="share", lines=lines)
+    names = [column.describe(place) for place in range(column.count)]
+    return draw_chart(title=name, x="", y="share of the rows", lines=lines, places=names)

@@ -118,7 +118,7 @@ def count_frame(rows: DataFrame, *, path: str, reference: Reference, time: str |
     count = partial(_count_batches, reading=reading, bundles=bundles, reference=kept)
     counted = rows.mapInArrow(count, _SCHEMA).groupBy("block", "cell", "other").sum("rows")
     table = _to_polars(counted.toArrow()).rename({"sum(rows)": "rows"})
-    refuse_lost(table.filter(pl.col("cell") == _LOST)["rows"].sum(), reading=reading, path=path)
+    refuse_lost(int(table.filter(pl.col("cell") == _LOST)["rows"].sum()), reading=reading, path=path)
     has_predictions = can_count_predictions(reference, reading)
     columns = list_counted(kept, has_predictions=has_predictions)
     profile = read_counts(table, columns, num_paired=kept.num_paired)

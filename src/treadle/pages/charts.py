@@ -14,7 +14,9 @@ LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 42  # of the plot, within the drawing
 NUM_COLORS = 8  # of the page's style
 _FEW = 30  # points: each is shown
 _TICKS = 5
+_NAMED = 4  # places with a name, at most
 _CROWDED, _MAX_TEXT = 45, 10  # characters of all texts at an axis, before they are turned; of one
+_HALF_TEXT = 32  # half the width of the longest text
 _TURNED = 18  # how much deeper texts reach that are turned
 
 
@@ -44,7 +46,12 @@ class Axis:
     start: float  # where `low` is drawn
     end: float  # where `high` is
     ticks: Sequence[float]
-    texts: Sequence[str] = ()  # of the ticks; none: the numbers
+    texts: Sequence[str] = ()  # of the places 0, 1, 2 …, which the ticks are some of; none: the numbers
+
+    @property
+    def shown(self) -> list[str]:
+        """The texts of the ticks."""
+        return [self.texts[round(tick)] for tick in self.ticks] if self.texts else []
 
     def place(self, value: float) -> float:
         """Where a value is drawn."""
@@ -61,7 +68,14 @@ class Bar:
 
 
 def draw_chart(
-    *, title: str, x: str, y: str, lines: Sequence[Line], diagonal: bool = False, is_counted: bool = False
+    *,
+    title: str,
+    x: str,
+    y: str,
+    lines: Sequence[Line],
+    diagonal: bool = False,
+    is_counted: bool = False,
+    places: Sequence[str] = (),
 ) -> str:
     """The content of a <figure>: title, legend and drawing.
 
@@ -72,9 +86,15 @@ def draw_chart(
         lines: to draw.
         diagonal: whether the line y = x is drawn, for comparison.
         is_counted: whether the values across are whole numbers, as epochs are.
+        places: names of the values across, which are 0, 1, 2 …; a few are written, the pointer shows each.
     """
     is_counted = is_counted or x == "epoch"
-    across = _make_axis([v for line in lines for v in line.x], LEFT, WIDTH - RIGHT, integer=is_counted)
+    if places:
+        step = -(-len(places) // _NAMED)
+        ticks = [float(place) for place in range(0, len(places), step)]
+        across = Axis(-0.5, len(places) - 0.5, LEFT, WIDTH - RIGHT, ticks, places)
+    else:
+        across = _make_axis([v for line in lines for v in line.x], LEFT, WIDTH - RIGHT, integer=is_counted)
     up = _make_axis([v for line in lines for v in line.heights], HEIGHT - BOTTOM, TOP)
     behind = _draw_diagonal(across, up) if diagonal else ()
     return _draw(title, (x, y), (across, up), lines=lines, behind=behind)
@@ -165,7 +185,7 @@ def _draw(
 
 def _is_crowded(across: Axis) -> bool:
     """Whether its texts are turned, since they do not fit beside each other."""
-    return sum(map(len, across.texts)) > _CROWDED
+    return sum(map(len, across.shown)) > _CROWDED
 
 
 def _escape(text: str) -> str:
@@ -197,11 +217,12 @@ def _draw_frame(across: Axis, up: Axis, names: tuple[str, str]) -> Iterator[str]
     is_crowded = _is_crowded(across)
     for value, text in _write_ticks(across):
         place, down = across.place(value), HEIGHT - BOTTOM + (12 if is_crowded else 17)
-        turn = (
-            f' transform="rotate(-35 {place:.1f} {down})" text-anchor="end"' if is_crowded else ' text-anchor="middle"'
-        )
         yield f'<path class="tick" d="M{place:.1f} {HEIGHT - BOTTOM}v4"/>'
-        yield f'<text x="{place:.1f}" y="{down}"{turn}>{text}</text>'
+        is_last = bool(across.texts) and place > WIDTH - _HALF_TEXT  # it would be cut off
+        turn = f' transform="rotate(-35 {place:.1f} {down})"' if is_crowded else ""
+        anchor = "end" if is_crowded or is_last else "middle"
+        start = WIDTH - 1 if is_last and not is_crowded else place
+        yield f'<text x="{start:.1f}" y="{down}"{turn} text-anchor="{anchor}">{text}</text>'
     yield f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>'
     below = f'x="{(LEFT + WIDTH - RIGHT) / 2:.0f}" y="{HEIGHT - 6}"'
     beside = f'transform="translate(11 {(TOP + HEIGHT - BOTTOM) / 2:.0f}) rotate(-90)"'
@@ -222,7 +243,7 @@ def _draw_line(line: Line, index: int, across: Axis, up: Axis) -> Iterator[str]:
         yield from _draw_band(line.x, *line.band, across=across, up=up, is_apart=line.is_apart)
     points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(x) and math.isfinite(y)]
     yield f'<path class="{"line apart" if line.is_apart else "line"}" d="{_trace(line.x, line.y, across, up)}"/>'
-    if len(points) < _FEW:
+    if line.is_apart or len(points) < _FEW:
         yield from (f'<circle cx="{across.place(x):.1f}" cy="{up.place(y):.1f}" r="2.2"/>' for x, y in points)
     for x, y in points:
         if x == line.marked:
@@ -289,7 +310,7 @@ def _find_step(span: float, *, integer: bool) -> float:
 def _write_ticks(axis: Axis) -> list[tuple[float, str]]:
     """Each tick with its text, or its number, all with as many decimals."""
     if axis.texts:
-        return [(tick, _escape(_shorten(text))) for tick, text in zip(axis.ticks, axis.texts, strict=True)]
+        return [(tick, _escape(_shorten(text))) for tick, text in zip(axis.ticks, axis.shown, strict=True)]
     texts = [f"{tick:.6g}" for tick in axis.ticks]
     if any("e" in text for text in texts):
         return list(zip(axis.ticks, texts, strict=True))
