@@ -1,11 +1,12 @@
 """Composition: which override or file is to blame, without a merge for each."""
 
 import dataclasses
+from collections import OrderedDict
 
 import pytest
 
 from treadle.check.checks import check
-from treadle.config import compose as composition
+from treadle.config import merged
 from treadle.config.compose import compose
 from treadle.config.namesakes import find_namesake
 from treadle.keys import walk
@@ -115,13 +116,16 @@ def test_an_option_in_a_folder_below_its_group_is_one(project):
 
 @pytest.mark.parametrize("mistakes", [0, 1, 5])
 def test_files_are_merged_once_however_many_values_are_wrong(project, monkeypatch, mistakes):
-    merge, merged = composition.hydra_compose, []
-    monkeypatch.setattr(composition, "hydra_compose", lambda **given: merged.append(given) or merge(**given))
+    compose_by_hydra, composed_by_hydra = merged.hydra_compose, []
+    monkeypatch.setattr(merged, "KEPT", OrderedDict())
+    monkeypatch.setattr(
+        merged, "hydra_compose", lambda **given: composed_by_hydra.append(given) or compose_by_hydra(**given)
+    )
 
     composed = compose(overrides=["model=mlp", "seed=2", *(f"sede{n}=1" for n in range(mistakes))], root=project)
 
     assert len(composed.problems) == mistakes
-    assert len(merged) == 1
+    assert len(composed_by_hydra) == 1
 
 
 @pytest.mark.sampled_cases(4)

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from treadle.config.hydra_keys import find_hydra_overrides
 from treadle.config.lint import lint
 from treadle.config.locations import ConfigFile, show_path
+from treadle.config.merged import CONFIG_NAME, Merged, add_search_path, find_conf, merge
 from treadle.config.namesakes import SECURITY, find_namesake, list_suggested
 from treadle.config.origins import Origins
 from treadle.config.overrides import find_faults, is_choice, key_of, parse, read_value
@@ -30,10 +30,8 @@ from treadle.keys import climb, get_name, get_section, is_within, join, walk
 from treadle.problems import ConfigError, Part, Place, Problem
 
 if TYPE_CHECKING:
-    from hydra._internal.config_repository import IConfigRepository
     from hydra.core.default_element import ResultDefault
 
-CONFIG_NAME = "config"
 _DIRECTIVE = re.compile(r"@package\b|yaml-language-server:")  # of Hydra, of an editor
 
 
@@ -126,16 +124,6 @@ def _replaces(value: Any, before: Any) -> bool:
     return not any(isinstance(item, dict | list) for item in items)
 
 
-def find_conf(root: Path) -> Path:
-    """The project's own `conf/`, else the one that ships with Treadle."""
-    own = root / "conf"
-    if (own / f"{CONFIG_NAME}.yaml").is_file():
-        return own.resolve()
-    if SHIPPED_CONF.is_dir():
-        return SHIPPED_CONF
-    raise ConfigError([Problem("", f"no conf/{CONFIG_NAME}.yaml in {root}", "run inside a Treadle project")])
-
-
 def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place] | None = None) -> Composed:
     """Compose the project at `root` with Hydra overrides.
 
@@ -170,49 +158,10 @@ def compose(*, overrides: Sequence[str], root: Path, places: Mapping[str, Place]
     return composed
 
 
-class _Loader(ConfigLoaderImpl):
-    """Hydra's, which remembers what it merges: to ask for that afterwards would read every file again."""
-
-    defaults: list[ResultDefault]
-
-    def _compose_config_from_defaults_list(self, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-        self.defaults = defaults
-        return super()._compose_config_from_defaults_list(defaults, repo)
-
-
-class _Merged(NamedTuple):
-    """The files that are chosen, merged."""
-
-    config: DictConfig
-    choices: dict[str, str | None]
-    defaults: list[ResultDefault]
-
-
-def _merge(root: Path, overrides: list[str]) -> _Merged:
-    with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
-        hydra = GlobalHydra.instance().hydra
-        assert hydra is not None, "it is initialized"
-        loader = hydra.config_loader = _Loader(hydra.config_loader.get_search_path())
-        given = _with_search_path(root, overrides)
-        config = hydra_compose(config_name=CONFIG_NAME, overrides=given, return_hydra_config=True)
-    choices = OmegaConf.to_container(config.hydra.runtime.choices)
-    assert isinstance(choices, dict)
-    with open_dict(config):
-        del config["hydra"]
-    return _Merged(config, {str(group): option for group, option in choices.items()}, loader.defaults)
-
-
 def _to_plain(config: DictConfig) -> dict[str, Any]:
     plain = OmegaConf.to_container(config, resolve=False)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
-
-
-def _with_search_path(root: Path, overrides: list[str]) -> list[str]:
-    """A file that the project's own conf/ lacks is taken from the conf/ that ships with Treadle."""
-    if SHIPPED_CONF.is_dir() and find_conf(root) != SHIPPED_CONF:
-        return [*overrides, f"hydra.searchpath=['file://{SHIPPED_CONF}']"]
-    return overrides
 
 
 def _describe_failure(error: Exception) -> Problem:
@@ -224,7 +173,7 @@ def _describe_failure(error: Exception) -> Problem:
 # --- overrides ----------------------------------------------------------------------------------------
 
 
-def _merge_choices(root: Path, choices: Mapping[str, Place], faults: dict[str, Problem]) -> _Merged:
+def _merge_choices(root: Path, choices: Mapping[str, Place], faults: dict[str, Problem]) -> Merged:
     """Merge the files that are chosen. A choice that no defaults list has an entry for is added to `faults`.
 
     Raises:
@@ -233,7 +182,7 @@ def _merge_choices(root: Path, choices: Mapping[str, Place], faults: dict[str, P
     while True:
         fitting = [text for text in choices if text not in faults]
         try:
-            return _merge(root, fitting)
+            return merge(root, fitting)
         except Exception as error:
             in_files = lint(find_conf(root), options=list_options(root), root=root)
             unfit = next((text for text in fitting if _is_named(text, error)), None)
@@ -339,7 +288,7 @@ def compose_options(root: Path, group: str, names: Sequence[str]) -> dict[str, d
     overrides = [f"+{group}@{package}={name}" for package, name in packages.items()]
     try:
         with initialize_config_dir(config_dir=str(find_conf(root)), version_base="1.3"):
-            config = hydra_compose(config_name=None, overrides=_with_search_path(root, overrides))
+            config = hydra_compose(config_name=None, overrides=add_search_path(root, overrides))
     except Exception as error:
         in_files = lint(find_conf(root), options=list_options(root), root=root)
         raise ConfigError(in_files or [replace(_describe_failure(error), key=group)]) from error

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from treadle.config.compose import CONFIG_NAME, find_conf, find_option, list_options
+from treadle.config.compose import find_option, list_options
 from treadle.config.lint import lint
+from treadle.config.merged import CONFIG_NAME, find_conf
 from treadle.config.origins import read_file
 from treadle.config.selection import FILE, SET
 from treadle.experiment.spec import RECORDS, Experiment

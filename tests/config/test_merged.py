@@ -1,0 +1,39 @@
+"""Files of conf/ that were merged before: as new, while they are the same."""
+
+import os
+from collections import OrderedDict
+
+from treadle.config import merged
+from treadle.config.compose import compose
+
+
+def test_what_was_merged_before_is_what_hydra_merges_anew(project, monkeypatch):
+    compose(overrides=["model=mlp", "model.width=7", "~seed"], root=project)
+    before = len(merged.KEPT)
+
+    again = compose(overrides=["model=mlp"], root=project)
+
+    assert len(merged.KEPT) == before
+    monkeypatch.setattr(merged, "KEPT", OrderedDict())
+    assert again == compose(overrides=["model=mlp"], root=project)
+
+
+def test_an_edit_that_leaves_size_and_time_of_a_file_is_seen(project):
+    file = project / "conf" / "model" / "mlp.yaml"
+    file.write_text("_target_: treadle.models.mlp.Mlp\nwidth: 16\n")
+    compose(overrides=["model=mlp"], root=project)
+    time = file.stat().st_mtime_ns
+
+    file.write_text(file.read_text().replace("16", "32"))
+    os.utime(file, ns=(time, time))
+
+    assert compose(overrides=["model=mlp"], root=project).values["model"]["width"] == 32
+
+
+def test_a_file_that_is_new_takes_the_place_of_the_shipped_one(project):
+    (project / "conf" / "model" / "mlp.yaml").unlink()
+    shipped = compose(overrides=["model=mlp"], root=project).values["model"]["width"]
+
+    (project / "conf" / "model" / "mlp.yaml").write_text(f"_target_: treadle.models.mlp.Mlp\nwidth: {shipped + 1}\n")
+
+    assert compose(overrides=["model=mlp"], root=project).values["model"]["width"] == shipped + 1
