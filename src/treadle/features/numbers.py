@@ -12,24 +12,24 @@ from treadle.errors import TreadleError
 from treadle.features.base import COPIED_CELLS, LARGEST
 
 
-def read_rows(frame: pl.DataFrame, columns: Sequence[str], *, key: str) -> Tensor:
+def read_rows(frame: pl.DataFrame, names: Sequence[str], *, key: str) -> Tensor:
     """`[B, n]` float64; null and infinite become NaN.
 
     Args:
         frame: the rows.
-        columns: n names.
+        names: of the n columns.
         key: of the columns in the configuration.
 
     Raises:
         TreadleError: a column is none of numbers.
     """
-    numbers = frame.select(_list_numbers(columns, frame.schema, key=key)).to_numpy(order="c", writable=True)
-    return torch.from_numpy(numbers).reshape(len(frame), len(columns))
+    numbers = frame.select(_list_numbers(names, frame.schema, key=key)).to_numpy(order="c", writable=True)
+    return torch.from_numpy(numbers).reshape(len(frame), len(names))
 
 
-def read_columns(frame: pl.DataFrame, columns: Sequence[str], *, key: str) -> Tensor:
+def read_columns(frame: pl.DataFrame, names: Sequence[str], *, key: str) -> Tensor:
     """As `read_rows`, with each column in one piece of memory: faster for reading column by column."""
-    numbers = _list_numbers(columns, frame.schema, key=key)
+    numbers = _list_numbers(names, frame.schema, key=key)
     if len(numbers) * len(frame) <= COPIED_CELLS:
         return torch.from_numpy(frame.select(numbers).to_numpy(order="fortran", writable=True))
     values = torch.empty(len(numbers), len(frame), dtype=torch.float64)
@@ -38,15 +38,15 @@ def read_columns(frame: pl.DataFrame, columns: Sequence[str], *, key: str) -> Te
     return values.T
 
 
-def _list_numbers(columns: Sequence[str], schema: Mapping[str, pl.DataType], *, key: str) -> list[pl.Expr]:
-    for column in columns:
+def _list_numbers(names: Sequence[str], schema: Mapping[str, pl.DataType], *, key: str) -> list[pl.Expr]:
+    for column in names:
         dtype = schema[column]
         if not (dtype.is_numeric() or dtype in {pl.Boolean(), pl.Null()}):
             raise TreadleError(
                 f"{key}: {column!r} is of type {dtype}, not a number; begin the block with a Vocabulary or Hashing "
                 "step, or derive a number from it"
             )
-    return [_to_float(column, schema[column]) for column in columns]
+    return [_to_float(column, schema[column]) for column in names]
 
 
 def _to_float(column: str, dtype: pl.DataType) -> pl.Expr:

@@ -24,6 +24,7 @@ _OTHERS = {
     "treadle.features.base.PixelReader",
     "treadle.features.base.Transform",
     "treadle.features.base.Vectorizer",
+    "treadle.features.blocks.FittedBlock",
     "treadle.features.featurize.featurize",
     "treadle.features.vectors.ColumnVectors",
     "treadle.models.estimator.Objective",
