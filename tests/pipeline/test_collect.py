@@ -1,5 +1,6 @@
 """What `treadle gc` removes, and what it must not."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from datetime import timedelta
 import pytest
 from filelock import FileLock
 
-from runs import QUICK, run_quick, treadle
+from runs import QUICK, make_project, run_quick, treadle
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.pipeline.collect import Keep, parse_keep, plan_removal
@@ -27,17 +28,27 @@ def by_seed(project):
     return {run.values["seed"]: run.folder.path for run in list_project(project)}
 
 
-@pytest.fixture
-def runs(project):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
     """By seed: two with the same examples, and an older one with others, the only one of its cache entry."""
-    prepare("seed=3", "data.split.seed=7")
-    prepare("seed=1")
-    prepare("seed=2")
-    found = by_seed(project)
+    folder = tmp_path_factory.mktemp("prepared")
+    make_project(folder)
+    with contextlib.chdir(folder):
+        prepare("seed=3", "data.split.seed=7")
+        prepare("seed=1")
+        prepare("seed=2")
+    found = by_seed(folder)
     for age, seed in enumerate((2, 1, 3)):
         for file in found[seed].glob("*.*"):
             os.utime(file, (10_000 * (9 - age),) * 2)
-    return found
+    return folder / "runs"
+
+
+@pytest.fixture
+def runs(project, prepared):
+    """A copy of them, with its hard links and times of change."""
+    subprocess.run(["cp", "-a", prepared, project / "runs"], check=True)
+    return by_seed(project)
 
 
 def list_entries(project):
