@@ -69,21 +69,20 @@ def fetch(address: str, *, folder: Path) -> list[Path]:
     known = _checked.get((address, folder))
     if known is not None and time.monotonic() - known[0] < FRESH_S and all(path.is_file() for path in known[1]):
         return known[1]
-    scheme = _require_scheme(address)
+    scheme = require_scheme(address)
     if os.environ.get(OFFLINE):
         return _list_copies(address, folder)
-    secrets: dict[str, str] = {}
-    full = _VARIABLE.sub(lambda found: _expand(found[1], address, secrets), address)
+    full, secrets = fill_variables(address)
     try:
         copies = _fetch(scheme, full, address, folder)
     except TreadleError:
         raise
     except FileNotFoundError as error:
-        if _is_absent(error):
+        if is_absent(error):
             return []
-        raise _explain(error.__cause__ or error, address, secrets) from None
+        raise explain(error.__cause__ or error, address, secrets) from None
     except Exception as error:  # noqa: BLE001 - each library has errors of its own
-        raise _explain(error, address, secrets) from None  # the cause may hold the full address
+        raise explain(error, address, secrets) from None  # the cause may hold the full address
     _checked[address, folder] = (time.monotonic(), copies)
     return copies
 
@@ -93,7 +92,12 @@ def forget() -> None:
     _checked.clear()
 
 
-def _require_scheme(address: str) -> str:
+def require_scheme(address: str) -> str:
+    """The scheme of an address, in small letters.
+
+    Raises:
+        TreadleError: it is not one that is read.
+    """
     scheme = address.partition("://")[0].lower()
     if scheme not in _EXTRAS:
         known = ", ".join(f"{name}://" for name in _EXTRAS)
@@ -101,6 +105,16 @@ def _require_scheme(address: str) -> str:
             f"{redact(address)}: files are read from {known}, or from a path; `{scheme}://` is none of these"
         )
     return scheme
+
+
+def fill_variables(address: str) -> tuple[str, dict[str, str]]:
+    """The address with the values of the variables that it names, and what to show in place of each value.
+
+    Raises:
+        TreadleError: the environment has no such variable.
+    """
+    secrets: dict[str, str] = {}
+    return _VARIABLE.sub(lambda found: _expand(found[1], address, secrets), address), secrets
 
 
 def _expand(name: str, address: str, secrets: dict[str, str]) -> str:
@@ -119,7 +133,7 @@ def _is_quoted(value: str) -> bool:
 
 
 def _fetch(scheme: str, full: str, address: str, folder: Path) -> list[Path]:
-    system, path = _open(scheme, full)
+    system, path = open_system(scheme, full)
     is_pattern = not scheme.startswith("http") and "*" in path
     paths = sorted(map(str, system.glob(path))) if is_pattern else [path]
     copies = []
@@ -129,7 +143,12 @@ def _fetch(scheme: str, full: str, address: str, folder: Path) -> list[Path]:
     return copies
 
 
-def _open(scheme: str, full: str) -> tuple[Any, str]:
+def open_system(scheme: str, full: str) -> tuple[Any, str]:
+    """The file system of fsspec at an address, and the path there.
+
+    Raises:
+        TreadleError: its library is not installed.
+    """
     try:
         from fsspec.core import url_to_fs
 
@@ -146,14 +165,14 @@ def _copy(system: Any, path: str, address: str, folder: Path, *, pattern: str) -
     name = PurePosixPath(urlsplit(address).path).name
     if not name:
         raise TreadleError(f"{redact(address)}: is the address of a folder; name a file of it")
-    own = folder / _digest(address)
+    own = folder / digest(address)
     own.mkdir(parents=True, exist_ok=True)
     with FileLock(own / ".lock"):
         info = system.info(path)
         if info.get("type") == "directory":
             raise TreadleError(f"{redact(address)}: is a folder; name its files, such as {redact(address)}/*.parquet")
         # An address may be a signed one, which gives access to whoever reads it.
-        named = {"address": redact(address), "pattern": _digest(pattern), "name": name}
+        named = {"address": redact(address), "pattern": digest(pattern), "name": name}
         state = {**named, "file": _identify(info)}
         copy = own / name
         if not (copy.is_file() and _is_same(read_record(own / _STATE), state)):
@@ -164,7 +183,8 @@ def _copy(system: Any, path: str, address: str, folder: Path, *, pattern: str) -
     return copy
 
 
-def _digest(address: str) -> str:
+def digest(address: str) -> str:
+    """A name for the copy of what is at an address."""
     return hashlib.sha256(address.encode()).hexdigest()[:16]
 
 
@@ -180,11 +200,11 @@ def _is_same(before: Mapping[str, Any] | None, state: Mapping[str, Any]) -> bool
 
 def _list_copies(address: str, folder: Path) -> list[Path]:
     states = {path: read_record(path) or {} for path in folder.glob(f"*/{_STATE}")}
-    found = [path.parent / state["name"] for path, state in states.items() if state.get("pattern") == _digest(address)]
+    found = [path.parent / state["name"] for path, state in states.items() if state.get("pattern") == digest(address)]
     return sorted((copy for copy in found if copy.is_file()), key=lambda copy: states[copy.parent / _STATE]["address"])
 
 
-def _is_absent(error: FileNotFoundError) -> bool:
+def is_absent(error: FileNotFoundError) -> bool:
     """Whether there is no such file; fsspec says that too where a server refuses, or is not there."""
     cause = error.__cause__
     return (
@@ -192,7 +212,7 @@ def _is_absent(error: FileNotFoundError) -> bool:
     )
 
 
-def _explain(error: BaseException, address: str, secrets: Mapping[str, str]) -> TreadleError:
+def explain(error: BaseException, address: str, secrets: Mapping[str, str]) -> TreadleError:
     """What a library says, with the names of variables in place of their values."""
     said = " ".join(str(error).split()) or type(error).__name__
     for value in sorted(secrets, key=len, reverse=True):

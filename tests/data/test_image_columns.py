@@ -74,14 +74,18 @@ def test_a_file_that_is_no_image_is_told_with_its_name_and_may_count_as_missing(
     assert read(tmp_path, {**column, "unreadable": "missing"}, path="named.csv") == [contents[0], None, None]
 
 
-def test_files_that_a_column_names_belong_to_the_data(contents, tmp_path, root):
+@pytest.mark.parametrize(
+    ("folder", "files"),
+    [("pictures", ["named.csv", "a.png", "b.png"]), ("https://images.example.org/cats", ["named.csv"])],
+)
+def test_files_that_a_column_names_belong_to_the_data_where_they_can_be_listed(contents, tmp_path, root, folder, files):
     from treadle.check.resolve import resolve
 
     experiment = resolve(overrides=["experiment=digits"], root=root).experiment
-    column = experiment.data.tables["digits"].columns["image"].model_copy(update={"folder": "pictures"})
+    column = experiment.data.tables["digits"].columns["image"].model_copy(update={"folder": folder})
     table = experiment.data.tables["digits"].model_copy(update={"path": "named.csv", "columns": {"picture": column}})
     data = experiment.data.model_copy(update={"tables": {"digits": table}})
     changed = experiment.model_copy(update={"data": data})
 
-    assert [file.name for file in list_present_files(changed, tmp_path)] == ["named.csv", "a.png", "b.png"]
+    assert [file.name for file in list_present_files(changed, tmp_path)] == files
     assert check_files(changed, root=tmp_path, absent="refuse") == []

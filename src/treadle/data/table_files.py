@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -16,10 +16,12 @@ from treadle.data.contract import NUM_EXAMPLES, Breach, describe_type, show_valu
 from treadle.data.formats import READ_ERRORS, Format, find_format
 from treadle.data.lazy_frames import count_rows
 from treadle.errors import TreadleError
-from treadle.experiment.files import list_sources
+from treadle.experiment.files import REMOTE, list_sources
 from treadle.experiment.spec import Table
 from treadle.hints import nearest
 from treadle.images import read_files
+from treadle.remote import is_remote
+from treadle.remote_images import fetch_images
 
 LOST = "__lost"  # mark of a row that holds a value which its declared type cannot
 SHORT = "__short"  # mark of a row of a text file that may have fewer fields than the header
@@ -204,16 +206,21 @@ def read_named_files(rows: pl.LazyFrame, spec: Table, *, root: Path) -> pl.LazyF
         root: the folders are relative to it.
     """
     schema = rows.collect_schema()
-    folders = {
-        place: root / column.folder
+    readers = {
+        place: _choose_reader(column.folder, root)
         for name, column in spec.columns.items()
         for place in (name, column.name_in_file(name))
         if column.folder is not None and schema.get(place) == pl.String()
     }
     return rows.with_columns(
-        column_of(name).map_batches(partial(read_files, folder=folder), return_dtype=pl.Binary, is_elementwise=True)
-        for name, folder in folders.items()
+        column_of(name).map_batches(read, return_dtype=pl.Binary, is_elementwise=True) for name, read in readers.items()
     )
+
+
+def _choose_reader(folder: str, root: Path) -> Callable[[pl.Series], pl.Series]:
+    if is_remote(folder):
+        return partial(fetch_images, address=folder, copies=root / REMOTE / "images")
+    return partial(read_files, folder=root / folder)
 
 
 def _find_format(path: Path, spec: Table, *, key: str) -> Format:

@@ -15,6 +15,7 @@ from treadle.experiment.run_folder import CACHE
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, get_split_column, is_blend
 from treadle.experiment.stages import STAGES, Stage, Values, list_stages, name_member_code, take_slice
 from treadle.keys import find_targets
+from treadle.remote import is_remote
 
 
 def fingerprint_stages(values: Values) -> dict[str, str]:
@@ -118,7 +119,7 @@ def _list_data(experiment: AnyExperiment, root: Path) -> Iterator[tuple[str, str
     for name, table in experiment.data.tables.items():
         yield f"data.tables.{name}.path", table.path, list_files(table.path, root=root)
         for column, spec in table.columns.items():
-            if spec.folder is not None:
+            if spec.folder is not None and not is_remote(spec.folder):
                 yield f"data.tables.{name}.columns.{column}.folder", spec.folder, list_below(spec.folder, root=root)
 
 

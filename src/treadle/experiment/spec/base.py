@@ -8,6 +8,7 @@ import pydantic
 from pydantic import AfterValidator, Field
 
 from treadle.experiment.durations import parse_duration, parse_moment
+from treadle.secrets import find_secret
 
 
 class Spec(pydantic.BaseModel):
@@ -48,12 +49,23 @@ def is_unset(value: Any) -> bool:
     return value is None
 
 
+def _check_path(text: str) -> str:
+    secret = find_secret(text) if "://" in text else ""
+    if secret:
+        raise ValueError(
+            f"must hold no secret, which every record of a run would show; it has {secret}. "
+            "Put it into a variable of the environment, and write $NAME in its place"
+        )
+    return text
+
+
 def _check_word(text: str) -> str:
     if not text or "." in text:
         raise ValueError("must not be empty or contain a dot, which separates the names of a key")
     return text
 
 
+DataPath = Annotated[str, AfterValidator(_check_path)]  # of files of data, or their address, which holds no secret
 Sql = Annotated[str, Field(min_length=1)]
 Duration = Annotated[str, AfterValidator(check_duration)]  # "3h", "90m", "1d", "2w"
 Moment = Annotated[str, AfterValidator(check_moment)]  # ISO 8601, UTC: "2013-09-01"

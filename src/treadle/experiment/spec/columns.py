@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from treadle.experiment.spec.base import Duration, Spec, is_unset
+from treadle.experiment.spec.base import DataPath, Duration, Spec, is_unset
 from treadle.schema import Count
 
 
@@ -110,8 +110,9 @@ class Column(Spec):
     """Maximum age of the newest date or datetime when the rows are read [duration]."""
     known_after_prediction: bool = False
     """Whether the value is known only after the prediction, so that no feature of its own row may use it."""
-    folder: str | None = Field(default=None, exclude_if=is_unset)
-    """Folder of the files that a column of images names, relative to the project; null: the column holds the files."""
+    folder: DataPath | None = Field(default=None, exclude_if=is_unset)
+    """Folder of the files that a column of images names, relative to the project, or its address; null: the column
+    holds the files."""
     height: Count | None = Field(default=None, exclude_if=is_unset)
     """Height of every image; null: any [pixels]."""
     width: Count | None = Field(default=None, exclude_if=is_unset)

@@ -7,14 +7,13 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
-from treadle.experiment.spec.base import Duration, Name, Spec, Sql
+from treadle.experiment.spec.base import DataPath, Duration, Name, Spec, Sql
 from treadle.experiment.spec.columns import Column, Encoding
 from treadle.experiment.spec.forecast import Forecast, complete_examples, is_unset
 from treadle.experiment.spec.labels import Labels
 from treadle.experiment.spec.sample import SampleRule
 from treadle.experiment.spec.split import SplitRule
 from treadle.schema import DataTask, Task, get_answer
-from treadle.secrets import find_secret
 
 
 def _check_separator(text: str) -> str:
@@ -23,17 +22,6 @@ def _check_separator(text: str) -> str:
     return text
 
 
-def _check_path(text: str) -> str:
-    secret = find_secret(text) if "://" in text else ""
-    if secret:
-        raise ValueError(
-            f"must hold no secret, which every record of a run would show; it has {secret}. "
-            "Put it into a variable of the environment, and write $NAME in its place"
-        )
-    return text
-
-
-DataPath = Annotated[str, AfterValidator(_check_path)]
 Separator = Annotated[str, AfterValidator(_check_separator)]  # ",", ";", "|", a tab
 OnBreach = Literal["refuse", "warn", "allow"]
 
