@@ -1,8 +1,11 @@
 """Checks of an evaluation: planted faults are caught, on every task, and a user's own is one function."""
 
+import inspect
 import json
+import pkgutil
 import shutil
 from dataclasses import replace
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,16 +16,25 @@ import torch
 from runs import find_run, run_quick
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
+from treadle.evaluation import checks
 from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.checks import leakage
 from treadle.evaluation.checks.baselines import beat_baselines
+from treadle.evaluation.checks.behaviour import hold_behaviour
 from treadle.evaluation.checks.calibration import limit_calibration_error
-from treadle.evaluation.checks.cost import limit_parameters
+from treadle.evaluation.checks.cost import limit_parameters, limit_size, limit_time
+from treadle.evaluation.checks.coverage import hold_coverage
+from treadle.evaluation.checks.fairness import limit_disparity, require_ratio
+from treadle.evaluation.checks.horizon import beat_naive
 from treadle.evaluation.checks.leakage import suspect_leakage
 from treadle.evaluation.checks.limits import require_ceiling, require_floor
 from treadle.evaluation.checks.numbers import require_numbers
 from treadle.evaluation.checks.overlap import limit_overlap
 from treadle.evaluation.checks.parity import require_parity
+from treadle.evaluation.checks.reliance import limit_reliance, require_reliance
+from treadle.evaluation.checks.shift import limit_label_noise, limit_shift
+from treadle.evaluation.checks.slices import limit_excess
+from treadle.evaluation.checks.value import add_value
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.judge import read_findings, run_checks, write_findings
 from treadle.experiment.run_folder import RunFolder
@@ -69,7 +81,7 @@ def to_inputs(frame):
     )
 
 
-def make_evaluated(task, folder, *, leak=False, copies=0, noise=0.3, rows=400, checks=None, shift=0.0):
+def make_evaluated(task, folder, *, leak=False, copies=0, noise=0.3, rows=400, asked=None, shift=0.0):
     """A model that is as good as the noise lets it be, beside the prior."""
     generator = np.random.default_rng(0)
     frame = pl.DataFrame(generator.normal(size=(2 * rows, 2)), schema=["x", "y"])
@@ -104,31 +116,69 @@ def make_evaluated(task, folder, *, leak=False, copies=0, noise=0.3, rows=400, c
         for split, part in (("train", train), ("test", test)):
             named = part.with_columns(pl.col("label").cast(pl.Int64).cast(pl.String))
             named.write_parquet(run.examples / f"{split}.parquet")
-    experiment = make_experiment(task, checks=checks or {})
+    experiment = make_experiment(task, checks=asked or {})
     evaluated = Rows(experiment, run, bundle, predictions, target, results, parity)
     found = find_calibration(evaluated)
     evaluated.answers.update({"calibration": found} if found else {})
     return evaluated
 
 
-SUITE = {
-    "numbers": require_numbers,
-    "parity": require_parity,
-    "overlap": lambda evaluated: limit_overlap(evaluated, max_share=0.01),
-    "leakage": lambda evaluated: suspect_leakage(evaluated, max_share=0.98),
-    "calibration": lambda evaluated: limit_calibration_error(evaluated, ceiling=0.2),
-    "baselines": lambda evaluated: beat_baselines(evaluated, baselines=["prior"]),
+NEVER = "not applicable"  # what was not asked is no pass
+SUITE = {  # arguments, and the state of a sound model of which nothing optional was asked, by task
+    require_numbers: ({}, "pass"),
+    require_parity: ({}, "pass"),
+    limit_overlap: ({"max_share": 0.01}, "pass"),
+    suspect_leakage: ({"max_share": 0.98}, "pass"),
+    limit_calibration_error: ({"ceiling": 0.2}, {"regression": NEVER}),
+    beat_baselines: ({"baselines": ["prior"]}, "pass"),
+    require_floor: ({"metric": {"regression": "r2", None: "accuracy"}, "floor": 0.5}, "pass"),
+    require_ceiling: ({"metric": {"regression": "rmse", None: "log_loss"}, "ceiling": 1.0}, "pass"),
+    limit_parameters: ({"ceiling": 100}, "pass"),
+    limit_size: ({"ceiling": 100}, "pass"),
+    limit_time: ({"rows": 401, "ceiling_ms": 1.0}, NEVER),
+    hold_behaviour: ({}, NEVER),
+    hold_coverage: ({}, NEVER),
+    limit_disparity: ({"measure": "accuracy", "ceiling": 0.1}, NEVER),
+    require_ratio: ({"measure": "accuracy", "floor": 0.8}, NEVER),
+    beat_naive: ({"min_gain": 0.1}, NEVER),
+    require_reliance: ({"columns": ["x"]}, NEVER),
+    limit_reliance: ({"columns": ["x"], "max_share": 0.9}, NEVER),
+    limit_shift: ({"max_auc": 0.8}, NEVER),
+    limit_label_noise: ({"max_share": 0.1}, NEVER),
+    limit_excess: ({"max_excess": 0.1}, NEVER),
+    add_value: ({}, NEVER),
 }
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", SUITE)
-def test_a_check_passes_on_a_sound_model_and_has_plain_evidence(name, task, tmp_path):
-    outcome = SUITE[name](make_evaluated(task, tmp_path))
+def of_task(given, task):
+    return given.get(task, given.get(None, "pass")) if isinstance(given, dict) else given
 
-    expected = "not applicable" if name == "calibration" and task == "regression" else "pass"
-    assert (outcome.state, outcome.sentence[-1]) == (expected, "."), outcome.sentence
-    assert json.loads(json.dumps(dict(outcome.evidence), allow_nan=False)) == outcome.evidence
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_check_says_of_a_sound_model_what_it_can_say_with_plain_evidence(task, tmp_path):
+    evaluated = make_evaluated(task, tmp_path)
+    evaluated.folder.model.mkdir()
+    (evaluated.folder.model / "summary.json").write_text('{"num_parameters": 100}')
+    evaluated.folder.bundle.mkdir()
+
+    for check, (arguments, state) in SUITE.items():
+        outcome = check(evaluated, **{name: of_task(value, task) for name, value in arguments.items()})
+
+        assert outcome.state == of_task(state, task), f"{check.__name__}: {outcome.sentence}"
+        assert outcome.sentence.endswith(".")
+        assert json.loads(json.dumps(dict(outcome.evidence), allow_nan=False)) == outcome.evidence
+
+
+def test_the_suite_holds_every_check_that_ships():
+    modules = [import_module(f"{checks.__name__}.{module.name}") for module in pkgutil.iter_modules(checks.__path__)]
+    shipped = {
+        function
+        for module in modules
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+    assert shipped == set(SUITE)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -221,7 +271,7 @@ def run_own(name, folder, monkeypatch, **arguments):
     monkeypatch.syspath_prepend(folder)
     node = {"_target_": f"own_checks.{name}", **arguments}
     check = Check(severity="note", function=node)
-    evaluated = make_evaluated("binary", folder / "run", checks={"mine": check, "left_out": None})
+    evaluated = make_evaluated("binary", folder / "run", asked={"mine": check, "left_out": None})
     evaluated.experiment.targets.append("own_checks.")
     return run_checks(evaluated)
 
