@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from treadle.evaluation.intervals import Resampling, compare, resample
+from treadle.evaluation.intervals import MIN_OWN, Resampling, compare, resample
 from treadle.evaluation.resampling import Blocks, Draws, draw, find_bounds
 from treadle.evaluation.scores import Scoring, compute_losses, make_statistics
 from treadle.metrics.compute import compute_metrics
@@ -232,6 +232,29 @@ def test_a_metric_of_ones_own_has_the_interval_of_the_same_metric_of_the_task(un
 
     mine, mae = (found.estimate(name, coverage=0.95) for name in ("mine", "mae"))
     assert (mine.value, mine.low, mine.high) == pytest.approx((mae.value, mae.low, mae.high), rel=1e-5)
+
+
+def test_a_slow_metric_of_ones_own_is_computed_for_the_first_resamples_alone():
+    calls = []
+
+    def measure(prediction, target):
+        calls.append(len(target))
+        return (prediction - target).abs().mean()
+
+    prediction, target = make_predictions("regression", rows=150_000)
+    scoring = Scoring("regression", threshold=0.5, num_bins=15, own={"mine": measure})
+    found = resample(
+        {"model": prediction},
+        target=target,
+        blocks=Blocks.of(np.arange(150_000) // 1500, unit="day"),
+        scoring=scoring,
+        resampling=Resampling(resamples=400, coverage=0.95, seed=0),
+        metrics=["mine", "mae"],
+    )["model"]
+
+    assert len(calls) == MIN_OWN + 1  # and once on all rows
+    assert found.resampled["mine"] == pytest.approx(found.resampled["mae"][:MIN_OWN], rel=1e-4)
+    assert found.estimate("mine", coverage=0.95) is not None
 
 
 def test_a_metric_of_ones_own_that_fails_for_a_resample_is_no_number_there():

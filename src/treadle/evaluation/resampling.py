@@ -79,6 +79,10 @@ class Draws:
     counts: Counts  # `[R, G]`
     weights: Floats  # the same, to be multiplied with sums
 
+    def head(self, count: int) -> Draws:
+        """The first of these resamples, as many as there are."""
+        return Draws(self.counts[: max(0, count)], self.weights[: max(0, count)])
+
     def take(self, codes: Ints) -> Counts:
         """`[R, n]` weights of n rows of these blocks."""
         return np.take(self.counts, codes, axis=1)
