@@ -11,10 +11,13 @@ from typing import Any, Literal
 from treadle.champions.chain import Chain, append_line, read_chain
 from treadle.retraining import FOLDER
 
+# `challenge`: the gate would promote, and a trial in the shadow begins; `stop`: it ends, and the champion stays.
 # `stuck`: no rule can decide, and a person has to. `replay` and `retrain` are what a dry run would do; no line of a
 # file has them.
-Action = Literal["nothing", "suggest", "promote", "refuse", "rollback", "stuck", "replay", "retrain"]
-TRAINED: tuple[Action, ...] = ("promote", "refuse")
+CHALLENGER, TRIAL = "challenger", "trial"  # keys of the evidence: digest of who is on trial; what the trial showed
+Action = Literal[
+    "nothing", "suggest", "promote", "refuse", "rollback", "challenge", "stop", "stuck", "replay", "retrain"
+]
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,18 @@ def record(chain: Chain[Decided], decided: Decided) -> None:
 
 def find_last_training(chain: Chain[Decided]) -> Decided | None:
     """The newest line with a training."""
-    return next((decided for decided in reversed(chain.items) if decided.action in TRAINED), None)
+    return next((decided for decided in reversed(chain.items) if _has_trained(decided)), None)
+
+
+def find_training(chain: Chain[Decided], bundle: str | None) -> Decided | None:
+    """The newest line whose training made a bundle that became champion."""
+    trained = (d for d in reversed(chain.items) if _has_trained(d) and d.action != "refuse")
+    return next((d for d in trained if d.evidence.get(CHALLENGER, d.bundle) == bundle), None)
+
+
+def _has_trained(decided: Decided) -> bool:
+    """A promotion that ends a trial trains nothing: the trial began with the training."""
+    return decided.action in ("promote", "refuse", "challenge") and TRIAL not in decided.evidence
 
 
 def read_time(decided: Decided) -> datetime:

@@ -32,20 +32,27 @@ from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import AlarmRule, Experiment, Retrain, TimeSplit
-from treadle.gate.announce import announce
 from treadle.gate.decide import IncomparableError, ask_gate
-from treadle.gate.promote import promote, roll_back
 from treadle.pipeline import run
 from treadle.pipeline.locks import try_lock
-from treadle.pipeline.provenance import describe_git
 from treadle.problems import ConfigError, Problem
 from treadle.replay.policies import Skill
 from treadle.replay.replay import declare as declare_replay
 from treadle.replay.replay import make as make_replay
 from treadle.retraining.champion import Judged, UnpredictableError
+from treadle.retraining.completion import complete
 from treadle.retraining.composition import compose_retraining
-from treadle.retraining.ledger import Decided, find_last_training, read_decisions, read_time, record
+from treadle.retraining.ledger import (
+    CHALLENGER,
+    Decided,
+    find_last_training,
+    find_training,
+    read_decisions,
+    read_time,
+    record,
+)
 from treadle.retraining.rules import Choice, Evidence, choose
+from treadle.retraining.shadow import judge_trial
 
 Notify = Callable[[str], None]
 _BEGINNINGS = ("schedule.start_from", "features.start_from")  # keys of a bundle that training begins with
@@ -80,7 +87,10 @@ class Occasion:
 
 def digest_rules(settings: Retrain) -> str:
     """Of the section `retrain`."""
-    return digest(json.dumps(settings.model_dump(mode="json"), sort_keys=True))
+    rules = settings.model_dump(mode="json")
+    if settings.shadow is None:  # as before there was the key
+        del rules["shadow"]
+    return digest(json.dumps(rules, sort_keys=True))
 
 
 def declare(
@@ -170,7 +180,7 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
             notify(f"another process decides about {occasion.name}")
             return None
         if not dry:
-            _finish(occasion, read_decisions(occasion.name, root=root))
+            complete(read_decisions(occasion.name, root=root), name=occasion.name, root=root)
         chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
         if not dry:
             _require_later(occasion, chain)
@@ -185,7 +195,7 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
             return None
         if not dry:
             record(chain, decided)  # before it is done: what is interrupted is finished by the next call
-            _finish(occasion, read_decisions(occasion.name, root=root))
+            complete(read_decisions(occasion.name, root=root), name=occasion.name, root=root)
         return decided
 
 
@@ -200,7 +210,7 @@ def finish(occasion: Occasion) -> None:
     (occasion.root / "runs").mkdir(exist_ok=True)
     with try_lock(occasion.root / "runs" / f".retrain-{occasion.name}.lock") as is_free:
         if is_free:
-            _finish(occasion, read_decisions(occasion.name, root=occasion.root))
+            complete(read_decisions(occasion.name, root=occasion.root), name=occasion.name, root=occasion.root)
 
 
 def _require_later(occasion: Occasion, chain: Chain[Decided]) -> None:
@@ -212,29 +222,9 @@ def _require_later(occasion: Occasion, chain: Chain[Decided]) -> None:
         )
 
 
-def _finish(occasion: Occasion, chain: Chain[Decided]) -> None:
-    """Do what the last decision says, unless it is done."""
-    last = chain.items[-1] if chain.items else None
-    if last is None or last.bundle == last.champion:
-        return
-    champions = read_history(occasion.name, root=occasion.root)
-    is_done = any((d.time, d.bundle) == (last.time, last.bundle) for d in champions.decisions)
-    if is_done or champions.champion != last.champion:  # somebody has decided otherwise since
-        return
-    git, moment = describe_git(occasion.root), read_time(last)
-    if last.action == "rollback":
-        history = roll_back(occasion.name, reason="; ".join(last.reasons), git=git, now=moment, root=occasion.root)
-    else:
-        assert last.run is not None, "a promotion names its run"
-        verdict = ask_gate(occasion.root / last.run, champion=f"{occasion.name}@{CHAMPION}", root=occasion.root)
-        history = promote(verdict, reason=None, git=git, now=moment, root=occasion.root)
-    announce(history, root=occasion.root)
-
-
 def _decide(
     occasion: Occasion, chain: Chain[Decided], history: History, *, data: str, dry: bool, notify: Notify
 ) -> Decided:
-    newest = _run(occasion, upto="prepare", notify=notify)
     blank = Decided(
         time=occasion.now.isoformat(timespec="seconds"),
         until=occasion.until.isoformat(),
@@ -247,6 +237,10 @@ def _decide(
         sentence=None,
         settings=occasion.digest,
     )
+    shadow = occasion.settings.shadow
+    if shadow is not None and history.challenger is not None:
+        return judge_trial(blank, history, shadow, now=occasion.now, root=occasion.root)
+    newest = _run(occasion, upto="prepare", notify=notify)
     if history.champion is None:
         choice = choose(occasion.settings, None, now=occasion.now)
     else:
@@ -297,6 +291,9 @@ def _train(occasion: Occasion, blank: Decided, *, notify: Notify) -> Decided:
     decided = replace(blank, run=shown, sentence=verdict.sentence, champion=compared, bundle=compared)
     if not verdict.promotes:
         return replace(decided, action="refuse")
+    if compared is not None and occasion.settings.shadow is not None:
+        evidence = {**decided.evidence, CHALLENGER: verdict.challenger.bundle}
+        return replace(decided, action="challenge", evidence=evidence)
     return replace(decided, action="promote", bundle=verdict.challenger.bundle)
 
 
@@ -334,7 +331,7 @@ def gather(
         data: fingerprint of the data that are there.
     """
     last = find_last_training(chain)
-    known = next((d for d in reversed(chain.items) if d.bundle == history.champion and d.action == "promote"), None)
+    known = find_training(chain, history.champion)
     own = champion.folder.examples / "test.parquet"
     first = champion.measure_skill(pl.read_parquet(own)) if own.is_file() else None
     latest = champion.measure_skill(pl.read_parquet(newest.examples / "test.parquet"))

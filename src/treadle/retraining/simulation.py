@@ -28,6 +28,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment
 from treadle.pipeline import run as run_pipeline
+from treadle.problems import ConfigError, Problem
 from treadle.retraining import FOLDER
 from treadle.retraining.champion import Judged
 from treadle.retraining.composition import compose_retraining
@@ -231,6 +232,10 @@ def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Noti
     meant, composed = compose_retraining(overrides, root=root)
     given = check(composed)
     split, settings = require_fitting(given)
+    if settings.shadow is not None:
+        raise ConfigError(
+            [Problem("retrain.shadow", "a simulation asks no challenger beside", "set retrain.shadow=null")]
+        )
     require_own(given.name, clock, digest_rules(settings), root=root)
     moved = move_split(split, settings, test=(clock.first, clock.last))
     composed = compose(overrides=[*meant, moved], root=root)

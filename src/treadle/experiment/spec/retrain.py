@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field
 
 from treadle.experiment.spec.base import Duration, Name, Spec
-from treadle.schema import Share
+from treadle.schema import Part, Share
 
 Action = Literal["suggest", "replay", "retrain"]
 
@@ -57,6 +57,21 @@ class AlarmRule(Spec):
 Rule = Annotated[AgeRule | PerformanceRule | DataRule | AlarmRule, Discriminator("by")]
 
 
+class Shadow(Spec):
+    """A challenger that the gate would promote is first asked beside the champion, on live rows."""
+
+    log: str
+    """Folder of `serving.log` of a server with `serving.shadow.bundle=challenger`, to which labels are added."""
+    longest: Duration
+    """Time after which a trial ends that has no verdict [duration]."""
+    otherwise: Literal["promote", "stop"]
+    """What becomes of a challenger without a verdict by then: the gate's word counts; or the champion stays."""
+    alpha: Share
+    """Chance of a false verdict, over all days on which one looks."""
+    min_labels: Part
+    """Share of a day's labels that must be there for it to count."""
+
+
 class Retrain(Spec):
     """When a new model is trained, and what makes it champion; no part of any run."""
 
@@ -70,5 +85,7 @@ class Retrain(Spec):
     """After a training, no other one begins [duration]."""
     rollback: bool
     """Whether the champion before takes over again where it is better on the newest rows, beyond noise."""
+    shadow: Shadow | None = None  # the default is for a conf/retrain that is older than the key
+    """A trial beside the champion, before the promotion; null: the gate promotes."""
     act: dict[Name, Rule | None] = Field(min_length=1)
     """Rules by a name of your own; of those that hold, the strongest action is taken; null: a rule that is left out."""

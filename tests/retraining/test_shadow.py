@@ -1,0 +1,126 @@
+"""A challenger that the gate would promote is first tried beside the champion; nothing is promoted or begun twice."""
+
+import json
+import shutil
+
+import pytest
+
+from drifting import make_visits_project
+from runs import treadle
+from shadow_logs import write_shadow
+from treadle.champions.ledger import read_history
+from treadle.retraining.ledger import find_training, read_decisions
+
+pytestmark = pytest.mark.slow
+SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d", "retrain=shadow"]
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory):
+    """A project whose rule broke, and a challenger on trial since 20 July."""
+    folder = tmp_path_factory.mktemp("tried")
+    make_visits_project(folder, breaks_at=150)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for moment in ("2020-04-15", "2020-07-20", "2020-07-20T01:00"):
+            assert treadle("retrain", *SMALL, "--now", moment) == 0
+    return folder
+
+
+@pytest.fixture
+def project(tried, tmp_path, monkeypatch):
+    """A copy of it."""
+    folder = tmp_path / "project"
+    shutil.copytree(tried, folder, symlinks=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def answer(project, monkeypatch, *, error, days=40):
+    """The log of a server with a shadow, and its labels."""
+    history = read_history("visits", root=project)
+    monkeypatch.setattr("shadow_logs.CHAMPION", history.champion)
+    monkeypatch.setattr("shadow_logs.CHALLENGER", history.challenger)
+    write_shadow(project / "serving/log", error=error, days=days)
+    return history
+
+
+def decide(project, now, *more):
+    assert treadle("retrain", *SMALL, *more, "--now", now) == 0
+    return read_decisions("visits", root=project).items[-1]
+
+
+def test_the_first_champion_is_promoted_and_the_next_model_is_tried(tried):
+    first, tried_one = read_decisions("visits", root=tried).items
+    history = read_history("visits", root=tried)
+
+    assert (first.action, tried_one.action) == ("promote", "challenge")
+    assert tried_one.sentence.startswith("promote: better than the champion beyond noise")
+    assert [decision.action for decision in history.decisions] == ["promote", "challenge"]
+    assert (history.champion, history.challenger) == (first.bundle, tried_one.evidence["challenger"])
+
+
+def test_without_a_verdict_the_trial_goes_on_and_nothing_is_trained(project):
+    runs = set(project.glob("runs/*"))
+
+    decided = decide(project, "2020-07-21")
+
+    assert (decided.action, decided.reasons) == ("nothing", ["on trial since 2020-07-20T00:00"])
+    assert decided.sentence.startswith("in the shadow: not yet: no predictions in ")
+    assert set(project.glob("runs/*")) == runs
+
+
+@pytest.mark.parametrize(
+    ("seen", "action", "reason"),
+    [
+        ({"error": 0.1}, "promote", "the challenger is better on live rows"),
+        ({"error": 3.0, "days": 150}, "stop", "the challenger is worse on live rows"),
+    ],
+    ids=["better", "worse"],
+)
+def test_a_verdict_of_live_rows_decides(project, monkeypatch, seen, action, reason):
+    before = answer(project, monkeypatch, **seen)
+
+    decided = decide(project, "2020-07-25")
+
+    history = read_history("visits", root=project)
+    assert (decided.action, decided.reasons) == (action, [reason])
+    assert (history.decisions[-1].action, history.challenger) == (action, None)
+    assert history.champion == (before.challenger if action == "promote" else before.champion)
+    trained = find_training(read_decisions("visits", root=project), history.champion)
+    assert trained.action == ("challenge" if action == "promote" else "promote")
+
+
+@pytest.mark.parametrize(
+    ("days", "otherwise", "action"),
+    [(10, "promote", "promote"), (10, "stop", "stop"), (0, "promote", "stop")],
+    ids=["the gate's word", "the champion stays", "never asked"],
+)
+def test_a_trial_without_a_verdict_ends(project, monkeypatch, days, otherwise, action):
+    if days:
+        answer(project, monkeypatch, error=1.0, days=days)
+
+    decided = decide(project, "2020-08-18", f"retrain.shadow.otherwise={otherwise}")
+
+    assert decided.action == action
+    assert decided.reasons[0].startswith("no verdict in 28d")
+    assert read_history("visits", root=project).challenger is None
+
+
+def test_what_a_kill_left_undone_of_a_trial_is_done_by_the_next_call(project):
+    ledger = project / "models/visits.jsonl"
+    whole = ledger.read_text()
+    ledger.write_text(whole.splitlines(keepends=True)[0])  # killed between the decision and the begin of the trial
+
+    assert treadle("retrain", *SMALL, "--now", "2020-07-20T02:00") == 0
+
+    assert json.loads(ledger.read_text().splitlines()[1])["action"] == "challenge"
+    assert ledger.read_text() == whole
+
+
+def test_a_simulation_has_no_challenger_beside(project, capsys):
+    words = ["simulate", *SMALL, "name=other", "--from", "2020-04-15", "--to", "2020-05-06"]
+
+    assert treadle(*words) == 2
+
+    assert "set retrain.shadow=null" in capsys.readouterr().err
