@@ -124,6 +124,19 @@ def test_missing_images_are_black_and_a_broken_one_is_named_by_its_row():
         decode_all([*contents, b"?"], **SIZE)
 
 
+def test_an_image_that_is_there_many_times_is_decoded_once(monkeypatch):
+    decoded = []
+    count = lambda content, **size: decoded.append(content) or decode(content, **size)  # noqa: E731 - one call
+    monkeypatch.setattr("treadle.images.decode", count)
+    one, other = make_png(seed=1), make_png(seed=2)
+
+    pixels = decode_all([one, None, other, *[bytes(bytearray(one))] * 200], **SIZE)
+
+    assert sorted(decoded) == sorted([one, other])
+    assert (pixels[3:] == pixels[0]).all()
+    assert not np.array_equal(pixels[0], pixels[2])
+
+
 def test_base64_may_be_a_data_url():
     content = make_png()
     text = b64encode(content).decode()

@@ -95,21 +95,30 @@ def decode(content: bytes, *, height: int, width: int, channels: int) -> Pixels:
 def decode_all(contents: Sequence[bytes | None], *, height: int, width: int, channels: int) -> Pixels:
     """Pixels `[B, height * width * channels]` of many; a missing image is all zeros, which is black.
 
+    An image that is there several times, as that of a product in its sales, is decoded once.
+
     Raises:
         ImageError: one is none; the message has its position.
     """
     pixels = np.zeros((len(contents), height, width, channels), dtype=np.uint8)
+    first: dict[bytes, int] = {}  # the place of each image
+    for place, content in enumerate(contents):
+        if content is not None:
+            first.setdefault(content, place)
+    distinct = list(first.items())
 
     def decode_part(start: int) -> None:
-        for place, content in enumerate(contents[start : start + _PART], start=start):
-            if content is not None:
-                try:
-                    pixels[place] = decode(content, height=height, width=width, channels=channels)
-                except ImageError as error:
-                    raise ImageError(f"row {place + 1:,}: {error}") from error
+        for content, place in distinct[start : start + _PART]:
+            try:
+                pixels[place] = decode(content, height=height, width=width, channels=channels)
+            except ImageError as error:
+                raise ImageError(f"row {place + 1:,}: {error}") from error
 
-    for _ in map_ahead(decode_part, range(0, len(contents), _PART)):
+    for _ in map_ahead(decode_part, range(0, len(distinct), _PART)):
         pass
+    for place, content in enumerate(contents):
+        if content is not None and first[content] != place:
+            pixels[place] = pixels[first[content]]
     return pixels.reshape(len(contents), height * width * channels)
 
 
