@@ -15,6 +15,7 @@ from pictures import make_png, read_png
 from treadle.errors import TreadleError
 from treadle.experiment.model_folders import digest_model
 from treadle.features.image_encoders import ImageEncoder
+from treadle.images import decode_all
 
 FRAME = pl.DataFrame({"front": [None, *(make_png(seed=place) for place in range(5))]})
 WEIGHTS = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
@@ -59,6 +60,18 @@ def test_an_image_gets_the_vector_of_the_model_and_a_missing_one_zeros(model):
     assert not vectors[0].any()
     assert torch.allclose(vectors[1:], torch.from_numpy((shades - 0.5) / 0.25 @ WEIGHTS), atol=1e-4)
     assert torch.allclose(step.vectorize(FRAME[3:4])[0], vectors[3], atol=1e-6)
+
+
+def test_an_image_that_is_there_several_times_is_encoded_once(model, monkeypatch):
+    step, encoded = build(model), []
+    step.fit(FRAME)
+    count = lambda contents, **size: encoded.extend(contents) or decode_all(contents, **size)  # noqa: E731 - one call
+    monkeypatch.setattr("treadle.features.image_encoders.decode_all", count)
+
+    vectors = step.vectorize(FRAME[[1, 0, 1, 2, 1]])
+
+    assert len(encoded) == 2
+    assert torch.equal(vectors, step.vectorize(FRAME)[[1, 0, 1, 2, 1]])
 
 
 def test_another_file_in_its_place_is_refused(model, tmp_path):

@@ -18,6 +18,7 @@ from torch.export import Dim, ExportedProgram
 from treadle.errors import TreadleError
 from treadle.export.decompositions import DECOMPOSITIONS
 from treadle.export.graph import PredictionGraph
+from treadle.onnx_runtime import import_runtime
 
 FormatName = Literal["onnx", "pt2", "aoti"]
 Call = Callable[[Sequence[Tensor]], Tensor]  # the inputs that the graph takes, in their order -> predictions
@@ -80,8 +81,7 @@ session = onnxruntime.InferenceSession("model.onnx")
     def open(file: Path, *, names: Sequence[str]) -> Call:
         """A session of ONNX Runtime on the processor: one thread, as more change the order of a sum."""
         _require_packages("onnxruntime")
-        import onnxruntime
-
+        onnxruntime = import_runtime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])

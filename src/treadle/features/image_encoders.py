@@ -19,6 +19,7 @@ from treadle.experiment.model_folders import digest_model
 from treadle.features.images import read_contents
 from treadle.features.vectors import ColumnVectors
 from treadle.images import decode_all
+from treadle.onnx_runtime import import_runtime
 from treadle.schema import Count, Positive
 
 Floats = NDArray[np.float32]
@@ -93,12 +94,14 @@ class ImageEncoder(ColumnVectors):
         return torch.from_numpy(np.concatenate(parts, axis=1))
 
     def _encode(self, contents: Sequence[bytes | None]) -> NDArray[np.float64]:
-        vectors = np.zeros((len(contents), self.dim))
-        there = [place for place, content in enumerate(contents) if content is not None]
-        for start in range(0, len(there), self.batch_size):
-            places = there[start : start + self.batch_size]
-            vectors[places] = self._run(decode_all([contents[place] for place in places], **self.size))
-        return vectors
+        """A vector for each; that of an image which is there several times is made once."""
+        distinct = list(dict.fromkeys(content for content in contents if content is not None))
+        found = np.zeros((len(distinct) + 1, self.dim))  # the last one for those that are missing
+        for start in range(0, len(distinct), self.batch_size):
+            some = distinct[start : start + self.batch_size]
+            found[start : start + len(some)] = self._run(decode_all(some, **self.size))
+        places = {content: place for place, content in enumerate(distinct)}
+        return found[[len(distinct) if content is None else places[content] for content in contents]]
 
     def _run(self, pixels: NDArray[np.uint8]) -> Floats:
         shades = pixels.reshape(-1, *self.size.values()).astype(np.float32) / np.float32(_BRIGHTEST)
@@ -129,7 +132,7 @@ def _load_model(model: str, revision: str | None) -> Encode:
         TreadleError: the file is not there, is another one, or keeps its weights in other files.
     """
     try:
-        import onnxruntime
+        onnxruntime = import_runtime()
     except ImportError as error:
         raise TreadleError("ImageEncoder needs onnxruntime: install treadle[export]") from error
     file = Path(model)
