@@ -196,7 +196,7 @@ def test_a_server_needs_no_library_of_training():
     names = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
     assert "'uvicorn'" in names
-    for name in ("pytorch_lightning", "lightning", "wandb", "dvc", "optuna", "matplotlib"):
+    for name in ("pytorch_lightning", "lightning", "wandb", "dvc", "optuna", "matplotlib", "sklearn", "scipy"):
         assert f"'{name}'" not in names
 
 

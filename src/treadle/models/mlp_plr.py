@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
 from treadle.models.categories import CategoryEmbeddings
+from treadle.models.libraries import PeriodicEmbeddings
 from treadle.models.mlp import make_layers
 from treadle.schema import Count, Fraction, Positive
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from rtdl_num_embeddings import PiecewiseLinearEmbeddings
 from torch import Tensor, nn
+
+from treadle.models.libraries import PiecewiseLinearEmbeddings
 
 MAX_ROWS = 1_000_000  # that quantiles are computed from: more would not move them
 RANGE = 3.0  # of the bins before they are fitted: inputs are standardised
