@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treadle.export.decompositions import find_places, invert_erf
+from treadle.export.decompositions import find_places, invert_erf, stack_columns
 
 SPECIAL = [float("nan"), float("inf"), float("-inf")]
 
@@ -45,3 +45,9 @@ def test_the_rational_approximation_is_erfinv(dtype):
     assert torch.allclose(found, wanted, rtol=4 * torch.finfo(dtype).eps, atol=torch.finfo(dtype).tiny)
     outside = torch.tensor([1.0, -1.0, 1.5, torch.nan], dtype=dtype)
     assert torch.equal(invert_erf(outside).nan_to_num(nan=9.0), torch.erfinv(outside).nan_to_num(nan=9.0))
+
+
+def test_columns_are_stacked_as_by_torch():
+    one, several = torch.arange(3.0), torch.ones(3, 2)
+
+    assert torch.equal(stack_columns([one, several]), torch.column_stack([one, several]))

@@ -198,6 +198,15 @@ def test_no_dropout_leaves_no_module_for_it(name):
     assert not any(type(module).__name__ == "Dropout" for module in build(name, dropout=0.0).modules())
 
 
+def test_indicators_of_ids_are_one_hot():
+    ids = torch.stack([torch.arange(7) % 4, torch.arange(7)], dim=1)
+
+    found = build("tabm").net.cat_module(ids)
+
+    wanted = [torch.nn.functional.one_hot(ids[:, place], size) for place, size in enumerate(CARDINALITIES)]
+    assert torch.equal(found, torch.cat(wanted, dim=1).float())
+
+
 @pytest.mark.parametrize("arch_type", ["tabm", "tabm-mini", "tabm-packed"])
 @pytest.mark.parametrize("numeric_embedding", ["none", "periodic", "piecewise"])
 @pytest.mark.parametrize(("num_numeric", "cardinalities"), [(0, [3]), (2, []), (1, [2])])

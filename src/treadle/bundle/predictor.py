@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import polars as pl
+from numpy.typing import NDArray
 from torch import Tensor
 
 from treadle.bundle.breaches import BreachError, BreachWarning, describe_frame, find_breaches
@@ -187,16 +188,26 @@ class Predictor(ABC):
 
     def name_calibrated(self, outputs: Tensor) -> list[pl.Series]:
         """The same, of outputs that are calibrated already."""
-        ends = name_ends(outputs, self.card.conformal, classes=self.classes)
-        return [*self._name_predictions(outputs), *ends]
+        named = self._name_predictions(outputs).items()
+        predicted = [pl.Series(name, v, dtype=pl.String() if isinstance(v, list) else None) for name, v in named]
+        return [*predicted, *self._name_ends(outputs)]
 
-    def _name_predictions(self, outputs: Tensor) -> list[pl.Series]:
+    def list_calibrated(self, outputs: Tensor) -> dict[str, list[Any]]:
+        """The same as lists of plain values: for a row, columns of Polars take as long as all of its features."""
+        named = self._name_predictions(outputs).items()
+        predicted = {name: values if isinstance(values, list) else values.tolist() for name, values in named}
+        return predicted | {series.name: series.to_list() for series in self._name_ends(outputs)}
+
+    def _name_ends(self, outputs: Tensor) -> list[pl.Series]:
+        return name_ends(outputs, self.card.conformal, classes=self.classes) if self.card.conformal is not None else []
+
+    def _name_predictions(self, outputs: Tensor) -> dict[str, NDArray[Any] | list[str]]:
         values = outputs.numpy().reshape(len(outputs), len(self.output_names))
-        named = [pl.Series(name, values[:, place]) for place, name in enumerate(self.output_names)]
+        named: dict[str, NDArray[Any] | list[str]] = dict(zip(self.output_names, values.T, strict=True))
         if self.task == "multiclass":
-            names = [self.classes[index] for index in outputs.argmax(dim=1).tolist()]
-            return [pl.Series(PREDICTION, names, dtype=pl.String), *named]
-        return sorted(named, key=lambda column: column.name != PREDICTION)  # the quantiles behind the median
+            return {PREDICTION: [self.classes[index] for index in outputs.argmax(dim=1).tolist()], **named}
+        first = {PREDICTION: named.pop(PREDICTION)} if PREDICTION in named else {}
+        return first | named  # the quantiles behind the median
 
     @property
     def output_names(self) -> list[str]:

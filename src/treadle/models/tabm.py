@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import tabm
 import torch
 from pydantic import Field
-from rtdl_num_embeddings import PeriodicEmbeddings
 from torch import Tensor, nn
 
 from treadle.models.categories import join_ids
 from treadle.models.dropout import Dropout
+from treadle.models.libraries import PeriodicEmbeddings, tabm
 from treadle.models.piecewise import PiecewiseEmbeddings
 from treadle.schema import Count, Fraction, IdsBefore, Positive
 from treadle.targets.rules import OnlyWith
@@ -101,7 +100,7 @@ class TabM(nn.Module):
             arch_type=arch_type,
         )
         if cardinalities:
-            self.net.cat_module = nn.Sequential(self.net.cat_module, _AsFloat())
+            self.net.cat_module = _OneHot(cardinalities)
         _set_dropout(self.net, dropout)
 
     def fit_inputs(self, numeric: Tensor) -> None:
@@ -122,11 +121,23 @@ class TabM(nn.Module):
         return self.net(numeric if numeric.shape[1] else None, ids if self.num_categories else None)
 
 
-class _AsFloat(nn.Module):
-    """The library's one-hot encoding gives integers; without numeric inputs a packed ensemble cannot multiply them."""
+class _OneHot(nn.Module):
+    """Indicators `[B, sum of cardinalities]` of ids `[B, C]`, in one comparison where the library makes one a column.
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x.to(torch.float32)
+    They are floats: the library's integers cannot be multiplied by a packed ensemble that has no numeric inputs.
+    """
+
+    columns: Tensor  # the column that each indicator looks at
+    ids: Tensor  # and the id that it is for
+
+    def __init__(self, cardinalities: Sequence[int]) -> None:
+        super().__init__()
+        sizes = torch.tensor(cardinalities)
+        self.register_buffer("columns", torch.arange(len(sizes)).repeat_interleave(sizes), persistent=False)
+        self.register_buffer("ids", torch.cat([torch.arange(size) for size in cardinalities]), persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return (ids[:, self.columns] == self.ids).to(torch.float32)
 
 
 def _set_dropout(module: nn.Module, dropout: float) -> None:

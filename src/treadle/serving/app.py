@@ -39,6 +39,7 @@ from treadle.serving.service import LOGGER, Served, Service
 FLUSH_S = 1.0  # between writes of the log
 OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping")  # without a token
 EVENT_REQUESTS = 1_024  # that may wait
+MOMENT_S = 0.002  # for which other connections may stand still
 _MEGABYTE = 1_000_000
 
 Pairs = Sequence[tuple[Served, Answer]]
@@ -63,9 +64,14 @@ class Application:
             batch_rows=serving.batch_rows,
             queue_rows=serving.limits.queue,
             seconds=serving.limits.seconds,
+            moment=MOMENT_S if self.service.feeds is None else 0.0,  # a log of events may have to be waited for
         )
         self._events: Batcher[Outcome] = Batcher(  # of requests, each of which is taken whole
-            self.service.take, batch_rows=serving.batch_rows, queue_rows=EVENT_REQUESTS, seconds=serving.limits.seconds
+            self.service.take,
+            batch_rows=serving.batch_rows,
+            queue_rows=EVENT_REQUESTS,
+            seconds=serving.limits.seconds,
+            moment=0.0,
         )
         self._reloading = asyncio.Lock()
         self.starlette = Starlette(
@@ -76,18 +82,7 @@ class Application:
 
     def _list_routes(self) -> list[Route]:
         name, spoken = self.service.name, self.service.serving.protocols
-        routes = [
-            self._route("/health/live", self._live_answer),
-            self._route("/health/ready", self._ready_answer),
-            self._route("/metrics", self._write_metrics),
-            self._route("/openapi.json", self._write_openapi),
-            self._route("/docs", self._write_page),
-        ]
-        if self.service.feeds is not None:
-            routes += [
-                Route("/events/{table}", self._take_events, methods=["POST"]),
-                self._route("/events", self._describe_events),
-            ]
+        routes: list[Route] = []  # those of predictions first: they are looked through in this order
         if "rows" in spoken:
             routes.append(self._post("/predict", "rows", protocols.read_rows, self._write_rows))
         if "oip" in spoken:
@@ -103,6 +98,18 @@ class Application:
             routes += [
                 self._post("/invocations", "mlflow", protocols.read_mlflow, self._write_mlflow),
                 self._route("/ping", self._live_answer),
+            ]
+        routes += [
+            self._route("/health/live", self._live_answer),
+            self._route("/health/ready", self._ready_answer),
+            self._route("/metrics", self._write_metrics),
+            self._route("/openapi.json", self._write_openapi),
+            self._route("/docs", self._write_page),
+        ]
+        if self.service.feeds is not None:
+            routes += [
+                Route("/events/{table}", self._take_events, methods=["POST"]),
+                self._route("/events", self._describe_events),
             ]
         return routes
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_REMEMBERED = 0.9  # share of the earlier costs in how long a row is expected to take
 
 
 class FullError(Exception):
@@ -28,20 +31,33 @@ class _Request(Generic[T]):
 class Batcher(Generic[T]):
     """Requests of rows, answered in batches by one thread.
 
+    A request that is alone, and expected to be answered in a moment, is answered where it came: the way to another
+    thread and back costs as much as a row.
+
     Args:
         score: an answer for each row; called in that thread, one batch at a time.
         batch_rows: rows of a batch, unless a single request has more.
         queue_rows: rows that may wait.
         seconds: that a request may wait [s].
+        moment: time [s] for which everything else may stand still while a request alone is answered; 0
+            where `score` may wait for others.
     """
 
     def __init__(
-        self, score: Callable[[Sequence[Any]], Sequence[T]], *, batch_rows: int, queue_rows: int, seconds: float
+        self,
+        score: Callable[[Sequence[Any]], Sequence[T]],
+        *,
+        batch_rows: int,
+        queue_rows: int,
+        seconds: float,
+        moment: float,
     ) -> None:
         self.score = score
         self._batch_rows = batch_rows
         self._queue_rows = queue_rows
         self._seconds = seconds
+        self._moment = moment
+        self._cost: float | None = None  # of a row [s]; None: not known yet
         self._waiting: deque[_Request[T]] = deque()
         self.num_waiting = 0  # rows
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="scorer")
@@ -94,7 +110,10 @@ class Batcher(Generic[T]):
     async def _answer(self, batch: Sequence[_Request[T]]) -> None:
         rows = [row for request in batch for row in request.rows]
         try:
-            answers = await asyncio.get_running_loop().run_in_executor(self._executor, self.score, rows)
+            if len(batch) == 1 and not self._waiting and self._is_brief(rows):
+                answers = self._measure(rows)
+            else:
+                answers = await asyncio.get_running_loop().run_in_executor(self._executor, self._measure, rows)
         except Exception as error:  # noqa: BLE001 - whatever it is, each request hears of it
             if len(batch) > 1:
                 for request in batch:
@@ -107,3 +126,15 @@ class Batcher(Generic[T]):
             if not request.future.done():
                 request.future.set_result(answers[start : start + len(request.rows)])
             start += len(request.rows)
+
+    def _is_brief(self, rows: Sequence[Any]) -> bool:
+        return self._cost is not None and self._cost * len(rows) < self._moment
+
+    def _measure(self, rows: Sequence[Any]) -> Sequence[T]:
+        """The answers; how long they took is remembered."""
+        begin = time.perf_counter()
+        answers = self.score(rows)
+        if rows:
+            cost = (time.perf_counter() - begin) / len(rows)
+            self._cost = cost if self._cost is None else _REMEMBERED * self._cost + (1 - _REMEMBERED) * cost
+        return answers

@@ -88,9 +88,8 @@ class RowProgram:
             parts = dict(zip(self._widths, values.split(list(self._widths.values()), dim=1), strict=True))
             parts |= {name: vectorize(whole) for name, vectorize in self._vectors.items()}
             values = torch.cat([parts[name] for name in self._blocks], dim=1)
-        ids = [torch.empty(len(rows), 0, dtype=torch.int64), *(read(whole) for read in self._ids)]
-        pixels = [torch.empty(len(rows), 0, dtype=torch.uint8), *(read(whole) for read in self._pixels)]
-        return Raw(values, torch.cat(ids, dim=1), torch.cat(pixels, dim=1) if self._pixels else pixels[0])
+        ids = _join([read(whole) for read in self._ids], len(rows), torch.int64)
+        return Raw(values, ids, _join([read(whole) for read in self._pixels], len(rows), torch.uint8))
 
     def _derive(self, cells: Cells) -> list[Any]:
         whole = list(cells)
@@ -160,8 +159,15 @@ def _read_ids(
 
 
 def _look_up(find: Sequence[Callable[[Cells], int]], rows: Sequence[Cells]) -> Tensor:
-    ids = torch.tensor([[each(cells) for each in find] for cells in rows], dtype=torch.int64)
-    return ids.reshape(len(rows), len(find))
+    ids = np.array([[each(cells) for each in find] for cells in rows], dtype=np.int64)
+    return torch.from_numpy(ids.reshape(len(rows), len(find)))
+
+
+def _join(parts: Sequence[Tensor], num_rows: int, dtype: torch.dtype) -> Tensor:
+    """`[B, *]`, the columns of all parts; one part, which is the rule, is not copied."""
+    if len(parts) == 1:
+        return parts[0]
+    return torch.cat([torch.empty(num_rows, 0, dtype=dtype), *parts], dim=1)
 
 
 def _read_frames(

@@ -197,7 +197,7 @@ class Scorer:
             return None
 
     def _name(self, outputs: Tensor) -> list[Mapping[str, Any] | Problem]:
-        columns = {series.name: series.to_list() for series in self.bundle.name_calibrated(outputs)}
+        columns = self.bundle.list_calibrated(outputs)
         return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
