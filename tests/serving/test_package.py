@@ -24,7 +24,9 @@ def test_the_folder_serves_by_itself(run, rows, tmp_path):
 
     names = {line.partition("==")[0].lower() for line in requirements}
     assert names >= {"torch", "polars", "starlette", "uvicorn", "uvloop", "httptools", "orjson", "hydra-core"}
+    assert names >= {"sympy", "h11"}  # which torch and uvicorn import only where they are wanted
     assert names.isdisjoint({"treadle", "pytorch-lightning", "lightning", "wandb", "dvc", "optuna", "pytest"})
+    assert names.isdisjoint({"scikit-learn", "scipy", "pandas", "matplotlib"})
     assert "+" not in "".join(requirements)
     text = (tmp_path / "box" / "Dockerfile").read_text()
     assert text.endswith(

@@ -6,9 +6,12 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from importlib.metadata import packages_distributions, version
+from collections.abc import Iterable, Sequence
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import treadle
 from treadle.bundle import load
@@ -26,13 +29,15 @@ EXPORTS = RunFolder(Path()).exports.name  # beside the bundle, as in a run's fol
 
 # Run by itself, so that what this process has imported does not count: a bundle that is loaded has predicted a row.
 _PROBE = """
-import json, sys
+import importlib.util, json, sys
 import treadle.cli.commands.serving, treadle.config.serving, treadle.serving.server
 from pathlib import Path
 from treadle.bundle import load
 from treadle.serving.engines import choose_engine
 from treadle.serving.scorer import Scorer
 import uvloop, httptools
+if importlib.util.find_spec("redis"):  # for serving.events.store=redis
+    import treadle.online.redis_log
 bundle = load(sys.argv[1], targets=json.loads(sys.argv[2]), code=sys.argv[3])
 engine, _ = choose_engine(bundle, wanted="auto", exports=Path(sys.argv[4]), digest=sys.argv[5])
 Scorer(bundle, engine)
@@ -46,8 +51,10 @@ WORKDIR /app
 # A CPU needs no CUDA: PIP_EXTRA_INDEX_URL may name an index of wheels for the CPU alone.
 ARG PIP_EXTRA_INDEX_URL=
 COPY {requirements} .
-RUN pip install --no-cache-dir --no-deps -r {requirements}
+RUN pip install --no-cache-dir -r {requirements}
 COPY . .
+# Compiled once: the server may not write here.
+RUN python -m compileall -q {code}
 RUN useradd --system --no-create-home server && mkdir -p /app/log && chown server /app/log
 USER server
 EXPOSE 8000
@@ -91,7 +98,7 @@ def package(source: Source, *, into: Path) -> list[str]:
 
 
 def _list_requirements(bundle: Path, source: Source, *, exports: Path, digest: str) -> list[str]:
-    """The packages that a server imports, in the versions that are installed."""
+    """The packages that a server imports, and those that they need, in the versions that are installed."""
     command = [sys.executable, "-c", _PROBE, str(bundle), json.dumps(list(source.targets)), source.code]
     command += [str(exports), digest]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=source.root)  # noqa: S603 - our own
@@ -101,8 +108,28 @@ def _list_requirements(bundle: Path, source: Source, *, exports: Path, digest: s
     imported = json.loads(done.stdout.splitlines()[-1])
     known = packages_distributions()
     names = {name for module in imported for name in known.get(module, []) if name.lower() != TREADLE}
-    pinned = {name: version(name).partition("+")[0] for name in names}  # without the mark of a build, such as +cpu
+    pinned = {  # without the mark of a build, such as +cpu
+        each.name: each.version.partition("+")[0] for each in map(distribution, _add_needed(names))
+    }
     return sorted((f"{name}=={number}" for name, number in pinned.items()), key=str.lower)
+
+
+def _add_needed(names: Iterable[str]) -> set[str]:
+    """The packages with all that they need here, which some import only when it is wanted."""
+    found: set[str] = set()
+    waiting = [canonicalize_name(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        needed = map(Requirement, distribution(name).requires or [])
+        waiting += [
+            canonicalize_name(each.name)
+            for each in needed
+            if each.marker is None or each.marker.evaluate({"extra": ""})
+        ]
+    return found
 
 
 def _copy_code(modules: Sequence[str], root: Path, into: Path) -> None:
