@@ -33,7 +33,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.monitoring.labels import store_labels
 from treadle.monitoring.log import open_log
-from treadle.monitoring.monitor import Settings, monitor
+from treadle.monitoring.monitor import Monitored, Settings, monitor
 from treadle.monitoring.usual import FALSE_ALARMS, MIN_LABELS
 from treadle.profiles.reference import read_reference
 from treadle.retraining.traffic import Delivery, Traffic
@@ -256,9 +256,7 @@ class Production:
                 reference=reference,
                 settings=settings,
                 load=lambda: load(where, targets=[*TARGETS, *self._experiment.targets], on_breach="allow", code="any"),
-                model=self._experiment.name,
-                digest=champion,
-                now=now,
+                monitored=Monitored(self._experiment.name, champion, str(self.log), now),
             )
         except TreadleError as error:  # such as a bundle that has no reference, or has answered nothing yet
             return {"alarm": False, "note": str(error)}
