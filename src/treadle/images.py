@@ -2,7 +2,7 @@
 
 What a file must be: PNG, JPEG, WebP, GIF or BMP, whole, of one frame, of at most `MAX_PIXELS`. Pixels have 8 bits; of
 16-bit gray the upper ones count. A palette is looked up, what is transparent lies on white, and a photo is turned as
-its EXIF data say.
+its EXIF data say, where they can be read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import binascii
 import io
 import os
 import re
+import warnings
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -46,7 +47,17 @@ _ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 _OF_CAMERAS = ("JPEG", "MPO", "WEBP")  # formats whose EXIF data say how the camera was held
 _SIDEWAYS = range(5, 9)  # values of EXIF's orientation that swap height and width
 _ORIENTATION = 0x0112
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}  # what makes the image upright, by the value of EXIF's orientation
 _DATA_URL = re.compile(r"data:image/[a-z+.-]+;base64,")
+_FINER = 2  # times the pixels that are wanted, from which they are made without a visible difference
 _NOISE_SIZE = 8  # pixels, where none is asked for
 _SHOWN = 60  # characters of what is no image
 
@@ -71,7 +82,7 @@ def measure(content: bytes) -> Size:
     """
     image = _open(content)
     width, height = image.size
-    if _lies_sideways(image):
+    if _read_orientation(image) in _SIDEWAYS:
         width, height = height, width
     return Size(height, width, GRAY if image.mode in _GRAY_MODES else COLOUR)
 
@@ -79,17 +90,22 @@ def measure(content: bytes) -> Size:
 def decode(content: bytes, *, height: int, width: int, channels: int) -> Pixels:
     """Pixels `[height, width, channels]` of an image, which is resized where it has another size.
 
+    Of a JPEG that is far larger, only a half, a quarter or an eighth of the height and the width is computed.
     Colours become gray by their luminance (ITU-R 601-2), gray becomes colours that are all the same.
 
     Raises:
         ImageError: it is none.
     """
-    image = _load(content).convert("L" if channels == GRAY else "RGB")
-    if image.size != (width, height):
+    image = _open(content)
+    orientation = _read_orientation(image)
+    size = (height, width) if orientation in _SIDEWAYS else (width, height)
+    flat, box = _load(image, least=(_FINER * size[0], _FINER * size[1]))
+    flat = flat.convert("L" if channels == GRAY else "RGB")
+    if flat.size != size:
         from PIL.Image import Resampling
 
-        image = image.resize((width, height), Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
+        flat = flat.resize(size, Resampling.BILINEAR, box=box)
+    return np.asarray(_turn(flat, orientation), dtype=np.uint8).reshape(height, width, channels)
 
 
 def decode_all(contents: Sequence[bytes | None], *, height: int, width: int, channels: int) -> Pixels:
@@ -157,7 +173,7 @@ def _keep_part(contents: Sequence[bytes | None]) -> list[bytes | None]:
 def find_fault(content: bytes) -> str:
     """Why bytes are no image; empty where they are one."""
     try:
-        _load(content)
+        _load(_open(content), least=(1, 1))
     except ImageError as error:
         return str(error)
     return ""
@@ -203,21 +219,28 @@ def _read_file(path: str, folder: Path) -> bytes:
     return f"{folder / inside}: {fault}".encode() if fault else content
 
 
-def _load(content: bytes) -> Image:
-    """The image as it is seen, in one of the modes L and RGB."""
-    image = _open(content)
+def _load(image: Image, *, least: tuple[int, int]) -> tuple[Image, tuple[float, float, float, float]]:
+    """The image as it lies, in one of the modes L and RGB, read to its end, and which part of that it covers.
+
+    Args:
+        image: of which the header has been read.
+        least: width and height; a JPEG that has more may come smaller, but not below them.
+    """
+    name = _describe_size(image)
     try:
+        drafted = image.draft(image.mode, least)  # of other formats it does nothing
         image.load()
-        return _flatten(_turn(image))
+        return _flatten(image), (0, 0, *image.size) if drafted is None else drafted[1]
     except ImageError:
         raise
     except Exception as error:  # a decoder may raise anything of a broken file
-        raise ImageError(f"{_describe_size(image)}: {error}") from error
+        raise ImageError(f"{name}: {error}") from error
 
 
 def _open(content: bytes) -> Image:
     """The image, of which the header has been read."""
     library = _import_pillow()
+    warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)  # see `_read_orientation`
     try:
         image: Image = library.open(io.BytesIO(content), formats=FORMATS)
         num_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # of a phone: a photo and previews
@@ -233,20 +256,22 @@ def _open(content: bytes) -> Image:
     return image
 
 
-def _turn(image: Image) -> Image:
-    if image.format not in _OF_CAMERAS:
+def _turn(image: Image, orientation: int | None) -> Image:
+    if orientation not in _TURNS:
         return image
-    from PIL import ImageOps
+    from PIL.Image import Transpose
 
-    return ImageOps.exif_transpose(image)
+    return image.transpose(Transpose[_TURNS[orientation]])
 
 
-def _lies_sideways(image: Image) -> bool:
-    """Whether height and width change places when it is turned."""
+def _read_orientation(image: Image) -> int | None:
+    """How the camera was held; None where the file does not say, or is damaged there, which harms no pixel."""
+    if image.format not in _OF_CAMERAS:
+        return None
     try:
-        return image.format in _OF_CAMERAS and image.getexif().get(_ORIENTATION) in _SIDEWAYS
-    except Exception as error:  # as in `_load`
-        raise ImageError(f"{_describe_size(image)}: {error}") from error
+        return image.getexif().get(_ORIENTATION)
+    except Exception:  # noqa: BLE001 - a decoder may raise anything of a broken file
+        return None
 
 
 def _flatten(image: Image) -> Image:
