@@ -3,18 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
+import orjson
 import polars as pl
 import pytest
 
 import treadle
 from runs import QUICK
 from runs import treadle as command
-from served import ROOT, make_bundle, read_known, save_run
+from served import ROOT, make_bundle, open_client, read_known, save_run
 from treadle.bundle import TARGETS, BlendBundle, Recipe
 from treadle.champions.bundles import digest_bundle
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.export.compress import compress
+from treadle.export.export import export
 from treadle.schema import LABEL, ROW
 
 
@@ -69,6 +71,25 @@ def test_a_compressed_bundle_is_smaller_and_predicts_nearly_the_same(write, bund
         command("predict", str(tmp_path / "small"), "data/adult/adult.parquet", "-o", str(tmp_path / "out.parquet"))
         == 0
     )
+
+
+def test_a_compressed_bundle_is_served_exported_and_not_promoted_by_itself(write, tmp_path, capsys):
+    folder = tmp_path / "small"
+    write(folder)
+    rows = read_known("adult").tail(20)
+    wanted = treadle.load(folder).predict(rows)["probability"].to_list()
+
+    with open_client(folder) as client:
+        answer = client.post("/predict", content=orjson.dumps(rows.to_dicts())).json()
+    made = export(
+        treadle.load(folder), to="pt2", rows=rows.lazy(), folder=tmp_path / "out", digest="0" * 64, source="x"
+    )
+
+    assert [row["probability"] for row in answer["predictions"]] == wanted
+    assert answer["bundle"] == digest_bundle(folder)
+    assert made.parity.largest_difference <= 1e-6
+    assert command("promote", str(folder)) == 2
+    assert "a bundle on its own, without an evaluation" in capsys.readouterr().err
 
 
 def test_the_members_of_a_blend_that_are_networks_are_compressed(write, bundle, tmp_path):

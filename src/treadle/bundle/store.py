@@ -278,6 +278,11 @@ def _try_out(bundle: Predictor, folder: Path) -> None:
         raise TreadleError(f"{folder}: the parts of the bundle do not fit together: {error}") from error
 
 
+def is_bundle(folder: Path) -> bool:
+    """Whether a folder is a bundle itself, rather than that of a run which holds one."""
+    return (folder / _CARD).is_file()
+
+
 def find_bundle_folder(path: str | Path) -> Path:
     """The folder of the bundle that a path, or a reference such as `champion`, means.
 
@@ -290,7 +295,7 @@ def find_bundle_folder(path: str | Path) -> Path:
 def _find_folder(path: Path) -> Path:
     inside = RunFolder(path).bundle
     for folder in (inside, path):
-        if (folder / _CARD).is_file():
+        if is_bundle(folder):
             return folder
     raise TreadleError(f"no bundle in {path}: expected {inside / _CARD}; `treadle train` writes one")
 

@@ -11,6 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from treadle.bundle import TARGETS, Predictor, load, predict_split
+from treadle.bundle.store import is_bundle
 from treadle.champions.bundles import digest_bundle, find_bundle, find_folder, find_revision, is_reference
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
@@ -137,6 +138,9 @@ def read_challenger(run: Path) -> Challenger:
     """
     folder = RunFolder(run)
     if not folder.resolved.is_file() and not folder.checks.is_file():
+        if is_bundle(run):
+            fix = "promote the run that it comes from, or serve it by its path"
+            raise TreadleError(f"{run} is a bundle on its own, without an evaluation that the gate could judge; {fix}")
         raise TreadleError(f"{run} is no finished run; `treadle run` makes one")
     resolved = folder.resolved if folder.resolved.is_file() else run.parent / folder.resolved.name  # DVC's: beside it
     experiment = read(resolved).experiment

@@ -25,19 +25,18 @@ from treadle.serving.engines import choose_engine
 from treadle.serving.service import Source
 
 BUNDLE, CODE, REQUIREMENTS, DOCKERFILE = "bundle", "code", "requirements.txt", "Dockerfile"
+LATER = ("redis",)  # that a server imports for some settings alone: serving.events.store
 EXPORTS = RunFolder(Path()).exports.name  # beside the bundle, as in a run's folder
 
 # Run by itself, so that what this process has imported does not count: a bundle that is loaded has predicted a row.
 _PROBE = """
-import importlib.util, json, sys
+import json, sys
 import treadle.cli.commands.serving, treadle.config.serving, treadle.serving.server
 from pathlib import Path
 from treadle.bundle import load
 from treadle.serving.engines import choose_engine
 from treadle.serving.scorer import Scorer
 import uvloop, httptools
-if importlib.util.find_spec("redis"):  # for serving.events.store=redis
-    import treadle.online.redis_log
 bundle = load(sys.argv[1], targets=json.loads(sys.argv[2]), code=sys.argv[3])
 engine, _ = choose_engine(bundle, wanted="auto", exports=Path(sys.argv[4]), digest=sys.argv[5])
 Scorer(bundle, engine)
@@ -108,6 +107,7 @@ def _list_requirements(bundle: Path, source: Source, *, exports: Path, digest: s
     imported = json.loads(done.stdout.splitlines()[-1])
     known = packages_distributions()
     names = {name for module in imported for name in known.get(module, []) if name.lower() != TREADLE}
+    names.update(name for name in LATER if name in known)
     pinned = {  # without the mark of a build, such as +cpu
         each.name: each.version.partition("+")[0] for each in map(distribution, _add_needed(names))
     }
