@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-Task = Literal["binary", "multiclass", "regression", "count"]  # what a model answers
+Task = Literal["binary", "multiclass", "multilabel", "regression", "count"]  # what a model answers
 DataTask = Literal[Task, "forecast"]  # what an experiment declares
 Split = Literal["train", "valid", "test"]
 Sampling = Literal["shuffle", "balanced"]  # every row once an epoch; each class as often as any other
@@ -68,7 +68,8 @@ class Batch(NamedTuple):
     numeric: Tensor  # [B, N] float32, finite
     ids: Tensor  # [B, C] int64; 0 is "unknown"
     target: (
-        Tensor  # [B] float32 (binary or a value; float64 as it is stored, before it is scaled) or int64 (multiclass)
+        Tensor  # [B] float32 (binary or a value; float64 as it is stored, before it is scaled) or int64 (multiclass);
+        # [B, L] float32 of L labels
     )
     weight: Tensor  # [B] float32
     pixels: Tensor  # [B, P] uint8; P is 0 where a row has no image
@@ -107,7 +108,7 @@ class TaughtBatch(NamedTuple):
     target: Tensor
     weight: Tensor
     pixels: Tensor
-    taught: Tensor  # [B] float32, a probability or a value on the scale of the targets; or [B, K] for K classes
+    taught: Tensor  # [B] float32, a probability or a value on the scale of the targets; [B, K] for K classes or labels
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

@@ -10,7 +10,9 @@ from treadle.evaluation.resampling import Blocks, Draws, draw, find_bounds
 from treadle.evaluation.scores import Scoring, compute_losses, make_statistics
 from treadle.metrics.compute import compute_metrics
 
-SCORINGS = {task: Scoring(task, threshold=0.5, num_bins=15) for task in ("binary", "multiclass", "regression", "count")}
+TASKS = ("binary", "multiclass", "multilabel", "regression", "count")
+THRESHOLDS = {"multilabel": (0.3, 0.5, 0.7)}
+SCORINGS = {task: Scoring(task, threshold=THRESHOLDS.get(task, 0.5), num_bins=15) for task in TASKS}
 FEW = Resampling(resamples=20, coverage=0.95, seed=0)
 
 
@@ -22,6 +24,9 @@ def make_predictions(task, *, rows, seed=0):
         logits[:, 3] -= 20
         shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         return shares.astype(np.float32), generator.integers(-1, 3, size=rows)
+    if task == "multilabel":
+        chances = generator.random((rows, 3)).round(2).astype(np.float32)
+        return chances, (generator.random((rows, 3)) < chances).astype(np.float64)
     signal = generator.normal(size=rows)
     if task == "regression":
         return (signal + generator.normal(size=rows)).astype(np.float32), 100 + signal
@@ -37,7 +42,7 @@ def block_rows(unit, *, rows):
     return Blocks.of(np.random.default_rng(1).integers({"day": 12, "customer": 300}[unit], size=rows), unit=unit)
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
+@pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("unit", ["row", "day", "customer"])
 def test_a_resample_has_the_metrics_of_its_rows(task, unit):
     prediction, target = make_predictions(task, rows=600)
@@ -54,7 +59,7 @@ def test_a_resample_has_the_metrics_of_its_rows(task, unit):
             task=task,
             prediction=torch.from_numpy(prediction[rows]),
             target=torch.from_numpy(target[rows]),
-            threshold=0.5,
+            threshold=THRESHOLDS.get(task, 0.5),
             num_bins=15,
         )
         values = found.whole if index == 0 else {name: parts[index - 1] for name, parts in found.resampled.items()}
@@ -98,7 +103,7 @@ def test_a_metric_that_a_resample_does_not_define_is_no_number():
 
 
 def test_the_mean_of_the_losses_is_the_log_loss():
-    for task, name in (("binary", "log_loss"), ("multiclass", "log_loss")):
+    for task, name in (("binary", "log_loss"), ("multiclass", "log_loss"), ("multilabel", "log_loss")):
         prediction, target = make_predictions(task, rows=300)
         metrics = compute_metrics(
             task=task,

@@ -110,7 +110,7 @@ def make_evaluated(task, folder, *, leak=False, copies=0, noise=0.3, rows=400, a
         for name, values in predictions.items()
     }
     parity = {"rows": 3, "largest_difference": 0.0, "allowed": 1e-6}
-    card = SimpleNamespace(calibration=None)
+    card = SimpleNamespace(calibration=None, thresholds=[])
     bundle = SimpleNamespace(task=task, classes=["0", "1", "2"] if task == "multiclass" else [], card=card)
     if task == "multiclass":  # the label as `prepare` writes it
         for split, part in (("train", train), ("test", test)):

@@ -31,10 +31,14 @@ def take(rows, index):
     return Batch(*(tensor[index] for tensor in rows))
 
 
+def make_labels():
+    return make_rows()._replace(target=(torch.arange(2 * NUM_ROWS) % 3 == 0).float().view(NUM_ROWS, 2))
+
+
 @pytest.mark.parametrize(
     "rows",
-    [make_rows(), make_rows(multiclass=True), make_rows(num_numeric=0), make_rows(num_ids=0)],
-    ids=["regression", "multiclass", "no numbers", "no ids"],
+    [make_rows(), make_rows(multiclass=True), make_labels(), make_rows(num_numeric=0), make_rows(num_ids=0)],
+    ids=["regression", "multiclass", "labels", "no numbers", "no ids"],
 )
 def test_rows_come_back_to_the_last_bit(tmp_path, rows):
     write([rows], tmp_path / "train")

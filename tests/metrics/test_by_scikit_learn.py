@@ -100,6 +100,41 @@ def test_multiclass_metrics(case):
     )
 
 
+@pytest.mark.parametrize("case", ["plain", "a label is absent", "a label is everywhere"])
+def test_multilabel_metrics(case):
+    generator = np.random.default_rng(4)
+    chances = generator.random((N, 3)).round(2)
+    truth = (generator.random((N, 3)) < chances).astype(int)
+    truth[:, 1] = {"plain": truth[:, 1], "a label is absent": 0, "a label is everywhere": 1}[case]
+    thresholds = [0.3, 0.5, 0.7]
+    decided, mixed = chances >= thresholds, [0, 1, 2] if case == "plain" else [0, 2]
+
+    found = compute_metrics(
+        task="multilabel",
+        prediction=torch.tensor(chances),
+        target=torch.tensor(truth),
+        threshold=thresholds,
+        num_bins=15,
+    )
+
+    clipped = chances.clip(EPSILON, 1 - EPSILON)
+    compare(
+        found,
+        {
+            "auroc": sk.roc_auc_score(truth[:, mixed], chances[:, mixed], average="macro"),
+            "auroc_micro": sk.roc_auc_score(truth, chances, average="micro"),
+            "average_precision": sk.average_precision_score(truth[:, mixed], chances[:, mixed], average="macro"),
+            "average_precision_micro": sk.average_precision_score(truth, chances, average="micro"),
+            "log_loss": np.mean([sk.log_loss(truth[:, k], clipped[:, k], labels=[0, 1]) for k in range(3)]),
+            "brier": ((chances - truth) ** 2).mean(),
+            "f1": sk.f1_score(truth, decided, average="macro", zero_division=0),
+            "f1_micro": sk.f1_score(truth, decided, average="micro"),
+            "subset_accuracy": sk.accuracy_score(truth, decided),
+            "hamming_loss": sk.hamming_loss(truth, decided),
+        },
+    )
+
+
 @pytest.mark.parametrize(
     ("offset", "unit"), [(0.0, 1.0), (1.7e9, 1.0), (0.0, 1e-6), (0.0, 1e30)], ids=["plain", "moments", "tiny", "huge"]
 )

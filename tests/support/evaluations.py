@@ -13,6 +13,7 @@ def make_evaluated(experiment, folder, *, rows, target, **predictions):
     run = RunFolder(folder)
     run.examples.mkdir(parents=True)
     rows.write_parquet(run.examples / "test.parquet")
-    bundle = SimpleNamespace(task=experiment.data.task, classes=[], private=[])
+    card = SimpleNamespace(thresholds=[])
+    bundle = SimpleNamespace(task=experiment.data.task, classes=[], private=[], card=card)
     tensors = {name: torch.from_numpy(values) for name, values in predictions.items()}
     return Evaluated(experiment, run, bundle, tensors, torch.from_numpy(target), results={}, parity={})

@@ -80,9 +80,30 @@ class Isotonic(Spec):
         return torch.where(total > 0, shares / total.clamp(min=EPSILON), chances)
 
 
-Calibration = Annotated[Temperature | Isotonic, Field(discriminator="method")]
+Alone = Annotated[Temperature | Isotonic, Field(discriminator="method")]
 
 
-def calibrate(chances: Tensor, calibration: Temperature | Isotonic | None) -> Tensor:
+class ByLabel(Spec):
+    """Of several labels each by itself; null: its probabilities stay as they are."""
+
+    method: Literal["by_label"] = "by_label"
+    labels: list[Alone | None] = Field(min_length=2, max_length=MAX_CURVES)
+
+    @pydantic.model_validator(mode="after")
+    def _take_one(self) -> Self:
+        if any(isinstance(one, Isotonic) and len(one.curves) != 1 for one in self.labels):
+            raise ValueError("the calibration of a label has one curve")
+        return self
+
+    def apply(self, chances: Tensor) -> Tensor:
+        """`[B, L]` probabilities, in float64."""
+        columns = zip(self.labels, chances.unbind(dim=1), strict=True)
+        return torch.stack([own if one is None else one.apply(own) for one, own in columns], dim=1)
+
+
+Calibration = Annotated[Temperature | Isotonic | ByLabel, Field(discriminator="method")]
+
+
+def calibrate(chances: Tensor, calibration: Temperature | Isotonic | ByLabel | None) -> Tensor:
     """Calibrated probabilities `[B]`, or `[B, K]`, in the precision of the given ones."""
     return chances if calibration is None else calibration.apply(chances.double()).to(chances.dtype)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import pydantic
 from pydantic import AfterValidator, Field
 
-from treadle.bundle.calibration import Calibration, Isotonic
+from treadle.bundle.calibration import ByLabel, Calibration, Isotonic
 from treadle.bundle.conformal import Band, Conformal, Sets
 from treadle.data.casting import WORDS
 from treadle.errors import TreadleError
@@ -65,7 +65,7 @@ class Card(Spec):
 
     format: int = Field(default=FORMAT, ge=FORMAT, le=FORMAT)  # of the bundle's files
     task: Task  # the kind of prediction
-    classes: list[str]  # of a multiclass task, in the order of the outputs; empty for other tasks
+    classes: list[str]  # of a multiclass task, or names of several labels, in the order of the outputs; else empty
     columns: dict[str, Dtype] = Field(max_length=MAX_COLUMNS)  # of the examples, as the stage `prepare` writes them
     target: Standard  # the unit of the outputs
     trained_on: list[Split] = Field(
@@ -76,14 +76,15 @@ class Card(Spec):
     storage: Literal["int8"] | None = Field(
         default=None, exclude_if=is_missing
     )  # of the weights in their file, see `bundle/packing.py`; None: as they are computed with
+    thresholds: list[Share] = Field(default=[], exclude_if=operator.not_)  # of labels: from which on each is predicted
     conformal: Conformal | None = Field(default=None, exclude_if=is_missing)  # intervals, or sets of classes
     members: dict[MemberName, Weight] = Field(default_factory=dict, max_length=MAX_MEMBERS)  # of a blend, else none
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
 
     @pydantic.model_validator(mode="after")
     def _fit_task(self) -> Self:
-        if (self.task == "multiclass") != bool(self.classes):
-            raise ValueError(f"a multiclass task has classes, other tasks have none; found {self.task}")
+        if (self.task in {"multiclass", "multilabel"}) != bool(self.classes):
+            raise ValueError(f"a multiclass task has classes, a multilabel one labels, others none; found {self.task}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
         if not is_value(self.task) and self.target != Standard(mean=0, scale=1):
@@ -99,11 +100,23 @@ class Card(Spec):
         return self
 
     @pydantic.model_validator(mode="after")
+    def _fit_labels(self) -> Self:
+        if self.calibration is not None and isinstance(self.calibration, ByLabel) != (self.task == "multilabel"):
+            raise ValueError("several labels are calibrated one by one, nothing else is")
+        if isinstance(self.calibration, ByLabel) and len(self.calibration.labels) != len(self.classes):
+            raise ValueError("there is a calibration for each label, or null")
+        if self.thresholds and (self.task != "multilabel" or len(self.thresholds) != len(self.classes)):
+            raise ValueError("several labels have a threshold each, nothing else has")
+        return self
+
+    @pydantic.model_validator(mode="after")
     def _fit_conformal(self) -> Self:
         if self.conformal is not None and isinstance(self.conformal, Sets) == is_value(self.task):
             raise ValueError("conformal: a regression has intervals, a classification has sets")
         if isinstance(self.conformal, Band) != bool(self.conformal and self.target.levels):
             raise ValueError("conformal: quantiles have a band, other predictions have none")
+        if self.conformal is not None and self.task == "multilabel":
+            raise ValueError("conformal: several labels have no sets")
         if isinstance(self.conformal, Sets) and len(self.conformal.thresholds) != max(2, len(self.classes)):
             raise ValueError("conformal: there is a threshold for each class")
         return self

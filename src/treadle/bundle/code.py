@@ -62,6 +62,8 @@ def _list_modules(recipe: Recipe) -> Iterator[str]:
     yield from list_code(paths)
     if recipe.loss.function.get("levels"):
         yield "treadle.models.levels"
+    if recipe.data.answer == "multilabel":
+        yield "treadle.models.labels"
     if any(read_constant(path, "OFFSET") for path in paths):
         yield "treadle.models.offset"
 

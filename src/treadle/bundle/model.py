@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from treadle.errors import TreadleError
 from treadle.models.estimator import Estimator
+from treadle.models.labels import add_labels
 from treadle.models.levels import add_levels
 from treadle.models.offset import add_offsets
 from treadle.schema import MEDIAN, ImageSpan, Link, Task, TokenSpan, list_inputs
@@ -41,19 +42,21 @@ def build_model(
     num_numeric: int,
     cardinalities: Sequence[int],
     num_classes: int,
+    labels: Sequence[str] = (),
     texts: Sequence[TokenSpan] = (),
     images: Sequence[ImageSpan] = (),
     offsets: Sequence[int] = (),
     levels: Sequence[float] = (),
 ) -> Model:
-    """The model of a configuration for given inputs; one output, or one a class or a level.
+    """The model of a configuration for given inputs; one output, or one a class, a label or a level.
 
     Args:
         model: the node of the configuration.
         targets: prefixes of the classes that may be built.
         num_numeric: number of numeric inputs.
         cardinalities: number of distinct ids of each input of ids.
-        num_classes: of a multiclass task, else 0.
+        num_classes: of a multiclass task, or its number of labels; else 0.
+        labels: the names of several labels; else none.
         texts: which inputs of ids are the tokens of one text.
         images: where the images of a row are among its pixels.
         offsets: which numeric inputs are added to the output.
@@ -67,14 +70,14 @@ def build_model(
         if spans and not takes_argument(path, name):
             raise TreadleError(f"model: {path} reads no {name}; choose a network that does, such as {such}")
     adapter = read_constant(model["_target_"], "ADAPTER")
-    is_estimator = read_constant(model["_target_"], "OBJECTIVES") is not None  # which has one output a level
+    is_estimator = read_constant(model["_target_"], "OBJECTIVES") is not None  # which is asked for each label, or level
     built = build(
         model if adapter is None else {"_target_": adapter, "path": model["_target_"], "estimator": model},
         key="model",
         targets=targets if adapter is None else [*targets, f"{model['_target_'].partition('.')[0]}."],
         num_numeric=num_numeric - len(offsets),
         cardinalities=list(cardinalities),
-        num_outputs=max(1, num_classes, 0 if is_estimator else len(levels)),
+        num_outputs=1 if is_estimator and (labels or levels) else max(1, num_classes, len(levels)),
         texts=list(texts),
         images=list(images),
     )
@@ -82,7 +85,8 @@ def build_model(
         raise TreadleError(
             f"model: must be a torch.nn.Module, or an estimator with fit, save and load; found {type(built).__name__}"
         )
-    return add_offsets(add_levels(built, levels=levels), num_numeric=num_numeric, places=offsets)
+    several = add_levels(add_labels(built, labels=labels), levels=levels)
+    return add_offsets(several, num_numeric=num_numeric, places=offsets)
 
 
 @torch.no_grad()
@@ -105,7 +109,7 @@ def measure_width(network: nn.Module, num_numeric: int, num_ids: int, num_pixels
 
 
 def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
-    """Output of a model `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes or quantiles.
+    """Output of a model `[B, out]` or `[B, k, out]` (k members) to `[B]`, or `[B, K]` for K classes, labels, quantiles.
 
     Members are averaged as probabilities, not as logits; of values as predictions, not as their logarithms.
 
@@ -118,9 +122,9 @@ def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
         shares = output.float().softmax(dim=-1)
         return shares.mean(dim=1) if shares.dim() == 3 else shares  # noqa: PLR2004
     values = output.float()
-    if output.shape[-1] == 1:  # else quantiles
+    if output.shape[-1] == 1:  # else quantiles, or labels
         values = values.squeeze(-1)
-    if task == "binary":
+    if task in {"binary", "multilabel"}:
         values = values.sigmoid()
     elif link == "log":
         values = values.exp()
@@ -128,5 +132,5 @@ def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
 
 
 def take_point(prediction: Tensor, levels: Sequence[float]) -> Tensor:
-    """`[B]` the median of quantiles `[B, Q]`; of one value, or of classes, the prediction itself."""
+    """`[B]` the median of quantiles `[B, Q]`; of one value, of classes or labels the prediction itself."""
     return prediction[:, list(levels).index(MEDIAN)] if levels else prediction

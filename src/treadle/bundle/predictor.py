@@ -26,6 +26,7 @@ from treadle.data.casting import DTYPES
 from treadle.data.contract import Rule, list_row_rules
 from treadle.experiment.spec import Column, OnBreach, Table
 from treadle.images import count_part_rows
+from treadle.metrics.decisions import decide
 from treadle.schema import MEDIAN, ROW, Task
 
 PREDICTION = "prediction"
@@ -41,7 +42,7 @@ class Predictor(ABC):
 
     @abstractmethod
     def compute(self, frame: pl.DataFrame) -> Tensor:
-        """What the model predicts, `[B]` in the target's own units, or `[B, K]` of classes or quantiles, of rows `[B]`.
+        """What the model predicts, `[B]` in the target's own units, or `[B, K]` of classes, labels or quantiles.
 
         Probabilities are not calibrated yet.
         """
@@ -76,7 +77,7 @@ class Predictor(ABC):
 
     @property
     def classes(self) -> list[str]:
-        """Classes of a multiclass task, in the order of the outputs; empty for other tasks."""
+        """Classes of a multiclass task, or names of several labels, in the order of the outputs; else empty."""
         return self.card.classes
 
     def predict(self, rows: Rows, *, on_breach: OnBreach | None = None) -> pl.DataFrame:
@@ -89,9 +90,10 @@ class Predictor(ABC):
 
         Returns:
             One row per input row, in its order: `probability` (binary), `prediction` (a value), or `prediction` and
-            `probability_<class>` (multiclass); of several quantiles also `q10` and the like; with the column `row` of
-            the input where it has one, and of a forecast with series, time and step. A bundle with conformal prediction
-            adds `low` and `high`, or for each class `set_<class>`.
+            `probability_<class>` (multiclass); of several labels `probability_<label>`, and `prediction_<label>`, true
+            or false, where the bundle has thresholds; of several quantiles also `q10` and the like; with the column
+            `row` of the input where it has one, and of a forecast with series, time and step. A bundle with conformal
+            prediction adds `low` and `high`, or for each class `set_<class>`.
 
         Raises:
             TreadleError: a column is missing, or cannot be read as its type.
@@ -206,13 +208,22 @@ class Predictor(ABC):
         named: dict[str, NDArray[Any] | list[str]] = dict(zip(self.output_names, values.T, strict=True))
         if self.task == "multiclass":
             return {PREDICTION: [self.classes[index] for index in outputs.argmax(dim=1).tolist()], **named}
+        if self.task == "multilabel":
+            return named | self._name_decisions(outputs)
         first = {PREDICTION: named.pop(PREDICTION)} if PREDICTION in named else {}
         return first | named  # the quantiles behind the median
+
+    def _name_decisions(self, outputs: Tensor) -> dict[str, NDArray[Any]]:
+        """Whether each label is predicted; none where the bundle has no thresholds."""
+        if not self.card.thresholds:
+            return {}
+        decided = decide(outputs, self.card.thresholds).bool().numpy()
+        return {f"{PREDICTION}_{name}": decided[:, place] for place, name in enumerate(self.classes)}
 
     @property
     def output_names(self) -> list[str]:
         """The column of each number that `compute` gives for a row."""
-        if self.task == "multiclass":
+        if self.classes:
             return [f"probability_{name}" for name in self.classes]
         if self.task == "binary":
             return ["probability"]

@@ -183,6 +183,7 @@ def _load_model(folder: Path, card: Card, recipe: Recipe, featurizer: Featurizer
             num_numeric=len(featurizer.numeric_names),
             cardinalities=featurizer.cardinalities,
             num_classes=len(card.classes),
+            labels=card.classes if card.task == "multilabel" else (),
             texts=featurizer.texts,
             offsets=featurizer.offsets,
             images=featurizer.images,

@@ -109,7 +109,7 @@ def _write_card(experiment: Experiment, evidence: Evidence, *, data: Sequence[Pl
             "modelArchitecture": architecture,
             "datasets": [{"ref": part["bom-ref"]} for part in data],
             "inputs": [{"format": name} for name in trace_experiment(experiment).features],
-            "outputs": [{"format": f"prediction of {experiment.data.examples.label}"}],
+            "outputs": [{"format": f"prediction of {text}"} for text in experiment.data.examples.labels.values()],
         },
         "quantitativeAnalysis": {"performanceMetrics": list(_list_metrics(experiment, evidence))},
         **_write_considerations(experiment),

@@ -37,6 +37,7 @@ from treadle.check.forecast import check_forecast, check_forecast_naive, check_f
 from treadle.check.label_functions import check_labels
 from treadle.check.lightning import check_additions, check_depends, check_extra, check_learner, find_untold
 from treadle.check.losses import check_exposure, check_loss, check_sampling
+from treadle.check.multilabel import check_multilabel
 from treadle.check.places import locate_problems
 from treadle.check.source_bundles import (
     check_champion,
@@ -93,6 +94,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_evaluation, ("data.task", "data.tables", "data.examples", "evaluation")),
     (check_questions, ("data.examples", "evaluation")),
     (check_naive, ("data.examples", "evaluation")),
+    (check_multilabel, ("data.task", "data.examples", "data.labels", "loss", "schedule", "evaluation")),
     (check_intervals, ("data.examples", "data.split", "evaluation")),
     (check_columns, ("data.task", "data.tables", "data.examples", "features")),
 )

@@ -176,8 +176,7 @@ def _walk_examples(walk: Walk, data: Data) -> pl.DataFrame:
     if data.forecast is not None and STEP not in rows.columns:
         rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(STEP))
         rows = walk_derived(walk, data.forecast.derive, rows, key="data.forecast.derive")
-    label = walk.run(spec.label, rows, key="data.examples.label")
-    _check_label(walk, label, data)
+    label = _walk_label(walk, rows, data)
     for name, text in ({} if data.labels is None else data.labels.rules).items():
         key = f"data.labels.rules.{name}"
         _check_vote(walk, walk.run(text, rows, key=key), data, key=key)
@@ -200,16 +199,26 @@ def _walk_examples(walk: Walk, data: Data) -> pl.DataFrame:
     return examples
 
 
-def _check_label(walk: Walk, label: pl.Series, data: Data) -> None:
+def _walk_label(walk: Walk, rows: pl.DataFrame, data: Data) -> pl.Series:
+    """The label, or the struct of several."""
+    label = data.examples.label
+    found = {place: walk.run(text, rows, key=place) for place, text in data.examples.labels.items()}
+    for place, values in found.items():
+        _check_label(walk, values, data, key=place)
+    if isinstance(label, str):
+        return next(iter(found.values()))
+    return pl.DataFrame([values.alias(name) for name, values in zip(label, found.values(), strict=True)]).to_struct()
+
+
+def _check_label(walk: Walk, label: pl.Series, data: Data, *, key: str) -> None:
     dtype = label.dtype
     if is_value(data.answer) and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
         fix = "set data.task to binary" if dtype == pl.Boolean() else "set data.task to multiclass, or make it a number"
-        walk.find(
-            "data.examples.label", f"the label of a {data.answer} must be a number, found {name_type(dtype)}", fix
-        )
-    if data.answer == "binary" and not (dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}):
+        walk.find(key, f"the label of a {data.answer} must be a number, found {name_type(dtype)}", fix)
+    decides = dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}
+    if data.answer in {"binary", "multilabel"} and not decides:
         fix = "compare it with the positive value, such as income = '>50K'"
-        walk.find("data.examples.label", f"a binary label must be true or false, found {name_type(dtype)}", fix)
+        walk.find(key, f"a {data.answer} label must be true or false, found {name_type(dtype)}", fix)
 
 
 def _check_vote(walk: Walk, vote: pl.Series, data: Data, *, key: str) -> None:

@@ -67,7 +67,7 @@ def _check_durations(forecast: Forecast) -> Iterator[Problem]:
 def _check_known(experiment: Experiment) -> Iterator[Problem]:
     """What is predicted is not known in advance."""
     examples = experiment.data.examples
-    label = set(list_columns(examples.label))
+    label = {column for text in examples.labels.values() for column in list_columns(text)}
     for index, column in enumerate(examples.known):
         if column in label and column not in (experiment.data.forecast.keys if experiment.data.forecast else ()):
             rule = f"{column!r} is what the label is computed from, and columns in `known` are known at the origin"

@@ -126,7 +126,7 @@ def _check_question(experiment: Experiment, bundle: Path | None, *, key: str) ->
         yield Problem(key, f"the {what} is for the task {task!r}; data.task is {experiment.data.answer!r}", fix)
         return
     label = _get(recipe, "data", "examples", "label")
-    if isinstance(label, str) and isinstance(examples.label, str) and label.split() != examples.label.split():
+    if _normalise(label) != _normalise(examples.label):
         yield Problem(key, f"the {what} predicts {label!r}; data.examples.label is {examples.label!r}", fix)
     given = list_example_columns(experiment.data)
     unknown = [name for name in card.get("columns", {}) if name not in given]
@@ -134,6 +134,13 @@ def _check_question(experiment: Experiment, bundle: Path | None, *, key: str) ->
         shown = ", ".join(unknown[:_MOST]) + (f" and {len(unknown) - _MOST} more" if len(unknown) > _MOST else "")
         rule = f"the {what} reads columns that data.examples does not give: {shown}"
         yield Problem(key, rule, fix, hint=nearest(unknown[0], given))
+
+
+def _normalise(label: object) -> object:
+    """Expressions without what spaces they were written with."""
+    if isinstance(label, dict):
+        return {name: _normalise(text) for name, text in label.items()}
+    return label.split() if isinstance(label, str) else label
 
 
 def find_seen_rows(experiment: AnyExperiment, *, root: Path) -> Iterator[Problem]:

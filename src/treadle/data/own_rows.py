@@ -74,7 +74,8 @@ class OwnRows:
         here = self._data.examples.table
         ours, theirs = self._data.tables[here].columns, self._data.tables[table].columns
         shared = [name for name in ours if name in theirs and ours[name].dtype == theirs[name].dtype]
-        if not set(shared).intersection(list_columns(self._data.examples.label)):
+        labels = self._data.examples.labels.values()
+        if not set(shared).intersection(column for text in labels for column in list_columns(text)):
             return
         rows = self._tables[here].select(shared).collect()[self._sources]
         if rows.n_unique() < UNIQUE_SHARE * len(rows):

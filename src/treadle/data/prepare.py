@@ -208,8 +208,7 @@ def look_back(
 
 def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
     spec = data.examples
-    label = parse(spec.label, rows, key="data.examples.label")
-    roles = [(label if data.answer == "multiclass" else label.cast(pl.Float64)).alias(LABEL)]
+    roles = [_read_label(rows, data)]
     if data.labels is not None:
         roles += read_votes(data.labels, rows, dtype=_type_label(data))
     if spec.predict_at is not None:
@@ -217,6 +216,15 @@ def _add_roles(rows: pl.LazyFrame, data: Data) -> pl.LazyFrame:
     if spec.weight is not None:
         roles.append(parse(spec.weight, rows, key="data.examples.weight").cast(pl.Float64).alias(WEIGHT))
     return rows.with_columns(roles)
+
+
+def _read_label(rows: pl.LazyFrame, data: Data) -> pl.Expr:
+    """The label of each row; several labels as the fields of a struct, in the order of the configuration."""
+    parsed = [parse(text, rows, key=key) for key, text in data.examples.labels.items()]
+    if isinstance(data.examples.label, dict):
+        named = zip(data.examples.label, parsed, strict=True)
+        return pl.struct(label.cast(pl.Float64).alias(name) for name, label in named).alias(LABEL)
+    return (parsed[0] if data.answer == "multiclass" else parsed[0].cast(pl.Float64)).alias(LABEL)
 
 
 def time_prediction(predict_at: str, rows: pl.LazyFrame) -> pl.Expr:
@@ -237,6 +245,8 @@ def _exclude(table: pl.LazyFrame, data: Data) -> tuple[pl.DataFrame, dict[str, i
 
 
 def _type_label(data: Data) -> pl.DataType:
+    if isinstance(data.examples.label, dict):
+        return pl.Struct(dict.fromkeys(data.examples.label, pl.Float64()))
     return pl.String() if data.answer == "multiclass" else pl.Float64()
 
 
@@ -302,13 +312,20 @@ def _describe_schema(schema: pl.Schema) -> dict[str, str]:
     return {name: str(dtype) for name, dtype in schema.items() if name not in ROLES}
 
 
+def _average(label: pl.Series) -> Any:
+    """The mean label, or that of each label by name; None of classes."""
+    if label.dtype == pl.Struct:
+        return {values.name: values.mean() for values in label.struct.unnest()}
+    return label.mean() if label.dtype.is_numeric() else None
+
+
 def _summarize(examples: Examples, forecast: Forecast | None) -> dict[str, Any]:
     rows = examples.rows
     return {
         "rows": {name: len(frame) for name, frame in rows.items()},
         "left_out": examples.excluded,
         **({} if examples.series is None or forecast is None else describe_series(examples.series, forecast)),
-        "label_mean": {name: frame[LABEL].mean() for name, frame in rows.items() if frame[LABEL].dtype.is_numeric()},
+        "label_mean": {name: mean for name, frame in rows.items() if (mean := _average(frame[LABEL])) is not None},
         "period": {
             name: [str(frame[PREDICT_AT].min()), str(frame[PREDICT_AT].max())]
             for name, frame in rows.items()

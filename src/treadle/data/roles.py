@@ -27,11 +27,12 @@ def check_roles(frame: pl.DataFrame, data: Data) -> None:
     Raises:
         TreadleError: with role, rule, number of rows and the first ones that break it.
     """
+    if isinstance(data.examples.label, dict):
+        _check_labels(frame)
     needed = (LABEL, PREDICT_AT, WEIGHT) if data.labels is None else (PREDICT_AT, WEIGHT)
     for role in needed:
-        if role in frame.columns and (missing := frame[role].null_count()):
-            rows_at = frame.filter(pl.col(role).is_null())[ROW].head(NUM_EXAMPLES).to_list()
-            raise TreadleError(f"data.examples.{role}: missing in {missing:,} rows, such as {rows_at}; {_EXCLUDE}")
+        if role in frame.columns:
+            _require_present(frame, role)
     label, weight = pl.col(LABEL), pl.col(WEIGHT)
     if frame.schema[LABEL].is_float():
         _hold(frame, LABEL, label.abs() <= LARGEST, rule="must be a finite number", fix=f"; {_EXCLUDE}")
@@ -44,6 +45,21 @@ def check_roles(frame: pl.DataFrame, data: Data) -> None:
         _hold(frame, WEIGHT, weight.is_finite() & (weight >= 0), rule="must be a number from 0 on", fix="")
         within = (weight == 0) | weight.is_between(*WEIGHTS)
         _hold(frame, WEIGHT, within, rule="must be 0 or from {:g} to {:g}".format(*WEIGHTS), fix="; divide all by one")
+
+
+def _check_labels(frame: pl.DataFrame) -> None:
+    """Each of several labels is there, and 0 or 1."""
+    for values in frame[LABEL].struct.unnest():
+        role = f"{LABEL}.{values.name}"
+        named = frame.select(ROW, values.alias(role))
+        _require_present(named, role)
+        _hold(named, role, pl.col(role).is_in([0.0, 1.0]), rule="each label is true or false, 1 or 0", fix="")
+
+
+def _require_present(frame: pl.DataFrame, role: str) -> None:
+    if missing := frame[role].null_count():
+        rows_at = frame.filter(pl.col(role).is_null())[ROW].head(NUM_EXAMPLES).to_list()
+        raise TreadleError(f"data.examples.{role}: missing in {missing:,} rows, such as {rows_at}; {_EXCLUDE}")
 
 
 def _hold(frame: pl.DataFrame, role: str, holds: pl.Expr, *, rule: str, fix: str) -> None:

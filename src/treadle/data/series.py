@@ -101,7 +101,8 @@ def read_series(table: pl.LazyFrame, data: Data, forecast: Forecast) -> pl.DataF
 
     A value is there whichever split its examples are in, or between two of them; not where the label is missing.
     """
-    label = parse(data.examples.label, table, key="data.examples.label").cast(pl.Float64).alias(LABEL)
+    ((key, text),) = data.examples.labels.items()
+    label = parse(text, table, key=key).cast(pl.Float64).alias(LABEL)
     at = pl.col(forecast.time).cast(pl.Datetime("us")).alias(TIME)
     (values,) = collect(table.select(*forecast.series, at, label), key="data.examples.label")
     return values.drop_nulls(LABEL).sort(TIME, maintain_order=True)

@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
 _LINEAR_STEPS = 100
 _LINEAR_PENALTY = 1e-5  # of the squared weights: keeps the weights of one-hot columns finite
-_OBJECTIVES: dict[Task, str] = {"count": "poisson"}  # of LightGBM, where it is not the task's own name
+# Of LightGBM, where it is not the task's own name.
+_OBJECTIVES: dict[Task, str] = {"count": "poisson", "multilabel": "binary"}
 _BOOSTING_SEED = 0  # of the rows from which LightGBM takes the bounds of its bins
 
 
@@ -49,7 +50,7 @@ class Sizes:
     task: Task
     num_numeric: int
     cardinalities: list[int]  # number of ids of each id column
-    num_classes: int  # of a multiclass task, else 0
+    num_classes: int  # of a multiclass task, or of several labels; else 0
     is_raw: bool = False  # whether numbers come as they are, missing ones as NaN
     kept: list[int] | slice = field(default_factory=lambda: slice(None))  # which ids: tokens of texts are no categories
     offsets: Offsets | None = None  # which numbers are added to a model's output; `num_numeric` is of the others
@@ -151,6 +152,8 @@ class Prior:
         if sizes.task == "multiclass":
             sums = torch.zeros(sizes.num_classes, dtype=torch.float64).index_add(0, rows.target, weight)
             return cls((sums / weight.sum()).float())
+        if sizes.task == "multilabel":
+            return cls((weight @ rows.target.double() / weight.sum()).float())
         mean = (rows.target.double() * weight).sum() / weight.sum()
         return cls(mean if is_value(sizes.task) else mean.float())
 
@@ -211,6 +214,8 @@ class LinearFit:
             return nnf.cross_entropy(output, rows.target, reduction="none")
         if self.task == "binary":
             return nnf.binary_cross_entropy_with_logits(output[:, 0], rows.target, reduction="none")
+        if self.task == "multilabel":  # the sum: each label is fitted as it would be alone
+            return nnf.binary_cross_entropy_with_logits(output, rows.target, reduction="none").sum(dim=1)
         if self.task == "count":
             return nnf.poisson_nll_loss(output[:, 0], rows.target, log_input=True, full=False, reduction="none")
         errors: Tensor = output[:, 0] - rows.target
@@ -256,9 +261,12 @@ def _make_linear(sizes: Sizes) -> Linear:
 
 @dataclass(frozen=True)
 class Boosting:
-    """LightGBM with its default settings (100 trees of 31 leaves); id columns are categories to it."""
+    """LightGBM with its default settings (100 trees of 31 leaves); id columns are categories to it.
 
-    booster: lightgbm.Booster
+    Of several labels a model for each.
+    """
+
+    boosters: list[lightgbm.Booster]
     task: Task
     mean: float  # as in the linear model: LightGBM stores labels in float32
     scale: float
@@ -267,9 +275,10 @@ class Boosting:
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
         """Train on one thread, so that the trees are the same everywhere."""
         lightgbm = _import_lightgbm()
+        has_labels = sizes.task == "multilabel"
         settings = {
             "objective": _OBJECTIVES.get(sizes.task, sizes.task),
-            "num_class": max(1, sizes.num_classes),
+            "num_class": 1 if has_labels else max(1, sizes.num_classes),
             "seed": _BOOSTING_SEED,
             "verbose": -1,
             "num_threads": 1,
@@ -277,30 +286,34 @@ class Boosting:
         }
         rows, mean, scale = _scale(rows, task=sizes.task)
         first = rows.numeric.shape[1]
+        targets = rows.target.unbind(dim=1) if has_labels else [rows.target]
         data = lightgbm.Dataset(
             _to_matrix(rows.numeric, rows.ids),
-            label=rows.target.numpy(),
+            label=targets[0].contiguous().numpy(),
             weight=rows.weight.numpy(),
             categorical_feature=list(range(first, first + rows.ids.shape[1])),
         )
-        return cls(lightgbm.train(settings, data), sizes.task, mean, scale)
+        boosters = [lightgbm.train(settings, data.set_label(target.contiguous().numpy())) for target in targets]
+        return cls(boosters, sizes.task, mean, scale)
 
     def predict(self, inputs: Inputs) -> Tensor:
         """Probabilities, or values."""
-        output = torch.from_numpy(
-            np.asarray(self.booster.predict(_to_matrix(inputs.numeric, inputs.ids)), dtype=np.float32)
-        )
+        matrix = _to_matrix(inputs.numeric, inputs.ids)
+        found = [torch.from_numpy(np.asarray(one.predict(matrix), dtype=np.float32)) for one in self.boosters]
+        output = torch.stack(found, dim=1) if self.task == "multilabel" else found[0]
         return _unscale(output, task=self.task, mean=self.mean, scale=self.scale)
 
     def save(self, path: Path) -> None:
         """Write the trees as LightGBM's text."""
-        write_json({"trees": self.booster.model_to_string(), "mean": self.mean, "scale": self.scale}, path)
+        trees = [booster.model_to_string() for booster in self.boosters]
+        write_json({"trees": trees, "mean": self.mean, "scale": self.scale}, path)
 
     @classmethod
     def load(cls, path: Path, sizes: Sizes) -> Self:
         """Read the trees."""
         state = read_json(path)
-        return cls(_import_lightgbm().Booster(model_str=state["trees"]), sizes.task, state["mean"], state["scale"])
+        boosters = [_import_lightgbm().Booster(model_str=trees) for trees in state["trees"]]
+        return cls(boosters, sizes.task, state["mean"], state["scale"])
 
 
 def _scale(rows: Batch, *, task: Task) -> tuple[Batch, float, float]:

@@ -1,7 +1,8 @@
 """Calibration: whether predicted probabilities are as frequent as they say, with bands.
 
 Of a multiclass task the probability of the predicted class is judged as one (top-label), and that of each frequent
-class against the rest.
+class against the rest. Of several labels all pairs of a row and a label are judged as one, and each frequent label by
+itself.
 """
 
 from __future__ import annotations
@@ -65,10 +66,11 @@ class Reliability:
 class Calibration:
     """What was found of a classification."""
 
-    whole: Reliability  # of the positive class, or of the predicted one
-    errors: Mapping[str, Measured] = field(default_factory=dict)  # by class, against the rest; of a multiclass task
+    whole: Reliability  # of the positive class, of the predicted one, or of all pairs of a row and a label
+    errors: Mapping[str, Measured] = field(default_factory=dict)  # by class, against the rest, or by label
     method: str = "none"  # that was fitted on the validation split
     before: Reliability | None = None  # of what the model gives, where that is calibrated
+    has_labels: bool = False  # whether errors are by label
 
     @property
     def chart(self) -> str:
@@ -127,25 +129,26 @@ def judge_probabilities(
     """The calibration of probabilities.
 
     Args:
-        prediction: `[B]` of the positive class, or `[B, K]` of K classes.
-        target: `[B]` 0 or 1, or the class (-1: training never saw it).
-        classes: names of the K classes; empty for two.
+        prediction: `[B]` of the positive class, or `[B, K]` of K classes or labels.
+        target: `[B]` 0 or 1, or the class (-1: training never saw it); `[B, L]` 0 or 1 of L labels.
+        classes: names of the K classes or labels; empty for two classes.
         blocks: of the rows.
         experiment: says how many bins and resamples.
     """
     chances, blocks = prediction.astype(np.float64), blocks.pool()
     if not classes:
         return Calibration(_judge(chances, target.astype(np.float64), blocks=blocks, experiment=experiment))
-    hits = (chances.argmax(axis=1) == target).astype(np.float64)
-    frequent = sorted(
-        np.argsort(-np.bincount(target[target >= 0], minlength=len(classes)), kind="stable")[:MAX_CLASSES]
-    )
+    has_labels = target.ndim > 1
+    each = (target if has_labels else target[:, None] == np.arange(len(classes))).astype(np.float64)
+    frequent = sorted(np.argsort(-each.sum(axis=0), kind="stable")[:MAX_CLASSES])
     errors = {
-        classes[k]: _measure_error(
-            chances[:, k], (target == k).astype(np.float64), blocks=blocks, experiment=experiment
-        )
-        for k in frequent
+        classes[k]: _measure_error(chances[:, k], each[:, k], blocks=blocks, experiment=experiment) for k in frequent
     }
+    if has_labels:
+        pairs = Blocks(blocks.unit, np.repeat(blocks.codes, len(classes)), blocks.count)
+        whole = _judge(chances.ravel(), each.ravel(), blocks=pairs, experiment=experiment)
+        return Calibration(whole, errors, has_labels=True)
+    hits = (chances.argmax(axis=1) == target).astype(np.float64)
     return Calibration(_judge(chances.max(axis=1), hits, blocks=blocks, experiment=experiment), errors)
 
 

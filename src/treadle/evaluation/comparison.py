@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,16 +72,23 @@ def find_judging_metric(experiment: Experiment) -> Metric:
 
 
 def compare_predictions(
-    first: Array, second: Array, *, target: Array, blocks: Blocks, experiment: Experiment
+    first: Array,
+    second: Array,
+    *,
+    target: Array,
+    blocks: Blocks,
+    experiment: Experiment,
+    thresholds: Sequence[float] = (),
 ) -> Comparison | None:
     """The gain of the first model over the second; None where there is no interval.
 
     Args:
-        first: predictions of the one, `[B]`, or `[B, K]` for K classes.
+        first: predictions of the one, `[B]`, or `[B, K]` for K classes or labels.
         second: predictions of the other for the same rows.
         target: of these rows.
         blocks: of these rows.
         experiment: says by which metric, threshold and bins.
+        thresholds: of both, of each label; none: that of the experiment.
     """
     metric = find_judging_metric(experiment)
     difference = compare(
@@ -89,7 +97,7 @@ def compare_predictions(
         target=target,
         blocks=blocks,
         metric=metric.name,
-        scoring=make_scoring(experiment),
+        scoring=make_scoring(experiment, thresholds),
         resampling=make_resampling(experiment),
     )
     if difference is None:
@@ -105,8 +113,13 @@ def make_resampling(experiment: Experiment) -> Resampling:
     return _DEFAULT if settings is None else Resampling(settings.resamples, coverage=settings.coverage, seed=SEED)
 
 
-def make_scoring(experiment: Experiment) -> Scoring:
-    """How an evaluation judges predictions; of metrics of the user's own, by the one that decides."""
+def make_scoring(experiment: Experiment, thresholds: Sequence[float] = ()) -> Scoring:
+    """How an evaluation judges predictions; of metrics of the user's own, by the one that decides.
+
+    Args:
+        experiment: that is evaluated.
+        thresholds: of each label, which a bundle has learned; none: that of the experiment for all.
+    """
     settings = experiment.evaluation
     own = {name: measure for name, measure in build_metrics(experiment).items() if name == settings.metric}
-    return Scoring(experiment.data.answer, settings.threshold, settings.calibration_bins, own)
+    return Scoring(experiment.data.answer, tuple(thresholds) or settings.threshold, settings.calibration_bins, own)

@@ -26,7 +26,8 @@ _BY_CLASS = "_by_class"  # end of that file's name
 class Curve:
     """The points of one kind of curve.
 
-    A multiclass task has one over all classes, each against the rest, and one for each of its most frequent classes.
+    A multiclass task has one over all classes, each against the rest, and one for each of its most frequent classes; so
+    have several labels.
     """
 
     name: str  # of the kind, and of the file
@@ -78,14 +79,14 @@ def compute_curves(
     Args:
         task: of the experiment.
         prediction: `[B]`, or `[B, K]`.
-        target: `[B]`.
+        target: `[B]`, or `[B, L]` of L labels.
         num_bins: of the calibration curve.
-        classes: names of the K classes, where each is to have a curve of its own.
+        classes: names of the K classes or labels, where each is to have a curve of its own.
     """
     prediction = prediction.double()
-    if task != "multiclass":
+    if prediction.dim() == 1:
         return _compute(task, prediction, target, num_bins)
-    hits = target[:, None] == torch.arange(prediction.shape[1])
+    hits = target > 0 if task == "multilabel" else target[:, None] == torch.arange(prediction.shape[1])
     pooled = _compute("binary", prediction.flatten(), hits.flatten(), num_bins)
     frequent = hits.sum(dim=0).argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values.tolist()
     alone = {classes[k]: _compute("binary", prediction[:, k], hits[:, k], num_bins) for k in frequent if classes}

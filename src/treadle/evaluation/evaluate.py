@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -66,7 +67,8 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
         **predict_champion(experiment, test, like=bundle, champion=champion),
     }
     _require_numbers(candidates, predicted)
-    results = _compute_results(experiment, candidates, target)
+    thresholds = bundle.card.thresholds
+    results = {name: measure(experiment, values, target, thresholds) for name, values in candidates.items()}
     evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity)
     evaluated.answers.update(find_answers(evaluated))
     write_answers(evaluated.answers, folder)
@@ -77,6 +79,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
         predictions={name: values.numpy() for name, values in candidates.items()},
         target=target.numpy(),
         blocks=evaluated.blocks,
+        thresholds=thresholds,
     )
     write_json(folder.intervals, uncertainty.to_plain() if uncertainty is not None else {})
     write_reference(evaluated)
@@ -92,19 +95,23 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
     )
 
 
-def _compute_results(experiment: Experiment, candidates: dict[str, Tensor], target: Tensor) -> Results:
-    """Metrics of the model and its baselines."""
-    return {name: measure(experiment, values, target) for name, values in candidates.items()}
+def measure(
+    experiment: Experiment, prediction: Tensor, target: Tensor, thresholds: Sequence[float]
+) -> dict[str, float]:
+    """Every metric of the task, and the user's own, of predictions as `read_predictions` gives them.
 
-
-def measure(experiment: Experiment, prediction: Tensor, target: Tensor) -> dict[str, float]:
-    """Every metric of the task, and the user's own, of predictions as `read_predictions` gives them."""
+    Args:
+        experiment: that is evaluated.
+        prediction: of the test rows.
+        target: of the same rows.
+        thresholds: of each label, which the bundle has learned; none: that of the experiment for all.
+    """
     settings, task = experiment.evaluation, experiment.data.answer
     found = compute_metrics(
         task=task,
         prediction=prediction,
         target=target,
-        threshold=settings.threshold,
+        threshold=list(thresholds) or settings.threshold,
         num_bins=settings.calibration_bins,
     )
     return found | compute_own(build_metrics(experiment), task=task, prediction=prediction, target=target)

@@ -19,6 +19,7 @@ from treadle.experiment.blocks import ROW, settle_blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer, Inputs
+from treadle.metrics.registry import Threshold
 from treadle.schema import Split, Task
 
 Results = dict[str, dict[str, float]]  # model or baseline: metric: value
@@ -42,8 +43,8 @@ class Evaluated:
     experiment: Experiment
     folder: RunFolder  # of the run
     bundle: Predictor
-    predictions: Mapping[str, Tensor]  # of the model and of each baseline, `[B]`, or `[B, K]` for K classes
-    target: Tensor  # `[B]`; of a multiclass task the class, -1 where training never saw it
+    predictions: Mapping[str, Tensor]  # of the model and of each baseline, `[B]`, or `[B, K]` for K classes or labels
+    target: Tensor  # `[B]`; of a multiclass task the class, -1 where training never saw it; `[B, L]` of L labels
     results: Results  # metrics of the model and of each baseline; NaN where one is not defined
     parity: Mapping[str, Any]  # rows predicted one by one: how many, the largest difference, and the allowed one
     answers: dict[str, Answer] = field(default_factory=dict)  # of each part, by its name; a check runs after all parts
@@ -52,6 +53,11 @@ class Evaluated:
     def task(self) -> Task:
         """Of the experiment."""
         return self.bundle.task
+
+    @property
+    def threshold(self) -> Threshold:
+        """Of a binary decision; of several labels that of each, where the bundle has learned them."""
+        return self.bundle.card.thresholds or self.experiment.evaluation.threshold
 
     @property
     def test(self) -> pl.LazyFrame:

@@ -54,6 +54,7 @@ MEASURES: dict[Task, dict[str, Measure]] = {
     },
 }
 MEASURES["count"] = MEASURES["regression"]
+MEASURES["multilabel"] = MEASURES["binary"]  # of all pairs of a row and a label
 
 
 @dataclass(frozen=True)
@@ -220,10 +221,12 @@ def _prepare(evaluated: Evaluated) -> tuple[list[Floats], Callable[..., list[Flo
     """What is summed over rows, a few columns `[B]`, and each measure of the task as a function of their sums."""
     prediction, target = evaluated.predictions[MODEL].numpy(), evaluated.target.numpy()
     truth, ones = target.astype(np.float64), np.ones(len(target))
-    if evaluated.task == "binary":
-        threshold = prediction.dtype.type(evaluated.experiment.evaluation.threshold)  # as in `scores`
-        decided = (prediction >= threshold).astype(np.float64)
-        return [ones, truth, decided, decided * truth, prediction.astype(np.float64)], _finish_binary
+    if evaluated.task in {"binary", "multilabel"}:
+        decided = (prediction >= np.asarray(evaluated.threshold, dtype=prediction.dtype)).astype(
+            np.float64
+        )  # as in `scores`
+        pairs = [np.ones_like(truth), truth, decided, decided * truth, prediction.astype(np.float64)]
+        return [column.reshape(len(target), -1).sum(axis=1) for column in pairs], _finish_binary
     if evaluated.task == "multiclass":
         losses = compute_losses(prediction, target=target, task="multiclass")
         hits = (prediction.argmax(axis=1) == target).astype(np.float64)

@@ -53,12 +53,15 @@ def find_label_noise(
     """The suspects of rows that the model was not trained on; None where there is one class or value only.
 
     Args:
-        prediction: `[B]`, or `[B, K]` for K classes.
-        target: `[B]` value, or class; -1 for one that training never saw.
+        prediction: `[B]`, or `[B, K]` for K classes or labels.
+        target: `[B]` value, or class; -1 for one that training never saw; `[B, L]` 0 or 1 of L labels.
         task: of the experiment.
-        classes: of a multiclass task.
+        classes: of a multiclass task, or the names of several labels.
         count: most suspects that are listed.
     """
+    if task == "multilabel":
+        each = [_find_of_label(prediction, target, place, name, count) for place, name in enumerate(classes)]
+        return _join(each, count)
     if is_value(task):
         return _find_outlying(prediction.astype(np.float64), target.astype(np.float64), task, count)
     chances = prediction.astype(np.float64)
@@ -66,6 +69,23 @@ def find_label_noise(
         chances = np.stack([1 - chances, chances], axis=1)
     labels = target.astype(np.int64)
     return _find_contradicted(chances, labels, list(classes) or list(BINARY_CLASSES), count)
+
+
+def _find_of_label(prediction: Array, target: Array, place: int, name: str, count: int) -> LabelNoise | None:
+    """Of one of several labels."""
+    chances = prediction[:, place].astype(np.float64)
+    names = [f"not {name}", name]
+    return _find_contradicted(np.stack([1 - chances, chances], axis=1), target[:, place].astype(np.int64), names, count)
+
+
+def _join(each: Sequence[LabelNoise | None], count: int) -> LabelNoise | None:
+    """Of all labels of a row: the strongest suspects, and the share among all pairs of a row and a label."""
+    found = [one for one in each if one is not None]
+    if not found:
+        return None
+    suspects = sorted((one for noise in found for one in noise.suspects), key=lambda one: -one.strength)
+    share = sum(noise.share for noise in found) / len(found)
+    return LabelNoise(found[0].rows, sum(noise.count for noise in found), share, suspects[:count])
 
 
 def _find_contradicted(chances: Floats, labels: Ints, names: Sequence[str], count: int) -> LabelNoise | None:

@@ -30,6 +30,7 @@ from treadle.schema import DataTask
 _TASKS: dict[DataTask, str] = {
     "binary": "tabular-classification",
     "multiclass": "tabular-classification",
+    "multilabel": "tabular-classification",
     "regression": "tabular-regression",
     "count": "tabular-regression",
     "forecast": "time-series-forecasting",

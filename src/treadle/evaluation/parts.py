@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from treadle.disk import write_json
 from treadle.evaluation.behaviour import find_behaviour
+from treadle.evaluation.by_label import find_by_label
 from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.conformal import find_coverage
 from treadle.evaluation.cost import find_cost
@@ -37,6 +38,7 @@ class Part(NamedTuple):
 PARTS = (  # in the order of the report
     Part("horizon", find_horizon),
     Part("quantiles", find_quantiles),
+    Part("by_label", find_by_label),
     Part("slices", find_slices),
     Part("calibration", find_calibration),
     Part("fairness", find_fairness),

@@ -100,11 +100,11 @@ def _find_ignored(
 
 def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Performance:
     prediction, target = evaluated.predictions[MODEL], evaluated.target
-    metrics, threshold = evaluated.results[MODEL], evaluated.experiment.evaluation.threshold
+    metrics, threshold = evaluated.results[MODEL], evaluated.threshold
     if is_value(evaluated.task):
         cells, losses = _learn_losses(evaluated, columns)
         return Performance(metrics, threshold, None, cells, losses)
-    if not len(target):
+    if not len(target) or evaluated.task == "multilabel":  # whose labels need not be calibrated as one
         return Performance(metrics, threshold, None, None, {})
     score, hit = read_scores(prediction, target)
     return Performance(metrics, threshold, fit_calibration(score, hit), None, {})
@@ -129,7 +129,7 @@ def _measure_shares(evaluated: Evaluated, blocking: Blocking, time: str | None) 
                 task=evaluated.task,
                 prediction=asked,
                 target=of,
-                threshold=evaluated.experiment.evaluation.threshold,
+                threshold=evaluated.threshold,
                 num_bins=_METRIC_BINS,
             )
             shares[block] = relate_to_prior(metrics[name], of.numpy(), task=evaluated.task)

@@ -6,7 +6,7 @@ Each equals the metric of `treadle.metrics.compute` on the rows of the resample.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from treadle.errors import TreadleError
 from treadle.evaluation.resampling import Blocks, Counts, Draws, Floats, Ints
 from treadle.metrics.deviance import compute_deviances
 from treadle.metrics.own import Measure, compute_own
-from treadle.metrics.registry import EPSILON
+from treadle.metrics.registry import EPSILON, Threshold
 from treadle.schema import Task
 
 Array = NDArray[Any]
@@ -32,7 +32,7 @@ class Scoring:
     """How predictions are judged."""
 
     task: Task
-    threshold: float  # of a binary decision, inclusive
+    threshold: Threshold  # of a binary decision, or of that about a label, inclusive
     num_bins: int  # of the calibration error
     own: Mapping[str, Measure] = field(default_factory=dict)  # metrics of the user's own that are resampled, too
 
@@ -48,8 +48,8 @@ def make_statistics(prediction: Array, *, target: Array, blocks: Blocks, scoring
     """The metrics of the task by name, and those of the user's own; empty where there are no rows.
 
     Args:
-        prediction: `[B]` probability of the positive class or value; `[B, K]` probabilities of a multiclass task.
-        target: `[B]` 0 or 1, value, or index of the class (-1: not in the training split).
+        prediction: `[B]` probability of the positive class or value; `[B, K]` probabilities of K classes or labels.
+        target: `[B]` 0 or 1, value, or index of the class (-1: not in the training split); `[B, L]` 0 or 1 of L labels.
         blocks: of the rows.
         scoring: task, threshold and bins.
     """
@@ -90,7 +90,10 @@ class OfRows:
 
 
 def compute_losses(prediction: Array, *, target: Array, task: Task) -> Floats:
-    """`[B]` loss of each row: log loss, the squared error of a regression, or the Poisson deviance of a count."""
+    """`[B]` loss of each row: log loss, the squared error of a regression, or the Poisson deviance of a count.
+
+    Of several labels the mean log loss over them.
+    """
     if task == "regression":
         errors: Floats = prediction.astype(np.float64) - target
         return errors**2
@@ -102,7 +105,8 @@ def compute_losses(prediction: Array, *, target: Array, task: Task) -> Floats:
         losses: Floats = -np.log(np.where(target.astype(np.int64) >= 0, picked, 0.0).clip(EPSILON, 1))
         return losses
     chances = chances.clip(EPSILON, 1 - EPSILON)
-    return -np.log(np.where(target.astype(bool), chances, 1 - chances))
+    each: Floats = -np.log(np.where(target.astype(bool), chances, 1 - chances))
+    return each.mean(axis=1) if task == "multilabel" else each
 
 
 @dataclass(frozen=True)
@@ -275,10 +279,12 @@ def _make_binary(prediction: Array, target: Array, blocks: Blocks, scoring: Scor
         CalibrationError(probability, target=truth, blocks=blocks, num_bins=scoring.num_bins),
     )
     yield "accuracy", _mean(decided == truth, blocks)
-    yield (
-        "f1",
-        OfSums(blocks.sum(decided * truth, decided + truth), lambda sums: 2 * sums[:, 0] / np.maximum(sums[:, 1], 1)),
-    )
+    yield "f1", _compare_f1(decided * truth, decided + truth, blocks)
+
+
+def _compare_f1(hits: Floats, sizes: Floats, blocks: Blocks) -> OfSums:
+    """Of `[B]` true positives of each row, and `[B]` what is predicted and what is true, together."""
+    return OfSums(blocks.sum(hits, sizes), lambda sums: 2 * sums[:, 0] / np.maximum(sums[:, 1], 1))
 
 
 def _make_multiclass(
@@ -292,6 +298,40 @@ def _make_multiclass(
     yield "log_loss", _mean(compute_losses(probability, target=truth, task=scoring.task), blocks)
     yield "brier", _mean(((probability - hits) ** 2).sum(axis=1) + ~known, blocks)
     yield "f1", MacroF1(decided, target=truth, num_classes=prediction.shape[1], blocks=blocks)
+
+
+@dataclass(frozen=True)
+class MeanOf:
+    """The mean of several metrics; one that is not defined in a resample is left out of it there."""
+
+    parts: Sequence[Statistic]
+
+    def evaluate(self, draws: Draws) -> Floats:
+        """NaN where none is defined."""
+        values = np.stack([part.evaluate(draws) for part in self.parts])
+        defined = np.isfinite(values)
+        with np.errstate(invalid="ignore"):
+            mean: Floats = np.where(defined, values, 0.0).sum(axis=0) / defined.sum(axis=0)
+        return mean
+
+
+def _make_multilabel(
+    prediction: Array, target: Array, blocks: Blocks, scoring: Scoring
+) -> Iterator[tuple[str, Statistic]]:
+    truth, count = target.astype(np.float64), target.shape[1]
+    decided = (prediction >= np.asarray(scoring.threshold, dtype=prediction.dtype)).astype(np.float64)
+    probability, is_right = prediction.astype(np.float64), decided == truth
+    pairs = Blocks("pairs of a row and a label", np.repeat(blocks.codes, count), blocks.count)
+    for name, kind in (("auroc", Auc), ("average_precision", AveragePrecision)):
+        yield name, MeanOf([kind(probability[:, k], target=target[:, k], blocks=blocks) for k in range(count)])
+        yield f"{name}_micro", kind(probability.ravel(), target=target.ravel(), blocks=pairs)
+    yield "log_loss", _mean(compute_losses(probability, target=target, task=scoring.task), blocks)
+    yield "brier", _mean(((probability - truth) ** 2).mean(axis=1), blocks)
+    hits, sizes = decided * truth, decided + truth
+    yield "f1", MeanOf([_compare_f1(hits[:, k], sizes[:, k], blocks) for k in range(count)])
+    yield "f1_micro", _compare_f1(hits.sum(axis=1), sizes.sum(axis=1), blocks)
+    yield "subset_accuracy", _mean(is_right.all(axis=1), blocks)
+    yield "hamming_loss", _mean(1 - is_right.mean(axis=1), blocks)
 
 
 def _make_regression(
@@ -341,6 +381,7 @@ def _finish_r2(sums: Floats) -> Floats:
 _MAKERS: Mapping[Task, Callable[[Array, Array, Blocks, Scoring], Iterator[tuple[str, Statistic]]]] = {
     "binary": _make_binary,
     "multiclass": _make_multiclass,
+    "multilabel": _make_multilabel,
     "regression": _make_regression,
     "count": _make_count,
 }

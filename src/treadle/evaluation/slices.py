@@ -9,11 +9,9 @@ from typing import Any
 from treadle.evaluation.comparison import SEED, make_resampling, make_scoring
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.intervals import Array, Measured, resample
-from treadle.evaluation.resampling import Blocks
 from treadle.evaluation.scores import compute_losses
 from treadle.evaluation.worst_slices import Parts, WorstSlice, compute_excess, cut_columns, find_worst_slices
 from treadle.experiment.blocks import list_example_columns
-from treadle.experiment.spec import Experiment
 
 
 @dataclass(frozen=True)
@@ -72,10 +70,9 @@ def find_slices(evaluated: Evaluated) -> SliceFindings | None:
         for part in cut_columns(evaluated.read_columns(settings.columns))
         for found in _judge(
             part,
-            experiment=experiment,
+            evaluated=evaluated,
             prediction=prediction,
             target=target,
-            blocks=blocks,
             min_rows=settings.min_rows,
         )
     ]
@@ -97,9 +94,10 @@ def find_slices(evaluated: Evaluated) -> SliceFindings | None:
 
 
 def _judge(
-    part: Parts, *, experiment: Experiment, prediction: Array, target: Array, blocks: Blocks, min_rows: int
+    part: Parts, *, evaluated: Evaluated, prediction: Array, target: Array, min_rows: int
 ) -> list[DeclaredSlice]:
     found = []
+    experiment, blocks = evaluated.experiment, evaluated.blocks
     resampling = make_resampling(experiment)
     for code, text in enumerate(part.texts):
         mask = part.codes == code
@@ -108,7 +106,7 @@ def _judge(
                 {"model": prediction[mask]},
                 target=target[mask],
                 blocks=blocks.take(mask),
-                scoring=make_scoring(experiment),
+                scoring=make_scoring(experiment, evaluated.bundle.card.thresholds),
                 resampling=resampling,
             )["model"]
             metrics = samples.measure_all(coverage=resampling.coverage)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -89,7 +89,12 @@ def _judge(found: Estimate | None, metric: Metric) -> Difference | None:
 
 
 def find_uncertainty(
-    experiment: Experiment, *, predictions: Mapping[str, Array], target: Array, blocks: Blocks
+    experiment: Experiment,
+    *,
+    predictions: Mapping[str, Array],
+    target: Array,
+    blocks: Blocks,
+    thresholds: Sequence[float] = (),
 ) -> Uncertainty | None:
     """Resample what was evaluated; None if `evaluation.intervals` is null.
 
@@ -98,6 +103,7 @@ def find_uncertainty(
         predictions: of the model, which is the first, and of each baseline.
         target: of the same rows.
         blocks: of the same rows.
+        thresholds: of each label; none: that of the experiment.
     """
     settings = experiment.evaluation.intervals
     if settings is None:
@@ -106,7 +112,7 @@ def find_uncertainty(
         predictions,
         target=target,
         blocks=blocks,
-        scoring=make_scoring(experiment),
+        scoring=make_scoring(experiment, thresholds),
         resampling=make_resampling(experiment),
     )
     model, *others = samples

@@ -73,10 +73,10 @@ def compute_excess(prediction: Array, *, target: Array, task: Task) -> Floats:
         excess: Floats = losses - losses.mean()
         return excess
     chances = prediction.astype(np.float64)
-    if task == "binary":
-        chances = np.stack([chances, 1 - chances], axis=1)
-    expected: Floats = -(chances * np.log(chances.clip(1e-12, 1))).sum(axis=1)
-    return losses - expected
+    if task != "multiclass":
+        chances = np.stack([chances, 1 - chances], axis=-1)
+    expected: Floats = -(chances * np.log(chances.clip(1e-12, 1))).sum(axis=-1)
+    return losses - (expected.mean(axis=1) if task == "multilabel" else expected)
 
 
 def cut_columns(frame: pl.DataFrame) -> list[Parts]:

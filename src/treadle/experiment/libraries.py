@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 _LOSS = "loss"
-_CLASSES, _VALUES, _AMOUNTS = ("binary", "multiclass"), ("regression",), ("regression", "count")
+_CLASSES, _VALUES, _AMOUNTS = ("binary", "multiclass", "multilabel"), ("regression",), ("regression", "count")
 _TREE = ("sklearn.tree._tree.Tree",)
 
 # Arguments that Treadle sets where a class takes them, each with what sets it.

@@ -54,6 +54,7 @@ STAGES = (
             "callbacks",
             "metrics",
             "evaluation.calibrate",
+            "evaluation.decide_by",
             "evaluation.conformal",
         ),
         reads=("featurize",),

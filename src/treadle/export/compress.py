@@ -74,7 +74,7 @@ def compress(
         packed = load(part, targets=targets, code=code)
         before, target = _predict(bundle, test)
         after, _ = _predict(packed, test)
-        score_before, score = (_score(predictions, target, experiment) for predictions in (before, after))
+        score_before, score = (_score(predictions, target, experiment, bundle) for predictions in (before, after))
         _require_score(score_before, score, experiment=experiment, tolerance=tolerance)
         size_before, size = _measure_size(source), _measure_size(part)
     return Compressed(
@@ -123,8 +123,8 @@ def _predict(bundle: Predictor, rows: pl.LazyFrame) -> tuple[Tensor, Tensor]:
     return read_predictions(predicted, bundle), target
 
 
-def _score(predictions: Tensor, target: Tensor, experiment: Experiment) -> float:
-    return measure(experiment, predictions, target)[experiment.evaluation.metric]
+def _score(predictions: Tensor, target: Tensor, experiment: Experiment, bundle: Predictor) -> float:
+    return measure(experiment, predictions, target, bundle.card.thresholds)[experiment.evaluation.metric]
 
 
 def _require_score(before: float, after: float, *, experiment: Experiment, tolerance: float) -> None:

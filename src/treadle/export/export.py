@@ -80,6 +80,7 @@ def export(
             task=network.task,
             classes=network.classes,
             levels=network.card.target.levels,
+            thresholds=network.card.thresholds,
             columns=dict(network.card.columns),
             inputs=describe_inputs(network.featurizer),
             output=name_output(network),

@@ -45,8 +45,10 @@ assert numpy.allclose(found.reshape(wanted.shape), wanted, atol=1e-5)
 def write_readme(signature: Signature, *, source: str) -> str:
     """The text, in Markdown."""
     columns = signature.classes or [f"{level:g}" for level in signature.levels]
-    kind = "classes" if signature.classes else "quantiles"
+    kind = "quantiles" if signature.levels else "labels" if signature.task == "multilabel" else "classes"
     shape = f"`[rows, {len(columns)}]`, for the {kind} {', '.join(columns)}" if columns else "`[rows]`"
+    if signature.thresholds:
+        shape += f"; a label is predicted from {', '.join(f'{value:.6g}' for value in signature.thresholds)} on"
     return _TEXT.format(
         source=source,
         signature=signature,

@@ -86,11 +86,12 @@ class Signature(Spec):
     to: FormatName
     bundle: str  # its digest
     task: Task
-    classes: list[str]  # of several, in the order of the output's columns
+    classes: list[str]  # of several, or labels, in the order of the output's columns
     columns: dict[str, str]  # of a row, with their types
     inputs: list[Input]
     levels: list[float] = Field(default=[], exclude_if=operator.not_)  # of quantiles, in the order of the columns
-    output: str  # probability or prediction: `[rows]`; of several classes or quantiles `[rows, columns]`
+    thresholds: list[float] = Field(default=[], exclude_if=operator.not_)  # of labels: from which on each is predicted
+    output: str  # probability or prediction: `[rows]`; of several classes, labels or quantiles `[rows, columns]`
     output_dtype: str
     libraries: dict[str, str]  # that wrote it
     parity: Parity
@@ -169,4 +170,5 @@ def name_output(bundle: Bundle) -> str:
     """As `Predictor.predict` calls it."""
     if bundle.card.target.levels:
         return "quantiles"
-    return {"binary": "probability", "multiclass": "probabilities"}.get(bundle.task, "prediction")
+    names = {"binary": "probability", "multiclass": "probabilities", "multilabel": "probabilities"}
+    return names.get(bundle.task, "prediction")

@@ -57,8 +57,7 @@ def featurize(
     """
     torch.set_num_threads(1)  # more gain nothing here, and cost much where the machine is busy
     files = {split: examples / f"{split}.parquet" for split in ("train", "valid")}
-    labels = [] if is_value(task) else _list_labels(files["train"])
-    classes = labels if task == "multiclass" else []
+    classes = [] if is_value(task) else _list_classes(files["train"], task=task)
     featurizer = Featurizer(features, targets=targets)
     fit = partial(featurizer.fit, before=None if before is None else _load_before(before, features, targets))
     read_parts = partial(_read_parts, featurizer=featurizer, classes=classes, file_rows=file_rows)
@@ -114,14 +113,17 @@ def _require_same(before: Features, now: Features) -> None:
                 raise TreadleError(f"features.{section}.{name} was {told[0]}, and is {told[1]}")
 
 
-def _list_labels(file: Path) -> list[Any]:
-    """The labels of a classification, in order.
+def _list_classes(file: Path, *, task: Task) -> list[Any]:
+    """The classes of a multiclass task in order, or the names of several labels; none of two classes.
 
     Raises:
-        TreadleError: all rows that count have the same.
+        TreadleError: all rows that count have the same label.
     """
     rows = pl.scan_parquet(file)
-    weight = pl.col(WEIGHT) if WEIGHT in rows.collect_schema().names() else pl.lit(1.0)
+    schema = rows.collect_schema()
+    weight = pl.col(WEIGHT) if WEIGHT in schema else pl.lit(1.0)
+    if isinstance(schema[LABEL], pl.Struct):
+        return _list_labels(rows.filter(weight > 0))
     labels = rows.group_by(LABEL).agg((weight > 0).any().alias("counts")).collect(engine="streaming").sort(LABEL)
     if labels["counts"].sum() == 1:
         raise TreadleError(
@@ -129,7 +131,19 @@ def _list_labels(file: Path) -> list[Any]:
             "a classification learns from two. See data.examples.label, data.examples.weight and data.split"
         )
     found: list[Any] = labels[LABEL].to_list()
-    return found
+    return found if task == "multiclass" else []
+
+
+def _list_labels(rows: pl.LazyFrame) -> list[str]:
+    """The names of several labels, each of which is 1 in some of the rows, and 0 in others."""
+    means = rows.select(pl.col(LABEL).struct.field("*").mean()).collect(engine="streaming").row(0, named=True)
+    for name, mean in means.items():
+        if mean in {0.0, 1.0}:
+            raise TreadleError(
+                f"data.examples.label.{name}: is {mean:g} in all rows of train that count, so that nothing can be "
+                "learned of it; leave it out, or see data.examples.weight and data.split"
+            )
+    return list(means)
 
 
 def _read_parts(file: Path, *, featurizer: Featurizer, classes: Sequence[str], file_rows: int) -> Iterator[Batch]:
@@ -167,7 +181,12 @@ def _to_batch(inputs: Inputs, frame: pl.DataFrame, *, classes: Sequence[str]) ->
 
 
 def read_target(frame: pl.DataFrame, *, classes: Sequence[str]) -> torch.Tensor:
-    """Targets `[B]`: float64, or the position among `classes`; a class that training never saw is -1."""
+    """Targets `[B]`: float64, or the position among `classes`; a class that training never saw is -1.
+
+    Of several labels `[B, L]`: float64, 0 or 1.
+    """
+    if isinstance(frame.schema[LABEL], pl.Struct):
+        return torch.from_numpy(frame[LABEL].struct.unnest().select(classes).to_numpy(writable=True))
     if classes:
         positions = pl.Series(range(len(classes)), dtype=pl.Int64)
         ids = frame[LABEL].replace_strict(pl.Series(classes), positions, default=-1)

@@ -7,7 +7,7 @@ lie beside them in one array of bytes, `pixels.npy`, which is mapped into memory
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -25,8 +25,12 @@ FILE_ROWS = 16_384
 PART_FILES = 4  # whose rows are made, and become columns, at once
 PIXELS = "pixels.npy"  # [rows, P] uint8
 NUMERIC, ID = "numeric_", "id_"  # columns of the inputs, each with its number
-_TARGETS: dict[pl.DataType, torch.dtype]
-_TARGETS = {pl.Float64(): torch.float64, pl.Float32(): torch.float32, pl.Int64(): torch.int64}
+TARGET = "target"  # an array where a row has several labels
+_TARGETS: Mapping[object, torch.dtype] = {
+    pl.Float64(): torch.float64,
+    pl.Float32(): torch.float32,
+    pl.Int64(): torch.int64,
+}
 
 
 def write_rows(parts: Iterable[Batch], folder: Path, *, file_rows: int = FILE_ROWS) -> None:
@@ -142,8 +146,8 @@ class StoredRows:
     def read_targets(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Target and weight of each file's rows; the other columns are not read."""
         for file in range(self.num_files):
-            frame = pl.read_parquet(_name(self.folder, file), columns=["target", "weight"])
-            yield _to_tensor(frame["target"]), _to_tensor(frame["weight"])
+            frame = pl.read_parquet(_name(self.folder, file), columns=[TARGET, "weight"])
+            yield _to_tensor(frame[TARGET]), _to_tensor(frame["weight"])
 
 
 class Room:
@@ -166,7 +170,7 @@ class Room:
             values = matrix.numpy()
             for index, name in enumerate(_list_names(frame, prefix)):
                 values[:, index] = frame[name].to_numpy()
-        part.target.numpy()[:] = frame["target"].to_numpy()
+        part.target.numpy()[:] = frame[TARGET].to_numpy()
         part.weight.numpy()[:] = frame["weight"].to_numpy()
         return part
 
@@ -177,10 +181,17 @@ def _widen(rows: Batch | None, frame: pl.DataFrame, num_rows: int) -> Batch:
     return Batch(
         torch.empty(num_rows, len(_list_names(frame, NUMERIC))),
         torch.empty(num_rows, len(_list_names(frame, ID)), dtype=torch.int64),
-        torch.empty(num_rows, dtype=_TARGETS[frame.schema["target"]]),
+        _make_targets(frame.schema[TARGET], num_rows),
         torch.empty(num_rows),
         torch.empty(num_rows, 0, dtype=torch.uint8),
     )
+
+
+def _make_targets(dtype: pl.DataType, num_rows: int) -> Tensor:
+    """Room for so many: `[B]`, or `[B, L]` of L labels."""
+    if isinstance(dtype, pl.Array):
+        return torch.empty(num_rows, dtype.size, dtype=_TARGETS[dtype.inner])
+    return torch.empty(num_rows, dtype=_TARGETS[dtype])
 
 
 def _place(rows: Batch, part: Batch, places: Tensor, *, some: bool) -> None:
@@ -221,7 +232,7 @@ def _list_names(frame: pl.DataFrame, prefix: str) -> list[str]:
 def _to_frame(batch: Batch) -> pl.DataFrame:
     numeric = {f"{NUMERIC}{i}": column.numpy() for i, column in enumerate(_take_columns(batch.numeric))}
     ids = {f"{ID}{i}": column.int().numpy() for i, column in enumerate(_take_columns(batch.ids))}
-    return pl.DataFrame({**numeric, **ids, "target": batch.target.numpy(), "weight": batch.weight.numpy()})
+    return pl.DataFrame({**numeric, **ids, TARGET: batch.target.numpy(), "weight": batch.weight.numpy()})
 
 
 def _take_columns(values: Tensor) -> Tensor:

@@ -173,7 +173,14 @@ def _compare(challenger: Challenger, champion: Champion, *, experiment: Experime
     own = read_predictions(pl.read_parquet(folder.evaluation / "predictions.parquet"), bundle)
     theirs = _predict(champion, test, like=bundle)
     blocks = find_blocks(test, experiment)
-    return compare_predictions(own.numpy(), theirs.numpy(), target=target.numpy(), blocks=blocks, experiment=experiment)
+    return compare_predictions(
+        own.numpy(),
+        theirs.numpy(),
+        target=target.numpy(),
+        blocks=blocks,
+        experiment=experiment,
+        thresholds=bundle.card.thresholds,
+    )
 
 
 def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tensor:

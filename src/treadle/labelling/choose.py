@@ -23,10 +23,12 @@ def score_rows(members: Tensor, *, task: Task, by: Criterion) -> Tensor:
     """How unsure the model is of each row, `[B]` float64; higher is less sure.
 
     Args:
-        members: predictions of each member, `[M, B]` probabilities or values, or `[M, B, K]` probabilities.
+        members: predictions of each member, `[M, B]` probabilities or values, or `[M, B, K]` probabilities of K classes
+            or labels.
         task: of the model.
         by: margin, between the two likeliest classes; entropy of the mean prediction; or disagreement of the members:
-            the mean divergence from their mean (Jensen and Shannon), of a regression their variance.
+            the mean divergence from their mean (Jensen and Shannon), of a regression their variance. Of several labels
+            the mean over them.
 
     Raises:
         TreadleError: a regression has no margin or entropy; a model without members does not disagree.
@@ -40,11 +42,17 @@ def score_rows(members: Tensor, *, task: Task, by: Criterion) -> Tensor:
             raise TreadleError(f"--by {by}: a regression has no classes; take --by disagreement")
         return members.double().var(dim=0, unbiased=False)
     shares = members.double()
-    if task == "binary":
-        shares = torch.stack([1 - shares, shares], dim=2)
+    if task != "multiclass":
+        shares = torch.stack([1 - shares, shares], dim=-1)
+    scores = _score_shares(shares, by=by)
+    return scores.mean(dim=1) if task == "multilabel" else scores
+
+
+def _score_shares(shares: Tensor, *, by: Criterion) -> Tensor:
+    """How unsure members are whose shares of the classes stand in the last dimension, the members in the first."""
     mean = shares.mean(dim=0)
     if by == "margin":
-        first, second = mean.topk(2, dim=1).values.unbind(dim=1)
+        first, second = mean.topk(2, dim=-1).values.unbind(dim=-1)
         return 1 - (first - second)
     entropy = _measure_entropy(mean)
     return entropy if by == "entropy" else entropy - _measure_entropy(shares).mean(dim=0)

@@ -74,10 +74,16 @@ class LabelColumns:
         return rows.with_columns(cleared).filter(is_open)
 
     def compute(self, read: pl.DataFrame) -> pl.Series:
-        """The label of rows that hold all columns in their types."""
+        """The label of rows that hold all columns in their types; of several the struct, null where one is missing."""
         key = f"data.tables.{self.data.examples.table}.derive"
         made = derive(read.lazy(), self.derived, key=key)
-        return collect(made.select(parse(self.data.examples.label, made, key=_KEY)), key=_KEY)[0].to_series()
+        parsed = [parse(text, made, key=place) for place, text in self.data.examples.labels.items()]
+        label = parsed[0]
+        if isinstance(self.data.examples.label, dict):
+            named = zip(self.data.examples.label, parsed, strict=True)
+            present = pl.all_horizontal(one.is_not_null() for one in parsed)
+            label = pl.when(present).then(pl.struct(one.alias(name) for name, one in named))
+        return collect(made.select(label), key=_KEY)[0].to_series()
 
     def label_nothing(self) -> Any:
         """The label of a row that has nothing in any of the columns; None where it has none, as should be."""

@@ -44,8 +44,8 @@ def pseudo_label(bundle: Predictor, file: Path, *, threshold: float) -> PseudoLa
         TreadleError: the file cannot be read, a model of values has no classes, the table or the file has no key, or
             the model is sure of no row.
     """
-    if is_value(bundle.task):
-        raise TreadleError(f"pseudo-label: the task {bundle.task!r} has no classes to be sure of")
+    if is_value(bundle.task) or bundle.task == "multilabel":
+        raise TreadleError(f"pseudo-label: the task {bundle.task!r} has no single class of a row to be sure of")
     least = 1 / max(2, len(bundle.classes))
     if not least < threshold <= 1:
         raise TreadleError(f"--threshold: must be above {least:.3g}, a guess, and at most 1; found {threshold:g}")

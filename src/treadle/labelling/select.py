@@ -79,8 +79,7 @@ def describe_filling(found: Selected, data: Data) -> Iterator[str]:
     yield f"fill in  {', '.join(found.to_fill)}"
     allowed = [f"{name}: {' or '.join(map(str, c.allowed))}" for name, c in found.to_fill.items() if c.allowed]
     yield from (f"allowed  {words}" for words in allowed)
-    if data.examples.label not in found.to_fill:
-        yield f"label    {data.examples.label}"
+    yield from (f"label    {text}" for text in data.examples.labels.values() if text not in found.to_fill)
     table = f"data.tables.{data.examples.table}"
     for name, column in found.to_fill.items():
         if not column.nullable:

@@ -139,11 +139,12 @@ def _add_steps(graph: Graph, name: str, forecast: Forecast) -> None:
 
 def _add_examples(graph: Graph, data: Data) -> None:
     spec, table = data.examples, data.examples.table
-    for role in (LABEL, PREDICT_AT, WEIGHT):
-        text = getattr(spec, role)
-        if text is not None:
-            reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
-            graph.add(Node(f"examples.{role}", f"data.examples.{role}", text, reads))
+    labels = list(spec.labels.values())
+    for role, texts in ((LABEL, labels), (PREDICT_AT, [spec.predict_at]), (WEIGHT, [spec.weight])):
+        given = [text for text in texts if text is not None]
+        if given:
+            reads = tuple(Edge(f"{table}.{column}") for text in given for column in list_columns(text))
+            graph.add(Node(f"examples.{role}", f"data.examples.{role}", ", ".join(given), tuple(dict.fromkeys(reads))))
     for reason, text in spec.exclude.items():
         reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
         graph.add(Node(f"exclude.{reason}", f"data.examples.exclude.{reason}", text, reads))
@@ -202,7 +203,7 @@ def list_label_joins(data: Data) -> list[Join]:
     table = data.tables.get(data.examples.table)
     if table is None:
         return []
-    read = set(list_columns(data.examples.label))
+    read = {column for text in data.examples.labels.values() for column in list_columns(text)}
     for name, text in reversed(table.derive.items()):
         read |= set(list_columns(text)) if name in read else set()
     joins = []

@@ -9,21 +9,22 @@ import torch
 import torchmetrics.functional as tm
 from torch import Tensor
 
+from treadle.metrics.decisions import decide
 from treadle.metrics.deviance import compute_deviances
-from treadle.metrics.registry import EPSILON, METRICS
+from treadle.metrics.registry import EPSILON, METRICS, Threshold
 from treadle.schema import Task
 
 
 def compute_metrics(
-    *, task: Task, prediction: Tensor, target: Tensor, threshold: float, num_bins: int
+    *, task: Task, prediction: Tensor, target: Tensor, threshold: Threshold, num_bins: int
 ) -> dict[str, float]:
     """Metrics by the names of `treadle.metrics.registry.METRICS`, as scikit-learn defines them.
 
     Args:
         task: of the experiment.
-        prediction: `[B]` probability of the positive class (binary), value or mean count; `[B, K]` (multiclass).
-        target: `[B]`; 0 or 1, index of the class (-1: not in the training split), or value.
-        threshold: a binary decision is positive from this probability on, inclusive.
+        prediction: `[B]` probability of the positive class (binary), value or mean count; `[B, K]` of classes, labels.
+        target: `[B]`; 0 or 1, index of the class (-1: not in the training split), or value; `[B, L]` of L labels.
+        threshold: a binary decision, or that about a label, is positive from this probability on, inclusive.
         num_bins: bins of equal width for the calibration error.
 
     Returns:
@@ -39,12 +40,13 @@ def compute_metrics(
         return _count(prediction.double(), target.double())
     if task == "multiclass":
         return _multiclass(prediction, target.long())
+    if task == "multilabel":
+        return _multilabel(prediction, target.long(), threshold=threshold)
     return _binary(prediction, target.long(), threshold=threshold, num_bins=num_bins)
 
 
-def _binary(probability: Tensor, target: Tensor, *, threshold: float, num_bins: int) -> dict[str, float]:
-    # In the precision of the probabilities: 0.7 in float32 is below 0.7 in float64, and still equals the threshold.
-    decided = (probability >= torch.tensor(threshold, dtype=probability.dtype)).long()
+def _binary(probability: Tensor, target: Tensor, *, threshold: Threshold, num_bins: int) -> dict[str, float]:
+    decided = decide(probability, threshold)
     both = bool(target.any()) and not bool(target.all())
     probability, truth = probability.double(), target.double()
     clipped = probability.clamp(EPSILON, 1 - EPSILON)
@@ -56,6 +58,36 @@ def _binary(probability: Tensor, target: Tensor, *, threshold: float, num_bins: 
         "calibration_error": tm.calibration_error(probability, target, task="binary", n_bins=num_bins),
         "accuracy": (decided == target).double().mean(),
         "f1": _f1(decided, target, 1),
+    }
+    return {name: float(value) for name, value in values.items()}
+
+
+def _multilabel(probability: Tensor, target: Tensor, *, threshold: Threshold) -> dict[str, float]:
+    """Macro: the mean over the labels of which both values are there. Micro: of all pairs of a row and a label.
+
+    The F1 of a label that is neither there nor predicted is 0, as in scikit-learn.
+    """
+    decided, probability, labels = decide(probability, threshold), probability.double(), range(target.shape[1])
+    mixed = [k for k in labels if target[:, k].any() and not target[:, k].all()]
+    pairs, truths = probability.flatten(), target.flatten()
+    both = bool(truths.any()) and not bool(truths.all())
+    clipped = probability.clamp(EPSILON, 1 - EPSILON)
+
+    def average(measure: Any) -> Any:
+        scores = [float(measure(probability[:, k], target[:, k], task="binary")) for k in mixed]
+        return sum(scores) / len(scores) if scores else torch.nan
+
+    values: dict[str, Any] = {
+        "auroc": average(tm.auroc),
+        "auroc_micro": tm.auroc(pairs, truths, task="binary") if both else torch.nan,
+        "average_precision": average(tm.average_precision),
+        "average_precision_micro": tm.average_precision(pairs, truths, task="binary") if both else torch.nan,
+        "log_loss": torch.nn.functional.binary_cross_entropy(clipped, target.double()),
+        "brier": (probability - target).square().mean(),
+        "f1": sum(_f1(decided[:, k], target[:, k], 1) for k in labels) / len(labels),
+        "f1_micro": _f1(decided, target, 1),
+        "subset_accuracy": (decided == target).all(dim=1).double().mean(),
+        "hamming_loss": (decided != target).double().mean(),
     }
     return {name: float(value) for name, value in values.items()}
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from treadle.experiment.spec import Experiment
 from treadle.schema import Task
 
+Threshold = float | Sequence[float]  # of a decision, inclusive; of several labels also one each
 EPSILON = 1e-7  # probabilities are clipped to [EPSILON, 1 - EPSILON] in the log loss
 SMALL, LARGE = 1e-3, 9999  # between them a metric's value has four decimals
 
@@ -62,6 +63,18 @@ METRICS: dict[Task, tuple[Metric, ...]] = {
         Metric("log_loss", "Log loss", higher_is_better=False),
         Metric("brier", "Brier score", higher_is_better=False),
         Metric("f1", "Macro F1", higher_is_better=True),
+    ),
+    "multilabel": (
+        Metric("auroc", "Macro ROC AUC", higher_is_better=True),
+        Metric("auroc_micro", "Micro ROC AUC", higher_is_better=True),
+        Metric("average_precision", "Macro average precision", higher_is_better=True),
+        Metric("average_precision_micro", "Micro average precision", higher_is_better=True),
+        Metric("log_loss", "Log loss", higher_is_better=False),
+        Metric("brier", "Brier score", higher_is_better=False),
+        Metric("f1", "Macro F1", higher_is_better=True),
+        Metric("f1_micro", "Micro F1", higher_is_better=True),
+        Metric("subset_accuracy", "Subset accuracy", higher_is_better=True),
+        Metric("hamming_loss", "Hamming loss", higher_is_better=False),
     ),
     "regression": (
         Metric("rmse", "RMSE", higher_is_better=False),

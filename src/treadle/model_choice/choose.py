@@ -112,7 +112,8 @@ def predict(candidate: Candidate, experiment: Experiment, rows: Rows, inputs: In
     num_steps, rows_trained = count_work(candidate.schedule or experiment.schedule, experiment.trainer, rows)
     if cost.passes is not None:
         num_steps, rows_trained = round(cost.passes), round(cost.passes * rows.train)
-    num_models = NUM_CLASSES if cost.per_class and experiment.data.answer == "multiclass" else 1
+    several = NUM_CLASSES if experiment.data.answer == "multiclass" else len(experiment.data.examples.labels)
+    num_models = several if cost.per_class else 1
     per_row = cost.row + cost.input * (inputs.numbers + inputs.categories)
     return num_steps * cost.step + rows_trained * num_models * per_row
 

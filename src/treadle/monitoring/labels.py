@@ -7,17 +7,22 @@ labels are there.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from treadle.disk import replacing
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
 from treadle.hints import nearest
+from treadle.metrics.registry import Threshold
 from treadle.monitoring.keys import read_moments, write_key
 from treadle.monitoring.log import PROBABILITY, Log, find_labels, list_files
 from treadle.profiles.profile import BLOCK
@@ -45,7 +50,7 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
         file: Parquet, CSV or TSV, with the columns `by` and the label, and perhaps `known_at`.
         log: folder or file whose rows they are for.
         by: columns that say which row a label is for: the id, or a key, as the files of the log name them.
-        label: the column of the labels.
+        label: the column of the labels; of several labels their columns, called like them, separated by commas.
         now: when they became known, where the file does not say it. In UTC, without a zone.
 
     Raises:
@@ -55,7 +60,8 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
     from treadle.bundle import read_rows
 
     rows = read_rows(file, table=Table.model_validate({"path": str(file), "columns": {"x": {"dtype": "str"}}}))
-    for name in (*by, label):
+    labels = [label] if label in rows.columns else [name.strip() for name in label.split(",")]
+    for name in (*by, *labels):
         if name not in rows.columns:
             raise TreadleError(f"{file} has no column {name!r}. {nearest(name, rows.columns)}")
     absent = [name for name in by if name not in _list_columns(log)]
@@ -63,7 +69,7 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
         raise TreadleError(f"{log} has no column {absent[0]!r} to join labels by; name others with --by")
     known = _read_known(rows, file).fill_null(now) if KNOWN_AT in rows.columns else pl.lit(now, _MOMENT)
     keys = (pl.col(name).cast(pl.String) for name in by)
-    wanted = rows.select(*keys, pl.col(label).cast(pl.String).alias(LABEL), known.alias(KNOWN_AT))
+    wanted = rows.select(*keys, _write_labels(labels).alias(LABEL), known.alias(KNOWN_AT))
     empty = wanted.filter(pl.any_horizontal(pl.col(name).is_null() for name in by))
     if len(empty):
         raise TreadleError(
@@ -77,6 +83,15 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
     with replacing(into) as partial:
         labelled.write_parquet(partial)
     return Stored(into, len(labelled), len(wanted) - len(labelled))
+
+
+def _write_labels(labels: Sequence[str]) -> pl.Expr:
+    """The label as text; of several `late=1,lost=0`, null where one is missing."""
+    texts = [pl.col(name).cast(pl.String) for name in labels]
+    if len(labels) == 1:
+        return texts[0]
+    named = [pl.concat_str(pl.lit(f"{name}="), text) for name, text in zip(labels, texts, strict=True)]
+    return pl.concat_str(named, separator=",")
 
 
 def _list_columns(log: Path) -> list[str]:
@@ -171,7 +186,7 @@ class Realised:
 
 
 def realise(
-    rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: float, min_share: float
+    rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: Threshold, min_share: float
 ) -> dict[str, Realised]:
     """The realised performance of each block.
 
@@ -179,7 +194,7 @@ def realise(
         rows: with the columns `BLOCK`, the outputs, `label`, and `__day__`, the day of each row.
         task: of the model.
         outputs: names of the columns of the predictions.
-        threshold: of a binary decision.
+        threshold: of a binary decision, or of that about each label.
         min_share: of the rows of a day that need labels for it to count.
     """
     labelled = pl.col(LABEL).is_not_null()
@@ -201,7 +216,7 @@ def name_day(time: str | None) -> pl.Expr:
 
 
 def _judge(
-    rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: float
+    rows: pl.DataFrame, *, task: Task, outputs: Sequence[str], threshold: Threshold
 ) -> tuple[dict[str, float], float | None]:
     """The metrics, and the loss as a share of that of the prior; nothing of no rows."""
     if rows.is_empty():
@@ -210,10 +225,8 @@ def _judge(
 
     from treadle.metrics.compute import compute_metrics
 
-    prediction = torch.from_numpy(rows.select(outputs).to_numpy(writable=True))
-    if task != "multiclass":
-        prediction = prediction[:, 0]
-    labels = read_target(rows[LABEL], task=task, outputs=outputs).to_numpy(writable=True)
+    prediction = torch.from_numpy(take_outputs(rows, outputs, task=task))
+    labels = read_target(rows[LABEL], task=task, outputs=outputs)
     metrics = compute_metrics(
         task=task, prediction=prediction, target=torch.from_numpy(labels), threshold=threshold, num_bins=_BINS
     )
@@ -221,16 +234,42 @@ def _judge(
     return metrics, share if math.isfinite(share) else None
 
 
-def read_target(labels: pl.Series, *, task: Task, outputs: Sequence[str]) -> pl.Series:
-    """Labels as numbers: 0 or 1, a value, or the place of the class among the outputs, -1 where it is none of them.
+def take_outputs(rows: pl.DataFrame, outputs: Sequence[str], *, task: Task) -> NDArray[Any]:
+    """Predictions as they were logged: `[B]`, or `[B, K]` of K classes or labels."""
+    found: NDArray[Any] = rows.select(outputs).to_numpy(writable=True)
+    return found if task in {"multiclass", "multilabel"} else found[:, 0]
+
+
+def read_target(labels: pl.Series, *, task: Task, outputs: Sequence[str]) -> NDArray[Any]:
+    """Labels as numbers `[B]`: 0 or 1, a value, or the place of the class among the outputs, -1 where it is none.
+
+    Of several labels `[B, L]`: 0 or 1.
 
     Raises:
-        TreadleError: a label of a regression is no number, or one of a binary task neither 0 nor 1.
+        TreadleError: a label of a regression is no number, one of a binary task neither 0 nor 1, or one of several is
+            missing.
     """
+    classes = [name.removeprefix(f"{PROBABILITY}_") for name in outputs]
+    if task == "multilabel":
+        return np.stack([_read_one(labels, name) for name in classes], axis=1)
     if task != "multiclass":
-        return _read_numbers(labels, task=task)
-    classes = {name.removeprefix(f"{PROBABILITY}_"): place for place, name in enumerate(outputs)}
-    return labels.cast(pl.String).replace_strict(classes, default=-1, return_dtype=pl.Int64)
+        return _read_numbers(labels, task=task).to_numpy(writable=True)
+    places = {name: place for place, name in enumerate(classes)}
+    found = labels.cast(pl.String).replace_strict(places, default=-1, return_dtype=pl.Int64)
+    return found.to_numpy(writable=True)
+
+
+def _read_one(labels: pl.Series, name: str) -> NDArray[Any]:
+    """One of several labels, as `store_labels` has written them, or as examples hold them."""
+    if isinstance(labels.dtype, pl.Struct):
+        return _read_numbers(labels.struct.field(name), task="binary").to_numpy(writable=True)
+    texts = labels.cast(pl.String)
+    own = texts.str.extract(f"(?:^|,){re.escape(name)}=([^,]*)")
+    absent = texts.filter(own.is_null())
+    if len(absent):
+        fix = "name the columns of all labels: `treadle feedback FILE --label late,lost`"
+        raise TreadleError(f"{len(absent):,} labels do not hold {name!r}, such as {absent[0]!r}; {fix}")
+    return _read_numbers(own, task="binary").to_numpy(writable=True)
 
 
 def _read_numbers(labels: pl.Series, *, task: Task) -> pl.Series:

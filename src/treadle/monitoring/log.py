@@ -225,7 +225,7 @@ def _cast(column: Cells) -> pl.Expr:
 
 def _find_outputs(schema: pl.Schema, task: Task) -> list[str]:
     """As `treadle predict` names them; none where the log does not hold predictions."""
-    if task == "multiclass":
+    if task in {"multiclass", "multilabel"}:
         return [name for name in schema if name.startswith(f"{PROBABILITY}_")]
     found = _find_own(schema, PROBABILITY if task == "binary" else PREDICTION)
     return [] if found is None else [found]

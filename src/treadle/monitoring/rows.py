@@ -93,6 +93,8 @@ def _estimate(
     means = {block: float(part[outputs[0]].cast(pl.Float64).mean()) for block, part in parts.items()}  # type: ignore[arg-type]
     if is_value(reference.task):
         return means, {}, notes  # its performance follows from the counts
+    if reference.task == "multilabel":
+        return {}, {}, [*notes, "no performance of several labels is estimated: it is realised where labels come"]
     assert performance.calibration is not None or not len(performance.metrics), "it is fitted with the reference"
     estimated = {}
     for block, part in parts.items():
@@ -100,6 +102,7 @@ def _estimate(
         if performance.calibration is None:
             continue
         if reference.task == "binary":
+            assert isinstance(performance.threshold, float), "several labels have left above"
             estimated[block] = estimate_binary(
                 scores[:, 0], calibration=performance.calibration, threshold=performance.threshold
             )

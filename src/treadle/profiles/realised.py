@@ -21,6 +21,7 @@ MIN_BLOCKS = 5  # of the test split, below which nothing says how much performan
 LOSSES: dict[Task, str] = {
     "binary": "log_loss",
     "multiclass": "log_loss",
+    "multilabel": "log_loss",
     "regression": "rmse",
     "count": "poisson_deviance",
 }
@@ -49,6 +50,8 @@ def relate_to_prior(loss: float, labels: ArrayLike, *, task: Task) -> float:
 def find_prior_loss(labels: ArrayLike, *, task: Task) -> float:
     """The mean loss of the best constant: the entropy of classes, a variance, or the Poisson deviance of the mean.
 
+    Of several labels `[B, L]` the mean entropy.
+
     >>> round(find_prior_loss([0, 0, 1, 1], task="binary"), 4)
     0.6931
     """
@@ -57,6 +60,8 @@ def find_prior_loss(labels: ArrayLike, *, task: Task) -> float:
         return float(np.var(values))
     if task == "count":
         return float(compute_deviances(np.full(len(values), values.mean()), values).mean())
+    if task == "multilabel":
+        return float(np.mean([find_prior_loss(label, task="binary") for label in values.T]))
     shares = np.unique(values, return_counts=True)[1] / len(values)
     return float(-(shares * np.log(shares)).sum())
 

@@ -15,6 +15,7 @@ import polars as pl
 from treadle.disk import replacing
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, write_json
+from treadle.metrics.registry import Threshold
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.calibration import Calibration
 from treadle.profiles.cells import Cells, Ints, list_cells, list_coarse
@@ -31,7 +32,7 @@ class Performance:
     """What is needed to estimate performance without labels; each part is fitted on the test split."""
 
     metrics: Mapping[str, float]  # of the test split
-    threshold: float  # of a binary decision, inclusive
+    threshold: Threshold  # of a binary decision, or of that about each label, inclusive
     calibration: Calibration | None  # of the score, or of the chance of the predicted class; None: a regression
     prediction: Cells | None  # cells of the predictions of a regression
     losses: Mapping[str, LossModel]  # of a regression, by kind, whose cells are those of the columns and the prediction

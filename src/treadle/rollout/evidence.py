@@ -19,7 +19,7 @@ import polars as pl
 from treadle.bundle.card import Card
 from treadle.errors import TreadleError
 from treadle.evaluation.scores import compute_losses
-from treadle.monitoring.labels import join_labels, read_target
+from treadle.monitoring.labels import join_labels, read_target, take_outputs
 from treadle.monitoring.log import Log, Reading
 from treadle.rollout.sequence import Interval, bound_mean
 from treadle.schema import LABEL, Task
@@ -29,6 +29,7 @@ Kind = Literal["shadow", "canary"]
 LOSSES: dict[Task, str] = {
     "binary": "log loss",
     "multiclass": "log loss",
+    "multilabel": "log loss",
     "regression": "squared error",
     "count": "Poisson deviance",
 }
@@ -162,7 +163,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _name_outputs(card: Card, rows: pl.LazyFrame) -> list[str]:
-    names = [f"probability_{name}" for name in card.classes] if card.task == "multiclass" else []
+    names = [f"probability_{name}" for name in card.classes]
     outputs = names or ["probability" if card.task == "binary" else "prediction"]
     absent = [name for name in outputs if name not in rows.collect_schema()]
     if absent:
@@ -198,10 +199,8 @@ def _keep_ripe(rows: pl.DataFrame, groups: list[str], *, min_share: float) -> tu
 
 def _measure(rows: pl.DataFrame, columns: Sequence[str], card: Card, outputs: Sequence[str]) -> Any:
     """The loss of each row."""
-    prediction = rows.select(columns).to_numpy()
-    if card.task != "multiclass":
-        prediction = prediction[:, 0]
-    target = read_target(rows[LABEL], task=card.task, outputs=outputs).to_numpy()
+    prediction = take_outputs(rows, columns, task=card.task)
+    target = read_target(rows[LABEL], task=card.task, outputs=outputs)
     return compute_losses(prediction, target=target, task=card.task)
 
 

@@ -1,6 +1,7 @@
 """What a model learns from the validation split once it is trained.
 
-The calibration of its probabilities, and how wide its intervals, or how large its sets must be.
+The calibration of its probabilities, the thresholds of its labels, and how wide its intervals, or how large its sets
+must be.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from treadle.bundle import Card
-from treadle.bundle.calibration import Isotonic, Temperature, calibrate
+from treadle.bundle.calibration import ByLabel, Isotonic, Temperature, calibrate
 from treadle.bundle.conformal import Band, Sets, Span
 from treadle.data.blocks import rank_blocks
 from treadle.errors import TreadleError
@@ -23,6 +24,7 @@ from treadle.schema import LABEL, is_value
 from treadle.training.calibrators import FITS, FOLDS, Array, Floats, choose, cross_fit
 from treadle.training.conform import fit_band, fit_sets, fit_span
 from treadle.training.epochs import write_line
+from treadle.training.thresholds import find_thresholds
 
 MIN_ROWS = 50  # from which something can be learned
 _SEED = 0  # of the folds
@@ -31,7 +33,7 @@ _SEED = 0  # of the folds
 def learns_from_valid(experiment: Experiment) -> bool:
     """Whether the validation split teaches the bundle anything."""
     settings = experiment.evaluation
-    return settings.calibrate != "none" or settings.conformal is not None
+    return settings.calibrate != "none" or settings.conformal is not None or settings.decide_by == "f1"
 
 
 def open_valid(experiment: Experiment, folder: RunFolder) -> pl.LazyFrame:
@@ -58,21 +60,43 @@ def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Ex
     unit = settle_blocks("auto", experiment.data)
     blocks = rank_blocks(rows, unit)
     if experiment.evaluation.calibrate != "none" and not is_value(card.task):
-        known = target.numpy() >= 0
-        found = _calibrate(
-            raw.double().numpy()[known],
-            target.numpy()[known].astype(np.int64),
-            blocks=np.unique(blocks[known], return_inverse=True)[1],
-            keeps_order=unit in PERIODS,
-            experiment=experiment,
-        )
+        calibrate_by = _calibrate_labels if card.task == "multilabel" else _calibrate_known
+        found = calibrate_by(raw, target, blocks=blocks, keeps_order=unit in PERIODS, experiment=experiment)
         card = card.model_copy(update={"calibration": found})
+    if experiment.evaluation.decide_by == "f1":
+        chances = calibrate(raw, card.calibration).double().numpy()
+        card = card.model_copy(update={"thresholds": find_thresholds(chances, target.numpy())})
     settings = experiment.evaluation.conformal
     if settings is not None:
         outputs = calibrate(raw, card.calibration).double().numpy()
         conformal = _conform(outputs, target.numpy(), blocks=blocks, card=card, settings=settings)
         card = card.model_copy(update={"conformal": conformal})
     return card
+
+
+def _calibrate_known(
+    raw: Tensor, target: Tensor, *, blocks: Array, keeps_order: bool, experiment: Experiment
+) -> Temperature | Isotonic | None:
+    """Of one positive class, or of several classes; rows of a class that training never saw are left out."""
+    known = target.numpy() >= 0
+    return _calibrate(
+        raw.double().numpy()[known],
+        target.numpy()[known].astype(np.int64),
+        blocks=np.unique(blocks[known], return_inverse=True)[1],
+        keeps_order=keeps_order,
+        experiment=experiment,
+    )
+
+
+def _calibrate_labels(
+    raw: Tensor, target: Tensor, *, blocks: Array, keeps_order: bool, experiment: Experiment
+) -> ByLabel | None:
+    """Of several labels each by itself; None where none gains."""
+    found = [
+        _calibrate_known(raw[:, place], target[:, place], blocks=blocks, keeps_order=keeps_order, experiment=experiment)
+        for place in range(raw.shape[1])
+    ]
+    return ByLabel(labels=found) if any(one is not None for one in found) else None
 
 
 def _conform(outputs: Floats, target: Array, *, blocks: Array, card: Card, settings: Conformal) -> Span | Band | Sets:

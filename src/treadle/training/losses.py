@@ -3,15 +3,16 @@
 A loss is built with the `task`, whose annotation lists the tasks that it is for, and is then called with rows.
 
 Shape:
-    output: `[M, num_outputs]` of the network: a logit, a logit for each class, a value, or a value for each level.
+    output: `[M, num_outputs]` of the network: a logit, a logit for each class or label, a value, or a value for each
+        level.
     target: `[M]`; 0 or 1, the position of a class (-1: an unknown class, whose loss is 0), or a value in
-        standard deviations of the training split. A loss whose `link` is "log" takes the output for the logarithm of
-        the prediction, and the target in units of its mean.
+        standard deviations of the training split; `[M, L]` of L labels, 0 or 1. A loss whose `link` is "log" takes the
+        output for the logarithm of the prediction, and the target in units of its mean.
     result: `[M]`.
 
 A loss that learns from a teacher, too, has the constant `ASKS_TEACHER` and a method `learn(output, target, taught)`;
 `taught` is what the teacher predicts: `[M]` probabilities or values on the scale of the targets, or `[M, K]`
-probabilities of K classes.
+probabilities of K classes or labels.
 
 The constant `OBJECTIVE` of a class names it for models that train themselves, such as trees (`models/estimator.py`),
 for all tasks or by task; a loss without one is for networks.
@@ -41,6 +42,8 @@ NO_CLASS = -1  # target of a class that training has not seen
 class TaskLoss:
     """Log loss of a classification, squared error of a regression, half the Poisson deviance of a count.
 
+    Of several labels the mean log loss over them.
+
     Args:
         task: of the experiment.
     """
@@ -48,6 +51,7 @@ class TaskLoss:
     OBJECTIVE: ClassVar[dict[Task, str]] = {
         "binary": "default",
         "multiclass": "default",
+        "multilabel": "default",
         "regression": "default",
         "count": "poisson",
     }
@@ -65,12 +69,13 @@ class TaskLoss:
             return (output[:, 0] - target).square()
         if self.task == "count":
             return _poisson_loss(output[:, 0].to(target.dtype), target)
-        return _log_loss(output, target, task=self.task, label_smoothing=0.0)
+        return _average_labels(_log_loss(output, target, task=self.task, label_smoothing=0.0))
 
     def of_prediction(self, prediction: Tensor, target: Tensor) -> Tensor:
-        """The same, of a prediction `[M]`, or `[M, K]` for K classes."""
-        if self.task == "binary":
-            return nnf.binary_cross_entropy(prediction.clamp(EPSILON, 1 - EPSILON), target, reduction="none")
+        """The same, of a prediction `[M]`, or `[M, K]` for K classes or labels."""
+        if self.task in {"binary", "multilabel"}:
+            each = nnf.binary_cross_entropy(prediction.clamp(EPSILON, 1 - EPSILON), target, reduction="none")
+            return _average_labels(each)
         if self.task == "multiclass":
             logs = prediction.clamp(EPSILON, 1).log()
             return nnf.nll_loss(logs, target, reduction="none", ignore_index=NO_CLASS)
@@ -90,12 +95,12 @@ class SmoothedLogLoss:
     Source: "Rethinking the Inception Architecture for Computer Vision", arXiv 1512.00567.
     """
 
-    task: Literal["binary", "multiclass"]
+    task: Literal["binary", "multiclass", "multilabel"]
     label_smoothing: Fraction
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each row."""
-        return _log_loss(output, target, task=self.task, label_smoothing=self.label_smoothing)
+        return _average_labels(_log_loss(output, target, task=self.task, label_smoothing=self.label_smoothing))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +116,7 @@ class FocalLoss:
     Source: "Focal Loss for Dense Object Detection", arXiv 1708.02002; its weight alpha is `loss.class_weights`.
     """
 
-    task: Literal["binary", "multiclass"]
+    task: Literal["binary", "multiclass", "multilabel"]
     gamma: Positive
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
@@ -119,7 +124,31 @@ class FocalLoss:
         log_loss = _log_loss(output, target, task=self.task, label_smoothing=0.0)
         miss = -torch.expm1(-log_loss)  # 1 - p, exact where p is near 1
         # At 0 a power below 1 has no gradient.
-        return miss.clamp(min=EPSILON).pow(self.gamma) * log_loss
+        return _average_labels(miss.clamp(min=EPSILON).pow(self.gamma) * log_loss)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedLogLoss:
+    """Log loss of several labels, in which the ones of a label count more than its zeros: for labels that are rare.
+
+    Its probabilities are too high where a weight is above 1: see the calibration, and `evaluation.calibrate`.
+
+    Args:
+        task: of the experiment.
+        positive_weights: of the ones of each label, in the order of `data.examples.label`; 1: as the log loss.
+
+    Source: `pos_weight` of `torch.nn.BCEWithLogitsLoss`.
+    """
+
+    task: Literal["multilabel"]
+    positive_weights: Annotated[list[Positive], Field(min_length=2)]
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """The loss of each row."""
+        weights = torch.tensor(self.positive_weights, dtype=output.dtype, device=output.device)
+        return _average_labels(
+            nnf.binary_cross_entropy_with_logits(output, target, reduction="none", pos_weight=weights)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -289,6 +318,10 @@ class DistillationLoss:
         if self.task == "binary":
             wanted = taught if heat == 1 else (taught.logit(EPSILON) / heat).sigmoid()
             return heat**2 * nnf.binary_cross_entropy_with_logits(output[:, 0] / heat, wanted, reduction="none")
+        if self.task == "multilabel":
+            wanted = taught if heat == 1 else (taught.logit(EPSILON) / heat).sigmoid()
+            each = nnf.binary_cross_entropy_with_logits(output / heat, wanted, reduction="none")
+            return heat**2 * _average_labels(each)
         wanted = taught if heat == 1 else (taught.clamp(min=EPSILON).log() / heat).softmax(dim=1)
         return heat**2 * nnf.cross_entropy(output / heat, wanted, reduction="none")
 
@@ -305,11 +338,18 @@ def _poisson_loss(logarithm: Tensor, target: Tensor) -> Tensor:
     return torch.xlogy(target, target) - target - target * logarithm + logarithm.exp()
 
 
+def _average_labels(each: Tensor) -> Tensor:
+    """`[M]` the mean over labels of what is `[M, L]`; what is `[M]` as it is."""
+    return each.mean(dim=1) if each.dim() == 2 else each  # noqa: PLR2004 - see the shapes
+
+
 def _log_loss(output: Tensor, target: Tensor, *, task: Task, label_smoothing: float) -> Tensor:
+    """`[M]`, or `[M, L]` of several labels."""
     if task == "multiclass":
         return nnf.cross_entropy(
             output, target, reduction="none", ignore_index=NO_CLASS, label_smoothing=label_smoothing
         )
     if label_smoothing > 0:
         target = target * (1 - label_smoothing) + label_smoothing / 2
-    return nnf.binary_cross_entropy_with_logits(output[:, 0], target, reduction="none")
+    logits = output if target.dim() == 2 else output[:, 0]  # noqa: PLR2004 - see the shapes
+    return nnf.binary_cross_entropy_with_logits(logits, target, reduction="none")

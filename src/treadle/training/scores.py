@@ -31,8 +31,8 @@ def compute_scores(
     """`loss`, every metric of the task, and the user's own.
 
     Args:
-        prediction: `[B]`, or `[B, K]` for K classes or quantiles; values on the scale of the targets.
-        target: `[B]`, scaled.
+        prediction: `[B]`, or `[B, K]` for K classes, labels or quantiles; values on the scale of the targets.
+        target: `[B]`, scaled; `[B, L]` of L labels.
         weight: `[B]`; of the loss alone.
         loss: of each row.
         task: of the experiment.
@@ -60,8 +60,8 @@ def _to_output(prediction: Tensor, *, task: Task, link: Link) -> Tensor:
     """The output `[B, out]` that a network would have for this prediction."""
     if task == "multiclass":
         return prediction.clamp(EPSILON, 1).log()
-    if task == "binary":
+    if task in {"binary", "multilabel"}:
         prediction = prediction.clamp(EPSILON, 1 - EPSILON).logit()
     elif link == "log":
         prediction = prediction.clamp(min=EPSILON).log()
-    return prediction if prediction.dim() == 2 else prediction[:, None]  # noqa: PLR2004 - quantiles
+    return prediction if prediction.dim() == 2 else prediction[:, None]  # noqa: PLR2004 - quantiles, labels

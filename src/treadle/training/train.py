@@ -77,6 +77,7 @@ def train(
         num_numeric=len(inputs["numeric"]),
         cardinalities=inputs["cardinalities"],
         num_classes=len(inputs["classes"]),
+        labels=inputs["classes"] if experiment.data.answer == "multilabel" else (),
         texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
         offsets=inputs.get("offsets", []),
         images=[ImageSpan(*span) for span in inputs.get("images", [])],

@@ -205,7 +205,8 @@ def _add_feedback(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, required=True, metavar="PATH", help="the log whose rows they are for")
     by = "columns that say which row a label is for, separated by commas (default: id)"
     parser.add_argument("--by", default="id", metavar="COLUMNS", help=by)
-    parser.add_argument("--label", default="label", metavar="COLUMN", help="column of the labels (default: label)")
+    label = "column of the labels (default: label); of several labels their columns, separated by commas"
+    parser.add_argument("--label", default="label", metavar="COLUMN", help=label)
 
 
 def _feedback(options: argparse.Namespace) -> None:

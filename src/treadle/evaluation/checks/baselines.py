@@ -38,6 +38,7 @@ def beat_baselines(
             target=evaluated.target.numpy(),
             blocks=evaluated.blocks,
             experiment=evaluated.experiment,
+            thresholds=evaluated.bundle.card.thresholds,
         )
         if compared is None:
             return not_applicable("There are too few blocks of test rows for an interval.")

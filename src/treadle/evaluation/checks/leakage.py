@@ -69,9 +69,9 @@ def _encode(values: pl.Series, *, num_first: int) -> Ints:
 
 
 def _spread(target: torch.Tensor, num_classes: int) -> Floats:
-    """`[B, K]`: the value, or an indicator of each class."""
-    if not num_classes:
-        return target.double().numpy()[:, None]
+    """`[B, K]`: the value, or an indicator of each class or label."""
+    if target.dim() == 2 or not num_classes:  # noqa: PLR2004 - labels are indicators
+        return target.double().reshape(len(target), -1).numpy()
     return (target[:, None] == torch.arange(num_classes)).double().numpy()
 
 

@@ -56,7 +56,7 @@ def _hash_training(evaluated: Evaluated) -> Iterator[pl.Series]:
 
 def _hash(numeric: Tensor, ids: Tensor, pixels: Tensor, target: Tensor) -> pl.Series:
     """`[B]` of the values of each row."""
-    numbers = torch.cat([numeric.double(), ids.double(), target.double()[:, None]], dim=1)
+    numbers = torch.cat([numeric.double(), ids.double(), target.double().reshape(len(target), -1)], dim=1)
     values = pl.from_numpy(numbers.numpy())
     if pixels.shape[1]:
         values = values.with_columns(pixels=pl.Series([row.tobytes() for row in pixels.numpy()]))

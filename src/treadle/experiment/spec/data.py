@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
-from treadle.experiment.spec.base import DataPath, Duration, Name, Spec, Sql
+from treadle.experiment.spec.base import DataPath, Duration, Name, Spec, Sql, Word
 from treadle.experiment.spec.columns import Column, Encoding
 from treadle.experiment.spec.forecast import Forecast, complete_examples, is_unset
 from treadle.experiment.spec.labels import Labels
@@ -103,17 +103,25 @@ class Examples(Spec):
     """Lookups of the newest row of another table, by name."""
     history: dict[str, History] = {}
     """Aggregates over past rows, by name."""
-    label: Sql
-    """SQL expression for the label, which the model predicts."""
+    label: Sql | Annotated[dict[Word, Sql], Field(min_length=1)]
+    """SQL expression for the label, which the model predicts; of the task `multilabel` one for each label, by name."""
     weight: Sql | None = None
     """SQL expression for the sample weight in training; null: all rows weigh the same."""
+
+    @property
+    def labels(self) -> dict[str, Sql]:
+        """The expressions that the label is made of, by their keys: one, or of several labels one each."""
+        key = "data.examples.label"
+        if isinstance(self.label, str):
+            return {key: self.label}
+        return {f"{key}.{name}": text for name, text in self.label.items()}
 
 
 class Data(Spec):
     """Rows: where they come from, their contract, and how they are split."""
 
     task: DataTask
-    """Kind of prediction: binary or multiclass classification, regression, count, or forecast."""
+    """Kind of prediction: binary, multiclass or multilabel classification, regression, count, or forecast."""
     tables: dict[Name, Table]
     """Sources of rows, by name."""
     examples: Examples

@@ -15,6 +15,11 @@ from treadle.schema import Count
 CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
 
+def is_by_threshold(value: object) -> bool:
+    """Whether decisions are made by one threshold: then the key stays out of what is frozen."""
+    return value == "threshold"
+
+
 class Check(Spec):
     """A question to the evaluation, whose answer passes, fails, or is not applicable."""
 
@@ -129,6 +134,9 @@ class Evaluation(Spec):
     """Primary metric, which the summary shows first."""
     threshold: float = Field(gt=0, lt=1)
     """Decision threshold: a row with at least this probability is classified as positive [probability]."""
+    decide_by: Literal["threshold", "f1"] = Field(default="threshold", exclude_if=is_by_threshold)
+    """How a label of several is decided: by `threshold`, or each by a threshold of its own, of the highest F1 on the
+    valid split, a part of the bundle."""
     calibration_bins: int = Field(ge=2, le=10_000)
     """Number of bins of the calibration curve and of the calibration error."""
     parity_rows: int = Field(ge=0)

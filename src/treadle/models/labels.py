@@ -1,0 +1,82 @@
+"""Models of several labels: a network has a logit for each, of an estimator there is one a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as nnf
+
+from treadle.models.estimator import Estimator, Objective, Watch
+from treadle.models.several import Several
+from treadle.schema import Batch
+
+
+class LabelEstimators(Several):
+    """An estimator of two classes for each label, trained one after the other (binary relevance).
+
+    Source: Read and others, "Classifier chains for multi-label classification", Machine Learning 85 (2011), section 2.
+
+    Shape:
+        output: `[B, L]` logits.
+    """
+
+    def fit(
+        self,
+        train: Batch,
+        valid: Batch,
+        *,
+        objective: Objective,
+        numeric_columns: Sequence[str],
+        seed: int,
+        threads: int,
+        watch: Watch,
+    ) -> None:
+        """Train each until its own log loss is best; `watch` sees all of them, once."""
+        rounds = []
+        for place, estimator in enumerate(self.estimators):
+            own_train, own_valid = (rows._replace(target=rows.target[:, place].contiguous()) for rows in (train, valid))
+            best = _Best(own_valid)
+            estimator.fit(
+                own_train,
+                own_valid,
+                objective=Objective("binary", objective.name, objective.parameter),
+                numeric_columns=numeric_columns,
+                seed=seed,
+                threads=threads,
+                watch=best.watch,
+            )
+            rounds.append(best.rounds)
+        shown = (self(rows.numeric, rows.ids).sigmoid() for rows in (train, valid))
+        watch(rounds=max(rounds), train=next(shown), valid=next(shown))
+
+    def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
+        """A logit for each label."""
+        return self.ask(numeric, ids)
+
+
+class _Best:
+    """The number of rounds of the lowest log loss of one label."""
+
+    def __init__(self, valid: Batch) -> None:
+        self.valid = valid
+        self.loss, self.rounds = float("inf"), 0
+
+    def watch(self, *, rounds: int, train: Tensor, valid: Tensor) -> int:  # noqa: ARG002 - as `Watch`
+        """Score the probabilities `[B]` of the validation rows."""
+        each = nnf.binary_cross_entropy(valid.double(), self.valid.target.double(), reduction="none")
+        weight = self.valid.weight.double()
+        loss = float((each * weight).sum() / weight.sum())
+        if loss < self.loss or not self.rounds:
+            self.loss, self.rounds = loss, rounds
+        return self.rounds
+
+
+def add_labels(model: nn.Module | Estimator, *, labels: Sequence[str]) -> nn.Module | Estimator:
+    """The model as one of several labels; itself where there are none.
+
+    Args:
+        model: a network with an output for each label, or an estimator with one output.
+        labels: their names.
+    """
+    return LabelEstimators(model, names=labels) if labels and isinstance(model, Estimator) else model
