@@ -3,14 +3,15 @@
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import polars as pl
 import pytest
 
 from postgresql_server import serve_postgresql
 from runs import treadle
-from treadle.bundle import load
-from treadle.bundle.batch import PART_ROWS, DatabaseSink, FileSink, FileSource, identify, predict_batch
+from treadle.bundle import Recipe, load
+from treadle.bundle.batch import PART_ROWS, DatabaseSink, FileSink, FileSource, Inputs, identify, predict_batch
 from treadle.databases import connect
 from treadle.errors import TreadleError
 
@@ -18,7 +19,7 @@ SOUND = {"age": 30, "capital-gain": 0, "hours-per-week": 40, "workclass": "a", "
 KILLED = """\
 import os, signal, sys
 from pathlib import Path
-from treadle.bundle import load
+from treadle.bundle import Recipe, load
 from treadle.bundle.batch import FileSink, FileSource, identify, predict_batch
 
 bundle, rows, output = load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
@@ -226,3 +227,26 @@ def test_memory_does_not_grow_with_the_rows(tiny, many, tmp_path, root):
 
     small, large = (int(line.partition("peak ")[2].partition(" ")[0].replace(",", "")) for line in told.splitlines())
     assert large < small + 100
+
+
+def test_inputs_stand_beside_predictions_in_whatever_parts_they_come_but_private_ones(tiny, many, tmp_path):
+    bundle = load(tiny, on_breach="allow")
+    values = bundle.recipe.model_dump()
+    values["data"]["tables"][values["data"]["examples"]["table"]]["columns"]["race"]["private"] = True
+    guarded = replace(bundle, recipe=Recipe.model_validate(values))
+    rows = pl.read_parquet(many).with_columns(probability=pl.lit(0.5), predict_at=pl.lit("2024-01-01"))
+    rows.write_parquet(tmp_path / "rows.parquet")
+    output = tmp_path / "out.parquet"
+
+    sink = start(guarded, tmp_path / "rows.parquet", output)
+    run(guarded, tmp_path / "rows.parquet", sink, beside=Inputs.find(guarded, digest="d"))
+
+    found = pl.read_parquet(output)
+    assert found.select("row", "age", "workclass", "predict_at").equals(
+        rows.select("row", "age", "workclass", "predict_at")
+    )
+    assert found["input.probability"].unique().to_list() == [0.5]
+    assert found["bundle"].unique().to_list() == ["d"]
+    assert "race" not in found.columns
+    run(guarded, many, start(guarded, many, tmp_path / "alone.parquet"))
+    assert found["probability"].equals(pl.read_parquet(tmp_path / "alone.parquet")["probability"])

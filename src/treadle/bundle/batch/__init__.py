@@ -2,7 +2,7 @@
 
 from treadle.bundle.batch.database import DatabaseSink
 from treadle.bundle.batch.files import FileSink
-from treadle.bundle.batch.predict import PART_ROWS, Sink, Workers, predict_batch, predict_file
+from treadle.bundle.batch.predict import PART_ROWS, Inputs, Sink, Workers, predict_batch, predict_file
 from treadle.bundle.batch.source import FileSource, RowSource, TablesSource, identify
 from treadle.bundle.batch.tally import Tally
 
@@ -11,6 +11,7 @@ __all__ = [
     "DatabaseSink",
     "FileSink",
     "FileSource",
+    "Inputs",
     "RowSource",
     "Sink",
     "TablesSource",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,6 +19,7 @@ from treadle.bundle.bundle import CHUNK
 from treadle.bundle.predictor import Predictor
 from treadle.data.contract import Breach
 
+_BUNDLE = "bundle"  # column of its digest
 PART_ROWS = 4 * CHUNK  # in memory at a time, where rows hold no files
 
 
@@ -34,6 +37,31 @@ class Predicted(NamedTuple):
     rejected: pl.DataFrame
     num_broken: int  # rows that break the contract
     breaches: list[Breach]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What makes predictions a log that can be monitored: the columns of the rows, and which bundle predicted them."""
+
+    left_out: frozenset[str]  # columns that are private, and those that stand beside predictions anyway
+    digest: str  # of the bundle
+
+    @classmethod
+    def find(cls, bundle: Predictor, *, digest: str) -> Inputs:
+        """Those of a bundle, without the columns that any of its tables calls private."""
+        tables = bundle.recipe.data.tables.values()
+        private = {name for table in tables for name, column in table.columns.items() if column.private}
+        return cls(frozenset({*private, *bundle.keys}), digest)
+
+    def add(self, predicted: pl.DataFrame, *, rows: pl.DataFrame) -> pl.DataFrame:
+        """The predictions with the columns of their rows.
+
+        One that is called like an output is put under `input.<name>`, as a server does.
+        """
+        kept = rows.select(pl.exclude(list(self.left_out)))
+        taken = {_BUNDLE, *predicted.columns}
+        named = kept.rename({name: f"input.{name}" for name in kept.columns if name in taken})
+        return pl.concat([predicted, named], how="horizontal").with_columns(pl.lit(self.digest).alias(_BUNDLE))
 
 
 class Workers(Protocol):
@@ -81,6 +109,7 @@ def predict_batch(
     set_apart: bool = False,
     report: Callable[[int], None] = lambda _: None,
     workers: Workers | None = None,
+    beside: Inputs | None = None,
 ) -> Tally:
     """Predict the rows that a sink does not have yet, in constant memory.
 
@@ -92,19 +121,23 @@ def predict_batch(
             rows with a value that its type cannot hold, which otherwise ends the batch.
         report: takes the number of rows that are done.
         workers: other processes that predict the parts, with the same numbers; None: this one does.
+        beside: the columns of the rows that stand beside their predictions; None: there are none.
 
     Raises:
         TreadleError: rows cannot be read, or written; what is done stays for the next call.
     """
+    waiting: deque[pl.DataFrame] = deque()  # rows of the parts that are being predicted
     try:
         parts = _read_parts(source, start=sink.tally.num_rows, size=bundle.count_part_rows(PART_ROWS))
+        parts = parts if beside is None else _keep(parts, waiting)
         rejects = set_apart or bundle.on_breach == "refuse"
         predict = partial(predict_part, bundle, set_apart=set_apart)
         for found in map(predict, parts) if workers is None else workers.map(parts, set_apart=set_apart):
             tally = sink.tally.add(
                 num_rows=len(found.predicted), num_broken=found.num_broken, rejects=rejects, breaches=found.breaches
             )
-            sink.write(found.predicted, found.rejected, tally)
+            predicted = found.predicted if beside is None else beside.add(found.predicted, rows=waiting.popleft())
+            sink.write(predicted, found.rejected, tally)
             report(tally.num_rows)
         sink.finish()
     finally:
@@ -116,6 +149,13 @@ def _read_parts(source: RowSource, *, start: int, size: int) -> Iterator[Part]:
     for rows in source.read(start=start, size=size):
         yield Part(start, rows)
         start += len(rows)
+
+
+def _keep(parts: Iterator[Part], waiting: deque[pl.DataFrame]) -> Iterator[Part]:
+    """The parts, whose rows wait for their predictions, which come in the same order."""
+    for part in parts:
+        waiting.append(part.rows)
+        yield part
 
 
 def predict_part(bundle: Predictor, part: Part, *, set_apart: bool) -> Predicted:

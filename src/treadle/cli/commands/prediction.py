@@ -35,6 +35,10 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help=output)
     into = "the table that is made in the database"
     parser.add_argument("--into", metavar="TABLE", help=into)
+    inputs = (
+        "also write the columns of the rows, but private ones, and the bundle's digest: a log for `treadle monitor`"
+    )
+    parser.add_argument("--inputs", action="store_true", help=inputs)
     rejects = (
         "set rows that break the contract, or hold a value that cannot be read, apart as they came, with the reasons: "
         "in a file, or in a table of the database"
@@ -82,18 +86,20 @@ def _open_workers(options: argparse.Namespace, *, targets: Sequence[str], code: 
 def _predict_source(
     bundle: Predictor, source: RowSource, files: Sequence[str], options: argparse.Namespace, *, workers: Workers | None
 ) -> int:
-    from treadle.bundle.batch import identify, predict_batch
+    from treadle.bundle.batch import Inputs, identify, predict_batch
+    from treadle.champions.bundles import digest_bundle
     from treadle.cli.progress import show_rows
 
     how = {name: getattr(options, name) for name in ("output", "into", "rejects", "at", "any_code")}
+    how |= {"inputs": True} if options.inputs else {}
+    beside = Inputs.find(bundle, digest=digest_bundle(options.run_folder)) if options.inputs else None
     identity = identify(bundle, files=files, options={**how, "on_breach": bundle.on_breach})
     sink = _open_sink(options, identity)
     if sink.tally.num_rows:
         print_lines(f"{sink.tally.num_rows:,} rows are there already  {redact(options.output)}")
     with show_rows(done=sink.tally.num_rows, total=source.num_rows) as report:
-        tally = predict_batch(
-            bundle, source, sink, set_apart=options.rejects is not None, report=report, workers=workers
-        )
+        set_apart = options.rejects is not None
+        tally = predict_batch(bundle, source, sink, set_apart=set_apart, report=report, workers=workers, beside=beside)
     if tally.num_broken:
         each = "is set apart" if options.rejects is not None else "is listed"
         where = options.rejects or _name_rejects(options)
@@ -172,10 +178,10 @@ def _predict_by_learner(options: argparse.Namespace, *, targets: Sequence[str], 
     from treadle.learners.predict import predict
 
     others = (options.rows, options.on_breach, options.at, options.into, options.rejects, options.ray)
-    if options.tables or any(value is not None for value in others):
+    if options.tables or options.inputs or any(value is not None for value in others):
         raise TreadleError(
             f"{options.run_folder} holds a learner, which predicts what its datamodule's predict_dataloader gives: "
-            "leave out ROWS, --tables, --at, --into, --rejects, --ray and --on-breach; "
+            "leave out ROWS, --tables, --at, --into, --inputs, --rejects, --ray and --on-breach; "
             "--datamodule KEY=VALUE sets an argument of the datamodule"
         )
     arguments = {parse(text).key_or_group: read_value(text) for text in options.datamodule}
