@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import numpy as np
 import polars as pl
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sklearn.metrics import log_loss, roc_auc_score
 
 from orders import CARD, DIGEST, MISTAKE, NAMES, ROWS, START, make_orders, monitor, read_findings, spoil
@@ -388,6 +389,30 @@ def test_labels_that_match_no_row_are_told(made, log, tmp_path, capsys):
     assert found["notes"] == ["10 of 800 labels match no row of the log, such as that of id order 4790"]
 
 
+def test_of_a_private_key_no_value_is_told_on_any_way_out(made, log, tmp_path, capsys):
+    reference = read_reference(made / "evaluation" / "reference")
+    guarded = replace(reference.keep(["amount", "size"]), ignored={"country": "private"})
+    guarded.write(tmp_path / "guarded")
+    for week in range(4):
+        spoil(log, week, country=pl.lit("Utopia"))
+    spoil(log, 3, amount=pl.lit(None, dtype=pl.Float64))
+    labels = pl.DataFrame({"country": ["Erewhon"], "late": [1]})
+    assert give_labels(log, tmp_path, labels, by="country") == 0
+    out = tmp_path / "out"
+    options = ["--reference", str(tmp_path / "guarded"), "--output", str(out), "--command", f"tee {tmp_path / 'told'}"]
+    capsys.readouterr()
+
+    assert monitor(made, log, *options) == 1
+
+    printed = capsys.readouterr().out
+    assert "1 of 1 labels match no row of the log" in printed
+    counts = out / "counts.parquet"
+    assert treadle("profile", str(made), "--log", str(log), "-o", str(counts), *options[:2]) == 0
+    written = [printed.encode(), *(file.read_bytes() for file in [tmp_path / "told", *out.iterdir()])]
+    assert len(written) == 7
+    assert [text for text in written if b"Utopia" in text or b"Erewhon" in text] == []
+
+
 def test_a_binary_label_between_0_and_1_is_refused(made, log, tmp_path, capsys):
     give_labels(log, tmp_path, pl.DataFrame({"id": ["order-4000", "order-4001"], "late": [1.0, 0.7]}))
     capsys.readouterr()
@@ -427,7 +452,9 @@ def test_pages_and_gauges_are_written(made, log, tmp_path, capsys):
     labels = f'model="shop-1",bundle="{DIGEST[:12]}"'
     assert f"treadle_monitor_alarm{{{labels}}} 1.0" in gauges
     assert re.search(rf'^treadle_monitor_column_strength{{{labels},column="country"}} [0-9.]+$', gauges, re.MULTILINE)
-    assert gauges.count("# TYPE") == len(set(re.findall(r"# TYPE (\S+)", gauges)))
+    families = {family.name: family for family in text_string_to_metric_families(gauges)}
+    assert {family.type for family in families.values()} == {"gauge"}
+    assert [sample.value for sample in families["treadle_monitor_rows"].samples] == [ROWS]
     assert json.loads((tmp_path / "out" / "findings.json").read_text())["alarm"]
 
 

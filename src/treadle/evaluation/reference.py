@@ -23,7 +23,7 @@ from treadle.profiles.cells import Cells, fit_cells
 from treadle.profiles.losses import LossModel, fit_losses
 from treadle.profiles.profile import BLOCK, count_rows
 from treadle.profiles.realised import LOSSES, relate_to_prior
-from treadle.profiles.reference import Performance, Reference, write_no_reference
+from treadle.profiles.reference import PRIVATE, Performance, Reference, write_no_reference
 from treadle.schema import LABEL, PREDICT_AT, is_value
 
 Floats = NDArray[np.float64]
@@ -95,7 +95,7 @@ def _find_ignored(
     others = [name for name in names if name not in ignored]
     if time is not None:
         ignored |= dict.fromkeys(find_calendar(rows, others, time=time), "the calendar: it has one value on each day")
-    return ignored | dict.fromkeys(settings.ignore, "evaluation.reference.ignore") | dict.fromkeys(private, "private")
+    return ignored | dict.fromkeys(settings.ignore, "evaluation.reference.ignore") | dict.fromkeys(private, PRIVATE)
 
 
 def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Performance:

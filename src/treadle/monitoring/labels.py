@@ -133,8 +133,13 @@ def join_labels(log: Log) -> pl.LazyFrame | None:
     return rows.join(newest, on=list(keys), how="left", maintain_order="left").drop(list(keys))
 
 
-def describe_strays(log: Log) -> str | None:
-    """How many labels are for no row of a log, of whatever bundle; None where all are for one."""
+def describe_strays(log: Log, *, private: frozenset[str]) -> str | None:
+    """How many labels are for no row of a log, of whatever bundle; None where all are for one.
+
+    Args:
+        log: that labels are for.
+        private: columns of which no value is told.
+    """
     files = sorted(find_labels(log.path).glob("*.parquet"))
     if not files:
         return None
@@ -144,8 +149,11 @@ def describe_strays(log: Log) -> str | None:
         return None
     total = newest.select(pl.len()).collect().item()
     by = _list_keys(files)
+    told = f"{len(strays):,} of {total:,} labels match no row of the log"
+    if not private.isdisjoint(by):
+        return told
     such = ", ".join(f"{name} {strays[key][0]}" for name, key in zip(by, keys, strict=True))
-    return f"{len(strays):,} of {total:,} labels match no row of the log, such as that of {such}"
+    return f"{told}, such as that of {such}"
 
 
 def _read_newest(files: Sequence[Path], log: Log) -> tuple[pl.LazyFrame, dict[str, pl.Expr]]:

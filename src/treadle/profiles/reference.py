@@ -24,6 +24,7 @@ from treadle.profiles.profile import Profile, count_paired
 from treadle.schema import Task
 
 FORMAT = 1  # of the files
+PRIVATE = "private"  # why a column is ignored
 _JSON, _CELLS, _PAIRS = "reference.json", "cells.parquet", "pairs.parquet"
 
 
@@ -50,6 +51,11 @@ class Reference:
     num_paired: int  # of the columns, the first ones, whose pairs are counted
     profile: Profile  # of the training split
     performance: Performance
+
+    @property
+    def private(self) -> frozenset[str]:
+        """The columns of which no log, page or message may hold a value."""
+        return frozenset(name for name, reason in self.ignored.items() if reason == PRIVATE)
 
     def keep(self, names: Collection[str]) -> Reference:
         """The reference of some of its columns alone, without pairs where fewer than two of the paired are left."""
