@@ -85,6 +85,8 @@ def test_counts_of_another_model_or_reference_are_refused(made, log, counts, tmp
     ]:
         assert treadle("monitor", str(run), "--profiles", str(path)) == MISTAKE
         assert re.search(words, capsys.readouterr().err)
+    assert treadle("monitor", str(made), "--profiles", str(counts), "--time", "at") == MISTAKE
+    assert "--time names a column of --log" in capsys.readouterr().err
     (other / "bundle" / "bundle.json").write_text("{}")
     assert treadle("monitor", str(other), "--profiles", str(counts / "a.parquet")) == MISTAKE
     assert f"was counted for the bundle {DIGEST[:12]}" in capsys.readouterr().err

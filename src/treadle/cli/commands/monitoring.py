@@ -84,6 +84,8 @@ def _check(options: argparse.Namespace) -> None:
         if not 0 < value <= (0.5 if name == "false_alarms" else 1):
             limits = "above 0 and at most 0.5" if name == "false_alarms" else "above 0 and at most 1"
             raise TreadleError(f"--{name.replace('_', '-')} must be {limits}; found {value:g}")
+    if options.profiles is not None and options.time is not None:
+        raise TreadleError("--time names a column of --log; the counts of --profiles have their blocks already")
     if options.track and options.output is None:
         raise TreadleError("--track needs --output FOLDER, where the record lies")
     if options.last is not None and options.last < 1:
