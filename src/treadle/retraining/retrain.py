@@ -42,6 +42,7 @@ from treadle.replay.replay import make as make_replay
 from treadle.retraining.champion import Judged, UnpredictableError
 from treadle.retraining.completion import complete
 from treadle.retraining.composition import compose_retraining
+from treadle.retraining.data_version import take_version
 from treadle.retraining.ledger import (
     CHALLENGER,
     Decided,
@@ -88,8 +89,9 @@ class Occasion:
 def digest_rules(settings: Retrain) -> str:
     """Of the section `retrain`."""
     rules = settings.model_dump(mode="json")
-    if settings.shadow is None:  # as before there was the key
-        del rules["shadow"]
+    for key in ("shadow", "version"):  # as before there were these keys
+        if rules[key] is None:
+            del rules[key]
     return digest(json.dumps(rules, sort_keys=True))
 
 
@@ -184,12 +186,15 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
         if not dry:
             _require_later(occasion, chain)
+        version = None if dry or occasion.is_one_of_many else occasion.settings.version
+        shown = {} if version is None else {"version": take_version(version, root=root)}
         data = fingerprint_data(occasion.resolved, root=root)
         key = (occasion.until.isoformat(), history.champion, data, occasion.digest)
         if chain.items and chain.items[-1].key == key:
             notify(f"nothing is new since {chain.items[-1].time}: {chain.items[-1].action}")
             return None
         decided = _decide(occasion, chain, history, data=data, dry=dry, notify=notify)
+        decided = replace(decided, evidence={**decided.evidence, **shown})
         if chain.items and _is_stuck_still(decided, chain.items[-1]) and not occasion.is_one_of_many:
             notify(f"nothing is new since {chain.items[-1].time}: {decided.describe()}")
             return None

@@ -57,6 +57,16 @@ class AlarmRule(Spec):
 Rule = Annotated[AgeRule | PerformanceRule | DataRule | AlarmRule, Discriminator("by")]
 
 
+class DataVersion(Spec):
+    """The data are brought to their newest version by DVC before a decision."""
+
+    file: str
+    """The file `.dvc` of the data, as `dvc add` and `dvc import-url` write it."""
+    by: Literal["pull", "update", "commit"]
+    """How: `pull` fetches the version that the file names, which git has brought; `update` takes the newest from where
+    the data were imported; `commit` makes a version of the files that lie there now."""
+
+
 class Shadow(Spec):
     """A challenger that the gate would promote is first asked beside the champion, on live rows."""
 
@@ -87,5 +97,7 @@ class Retrain(Spec):
     """Whether the champion before takes over again where it is better on the newest rows, beyond noise."""
     shadow: Shadow | None = None  # the default is for a conf/retrain that is older than the key
     """A trial beside the champion, before the promotion; null: the gate promotes."""
+    version: DataVersion | None = None  # as above
+    """The newest version of the data, by DVC, before a decision; null: the data as they lie there."""
     act: dict[Name, Rule | None] = Field(min_length=1)
     """Rules by a name of your own; of those that hold, the strongest action is taken; null: a rule that is left out."""
