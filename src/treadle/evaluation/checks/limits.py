@@ -40,6 +40,6 @@ def _compare(evaluated: Evaluated, metric: str, limit: float, *, sign: int, name
             f"{title} is not defined on the test split; its {name} is {limit:g}.", value=None, **{name: limit}
         )
     holds = sign * value >= sign * limit
-    relation = "within" if holds else "beyond"
-    sentence = f"{title} {write_score(value)} is {relation} its {name} of {limit:g}."
+    crossed = "below" if sign > 0 else "above"
+    sentence = f"{title} {write_score(value)} is {'not ' if holds else ''}{crossed} its {name} of {limit:g}."
     return judge(sentence, holds=holds, value=value, **{name: limit})
