@@ -17,6 +17,7 @@ from runs import find_run, run_quick
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.evaluation import checks
+from treadle.evaluation import evaluated as evaluated_module
 from treadle.evaluation.calibration import find_calibration
 from treadle.evaluation.checks import leakage
 from treadle.evaluation.checks.baselines import beat_baselines
@@ -63,16 +64,22 @@ def make_experiment(task, **evaluation):
     )
 
 
+class Columns:
+    """They are their own features."""
+
+    def __call__(self, frame):
+        return to_inputs(frame)
+
+    def derive(self, frame):
+        return frame.drop("row", "label")
+
+
 class Rows(Evaluated):
     """An evaluation whose columns are their own features."""
 
     @property
     def featurizer(self):
-        return SimpleNamespace(derive=lambda frame: frame.drop("row", "label"))
-
-    @property
-    def inputs(self):
-        return to_inputs(self.test.collect())
+        return Columns()
 
 
 def to_inputs(frame):
@@ -204,6 +211,17 @@ def test_training_rows_in_the_test_split_are_found(task, tmp_path):
     assert outcome.state == "fail"
     assert outcome.evidence["share"] == 0.05
     assert outcome.evidence["rows"] == [400, 401, 402, 403, 404]
+
+
+def test_a_test_split_of_several_parts_is_judged_like_one(tmp_path, monkeypatch):
+    evaluated = make_evaluated("binary", tmp_path / "a", copies=20)
+    whole = limit_overlap(evaluated, max_share=0.01)
+    monkeypatch.setattr(evaluated_module, "PART_ROWS", 150)
+
+    assert limit_overlap(evaluated, max_share=0.01) == whole
+
+    monkeypatch.setattr(leakage, "_TEST_ROWS", 100)
+    assert suspect_leakage(make_evaluated("binary", tmp_path / "c", leak=True), max_share=0.98).state == "fail"
 
 
 @pytest.mark.parametrize("task", TASKS)

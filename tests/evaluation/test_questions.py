@@ -74,7 +74,7 @@ def test_a_column_that_moved_is_named():
 def test_a_day_that_both_splits_have_is_one_block(tmp_path):
     """Apart, the half that learns would have training rows of the days whose test rows it is asked about."""
     evaluation = Evaluation.model_construct(intervals=Intervals(blocks="auto", resamples=100, coverage=0.95))
-    data = SimpleNamespace(task="binary", split=SimpleNamespace(by="random"), examples=EXAMPLES)
+    data = SimpleNamespace(task="binary", split=SimpleNamespace(by="random"), examples=EXAMPLES, forecast=None)
     experiment = Experiment.model_construct(data=data, evaluation=evaluation)
     train, test = (
         pl.DataFrame({"predict_at": [datetime(2026, 1, day, 9) for day in days]})  # noqa: DTZ001 - UTC

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 from torch.nn import functional as nnf
@@ -22,7 +24,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.base import narrow
-from treadle.features.featurizer import Inputs
+from treadle.features.featurizer import Featurizer, Inputs
 from treadle.features.stored import load_rows
 from treadle.features.target import measure_target, scale_target
 from treadle.features.transforms import Standardize
@@ -103,6 +105,26 @@ def load_baselines(experiment: Experiment, *, folder: RunFolder) -> dict[str, Fi
     sizes = _read_sizes(experiment, folder)
     names = experiment.evaluation.baselines
     return {name: _OfModelInputs(KINDS[name].load(folder.baselines / name, sizes), sizes) for name in names}
+
+
+def predict_baselines(experiment: Experiment, parts: Iterable[pl.DataFrame], *, folder: RunFolder) -> dict[str, Tensor]:
+    """Predictions of each baseline, by name.
+
+    Args:
+        experiment: names the baselines.
+        parts: of the rows, some at a time.
+        folder: of the run.
+    """
+    if not experiment.evaluation.baselines:
+        return {}
+    featurizer = Featurizer.load(folder.features, spec=experiment.features, targets=experiment.targets)
+    baselines = load_baselines(experiment, folder=folder)
+    predicted: dict[str, list[Tensor]] = {name: [] for name in baselines}
+    for part in parts:
+        inputs = featurizer(part)
+        for name, fitted in baselines.items():
+            predicted[name].append(torch.as_tensor(fitted.predict(inputs)))
+    return {name: torch.cat(values) for name, values in predicted.items()}
 
 
 def _read_sizes(experiment: Experiment, folder: RunFolder) -> Sizes:

@@ -14,10 +14,10 @@ from torch import Tensor
 from treadle.bundle import Predictor, load, predict_split
 from treadle.disk import write_json
 from treadle.errors import TreadleError
-from treadle.evaluation.baselines import load_baselines
+from treadle.evaluation.baselines import predict_baselines
 from treadle.evaluation.champion import predict_champion
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
-from treadle.evaluation.evaluated import MODEL, Evaluated, Results
+from treadle.evaluation.evaluated import MODEL, Evaluated, Results, read_parts
 from treadle.evaluation.judge import run_checks, write_findings
 from treadle.evaluation.model_card import write_model_card
 from treadle.evaluation.naive import predict_naive
@@ -29,7 +29,6 @@ from treadle.evaluation.uncertainty import find_uncertainty
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurize import read_target
-from treadle.features.featurizer import Featurizer
 from treadle.metrics.compute import compute_metrics
 from treadle.metrics.own import build_metrics, compute_own
 from treadle.outcomes import Finding
@@ -62,7 +61,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
     naive = predict_naive(experiment, folder=folder, classes=bundle.classes)
     candidates = {
         MODEL: prediction,
-        **_predict_baselines(experiment, test, folder),
+        **predict_baselines(experiment, read_parts(test), folder=folder),
         **naive,
         **predict_champion(experiment, test, like=bundle, champion=champion),
     }
@@ -151,15 +150,6 @@ def _require_numbers(candidates: dict[str, Tensor], predicted: pl.DataFrame) -> 
                 f"evaluation: the predictions of {name} are not finite for {affected}; is the row far outside of the "
                 "range of the training rows? Bounds in the contract (min, max) keep such rows out"
             )
-
-
-def _predict_baselines(experiment: Experiment, test: pl.LazyFrame, folder: RunFolder) -> dict[str, Tensor]:
-    """Predictions of each baseline; all rows are in memory at once."""
-    if not experiment.evaluation.baselines:
-        return {}
-    featurizer = Featurizer.load(folder.features, spec=experiment.features, targets=experiment.targets)
-    inputs = featurizer(test.collect())
-    return {name: fitted.predict(inputs) for name, fitted in load_baselines(experiment, folder=folder).items()}
 
 
 def _without_nan(results: Results) -> dict[str, dict[str, float | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from treadle.bundle import Predictor
 from treadle.data.blocks import rank_blocks
-from treadle.data.lazy_frames import collect, derive, narrow_integers
+from treadle.data.lazy_frames import collect, count_rows, derive, narrow_integers
 from treadle.evaluation.resampling import Blocks
 from treadle.experiment.blocks import ROW, settle_blocks
 from treadle.experiment.run_folder import RunFolder
@@ -23,6 +23,7 @@ from treadle.metrics.registry import Threshold
 from treadle.schema import Split, Task
 
 Results = dict[str, dict[str, float]]  # model or baseline: metric: value
+PART_ROWS = 1 << 18  # of a split in memory at a time, with all their columns
 MODEL = "model"  # its name among the results and the predictions; the first
 
 
@@ -90,17 +91,22 @@ class Evaluated:
         """As it was fitted on the training split."""
         return Featurizer.load(self.folder.features, spec=self.experiment.features, targets=self.experiment.targets)
 
-    @cached_property
-    def inputs(self) -> Inputs:
-        """What the model is given of the test split, `[B, N]` numbers and `[B, C]` ids."""
-        made: Inputs = self.featurizer(self.test.collect())
-        return made
+    def read_inputs(self) -> Iterator[Inputs]:
+        """What the model is given of the test split, part by part: a long one is never whole in memory."""
+        for part in read_parts(self.test):
+            yield self.featurizer(part)
 
     @cached_property
     def training(self) -> dict[str, Any]:
         """The summary of the training, such as `num_parameters`."""
         summary: dict[str, Any] = json.loads((self.folder.model / "summary.json").read_text(encoding="utf-8"))
         return summary
+
+
+def read_parts(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """The rows of a split, some at a time; of no rows one frame, which has none."""
+    for start in range(0, max(1, count_rows(rows)), PART_ROWS):
+        yield rows.slice(start, PART_ROWS).collect()
 
 
 def find_blocks(rows: pl.LazyFrame, experiment: Experiment) -> Blocks:

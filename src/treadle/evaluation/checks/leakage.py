@@ -9,6 +9,7 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from treadle.data.lazy_frames import count_rows
 from treadle.evaluation.evaluated import Evaluated
 from treadle.features.featurize import read_target
 from treadle.outcomes import Outcome, judge, not_applicable
@@ -17,6 +18,7 @@ from treadle.schema import Share
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _TRAINING_ROWS = 100_000  # of which the means by bin are learned, spread over all: a table may be sorted by its label
+_TEST_ROWS = 500_000  # on which they are tried, spread likewise
 _BINS = 256  # of a number: equally many training rows each
 _NUM_SHOWN = 3
 
@@ -44,18 +46,25 @@ def suspect_leakage(evaluated: Evaluated, *, max_share: Share) -> Outcome:
 def _explain(evaluated: Evaluated) -> Iterator[tuple[str, float]]:
     """Each column that features are made of, before any transform, with the share that it explains."""
     classes = evaluated.bundle.classes
-    rows = evaluated.read_rows("train")
-    step = max(1, -(-rows.select(pl.len()).collect().item() // _TRAINING_ROWS))
-    train = rows.gather_every(step).collect()
+    train = (
+        evaluated.read_rows("train").gather_every(_find_step(evaluated.read_rows("train"), _TRAINING_ROWS)).collect()
+    )
+    step = _find_step(evaluated.test, _TEST_ROWS)
+    test = evaluated.test.gather_every(step).collect()
     learned = _spread(read_target(train, classes=classes), len(classes))
-    asked = _spread(evaluated.target, len(classes))
+    asked = _spread(evaluated.target[::step], len(classes))
     total = ((asked - asked.mean(axis=0)) ** 2).sum()
     if not total > 0:
         return
-    before, after = evaluated.featurizer.derive(train), evaluated.featurizer.derive(evaluated.test.collect())
+    before, after = evaluated.featurizer.derive(train), evaluated.featurizer.derive(test)
     for name in before.columns:
         codes = _encode(pl.concat([before[name], after[name]]), num_first=len(before))
         yield name, 1 - _measure_error(codes[: len(before)], codes[len(before) :], learned, asked) / total
+
+
+def _find_step(rows: pl.LazyFrame, most: int) -> int:
+    """Of which every one is taken, so that there are no more than these."""
+    return max(1, -(-count_rows(rows) // most))
 
 
 def _encode(values: pl.Series, *, num_first: int) -> Ints:

@@ -28,8 +28,7 @@ def limit_overlap(evaluated: Evaluated, *, max_share: Fraction) -> Outcome:
         max_share: of the test rows that may be in the training split.
     """
     trained = pl.concat(_hash_training(evaluated)).unique()
-    inputs = evaluated.inputs
-    found = _hash(*inputs, evaluated.target).is_in(trained.implode())
+    found = pl.concat(_hash_test(evaluated)).is_in(trained.implode())
     share = float(found.mean() or 0.0)  # type: ignore[arg-type]
     rows = evaluated.test.select(ROW).collect()[ROW].filter(found).head(_NUM_EXAMPLES).to_list()
     such = f", such as row {rows[0]}" if rows else ""
@@ -38,6 +37,14 @@ def limit_overlap(evaluated: Evaluated, *, max_share: Fraction) -> Outcome:
         f"{max_share:.2%} are allowed."
     )
     return judge(sentence, holds=share <= max_share, share=share, max_share=max_share, rows=rows)
+
+
+def _hash_test(evaluated: Evaluated) -> Iterator[pl.Series]:
+    start = 0
+    for inputs in evaluated.read_inputs():
+        end = start + len(inputs.numeric)
+        yield _hash(*inputs, evaluated.target[start:end])
+        start = end
 
 
 def _hash_training(evaluated: Evaluated) -> Iterator[pl.Series]:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-import torch
 
+from treadle.bundle import predict_split
 from treadle.bundle.judged import load_judged
 from treadle.data.lazy_frames import derive
 from treadle.errors import TreadleError
-from treadle.evaluation.baselines import load_baselines
-from treadle.evaluation.evaluated import MODEL, Evaluated, find_blocks
+from treadle.evaluation.baselines import predict_baselines
+from treadle.evaluation.evaluated import MODEL, Evaluated, find_blocks, read_parts
 from treadle.evaluation.intervals import Array
 from treadle.evaluation.parity import read_predictions
 from treadle.evaluation.resampling import Blocks, Floats
@@ -60,14 +60,10 @@ def _take_test(evaluated: Evaluated) -> Predicted:
 def _predict_valid(evaluated: Evaluated) -> Predicted:
     """The validation rows, as the weights predict them that have not been trained on them."""
     experiment, rows = evaluated.experiment, evaluated.read_rows("valid")
-    frame = rows.collect()
     bundle = load_judged(evaluated.folder.path, targets=experiment.targets)
-    predicted = {MODEL: read_predictions(bundle.predict(frame, on_breach="allow"), bundle)}
-    if len(evaluated.predictions) > 1:
-        inputs = evaluated.featurizer(frame)
-        fitted = load_baselines(experiment, folder=evaluated.folder)
-        predicted |= {name: torch.as_tensor(baseline.predict(inputs)) for name, baseline in fitted.items()}
-    target = read_target(frame.select(LABEL), classes=bundle.classes).numpy()
+    predicted = {MODEL: read_predictions(predict_split(bundle, rows), bundle)}
+    predicted |= predict_baselines(experiment, read_parts(rows), folder=evaluated.folder)
+    target = read_target(rows.select(LABEL).collect(), classes=bundle.classes).numpy()
     predictions = {name: values.numpy() for name, values in predicted.items()}
     return Predicted("valid", predictions, target, find_blocks(rows, experiment))
 
