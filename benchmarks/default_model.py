@@ -133,10 +133,9 @@ def train_ours(project: Path, model: str, seed: int) -> Result:
 # --- LightGBM on raw columns --------------------------------------------------------------------------
 
 
-def read_splits(project: Path) -> dict[str, pl.DataFrame]:
-    """The examples of each split, as any run of the project has them."""
-    folder = next(project.glob("runs/*/examples"))
-    return {split: pl.read_parquet(folder / f"{split}.parquet") for split in ("train", "valid", "test")}
+def read_splits(examples: Path) -> dict[str, pl.DataFrame]:
+    """The examples of each split."""
+    return {split: pl.read_parquet(examples / f"{split}.parquet") for split in ("train", "valid", "test")}
 
 
 def encode(splits: dict[str, pl.DataFrame]) -> tuple[dict[str, np.ndarray], list[int]]:
@@ -162,10 +161,10 @@ def _to_number(values: pl.Series, words: pl.Series | None) -> pl.Series:
     return values.cast(pl.Float64)
 
 
-def train_lightgbm(project: Path, model: str, seed: int) -> Result:
+def train_lightgbm(examples: Path, model: str, seed: int) -> Result:
     """LightGBM, judged on the test split as ours is."""
     start = count_cpu(resource.RUSAGE_SELF)
-    splits = read_splits(project)
+    splits = read_splits(examples)
     inputs, texts = encode(splits)
     classes = splits["train"][LABEL].unique().sort().to_list()
     task = _find_task(splits["train"][LABEL], classes)
@@ -235,9 +234,8 @@ def _judge(task: str, predicted: np.ndarray, target: np.ndarray) -> tuple[str, f
 # --- AutoML by others ---------------------------------------------------------------------------------
 
 
-def train_peer(project: Path, model: str, seed: int, *, python: Path, seconds: float) -> Result:
+def train_peer(examples: Path, model: str, seed: int, *, python: Path, seconds: float) -> Result:
     """AutoML, judged on the test split as ours is."""
-    examples = next(project.glob("runs/*/examples"))
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), str(PEER), model, str(examples), str(seconds), str(seed), folder]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -266,12 +264,14 @@ def measure(name: str, options: argparse.Namespace, folder: Path) -> None:
     run(folder, "init", name, "--from", str(file.resolve()), "--target", TABLES[name].target, *more)
     project = folder / name
     run(project, "prepare", "tracker=disabled")
+    (examples,) = project.glob("runs/*/examples")  # those of the project's own fold; `auto` adds the others
     for model, seed in missing:
         if model in PEERS:
             seconds = read_results(options.results)[name, "auto", seed]["seconds"]
-            result = train_peer(project, model, seed, python=options.peers, seconds=seconds)
+            result = train_peer(examples, model, seed, python=options.peers, seconds=seconds)
         else:
-            result = (train_lightgbm if model.startswith("lightgbm ") else train_ours)(project, model, seed)
+            is_raw = model in {"lightgbm default", "lightgbm tuned"}
+            result = train_lightgbm(examples, model, seed) if is_raw else train_ours(project, model, seed)
         found = {"table": name, "model": model, "seed": seed, **result}
         with options.results.open("a") as stream:
             stream.write(f"{json.dumps(found)}\n")
