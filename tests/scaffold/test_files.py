@@ -204,6 +204,8 @@ def test_time_takes_digits_and_quarters(make, tmp_path, form):
 
     assert made.read("data")["split"]["by"] == "time_series"
     assert made.splits["train"]["predict_at"].max() < made.splits["test"]["predict_at"].min()
+    derived = (made.read("features").get("derive") or {}).keys()
+    assert derived == {"%Y": set(), "%Y Q1": {"when_month"}}.get(form, {"when_weekday", "when_day_of_year"} | derived)
 
 
 def test_infinity_is_missing_in_every_kind_of_file(make, tmp_path):

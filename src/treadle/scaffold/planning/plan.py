@@ -226,7 +226,8 @@ def _list_parts(profile: Profile, *, is_at: bool) -> Iterator[tuple[str, tuple[s
         return
     yield "weekday", (f"EXTRACT(DOW FROM {column})", "0 is Sunday", 7)
     if is_at and profile.high - profile.low > timedelta(days=730):
-        yield "month", (month, "the table spans more than two years", 12)
+        day = f"EXTRACT(DOY FROM {column})"
+        yield "day_of_year", (day, "the table spans more than two years", 366)
 
 
 def _as_moment(profile: Profile) -> str:

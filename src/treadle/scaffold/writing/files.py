@@ -131,7 +131,7 @@ def _list_facts(plan: Plan, project: Project) -> dict[str, Any]:
         "categories": [*plan.list_columns("category"), *weekdays],
         "hashed": plan.list_columns("hashed"),
         "cycles": cycles,
-        "units": {7: "days", 12: "months", 1440: "minutes"},
+        "units": {7: "days", 12: "months", 366: "days", 1440: "minutes"},
         "max_words": MAX_WORDS,
     }
 
