@@ -13,7 +13,8 @@ from orders import DIGEST, MISTAKE, START, make_orders, read_findings, spoil
 from runs import treadle
 from treadle.monitoring.counted import count_log, read_counted
 from treadle.monitoring.log import open_log
-from treadle.monitoring.monitor import Monitored, Settings, monitor, monitor_counts
+from treadle.monitoring.monitor import Monitored, monitor, monitor_counts
+from treadle.monitoring.settings import Settings
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.cells import fit_cells
 from treadle.profiles.losses import fit_losses
@@ -85,6 +86,8 @@ def test_counts_of_another_model_or_reference_are_refused(made, log, counts, tmp
     ]:
         assert treadle("monitor", str(run), "--profiles", str(path)) == MISTAKE
         assert re.search(words, capsys.readouterr().err)
+    assert treadle("monitor", str(made), "--profiles", str(counts), "--min-effect", "0.1") == MISTAKE
+    assert "--min-effect needs the bundle and the rows" in capsys.readouterr().err
     assert treadle("monitor", str(made), "--profiles", str(counts), "--time", "at") == MISTAKE
     assert "--time names a column of --log" in capsys.readouterr().err
     (other / "bundle" / "bundle.json").write_text("{}")
@@ -122,7 +125,7 @@ def test_the_errors_of_a_regression_are_estimated_from_counts_as_from_rows(costs
     log = open_log(tmp_path / "log.parquet", reference=costs, time=None, digest=None)
     given = {
         "reference": costs,
-        "settings": Settings(false_alarms=0.05, min_share=0.95, season=False, last=None),
+        "settings": Settings(false_alarms=0.05, min_share=0.95, season=False, min_effect=0.0, last=None),
         "monitored": Monitored("costs", DIGEST, "log", START.replace(year=2025)),
     }
 

@@ -23,8 +23,9 @@ from treadle.monitoring.alerts import Alerting, send_alerts
 from treadle.monitoring.estimate import estimate_binary
 from treadle.monitoring.labels import join_labels, store_labels
 from treadle.monitoring.log import open_log
-from treadle.monitoring.monitor import Monitored, Settings
+from treadle.monitoring.monitor import Monitored
 from treadle.monitoring.monitor import monitor as find_all
+from treadle.monitoring.settings import Settings
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.calibration import fit_calibration
 from treadle.profiles.cells import fit_cells
@@ -252,7 +253,7 @@ def find(made, log, *, now=START + timedelta(weeks=100)):
     return find_all(
         open_log(log, reference=reference, time=None, digest=None),
         reference=reference,
-        settings=Settings(false_alarms=0.05, min_share=0.95, season=False, last=None),
+        settings=Settings(false_alarms=0.05, min_share=0.95, season=False, min_effect=0.0, last=None),
         load=None,
         monitored=Monitored("shop", DIGEST, str(log), now),
     )

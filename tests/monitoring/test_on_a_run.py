@@ -46,6 +46,15 @@ def test_a_run_is_monitored_by_what_its_evaluation_wrote(run_once, tmp_path, cap
     assert "MedInc" in first[0]["columns"]
     assert first[0]["effect"] >= first[-1]["effect"]
     assert first[0]["importance"] > 0.1
+    median = sorted(alarm["effect"] for alarm in first)[len(first) // 2]
+    treadle("monitor", str(run), "--log", str(bad), "--format", "json", "--min-effect", str(median))
+    block = json.loads(capsys.readouterr().out)["blocks"][0]
+    assert block["alarms"][0]["kind"] == "performance"
+    assert all(
+        alarm["effect"] >= median > slight["effect"] for alarm in block["alarms"][1:] for slight in block["slight"]
+    )
+    assert len(block["slight"]) + len(block["alarms"]) == len(found[1]["blocks"][0]["alarms"])
+    assert block["slight"]
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 NUM_ROWS = 500  # of a block, which are predicted anew for each subject
-MAX_ALARMS = 12  # of a block, the strongest ones
+MAX_ALARMS = 12  # of a block, the strongest ones, that are weighed to rank them
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Effect:
 def measure_effects(
     alarms: Sequence[Alarm], rows: pl.DataFrame, *, bundle: Predictor, reference: Reference, seed: int
 ) -> dict[tuple[str, ...], Effect]:
-    """The effect of each subject of the strongest alarms, over the rows whose predictions are finite.
+    """The effect of each subject of alarms, over the rows whose predictions are finite.
 
     Empty where the rows lack a column of the bundle.
 
@@ -48,7 +48,7 @@ def measure_effects(
     if not set(bundle.card.columns) <= set(rows.columns):
         return {}
     now = _predict(bundle, rows)
-    subjects = dict.fromkeys(alarm.signal.columns for alarm in alarms[:MAX_ALARMS])
+    subjects = dict.fromkeys(alarm.signal.columns for alarm in alarms)
     effects = {}
     for subject in subjects:
         drawn = _predict(bundle, _draw(rows, subject, reference, np.random.default_rng(seed)))

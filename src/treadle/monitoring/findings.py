@@ -26,18 +26,31 @@ class Block:
     estimated: dict[str, float]
     realised: Realised | None
     performance: Alarm | None  # that the realised performance is worse than it ever was
+    min_effect: float  # on the mean prediction, below which a signal of the inputs is slight
 
     @property
     def alarms(self) -> list[Alarm]:
         """That of the performance, then those of the inputs by effect on the predictions, importance and strength."""
+        own = [self.performance] if self.performance is not None else []
+        return [*own, *self._rank([alarm for alarm in self.judged.alarms if not self._is_slight(alarm)])]
+
+    @property
+    def slight(self) -> list[Alarm]:
+        """Signals of the inputs beyond their limits that move predictions too little to alarm, in the same order."""
+        return self._rank([alarm for alarm in self.judged.alarms if self._is_slight(alarm)])
+
+    def _is_slight(self, alarm: Alarm) -> bool:
+        effect = self.effects.get(alarm.signal.columns)
+        return effect is not None and effect.mean < self.min_effect
+
+    def _rank(self, alarms: list[Alarm]) -> list[Alarm]:
         none = Effect(0.0, 0.0)
 
         def rank(alarm: Alarm) -> tuple[float, float, float]:
             effect = self.effects.get(alarm.signal.columns, none)
             return -effect.mean, -effect.importance, -alarm.strength
 
-        own = [self.performance] if self.performance is not None else []
-        return [*own, *sorted(self.judged.alarms, key=rank)]
+        return sorted(alarms, key=rank)
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""
@@ -48,6 +61,7 @@ class Block:
             "unjudged": judged.unjudged,
             "strength": judged.strength,
             "alarms": [self._describe(alarm) for alarm in self.alarms],
+            "slight": [self._describe(alarm) for alarm in self.slight],
             "mean_prediction": self.mean,
             "estimated": _without_nan(self.estimated),
             "realised": None

@@ -18,6 +18,7 @@ from treadle.monitoring.labels import describe_strays, join_labels
 from treadle.monitoring.log import Log
 from treadle.monitoring.performance import judge_performance
 from treadle.monitoring.rows import Measured, measure_rows
+from treadle.monitoring.settings import Settings
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.cells import list_cells
 from treadle.profiles.profile import BLOCK, Profile
@@ -27,16 +28,6 @@ from treadle.schema import is_value
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a log is judged."""
-
-    false_alarms: float  # share of normal blocks that may alarm
-    min_share: float  # of the labels of a day that must be there for it to count
-    season: bool  # whether means are compared with the same time of the year
-    last: int | None  # number of blocks, the newest ones, that are judged; None: all
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ def monitor(
         rows = rows.filter(pl.col(BLOCK).is_in(_find_last(rows, kept, settings.last, monitored.now)))
     counted = count_named(rows, log.reading, kept)
     judged = _judge(counted, charts, monitored.now)
-    measured = measure_rows(log, rows, judged=judged, kept=kept, load=load, min_share=settings.min_share)
+    measured = measure_rows(log, rows, judged=judged, kept=kept, load=load, settings=settings)
     strays = describe_strays(log, private=reference.private)
     measured = measured if strays is None else replace(measured, notes=[*measured.notes, strays])
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
@@ -142,7 +133,7 @@ def _find(
         worse = judge_performance(known, usual, min_rows=charts.min_rows, false_alarms=settings.false_alarms)
         performance = None if found.unjudged else worse
         mean, guessed = measured.means.get(name), estimated.get(name, {})
-        blocks.append(Block(found, identities[name], effects, mean, guessed, known, performance))
+        blocks.append(Block(found, identities[name], effects, mean, guessed, known, performance, settings.min_effect))
     changed = _count_changed(judged, profile, kept)
     return Findings(monitored.model, monitored.digest, monitored.log, charts, absent, blocks, changed, notes)
 

@@ -10,7 +10,7 @@ from treadle.metrics.registry import METRICS, write_score
 from treadle.monitoring.charts import Alarm
 from treadle.monitoring.estimate import CAVEAT
 from treadle.monitoring.findings import Block, Findings
-from treadle.monitoring.views import UNITS, summarize
+from treadle.monitoring.views import UNITS, describe_slight, summarize
 from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
 from treadle.profiles.cells import list_cells
@@ -47,6 +47,7 @@ def _tabulate(block: Block) -> dict[str, object]:
         "rows": f"{judged.rows:,}",
         "strength": "" if judged.unjudged else f"{judged.strength:.2f}",
         "unjudged": judged.unjudged or "",
+        "slight": describe_slight(block) if block.slight else "",
         "alarms": [_write_alarm(block, alarm) for alarm in block.alarms],
     }
 

@@ -10,11 +10,12 @@ import numpy as np
 import polars as pl
 
 from treadle.monitoring.charts import Judged
-from treadle.monitoring.effect import NUM_ROWS, measure_effects
+from treadle.monitoring.effect import MAX_ALARMS, NUM_ROWS, measure_effects
 from treadle.monitoring.estimate import estimate_binary, estimate_multiclass
 from treadle.monitoring.findings import Effects
 from treadle.monitoring.labels import Realised, name_day, realise
 from treadle.monitoring.log import Log
+from treadle.monitoring.settings import Settings
 from treadle.profiles.profile import BLOCK
 from treadle.profiles.reference import Reference
 from treadle.schema import LABEL, is_value
@@ -43,7 +44,7 @@ def measure_rows(
     judged: Sequence[Judged],
     kept: Reference,
     load: Callable[[], Predictor] | None,
-    min_share: float,
+    settings: Settings,
 ) -> Measured:
     """Measure what the rows say.
 
@@ -53,17 +54,23 @@ def measure_rows(
         judged: their blocks.
         kept: the reference of the columns that the log has.
         load: gives the bundle, which weighs alarms; None: they are not weighed.
-        min_share: of the labels of a day that must be there for it to count.
+        settings: how they are judged.
     """
-    effects = _weigh(judged, rows, load=load, reference=kept)
+    most = None if settings.min_effect > 0 else MAX_ALARMS  # each has to be known, where slight ones do not alarm
+    effects = _weigh(judged, rows, load=load, reference=kept, most=most)
     means, estimated, notes = _estimate(log, rows, reference=kept)
     is_labelled = LABEL in rows.collect_schema()
-    realised = _realise(log, rows, reference=kept, min_share=min_share) if is_labelled else {}
+    realised = _realise(log, rows, reference=kept, min_share=settings.min_share) if is_labelled else {}
     return Measured(effects, means, estimated, realised, notes)
 
 
 def _weigh(
-    judged: Sequence[Judged], rows: pl.LazyFrame, *, load: Callable[[], Predictor] | None, reference: Reference
+    judged: Sequence[Judged],
+    rows: pl.LazyFrame,
+    *,
+    load: Callable[[], Predictor] | None,
+    reference: Reference,
+    most: int | None,
 ) -> dict[str, Effects]:
     alarmed = [found for found in judged if found.alarms]
     if load is None or not alarmed:
@@ -72,7 +79,9 @@ def _weigh(
     for found in alarmed:
         step = max(1, found.rows // NUM_ROWS)
         sample = rows.filter(pl.col(BLOCK) == found.block).gather_every(step).head(NUM_ROWS).collect()
-        effects[found.block] = measure_effects(found.alarms, sample, bundle=bundle, reference=reference, seed=_SEED)
+        effects[found.block] = measure_effects(
+            found.alarms[:most], sample, bundle=bundle, reference=reference, seed=_SEED
+        )
     return effects
 
 

@@ -59,12 +59,22 @@ def _list_blocks(findings: Findings) -> Iterator[str]:
             yield f"    {describe_alarm(alarm, block.effects.get(alarm.signal.columns))}"
         if len(block.alarms) > _SHOWN:
             yield f"    and {len(block.alarms) - _SHOWN} more"
+        if block.slight:
+            yield f"    {describe_slight(block)}"
 
 
 def describe_alarm(alarm: Alarm, effect: Effect | None) -> str:
     """An alarm in a line."""
     weight = "" if effect is None else f"  effect {effect.mean:.2g}, importance {effect.importance:.2g}"
     return f"{alarm.signal.subject}  {alarm.strength:.2f}{weight}  {alarm.words}"
+
+
+def describe_slight(block: Block) -> str:
+    """Signals that do not alarm, since they move the predictions little, in a line."""
+    subjects = [alarm.signal.subject for alarm in block.slight]
+    more = f" and {len(subjects) - _SHOWN} more" if len(subjects) > _SHOWN else ""
+    shown = ", ".join(subjects[:_SHOWN])
+    return f"differ, and move the mean prediction by less than {block.min_effect:g}: {shown}{more}"
 
 
 def _describe_performance(findings: Findings, block: Block) -> Iterator[str]:

@@ -33,7 +33,8 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.monitoring.labels import store_labels
 from treadle.monitoring.log import open_log
-from treadle.monitoring.monitor import Monitored, Settings, monitor
+from treadle.monitoring.monitor import Monitored, monitor
+from treadle.monitoring.settings import Settings
 from treadle.monitoring.usual import FALSE_ALARMS, MIN_LABELS
 from treadle.profiles.reference import read_reference
 from treadle.retraining.traffic import Delivery, Traffic
@@ -249,7 +250,9 @@ class Production:
             reference = read_reference(RunFolder(where).reference)
             length = reference.blocking.length
             last = None if length is None else math.ceil(self._new / length)
-            settings = Settings(false_alarms=FALSE_ALARMS, min_share=MIN_LABELS, season=False, last=last)
+            settings = Settings(
+                false_alarms=FALSE_ALARMS, min_share=MIN_LABELS, season=False, min_effect=0.0, last=last
+            )
             log = open_log(self.log, reference=reference, time=None, digest=champion)
             findings = monitor(
                 log,

@@ -40,6 +40,11 @@ def _add_monitor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-labels", type=float, default=MIN_LABELS, metavar="SHARE", help=labels)
     reference = "reference of the model, where it is not in the run's folder"
     parser.add_argument("--reference", type=Path, metavar="FOLDER", help=reference)
+    least = (
+        "a drift of the inputs alarms only where it moves the mean prediction by at least so much, or where its effect "
+        "is not known (default: 0, any alarms)"
+    )
+    parser.add_argument("--min-effect", type=float, default=0.0, metavar="NUMBER", help=least)
     parser.add_argument("--no-effect", action="store_true", help="do not load the bundle to weigh alarms")
     own = "your own package, where the bundle uses it"
     parser.add_argument("--allow", action="append", default=[], metavar="PREFIX", help=own)
@@ -84,6 +89,11 @@ def _check(options: argparse.Namespace) -> None:
         if not 0 < value <= (0.5 if name == "false_alarms" else 1):
             limits = "above 0 and at most 0.5" if name == "false_alarms" else "above 0 and at most 1"
             raise TreadleError(f"--{name.replace('_', '-')} must be {limits}; found {value:g}")
+    if options.min_effect < 0:
+        raise TreadleError(f"--min-effect must be at least 0; found {options.min_effect:g}")
+    if options.min_effect > 0 and (options.no_effect or options.profiles is not None):
+        other = "--no-effect" if options.no_effect else "--profiles"
+        raise TreadleError(f"--min-effect needs the bundle and the rows, to weigh alarms: leave out {other}")
     if options.profiles is not None and options.time is not None:
         raise TreadleError("--time names a column of --log; the counts of --profiles have their blocks already")
     if options.track and options.output is None:
@@ -113,14 +123,19 @@ def _find(options: argparse.Namespace, *, now: datetime) -> Findings:
     from treadle.experiment.run_folder import RunFolder
     from treadle.monitoring.counted import read_counted
     from treadle.monitoring.log import open_log
-    from treadle.monitoring.monitor import Monitored, Settings, monitor, monitor_counts
+    from treadle.monitoring.monitor import Monitored, monitor, monitor_counts
+    from treadle.monitoring.settings import Settings
     from treadle.profiles.reference import read_reference
 
     run = find_folder(options.run_folder or "artifacts", root=Path.cwd())
     digest = digest_bundle(run)
     reference = read_reference(options.reference or RunFolder(run).reference)
     settings = Settings(
-        false_alarms=options.false_alarms, min_share=options.min_labels, season=options.season, last=options.last
+        false_alarms=options.false_alarms,
+        min_share=options.min_labels,
+        season=options.season,
+        min_effect=options.min_effect,
+        last=options.last,
     )
     monitored = Monitored(run.resolve().name, digest, str(options.log or options.profiles), now)
     if options.log is None:
