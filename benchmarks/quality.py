@@ -84,11 +84,13 @@ TABLES = {
     "digits": Table("multiclass", {"accuracy": 0.985}, None, ()),
     "mnist5k": Table("multiclass", {"accuracy": 0.97}, None, ()),
     "california_quantiles": Table("regression", {"pinball": None, "coverage": None, "mae": None}, None),
+    "reviews_labels": Table("multilabel", {"auroc": None, "average_precision": None, "log_loss": None}, None),
     "rides": Table("count", {"poisson_deviance": None, "mae": None}, None),
 }
 TITLES = {
     "accuracy": "accuracy ↑",
     "auroc": "ROC AUC ↑",
+    "average_precision": "average precision ↑",
     "log_loss": "log loss ↓",
     "pinball": "mean pinball loss of the quantiles .05, .5, .95 ↓",
     "coverage": "share between the quantiles .05 and .95, goal .9",
@@ -157,12 +159,23 @@ class Rows:
         spec = read(folder / "resolved.yaml").experiment.features
         featurizer = Featurizer.load(folder / "features", spec=spec, targets=["treadle."])
         frame = pl.read_parquet(folder / "examples" / "test.parquet")
-        test = Batch.of_numbers(*featurizer(frame)[:2], read_target(frame, classes=[]), torch.ones(len(frame)))
+        classes = json.loads((folder / "features" / "inputs.json").read_text())["classes"]
+        test = Batch.of_numbers(*featurizer(frame)[:2], read_target(frame, classes=classes), torch.ones(len(frame)))
         return cls(task, *(load_rows(folder / "features" / split) for split in ("train", "valid")), test)
+
+    def take_label(self, place: int) -> Rows:
+        """Of several labels one, as a binary task."""
+        batches = (self.train, self.valid, self.test)
+        own = (batch._replace(target=batch.target[:, place].contiguous()) for batch in batches)
+        return Rows("binary", *own)
 
     def judge(self, booster: lightgbm.Booster) -> dict[str, float]:
         """Test metrics."""
-        prediction = torch.from_numpy(np.asarray(booster.predict(to_matrix(self.test))))
+        return self.judge_predictions(np.asarray(booster.predict(to_matrix(self.test))))
+
+    def judge_predictions(self, values: np.ndarray[Any, Any]) -> dict[str, float]:
+        """Test metrics of predictions."""
+        prediction = torch.from_numpy(values)
         found = compute_metrics(
             task=self.task, prediction=prediction, target=self.test.target, threshold=0.5, num_bins=15
         )
@@ -203,6 +216,16 @@ def judge_quantiles(rows: Rows, *, seed: int) -> dict[str, float]:
     losses = [lose(quantiles[:, place], target, level=level).mean() for place, level in enumerate(LEVELS)]
     errors = np.abs(quantiles[:, LEVELS.index(0.5)] - target)
     return {"pinball": float(np.mean(losses)), "coverage": float(inside.mean()), "mae": float(errors.mean())}
+
+
+def judge_labels(rows: Rows, *, seed: int) -> dict[str, float]:
+    """LightGBM with a model for each label: metrics on the test rows."""
+    parts = [rows.take_label(place) for place in range(rows.test.target.shape[1])]
+    found = [train_boosting(part, {}, seed=seed, stop=False).predict(to_matrix(part.test)) for part in parts]
+    return rows.judge_predictions(np.stack(found, axis=1))
+
+
+OF_SEVERAL = {"california_quantiles": judge_quantiles, "reviews_labels": judge_labels}  # outputs: a model for each
 
 
 def draw_settings(generator: np.random.Generator) -> dict[str, Any]:
@@ -256,8 +279,8 @@ def measure(name: str, table: Table, record: Record, *, seeds: int, quick: bool)
     settings = search_settings(rows, num_settings=2 if quick else NUM_SETTINGS) if absent[-1][0] == BEST else {}
     for contender, seed in absent:
         start = time.process_time()
-        if "pinball" in table.goals:
-            found = judge_quantiles(rows, seed=int(seed))
+        if name in OF_SEVERAL:
+            found = OF_SEVERAL[name](rows, seed=int(seed))
             entry.setdefault(contender, {})[seed] = {**found, "cpu_s": round(time.process_time() - start, 1)}
             save()
             continue

@@ -119,3 +119,17 @@ def test_the_section_of_the_report_names_its_numbers(experiment):
     assert "<h2>Calibration</h2>" in page
     assert "<svg" in page
     assert "of 15 points leave the diagonal" in page
+
+
+@pytest.mark.parametrize("rows", [120, 1200], ids=["single rows", "pooled rows"])
+def test_several_labels_are_judged_together_and_each(experiment, rows):
+    generator = np.random.default_rng(7)
+    chances = generator.random((rows, 2))
+    target = (generator.random((rows, 2)) < chances * [1.0, 0.5]).astype(np.float64)
+
+    found = judge(chances, target, experiment, classes=["right", "too sure"])
+
+    assert found.errors["right"].value < 0.12
+    assert found.errors["too sure"].value == pytest.approx(0.25, abs=0.06)
+    assert sum(point.rows for point in found.whole.points) == 2 * rows
+    assert found.whole.terms["reliability"].low <= found.whole.terms["reliability"].value

@@ -145,7 +145,7 @@ def judge_probabilities(
         classes[k]: _measure_error(chances[:, k], each[:, k], blocks=blocks, experiment=experiment) for k in frequent
     }
     if has_labels:
-        pairs = Blocks(blocks.unit, np.repeat(blocks.codes, len(classes)), blocks.count)
+        pairs = blocks.repeat(len(classes))
         whole = _judge(chances.ravel(), each.ravel(), blocks=pairs, experiment=experiment)
         return Calibration(whole, errors, has_labels=True)
     hits = (chances.argmax(axis=1) == target).astype(np.float64)

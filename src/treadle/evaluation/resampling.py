@@ -61,6 +61,10 @@ class Blocks:
         codes = self.codes[rows]
         return Blocks.of_rows(len(codes)) if self.unit == ROW else Blocks.of(codes, unit=self.unit)
 
+    def repeat(self, count: int) -> Blocks:
+        """The blocks of all pairs of a row and one of several labels, row by row."""
+        return Blocks("pairs of a row and a label", np.repeat(self.codes, count), self.count)
+
     def pool(self) -> Blocks:
         """Where single rows are the blocks, and many: random groups of them, which are as independent, and far quicker.
 

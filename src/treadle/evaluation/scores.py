@@ -321,7 +321,7 @@ def _make_multilabel(
     truth, count = target.astype(np.float64), target.shape[1]
     decided = (prediction >= np.asarray(scoring.threshold, dtype=prediction.dtype)).astype(np.float64)
     probability, is_right = prediction.astype(np.float64), decided == truth
-    pairs = Blocks("pairs of a row and a label", np.repeat(blocks.codes, count), blocks.count)
+    pairs = blocks.repeat(count)
     for name, kind in (("auroc", Auc), ("average_precision", AveragePrecision)):
         yield name, MeanOf([kind(probability[:, k], target=target[:, k], blocks=blocks) for k in range(count)])
         yield f"{name}_micro", kind(probability.ravel(), target=target.ravel(), blocks=pairs)

@@ -36,7 +36,7 @@ def print_summary(made: Scaffolded, console: Console) -> None:
         console.print(f"  {title:<10} {text}", highlight=False, markup=False)
     _print_columns("Left out as leak suspects (--keep COLUMN uses one)", plan.suspects, console)
     _print_columns("Left out for other reasons", [choice for choice in plan.left_out if not choice.is_suspect], console)
-    read = [plan.target_profile, *(choice.profile for choice in features)]
+    read = [*plan.target_profiles, *(choice.profile for choice in features)]
     _print_reasons("How values are read", [(profile.name, profile.note) for profile in read if profile.note], console)
     _print_columns("Worth a look", [choice for choice in features if choice.reason.startswith("look")], console)
     for note in plan.notes:

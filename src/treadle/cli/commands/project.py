@@ -13,7 +13,8 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="NAME", type=Path, help="the new project's folder")
     source = "files, patterns or an address (https://, s3://); or sqlite:///file.db, postgresql://host/database"
     parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="FILE", help=source)
-    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    target = "the column to predict; several: each is a label of two values, and a row may have any of them"
+    parser.add_argument("--target", nargs="+", required=True, metavar="COLUMN", help=target)
     time = "the time at which each prediction is made: the split tests on the latest rows"
     parser.add_argument("--time", metavar="COLUMN", help=time)
     parser.add_argument("--group", metavar="COLUMN", help="all rows of one group are in the same split")
@@ -36,7 +37,8 @@ def _init(options: argparse.Namespace) -> None:
     from treadle.scaffold.summary import print_summary
 
     request = Request(
-        target=options.target,
+        target=options.target[0],
+        labels=tuple(options.target[1:]),
         time=options.time,
         group=options.group,
         weight=options.weight,

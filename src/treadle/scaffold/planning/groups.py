@@ -114,7 +114,7 @@ def find_entities(
     """
     rows, label = target.take(sample)
     found = []
-    for profile in _list_candidates(columns, aside={*aside, target.name}):
+    for profile in _list_candidates(columns, aside={*aside, *target.columns}):
         entity = Entity(profile, measure_agreement(rows[profile.name], label))
         is_named = names_entity(profile.name)
         is_clear = entity.is_decisive and profile.num_distinct >= max(MIN_UNNAMED, 3 * _count_answers(label, target))

@@ -13,7 +13,7 @@ from treadle.hints import nearest
 from treadle.scaffold.planning.notes import list_notes, require_weight
 from treadle.scaffold.planning.roles import ColumnUse, choose_roles
 from treadle.scaffold.planning.split import divide
-from treadle.scaffold.planning.target import Target, choose_target, quote
+from treadle.scaffold.planning.target import Target, choose_targets, quote
 from treadle.scaffold.reading.profile import Profile, Profiles, Use
 from treadle.schema import Task
 
@@ -36,12 +36,18 @@ class Request:
     weight: str | None = None
     keep: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()  # further targets, each of which is a label, as the first one then is
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.target, *self.labels)
 
     @property
     def uses(self) -> dict[str, Use]:
         """The use of single columns, as far as it decides how they are read."""
         moment: dict[str, Use] = {} if self.time is None else {self.time: "moment"}
-        return {**moment, self.target: "target"}
+        return {**moment, **dict.fromkeys(self.targets, "target")}
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Plan:
     """All decisions that the files of a project contain."""
 
     target: Target
-    target_profile: Profile
+    target_profiles: tuple[Profile, ...]  # of its column, or of several labels
     choices: tuple[ColumnUse, ...]
     predict_at: str | None  # a column
     split: dict[str, Any]
@@ -112,8 +118,8 @@ def make_plan(table: Profiles, request: Request) -> Plan:
     """
     find = _Finder(table.columns)
     _require_uses(find, request)
-    profile = find("--target", request.target)
-    target = choose_target(profile, task=request.task, positive=request.positive)
+    profiles = tuple(find("--target", name) for name in request.targets)
+    target = choose_targets(profiles, task=request.task, positive=request.positive)
     moment = find("--time", request.time) if request.time is not None else None
     group = find("--group", request.group) if request.group is not None else None
     weight = find("--weight", request.weight) if request.weight is not None else None
@@ -131,7 +137,7 @@ def make_plan(table: Profiles, request: Request) -> Plan:
     batch_size = next(size for limit, size in _BATCHES if num_train < limit)
     return Plan(
         target=target,
-        target_profile=profile,
+        target_profiles=profiles,
         choices=tuple(choices.values()),
         predict_at=moment.name if moment is not None else None,
         split=division.rule,
@@ -166,12 +172,12 @@ class _Finder:
 
 def _require_uses(find: _Finder, request: Request) -> None:
     """No column is asked to be two things that exclude each other."""
-    target = find("--target", request.target).name
+    targets = {find("--target", name).name for name in request.targets}
     kept = {find("--keep", name).name for name in request.keep}
     uses = {"--drop": request.drop, "--keep": request.keep, "--group": [request.group], "--weight": [request.weight]}
     for option, names in uses.items():
         for name in filter(None, names):
-            if find(option, name).name == target:
+            if find(option, name).name in targets:
                 raise TreadleError(f"{option}: {name!r} is the target, and cannot have another role")
     for name in request.drop:
         if find("--drop", name).name in kept:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,11 +59,12 @@ def choose_roles(
         keep: columns that are features however well they predict the target.
         aside: columns that are none, each with the reason.
     """
-    rows, label = target.take(sample)
+    rows, _ = target.take(sample)
+    answers = target.list_answers(rows)
     twins = _find_twins(rows)
     choices: dict[str, ColumnUse] = {}
     for name, profile in profiles.items():
-        if name == target.name:
+        if name in target.columns:
             continue
         twin = next((other for other in twins.get(name, ()) if other in choices and choices[other].role != "out"), None)
         if name in aside:
@@ -71,7 +72,7 @@ def choose_roles(
         elif name in keep:
             choices[name] = _keep(profile, rows[name])
         else:
-            choices[name] = _decide(profile, rows[name], label, target, twin)
+            choices[name] = _decide(profile, rows[name], answers, target, twin)
     if all(choice.role == "out" for choice in choices.values()):
         choices |= _take_suspects(choices, rows)
     return choices
@@ -102,16 +103,23 @@ def _keep(profile: Profile, values: pl.Series) -> ColumnUse:
     return _use(profile, values, "kept as asked")
 
 
-def _decide(profile: Profile, values: pl.Series, label: pl.Series, target: Target, twin: str | None) -> ColumnUse:
+def _decide(
+    profile: Profile, values: pl.Series, answers: Sequence[pl.Series], target: Target, twin: str | None
+) -> ColumnUse:
     useless = _find_use(profile, values)
     if useless is not None:
         return ColumnUse(profile, "out", useless)
     if twin is not None:
         return ColumnUse(profile, "out", f"the same values as {twin!r}")
-    found = score(values, label, task=target.task)
-    if suspicion := found.find_suspicion(target.task):
-        return ColumnUse(profile, "out", suspicion, is_suspect=True, is_copy=found.is_copy)
-    return _use(profile, values, found.find_look(target.task))
+    looks = []
+    for part, answer in zip(target.parts or (target,), answers, strict=True):
+        found = score(values, answer, task=part.task)
+        named = f" ({part.name})" if target.parts else ""
+        if suspicion := found.find_suspicion(part.task):
+            return ColumnUse(profile, "out", f"{suspicion}{named}", is_suspect=True, is_copy=found.is_copy)
+        if look := found.find_look(part.task):
+            looks.append(f"{look}{named}")
+    return _use(profile, values, next(iter(looks), ""))
 
 
 def _find_use(profile: Profile, values: pl.Series) -> str | None:

@@ -58,7 +58,7 @@ def divide(
     elif moment is not None:
         found = _by_time(target, table.sample[moment.name])
     else:
-        found = _divide_unasked(table, target, taken={*taken, target.name})
+        found = _divide_unasked(table, target, taken={*taken, *target.columns})
     found = replace(found, rule=try_split(found.rule, table, found.target, at=at))
     return _fold(found, table, at=at) if table.num_rows < FEW_ROWS else found
 
@@ -91,7 +91,7 @@ def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Divi
             reason = f"{_explain_group(entity)}; {unasked}"
             return Division(rule, reason, target, {**aside, **_name_group(entity.profile)}, notes)
     notes = (*notes, *map(_suggest_group, entities[:_MAX_NAMED]))
-    if target.task == "regression":
+    if target.task in {"regression", "multilabel"}:
         drawn, reason = {"by": "random", **_SHARES}, f"drawn from all rows; {unasked}"
     else:
         drawn = {"by": "stratified", "column": "label", **_SHARES}

@@ -29,18 +29,38 @@ Exclusion = tuple[str, str, str]  # reason in one word, SQL, comment
 class Target:
     """What is to be predicted."""
 
-    name: str
+    name: str  # of its column; of several labels their names
     task: Task
-    label: str  # SQL
+    label: str | dict[str, str]  # SQL; of several labels by name
     reason: str  # why this task, and this positive class
     balance: str  # of the classes, or the range
     exclude: tuple[Exclusion, ...]
+    parts: tuple[Target, ...] = ()  # of several labels each, which is binary
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it is made of."""
+        return [part.name for part in self.parts] or [self.name]
 
     def take(self, sample: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-        """The examples of a sample, and their label."""
+        """The examples of a sample, and their answer: the label, or the names of those labels that a row has."""
         for _, condition, _ in self.exclude:
             sample = sample.filter(~to_expr(condition, sample.collect_schema).fill_null(value=False))
-        return sample, sample.select(to_expr(self.label, sample.collect_schema).alias("label")).to_series()
+        if not isinstance(self.label, dict):
+            return sample, _compute(self.label, sample)
+        answers = self.list_answers(sample)
+        named = [pl.when(answer).then(pl.lit(name)) for name, answer in zip(self.label, answers, strict=True)]
+        joined = sample.select(pl.concat_str(named, separator=", ", ignore_nulls=True).alias("label")).to_series()
+        return sample, joined.replace("", "none")
+
+    def list_answers(self, rows: pl.DataFrame) -> list[pl.Series]:
+        """Of examples each label by itself."""
+        texts = self.label.values() if isinstance(self.label, dict) else [self.label]
+        return [_compute(text, rows) for text in texts]
+
+
+def _compute(text: str, rows: pl.DataFrame) -> pl.Series:
+    return rows.select(to_expr(text, rows.collect_schema).alias("label")).to_series()
 
 
 def quote(name: str) -> str:
@@ -53,6 +73,47 @@ def literal(value: Any) -> str:
     if isinstance(value, str):
         return "'" + value.replace("'", "''") + "'"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def choose_targets(profiles: Sequence[Profile], *, task: Task | None, positive: str | None) -> Target:
+    """Decide the task of the target's column; of several columns each is a label of two values.
+
+    Args:
+        profiles: of the columns.
+        task: where the user gives it.
+        positive: the value of the positive class, where the user gives it.
+
+    Raises:
+        TreadleError: as `choose_target`; or several columns are given with what is of one.
+    """
+    if len(profiles) == 1:
+        return choose_target(profiles[0], task=task, positive=positive)
+    for option, given in (("--task", task), ("--positive", positive)):
+        if given is not None:
+            raise TreadleError(f"{option}: is for one target; {len(profiles)} columns are labels, each true or false")
+    names = [profile.name for profile in profiles]
+    if len(set(names)) < len(names):
+        raise TreadleError(f"--target: a column is named twice: {', '.join(names)}")
+    for profile in profiles:
+        if profile.num_distinct > 2:  # noqa: PLR2004 - two
+            raise TreadleError(
+                f"--target: {profile.name!r} has {profile.num_distinct:,} different values; of several targets each is "
+                "a label of two values"
+            )
+    parts = tuple(choose_target(profile, task="binary", positive=None) for profile in profiles)
+    return Target(
+        ", ".join(names),
+        "multilabel",
+        {part.name.replace(".", "_"): str(part.label) for part in parts},
+        f"{len(parts)} labels of two values each",
+        "; ".join(f"{part.name}: {part.balance}" for part in parts),
+        tuple(
+            (f"{reason}_{place}", condition, told)
+            for place, part in enumerate(parts, start=1)
+            for reason, condition, told in part.exclude
+        ),
+        parts,
+    )
 
 
 def choose_target(profile: Profile, *, task: Task | None, positive: str | None) -> Target:

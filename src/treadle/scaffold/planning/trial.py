@@ -86,10 +86,13 @@ def _find_fault(rule: dict[str, Any], table: Profiles, target: Target, at: str |
     except TreadleError as error:
         return str(error).removeprefix("data.split: ")
     is_whole = len(table.sample) == table.num_rows
+    labels = dict(zip(target.columns, target.list_answers(rows), strict=True))
     for name in SPLITS if is_whole else ():  # a sample may lack what is rare
-        answers = rows[LABEL].filter(splits == name)
-        if answers.n_unique() == 1:
-            return f"all {len(answers):,} rows of the split `{name}` have the answer {answers[0]}"
+        for label, of_all in labels.items():
+            answers = of_all.filter(splits == name)
+            if answers.n_unique() == 1:
+                told = f" of {label}" if len(labels) > 1 else ""
+                return f"all {len(answers):,} rows of the split `{name}` have the answer {answers[0]}{told}"
     return ""
 
 

@@ -28,14 +28,15 @@ class Line:
 
 def is_read(name: str, plan: Plan) -> bool:
     """Whether a column is read for another purpose than as a feature."""
-    return name in {plan.target.name, plan.predict_at, plan.weight, plan.split.get("column")}
+    return name in {*plan.target.columns, plan.predict_at, plan.weight, plan.split.get("column")}
 
 
 def list_columns(plan: Plan) -> list[Line]:
     """The columns that are read, those that are no features first."""
-    roles = {plan.target.name: "the target", plan.predict_at: "the time of the prediction", plan.weight: "the weight"}
+    targets = dict.fromkeys(plan.target.columns, "a label" if plan.target.parts else "the target")
+    roles = {**targets, plan.predict_at: "the time of the prediction", plan.weight: "the weight"}
     roles.setdefault(plan.split.get("column"), "the split")
-    lines = [_describe(plan.target_profile, roles[plan.target.name], is_target=True)]
+    lines = [_describe(profile, roles[profile.name], is_target=True) for profile in plan.target_profiles]
     for choice in plan.choices:
         name = choice.profile.name
         if choice.role != "out" or is_read(name, plan):

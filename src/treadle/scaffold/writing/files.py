@@ -140,6 +140,8 @@ def _ask(plan: Plan) -> str:
     target = plan.target
     if target.task == "regression":
         return f"How much is {target.name}?"
+    if isinstance(target.label, dict):
+        return f"Which of {target.name} is it?"
     return (
         f"Is {target.label.replace(quote(target.name), target.name)}?"
         if target.task == "binary"
