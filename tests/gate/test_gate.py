@@ -14,8 +14,10 @@ from treadle.champions.bundles import digest_bundle, find_bundle
 from treadle.errors import TreadleError
 from treadle.evaluation.comparison import compare_predictions
 from treadle.evaluation.resampling import Blocks
+from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Evaluation, Experiment
 from treadle.gate.decide import ask_gate
+from treadle.gate.seeds import OverSeeds, average_gain, list_other_seeds
 
 EXPERIMENT = Experiment.model_construct(
     data=SimpleNamespace(task="binary", answer="binary"),
@@ -64,6 +66,50 @@ def test_rows_of_a_day_taken_for_independent_would_promote_noise():
 
     assert by_rows >= 8
     assert by_days <= 4
+
+
+def compare_seeds(seed, *, errors):
+    """The lead of challengers over a champion that is off by 0.5 a day; each is a seed, off by its own amount."""
+    generator = np.random.default_rng(seed)
+    days = np.repeat(np.arange(40), 50)
+    truth = generator.normal(size=2000) + generator.normal(size=40)[days]
+    target = generator.random(2000) < 1 / (1 + np.exp(-truth))
+
+    def predict(error):
+        return 1 / (1 + np.exp(-(truth + error * generator.normal(size=40)[days])))
+
+    champion, blocks = predict(0.5), Blocks.of(days, unit="day")
+    seeds = [predict(error) for error in errors]
+    own = compare_predictions(seeds[0], champion, target=target, blocks=blocks, experiment=EXPERIMENT)
+    mean = average_gain(seeds, champion, target=target, blocks=blocks, experiment=EXPERIMENT)
+    return own if mean is None else OverSeeds(own, len(seeds), mean)
+
+
+def test_a_lucky_seed_is_not_promoted_and_a_better_experiment_is():
+    lucky = [compare_seeds(seed, errors=[0.0, 0.7, 0.9]) for seed in range(20)]
+    better = [compare_seeds(seed, errors=[0.0, 0.1, 0.05]) for seed in range(20)]
+
+    assert sum(one.own.is_better for one in lucky) >= 15
+    assert sum(one.is_better for one in lucky) == 0
+    assert "better than the champion, but other seeds are not beyond noise" in {one.relation for one in lucky}
+    assert "; the mean of 3 seeds " in lucky[0].describe()
+    assert sum(one.is_better for one in better) >= 15
+    assert not isinstance(compare_seeds(0, errors=[0.1, 0.1]), OverSeeds)  # two seeds say too little
+
+
+def test_runs_of_other_seeds_are_those_that_differ_in_nothing_else(tmp_path):
+    for name, text in {"a": "seed: 0\nx: 1\n", "b": "seed: 1\nx: 1\n", "c": "seed: 2\nx: 2\n", "d": None}.items():
+        folder = RunFolder(tmp_path / "runs" / f"flights-{name}")
+        folder.examples.mkdir(parents=True)
+        folder.evaluation.mkdir()
+        (folder.examples / "test.parquet").touch()
+        (folder.evaluation / "predictions.parquet").touch()
+        if text is not None:
+            folder.resolved.write_text(text)
+
+    (found,) = list_other_seeds(tmp_path / "runs" / "flights-a", name="flights", root=tmp_path)
+
+    assert found.name == "flights-b"
 
 
 @pytest.fixture

@@ -49,11 +49,14 @@ class Comparison:
 
     def describe(self) -> str:
         """The gain in words, such as `ROC AUC 0.0120 better (0.0050 to 0.0190; 62 blocks by day)`."""
+        blocks = "rows" if self.blocks.unit == ROW else f"blocks by {self.blocks.unit}"
+        return f"{self.metric.title} {self.describe_gain().removesuffix(')')}; {self.blocks.count:,} {blocks})"
+
+    def describe_gain(self) -> str:
+        """The gain alone, such as `0.0120 better (0.0050 to 0.0190)`."""
         relation = "better" if self.gain.value > 0 else "worse" if self.gain.value < 0 else "apart"
         bounds = f"{write_score(self.gain.low)} to {write_score(self.gain.high)}"
-        size = write_score(abs(self.gain.value))
-        blocks = "rows" if self.blocks.unit == ROW else f"blocks by {self.blocks.unit}"
-        return f"{self.metric.title} {size} {relation} ({bounds}; {self.blocks.count:,} {blocks})"
+        return f"{write_score(abs(self.gain.value))} {relation} ({bounds})"
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON."""

@@ -144,7 +144,7 @@ def find_bounds(values: Floats, *, coverage: float, num_blocks: int) -> tuple[fl
     return float(low), float(high)
 
 
-def find_student_quantile(share: float, *, degrees: int) -> float:
+def find_student_quantile(share: float, *, degrees: float) -> float:
     """The quantile of Student's distribution, by its expansion around the normal one (Abramowitz and Stegun, 26.7.5).
 
     >>> round(find_student_quantile(0.025, degrees=4), 2), round(find_student_quantile(0.025, degrees=61), 4)

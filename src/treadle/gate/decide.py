@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from numpy.typing import NDArray
 from torch import Tensor
 
 from treadle.bundle import TARGETS, Predictor, load, predict_split
@@ -24,6 +25,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import AnyExperiment, Experiment
 from treadle.features.featurize import read_target
 from treadle.gate.logged import Logged, compare_logged
+from treadle.gate.seeds import OverSeeds, average_gain, list_other_seeds
 from treadle.outcomes import Finding
 from treadle.schema import LABEL, ROW
 
@@ -57,7 +59,7 @@ class Verdict:
     challenger: Challenger
     champion: Champion | None  # None: there is none yet, and the checks alone decide
     comparison: (
-        Comparison | Logged | None
+        Comparison | OverSeeds | Logged | None
     )  # with the champion; None also where there are too few blocks for an interval
 
     @property
@@ -127,7 +129,7 @@ def ask_gate(run: Path, *, champion: str, root: Path) -> Verdict:
         return Verdict(
             challenger, found, compare_logged(challenger.run, found.folder, experiment=challenger.experiment)
         )
-    return Verdict(challenger, found, _compare(challenger, found, experiment=challenger.experiment))
+    return Verdict(challenger, found, _compare(challenger, found, experiment=challenger.experiment, root=root))
 
 
 def read_challenger(run: Path) -> Challenger:
@@ -161,26 +163,42 @@ def _find_champion(champion: str, challenger: Challenger, *, root: Path) -> Cham
     return Champion(folder, digest_bundle(folder))
 
 
-def _compare(challenger: Challenger, champion: Champion, *, experiment: Experiment) -> Comparison | None:
-    """On the challenger's test rows, by blocks, in pairs."""
+def _compare(
+    challenger: Challenger, champion: Champion, *, experiment: Experiment, root: Path
+) -> Comparison | OverSeeds | None:
+    """On the challenger's test rows, by blocks, in pairs; where the experiment has runs of other seeds, with these."""
     folder = RunFolder(challenger.run)
     for needed in (folder.examples / "test.parquet", folder.evaluation / "predictions.parquet"):
         if not needed.is_file():
             raise TreadleError(f"{needed} is missing, by which it is compared with the champion; make the run again")
     bundle = load(challenger.run, targets=experiment.targets, code="any")
     test = pl.scan_parquet(folder.examples / "test.parquet")
-    target = read_target(test.select(LABEL).collect(), classes=bundle.classes)
-    own = read_predictions(pl.read_parquet(folder.evaluation / "predictions.parquet"), bundle)
-    theirs = _predict(champion, test, like=bundle)
+    target = read_target(test.select(LABEL).collect(), classes=bundle.classes).numpy()
+    own = _read_own(challenger.run, bundle)
+    theirs = _predict(champion, test, like=bundle).numpy()
     blocks = find_blocks(test, experiment)
-    return compare_predictions(
-        own.numpy(),
-        theirs.numpy(),
-        target=target.numpy(),
-        blocks=blocks,
-        experiment=experiment,
-        thresholds=bundle.card.thresholds,
-    )
+    thresholds = bundle.card.thresholds
+    found = compare_predictions(own, theirs, target=target, blocks=blocks, experiment=experiment, thresholds=thresholds)
+    if found is None:
+        return None
+    seeds = [own, *_predict_other_seeds(challenger, test, bundle, root=root)]
+    mean = average_gain(seeds, theirs, target=target, blocks=blocks, experiment=experiment, thresholds=thresholds)
+    return found if mean is None else OverSeeds(found, len(seeds), mean)
+
+
+def _read_own(run: Path, bundle: Predictor) -> NDArray[Any]:
+    """What the evaluation of a run wrote."""
+    predicted = pl.read_parquet(RunFolder(run).evaluation / "predictions.parquet")
+    return read_predictions(predicted, bundle).numpy()
+
+
+def _predict_other_seeds(
+    challenger: Challenger, test: pl.LazyFrame, bundle: Predictor, *, root: Path
+) -> Iterator[NDArray[Any]]:
+    for run in list_other_seeds(challenger.run, name=challenger.experiment.name, root=root):
+        rows = pl.scan_parquet(RunFolder(run).examples / "test.parquet")
+        if _are_alike(rows, test, [ROW, LABEL]):
+            yield _read_own(run, bundle)
 
 
 def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tensor:
