@@ -15,7 +15,7 @@ from treadle.pages.charts import Line, draw_chart
 from treadle.pages.render import render_page
 from treadle.retraining.simulation import Tick
 
-_SHOWN = 12  # characters of a digest
+_SHOWN = 8  # characters of a digest
 
 
 def write_page(ticks: Sequence[Tick], file: Path, *, experiment: Experiment) -> None:
@@ -104,7 +104,7 @@ def _tabulate(tick: Tick) -> dict[str, object]:
     return {
         "time": decided.time.removesuffix("T00:00:00").replace("T", " "),
         "action": decided.action,
-        "why": "; ".join([*decided.reasons, *([decided.sentence] if decided.sentence else [])]),
+        "why": "; ".join([*decided.reasons, *([decided.sentence] if decided.sentence else [])]) or "no rule holds",
         "champion": (decided.bundle or "-")[:_SHOWN],
         "alarms": _describe_alarms(tick),
         "answered": f"{tick.num_answered:,}",
