@@ -8,6 +8,7 @@ from drifting import make_visits_project
 from runs import treadle
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
+from treadle.pipeline.locks import try_lock
 from treadle.retraining.ledger import read_decisions
 
 SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
@@ -59,6 +60,19 @@ def test_a_dry_run_writes_nothing(closed, monkeypatch, capsys):
     assert treadle("retrain", *SMALL, "--now", "2020-09-20", "retrain.act.age.after=10d", "--dry-run") == 0
 
     assert "would be: 2020-09-20T00:00  retrain   age: 77 days old" in capsys.readouterr().out
+    assert (closed / "retraining" / "visits.jsonl").read_text() == before
+
+
+@pytest.mark.slow
+def test_two_at_a_time_exclude_each_other(closed, monkeypatch, capsys):
+    monkeypatch.chdir(closed)
+    before = (closed / "retraining" / "visits.jsonl").read_text()
+
+    with try_lock(closed / "runs" / ".retrain-visits.lock") as is_free:
+        assert treadle("retrain", *SMALL, "--now", "2020-09-20", "retrain.act.age.after=10d") == 0
+
+    assert is_free
+    assert "another process decides about visits" in capsys.readouterr().err
     assert (closed / "retraining" / "visits.jsonl").read_text() == before
 
 
