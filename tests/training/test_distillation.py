@@ -50,6 +50,16 @@ def test_a_probability_is_compared_by_cross_entropy_at_the_temperature(temperatu
     )
 
 
+def test_several_labels_are_compared_as_the_mean_of_each_alone():
+    labels, alone = (make(task, alpha=0.3, temperature=2.0) for task in ("multilabel", "binary"))
+    output, target, taught = (torch.tensor([values]) for values in ([1.5, -0.5], [1.0, 0.0], [0.3, 0.6]))
+
+    found = labels.learn(output, target, taught)
+
+    each = [alone.learn(output[:, [k]], target[:, k], taught[:, k]) for k in (0, 1)]
+    assert float(found) == pytest.approx(float(sum(each)) / 2)
+
+
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
 def test_the_probabilities_of_classes_are_compared_at_the_temperature(temperature):
     loss, taught = make("multiclass", temperature=temperature), torch.tensor([[0.7, 0.2, 0.1]])

@@ -25,6 +25,7 @@ from treadle.training.losses import (
     SmoothedLogLoss,
     TaskLoss,
     TweedieLoss,
+    WeightedLogLoss,
 )
 
 LOSSES = {
@@ -101,6 +102,27 @@ def test_smoothing_means_the_same_for_two_classes_and_for_a_binary_task():
 
     assert evaluate(binary, logit(0.8), torch.ones(1, dtype=torch.float64)) == pytest.approx(expected)
     assert evaluate(two, logits([0.2, 0.8]), 1) == pytest.approx(expected)
+
+
+LABELLED = {
+    "plain": (TaskLoss(task="multilabel"), lambda p: -math.log(p), 1.0),
+    "focal": (FocalLoss(task="multilabel", gamma=2.0), lambda p: -((1 - p) ** 2) * math.log(p), 1.0),
+    "weighted": (WeightedLogLoss(task="multilabel", positive_weights=[5.0, 1.0]), lambda p: -math.log(p), 5.0),
+    "smoothed": (
+        SmoothedLogLoss(task="multilabel", label_smoothing=0.2),
+        lambda p: -0.9 * math.log(p) - 0.1 * math.log(1 - p),
+        1.0,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LABELLED)
+def test_several_labels_cost_the_mean_of_what_each_costs_alone(name):
+    loss, cost, weight = LABELLED[name]
+    output = torch.tensor([[0.8, 0.3]], dtype=torch.float64).logit()
+    target = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+
+    assert float(loss(output, target)) == pytest.approx((weight * cost(0.8) + cost(0.7)) / 2)
 
 
 @pytest.mark.parametrize(("error", "cost"), [(2.0, 0.9 * 2.0), (-2.0, 0.1 * 2.0), (0.0, 0.0)])

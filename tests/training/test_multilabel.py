@@ -11,6 +11,7 @@ from runs import find_run, treadle
 from treadle.bundle import load
 from treadle.evaluation.parity import read_outputs
 from treadle.metrics.log import read_metrics_log
+from treadle.serving.protocols import write_mlflow, write_oip
 from treadle.serving.scorer import Scorer
 
 PROBABILITIES = [f"probability_{name}" for name in LABELS]
@@ -113,6 +114,9 @@ def test_a_server_answers_with_all_labels(made):
     answers = scorer.ask(rows.select("km", "kg", "carrier").to_dicts())
 
     assert list(scorer.outputs) == [*PROBABILITIES, *DECISIONS]
+    tensors = write_oip(answers, model="parcels", bundle="1", request="1", outputs=scorer.outputs)["outputs"]
+    assert [tensor["datatype"] for tensor in tensors] == ["FP32"] * 3 + ["BOOL"] * 3
+    assert write_mlflow(answers, outputs=scorer.outputs)["predictions"] == [answer.prediction for answer in answers]
     found = pl.DataFrame([answer.prediction for answer in answers])
     wanted = bundle.predict(rows)
     assert found.select(DECISIONS).equals(wanted.select(DECISIONS))

@@ -33,8 +33,8 @@ def is_read(name: str, plan: Plan) -> bool:
 
 def list_columns(plan: Plan) -> list[Line]:
     """The columns that are read, those that are no features first."""
-    targets = dict.fromkeys(plan.target.columns, "a label" if plan.target.parts else "the target")
-    roles = {**targets, plan.predict_at: "the time of the prediction", plan.weight: "the weight"}
+    roles: dict[str | None, str] = dict.fromkeys(plan.target.columns, "a label" if plan.target.parts else "the target")
+    roles |= {plan.predict_at: "the time of the prediction", plan.weight: "the weight"}
     roles.setdefault(plan.split.get("column"), "the split")
     lines = [_describe(profile, roles[profile.name], is_target=True) for profile in plan.target_profiles]
     for choice in plan.choices:
