@@ -220,6 +220,17 @@ CASES = {
             )
         ],
     ),
+    "exposure-under-mixup": case(
+        "experiment=rides",
+        "augmentation=mixup",
+        edits=[
+            (
+                "features/rides",
+                "{_target_: treadle.features.transforms.Cyclic, period: 366}",
+                "{_target_: treadle.features.exposure.Exposure}",
+            )
+        ],
+    ),
     "loss-with-weights-of-classes-in-a-regression": case("experiment=california", "loss.class_weights=balanced"),
     "loss-with-a-class-that-does-not-exist": case("loss.class_weights={positiv: 3.0}"),
     "loss-with-a-weight-of-nothing": case("loss.class_weights={positive: 0.0}"),
@@ -261,6 +272,8 @@ CASES = {
             )
         ]
     ),
+    "sampling-balanced-of-labels-by-rules": case("experiment=adult_rules", "schedule.sampling=balanced"),
+    "teacher-of-labels-by-rules": case("experiment=adult_rules", "loss=distill", "loss.teacher=runs/adult-0a1b2c3d"),
     "sampling-balanced-twice-over": case("schedule.sampling=balanced", "loss.class_weights=balanced"),
     "sampling-balanced-of-a-stream": case("schedule.sampling=balanced", "schedule.shuffle_buffer=100000"),
     "choice-of-a-sampling": case("schedule.sampling=balance"),

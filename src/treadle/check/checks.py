@@ -70,7 +70,7 @@ _OF_TABLE: tuple[tuple[Callable[[Experiment], Iterable[Problem]], tuple[str, ...
     (check_claims, ("data.task", "metrics", "evaluation", "card")),
     (check_loss, ("data.task", "loss", "targets")),
     (check_exposure, ("data.task", "loss", "features", "targets", "augmentation")),
-    (check_sampling, ("data.task", "loss", "schedule")),
+    (check_sampling, ("data.task", "data.labels", "loss", "schedule")),
     (check_refit, ("schedule", "callbacks")),
     (check_folds, ("model", "data.split", "schedule")),
     (check_levels, ("model", "loss")),
