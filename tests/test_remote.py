@@ -158,3 +158,26 @@ def test_files_of_a_bucket_are_fetched_by_a_pattern(tmp_path, monkeypatch):
         assert b"pa/ss" not in read_all(tmp_path)
     finally:
         server.stop()
+
+
+@pytest.mark.exhaustive
+@pytest.mark.filterwarnings("ignore")  # of the libraries, whose credentials are not there, and of the server
+def test_files_of_a_bucket_of_google_cloud_are_fetched(tmp_path, monkeypatch):
+    server = pytest.importorskip("gcp_storage_emulator.server")
+    gcsfs = pytest.importorskip("gcsfs")
+    emulator = server.create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+    emulator.start()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{emulator._api._httpd.server_port}")  # noqa: SLF001 - it does not tell
+    try:
+        store = gcsfs.GCSFileSystem()
+        for name in ("b", "a"):
+            store.pipe(f"bucket/{name}.csv", name.encode())
+
+        copies = fetch("gs://bucket/*.csv", folder=tmp_path)
+
+        assert [copy.read_bytes() for copy in copies] == [b"a", b"b"]
+        store.pipe("bucket/a.csv", b"new")
+        assert again("gs://bucket/*.csv", tmp_path)[0].read_bytes() == b"new"
+        assert again("gs://bucket/none.csv", tmp_path) == []
+    finally:
+        emulator.stop()
