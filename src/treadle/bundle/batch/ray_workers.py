@@ -114,8 +114,10 @@ def open_ray(
     here = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address, log_to_driver=False, logging_level="warning", **here)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # Ray raises many kinds, also bare ones
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if address == "local":
+            raise TreadleError(f"--ray: Ray cannot be started here: {reason}") from error
         raise TreadleError(f"--ray: Ray cannot be reached at {address!r}: {reason}; local starts one here") from error
     try:
         count = max(1, int(ray.cluster_resources().get("CPU", 1)))
