@@ -134,7 +134,7 @@ def _find(
         performance = None if found.unjudged else worse
         mean, guessed = measured.means.get(name), estimated.get(name, {})
         blocks.append(Block(found, identities[name], effects, mean, guessed, known, performance, settings.min_effect))
-    changed = _count_changed(judged, profile, kept)
+    changed = _count_changed(blocks, profile, kept)
     return Findings(monitored.model, monitored.digest, monitored.log, charts, absent, blocks, changed, notes)
 
 
@@ -153,11 +153,12 @@ def _estimate(
     return dict(zip(counted.profile.blocks, metrics, strict=True)), []
 
 
-def _count_changed(judged: Sequence[Judged], profile: Profile, reference: Reference) -> dict[str, list[int]]:
-    alarms = sorted((alarm for found in judged for alarm in found.alarms), key=lambda alarm: -alarm.strength)
+def _count_changed(blocks: Sequence[Block], profile: Profile, reference: Reference) -> dict[str, list[int]]:
+    own = [[alarm for alarm in block.alarms if alarm is not block.performance] for block in blocks]  # of the inputs
+    alarms = sorted((alarm for found in own for alarm in found), key=lambda alarm: -alarm.strength)
     starts = list_cells(reference.columns)
     names = [column.name for column in reference.columns]
-    counts = profile.cells[[bool(found.alarms) for found in judged]].sum(axis=0)
+    counts = profile.cells[[bool(found) for found in own]].sum(axis=0)
     changed = {}
     for name in dict.fromkeys(name for alarm in alarms for name in alarm.signal.columns):
         index = names.index(name)
