@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import yaml
 
-from runs import WIDE
+from runs import WIDE, treadle
 from treadle.experiment.run_folder import RunFolder
 from wandb_record import read_history
 
@@ -28,12 +28,13 @@ PARAMS = {
     "model": "wide",
     "set": {
         "schedule": {"max_epochs": 2, "batch_size": 1024},
-        "evaluation": {"baselines": ["prior"], "parity_rows": 5},
+        "evaluation": {"baselines": ["prior"], "parity_rows": 5, "explanation": None, "questions": None},
     },
 }
 SAME = [
     "experiment=california", "model=wide", "schedule.max_epochs=2", "schedule.batch_size=1024",
     "evaluation.baselines=[prior]", "evaluation.parity_rows=5",
+    "evaluation.explanation=null", "evaluation.questions=null",
 ]  # fmt: skip
 
 
@@ -157,9 +158,10 @@ def test_a_second_time_nothing_has_changed(finished):
     assert finished.repro() == []
 
 
-def test_another_run_at_another_commit_writes_the_same_bytes(repo):
-    """So dvc.lock stays as it is committed, where somebody runs the same sources again."""
-    repo("treadle", "run", *SAME)
+def test_another_run_at_another_commit_writes_the_same_bytes(repo, monkeypatch):
+    """So dvc.lock stays as it is committed, where somebody runs the same sources again: here those of this process."""
+    monkeypatch.chdir(repo.folder)
+    assert treadle("run", *SAME) == 0
 
     (folder,) = (path.parent for path in repo.folder.glob("runs/*/stages.json"))
     lock = yaml.safe_load((repo.folder / "dvc.lock").read_text())["stages"]
@@ -358,6 +360,7 @@ def test_a_model_that_is_chosen_is_chosen_again_when_the_data_changes(repo):
     assert "needs 5,000 rows" in resolved["model_choice"]["left_out"]["wide"]
 
 
+@pytest.mark.exhaustive  # tests/config hold what a selection refuses
 def test_a_typo_in_a_selection_fails(repo):
     with pytest.raises(AssertionError, match=r"Did you mean 'schedule.max_epochs'"):
         repo("dvc", "exp", "run", "-S", "++set.schedule.max_epoch=3")

@@ -85,11 +85,15 @@ def own(project):
 
 
 def test_a_trial_that_fails_costs_only_itself(own, ledger, capsys):
-    words = ["model=own", "model.behaviour=raise,kill,diverge,memory,disk,good"]
+    """T17 among them: without the rows of the test split a trial learns, and the check of inputs at its end fails."""
+    words = ["model=own", "model.behaviour=raise,kill,diverge,memory,disk,good,blind", "sweep.workers=1"]
     tiny = [word for word in TINY if not word.startswith("model")]
     assert treadle("run", "-m", *tiny, *words) == 1
     out = capsys.readouterr().out
-    ends = {trial.setting["model.behaviour"]: (trial.state, trial.error) for trial in ledger().trials.values()}
+    trials = {trial.setting["model.behaviour"]: trial for trial in ledger().trials.values()}
+    ends = {behaviour: (trial.state, trial.error) for behaviour, trial in trials.items()}
+    assert list(trials["blind"].epochs) == [1, 2]
+    assert "train: its input changed: examples/test.parquet is missing" in trials["blind"].error
     assert ends["good"] == ("done", "")
     assert ends["raise"] == ("failed", "ValueError: no luck")
     assert ends["kill"] == ("killed", "killed by SIGKILL; the machine may be out of memory")
@@ -110,15 +114,6 @@ def test_a_trial_that_hangs_is_ended(own, ledger):
     words = ["model=own", "model.behaviour=hang", "seed=0,1", "sweep.timeout=3s", "sweep.workers=2"]
     assert treadle("run", "-m", *tiny, *words) == 1
     assert {(t.state, t.error) for t in ledger().trials.values()} == {("timed out", "timed out after 3 s")}
-
-
-def test_a_search_reads_nothing_of_the_test_split(own, ledger):
-    """T17: its rows are gone before the first epoch, which nobody notices but the check of inputs at the end."""
-    tiny = [word for word in TINY if not word.startswith("model")]
-    assert treadle("run", "-m", *tiny, "model=own", "model.behaviour=blind", "seed=0,1", "sweep.workers=1") == 1
-    for trial in ledger().trials.values():
-        assert list(trial.epochs) == [1, 2]
-        assert "train: its input changed: examples/test.parquet is missing" in trial.error
 
 
 @pytest.mark.exhaustive
