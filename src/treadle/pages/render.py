@@ -6,6 +6,7 @@ import base64
 import hashlib
 import math
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,18 @@ class Section(NamedTuple):
 
 def render_page(template: str, **values: Any) -> str:
     """Fill a template of this folder; every value is escaped, except drawings made here."""
+    return _open_pages().get_template(template).render(**values)
+
+
+def render_text(template: str, **values: Any) -> str:
+    """Fill a template of this folder that is Markdown: nothing is escaped but what the filter `cell` is asked to."""
+    text = _open_texts().get_template(template).render(**values)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+@cache
+def _open_pages() -> jinja2.Environment:
+    """Kept, since it holds the templates as they were compiled."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -35,11 +48,12 @@ def render_page(template: str, **values: Any) -> str:
     )
     environment.filters.update(find_sections=find_sections, hash_script=_hash_script, within=write_within)
     environment.globals["read_script"] = lambda: _SCRIPT.read_text(encoding="utf-8")
-    return environment.get_template(template).render(**values)
+    return environment
 
 
-def render_text(template: str, **values: Any) -> str:
-    """Fill a template of this folder that is Markdown: nothing is escaped but what the filter `cell` is asked to."""
+@cache
+def _open_texts() -> jinja2.Environment:
+    """Likewise."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=False,  # noqa: S701 - no HTML
@@ -49,8 +63,7 @@ def render_text(template: str, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _write_cell
-    text = environment.get_template(template).render(**values)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    return environment
 
 
 def _write_cell(text: Any) -> str:
