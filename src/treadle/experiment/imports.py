@@ -34,13 +34,19 @@ def import_graph(modules: Iterable[str]) -> set[str]:
         TreadleError: a module of the project is not Python, or imports what is found nowhere.
     """
     found: set[str] = set()
-    open_modules = [parent for name in modules for parent in _with_parents(name)]
+    open_modules = [parent for name in modules for parent in _with_parents(name) if is_own(parent)]
     while open_modules:
         name = open_modules.pop()
-        if name not in found and is_own(name):
+        if name not in found:
             found.add(name)
-            open_modules += [parent for below in _list_imports(name) for parent in _with_parents(below)]
+            open_modules += _list_own_imports(name)
     return found
+
+
+@cache
+def _list_own_imports(module: str) -> frozenset[str]:
+    """What a module imports of own code, with the packages around it; a graph of hundreds of modules asks for each."""
+    return frozenset(parent for below in _list_imports(module) for parent in _with_parents(below) if is_own(parent))
 
 
 def _with_parents(name: str) -> Iterator[str]:
@@ -69,7 +75,7 @@ def read_source(module: str) -> SourceFile | None:
 
 def forget_imports() -> None:
     """Read sources anew from now on, and find modules anew."""
-    for cached in (read_source, parse, _list_imports):
+    for cached in (read_source, parse, _list_imports, _list_own_imports):
         cached.cache_clear()
     forget_modules()
 
