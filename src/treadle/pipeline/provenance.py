@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,7 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.decode(errors="backslashreplace") if done.returncode == 0 else None
 
 
+@cache  # what is imported stays as it is
 def _find_version(package: str) -> str | None:
     try:
         return version(package)
