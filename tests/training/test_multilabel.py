@@ -168,8 +168,9 @@ def test_a_label_that_is_neither_0_nor_1_is_refused(project, capsys):
         ("loss.class_weights=balanced", "a row has no single class by which it could weigh"),
         ("evaluation.conformal={coverage: 0.9}", "sets of classes hold one class of a row"),
         ("data.examples.label.lost=carrier", "a multilabel label must be true or false, found str"),
+        ("data.examples.label.lost='kg > 1'", "parcels.kg (the label is computed from it)"),
     ],
-    ids=["task", "weights", "sets", "text"],
+    ids=["task", "weights", "sets", "text", "leak"],
 )
 def test_what_several_labels_do_not_take_is_told_before_anything_runs(project, capsys, override, rule):
     assert treadle("check", "experiment=parcels", override) == 2

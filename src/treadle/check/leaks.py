@@ -117,11 +117,17 @@ def _list_late(graph: Graph, data: Data, same: Names) -> dict[str, str]:
 
 
 def list_label_sources(graph: Graph, data: Data) -> set[str]:
-    """The columns that the label is computed from; if some of them are declared late, only those.
+    """The columns that the label is computed from; if some of them are declared late, only those; of each label alone.
 
     The key of a join is not among them: it selects a row, and is no part of the value.
     """
-    label, steps = f"examples.{LABEL}", _list_steps(data)
+    label = f"examples.{LABEL}"
+    several = [edge.source for edge in graph.nodes[label].reads if edge.source.startswith(f"{label}.")]
+    return {source for one in several or [label] for source in _list_sources(one, graph, data)}
+
+
+def _list_sources(label: str, graph: Graph, data: Data) -> set[str]:
+    steps = _list_steps(data)
     sources: set[str] = set()
     found, seen = [label], {label}
     while found:

@@ -139,12 +139,14 @@ def _add_steps(graph: Graph, name: str, forecast: Forecast) -> None:
 
 def _add_examples(graph: Graph, data: Data) -> None:
     spec, table = data.examples, data.examples.table
-    labels = list(spec.labels.values())
-    for role, texts in ((LABEL, labels), (PREDICT_AT, [spec.predict_at]), (WEIGHT, [spec.weight])):
-        given = [text for text in texts if text is not None]
-        if given:
-            reads = tuple(Edge(f"{table}.{column}") for text in given for column in list_columns(text))
-            graph.add(Node(f"examples.{role}", f"data.examples.{role}", ", ".join(given), tuple(dict.fromkeys(reads))))
+    roles = {f"data.examples.{PREDICT_AT}": spec.predict_at, f"data.examples.{WEIGHT}": spec.weight}
+    for key, text in {**spec.labels, **roles}.items():
+        if text is not None:
+            reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
+            graph.add(Node(key.removeprefix("data."), key, text, reads))
+    if isinstance(spec.label, dict):
+        labels = tuple(Edge(key.removeprefix("data.")) for key in spec.labels)
+        graph.add(Node(f"examples.{LABEL}", f"data.examples.{LABEL}", "several labels", labels))
     for reason, text in spec.exclude.items():
         reads = tuple(Edge(f"{table}.{column}") for column in list_columns(text))
         graph.add(Node(f"exclude.{reason}", f"data.examples.exclude.{reason}", text, reads))
