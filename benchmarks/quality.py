@@ -15,6 +15,7 @@ The last line is one JSON object: the mean of Treadle's model divided by that of
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import math
 import os
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,25 @@ RECORD, PAGE = ROOT / "benchmarks" / "quality.json", ROOT / "benchmarks" / "qual
 NOTES = ROOT / "benchmarks" / "quality_notes.md"  # ends the page: how settings were chosen, and what was tried
 DEFAULT, BEST = "LightGBM, default", "LightGBM, best of a search"
 LEVELS = (0.05, 0.5, 0.95)  # of conf/loss/quantiles.yaml
+ENCODER = "data/wordllama-256"  # see `make_encoder`
+ENCODED = (
+    "~features.blocks.texts.steps.terms",
+    (
+        "+features.blocks.texts.steps.vectors={_target_: treadle.features.sentences.SentenceEncoder, "
+        f"model: {ENCODER}, revision: null, batch_size: 64}}"
+    ),
+)
 NUM_SETTINGS, MAX_TREES, PATIENCE = 20, 1000, 50
 
 Record = dict[str, dict[str, dict[str, dict[str, float]]]]  # table: contender: seed: {metric or "cpu_s": value}
+
+
+@dataclass(frozen=True)
+class Way:
+    """An experiment, and what is changed in it."""
+
+    experiment: str
+    overrides: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,6 +77,7 @@ class Table:
     goals: Mapping[str, float | None]  # metric: what the mean must reach
     published: str | None
     beside: tuple[str, ...] = (DEFAULT,)
+    others: Mapping[str, Way] = field(default_factory=dict)  # further ways to learn from the same rows
 
 
 SOURCE = "tuned, 15 seeds; arXiv 2106.11959, 2410.24210 and TabR's files"
@@ -83,6 +101,19 @@ TABLES = {
     "flights": Table("binary", {"auroc": None, "log_loss": None}, None, (DEFAULT, BEST)),
     "digits": Table("multiclass", {"accuracy": 0.985}, None, ()),
     "mnist5k": Table("multiclass", {"accuracy": 0.97}, None, ()),
+    "reviews": Table(
+        "binary",
+        {"auroc": None, "accuracy": None, "log_loss": None},
+        None,
+        (),
+        {
+            "the table without its texts": Way("reviews", ("features=reviews_table",)),
+            "vectors of a frozen encoder (WordLlama)": Way("reviews", ENCODED),
+            "a transformer that learns to read": Way("reviews_transformer"),
+        },
+    ),
+    "bikeshare": Table("forecast", {"mase": None, "wape": None}, None, ()),
+    "parking": Table("forecast", {"mase": None, "wape": None}, None, ()),
     "california_quantiles": Table("regression", {"pinball": None, "coverage": None, "mae": None}, None),
     "reviews_labels": Table("multilabel", {"auroc": None, "average_precision": None, "log_loss": None}, None),
     "rides": Table("count", {"poisson_deviance": None, "mae": None}, None),
@@ -94,6 +125,8 @@ TITLES = {
     "log_loss": "log loss ↓",
     "pinball": "mean pinball loss of the quantiles .05, .5, .95 ↓",
     "coverage": "share between the quantiles .05 and .95, goal .9",
+    "mase": "MASE ↓",
+    "wape": "WAPE ↓",
     "poisson_deviance": "mean Poisson deviance ↓",
     "mae": "MAE ↓",
     "rmse": "RMSE ↓",
@@ -112,15 +145,16 @@ class Run:
     cpu_s: float | None  # None: the training was done before
 
 
-def run_treadle(verb: str, name: str, *overrides: str) -> Run:
+def run_treadle(verb: str, way: Way, *overrides: str) -> Run:
     """A run that is done is not repeated."""
-    command = [sys.executable, "-m", "treadle", verb, f"experiment={name}", "tracker=disabled", *overrides]
+    chosen = [f"experiment={way.experiment}", *way.overrides]
+    command = [sys.executable, "-m", "treadle", verb, *chosen, "tracker=disabled", *overrides]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
-    folder = ROOT / re.findall(rf"runs/{name}-[0-9a-f]+", done.stdout)[-1]
+    folder = ROOT / re.findall(rf"runs/{way.experiment}-[0-9a-f]+", done.stdout)[-1]
     trained = re.search(r"^train +done in", done.stdout, re.MULTILINE) and "epoch   1 " in done.stdout
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Run(folder, spent if trained else None)
@@ -138,7 +172,32 @@ def read_treadle(run: Run) -> dict[str, float]:
     if part:
         found["pinball"] = part["pinball"]["value"]
         found["coverage"] = part["pairs"]["0.05 to 0.95"]["coverage"]["value"]
+    steps = json.loads((folder / "evaluation" / "parts" / "horizon.json").read_text())
+    if steps:
+        found |= {"mase": steps["mase"]["model"]["value"], "wape": steps["wape"]["model"]["value"]}
     return found if run.cpu_s is None else {**found, "cpu_s": round(run.cpu_s, 1)}
+
+
+def make_encoder(folder: Path) -> None:
+    """The vectors of the package `wordllama`, of 256 numbers a token, as a model of sentence-transformers.
+
+    Needs `pip install wordllama 'treadle[encoders]'`.
+    """
+    from safetensors.torch import load_file
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    spec = importlib.util.find_spec("wordllama")
+    if spec is None or not spec.submodule_search_locations:
+        raise SystemExit("the encoder of the reviews needs the package wordllama: pip install wordllama")
+    package = Path(spec.submodule_search_locations[0])
+    (weights,) = load_file(package / "weights" / "l2_supercat_256.safetensors").values()
+    tokenizer = Tokenizer.from_file(str(package / "tokenizers" / "l2_supercat_tokenizer_config.json"))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    embedding = StaticEmbedding(tokenizer, embedding_weights=weights.float().numpy())
+    SentenceTransformer(modules=[embedding], device="cpu").save(str(folder))
 
 
 # --- LightGBM -----------------------------------------------------------------------------------------
@@ -266,16 +325,19 @@ def measure(name: str, table: Table, record: Record, *, seeds: int, quick: bool)
     entry = record.setdefault(name, {})
     fewer = ["schedule.max_epochs=2"] if quick else []
     save = (lambda: None) if quick else (lambda: RECORD.write_text(json.dumps(record, indent=1) + "\n"))
-    for seed in map(str, range(seeds)):
-        if seed not in entry.setdefault("Treadle", {}):
-            run = run_treadle("run", name, f"seed={seed}", "evaluation.baselines=[prior]", *fewer)
-            entry["Treadle"][seed] = read_treadle(run)
-            save()
-            show(name, table, "Treadle", entry["Treadle"])
+    for contender, way in {"Treadle": Way(name), **table.others}.items():
+        for seed in map(str, range(seeds)):
+            if seed not in entry.setdefault(contender, {}):
+                if way.overrides == ENCODED and not (ROOT / ENCODER).is_dir():
+                    make_encoder(ROOT / ENCODER)
+                run = run_treadle("run", way, f"seed={seed}", "evaluation.baselines=[prior]", *fewer)
+                entry[contender][seed] = read_treadle(run)
+                save()
+                show(name, table, contender, entry[contender])
     absent = [(c, seed) for c in table.beside for seed in map(str, range(seeds)) if seed not in entry.get(c, {})]
     if not absent:
         return
-    rows = Rows.read(run_treadle("featurize", name).folder, table.task)
+    rows = Rows.read(run_treadle("featurize", Way(name)).folder, table.task)
     settings = search_settings(rows, num_settings=2 if quick else NUM_SETTINGS) if absent[-1][0] == BEST else {}
     for contender, seed in absent:
         start = time.process_time()
