@@ -59,7 +59,7 @@ def test_each_label_has_a_probability_near_its_own_and_a_decision(made):
         ("model=mlp", "model.width=16", "loss=weighted_labels", "loss.function.positive_weights=[1, 1, 10]"),
         ("model=lightgbm",),
         pytest.param(("model=xgboost",), marks=pytest.mark.exhaustive),
-        ("model=ensemble", "loss=label_smoothing"),
+        pytest.param(("model=ensemble", "loss=label_smoothing"), marks=pytest.mark.exhaustive),
     ],
     ids=lambda overrides: overrides[0].removeprefix("model="),
 )
