@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 ID = "id"  # column of the log: names a prediction
 ANSWER = "answer."  # before the names of the log's columns, beside those of examples
 _PATIENCE_S = 600.0  # that a request may wait: nobody does, and the machine may be busy
-_DONE = (200, 422)  # of a request whose rows were looked at; a row that breaks the contract has no prediction
+_DONE = {"/predict": (200, 422)}  # codes of an answer that counts: a row that breaks the contract has no prediction
+_TAKEN = (200,)  # of events, of which one that breaks the contract has all of its request refused
 _IDS = "rows.arrow"  # of a stretch: the number of each row in its table, and the id of its prediction
 
 
@@ -120,6 +121,8 @@ class Production:
         done = self.log / f"{_write_moment(first)}-{_write_moment(last)}"
         if done.is_dir():
             return done
+        for cut in self.log.glob(f"{_write_moment(first)}-*"):  # the last stretch of a clock that ended earlier
+            shutil.rmtree(cut)
         part = self._folder / "serving"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
@@ -174,8 +177,9 @@ class Production:
         bodies = []
         for start in range(0, len(rows), self._serving.limits.rows):
             answer = await client.post(path, rows[start : start + self._serving.limits.rows])
-            if answer.code not in _DONE:
-                raise TreadleError(f"the server answers {path} with {answer.code}: {answer.body.get('error')}")
+            if answer.code not in _DONE.get(path, _TAKEN):
+                why = answer.body.get("error") or answer.body["errors"][0]
+                raise TreadleError(f"the server answers {path} with {answer.code}: {why}")
             bodies.append(answer.body)
         return bodies
 
@@ -220,8 +224,9 @@ class Production:
             return
         file = self._folder / "labels" / f"{_write_moment(now)}.parquet"
         file.parent.mkdir(exist_ok=True)
-        labels.select(ID, LABEL).write_parquet(file)
-        store_labels(file, log=self.log, by=[ID], label=LABEL, now=now)
+        named = labels[LABEL].struct.unnest() if isinstance(labels.schema[LABEL], pl.Struct) else labels.select(LABEL)
+        named.with_columns(labels[ID]).write_parquet(file)
+        store_labels(file, log=self.log, by=[ID], label=",".join(named.columns), now=now)
 
     def watch(self, champion: str, history: History, *, now: datetime) -> tuple[Watched, Path]:
         """What monitoring says of the champion, as `treadle monitor` does, and the file of its findings.
