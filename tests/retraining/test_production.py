@@ -1,7 +1,8 @@
 """A simulated stretch goes by way of the server: events, rows, its log, labels that come later, monitoring."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ from runs import treadle
 from treadle.bundle import load
 from treadle.champions.bundles import find_by_digest
 from treadle.champions.ledger import read_history
+from treadle.retraining.production import Production
 
 pytestmark = pytest.mark.slow
 PAST = """\
@@ -93,3 +95,45 @@ def test_a_stretch_that_is_served_again_ends_in_the_same_history(simulated, monk
 
     assert read_ticks(simulated) == before
     assert read_log(simulated)["input.id"].n_unique() == len(read_log(simulated)) == 252
+
+
+def test_several_labels_of_a_row_are_given_to_the_log_by_their_names(project, tmp_path):
+    day, stretch = datetime(2020, 1, 1), tmp_path / "log" / "20200101T000000-20200102T000000"  # noqa: DTZ001 - UTC
+    stretch.mkdir(parents=True)
+    pl.DataFrame({"row": [7], "id": ["a.0"]}, schema={"row": pl.UInt32, "id": pl.String}).write_ipc(
+        stretch / "rows.arrow"
+    )
+    pl.DataFrame({"id": ["a.0"], "time": [day]}).write_parquet(stretch / "a.parquet")
+    rows = pl.LazyFrame({"row": [7], "predict_at": [day], "label": [{"late": 1.0, "lost": 0.0}]})
+    experiment = SimpleNamespace(serving=None, targets=[])
+    hour = timedelta(hours=1)
+    production = Production(experiment, lambda: None, folder=tmp_path, every=hour, gap=hour, root=project)
+
+    production.feed_back(rows, now=day + 2 * hour, since=day, until=day + hour)
+
+    (file,) = (tmp_path / "log" / "labels").glob("*.parquet")
+    assert pl.read_parquet(file).select("id", "label").rows() == [("a.0", "late=1.0,lost=0.0")]
+
+
+@pytest.mark.exhaustive
+def test_rows_are_served_from_the_first_champion_on_and_none_twice(tmp_path, monkeypatch, capsys):
+    """A check refuses the first model, as its rule has just broken; then the stretch goes on to a later end."""
+    make_visits_project(tmp_path, breaks_at=90)
+    monkeypatch.chdir(tmp_path)
+    experiment = tmp_path / "conf/experiment/visits.yaml"
+    floor = "{_target_: treadle.evaluation.checks.limits.require_floor, metric: auroc, floor: 0.6}"
+    checks = f"good: {{severity: blocker, function: {floor}}}, calibration: null"
+    experiment.write_text(experiment.read_text().replace("calibration: null", checks))
+    asked = ["simulate", *RULES, "--from", "2020-04-15", "--every", "21d"]
+
+    for last in ("2020-06-02", "2020-06-08"):
+        assert treadle(*asked, "--to", last) == 0
+
+    ticks, ids = read_ticks(tmp_path), read_log(tmp_path)["input.id"]
+    assert [tick["action"] for tick in ticks][0::2] == ["refuse", "promote"]
+    assert ticks[0]["answered"] == 0
+    assert ticks[2]["answered"] == 12 * 12
+    assert ticks[2]["skill"] > 0
+    assert ids.n_unique() == len(ids) == sum(tick["answered"] for tick in ticks)
+    assert treadle(*asked, "--to", "2020-06-08", "model.max_rounds=3") == 2
+    assert "this simulation began with other values of model.max_rounds; " in capsys.readouterr().err.replace("\n", " ")

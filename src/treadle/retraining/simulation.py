@@ -8,6 +8,7 @@ same history.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -23,11 +24,16 @@ from treadle.champions.ledger import History, read_history
 from treadle.check.checks import check
 from treadle.check.resolve import freeze
 from treadle.config.compose import compose
-from treadle.disk import replacing
+from treadle.disk import read_text, replacing, write_json
 from treadle.errors import TreadleError
+from treadle.experiment.changes import list_changes, shorten
 from treadle.experiment.durations import parse_duration
+from treadle.experiment.run_folder import RUNS
 from treadle.experiment.spec import Experiment
+from treadle.experiment.stages import SOURCE_BUNDLES, list_stages, take_slice
+from treadle.keys import is_within, list_leaves
 from treadle.pipeline import run as run_pipeline
+from treadle.pipeline.locks import try_lock
 from treadle.problems import ConfigError, Problem
 from treadle.retraining import FOLDER
 from treadle.retraining.champion import Judged
@@ -40,6 +46,9 @@ from treadle.schema import PREDICT_AT
 
 Notify = Callable[[str], None]
 _DIGITS = 16  # of a bundle's digest, in the name of a file
+_FIX = "a simulation needs a name of its own: name=NAME"
+_KEPT = "data.split.gap"
+_MOVED = ("data.split", *(f"{section}.{key}" for section, key in SOURCE_BUNDLES.items()))  # from decision to decision
 
 
 @dataclass(frozen=True)
@@ -109,10 +118,15 @@ def simulate(overrides: Sequence[str], *, clock: Clock, root: Path, notify: Noti
         notify: prints each line of progress.
 
     Raises:
-        TreadleError: the ledgers of the name hold what this simulation did not decide.
+        TreadleError: the ledgers of the name hold what this simulation did not decide, it began with another
+            experiment, or another process is at it.
     """
     experiment, rows = _prepare(overrides, clock, root=root, notify=notify)
-    with TemporaryDirectory(prefix="treadle-traffic-") as scratch:
+    lock = root / RUNS / f".simulate-{experiment.name}.lock"
+    with try_lock(lock) as is_free, TemporaryDirectory(prefix="treadle-traffic-") as scratch:
+        if not is_free:
+            raise TreadleError(f"another process simulates {experiment.name}: wait for it, or {_FIX}")
+        require_same(experiment, find_folder(experiment.name, root=root))
         run = _Run(overrides, clock, experiment, rows=rows, root=root, scratch=Path(scratch))
         return Simulated(experiment, run.go(notify))
 
@@ -143,7 +157,7 @@ class _Run:
         self.rows = pl.scan_parquet(rows)
         split, _ = require_fitting(experiment)
         self.gap = parse_duration(split.gap)
-        self.folder = root / FOLDER / "simulations" / experiment.name
+        self.folder = find_folder(experiment.name, root=root)
         read = partial(read_traffic, experiment.data, first=clock.first, last=clock.last, root=root, scratch=scratch)
         self.production = Production(experiment, read, folder=self.folder, every=clock.every, gap=self.gap, root=root)
 
@@ -157,7 +171,7 @@ class _Run:
             since = max(since, known)
             watched, findings = self._watch(ticks[-1].decided.bundle if ticks else None, now)
             decided = self._decide(now, findings)
-            first = ticks[0].decided if ticks else decided
+            first = next((tick.decided for tick in ticks if tick.decided.bundle is not None), decided)
             tick = self._serve(Tick(decided, last, watched, 0, 0, 0, None, None), now, first)
             ticks.append(tick)
             notify(f"{decided.describe()}; {tick.num_answered:,} rows answered")
@@ -252,13 +266,45 @@ def require_own(name: str, clock: Clock, rules: str, *, root: Path) -> None:
     Raises:
         TreadleError: they hold something else.
     """
-    fix = "a simulation needs a name of its own: name=NAME"
     moments = {now.isoformat(timespec="seconds") for now, _ in clock.list_ticks()}
     history, decisions = read_history(name, root=root), read_decisions(name, root=root)
     for path, items in ((history.path, history.decisions), (decisions.path, decisions.items)):
         other = next((item.time for item in items if item.time not in moments), None)
         if other is not None:
-            raise TreadleError(f"{path} has a decision of {other}, which is no moment of this clock; {fix}")
+            raise TreadleError(f"{path} has a decision of {other}, which is no moment of this clock; {_FIX}")
     changed = next((item.time for item in decisions.items if item.settings != rules), None)
     if changed is not None:
-        raise TreadleError(f"{decisions.path}: the decision of {changed} was made by other rules of `retrain`; {fix}")
+        raise TreadleError(f"{decisions.path}: the decision of {changed} was made by other rules of `retrain`; {_FIX}")
+
+
+def require_same(experiment: Experiment, folder: Path) -> None:
+    """Require that a simulation goes on with the experiment that it began with, which is written down at first.
+
+    Args:
+        experiment: that is simulated.
+        folder: of the simulation.
+
+    Raises:
+        TreadleError: a value differs that a result depends on.
+    """
+    file, values = folder / "experiment.json", experiment.model_dump(mode="json")
+    slices = [take_slice(values, stage) for stage in list_stages(values)]
+    leaves = {key: value for one in slices for key, value in list_leaves(one) if not _is_moved(key)}
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(file, leaves)
+        return
+    changes = list_changes(json.loads(read_text(file)), leaves)
+    if changes:
+        keys = ", ".join(shorten([change.key for change in changes]))
+        raise TreadleError(f"{file}: this simulation began with other values of {keys}; {_FIX}")
+
+
+def _is_moved(key: str) -> bool:
+    """Whether a value is another one at each decision."""
+    return key != _KEPT and any(is_within(key, moved) for moved in _MOVED)
+
+
+def find_folder(name: str, *, root: Path) -> Path:
+    """Of the simulation of a model."""
+    return root / FOLDER / "simulations" / name

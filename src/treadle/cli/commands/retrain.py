@@ -62,14 +62,13 @@ def _add_simulate(parser: argparse.ArgumentParser) -> None:
 
 def _simulate(options: argparse.Namespace) -> None:
     from treadle.disk import write_json
-    from treadle.retraining import FOLDER
     from treadle.retraining.page import summarize, write_page
-    from treadle.retraining.simulation import simulate
+    from treadle.retraining.simulation import find_folder, simulate
 
     root = Path.cwd()
     with redirect_stdout(sys.stderr):
         found = simulate(options.overrides, clock=_read_clock(options), root=root, notify=_tell)
-    folder = root / FOLDER / "simulations" / found.experiment.name
+    folder = find_folder(found.experiment.name, root=root)
     write_json(folder / "history.json", [tick.to_plain() for tick in found.ticks])
     write_page(found.ticks, folder / "report.html", experiment=found.experiment)
     print_lines(summarize(found.ticks), f"page     {(folder / 'report.html').relative_to(root)}")
