@@ -7,7 +7,8 @@ import subprocess
 import pytest
 
 from treadle.champions import bundles
-from treadle.champions.bundles import find_revision
+from treadle.champions.bundles import find_by_digest, find_revision
+from treadle.champions.ledger import Decision, append
 from treadle.errors import TreadleError
 
 LOCK = """schema: '2.0'
@@ -77,3 +78,16 @@ def test_a_bundle_that_the_cache_lost_is_told(repository):
 def test_what_is_no_revision_is_told(repository, revision):
     with pytest.raises(TreadleError, match="is no run, no bundle, and no git revision"):
         find_revision(revision, root=repository)
+
+
+def test_a_bundle_that_is_nowhere_is_told_also_where_its_artifact_is_out_of_reach(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    evidence = {"artifact": "wandb:treadle/flights-1"}
+    decision = Decision("t", "promote", "a" * 64, "runs/flights-1", {}, evidence, None, "me")
+    history = append("flights", decision, expected=None, root=tmp_path)
+
+    with pytest.raises(TreadleError) as caught:
+        find_by_digest("a" * 64, history, root=tmp_path)
+
+    assert "it came from runs/flights-1. Make that run again" in str(caught.value)
+    assert "this machine has no account at W&B" in str(caught.value)

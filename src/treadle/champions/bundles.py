@@ -135,14 +135,21 @@ def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
         if (restored := _restore(digest, cache=folder, into=root / RESTORED / digest)) is not None:
             return restored
     decided = [decision.evidence for decision in history.decisions if decision.bundle == digest]
+    failed = []
     for artifact in dict.fromkeys(str(found[UPLOADED]) for found in decided if UPLOADED in found):
-        folder = fetch_artifact(artifact, root=root)
+        try:
+            folder = fetch_artifact(artifact, root=root)
+        except TreadleError as error:
+            failed.append(str(error))
+            continue
         if any(_holds(card, digest) for card in list_cards(folder)):
             return folder
+        failed.append(f"{artifact} is another bundle")
     where = ", ".join(sorted({str(decision.run) for decision in history.decisions if decision.bundle == digest}))
     raise TreadleError(
         f"the bundle {digest[:12]} of {history.name!r} is nowhere: not in {RUNS}/, artifacts/ or DVC's cache; it came "
         f"from {where}. Make that run again, or `treadle rollback {history.name}`"
+        + "".join(f"; {why}" for why in failed)
     )
 
 
