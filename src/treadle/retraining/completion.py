@@ -35,7 +35,8 @@ def complete(chain: Chain[Decided], *, name: str, root: Path) -> None:
             history = roll_back(name, reason="; ".join(last.reasons), git=git, now=now, root=root)
             announce(history, root=root)
         case "challenge":
-            start(_find_run(last, root), git=git, now=now, root=root)
+            if history.challenger is None:  # else somebody tries another one since
+                start(_find_run(last, root), git=git, now=now, root=root)
         case "stop":
             if history.challenger == last.evidence[CHALLENGER]:
                 stop(history, reason="; ".join(last.reasons), git=git, now=now, root=root)
