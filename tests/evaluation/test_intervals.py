@@ -175,7 +175,7 @@ def test_a_pair_is_told_apart_only_where_one_is_better(metric):
                 target=target,
                 blocks=Blocks.of(day, unit="day"),
                 metric=metric,
-                scoring=SCORINGS["binary"],
+                scorings=(SCORINGS["binary"], SCORINGS["binary"]),
                 resampling=setup,
             )
             better = found.low > 0 if metric == "auroc" else found.high < 0
@@ -194,7 +194,7 @@ def test_equal_models_do_not_differ():
         target=target,
         blocks=Blocks.of_rows(300),
         metric="rmse",
-        scoring=SCORINGS["regression"],
+        scorings=(SCORINGS["regression"], SCORINGS["regression"]),
         resampling=FEW,
     )
 
@@ -210,6 +210,17 @@ def test_few_blocks_have_no_interval_and_more_have_a_wide_one():
     assert high - low == pytest.approx(2 * 2.262 * (10 / 9) ** 0.5, rel=0.02)
     low, high = find_bounds(values, coverage=0.95, num_blocks=100_000)
     assert high - low == pytest.approx(2 * 1.96, rel=0.02)
+
+
+def test_resamples_of_more_rows_are_taken_fewer_at_a_time():
+    blocks = Blocks.of(np.arange(2000) // 2, unit="pair")
+    (whole, *_) = draw(blocks, resamples=200, seed=0)
+
+    parts = list(whole.split(20 * 2000))  # pairs of a row and one of 20 labels
+
+    assert max(len(part.counts) for part in parts) * 20 * 2000 <= 500_000
+    assert np.array_equal(np.concatenate([part.counts for part in parts]), whole.counts)
+    assert [len(part.counts) for part in whole.split(2000)] == [len(whole.counts)]
 
 
 def test_the_same_seed_draws_the_same_blocks_in_any_number_of_rows():

@@ -10,9 +10,9 @@ import pytest
 
 import treadle as package
 from runs import run_quick, treadle
-from treadle.champions.bundles import digest_bundle, find_bundle
+from treadle.champions.bundles import CARD, digest_bundle, find_bundle
 from treadle.errors import TreadleError
-from treadle.evaluation.comparison import compare_predictions
+from treadle.evaluation.comparison import Candidate, compare_predictions
 from treadle.evaluation.resampling import Blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Evaluation, Experiment
@@ -34,7 +34,24 @@ def compare_on_days(seed, *, error=0.5):
     target = generator.random(2000) < 1 / (1 + np.exp(-truth))
     first, second = (1 / (1 + np.exp(-(truth + size * generator.normal(size=40)[days]))) for size in (error, 0.5))
     blocks = Blocks.of(days, unit="day")
-    return compare_predictions(first, second, target=target, blocks=blocks, experiment=EXPERIMENT)
+    return compare_predictions(Candidate(first), Candidate(second), target=target, blocks=blocks, experiment=EXPERIMENT)
+
+
+def test_each_decides_by_the_thresholds_of_its_own():
+    """The champion's probabilities are half as high, and so are its thresholds: the decisions are the same."""
+    generator = np.random.default_rng(0)
+    high = generator.uniform(0.01, 1, size=(500, 2))
+    target, blocks = (generator.random((500, 2)) < high).astype(np.float64), Blocks.of_rows(500)
+    evaluation = EXPERIMENT.evaluation.model_copy(update={"metric": "f1_micro"})
+    data = SimpleNamespace(task="multilabel", answer="multilabel")
+    experiment = EXPERIMENT.model_copy(update={"data": data, "evaluation": evaluation})
+    challenger, champion = Candidate(high, [0.4, 0.6]), Candidate(high / 2, [0.2, 0.3])
+
+    found = compare_predictions(challenger, champion, target=target, blocks=blocks, experiment=experiment)
+    mean = average_gain([challenger] * 3, champion, target=target, blocks=blocks, experiment=experiment)
+
+    assert (found.gain.low, found.gain.value, found.gain.high) == (0, 0, 0)
+    assert (mean.low, mean.value, mean.high) == (0, 0, 0)
 
 
 def test_what_is_better_by_noise_only_is_seldom_promoted():
@@ -57,7 +74,9 @@ def test_rows_of_a_day_taken_for_independent_would_promote_noise():
         first, second = (0.5 + 0.2 * np.tanh(generator.normal(size=40))[days] for _ in range(2))
         target = np.where(generator.random(40)[days] < 0.5, target, generator.random(40)[days] < 0.5)
         rows, blocks = (
-            compare_predictions(first, second, target=target, blocks=by, experiment=EXPERIMENT).is_better
+            compare_predictions(
+                Candidate(first), Candidate(second), target=target, blocks=by, experiment=EXPERIMENT
+            ).is_better
             for by in (Blocks.of_rows(2000), Blocks.of(days, unit="day"))
         )
         return rows, blocks
@@ -78,8 +97,8 @@ def compare_seeds(seed, *, errors):
     def predict(error):
         return 1 / (1 + np.exp(-(truth + error * generator.normal(size=40)[days])))
 
-    champion, blocks = predict(0.5), Blocks.of(days, unit="day")
-    seeds = [predict(error) for error in errors]
+    champion, blocks = Candidate(predict(0.5)), Blocks.of(days, unit="day")
+    seeds = [Candidate(predict(error)) for error in errors]
     own = compare_predictions(seeds[0], champion, target=target, blocks=blocks, experiment=EXPERIMENT)
     mean = average_gain(seeds, champion, target=target, blocks=blocks, experiment=EXPERIMENT)
     return own if mean is None else OverSeeds(own, len(seeds), mean)
@@ -98,12 +117,16 @@ def test_a_lucky_seed_is_not_promoted_and_a_better_experiment_is():
 
 
 def test_runs_of_other_seeds_are_those_that_differ_in_nothing_else(tmp_path):
-    for name, text in {"a": "seed: 0\nx: 1\n", "b": "seed: 1\nx: 1\n", "c": "seed: 2\nx: 2\n", "d": None}.items():
+    texts = {"a": "seed: 0\nx: 1\n", "b": "seed: 1\nx: 1\n", "c": "seed: 2\nx: 2\n", "d": None, "e": "seed: 3\nx: 1\n"}
+    for name, text in texts.items():
         folder = RunFolder(tmp_path / "runs" / f"flights-{name}")
         folder.examples.mkdir(parents=True)
         folder.evaluation.mkdir()
         (folder.examples / "test.parquet").touch()
         (folder.evaluation / "predictions.parquet").touch()
+        folder.bundle.mkdir()
+        (folder.bundle / CARD).touch()
+        folder.signatures.write_text(json.dumps({"prepare": "other data" if name == "e" else "data"}))
         if text is not None:
             folder.resolved.write_text(text)
 

@@ -19,6 +19,14 @@ _DEFAULT = Resampling(resamples=1000, coverage=0.95, seed=SEED)  # of a comparis
 
 
 @dataclass(frozen=True)
+class Candidate:
+    """What a model predicts of the rows, and how it decides."""
+
+    prediction: Array  # `[B]`, or `[B, K]` for K classes or labels
+    thresholds: Sequence[float] = ()  # of each label, which its bundle has learned; none: that of the experiment
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The gain of one model over another by a metric, positive where it is better, with its interval."""
 
@@ -75,32 +83,30 @@ def find_judging_metric(experiment: Experiment) -> Metric:
 
 
 def compare_predictions(
-    first: Array,
-    second: Array,
+    first: Candidate,
+    second: Candidate,
     *,
     target: Array,
     blocks: Blocks,
     experiment: Experiment,
-    thresholds: Sequence[float] = (),
 ) -> Comparison | None:
     """The gain of the first model over the second; None where there is no interval.
 
     Args:
-        first: predictions of the one, `[B]`, or `[B, K]` for K classes or labels.
-        second: predictions of the other for the same rows.
+        first: the one.
+        second: the other, of the same rows.
         target: of these rows.
         blocks: of these rows.
         experiment: says by which metric, threshold and bins.
-        thresholds: of both, of each label; none: that of the experiment.
     """
     metric = find_judging_metric(experiment)
     difference = compare(
-        first,
-        second,
+        first.prediction,
+        second.prediction,
         target=target,
         blocks=blocks,
         metric=metric.name,
-        scoring=make_scoring(experiment, thresholds),
+        scorings=(make_scoring(experiment, first.thresholds), make_scoring(experiment, second.thresholds)),
         resampling=make_resampling(experiment),
     )
     if difference is None:

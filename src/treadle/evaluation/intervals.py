@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def resample(
     *,
     target: Array,
     blocks: Blocks,
-    scoring: Scoring,
+    scoring: Scoring | Mapping[str, Scoring],
     resampling: Resampling,
     metrics: Collection[str] | None = None,
 ) -> dict[str, Samples]:
@@ -116,14 +117,17 @@ def resample(
         candidates: predictions by name, `[B]` or `[B, K]` each.
         target: `[B]` of the same rows; of a multiclass task the index of the class.
         blocks: of the same rows.
-        scoring: what is computed.
+        scoring: what is computed, of all alike or of each by its name.
         resampling: how often, and from which seed.
         metrics: those that are computed; None: all of the task.
     """
+    scorings = scoring if isinstance(scoring, Mapping) else dict.fromkeys(candidates, scoring)
     made = {
         name: {
             metric: statistic
-            for metric, statistic in make_statistics(values, target=target, blocks=blocks, scoring=scoring).items()
+            for metric, statistic in make_statistics(
+                values, target=target, blocks=blocks, scoring=scorings[name]
+            ).items()
             if metrics is None or metric in metrics
         }
         for name, values in candidates.items()
@@ -132,11 +136,12 @@ def resample(
     few = max(MIN_OWN, _OWN_ROWS // max(1, len(target)))
     drawn: dict[str, dict[str, list[Floats]]] = {name: {metric: [] for metric in made[name]} for name in made}
     done = 0
-    for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed):
+    chunks = draw(blocks, resamples=resampling.resamples, seed=resampling.seed)
+    for draws in chain.from_iterable(chunk.split(target.size) for chunk in chunks):
         first = draws.head(few - done)
         for name, statistics in made.items():
             for metric, statistic in statistics.items():
-                drawn[name][metric].append(statistic.evaluate(first if metric in scoring.own else draws))
+                drawn[name][metric].append(statistic.evaluate(first if metric in scorings[name].own else draws))
         done += len(draws.counts)
     return {
         name: Samples(
@@ -172,7 +177,14 @@ def _draw_all(blocks: Blocks) -> Draws:
 
 
 def compare(
-    first: Array, second: Array, *, target: Array, blocks: Blocks, metric: str, scoring: Scoring, resampling: Resampling
+    first: Array,
+    second: Array,
+    *,
+    target: Array,
+    blocks: Blocks,
+    metric: str,
+    scorings: tuple[Scoring, Scoring],
+    resampling: Resampling,
 ) -> Estimate | None:
     """The difference of a metric, first less second, with its interval.
 
@@ -182,7 +194,7 @@ def compare(
         target: of these rows.
         blocks: of these rows.
         metric: of the task, by its name in metrics.json; whether higher is better is the registry's to say.
-        scoring: task, threshold and bins.
+        scorings: of each: task, threshold and bins.
         resampling: how often, and from which seed.
 
     Returns:
@@ -192,7 +204,7 @@ def compare(
         {"first": first, "second": second},
         target=target,
         blocks=blocks,
-        scoring=scoring,
+        scoring=dict(zip(("first", "second"), scorings, strict=True)),
         resampling=resampling,
         metrics=[metric],
     )

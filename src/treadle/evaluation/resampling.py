@@ -87,6 +87,12 @@ class Draws:
         """The first of these resamples, as many as there are."""
         return Draws(self.counts[: max(0, count)], self.weights[: max(0, count)])
 
+    def split(self, num_rows: int) -> Iterator[Draws]:
+        """The same resamples, so few at a time that the weights of so many rows are few enough for the memory."""
+        size = max(1, _CHUNK // max(1, num_rows))
+        for start in range(0, len(self.counts), size):
+            yield Draws(self.counts[start : start + size], self.weights[start : start + size])
+
     def take(self, codes: Ints) -> Counts:
         """`[R, n]` weights of n rows of these blocks."""
         return np.take(self.counts, codes, axis=1)

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from numpy.typing import NDArray
-from torch import Tensor
 
 from treadle.bundle import TARGETS, Predictor, load, predict_split
+from treadle.bundle.card import read_card
 from treadle.bundle.store import is_bundle
-from treadle.champions.bundles import digest_bundle, find_bundle, find_folder, find_revision, is_reference
+from treadle.champions.bundles import CARD, digest_bundle, find_bundle, find_folder, find_revision, is_reference
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
-from treadle.evaluation.comparison import Comparison, compare_predictions
+from treadle.evaluation.comparison import Candidate, Comparison, compare_predictions
 from treadle.evaluation.evaluated import find_blocks
 from treadle.evaluation.judge import read_findings
 from treadle.evaluation.parity import read_predictions
@@ -175,33 +174,32 @@ def _compare(
     test = pl.scan_parquet(folder.examples / "test.parquet")
     target = read_target(test.select(LABEL).collect(), classes=bundle.classes).numpy()
     own = _read_own(challenger.run, bundle)
-    theirs = _predict(champion, test, like=bundle).numpy()
+    theirs = _predict(champion, test, like=bundle)
     blocks = find_blocks(test, experiment)
-    thresholds = bundle.card.thresholds
-    found = compare_predictions(own, theirs, target=target, blocks=blocks, experiment=experiment, thresholds=thresholds)
+    found = compare_predictions(own, theirs, target=target, blocks=blocks, experiment=experiment)
     if found is None:
         return None
     seeds = [own, *_predict_other_seeds(challenger, test, bundle, root=root)]
-    mean = average_gain(seeds, theirs, target=target, blocks=blocks, experiment=experiment, thresholds=thresholds)
+    mean = average_gain(seeds, theirs, target=target, blocks=blocks, experiment=experiment)
     return found if mean is None else OverSeeds(found, len(seeds), mean)
 
 
-def _read_own(run: Path, bundle: Predictor) -> NDArray[Any]:
-    """What the evaluation of a run wrote."""
+def _read_own(run: Path, bundle: Predictor) -> Candidate:
+    """What the evaluation of a run wrote, whose bundle predicts the same classes."""
     predicted = pl.read_parquet(RunFolder(run).evaluation / "predictions.parquet")
-    return read_predictions(predicted, bundle).numpy()
+    return Candidate(read_predictions(predicted, bundle).numpy(), read_card(RunFolder(run).bundle / CARD).thresholds)
 
 
 def _predict_other_seeds(
     challenger: Challenger, test: pl.LazyFrame, bundle: Predictor, *, root: Path
-) -> Iterator[NDArray[Any]]:
+) -> Iterator[Candidate]:
     for run in list_other_seeds(challenger.run, name=challenger.experiment.name, root=root):
         rows = pl.scan_parquet(RunFolder(run).examples / "test.parquet")
         if _are_alike(rows, test, [ROW, LABEL]):
             yield _read_own(run, bundle)
 
 
-def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tensor:
+def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Candidate:
     """The champion's predictions of these rows: those that its own evaluation wrote, where it had the same rows."""
     theirs = RunFolder(champion.folder)
     bundle = load(champion.folder, targets=_list_targets(theirs), code="any")
@@ -214,9 +212,9 @@ def _predict(champion: Champion, test: pl.LazyFrame, *, like: Predictor) -> Tens
     rows = theirs.examples / "test.parquet"
     read_columns = [ROW, LABEL, *bundle.card.columns]
     if stored.is_file() and rows.is_file() and _are_alike(pl.scan_parquet(rows), test, read_columns):
-        return read_predictions(pl.read_parquet(stored), bundle)
+        return Candidate(read_predictions(pl.read_parquet(stored), bundle).numpy(), bundle.card.thresholds)
     try:
-        return read_predictions(predict_split(bundle, test), bundle)
+        return Candidate(read_predictions(predict_split(bundle, test), bundle).numpy(), bundle.card.thresholds)
     except TreadleError as error:
         fix = "compare runs of the same data, or give the experiment another name"
         raise IncomparableError(

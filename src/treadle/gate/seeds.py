@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from treadle.evaluation.comparison import Comparison, find_judging_metric, make_resampling, make_scoring
+from treadle.champions.bundles import CARD
+from treadle.disk import read_record
+from treadle.evaluation.comparison import Candidate, Comparison, find_judging_metric, make_resampling, make_scoring
 from treadle.evaluation.intervals import Array, Estimate, resample
 from treadle.evaluation.resampling import Blocks, find_student_quantile
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.spec import Experiment
+from treadle.experiment.stages import STAGES
 
 MIN_SEEDS = 3  # fewer say too little about how far they differ
+_EXAMPLES = STAGES[0].name
 _SEED = re.compile(r"^seed: \d+$", re.MULTILINE)  # in the text of a resolved.yaml
 
 
@@ -56,28 +60,36 @@ class OverSeeds:
 
 
 def list_other_seeds(run: Path, *, name: str, root: Path) -> Iterator[Path]:
-    """Finished runs of the same experiment, code included, with another seed."""
-    own = _read(run)
+    """Finished runs of the same experiment and data, code included, with another seed."""
+    own, data = _read(run), _read_data(run)
     for folder in sorted((root / RUNS).glob(f"{name}-*")):
         text = _read(folder)
-        if text is not None and own is not None and text != own and _SEED.sub("", text) == _SEED.sub("", own):
+        if text is None or own is None or text == own or _read_data(folder) != data:
+            continue
+        if _SEED.sub("", text) == _SEED.sub("", own):
             yield folder
 
 
 def _read(run: Path) -> str | None:
     folder = RunFolder(run)
-    needed = (folder.resolved, folder.examples / "test.parquet", folder.evaluation / "predictions.parquet")
-    return folder.resolved.read_text(encoding="utf-8") if all(file.is_file() for file in needed) else None
+    results = (folder.examples / "test.parquet", folder.evaluation / "predictions.parquet", folder.bundle / CARD)
+    if not all(file.is_file() for file in (folder.resolved, *results)):
+        return None
+    return folder.resolved.read_text(encoding="utf-8")
+
+
+def _read_data(run: Path) -> Any:
+    """The signature of its examples, which knows the content of the data."""
+    return (read_record(RunFolder(run).signatures) or {}).get(_EXAMPLES)
 
 
 def average_gain(
-    seeds: Sequence[Array],
-    champion: Array,
+    seeds: Sequence[Candidate],
+    champion: Candidate,
     *,
     target: Array,
     blocks: Blocks,
     experiment: Experiment,
-    thresholds: Sequence[float] = (),
 ) -> Estimate | None:
     """The mean lead of the seeds over the champion; None where there are too few of them, or of blocks.
 
@@ -85,22 +97,21 @@ def average_gain(
     seeds. The interval is Student's, with the degrees of freedom by Welch and Satterthwaite.
 
     Args:
-        seeds: predictions of each, `[B]` or `[B, K]`.
-        champion: predictions of the same rows.
+        seeds: what each predicts.
+        champion: what it predicts of the same rows.
         target: of these rows.
         blocks: of these rows.
         experiment: says by which metric, and how intervals are made.
-        thresholds: of each label; none: that of the experiment.
     """
     if len(seeds) < MIN_SEEDS:
         return None
     metric, settings = find_judging_metric(experiment), make_resampling(experiment)
     candidates = {"champion": champion, **{str(number): one for number, one in enumerate(seeds)}}
     made = resample(
-        candidates,
+        {name: one.prediction for name, one in candidates.items()},
         target=target,
         blocks=blocks,
-        scoring=make_scoring(experiment, thresholds),
+        scoring={name: make_scoring(experiment, one.thresholds) for name, one in candidates.items()},
         resampling=settings,
         metrics=[metric.name],
     )

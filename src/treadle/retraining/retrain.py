@@ -24,7 +24,7 @@ from treadle.config.compose import compose
 from treadle.config.overrides import key_of
 from treadle.disk import read_text
 from treadle.errors import TreadleError
-from treadle.evaluation.comparison import compare_predictions
+from treadle.evaluation.comparison import Candidate, compare_predictions
 from treadle.evaluation.evaluated import find_blocks
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.fingerprint import digest
@@ -378,7 +378,7 @@ def _compare(before: Judged, champion: Judged, newest: RunFolder, occasion: Occa
     if before.bundle.classes != champion.bundle.classes:
         return None
     try:
-        predicted = [judged.predict(rows) for judged in (before, champion)]
+        predicted = [Candidate(one.predict(rows), one.bundle.card.thresholds) for one in (before, champion)]
     except UnpredictableError:  # of the champion before: there is no way back; of the present one: the rules tell it
         return None
     comparison = compare_predictions(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from treadle.evaluation.comparison import compare_predictions
+from treadle.evaluation.comparison import Candidate, compare_predictions
 from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.metrics.registry import write_score
 from treadle.outcomes import Outcome, judge, not_applicable
@@ -32,13 +32,15 @@ def beat_baselines(
     found: dict[str, Mapping[str, Any]] = {}
     sentences = []
     for name in present:
+        model, baseline = (
+            Candidate(evaluated.predictions[one].numpy(), evaluated.bundle.card.thresholds) for one in (MODEL, name)
+        )
         compared = compare_predictions(
-            evaluated.predictions[MODEL].numpy(),
-            evaluated.predictions[name].numpy(),
+            model,
+            baseline,
             target=evaluated.target.numpy(),
             blocks=evaluated.blocks,
             experiment=evaluated.experiment,
-            thresholds=evaluated.bundle.card.thresholds,
         )
         if compared is None:
             return not_applicable("There are too few blocks of test rows for an interval.")
