@@ -144,7 +144,8 @@ def _fits(model: type[pydantic.BaseModel], values: Any) -> bool:
 def list_kinds(model: type[pydantic.BaseModel]) -> tuple[str, ...]:
     """The values of `by` that select this member of a union; none for a model that is not a member of one."""
     by = model.model_fields.get("by")
-    return typing.get_args(by.annotation) if by is not None and typing.get_origin(by.annotation) is Literal else ()
+    kinds = typing.get_args(by.annotation) if by is not None and typing.get_origin(by.annotation) is Literal else ()
+    return kinds if len(kinds) == 1 else ()  # where several are allowed, `by` is a key as any other
 
 
 def _enter(model: type[pydantic.BaseModel], name: str, values: Any) -> _Node:

@@ -79,10 +79,11 @@ class Writer:
         models = list_models(annotation)
         if has_target(annotation):
             return self._make_target(key, shared, models)
-        if len(models) > 1:
-            return self._make_split(models, key, shared)
         if models:
-            section = make_section({**shared, **self._list_properties(models[0], key)})
+            if len(models) > 1:
+                section = self._make_split(models, key, shared)
+            else:
+                section = make_section({**shared, **self._list_properties(models[0], key)})
             return _allow_null(section) if type(None) in typing.get_args(annotation) else section
         inner = _find_entries(annotation)
         if inner is not None:
