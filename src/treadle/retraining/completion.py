@@ -42,7 +42,8 @@ def complete(chain: Chain[Decided], *, name: str, root: Path) -> None:
                 stop(history, reason="; ".join(last.reasons), git=git, now=now, root=root)
         case _:
             verdict = ask_gate(_find_run(last, root), champion=f"{name}@{CHAMPION}", root=root)
-            reason = last.sentence if TRIAL in last.evidence else None
+            is_decided_apart = TRIAL in last.evidence or not verdict.promotes  # as where seeds have been added since
+            reason = last.sentence if is_decided_apart else None
             history = promote(verdict, reason=reason, git=git, now=now, root=root)
             announce(history, root=root)
 
