@@ -456,17 +456,20 @@ sys.path[:0] = sys.argv[2:]
 from test_wandb import *
 from treadle.champions.bundles import digest_bundle, find_bundle, find_folder
 from treadle.champions.ledger import Decision, append
-from treadle.gate.announce import announce, find_artifact_name
+from treadle.gate.announce import announce, describe_upload
 
 root = Path(sys.argv[1])
 run = root / "runs" / "flights-1"
 with open_record(root, mode="online") as record:
     record.log_bundle(run / "bundle", name=run.name)
-evidence = {"artifact": find_artifact_name(run)}
-decision = Decision("t", "promote", digest_bundle(run), "runs/flights-1", {}, evidence, None, "me")
-print(announce(append("flights", decision, expected=None, root=root), root=root))
+decision = Decision("t", "promote", digest_bundle(run), "runs/flights-1", {}, describe_upload(run), None, "me")
+history = append("flights", decision, expected=None, root=root)
+print(announce(history, root=root))
 (run / "bundle").rename(root / "aside")
 print(find_bundle("flights@champion", root=root))
+(run / "resolved.yaml").rename(root / "resolved.yaml.aside")
+print(announce(history, root=root))
+(root / "resolved.yaml.aside").rename(run / "resolved.yaml")
 print(find_folder("wandb:treadle/flights-1:v0", root=root))
 
 other = run / "bundle"
@@ -496,9 +499,9 @@ def test_a_registry_names_the_champion_whose_bundle_is_found_there(root, tmp_pat
     )
 
     assert done.returncode == 0, done.stderr
-    collection, found, named, refusal, retry = done.stdout.splitlines()
-    assert collection == "wandb-registry-model/flights"
-    assert received.links == [("firm/wandb-registry-model/flights", "flights-1", ["champion"])]
+    collection, found, again, named, refusal, retry = done.stdout.splitlines()
+    assert collection == again == "wandb-registry-model/flights"  # also where the run is gone
+    assert received.links == [("firm/wandb-registry-model/flights", "flights-1", ["champion"])] * 2
     assert found == named == str(tmp_path / "runs" / ".champions" / hashlib.sha256(FILES["bundle.json"]).hexdigest())
     assert {file.name: file.read_bytes() for file in Path(found).iterdir()} == FILES
     assert "has the decision, and the registry does not" in refusal

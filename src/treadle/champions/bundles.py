@@ -27,6 +27,7 @@ ARTIFACT = "wandb:"  # begins the name of an artifact, `wandb:entity/project/nam
 CARDS = (CARD, "learner.json")  # of a table's model, and of a learner of the user's own
 RESTORED = f"{RUNS}/.champions"  # bundles that were taken from DVC's cache, by digest
 UPLOADED = "artifact"  # in the evidence of a promotion: the artifact of W&B that the bundle was uploaded as
+REGISTRY = "registry"  # the same of the registry of W&B that follows the ledger
 _OUTPUT = "bundle"  # name of the folder that the pipeline writes
 _REFERENCE = re.compile(rf"(?:(?P<name>[^@/]+)@)?(?P<role>{CHAMPION}|{CHALLENGER})")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from treadle.champions.bundles import ARTIFACT, find_by_digest, list_cards
+from treadle.champions.bundles import ARTIFACT, REGISTRY, UPLOADED, find_by_digest, list_cards
 from treadle.champions.ledger import History
 from treadle.errors import TreadleError
 from treadle.experiment.resolved import read
@@ -13,11 +13,16 @@ from treadle.experiment.spec import WandbTracker
 from treadle.tracking.wandb_artifacts import link_champion, name_artifact
 
 
-def find_artifact_name(run: Path) -> str | None:
-    """The artifact that the bundle of a run was uploaded as, as `find_folder` takes it; None where it was not."""
+def describe_upload(run: Path) -> dict[str, str]:
+    """For the ledger: the artifact that the bundle of a run was uploaded as, as `find_folder` takes it.
+
+    With the registry that the experiment names; empty where nothing was uploaded.
+    """
     settings = _read_settings(run)
     name = None if settings is None else name_artifact(run.name, settings=settings)
-    return None if name is None else f"{ARTIFACT}{name}"
+    if settings is None or name is None:
+        return {}
+    return {UPLOADED: f"{ARTIFACT}{name}", **({REGISTRY: settings.registry} if settings.registry else {})}
 
 
 def announce(history: History, *, root: Path) -> str | None:
@@ -34,17 +39,18 @@ def announce(history: History, *, root: Path) -> str | None:
         TreadleError: W&B cannot be reached, or does not have the bundle; the decision stands nevertheless.
     """
     assert history.champion is not None, "decided"
-    run = root / (history.find_run(history.champion) or "")
-    settings = _read_settings(run)
-    artifact = None if settings is None else name_artifact(run.name, settings=settings)
-    if settings is None or settings.registry is None or artifact is None:
+    run = history.find_run(history.champion) or ""
+    told = [decision.evidence for decision in history.decisions if decision.bundle == history.champion]
+    upload = next((one for one in reversed(told) if REGISTRY in one), None) or describe_upload(root / run)
+    if REGISTRY not in upload:
         return None
+    artifact = str(upload[UPLOADED]).removeprefix(ARTIFACT)
     folder = find_by_digest(history.champion, history, root=root)
     card = next(card for card in list_cards(folder) if card.is_file())
     try:
-        return link_champion(artifact, card=card, registry=settings.registry, model=history.name)
+        return link_champion(artifact, card=card, registry=str(upload[REGISTRY]), model=history.name)
     except TreadleError as error:
-        retry = f"`treadle promote {run.name and run.relative_to(root)}` tries again"
+        retry = f"`treadle promote {run}` tries again"
         raise TreadleError(f"{history.path} has the decision, and the registry does not: {error}\n{retry}") from error
 
 

@@ -10,10 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from treadle.champions.bundles import UPLOADED
 from treadle.champions.ledger import Decision, History, append, read_history
 from treadle.errors import TreadleError
-from treadle.gate.announce import find_artifact_name
+from treadle.gate.announce import describe_upload
 from treadle.gate.decide import Challenger, Champion
 
 
@@ -58,8 +57,7 @@ def promote(verdict: Judged, *, reason: str | None, git: Mapping[str, Any], now:
         raise TreadleError(f"{challenger.run} is the champion of {challenger.experiment.name!r} already")
     if not verdict.promotes and not (reason or "").strip():
         raise TreadleError(f"{verdict.sentence}. `--override REASON` promotes it nevertheless, and records the reason")
-    artifact = find_artifact_name(challenger.run)
-    evidence = {**verdict.to_plain(), "overridden": not verdict.promotes, **({UPLOADED: artifact} if artifact else {})}
+    evidence = {**verdict.to_plain(), "overridden": not verdict.promotes, **describe_upload(challenger.run)}
     run = challenger.run.resolve()
     shown = run.relative_to(root.resolve()) if run.is_relative_to(root.resolve()) else run
     decision = Decision(
