@@ -250,3 +250,22 @@ def test_inputs_stand_beside_predictions_in_whatever_parts_they_come_but_private
     assert "race" not in found.columns
     run(guarded, many, start(guarded, many, tmp_path / "alone.parquet"))
     assert found["probability"].equals(pl.read_parquet(tmp_path / "alone.parquet")["probability"])
+
+
+def test_inputs_are_written_as_the_model_reads_them_and_private_ones_under_no_name(tiny, tmp_path):
+    bundle = load(tiny, on_breach="allow")
+    values = bundle.recipe.model_dump()
+    columns = values["data"]["tables"][values["data"]["examples"]["table"]]["columns"]
+    columns["race"] |= {"source": "Race", "private": True}
+    columns["education"]["source"] = "School"
+    columns["workclass"] |= {"missing": ["?"], "nullable": True}
+    guarded = replace(bundle, recipe=Recipe.model_validate(values))
+    rows, output = tmp_path / "rows.csv", tmp_path / "out.parquet"
+    given = pl.DataFrame([{**SOUND, "note": "n"}, {**SOUND, "workclass": "?", "note": "m"}])
+    given.rename({"race": "Race", "education": "School"}).write_csv(rows)
+
+    run(guarded, rows, start(guarded, rows, output), beside=Inputs.find(guarded, digest="d"))
+
+    found = pl.read_parquet(output)
+    assert set(found.columns) == {"probability", "bundle", "note", *SOUND} - {"race"}
+    assert found.select("workclass", "education", "age", "note").rows() == [("a", "x", 30, "n"), (None, "x", 30, "m")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,11 @@ from treadle.bundle.batch.source import FileSource, RowSource, identify
 from treadle.bundle.batch.tally import Tally
 from treadle.bundle.breaches import summarize
 from treadle.bundle.bundle import CHUNK
+from treadle.bundle.conform import conform_rows
 from treadle.bundle.predictor import Predictor
+from treadle.data.casting import DECODED
 from treadle.data.contract import Breach
+from treadle.experiment.spec import Column
 
 _BUNDLE = "bundle"  # column of its digest
 PART_ROWS = 4 * CHUNK  # in memory at a time, where rows hold no files
@@ -43,22 +46,30 @@ class Predicted(NamedTuple):
 class Inputs:
     """What makes predictions a log that can be monitored: the columns of the rows, and which bundle predicted them."""
 
-    left_out: frozenset[str]  # columns that are private, and those that stand beside predictions anyway
+    read: Mapping[str, Column]  # columns of the model, and how they are read; what cannot be read is missing
+    left_out: frozenset[str]  # private columns, images, and those that stand beside predictions anyway; also in files
     digest: str  # of the bundle
 
     @classmethod
     def find(cls, bundle: Predictor, *, digest: str) -> Inputs:
-        """Those of a bundle, without the columns that any of its tables calls private."""
-        tables = bundle.recipe.data.tables.values()
+        """Those of a bundle, without the columns that any of its tables calls private, under whatever name."""
+        tables, declared = bundle.recipe.data.tables.values(), bundle.table.columns
         private = {name for table in tables for name, column in table.columns.items() if column.private}
-        return cls(frozenset({*private, *bundle.keys}), digest)
+        images = {name for name, column in bundle.columns.items() if column.dtype in DECODED}
+        names = {*private, *images, *bundle.keys}
+        left_out = names | {declared[name].name_in_file(name) for name in names if name in declared}
+        kept = {name: column for name, column in bundle.columns.items() if name not in left_out}
+        read = {name: column.model_copy(update={"unreadable": "missing"}) for name, column in kept.items()}
+        return cls(read, frozenset(left_out), digest)
 
     def add(self, predicted: pl.DataFrame, *, rows: pl.DataFrame) -> pl.DataFrame:
-        """The predictions with the columns of their rows.
+        """The predictions with the columns of their rows: those of the model as it reads them, others as they came.
 
         One that is called like an output is put under `input.<name>`, as a server does.
         """
-        kept = rows.select(pl.exclude(list(self.left_out)))
+        places = {name if name in rows.columns else column.name_in_file(name) for name, column in self.read.items()}
+        others = [name for name in rows.columns if name not in places | self.left_out]
+        kept = pl.concat([conform_rows(rows, self.read)[list(self.read)], rows[others]], how="horizontal")
         taken = {_BUNDLE, *predicted.columns}
         named = kept.rename({name: f"input.{name}" for name in kept.columns if name in taken})
         return pl.concat([predicted, named], how="horizontal").with_columns(pl.lit(self.digest).alias(_BUNDLE))

@@ -36,7 +36,8 @@ def _add_predict(parser: argparse.ArgumentParser) -> None:
     into = "the table that is made in the database"
     parser.add_argument("--into", metavar="TABLE", help=into)
     inputs = (
-        "also write the columns of the rows, but private ones, and the bundle's digest: a log for `treadle monitor`"
+        "also write the columns of the rows, but private ones and images, and the bundle's digest: a log for "
+        "`treadle monitor`"
     )
     parser.add_argument("--inputs", action="store_true", help=inputs)
     rejects = (
@@ -87,12 +88,15 @@ def _predict_source(
     bundle: Predictor, source: RowSource, files: Sequence[str], options: argparse.Namespace, *, workers: Workers | None
 ) -> int:
     from treadle.bundle.batch import Inputs, identify, predict_batch
+    from treadle.bundle.store import find_bundle_folder
     from treadle.champions.bundles import digest_bundle
     from treadle.cli.progress import show_rows
 
     how = {name: getattr(options, name) for name in ("output", "into", "rejects", "at", "any_code")}
     how |= {"inputs": True} if options.inputs else {}
-    beside = Inputs.find(bundle, digest=digest_bundle(options.run_folder)) if options.inputs else None
+    beside = None
+    if options.inputs:
+        beside = Inputs.find(bundle, digest=digest_bundle(find_bundle_folder(options.run_folder)))
     identity = identify(bundle, files=files, options={**how, "on_breach": bundle.on_breach})
     sink = _open_sink(options, identity)
     if sink.tally.num_rows:
