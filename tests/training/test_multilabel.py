@@ -9,7 +9,9 @@ import pytest
 from parcels import LABELS, find_chances, make_parcels, make_parcels_project
 from runs import find_run, treadle
 from treadle.bundle import load
+from treadle.check.resolve import resolve
 from treadle.evaluation.parity import read_outputs
+from treadle.experiment.identity import sign_stages
 from treadle.metrics.log import read_metrics_log
 from treadle.serving.protocols import write_mlflow, write_oip
 from treadle.serving.scorer import Scorer
@@ -72,6 +74,19 @@ def test_every_kind_of_model_learns_several_labels(project, overrides):
     for place, name in enumerate(LABELS):
         truth = rows["label"].struct.field(name).to_numpy()
         assert found[truth == 1, place].mean() > found[truth == 0, place].mean() + 0.02, name
+
+
+def test_the_order_of_the_labels_is_that_of_the_outputs_and_makes_another_run(project):
+    def sign():
+        return sign_stages(resolve(overrides=["experiment=parcels"], root=project), root=project)
+
+    before, file = sign(), project / "conf/data/parcels.yaml"
+    first, second = "late: hours_late > 0", "damaged: damaged"
+    text = file.read_text()
+    file.write_text(text.replace(f"{first}, {second}", f"{second}, {first}"))
+
+    assert text != file.read_text()
+    assert before["prepare"] != sign()["prepare"]
 
 
 def test_the_loss_is_the_mean_log_loss_over_rows_and_labels(made):
@@ -176,6 +191,12 @@ def test_what_several_labels_do_not_take_is_told_before_anything_runs(project, c
     assert treadle("check", "experiment=parcels", override) == 2
 
     assert rule in capsys.readouterr().err
+
+
+def test_rows_are_not_drawn_by_several_labels(project, capsys):
+    assert treadle("check", "experiment=parcels", "data.split.by=stratified", "+data.split.column=label") == 2
+
+    assert "rows are drawn by one value of a row, and a row has several labels" in capsys.readouterr().err
 
 
 @pytest.mark.slow

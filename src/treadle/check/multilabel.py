@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import Experiment, get_split_column
 from treadle.problems import Problem
+from treadle.schema import LABEL
 
 _LEAST = 2  # labels
 _KEY = "data.examples.label"
@@ -25,6 +26,11 @@ _OF_ONE_LABEL: Mapping[str, _OfOneLabel] = {
         lambda experiment: experiment.data.labels is not None,
         "rules vote for one label",
         "set it to null",
+    ),
+    "data.split.column": _OfOneLabel(
+        lambda experiment: get_split_column(experiment.data.split) == LABEL,
+        "rows are drawn by one value of a row, and a row has several labels",
+        "draw by a column, such as that of the rarest label, or set data.split.by to random or kfold",
     ),
     "loss.class_weights": _OfOneLabel(
         lambda experiment: experiment.loss.class_weights is not None,

@@ -137,9 +137,9 @@ def _check_question(experiment: Experiment, bundle: Path | None, *, key: str) ->
 
 
 def _normalise(label: object) -> object:
-    """Expressions without what spaces they were written with."""
+    """Expressions without what spaces they were written with; of several labels with their names, in their order."""
     if isinstance(label, dict):
-        return {name: _normalise(text) for name, text in label.items()}
+        return [(name, _normalise(text)) for name, text in label.items()]
     return label.split() if isinstance(label, str) else label
 
 

@@ -13,9 +13,11 @@ from treadle.experiment.libraries import list_code
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import CACHE
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, get_split_column, is_blend
-from treadle.experiment.stages import STAGES, Stage, Values, list_stages, name_member_code, take_slice
+from treadle.experiment.stages import STAGES, Stage, Values, identify_data, list_stages, name_member_code, take_slice
 from treadle.keys import find_targets
 from treadle.remote import is_remote
+
+_DIVIDING = ("split", "sample")  # keys of `data` that divide the examples, and make none
 
 
 def fingerprint_stages(values: Values) -> dict[str, str]:
@@ -74,7 +76,7 @@ def sign_unsplit(resolved: Resolved, *, root: Path) -> str:
     """
     assert isinstance(resolved.experiment, Experiment), "a learner has no examples"
     parts = {
-        "data": {key: value for key, value in resolved.values["data"].items() if key not in {"split", "sample"}},
+        "data": {key: value for key, value in identify_data(resolved.values["data"]).items() if key not in _DIVIDING},
         "column": get_split_column(resolved.experiment.data.split),
         "code": resolved.code[STAGES[0].name],
         "reads": fingerprint_data(resolved, root=root, remember=False),

@@ -185,8 +185,18 @@ def _take_read(schedule: dict[str, Any], trainer: dict[str, Any]) -> dict[str, A
     return {key: value for key, value in schedule.items() if key in read}
 
 
+def identify_data(section: dict[str, Any]) -> dict[str, Any]:
+    """The data, with the order of several labels: it is that of the outputs, and sections have none."""
+    label = get(section, "examples.label")
+    if not isinstance(label, dict):
+        return section
+    return {**section, "examples": {**section["examples"], "label": [[name, text] for name, text in label.items()]}}
+
+
 def _identify(key: str, section: Any) -> Any:
     """A section, or that of each member of a blend, with the digest alone of a bundle that it names, not its place."""
+    if key == "data":
+        return identify_data(section)
     if key == "model" and isinstance(section, dict) and isinstance(section.get("members"), dict):
         members = section["members"].items()
         return {**section, "members": {name: {k: _identify(k, v) for k, v in own.items()} for name, own in members}}
