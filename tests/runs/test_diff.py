@@ -103,6 +103,13 @@ def test_two_selections_differ_in_values_and_in_the_stages_that_these_reach(proj
     }
 
 
+def test_what_trees_do_not_read_of_the_schedule_is_told_as_a_value_and_reaches_no_stage(project, say):
+    out = say("model=lightgbm", "model=lightgbm schedule.batch_size=64")
+
+    assert rows_of(out)["schedule.batch_size"][1] == "64"
+    assert stages_of(out) == ALL_THE_SAME
+
+
 def test_an_empty_side_is_the_default_selection(project, say):
     assert rows_of(say("", "model.dropout=0.5"))["model.dropout"][1] == "0.5"
     assert rows_of(say(" ", "")) == {}

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from treadle.experiment.stages import CODE, Stage, Values, list_stages
-from treadle.keys import ABSENT, is_within, list_leaves
+from treadle.experiment.stages import CODE, Stage, Values, list_stages, take_slice
+from treadle.keys import ABSENT, get, list_leaves
 
 MAX_KEYS = 6  # named for one stage
 
@@ -41,11 +41,11 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
         after: values of another.
         new_data: the files of the tables differ.
     """
-    old, new = (dict(list_leaves(side)) for side in (before, after))
     reruns: dict[str, list[str]] = {}
     for stage in list_stages(after):
-        reasons = shorten([change.key for change in list_changes(_take(old, stage), _take(new, stage))])
-        if old.get(f"{CODE}.{stage.name}") != new.get(f"{CODE}.{stage.name}"):
+        reasons = shorten([change.key for change in list_changes(_take(before, stage), _take(after, stage))])
+        key = f"{CODE}.{stage.name}"
+        if get(before, key) != get(after, key):
             reasons.append("its code")
         if not stage.reads and new_data:
             reasons.append("the data files")
@@ -55,9 +55,9 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
     return reruns
 
 
-def _take(leaves: Values, stage: Stage) -> Values:
-    """The leaves of the stage's slices; an older file may lack some."""
-    return {leaf: value for leaf, value in leaves.items() if any(is_within(leaf, key) for key in stage.slices)}
+def _take(values: Values, stage: Stage) -> Values:
+    """The leaves of what the stage depends on; an older file may lack some."""
+    return dict(list_leaves(take_slice(values, stage)))
 
 
 def shorten(keys: list[str]) -> list[str]:
