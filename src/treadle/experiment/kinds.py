@@ -17,7 +17,12 @@ RAW: Final = "treadle.features.raw.Raw"  # step after which numbers are as they 
 
 
 def takes_raw(values: Mapping[str, Any]) -> bool:
-    """Whether the model of an experiment of these nested values takes numbers as they are: it trains itself."""
+    """Whether the model of an experiment of these nested values takes numbers as they are: it trains itself.
+
+    Of a blend no: each of its members has features of its own, and some may be networks.
+    """
+    if "_target_" not in (values.get("model") or {}):
+        return False
     blocks = (values.get("features") or {}).get("blocks") or {}
     return any(node["_target_"] == RAW for block in blocks.values() for node in block["steps"].values())
 
