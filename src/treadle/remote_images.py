@@ -57,7 +57,7 @@ class _Source:
             return None
         place = self._locate(name.strip())
         if place is None:
-            return f"{name}: outside of {redact(self._address)}".encode()
+            return f"{redact(name)}: outside of {redact(self._address)}".encode()
         own = digest(place)
         copy = self._copies / own[:2] / own
         if copy.is_file():
