@@ -92,10 +92,14 @@ def _calibrate_labels(
     raw: Tensor, target: Tensor, *, blocks: Array, keeps_order: bool, experiment: Experiment
 ) -> ByLabel | None:
     """Of several labels each by itself; None where none gains."""
-    found = [
-        _calibrate_known(raw[:, place], target[:, place], blocks=blocks, keeps_order=keeps_order, experiment=experiment)
-        for place in range(raw.shape[1])
-    ]
+    found = []
+    for place, key in enumerate(experiment.data.examples.labels):
+        write_line(f"{'label':<10} {key}")
+        own = (raw[:, place], target[:, place])
+        try:
+            found.append(_calibrate_known(*own, blocks=blocks, keeps_order=keeps_order, experiment=experiment))
+        except TreadleError as error:
+            raise TreadleError(f"{key}: {error}") from error
     return ByLabel(labels=found) if any(one is not None for one in found) else None
 
 
