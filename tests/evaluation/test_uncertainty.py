@@ -1,6 +1,7 @@
 """Blocks as declared, and the intervals of an evaluation."""
 
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -92,6 +93,29 @@ def test_intervals_hold_the_metrics_and_differences_are_of_pairs(root):
     rows = found.list_differences(list_metrics(experiment))
     assert [cell.verdict for cell in rows[0].cells] == ["better", "within noise"]
     assert "single rows" in found.describe()
+
+
+def test_labels_are_decided_by_the_thresholds_of_each_model():
+    generator = np.random.default_rng(0)
+    high = generator.uniform(0.01, 1, size=(300, 2))
+    evaluation = SimpleNamespace(
+        metric="f1",
+        threshold=0.5,
+        calibration_bins=10,
+        intervals=SimpleNamespace(blocks="row", resamples=200, coverage=0.95),
+    )
+    experiment = SimpleNamespace(data=SimpleNamespace(answer="multilabel"), evaluation=evaluation, metrics={})
+
+    found = find_uncertainty(
+        experiment,
+        predictions={"model": high, "champion": high / 2},
+        target=(generator.random((300, 2)) < high).astype(np.float64),
+        blocks=Blocks.of_rows(300),
+        thresholds={"model": [0.4, 0.6], "champion": [0.2, 0.3]},
+    )
+
+    span = found.to_plain()["differences"]["champion"]["subset_accuracy"]
+    assert (span["low"], span["value"], span["high"]) == (0, 0, 0)
 
 
 def test_a_test_split_of_few_days_says_that_it_has_no_intervals(root):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -17,10 +19,18 @@ CHAMPION = "champion"  # its name among the results
 _KEY = "evaluation.champion"
 
 
+@dataclass(frozen=True)
+class ByChampion:
+    """What the champion says of the test rows."""
+
+    prediction: Tensor  # `[B]`, or `[B, K]` for K classes or labels
+    thresholds: Sequence[float]  # of each label, which its bundle has learned; none: that of the experiment
+
+
 def predict_champion(
     experiment: Experiment, test: pl.LazyFrame, *, like: Predictor, champion: Path | None
-) -> dict[str, Tensor]:
-    """Its predictions of the test rows, `[B]`, or `[B, K]` for K classes; none if `evaluation.champion` is null.
+) -> ByChampion | None:
+    """Its predictions of the test rows; None if `evaluation.champion` is null.
 
     Args:
         experiment: checked.
@@ -34,7 +44,7 @@ def predict_champion(
     """
     text = experiment.evaluation.champion
     if text is None or champion is None:
-        return {}
+        return None
     require_source(text, champion, key=_KEY)
     bundle = load(champion, targets=experiment.targets, code="any")
     if (bundle.task, bundle.classes) != (like.task, like.classes):
@@ -44,4 +54,4 @@ def predict_champion(
         predicted = predict_split(bundle, test)
     except TreadleError as error:
         raise TreadleError(f"{_KEY}: {champion} cannot predict the test rows: {error}; set it to null") from error
-    return {CHAMPION: read_predictions(predicted, bundle)}
+    return ByChampion(read_predictions(predicted, bundle), bundle.card.thresholds)

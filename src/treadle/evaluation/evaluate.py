@@ -15,7 +15,7 @@ from treadle.bundle import Predictor, load, predict_split
 from treadle.disk import write_json
 from treadle.errors import TreadleError
 from treadle.evaluation.baselines import predict_baselines
-from treadle.evaluation.champion import predict_champion
+from treadle.evaluation.champion import CHAMPION, predict_champion
 from treadle.evaluation.curves import compute_curves, count_confusions, write_confusions
 from treadle.evaluation.evaluated import MODEL, Evaluated, Results, read_parts
 from treadle.evaluation.judge import run_checks, write_findings
@@ -59,16 +59,18 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
     (folder.evaluation / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
     naive = predict_naive(experiment, folder=folder, classes=bundle.classes)
+    rival = predict_champion(experiment, test, like=bundle, champion=champion)
     candidates = {
         MODEL: prediction,
         **predict_baselines(experiment, read_parts(test), folder=folder),
         **naive,
-        **predict_champion(experiment, test, like=bundle, champion=champion),
+        **({} if rival is None else {CHAMPION: rival.prediction}),
     }
     _require_numbers(candidates, predicted)
-    thresholds = bundle.card.thresholds
-    results = {name: measure(experiment, values, target, thresholds) for name, values in candidates.items()}
-    evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity)
+    thresholds = dict.fromkeys(candidates, bundle.card.thresholds)
+    thresholds |= {} if rival is None else {CHAMPION: list(rival.thresholds)}
+    results = {name: measure(experiment, values, target, thresholds[name]) for name, values in candidates.items()}
+    evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity, thresholds)
     evaluated.answers.update(find_answers(evaluated))
     write_answers(evaluated.answers, folder)
     checks = run_checks(evaluated)

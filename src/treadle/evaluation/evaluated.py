@@ -48,6 +48,7 @@ class Evaluated:
     target: Tensor  # `[B]`; of a multiclass task the class, -1 where training never saw it; `[B, L]` of L labels
     results: Results  # metrics of the model and of each baseline; NaN where one is not defined
     parity: Mapping[str, Any]  # rows predicted one by one: how many, the largest difference, and the allowed one
+    thresholds: Mapping[str, Sequence[float]] = field(default_factory=dict)  # of labels, by model; none: as `threshold`
     answers: dict[str, Answer] = field(default_factory=dict)  # of each part, by its name; a check runs after all parts
 
     @property

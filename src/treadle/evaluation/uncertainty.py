@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from treadle.evaluation.comparison import make_resampling, make_scoring
@@ -94,7 +95,7 @@ def find_uncertainty(
     predictions: Mapping[str, Array],
     target: Array,
     blocks: Blocks,
-    thresholds: Sequence[float] = (),
+    thresholds: Mapping[str, Sequence[float]] = MappingProxyType({}),
 ) -> Uncertainty | None:
     """Resample what was evaluated; None if `evaluation.intervals` is null.
 
@@ -103,7 +104,7 @@ def find_uncertainty(
         predictions: of the model, which is the first, and of each baseline.
         target: of the same rows.
         blocks: of the same rows.
-        thresholds: of each label; none: that of the experiment.
+        thresholds: of each label, by model; none: that of the experiment.
     """
     settings = experiment.evaluation.intervals
     if settings is None:
@@ -112,7 +113,7 @@ def find_uncertainty(
         predictions,
         target=target,
         blocks=blocks,
-        scoring=make_scoring(experiment, thresholds),
+        scoring={name: make_scoring(experiment, thresholds.get(name, ())) for name in predictions},
         resampling=make_resampling(experiment),
     )
     model, *others = samples

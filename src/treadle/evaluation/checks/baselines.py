@@ -33,7 +33,7 @@ def beat_baselines(
     sentences = []
     for name in present:
         model, baseline = (
-            Candidate(evaluated.predictions[one].numpy(), evaluated.bundle.card.thresholds) for one in (MODEL, name)
+            Candidate(evaluated.predictions[one].numpy(), evaluated.thresholds.get(one, ())) for one in (MODEL, name)
         )
         compared = compare_predictions(
             model,
