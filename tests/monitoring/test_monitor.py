@@ -414,6 +414,20 @@ def test_of_a_private_key_no_value_is_told_on_any_way_out(made, log, tmp_path, c
     assert [text for text in written if b"Utopia" in text or b"Erewhon" in text] == []
 
 
+@pytest.mark.parametrize("key", ["input.id", "email"], ids=["called like a column of the log", "not read by the model"])
+def test_of_a_key_that_may_be_private_no_value_is_told(made, log, tmp_path, capsys, key):
+    reference = replace(read_reference(made / "evaluation" / "reference"), ignored={"id": "private"})
+    reference.write(tmp_path / "guarded")
+    for week in range(4):
+        spoil(log, week, **{key: pl.lit("Utopia")})
+    assert give_labels(log, tmp_path, pl.DataFrame({key: ["Erewhon"], "late": [1]}), by=key) == 0
+    capsys.readouterr()
+
+    _, found = read_findings(made, log, capsys, "--reference", str(tmp_path / "guarded"))
+
+    assert "1 of 1 labels match no row of the log" in found["notes"]
+
+
 def test_a_binary_label_between_0_and_1_is_refused(made, log, tmp_path, capsys):
     give_labels(log, tmp_path, pl.DataFrame({"id": ["order-4000", "order-4001"], "late": [1.0, 0.7]}))
     capsys.readouterr()

@@ -24,9 +24,10 @@ from treadle.experiment.spec import Table
 from treadle.hints import nearest
 from treadle.metrics.registry import Threshold
 from treadle.monitoring.keys import read_moments, write_key
-from treadle.monitoring.log import PROBABILITY, Log, find_labels, list_files
+from treadle.monitoring.log import IDS, PROBABILITY, Log, find_labels, list_files
 from treadle.profiles.profile import BLOCK
 from treadle.profiles.realised import LOSSES, relate_to_prior
+from treadle.profiles.reference import Reference
 from treadle.schema import KNOWN_AT, LABEL, Task
 
 _BINS = 15  # of the calibration error
@@ -133,12 +134,14 @@ def join_labels(log: Log) -> pl.LazyFrame | None:
     return rows.join(newest, on=list(keys), how="left", maintain_order="left").drop(list(keys))
 
 
-def describe_strays(log: Log, *, private: frozenset[str]) -> str | None:
+def describe_strays(log: Log, *, reference: Reference) -> str | None:
     """How many labels are for no row of a log, of whatever bundle; None where all are for one.
+
+    An example is told where the model knows its key, or it is the id of a prediction: other columns may be private.
 
     Args:
         log: that labels are for.
-        private: columns of which no value is told.
+        reference: of the model.
     """
     files = sorted(find_labels(log.path).glob("*.parquet"))
     if not files:
@@ -150,7 +153,7 @@ def describe_strays(log: Log, *, private: frozenset[str]) -> str | None:
     total = newest.select(pl.len()).collect().item()
     by = _list_keys(files)
     told = f"{len(strays):,} of {total:,} labels match no row of the log"
-    if not private.isdisjoint(by):
+    if not {log.find_name(name) for name in by} <= {*reference.names, *IDS} - reference.private:
         return told
     such = ", ".join(f"{name} {strays[key][0]}" for name, key in zip(by, keys, strict=True))
     return f"{told}, such as that of {such}"

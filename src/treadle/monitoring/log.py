@@ -18,6 +18,7 @@ from treadle.schema import LABEL, PREDICT_AT, Task
 TIME, BUNDLE = "time", "bundle"  # columns of a log besides inputs and outputs
 PROBABILITY, PREDICTION = "probability", "prediction"  # its outputs
 _INPUT, _LOG = "input.", "log."  # before names that inputs and the log share
+IDS = ("id", f"{_LOG}id")  # of predictions, as they may be called here
 _RECENT = "recent"  # folder of a log: the last seconds, until they become one file
 _SHADOW = "shadow"  # folder of a log: what a challenger would have answered
 LABELS = "labels"  # folder of a log: labels that came later

@@ -69,7 +69,7 @@ def monitor(
     counted = count_named(rows, log.reading, kept)
     judged = _judge(counted, charts, monitored.now)
     measured = measure_rows(log, rows, judged=judged, kept=kept, load=load, settings=settings)
-    strays = describe_strays(log, private=reference.private)
+    strays = describe_strays(log, reference=reference)
     measured = measured if strays is None else replace(measured, notes=[*measured.notes, strays])
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
 

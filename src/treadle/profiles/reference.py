@@ -53,6 +53,11 @@ class Reference:
     performance: Performance
 
     @property
+    def names(self) -> list[str]:
+        """The columns of the model, those that are not monitored as well."""
+        return [*(column.name for column in self.columns), *self.ignored]
+
+    @property
     def private(self) -> frozenset[str]:
         """The columns of which no log, page or message may hold a value."""
         return frozenset(name for name, reason in self.ignored.items() if reason == PRIVATE)
