@@ -47,7 +47,8 @@ def test_a_run_is_monitored_by_what_its_evaluation_wrote(run_once, tmp_path, cap
     assert first[0]["effect"] >= first[-1]["effect"]
     assert first[0]["importance"] > 0.1
     median = sorted(alarm["effect"] for alarm in first)[len(first) // 2]
-    treadle("monitor", str(run), "--log", str(bad), "--format", "json", "--min-effect", str(median))
+    options = ["--min-effect", str(median), "--output", str(tmp_path / "out")]
+    treadle("monitor", str(run), "--log", str(bad), "--format", "json", *options)
     block = json.loads(capsys.readouterr().out)["blocks"][0]
     assert block["alarms"][0]["kind"] == "performance"
     assert all(
@@ -55,6 +56,7 @@ def test_a_run_is_monitored_by_what_its_evaluation_wrote(run_once, tmp_path, cap
     )
     assert len(block["slight"]) + len(block["alarms"]) == len(found[1]["blocks"][0]["alarms"])
     assert block["slight"]
+    assert "move the mean prediction by less than" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.slow

@@ -95,7 +95,8 @@ def _draw_timeline(findings: Findings) -> str:
     lines += [Line(name, places, [block.judged.strengths.get(name, 0.0) for block in judged]) for name in worst]
     lines.append(Line("limit", [0.0, float(len(own) + len(judged) - 1)], [1.0, 1.0]))
     names = [*findings.charts.own_strengths, *(block.judged.block for block in judged)]
-    title = "Strongest signal; from 1 on it alarms"
+    weighed = ", where it moves the predictions" if any(block.slight for block in judged) else ""
+    title = f"Strongest signal; beyond 1 it alarms{weighed}"
     return draw_chart(title=title, x=_name_axis(findings), y="strength", lines=lines, places=_shorten(names))
 
 
