@@ -37,6 +37,24 @@ def test_requests_that_wait_together_are_answered_in_a_thread():
     assert ask([[0.0]], [[0.0], [0.0]], [[0.0] * 8, [0.0] * 8]) == [[False], [False, False], [False, True]]
 
 
+def test_requests_of_a_batch_that_fails_are_answered_one_by_one_in_a_thread():
+    """Where they came, all of them together would take more than a moment."""
+
+    def score(rows):
+        if len(rows) > 1:
+            raise ValueError
+        return list_threads(rows)
+
+    async def run():
+        batcher = Batcher(score, batch_rows=8, queue_rows=100, seconds=5.0, moment=MOMENT_S)
+        await batcher.ask([0.0])
+        answers = await asyncio.gather(*(batcher.ask([0.0]) for _ in range(3)))
+        await batcher.close()
+        return answers
+
+    assert asyncio.run(run()) == [[False], [False], [False]]
+
+
 @pytest.mark.parametrize(
     ("rounds", "moment"),
     [([[[0.2]], [[0.0]]], MOMENT_S), ([[[0.0]], [[0.0]]], 0.0)],

@@ -91,7 +91,7 @@ class Batcher(Generic[T]):
     async def _run(self) -> None:
         try:
             while batch := self._take():
-                await self._answer(batch)
+                await self._answer(batch, is_alone=len(batch) == 1)
         finally:
             self._running = None
 
@@ -107,17 +107,17 @@ class Batcher(Generic[T]):
                 num_rows += len(request.rows)
         return batch
 
-    async def _answer(self, batch: Sequence[_Request[T]]) -> None:
+    async def _answer(self, batch: Sequence[_Request[T]], *, is_alone: bool) -> None:
         rows = [row for request in batch for row in request.rows]
         try:
-            if len(batch) == 1 and not self._waiting and self._is_brief(rows):
+            if is_alone and not self._waiting and self._is_brief(rows):
                 answers = self._measure(rows)
             else:
                 answers = await asyncio.get_running_loop().run_in_executor(self._executor, self._measure, rows)
         except Exception as error:  # noqa: BLE001 - whatever it is, each request hears of it
             if len(batch) > 1:
                 for request in batch:
-                    await self._answer([request])
+                    await self._answer([request], is_alone=False)  # it stands among others
             elif not batch[0].future.done():
                 batch[0].future.set_exception(error)
             return
