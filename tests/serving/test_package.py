@@ -14,7 +14,7 @@ from treadle.champions.bundles import digest_bundle
 from treadle.errors import TreadleError
 from treadle.export.export import find_exports
 from treadle.serving.engines import choose_engine
-from treadle.serving.package import package
+from treadle.serving.package import add_needed, package
 from treadle.serving.service import Source
 
 
@@ -61,3 +61,15 @@ def test_a_folder_that_holds_something_is_left_as_it_is(run, tmp_path):
         package(Source(str(run), ROOT), into=tmp_path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_requirement_that_is_not_installed_is_left_out(tmp_path, monkeypatch):
+    """As where a package was installed without what it asks for."""
+    for name, needed in {"one": ["two", "absent"], "two": []}.items():
+        folder = tmp_path / f"treadle_{name}-1.0.dist-info"
+        folder.mkdir()
+        asked = "".join(f"Requires-Dist: treadle-{other}\n" for other in needed)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: treadle-{name}\nVersion: 1.0\n{asked}")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert add_needed(["treadle-one"]) == {"treadle-one", "treadle-two"}

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -109,21 +109,27 @@ def _list_requirements(bundle: Path, source: Source, *, exports: Path, digest: s
     names = {name for module in imported for name in known.get(module, []) if name.lower() != TREADLE}
     names.update(name for name in LATER if name in known)
     pinned = {  # without the mark of a build, such as +cpu
-        each.name: each.version.partition("+")[0] for each in map(distribution, _add_needed(names))
+        each.name: each.version.partition("+")[0] for each in map(distribution, add_needed(names))
     }
     return sorted((f"{name}=={number}" for name, number in pinned.items()), key=str.lower)
 
 
-def _add_needed(names: Iterable[str]) -> set[str]:
-    """The packages with all that they need here, which some import only when it is wanted."""
+def add_needed(names: Iterable[str]) -> set[str]:
+    """The packages with all that they need here, which some import only when it is wanted.
+
+    A requirement that is not installed is left out: the server has done without it here, too.
+    """
     found: set[str] = set()
     waiting = [canonicalize_name(name) for name in names]
     while waiting:
         name = waiting.pop()
         if name in found:
             continue
+        try:
+            needed = map(Requirement, distribution(name).requires or [])
+        except PackageNotFoundError:
+            continue
         found.add(name)
-        needed = map(Requirement, distribution(name).requires or [])
         waiting += [
             canonicalize_name(each.name)
             for each in needed
