@@ -37,3 +37,12 @@ def test_a_file_that_is_new_takes_the_place_of_the_shipped_one(project):
     (project / "conf" / "model" / "mlp.yaml").write_text(f"_target_: treadle.models.mlp.Mlp\nwidth: {shipped + 1}\n")
 
     assert compose(overrides=["model=mlp"], root=project).values["model"]["width"] == shipped + 1
+
+
+def test_a_variable_of_the_environment_that_chooses_a_file_is_read_anew(project, monkeypatch):
+    file = project / "conf" / "experiment" / "chosen.yaml"
+    file.write_text("# @package _global_\ndefaults:\n  - override /model: ${oc.env:OUR_MODEL}\nname: chosen\n")
+
+    for name in ("mlp", "linear"):
+        monkeypatch.setenv("OUR_MODEL", name)
+        assert compose(overrides=["experiment=chosen"], root=project).choices["model"] == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 CONFIG_NAME = "config"
 _MOST = 64  # merged selections that are kept
+_VARIABLE = re.compile(rb"\$\{oc\.env:\s*([A-Za-z_][A-Za-z0-9_]*)")
 _SHIPPED = f"file://{SHIPPED_CONF}"
 
 
@@ -104,7 +106,10 @@ def _merge(root: Path, overrides: list[str]) -> tuple[Merged, list[str]]:
 
 
 def _digest(folder: Path) -> str:
-    """Of the content of all files that Hydra may read: by size and time an edit within a moment is not seen."""
+    """Of the content of all files that Hydra may read, and of the variables of the environment that they name.
+
+    By size and time an edit within a moment would not be seen.
+    """
     found = hashlib.blake2b(digest_size=16)
     for file in _list_files(folder):
         try:
@@ -112,6 +117,8 @@ def _digest(folder: Path) -> str:
         except OSError:  # Hydra says so, where the file is chosen
             content = b""
         found.update(os.fsencode(file.relative_to(folder)) + b"\0%d\0" % len(content) + content)
+        for name in _VARIABLE.findall(content):  # in a defaults list it chooses a file
+            found.update(b"\0%s\0" % os.fsencode(os.environ.get(name.decode(), "\0")))
     return found.hexdigest()
 
 
