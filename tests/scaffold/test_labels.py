@@ -41,7 +41,7 @@ def test_a_leak_of_one_label_is_left_out(tmp_path, make):
     ("asked", "told"),
     [
         ({"labels": ("carrier",)}, "--target: 'carrier' has 3 different values; of several targets each is a label"),
-        ({"labels": ("late",)}, "--target: a column is named twice: late, late"),
+        ({"labels": ("late",)}, "--target: a column is named twice, or two differ in dots alone: late, late"),
         ({"labels": ("lost",), "positive": "yes"}, "--positive: is for one target; 2 columns are labels"),
     ],
     ids=["classes", "twice", "positive"],

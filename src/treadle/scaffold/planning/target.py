@@ -92,8 +92,8 @@ def choose_targets(profiles: Sequence[Profile], *, task: Task | None, positive: 
         if given is not None:
             raise TreadleError(f"{option}: is for one target; {len(profiles)} columns are labels, each true or false")
     names = [profile.name for profile in profiles]
-    if len(set(names)) < len(names):
-        raise TreadleError(f"--target: a column is named twice: {', '.join(names)}")
+    if len({*map(_name_label, names)}) < len(names):  # which are the names of the outputs
+        raise TreadleError(f"--target: a column is named twice, or two differ in dots alone: {', '.join(names)}")
     for profile in profiles:
         if profile.num_distinct > 2:  # noqa: PLR2004 - two
             raise TreadleError(
@@ -104,7 +104,7 @@ def choose_targets(profiles: Sequence[Profile], *, task: Task | None, positive: 
     return Target(
         ", ".join(names),
         "multilabel",
-        {part.name.replace(".", "_"): str(part.label) for part in parts},
+        {_name_label(part.name): str(part.label) for part in parts},
         f"{len(parts)} labels of two values each",
         "; ".join(f"{part.name}: {part.balance}" for part in parts),
         tuple(
@@ -114,6 +114,11 @@ def choose_targets(profiles: Sequence[Profile], *, task: Task | None, positive: 
         ),
         parts,
     )
+
+
+def _name_label(column: str) -> str:
+    """What a label is called that a column holds; a dot would separate the names of a key."""
+    return column.replace(".", "_")
 
 
 def choose_target(profile: Profile, *, task: Task | None, positive: str | None) -> Target:
