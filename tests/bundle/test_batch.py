@@ -12,6 +12,7 @@ from postgresql_server import serve_postgresql
 from runs import treadle
 from treadle.bundle import Recipe, load
 from treadle.bundle.batch import PART_ROWS, DatabaseSink, FileSink, FileSource, Inputs, identify, predict_batch
+from treadle.champions.bundles import digest_bundle
 from treadle.databases import connect
 from treadle.errors import TreadleError
 
@@ -269,3 +270,14 @@ def test_inputs_are_written_as_the_model_reads_them_and_private_ones_under_no_na
     found = pl.read_parquet(output)
     assert set(found.columns) == {"probability", "bundle", "note", *SOUND} - {"race"}
     assert found.select("workclass", "education", "age", "note").rows() == [("a", "x", 30, "n"), (None, "x", 30, "m")]
+
+
+def test_the_command_writes_inputs_of_rows_that_have_the_columns_of_the_model_alone(tiny, tmp_path):
+    rows, output = tmp_path / "rows.parquet", tmp_path / "out.parquet"
+    pl.DataFrame([SOUND]).write_parquet(rows)
+
+    assert treadle("predict", str(tiny), str(rows), "-o", str(output), "--inputs") == 0
+
+    found = pl.read_parquet(output)
+    assert found["bundle"].to_list() == [digest_bundle(tiny)]
+    assert found.select(list(SOUND)).to_dicts() == [SOUND]

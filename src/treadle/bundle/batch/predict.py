@@ -69,10 +69,10 @@ class Inputs:
         """
         places = {name if name in rows.columns else column.name_in_file(name) for name, column in self.read.items()}
         others = [name for name in rows.columns if name not in places | self.left_out]
-        kept = pl.concat([conform_rows(rows, self.read)[list(self.read)], rows[others]], how="horizontal")
+        kept = [*conform_rows(rows, self.read)[list(self.read)], *(rows[name] for name in others)]
         taken = {_BUNDLE, *predicted.columns}
-        named = kept.rename({name: f"input.{name}" for name in kept.columns if name in taken})
-        return pl.concat([predicted, named], how="horizontal").with_columns(pl.lit(self.digest).alias(_BUNDLE))
+        named = [column.alias(f"input.{column.name}") if column.name in taken else column for column in kept]
+        return predicted.hstack(named).with_columns(pl.lit(self.digest).alias(_BUNDLE))
 
 
 class Workers(Protocol):
