@@ -3,9 +3,12 @@ import json
 import polars as pl
 import pytest
 
+from parcels import LABELS, find_chances, make_parcels, make_parcels_project
 from runs import QUICK, treadle
 from treadle.bundle import load
+from treadle.check.resolve import resolve
 from treadle.sweeps.ledger import Ledger
+from treadle.sweeps.out_of_fold import evaluate_passes
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sweeps")]
 
@@ -54,6 +57,22 @@ def test_each_row_is_predicted_by_the_run_that_did_not_train_on_it(in_folds, cap
     assert f"pooled   {len(outside_of_test):,} rows in 4 folds, mean of 2 passes: rmse" in told
     assert treadle("compare", str(sweep)) == 0
     assert "mean of 2 passes: rmse" in capsys.readouterr().out
+
+
+def test_several_labels_are_decided_by_thresholds_of_their_own(tmp_path):
+    make_parcels_project(tmp_path)
+    experiment = resolve(overrides=["experiment=parcels"], root=tmp_path).experiment
+    parcels = make_parcels()
+    chances = pl.DataFrame(find_chances(parcels), schema=[f"probability_{name}" for name in LABELS])
+    labels = parcels.select(late=pl.col("hours_late") > 0, damaged="damaged", lost="lost").cast(pl.Float64)
+    frame = chances.with_columns(label=labels.to_struct(), seed=0, fold=0)
+    alike = experiment.evaluation.model_copy(update={"decide_by": "threshold"})
+
+    (own,) = evaluate_passes(frame, experiment)
+    (one,) = evaluate_passes(frame, experiment.model_copy(update={"evaluation": alike}))
+
+    assert own["f1"] > one["f1"] + 0.05
+    assert own["auroc"] == one["auroc"]
 
 
 def test_folds_are_checked_and_named_before_anything_runs(in_folds, capsys):

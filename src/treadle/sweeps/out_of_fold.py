@@ -72,7 +72,7 @@ def write_out_of_fold(sweep: Sweep, ledger: Ledger, row: Row) -> Pooled:
     assert isinstance(experiment, Experiment), "only a table's split has folds"
     frames = [_predict(folder, trial, experiment) for folder, trial in zip(folders, trials, strict=True)]
     frame = pl.concat(frames, how="diagonal_relaxed").with_columns(pl.col("^probability_.*$").fill_null(0.0))
-    passes = list(_evaluate(frame, experiment))
+    passes = list(evaluate_passes(frame, experiment))
     metrics = {name: statistics.fmean(each[name] for each in passes) for name in passes[0]}
     pooled = Pooled(
         row.setting, experiment.data.answer, frame["row"].n_unique(), frame["fold"].n_unique(), len(passes), metrics
@@ -108,24 +108,34 @@ def _predict(folder: RunFolder, trial: Trial, experiment: Experiment) -> pl.Data
     return predicted.with_columns(**place, label=examples["label"])
 
 
-def _evaluate(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dict[str, float]]:
-    """The metrics of each pass: of one seed and one repeat, in which each row is predicted once."""
+def evaluate_passes(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dict[str, float]]:
+    """The metrics of each pass: of one seed and one repeat, in which each row is predicted once.
+
+    Where labels are decided by a threshold each, they are those of the pass: each fold's run has others.
+
+    Args:
+        frame: predictions, with `label`, `seed` and `fold`.
+        experiment: of the runs.
+    """
     import polars as pl
 
     from treadle.features.featurize import read_target
     from treadle.metrics.compute import compute_metrics
+    from treadle.training.thresholds import find_thresholds
 
+    settings = experiment.evaluation
     per_repeat: Any = getattr(experiment.data.split, "folds", 1)
     classes = [name.removeprefix("probability_") for name in frame.columns if name.startswith("probability_")]
     outputs = [f"probability_{name}" for name in classes] if classes else [_name_output(experiment.data.answer)]
     for _, part in sorted(frame.group_by("seed", pl.col("fold") // per_repeat)):
-        prediction = part.select(outputs).to_torch()
+        prediction, target = part.select(outputs).to_torch(), read_target(part, classes=classes)
+        own = find_thresholds(prediction.double().numpy(), target.numpy()) if settings.decide_by == "f1" else None
         yield compute_metrics(
             task=experiment.data.answer,
             prediction=prediction if classes else prediction[:, 0],
-            target=read_target(part, classes=classes),
-            threshold=experiment.evaluation.threshold,
-            num_bins=experiment.evaluation.calibration_bins,
+            target=target,
+            threshold=own or settings.threshold,
+            num_bins=settings.calibration_bins,
         )
 
 
