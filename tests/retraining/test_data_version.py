@@ -65,6 +65,7 @@ def test_a_decision_goes_by_the_newest_version_and_names_it(project, capsys):
     version = "retrain.version={file: visits.parquet.dvc, by: update}"
     assert treadle("retrain", *SMALL, version, "--now", "2020-04-15") == 0
     make_visits(271).write_parquet(project.parent / "source.parquet")
+    (project / "visits.parquet").unlink()  # as in a fresh clone
 
     assert treadle("retrain", *SMALL, version, "--now", "2020-04-15T01:00") == 0
 

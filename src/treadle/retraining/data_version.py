@@ -1,4 +1,4 @@
-"""The newest version of the data by DVC, before a decision: fetched, or made of what lies there now."""
+"""The newest version of the data by DVC, before a decision and its check: fetched, or made of what lies there now."""
 
 from __future__ import annotations
 
@@ -9,12 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from treadle.config.compose import Composed
 from treadle.disk import read_text
 from treadle.errors import TreadleError
 from treadle.experiment.spec.retrain import DataVersion
+from treadle.keys import get
+from treadle.pipeline.locks import try_lock
+from treadle.retraining.ledger import name_lock
 
 _COMMANDS = {"pull": ["pull"], "update": ["update"], "commit": ["commit", "--force"]}
+
+
+def take_newest(composed: Composed, *, root: Path) -> dict[str, Any] | None:
+    """Bring the data of an experiment to their newest version, as `take_version`, and say which it is.
+
+    None where `retrain.version` is null, or is no such section, which the check tells; or another process decides about
+    the model just now, and takes it.
+    """
+    try:
+        settings = DataVersion.model_validate(get(composed.values, "retrain.version"))
+    except ValidationError:
+        return None
+    with try_lock(name_lock(str(composed.values.get("name")), root=root)) as is_free:
+        return take_version(settings, root=root) if is_free else None
 
 
 def take_version(settings: DataVersion, *, root: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from treadle.champions.chain import Chain, append_line, read_chain
+from treadle.experiment.run_folder import RUNS
 from treadle.retraining import FOLDER
 
 # `challenge`: the gate would promote, and a trial in the shadow begins; `stop`: it ends, and the champion stays.
@@ -50,6 +51,12 @@ class Decided:
 def locate(name: str, *, root: Path) -> Path:
     """The ledger of a model."""
     return root / FOLDER / f"{name}.jsonl"
+
+
+def name_lock(name: str, *, root: Path) -> Path:
+    """The lock that a process holds while it decides about a model, in a folder that is there then."""
+    (root / RUNS).mkdir(exist_ok=True)
+    return root / RUNS / f".retrain-{name}.lock"
 
 
 def read_decisions(name: str, *, root: Path) -> Chain[Decided]:

@@ -7,11 +7,12 @@ twice. So the command may be called every hour, and may be killed at any moment.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -31,29 +32,30 @@ from treadle.experiment.fingerprint import digest
 from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import AlarmRule, Experiment, Retrain, TimeSplit
+from treadle.experiment.spec import AlarmRule, Experiment, Retrain
 from treadle.gate.decide import IncomparableError, ask_gate
 from treadle.pipeline import run
 from treadle.pipeline.locks import try_lock
-from treadle.problems import ConfigError, Problem
 from treadle.replay.policies import Skill
 from treadle.replay.replay import declare as declare_replay
 from treadle.replay.replay import make as make_replay
 from treadle.retraining.champion import Judged, UnpredictableError
 from treadle.retraining.completion import complete
 from treadle.retraining.composition import compose_retraining
-from treadle.retraining.data_version import take_version
+from treadle.retraining.data_version import take_newest
 from treadle.retraining.ledger import (
     CHALLENGER,
     Decided,
     find_last_training,
     find_training,
+    name_lock,
     read_decisions,
     read_time,
     record,
 )
 from treadle.retraining.rules import Choice, Evidence, choose
 from treadle.retraining.shadow import judge_trial
+from treadle.retraining.split import find_known, move_split, require_fitting
 
 Notify = Callable[[str], None]
 _BEGINNINGS = ("schedule.start_from", "features.start_from")  # keys of a bundle that training begins with
@@ -74,6 +76,7 @@ class Occasion:
     root: Path
     findings: Path | None  # of monitoring, in place of the files that rules name; None: those
     is_one_of_many: bool  # whether it is decided at other moments by the same data, which share their examples then
+    version: Mapping[str, Any] | None  # of the data, where `retrain.version` has brought them to their newest one
 
     @property
     def name(self) -> str:
@@ -96,14 +99,31 @@ def digest_rules(settings: Retrain) -> str:
 
 
 def declare(
-    overrides: Sequence[str], *, now: datetime, root: Path, is_one_of_many: bool, findings: Path | None = None
+    overrides: Sequence[str],
+    *,
+    now: datetime,
+    root: Path,
+    is_one_of_many: bool,
+    findings: Path | None = None,
+    takes_version: bool = False,
 ) -> Occasion:
-    """Compose and check; the split is moved to the moment. For the others see `Occasion`.
+    """Compose and check; the split is moved to the moment.
+
+    Args:
+        overrides: of the experiment.
+        now: as the others, see `Occasion`.
+        root: the project.
+        is_one_of_many: see there.
+        findings: see there.
+        takes_version: whether the data are brought to their newest version, by `retrain.version`: before the check,
+            which reads them.
 
     Raises:
         ConfigError: with every problem at once.
+        TreadleError: DVC fails.
     """
     given, composed = compose_retraining(overrides, root=root)
+    version = take_newest(composed, root=root) if takes_version else None
     experiment = check(composed)
     split, settings = require_fitting(experiment)
     until = find_known(now, parse_duration(split.gap))
@@ -112,54 +132,7 @@ def declare(
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
     resolved = freeze(experiment, question=composed.question)
-    return Occasion(now, until, experiment, resolved, settings, given, root, findings, is_one_of_many)
-
-
-def find_known(now: datetime, gap: timedelta) -> datetime:
-    """The end of the newest whole day whose labels are known."""
-    return (now - gap).replace(hour=0, minute=0, second=0, microsecond=0)
-
-
-def move_split(split: TimeSplit, settings: Retrain, *, test: tuple[datetime, datetime]) -> str:
-    """The override that moves a split.
-
-    Args:
-        split: that is moved; its gap stays.
-        settings: how long the validation split is, and which past trains.
-        test: from the first moment on, before the second one.
-    """
-    first, last = test
-    valid_from = first - parse_duration(settings.valid)
-    moved = {
-        "by": "time",
-        "valid_from": valid_from.isoformat(),
-        "test_from": first.isoformat(),
-        "test_to": last.isoformat(),
-        "gap": split.gap,
-    }
-    if settings.window is not None:
-        moved["train_from"] = (valid_from - parse_duration(settings.window)).isoformat()
-    parts = ",".join(f"{key}:'{value}'" for key, value in moved.items())
-    return f"++data.split={{{parts}}}"
-
-
-def require_fitting(experiment: object) -> tuple[TimeSplit, Retrain]:
-    """The split and the rules, if the experiment can be retrained.
-
-    Raises:
-        ConfigError: it is of a learner, or is not split by time.
-    """
-    if not isinstance(experiment, Experiment):
-        raise ConfigError(
-            [Problem("learner", "the gate cannot judge a learner of your own, so that none is retrained")]
-        )
-    if experiment.retrain is None:
-        raise ConfigError([Problem("retrain", "is not selected", "add `- retrain: default` to conf/config.yaml")])
-    if not isinstance(experiment.data.split, TimeSplit):
-        rule = f"retraining moves a split by time; found by: {experiment.data.split.by}"
-        fix = "add data.examples.predict_at, and a split with by: time, valid_from, test_from and gap"
-        raise ConfigError([Problem("data.split.by", rule, fix)])
-    return experiment.data.split, experiment.retrain
+    return Occasion(now, until, experiment, resolved, settings, given, root, findings, is_one_of_many, version)
 
 
 def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
@@ -176,8 +149,7 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         TreadleError: a later decision stands in the ledger.
     """
     root = occasion.root
-    (root / "runs").mkdir(exist_ok=True)
-    with try_lock(root / "runs" / f".retrain-{occasion.name}.lock") as is_free:
+    with try_lock(name_lock(occasion.name, root=root)) as is_free:
         if not is_free:
             notify(f"another process decides about {occasion.name}")
             return None
@@ -186,8 +158,7 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
         if not dry:
             _require_later(occasion, chain)
-        version = None if dry or occasion.is_one_of_many else occasion.settings.version
-        shown = {} if version is None else {"version": take_version(version, root=root)}
+        shown = {} if occasion.version is None else {"version": occasion.version}
         data = fingerprint_data(occasion.resolved, root=root)
         key = (occasion.until.isoformat(), history.champion, data, occasion.digest)
         if chain.items and chain.items[-1].key == key:
@@ -212,8 +183,7 @@ def _is_stuck_still(decided: Decided, last: Decided) -> bool:
 
 def finish(occasion: Occasion) -> None:
     """Do what a kill left undone of the last decision; nothing else is decided."""
-    (occasion.root / "runs").mkdir(exist_ok=True)
-    with try_lock(occasion.root / "runs" / f".retrain-{occasion.name}.lock") as is_free:
+    with try_lock(name_lock(occasion.name, root=occasion.root)) as is_free:
         if is_free:
             complete(read_decisions(occasion.name, root=occasion.root), name=occasion.name, root=occasion.root)
 

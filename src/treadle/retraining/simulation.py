@@ -40,7 +40,8 @@ from treadle.retraining.champion import Judged
 from treadle.retraining.composition import compose_retraining
 from treadle.retraining.ledger import Decided, read_decisions
 from treadle.retraining.production import ANSWER, Production, Watched
-from treadle.retraining.retrain import declare, digest_rules, find_known, finish, move_split, require_fitting, retrain
+from treadle.retraining.retrain import declare, digest_rules, finish, retrain
+from treadle.retraining.split import find_known, move_split, require_fitting
 from treadle.retraining.traffic import read_traffic
 from treadle.schema import PREDICT_AT
 

@@ -37,7 +37,8 @@ def _retrain(options: argparse.Namespace) -> int:
 
     root, now = Path.cwd(), _read_now(options.now)
     with without_collector():
-        occasion = declare(options.overrides, now=now, root=root, is_one_of_many=False)
+        taken = not options.dry_run
+        occasion = declare(options.overrides, now=now, root=root, is_one_of_many=False, takes_version=taken)
     with redirect_stdout(sys.stderr):  # what a training prints is progress, too
         decided = retrain(occasion, dry=options.dry_run, notify=_tell)
     if decided is None:
