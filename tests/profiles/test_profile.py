@@ -11,6 +11,7 @@ from treadle.profiles.blocks import Blocking, settle_blocking
 from treadle.profiles.calendar import find_calendar
 from treadle.profiles.calibration import fit_calibration
 from treadle.profiles.cells import fit_cells
+from treadle.profiles.counts import list_counts, read_counts
 from treadle.profiles.losses import fit_losses
 from treadle.profiles.profile import BLOCK, Profile, count_part, count_rows
 from treadle.profiles.reference import Performance, Reference, read_reference, write_no_reference
@@ -64,6 +65,13 @@ def test_rows_are_counted_in_parts_as_at_once(rows, columns, monkeypatch):
 
     assert equal(count_rows(rows.lazy(), columns, num_paired=3), whole)
     assert whole.rows.sum() == len(rows)
+
+
+def test_tables_of_counts_add_up_and_that_of_no_rows_is_read(rows, columns):
+    none, some = (count_rows(part.lazy(), columns, num_paired=2) for part in (rows.head(0), rows))
+
+    assert equal(read_counts(list_counts(none), columns, num_paired=2), none)
+    assert equal(read_counts(pl.concat(map(list_counts, (some, none))), columns, num_paired=2), some)
 
 
 def test_cells_and_pairs_are_counted_as_a_group_by_counts_them(rows, columns):

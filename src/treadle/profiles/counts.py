@@ -52,7 +52,7 @@ def read_counts(table: pl.DataFrame, columns: Sequence[Cells], *, num_paired: in
     """
     names = table["block"].unique().sort().to_list()
     total, coarse = int(list_cells(columns)[-1]), int(list_coarse(columns[:num_paired])[-1]) if num_paired else 0
-    places = pl.col("block").replace_strict(names, range(len(names)), return_dtype=pl.Int64)
+    places = pl.col("block").rank("dense").cast(pl.Int64) - 1
     summed = table.group_by("block", "cell", "other").agg(pl.col("rows").sum()).with_columns(block=places)
     whole = summed.filter(pl.col("cell").is_null())
     single = summed.filter(pl.col("cell").is_not_null() & pl.col("other").is_null())
