@@ -147,6 +147,16 @@ def test_an_input_that_is_called_like_a_column_of_the_log_is_found(made, log, ca
     assert found.rows.collect().schema["time"] == pl.Float64
 
 
+def test_an_input_that_is_called_like_an_output_is_no_prediction(made, log):
+    reference = read_reference(made / "evaluation" / "reference")
+    weather = replace(reference, task="multiclass", ignored={"probability_of_rain": "its values cannot be counted"})
+    spoil(log, 0, probability_late=pl.lit(0.5), probability_lost=pl.lit(0.5), probability_of_rain=pl.lit(0.9))
+
+    found = open_log(log, reference=weather, time=None, digest=DIGEST)
+
+    assert found.reading.outputs == ["probability_late", "probability_lost"]
+
+
 def test_labels_go_by_the_id_of_a_prediction_where_an_input_is_called_id_too(made, log, capsys, tmp_path):
     """As `treadle serve` records them: `id` is the prediction's, the input is `input.id`."""
     for file in log.iterdir():

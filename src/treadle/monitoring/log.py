@@ -13,7 +13,7 @@ from treadle.errors import TreadleError
 from treadle.hints import nearest
 from treadle.profiles.cells import Cells
 from treadle.profiles.reference import Reference
-from treadle.schema import LABEL, PREDICT_AT, Task
+from treadle.schema import LABEL, PREDICT_AT
 
 TIME, BUNDLE = "time", "bundle"  # columns of a log besides inputs and outputs
 PROBABILITY, PREDICTION = "probability", "prediction"  # its outputs
@@ -104,7 +104,7 @@ def find_reading(schema: pl.Schema, *, path: str, reference: Reference, time: st
         TreadleError: a column of time is missing or is none, or no column is of the reference.
     """
     time = _find_time(path, schema, time=time, is_needed=reference.blocking.unit != "rows")
-    outputs = _find_outputs(schema, reference.task)
+    outputs = _find_outputs(schema, reference)
     present = [column for column in reference.columns if column.name in schema]
     if not present:
         wanted = ", ".join(column.name for column in reference.columns[:5])
@@ -224,9 +224,11 @@ def _cast(column: Cells) -> pl.Expr:
     return pl.col(column.name).cast(pl.String)
 
 
-def _find_outputs(schema: pl.Schema, task: Task) -> list[str]:
+def _find_outputs(schema: pl.Schema, reference: Reference) -> list[str]:
     """As `treadle predict` names them; none where the log does not hold predictions."""
+    task = reference.task
     if task in {"multiclass", "multilabel"}:
-        return [name for name in schema if name.startswith(f"{PROBABILITY}_")]
+        inputs = set(reference.names)  # one may be called like this, too
+        return [name for name in schema if name.startswith(f"{PROBABILITY}_") and name not in inputs]
     found = _find_own(schema, PROBABILITY if task == "binary" else PREDICTION)
     return [] if found is None else [found]
