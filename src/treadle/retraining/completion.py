@@ -14,17 +14,20 @@ from treadle.pipeline.provenance import describe_git
 from treadle.retraining.ledger import CHALLENGER, TRIAL, Decided, read_time
 from treadle.rollout.trial import start, stop
 
+_OF_TRIALS, _MAKES_CHAMPION = {"challenge", "stop"}, {"promote", "rollback"}
 
-def complete(chain: Chain[Decided], *, name: str, root: Path) -> None:
+
+def complete(chain: Chain[Decided], *, name: str, root: Path, announces: bool) -> None:
     """Do what the last decision says, unless it is done, or somebody has decided otherwise since.
 
     Args:
         chain: the decisions.
         name: of the model.
         root: the project.
+        announces: whether a registry is told of another champion: not of those that a simulation makes.
     """
     last = chain.items[-1] if chain.items else None
-    if last is None or (last.bundle == last.champion and last.action not in ("challenge", "stop")):
+    if last is None or (last.bundle == last.champion and last.action not in _OF_TRIALS):
         return
     history = read_history(name, root=root)
     if _is_done(last, history) or history.champion != last.champion:
@@ -33,7 +36,6 @@ def complete(chain: Chain[Decided], *, name: str, root: Path) -> None:
     match last.action:
         case "rollback":
             history = roll_back(name, reason="; ".join(last.reasons), git=git, now=now, root=root)
-            announce(history, root=root)
         case "challenge":
             if history.challenger is None:  # else somebody tries another one since
                 start(_find_run(last, root), git=git, now=now, root=root)
@@ -45,11 +47,12 @@ def complete(chain: Chain[Decided], *, name: str, root: Path) -> None:
             is_decided_apart = TRIAL in last.evidence or not verdict.promotes  # as where seeds have been added since
             reason = last.sentence if is_decided_apart else None
             history = promote(verdict, reason=reason, git=git, now=now, root=root)
-            announce(history, root=root)
+    if announces and last.action in _MAKES_CHAMPION:
+        announce(history, root=root)
 
 
 def _is_done(last: Decided, history: History) -> bool:
-    actions = {last.action} if last.action in ("challenge", "stop") else {"promote", "rollback"}
+    actions = {last.action} if last.action in _OF_TRIALS else _MAKES_CHAMPION
     return any((d.time, d.bundle) == (last.time, last.bundle) and d.action in actions for d in history.decisions)
 
 

@@ -154,7 +154,7 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
             notify(f"another process decides about {occasion.name}")
             return None
         if not dry:
-            complete(read_decisions(occasion.name, root=root), name=occasion.name, root=root)
+            _complete(occasion)
         chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
         if not dry:
             _require_later(occasion, chain)
@@ -171,7 +171,7 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
             return None
         if not dry:
             record(chain, decided)  # before it is done: what is interrupted is finished by the next call
-            complete(read_decisions(occasion.name, root=root), name=occasion.name, root=root)
+            _complete(occasion)
         return decided
 
 
@@ -185,7 +185,13 @@ def finish(occasion: Occasion) -> None:
     """Do what a kill left undone of the last decision; nothing else is decided."""
     with try_lock(name_lock(occasion.name, root=occasion.root)) as is_free:
         if is_free:
-            complete(read_decisions(occasion.name, root=occasion.root), name=occasion.name, root=occasion.root)
+            _complete(occasion)
+
+
+def _complete(occasion: Occasion) -> None:
+    """A simulation, which decides at many moments, tells no registry of its champions."""
+    chain = read_decisions(occasion.name, root=occasion.root)
+    complete(chain, name=occasion.name, root=occasion.root, announces=not occasion.is_one_of_many)
 
 
 def _require_later(occasion: Occasion, chain: Chain[Decided]) -> None:
