@@ -196,6 +196,21 @@ def test_a_column_made_from_the_label_is_suspect(task, tmp_path):
     assert next(iter(outcome.evidence["strongest"])) == "leak"
 
 
+def test_a_column_made_from_one_of_several_labels_is_suspect(tmp_path):
+    evaluated = make_evaluated("binary", tmp_path, leak=True)
+    for split in ("train", "test"):
+        rows = evaluated.read_rows(split).collect()
+        label = pl.struct(pl.col("label").alias("made"), (pl.col("row") % 2).cast(pl.Float64).alias("other"))
+        rows.with_columns(label.alias("label")).write_parquet(evaluated.folder.examples / f"{split}.parquet")
+    target = torch.stack([evaluated.target, (evaluated.test.collect()["row"] % 2).to_torch().double()], dim=1)
+    bundle = SimpleNamespace(**{**vars(evaluated.bundle), "task": "multilabel", "classes": ["made", "other"]})
+
+    outcome = suspect_leakage(replace(evaluated, bundle=bundle, target=target), max_share=0.98)
+
+    assert outcome.state == "fail"
+    assert next(iter(outcome.evidence["strongest"])) == "leak"
+
+
 def test_a_column_made_from_the_label_is_suspect_in_a_table_that_is_sorted_by_it(tmp_path, monkeypatch):
     evaluated = make_evaluated("binary", tmp_path, leak=True)
     evaluated.read_rows("train").sort("label").collect().write_parquet(evaluated.folder.examples / "train.parquet")

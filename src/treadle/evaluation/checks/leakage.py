@@ -32,7 +32,7 @@ def suspect_leakage(evaluated: Evaluated, *, max_share: Share) -> Outcome:
 
     Args:
         evaluated: given by Treadle.
-        max_share: of the label's variance that a column may explain alone.
+        max_share: of the label's variance that a column may explain alone; of several labels that of any of them.
     """
     shares = dict(sorted(_explain(evaluated), key=lambda pair: -pair[1]))
     if not shares:
@@ -53,13 +53,22 @@ def _explain(evaluated: Evaluated) -> Iterator[tuple[str, float]]:
     test = evaluated.test.gather_every(step).collect()
     learned = _spread(read_target(train, classes=classes), len(classes))
     asked = _spread(evaluated.target[::step], len(classes))
-    total = ((asked - asked.mean(axis=0)) ** 2).sum()
-    if not total > 0:
+    has_labels = evaluated.target.dim() == 2  # noqa: PLR2004 - see `Evaluated`
+    total = _pool((asked - asked.mean(axis=0)) ** 2, has_labels=has_labels)
+    varies = total > 0
+    if not varies.any():
         return
     before, after = evaluated.featurizer.derive(train), evaluated.featurizer.derive(test)
     for name in before.columns:
         codes = _encode(pl.concat([before[name], after[name]]), num_first=len(before))
-        yield name, 1 - _measure_error(codes[: len(before)], codes[len(before) :], learned, asked) / total
+        errors = _measure_errors(codes[: len(before)], codes[len(before) :], learned, asked)
+        yield name, float((1 - _pool(errors, has_labels=has_labels)[varies] / total[varies]).max())
+
+
+def _pool(squares: Floats, *, has_labels: bool) -> Floats:
+    """Their sum: of several labels one each, for a column may be made from one of them; else `[1]`."""
+    sums: Floats = squares.sum(axis=0) if has_labels else np.array([squares.sum()])
+    return sums
 
 
 def _find_step(rows: pl.LazyFrame, most: int) -> int:
@@ -84,10 +93,11 @@ def _spread(target: torch.Tensor, num_classes: int) -> Floats:
     return (target[:, None] == torch.arange(num_classes)).double().numpy()
 
 
-def _measure_error(train: Ints, test: Ints, learned: Floats, asked: Floats) -> float:
-    """The squared error, on test rows, of the mean of the training rows of their code; of a new code, of all."""
+def _measure_errors(train: Ints, test: Ints, learned: Floats, asked: Floats) -> Floats:
+    """`[B, K]` squared errors, on test rows, of the mean of the training rows of their code; of a new code, of all."""
     num = int(max(train.max(), test.max())) + 1
     counts = np.bincount(train, minlength=num)[:, None]
     sums = np.stack([np.bincount(train, weights=column, minlength=num) for column in learned.T], axis=1)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), learned.mean(axis=0))
-    return float(((asked - means[test]) ** 2).sum())
+    errors: Floats = (asked - means[test]) ** 2
+    return errors
