@@ -242,6 +242,14 @@ def test_a_number_may_be_decided_as_it_is_or_scaled(adjust, tmp_path):
     assert bool(found.curve) == (adjust == "scale")
 
 
+def test_predictions_that_no_factor_corrects_stay_as_they_are(tmp_path):
+    rows, _ = make_numbers(0, tmp_path / "a", adjust="scale")
+
+    lost = replace(rows, predictions={"model": np.zeros(ROWS)})
+
+    assert (lost.choose("model"), lost.list_settings(1.0)) == (1.0, [1.0])
+
+
 def test_predictions_of_other_rows_are_worth_less_than_one_number(tmp_path):
     _, found = judge_numbers(tmp_path, skill=False)
 

@@ -60,9 +60,7 @@ class Numbers:
             return None
         rows = slice(None) if held is None else held
         neutral = {"shift": [0.0], "scale": [1.0]}[self.adjust] if name in self.predictions else []
-        proposed = self._propose(name)[rows]
-        levels = np.quantile(proposed[np.isfinite(proposed)], np.linspace(0, 1, _SETTINGS))
-        settings = np.unique([*levels, *neutral])
+        settings = np.unique([*_cut(self._propose(name)[rows], np.linspace(0, 1, _SETTINGS)), *neutral])
         return float(max(settings, key=lambda one: self.decide(name, one).gains[rows].sum()))
 
     def decide(self, name: str, setting: float | None) -> Decided:
@@ -73,8 +71,7 @@ class Numbers:
         """Around the one that was chosen."""
         if chosen is None:
             return ()
-        proposed = self._propose(MODEL)
-        tried = np.quantile(proposed[np.isfinite(proposed)], np.linspace(0.02, 0.98, _SHOWN))
+        tried = _cut(self._propose(MODEL), np.linspace(0.02, 0.98, _SHOWN))
         found: list[float] = np.unique(np.append(tried, chosen)).tolist()
         return found
 
@@ -100,3 +97,10 @@ class Numbers:
             return self.target - predicted
         with np.errstate(divide="ignore", invalid="ignore"):
             return self.target / predicted
+
+
+def _cut(proposed: Floats, shares: Floats) -> Floats:
+    """Quantiles of the settings that exist; none where no row has one, such as a scale of predictions that are 0."""
+    known = proposed[np.isfinite(proposed)]
+    levels: Floats = np.quantile(known, shares) if len(known) else known
+    return levels
