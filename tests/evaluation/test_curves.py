@@ -119,3 +119,12 @@ def test_confusions_count_rows_by_class_and_predicted_class(tmp_path):
 
 def test_rows_of_new_classes_alone_have_no_curves():
     assert compute_curves(task="multiclass", prediction=torch.rand(5, 2), target=torch.full((5,), -1), num_bins=3) == []
+
+
+def test_a_curve_says_what_it_takes_together():
+    def pool(task, target):
+        chances = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        return {curve.pooled for curve in compute_curves(task=task, prediction=chances, target=target, num_bins=3)}
+
+    assert pool("multiclass", torch.tensor([0, 1, 1])) == {"each class against the rest"}
+    assert pool("multilabel", torch.tensor([[1, 0], [1, 1], [0, 1]])) == {"all pairs of a row and a label"}

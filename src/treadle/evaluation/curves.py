@@ -33,6 +33,7 @@ class Curve:
     name: str  # of the kind, and of the file
     rows: Sequence[Row]
     by_class: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    pooled: str | None = None  # what is taken together in it, in words; None: the rows alone
 
     @property
     def kind(self) -> Kind:
@@ -90,8 +91,9 @@ def compute_curves(
     pooled = _compute("binary", prediction.flatten(), hits.flatten(), num_bins)
     frequent = hits.sum(dim=0).argsort(descending=True, stable=True)[:MAX_CLASSES].sort().values.tolist()
     alone = {classes[k]: _compute("binary", prediction[:, k], hits[:, k], num_bins) for k in frequent if classes}
+    words = "all pairs of a row and a label" if task == "multilabel" else "each class against the rest"
     return [
-        Curve(curve.name, curve.rows, {name: found[index].rows for name, found in alone.items() if found})
+        Curve(curve.name, curve.rows, {name: found[index].rows for name, found in alone.items() if found}, words)
         for index, curve in enumerate(pooled)
     ]
 

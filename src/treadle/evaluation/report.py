@@ -103,9 +103,9 @@ def _make_line(label: str, kind: Kind, rows: Sequence[Row]) -> Line:
 
 
 def _draw(name: str, kind: Kind, curves: Mapping[str, Sequence[Curve]]) -> str:
-    of_all = ", each class against the rest" if any(c.by_class for found in curves.values() for c in found) else ""
-    lines = _list_lines(name, curves)
-    return draw_chart(title=f"{kind.title}{of_all}", x=kind.x, y=kind.y, lines=lines, diagonal=kind.diagonal)
+    pooled = next((c.pooled for found in curves.values() for c in found if c.pooled), None)
+    lines, title = _list_lines(name, curves), f"{kind.title}, {pooled}" if pooled else kind.title
+    return draw_chart(title=title, x=kind.x, y=kind.y, lines=lines, diagonal=kind.diagonal)
 
 
 def _draw_by_class(curve: Curve) -> str:
