@@ -22,6 +22,7 @@ from treadle.bundle.card import Card, Recipe
 from treadle.bundle.conform import Rows, conform_rows, list_columns, read_leniently
 from treadle.bundle.conformal import name_ends
 from treadle.bundle.model import take_point
+from treadle.bundle.private import list_private
 from treadle.data.casting import DTYPES
 from treadle.data.contract import Rule, list_row_rules
 from treadle.experiment.spec import Column, OnBreach, Table
@@ -178,7 +179,11 @@ class Predictor(ABC):
     @property
     def private(self) -> list[str]:
         """The columns whose values no log and no report may hold."""
-        return [name for name, column in self.columns.items() if column.private]
+        return [name for name, column in self.columns.items() if column.private or name in self._copies]
+
+    @cached_property
+    def _copies(self) -> set[str]:
+        return list_private(self.recipe.data)
 
     @cached_property
     def _rules(self) -> list[Rule]:

@@ -56,7 +56,7 @@ class Inputs:
         tables, declared = bundle.recipe.data.tables.values(), bundle.table.columns
         private = {name for table in tables for name, column in table.columns.items() if column.private}
         images = {name for name, column in bundle.columns.items() if column.dtype in DECODED}
-        names = {*private, *images, *bundle.keys}
+        names = {*private, *bundle.private, *images, *bundle.keys}
         left_out = names | {declared[name].name_in_file(name) for name in names if name in declared}
         kept = {name: column for name, column in bundle.columns.items() if name not in left_out}
         read = {name: column.model_copy(update={"unreadable": "missing"}) for name, column in kept.items()}
