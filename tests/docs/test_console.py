@@ -56,6 +56,7 @@ def hold(page, folder, *, long):
     results = run_blocks(list_due(page, long=long), folder=make_checkout(folder, long=long), timeout_s=1800)
     for command, printed in results:
         assert matches(command.expected, printed), _describe(page, command, printed)
+        assert not command.fails_unseen, f"exit code {command.status}\n{_describe(page, command, printed)}"
 
 
 def _describe(page, command, printed):
@@ -95,6 +96,16 @@ def test_a_wildcard_is_any_text_a_line_of_it_any_lines_and_times_and_ids_are_not
     assert matches(["done in … s", "…", "end"], ["done in 0.3 s", "more", "and more", "end"])
     assert not matches(["done in … s", "end"], ["done in 0.3 s", "more", "end"])
     assert not matches(["a.c"], ["abc"])
+
+
+def test_a_command_fails_unseen_where_its_page_shows_no_word_of_it(tmp_path):
+    text = "```console\n$ ls none\n…\n$ echo $?\n2\n$ ls none\n…: No such …\n$ (exit 3)\n$ echo a; echo b\n…\n```\n"
+
+    results = run_blocks(read_blocks(text), folder=tmp_path, timeout_s=10)
+
+    assert all(matches(command.expected, printed) for command, printed in results)
+    assert [command.status for command, _ in results] == [2, 0, 2, 3, 0]
+    assert [command.fails_unseen for command, _ in results] == [True, False, False, True, False]
 
 
 def test_a_page_that_is_written_anew_keeps_its_wildcards():

@@ -1,8 +1,9 @@
 """Console blocks of a Markdown page: read, run in order in one shell, compared with what the page shows, rewritten.
 
 A block is fenced by ```` ```console ````. Its lines after `$ ` are commands (`> ` continues one), the others their
-output, in which `…` stands for any text, and a line of `…` alone for any lines. Words after `console`: `long` is run by
-the exhaustive tests only, `shown` never. A block with `file=PATH` is written to that path, in order with the commands.
+output, in which `…` stands for any text, and a line of `…` alone for any lines; of a command that fails, more than that
+is shown. Words after `console`: `long` is run by the exhaustive tests only, `shown` never. A block with `file=PATH` is
+written to that path, in order with the commands.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ class Command:
     text: str
     first: int  # index of the first line of the output, in the page
     expected: list[str] = field(default_factory=list)
+    status: int = 0  # its exit code, once it was run
+
+    @property
+    def fails_unseen(self) -> bool:
+        """Whether it failed, and the page shows no word of it: an ellipsis matches the message of any error."""
+        return self.status != 0 and not any(line.strip(f" {ANY}") for line in self.expected)
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ def read_blocks(text: str) -> list[Block]:
 
 def run_blocks(blocks: list[Block], *, folder: Path, timeout_s: int) -> list[tuple[Command, list[str]]]:
     """Each command with the lines that it printed; all run in one shell that begins in `folder`."""
-    mark = "@@@ console @@@"
+    mark = "@@@ exit code"
+    end = f'status=$?; echo "{mark} $status"; (exit $status)'  # the next command may ask for it
     commands, script = [], []
     for block in blocks:
         if block.file:
@@ -88,16 +96,18 @@ def run_blocks(blocks: list[Block], *, folder: Path, timeout_s: int) -> list[tup
             continue
         for command in block.list_commands():
             commands.append(command)
-            script.append(f"echo '{mark}'\n{command.text}")
+            script.append(f"{command.text}\n{end}")
     file = folder.with_name(f"{folder.name}.sh")
     file.write_text("\n".join(script))
     done = subprocess.run(
         ["bash", file], cwd=folder, env=_environment(), text=True, timeout=timeout_s, check=False,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    _, *parts = done.stdout.split(f"{mark}\n")
-    assert len(parts) == len(commands), f"the shell ended early:\n{done.stdout[-2000:]}"
-    return [(command, _strip(part)) for command, part in zip(commands, parts, strict=True)]
+    *parts, rest = re.split(rf"{mark} (\d+)\n", done.stdout)  # outputs and exit codes by turns
+    assert len(parts) == 2 * len(commands), f"the shell ended early:\n{rest[-2000:]}"
+    for command, status in zip(commands, parts[1::2], strict=True):
+        command.status = int(status)
+    return [(command, _strip(part)) for command, part in zip(commands, parts[::2], strict=True)]
 
 
 def _write_file(block: Block) -> str:
