@@ -296,7 +296,7 @@ def test_what_is_useless_is_left_out_with_a_reason(make, tmp_path):
         "id": "identifier: 200 different values in 200 rows",
         "same": "constant: 'x' in every row",
         "nothing": "it holds no value",
-        "remark": "free text, 43 characters on average: no transform here reads sentences",
+        "remark": "free text, 43 characters on average: declared as `text`, it can be read",
         "again": "the same values as 'size'",
     }
     assert all(f"#   {name}: " in (made.folder / "conf/data/shop.yaml").read_text() for name in made.left_out)

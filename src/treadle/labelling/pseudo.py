@@ -45,7 +45,7 @@ def pseudo_label(bundle: Predictor, file: Path, *, threshold: float) -> PseudoLa
             the model is sure of no row.
     """
     if is_value(bundle.task) or bundle.task == "multilabel":
-        raise TreadleError(f"pseudo-label: the task {bundle.task!r} has no single class of a row to be sure of")
+        raise TreadleError(f"the task {bundle.task!r} has no single class of a row to be sure of")
     least = 1 / max(2, len(bundle.classes))
     if not least < threshold <= 1:
         raise TreadleError(f"--threshold: must be above {least:.3g}, a guess, and at most 1; found {threshold:g}")

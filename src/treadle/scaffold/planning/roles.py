@@ -138,7 +138,7 @@ def _find_name(profile: Profile, values: pl.Series) -> str | None:
     if not (_names_rows(profile) or _counts_rows(profile, values)):
         return None
     if profile.column.dtype == "str" and profile.mean_length >= TEXT_LENGTH:
-        return f"free text, {profile.mean_length:.0f} characters on average: no transform here reads sentences"
+        return f"free text, {profile.mean_length:.0f} characters on average: declared as `text`, it can be read"
     kind = "names or free text" if _has_words(values) else "identifier"
     about = "about " if profile.is_estimated else ""
     return f"{kind}: {about}{profile.num_distinct:,} different values in {profile.num_present:,} rows"
