@@ -58,10 +58,13 @@ def test_after_the_pipeline_dvcs_experiments_are_offered(choose):
     assert "treadle predict artifacts rows.parquet -o out.parquet" in steps
 
 
-def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choose, tmp_path):
+def test_the_best_of_each_metric_is_marked_what_is_undefined_is_a_dash_and_failed_blockers_are_told(choose, tmp_path):
     (tmp_path / "evaluation").mkdir()
     results = {"model": {"rmse": 0.5, "mae": 2.0, "r2": None}, "prior": {"rmse": 1.0, "mae": 1.0, "r2": None}}
     (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(results))
+    judged = {"title": "", "outcome": "fail", "sentence": "RMSE is 0.5.", "evidence": {}}
+    checks = {code: {**judged, "severity": code} for code in ("blocker", "warning")}
+    (tmp_path / "evaluation" / "checks.json").write_text(json.dumps(checks))
     text = io.StringIO()
 
     print_summary(
@@ -78,6 +81,7 @@ def test_the_best_of_each_metric_is_marked_and_what_is_undefined_is_a_dash(choos
     assert ["32m" in cell for cell in rmse.split("│")[2:4]] == [True, False]
     assert ["32m" in cell for cell in mae.split("│")[2:4]] == [False, True]
     assert r2.count("-") >= 2
+    assert text.getvalue().count("RMSE is 0.5.") == text.getvalue().count("blocked  blocker: RMSE is 0.5.\n") == 1
 
 
 @pytest.mark.parametrize(

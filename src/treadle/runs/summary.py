@@ -11,6 +11,7 @@ from typing import Any
 from rich.table import Table
 
 from treadle.console import Console
+from treadle.evaluation.judge import read_findings
 from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment
 from treadle.metrics.judge import list_tested
@@ -25,7 +26,7 @@ _MODEL = "model="  # beginning of the override that selects a network
 def print_summary(
     experiment: AnyExperiment, folder: RunFolder, *, records: RunFolder, overrides: Sequence[str], console: Console
 ) -> None:
-    """Print the metrics of `folder` with the best of each marked, and suggested commands.
+    """Print the metrics of `folder` with the best of each marked, the checks that block it, and suggested commands.
 
     Args:
         experiment: that was evaluated.
@@ -38,6 +39,10 @@ def print_summary(
     console.print(
         _make_table(experiment, results) if results["model"] else f"{experiment.name}: the learner has no test"
     )
+    for finding in read_findings(folder.checks):
+        if finding.blocks:
+            line = f"blocked  {finding.code}: {finding.outcome.sentence}"
+            console.print(line, soft_wrap=True, highlight=False, markup=False)
     for what, where in (
         ("report", folder.report),
         ("bundle", folder.bundle),
