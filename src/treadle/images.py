@@ -57,6 +57,7 @@ _TURNS = {
     8: "ROTATE_90",
 }  # what makes the image upright, by the value of EXIF's orientation
 _DATA_URL = re.compile(r"data:image/[a-z+.-]+;base64,")
+_DAMAGED = ("ignore", re.compile("Corrupt EXIF data", re.IGNORECASE), UserWarning, None, 0)  # see `_read_orientation`
 _FINER = 2  # times the pixels that are wanted, from which they are made without a visible difference
 _NOISE_SIZE = 8  # pixels, where none is asked for
 _SHOWN = 60  # characters of what is no image
@@ -240,7 +241,8 @@ def _load(image: Image, *, least: tuple[int, int]) -> tuple[Image, tuple[float, 
 def _open(content: bytes) -> Image:
     """The image, of which the header has been read."""
     library = _import_pillow()
-    warnings.filterwarnings("ignore", "Corrupt EXIF data", UserWarning)  # see `_read_orientation`
+    if _DAMAGED not in warnings.filters:  # to add it for each image would make Python forget what it has warned of
+        warnings.filterwarnings("ignore", _DAMAGED[1].pattern, UserWarning)
     try:
         image: Image = library.open(io.BytesIO(content), formats=FORMATS)
         num_frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # of a phone: a photo and previews
