@@ -27,7 +27,7 @@ MAX_ALARMS = 12  # of a block, the strongest ones, that are weighed to rank them
 class Effect:
     """What drawing the columns of an alarm from the reference changes."""
 
-    mean: float  # move of the mean prediction; of several classes, half the sum of the moves
+    mean: float  # move of the mean prediction; of several classes or labels, half the sum of the moves
     importance: float  # mean move of the single predictions
 
 
