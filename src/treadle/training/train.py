@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
 from treadle.bundle import (
     Bundle,
@@ -71,18 +73,7 @@ def train(
     rows, scaling = open_rows(features, experiment, classes=inputs["classes"])
     loss = build_loss(experiment)
     levels = find_levels(loss)
-    model = build_model(
-        experiment.network,
-        targets=experiment.targets,
-        num_numeric=len(inputs["numeric"]),
-        cardinalities=inputs["cardinalities"],
-        num_classes=len(inputs["classes"]),
-        labels=inputs["classes"] if experiment.data.answer == "multilabel" else (),
-        texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
-        offsets=inputs.get("offsets", []),
-        images=[ImageSpan(*span) for span in inputs.get("images", [])],
-        levels=levels,
-    )
+    model = _build(experiment, inputs, levels=levels)
     if teacher is not None:
         from treadle.training.distillation import teach  # as below
 
@@ -141,3 +132,19 @@ def _require_machine(experiment: Experiment) -> None:
             "trainer.accelerator: 'gpu' is asked for, and torch sees no GPU on this machine; "
             "add the override trainer=cpu or, under DVC, compose anew: `dvc repro --force compose`"
         )
+
+
+def _build(experiment: Experiment, inputs: Mapping[str, Any], *, levels: Sequence[float]) -> nn.Module | Estimator:
+    """The model of the experiment, before training, for the inputs that `featurize` wrote."""
+    return build_model(
+        experiment.network,
+        targets=experiment.targets,
+        num_numeric=len(inputs["numeric"]),
+        cardinalities=inputs["cardinalities"],
+        num_classes=len(inputs["classes"]),
+        labels=inputs["classes"] if experiment.data.answer == "multilabel" else (),
+        texts=[TokenSpan(*span) for span in inputs.get("texts", [])],
+        offsets=inputs.get("offsets", []),
+        images=[ImageSpan(*span) for span in inputs.get("images", [])],
+        levels=levels,
+    )
