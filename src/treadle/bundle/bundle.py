@@ -37,7 +37,7 @@ class Bundle(Predictor):
         """Predictions in the target's own units, `[B]`, or `[B, K]` for K classes, of conformed rows `[B]`."""
         if not isinstance(self.model, Estimator):
             self.model.eval()
-        with _one_thread():
+        with one_thread():
             step = self.chunk_rows
             chunks = [self._predict_chunk(frame[start : start + step]) for start in range(0, len(frame), step)]
             return torch.cat(chunks) if chunks else self._predict_chunk(frame)
@@ -102,7 +102,7 @@ class Bundle(Predictor):
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """The order of a sum depends on the number of threads; predictions must not."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

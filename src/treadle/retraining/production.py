@@ -12,7 +12,6 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -21,9 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
-import torch
 
 from treadle.bundle import TARGETS, load
+from treadle.bundle.bundle import one_thread
 from treadle.champions.bundles import find_by_digest
 from treadle.champions.ledger import History
 from treadle.config.serving import read_serving
@@ -127,7 +126,7 @@ class Production:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         where = find_by_digest(bundle, history, root=self._root)
-        with _one_thread():
+        with one_thread():
             numbers, ids = asyncio.run(self._answer(where, part, first, last))
         pl.DataFrame({ROW: numbers, ID: ids}, schema={ROW: pl.UInt32(), ID: pl.String()}).write_ipc(part / _IDS)
         shutil.rmtree(part / "recent", ignore_errors=True)
@@ -281,17 +280,6 @@ def _split(delivery: Delivery, most: int) -> Iterator[Delivery]:
     while part := list(islice(rows, most)):
         asked, numbers, moments = zip(*part, strict=True)
         yield Delivery({}, list(asked), list(numbers), list(moments))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """As a server computes; the order of a sum depends on it, and a training afterwards has its own."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _write_moment(moment: datetime) -> str:
