@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from runs import make_project
+from own_tables import make_own_project
 
 DATA = """\
 task: binary
@@ -62,7 +62,5 @@ def make_visits(num_days: int = NUM_DAYS, *, breaks_at: int | None = None) -> pl
 
 def make_visits_project(folder: Path, *, breaks_at: int | None = None) -> None:
     """A project of its own, in an empty folder."""
-    make_project(folder)
-    make_visits(breaks_at=breaks_at).write_parquet(folder / "visits.parquet")
-    for group, text in (("data", DATA), ("features", FEATURES), ("experiment", EXPERIMENT)):
-        (folder / "conf" / group / "visits.yaml").write_text(text)
+    files = {"data": DATA, "features": FEATURES, "experiment": EXPERIMENT}
+    make_own_project(folder, "visits", files=files, visits=make_visits(breaks_at=breaks_at))

@@ -4,14 +4,13 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from runs import make_project
+from own_tables import describe_experiment, describe_features, make_own_project
 
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - a Monday; tables are in UTC without a zone
 HORIZON, DAYS = 7, 140
 TEST_FROM = START + timedelta(days=105)
 
 DATA = """\
-# yaml-language-server: $schema=../.schema/data.json
 task: forecast
 tables:
   sales:
@@ -44,40 +43,19 @@ examples:
   label: sold
 split: {by: time, valid_from: "2024-03-18", test_from: "2024-04-15", gap: 7d}
 """
-FEATURES = """\
-# yaml-language-server: $schema=../.schema/features.json
-derive: {}
-blocks:
-  numbers:
-    columns: [last_sold, week_before, mean_month, usual, step]
-    steps:
-      impute: {_target_: treadle.features.transforms.Impute, strategy: median, indicator: false}
-      scale: {_target_: treadle.features.transforms.Standardize}
-  names:
-    columns: [shop, weekday]
-    steps:
-      ids: {_target_: treadle.features.categories.Vocabulary, min_count: 1}
-fit_rows: null
-"""
-EXPERIMENT = """\
-# @package _global_
-# How much will each shop sell on each of the next seven days?
-# yaml-language-server: $schema=../.schema/experiment.json
-defaults:
-  - override /data: sales
-  - override /features: sales
-  - override /model: linear
-  - override /schedule: one_cycle
-  - override /evaluation: forecast
-name: sales
-schedule: {batch_size: 64, max_epochs: 4}
-evaluation:
-  baselines: [prior]
-  naive: {by: [shop], delay: 0h, season: 1w}
-  parity_rows: 3
-  explanation: null
-  questions: null
-"""
+NUMBERS = ["last_sold", "week_before", "mean_month", "usual", "step"]
+FILES = {
+    "data": DATA,
+    "features": describe_features(numbers=NUMBERS, categories=["shop", "weekday"]),
+    "experiment": describe_experiment(
+        "sales",
+        question="How much will each shop sell on each of the next seven days?",
+        evaluation="forecast",
+        schedule={"max_epochs": 4},
+        baselines=["prior"],
+        naive={"by": ["shop"], "delay": "0h", "season": "1w"},
+    ),
+}
 
 
 def sell(shop, day):
@@ -99,7 +77,4 @@ def make_sales():
 
 def make_forecast_project(folder):
     """A project in an empty folder."""
-    make_project(folder)
-    for group, text in (("data", DATA), ("features", FEATURES), ("experiment", EXPERIMENT)):
-        (folder / f"conf/{group}/sales.yaml").write_text(text)
-    make_sales().write_parquet(folder / "sales.parquet")
+    make_own_project(folder, "sales", files=FILES, sales=make_sales())

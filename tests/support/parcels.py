@@ -3,14 +3,13 @@
 import numpy as np
 import polars as pl
 
-from runs import make_project
+from own_tables import describe_experiment, describe_features, make_own_project
 
 NUM_ROWS = 3000
 LABELS = ("late", "damaged", "lost")
 CARRIERS = ("bike", "truck", "plane")
 
 DATA = """\
-# yaml-language-server: $schema=../.schema/data.json
 task: multilabel
 tables:
   parcels:
@@ -28,38 +27,16 @@ examples:
   label: {late: hours_late > 0, damaged: damaged, lost: lost}
 split: {by: random, valid: 0.2, test: 0.2, seed: 0}
 """
-FEATURES = """\
-# yaml-language-server: $schema=../.schema/features.json
-derive: {}
-blocks:
-  numbers:
-    columns: [km, kg]
-    steps:
-      impute: {_target_: treadle.features.transforms.Impute, strategy: median, indicator: false}
-      scale: {_target_: treadle.features.transforms.Standardize}
-  carriers:
-    columns: [carrier]
-    steps:
-      ids: {_target_: treadle.features.categories.Vocabulary, min_count: 1}
-fit_rows: null
-"""
-EXPERIMENT = """\
-# @package _global_
-# What will go wrong with a parcel?
-# yaml-language-server: $schema=../.schema/experiment.json
-defaults:
-  - override /data: parcels
-  - override /features: parcels
-  - override /model: linear
-  - override /schedule: one_cycle
-  - override /evaluation: multilabel
-name: parcels
-schedule: {batch_size: 64, max_epochs: 6, optimizer: {lr: 0.03}}
-evaluation:
-  parity_rows: 3
-  explanation: null
-  questions: null
-"""
+FILES = {
+    "data": DATA,
+    "features": describe_features(numbers=["km", "kg"], categories=["carrier"]),
+    "experiment": describe_experiment(
+        "parcels",
+        question="What will go wrong with a parcel?",
+        evaluation="multilabel",
+        schedule={"max_epochs": 6, "optimizer": {"lr": 0.03}},
+    ),
+}
 
 
 def find_chances(parcels):
@@ -87,7 +64,4 @@ def make_parcels():
 
 def make_parcels_project(folder, parcels=None):
     """A project in an empty folder."""
-    make_project(folder)
-    for group, text in (("data", DATA), ("features", FEATURES), ("experiment", EXPERIMENT)):
-        (folder / f"conf/{group}/parcels.yaml").write_text(text)
-    (make_parcels() if parcels is None else parcels).write_parquet(folder / "parcels.parquet")
+    make_own_project(folder, "parcels", files=FILES, parcels=make_parcels() if parcels is None else parcels)

@@ -7,20 +7,20 @@ import polars as pl
 import pytest
 
 from runs import find_run, treadle
+from shops import find_rates, make_shops_project
 from treadle.bundle import load
 from treadle.serving.scorer import Scorer
-from visits import find_rates, make_visits_project
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    make_visits_project(tmp_path)
+    make_shops_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def run(project, *overrides):
-    assert treadle("run", "experiment=visits", "tracker=disabled", *overrides) == 0
+    assert treadle("run", "experiment=shops", "tracker=disabled", *overrides) == 0
     return find_run(project)
 
 
@@ -62,7 +62,7 @@ def test_an_evaluation_judges_by_deviance_beside_a_poisson_regression(project):
     ids=["fraction", "negative"],
 )
 def test_what_is_no_count_is_refused(project, capsys, label, rule):
-    assert treadle("train", "experiment=visits", f"data.examples.label='{label}'") == 2
+    assert treadle("train", "experiment=shops", f"data.examples.label='{label}'") == 2
 
     assert f"data.examples.label: {rule}; it is not in " in capsys.readouterr().err
 
@@ -72,13 +72,13 @@ def test_an_exposure_of_0_is_refused(project, capsys):
     shops.with_columns(days=pl.col("days") - 1).write_parquet("shops.parquet")
 
     overrides = ("data.tables.shops.columns.days.min=0",)
-    assert treadle("train", "experiment=visits", "tracker=disabled", *overrides) == 2
+    assert treadle("train", "experiment=shops", "tracker=disabled", *overrides) == 2
 
     assert "an exposure is a number above 0; 'days' is not in " in capsys.readouterr().err
 
 
 def test_an_exposure_without_a_logarithm_is_refused(project, capsys):
-    assert treadle("check", "experiment=visits", "data.task=regression", "evaluation.metric=rmse") == 2
+    assert treadle("check", "experiment=shops", "data.task=regression", "evaluation.metric=rmse") == 2
 
     assert "an exposure multiplies a count or an amount above 0" in capsys.readouterr().err
 
