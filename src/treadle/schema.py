@@ -1,8 +1,7 @@
-"""Types and names that all rooms share: tasks, splits, columns, limits of arguments, and the batch of a model."""
+"""Types and names that all rooms share: splits, columns, limits of arguments, and the batch of a model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from pydantic import Field
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
 Task = Literal["binary", "multiclass", "multilabel", "regression", "count"]  # what a model answers
 DataTask = Literal[Task, "forecast"]  # what an experiment declares
+Link = Literal["identity", "log"]  # from the prediction of a value to the output of its model
 Split = Literal["train", "valid", "test"]
 Sampling = Literal["shuffle", "balanced"]  # every row once an epoch; each class as often as any other
 Refit = Literal["none", "all"]  # of the weights, once the best epoch is known
@@ -29,27 +29,6 @@ STEP = "step"  # column of a forecast: how many periods after its origin a row i
 MEDIAN = 0.5  # level of the quantile that is the prediction, where a model has several
 ROW = "row"  # position of the example in its source table: the key of its prediction
 
-
-def get_answer(task: DataTask) -> Task:
-    """What a model answers: a forecast is a regression, whose examples are made of series."""
-    return "regression" if task == "forecast" else task
-
-
-def is_value(task: Task) -> bool:
-    """Whether the answer is a number in the label's own unit, not a probability."""
-    return task in {"regression", "count"}
-
-
-def find_task_link(task: Task) -> Link:
-    """From the prediction to the output of a model, unless the loss says otherwise: a mean count is above 0."""
-    return "log" if task == "count" else "identity"
-
-
-def pick_by_task(declared: str | Mapping[str, str] | None, task: Task) -> str | None:
-    """What a constant of a class says for a task: a word for all tasks, or one for each."""
-    return declared.get(task) if isinstance(declared, Mapping) else declared
-
-
 # Limits of arguments, for the signatures of components; `treadle check` enforces them.
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]  # what NumPy, torch and LightGBM all take
@@ -57,9 +36,6 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Part = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-Link = Literal["identity", "log"]  # from the prediction of a value to the output of its model
 
 
 class Batch(NamedTuple):

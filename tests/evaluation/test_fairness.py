@@ -17,6 +17,7 @@ from treadle.evaluation.resampling import Blocks
 from treadle.experiment.spec import Evaluation, Experiment
 from treadle.experiment.spec.evaluation import Fairness, Intervals
 from treadle.pages.render import render_page
+from treadle.tasks import TRAITS
 
 ROWS = 2000
 
@@ -97,7 +98,7 @@ def test_other_tasks_have_their_own_measures(task, measure, tmp_path):
     _, answer, _ = make_groups(task, tmp_path)
 
     (found,) = answer.groupings
-    assert set(found.groups["a"].values) == set(MEASURES[task])
+    assert set(found.groups["a"].values) == set(MEASURES[TRAITS[task].activation])
     gap = found.gaps[measure]
     assert gap.bounds.excludes_zero
     assert gap.difference == pytest.approx(0.3, abs=0.1)

@@ -17,7 +17,8 @@ from treadle.bundle.predictor import Predictor
 from treadle.features.featurizer import Featurizer, Inputs
 from treadle.images import count_part_rows
 from treadle.models.estimator import Estimator
-from treadle.schema import is_value, list_inputs
+from treadle.schema import list_inputs
+from treadle.tasks import TRAITS
 
 CHUNK = 16_384  # rows that are read at once; the same everywhere, so that the numbers are
 CELLS = 1 << 20  # numbers that a layer gives at once: what stays in the processor's cache
@@ -76,7 +77,7 @@ class Bundle(Predictor):
         """From outputs of the model to predictions in the target's own units: `[B]`, or `[B, K]`."""
         target = self.card.target
         prediction = to_prediction(output, task=self.task, link=target.link)
-        if not is_value(self.task):
+        if not TRAITS[self.task].is_value:
             return prediction
         return prediction.double() * target.scale + target.mean  # float32 has few distinct values near 1.7e9
 

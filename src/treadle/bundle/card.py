@@ -18,7 +18,8 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import ChosenModel, Data, Experiment, Features, Loss, MemberName, Schedule, Spec, Target
 from treadle.hints import show
 from treadle.json_files import read_json
-from treadle.schema import MEDIAN, Link, Share, Split, Task, is_value
+from treadle.schema import MEDIAN, Link, Share, Split, Task
+from treadle.tasks import TRAITS
 from treadle.validation import describe_first
 
 FORMAT = 2  # of the files; a bundle of another format must be trained again
@@ -83,15 +84,15 @@ class Card(Spec):
 
     @pydantic.model_validator(mode="after")
     def _fit_task(self) -> Self:
-        if (self.task in {"multiclass", "multilabel"}) != bool(self.classes):
+        if TRAITS[self.task].has_classes != bool(self.classes):
             raise ValueError(f"a multiclass task has classes, a multilabel one labels, others none; found {self.task}")
         if len(set(self.classes)) < len(self.classes):
             raise ValueError("a class is listed twice")
-        if not is_value(self.task) and self.target != Standard(mean=0, scale=1):
+        if not TRAITS[self.task].is_value and self.target != Standard(mean=0, scale=1):
             raise ValueError("only a value has a target with a mean and a scale")
         if self.target.link == "log" and self.target.mean != 0:
             raise ValueError("a target whose logarithm is predicted has a mean of 0")
-        if self.calibration is not None and is_value(self.task):
+        if self.calibration is not None and TRAITS[self.task].is_value:
             raise ValueError("a regression has no probabilities to calibrate")
         if isinstance(self.calibration, Isotonic) and len(self.calibration.curves) != max(1, len(self.classes)):
             raise ValueError("an isotonic calibration has a curve for each class; one for two classes")
@@ -111,7 +112,7 @@ class Card(Spec):
 
     @pydantic.model_validator(mode="after")
     def _fit_conformal(self) -> Self:
-        if self.conformal is not None and isinstance(self.conformal, Sets) == is_value(self.task):
+        if self.conformal is not None and isinstance(self.conformal, Sets) == TRAITS[self.task].is_value:
             raise ValueError("conformal: a regression has intervals, a classification has sets")
         if isinstance(self.conformal, Band) != bool(self.conformal and self.target.levels):
             raise ValueError("conformal: quantiles have a band, other predictions have none")

@@ -17,6 +17,7 @@ from treadle.schema import MEDIAN, ImageSpan, Link, Task, TokenSpan, list_inputs
 from treadle.targets.build import build
 from treadle.targets.readers import find_reader
 from treadle.targets.signatures import read_constant, takes_argument
+from treadle.tasks import TRAITS
 
 Model = nn.Module | Estimator
 
@@ -118,13 +119,14 @@ def to_prediction(output: Tensor, *, task: Task, link: Link) -> Tensor:
         task: of the experiment.
         link: of a value, whether the output is the prediction or its logarithm.
     """
-    if task == "multiclass":
+    activation = TRAITS[task].activation
+    if activation == "softmax":
         shares = output.float().softmax(dim=-1)
         return shares.mean(dim=1) if shares.dim() == 3 else shares  # noqa: PLR2004
     values = output.float()
     if output.shape[-1] == 1:  # else quantiles, or labels
         values = values.squeeze(-1)
-    if task in {"binary", "multilabel"}:
+    if activation == "sigmoid":
         values = values.sigmoid()
     elif link == "log":
         values = values.exp()

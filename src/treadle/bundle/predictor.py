@@ -29,8 +29,7 @@ from treadle.experiment.spec import Column, OnBreach, Table
 from treadle.images import count_part_rows
 from treadle.metrics.decisions import decide
 from treadle.schema import MEDIAN, ROW, Task
-
-PREDICTION = "prediction"
+from treadle.tasks import PREDICTION, TRAITS
 
 
 @dataclass(frozen=True)
@@ -228,12 +227,9 @@ class Predictor(ABC):
     @property
     def output_names(self) -> list[str]:
         """The column of each number that `compute` gives for a row."""
-        if self.classes:
-            return [f"probability_{name}" for name in self.classes]
-        if self.task == "binary":
-            return ["probability"]
         levels = self.card.target.levels
-        return [PREDICTION if level == MEDIAN else f"q{100 * level:g}" for level in levels] or [PREDICTION]
+        quantiles = [PREDICTION if level == MEDIAN else f"q{100 * level:g}" for level in levels]
+        return quantiles or TRAITS[self.task].name_outputs(self.classes)
 
     def take_point(self, outputs: Tensor) -> Tensor:
         """`[B]` the median of quantiles `[B, Q]`; other outputs as they are."""

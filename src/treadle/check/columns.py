@@ -19,7 +19,7 @@ from treadle.experiment.spec import AsOf, Data, Experiment, History, Table
 from treadle.hints import NO_HINT, Hint, nearest
 from treadle.lineage.graph import Graph, trace_experiment
 from treadle.problems import Problem, Span
-from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, SHARES, STEP, WEIGHT, is_value
+from treadle.schema import KNOWN_AT, LABEL, PREDICT_AT, ROW, SHARES, STEP, WEIGHT
 from treadle.sql.expressions import (
     ExpressionError,
     limit_derived,
@@ -28,6 +28,7 @@ from treadle.sql.expressions import (
     run,
     split_aggregate,
 )
+from treadle.tasks import TRAITS
 
 RESERVED = (ROW, LABEL, WEIGHT, SHARES, PREDICT_AT, KNOWN_AT)  # columns that the stages add
 _MADE = ("data.examples.asof.", "data.examples.history.", "features.derive.")
@@ -212,11 +213,11 @@ def _walk_label(walk: Walk, rows: pl.DataFrame, data: Data) -> pl.Series:
 
 def _check_label(walk: Walk, label: pl.Series, data: Data, *, key: str) -> None:
     dtype = label.dtype
-    if is_value(data.answer) and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
+    if TRAITS[data.answer].is_value and (dtype == pl.Boolean() or not (dtype.is_numeric() or dtype == pl.Null())):
         fix = "set data.task to binary" if dtype == pl.Boolean() else "set data.task to multiclass, or make it a number"
         walk.find(key, f"the label of a {data.answer} must be a number, found {name_type(dtype)}", fix)
     decides = dtype.is_integer() or dtype in {pl.Boolean(), pl.Null(), pl.Float64()}
-    if data.answer in {"binary", "multilabel"} and not decides:
+    if TRAITS[data.answer].activation == "sigmoid" and not decides:
         fix = "compare it with the positive value, such as income = '>50K'"
         walk.find(key, f"a {data.answer} label must be true or false, found {name_type(dtype)}", fix)
 

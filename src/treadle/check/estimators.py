@@ -11,8 +11,8 @@ from treadle.experiment.spec import NO_AUGMENTATION, RAW, Experiment
 from treadle.hints import nearest
 from treadle.model_choice.raw_inputs import strip_features, takes_raw_inputs
 from treadle.problems import Problem
-from treadle.schema import is_value, pick_by_task
 from treadle.targets.signatures import read_constant
+from treadle.tasks import TRAITS, pick_by_task
 
 
 def check_estimator(experiment: Experiment) -> Iterator[Problem]:
@@ -50,7 +50,8 @@ def _check_task(experiment: Experiment, name: str) -> Iterator[Problem]:
     tasks, task = read_constant(experiment.network["_target_"], "TASKS"), experiment.data.answer
     if tasks is not None and task not in tasks:
         rule = f"{name} is for {' and '.join(tasks)}; data.task is {task}"
-        twin = name.replace("Classifier", "Regressor") if is_value(task) else name.replace("Regressor", "Classifier")
+        kinds = ("Classifier", "Regressor")
+        twin = name.replace(*(kinds if TRAITS[task].is_value else kinds[::-1]))
         fix = "choose another class" if twin == name else f"choose {twin}"
         yield Problem("model._target_", rule, fix)
 

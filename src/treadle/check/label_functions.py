@@ -10,7 +10,8 @@ from treadle.experiment.spec import Experiment
 from treadle.hints import nearest
 from treadle.lineage.graph import RULE, trace_data
 from treadle.problems import Problem
-from treadle.schema import BINARY_CLASSES, is_value
+from treadle.schema import BINARY_CLASSES
+from treadle.tasks import TRAITS
 
 _KEY = "data.labels"
 
@@ -20,7 +21,7 @@ def check_labels(experiment: Experiment) -> Iterator[Problem]:
     data = experiment.data
     if data.labels is None:
         return
-    if is_value(data.answer):
+    if TRAITS[data.answer].is_value:
         rule = f"rules vote for classes; data.task is {data.task!r}"
         yield Problem(_KEY, rule, "set it to null", fix_override=f"{_KEY}=null")
         return

@@ -8,9 +8,10 @@ from itertools import pairwise
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.hints import nearest
 from treadle.problems import Problem
-from treadle.schema import BINARY_CLASSES, MEDIAN, find_task_link, is_value
+from treadle.schema import BINARY_CLASSES, MEDIAN
 from treadle.targets.annotations import list_options
 from treadle.targets.signatures import UnknownTargetError, read_constant, read_signature
+from treadle.tasks import TRAITS
 
 
 def check_loss(experiment: Experiment) -> Iterator[Problem]:
@@ -22,7 +23,7 @@ def check_loss(experiment: Experiment) -> Iterator[Problem]:
         yield Problem("loss.function._target_", rule, "choose another loss; loss=default fits every task")
     yield from _check_levels(experiment)
     weights = experiment.loss.class_weights
-    if weights is not None and is_value(task):
+    if weights is not None and TRAITS[task].is_value:
         yield Problem("loss.class_weights", f"a {task} has no classes", "set it to null")
     elif task == "binary" and isinstance(weights, Mapping):
         for name in weights:
@@ -47,7 +48,7 @@ def _check_levels(experiment: Experiment) -> Iterator[Problem]:
 def check_exposure(experiment: Experiment) -> Iterator[Problem]:
     """A step that gives an exposure needs an output that is a logarithm, and rows as they are."""
     path = experiment.loss.function["_target_"]
-    is_log = find_task_link(experiment.data.answer) == "log" or read_constant(path, "link") == "log"
+    is_log = TRAITS[experiment.data.answer].link == "log" or read_constant(path, "link") == "log"
     for block, own in experiment.features.blocks.items():
         for step, node in own.steps.items():
             if read_constant(node["_target_"], "OFFSET") is not True:
@@ -72,7 +73,7 @@ def check_sampling(experiment: Experiment) -> Iterator[Problem]:
     if experiment.data.labels is not None:
         rule = "rows that rules label are written once for each class, so that the classes look balanced already"
         yield Problem("schedule.sampling", rule, "set it to shuffle, and loss.class_weights to balanced")
-    if is_value(experiment.data.answer):
+    if TRAITS[experiment.data.answer].is_value:
         yield Problem("schedule.sampling", f"a {experiment.data.task} has no classes to balance", "set it to shuffle")
     elif experiment.loss.class_weights == "balanced":
         rule = "schedule.sampling and loss.class_weights both balance the classes: rare classes would be balanced twice"

@@ -12,11 +12,11 @@ from treadle.evaluation.kinds import KINDS
 from treadle.experiment.spec import AnyExperiment, Experiment, WandbTracker
 from treadle.metrics.judge import find_judge, get_monitor, list_judges, list_tested, name_column
 from treadle.metrics.registry import Metric, list_metrics, write_score
-from treadle.schema import is_value
 from treadle.sweeps.answer import rank
 from treadle.sweeps.axes import Axis, Choices
 from treadle.sweeps.ledger import Ledger
 from treadle.sweeps.sweep import Sweep
+from treadle.tasks import TRAITS
 
 FOLDER = "dashboards"  # of a project: which view of the server shows an experiment
 _SHOWN = 10  # settings of an answer
@@ -152,7 +152,7 @@ def _list_tested(experiment: AnyExperiment) -> dict[str, Any]:
     """What is drawn of the test split: of a learner the metrics that it names, as far as its test logs them."""
     if not isinstance(experiment, Experiment):
         return {"tested": tuple(list_tested(experiment, experiment.fit.metrics)), "baselines": (), "kinds": ()}
-    kinds = CURVES[:1] if is_value(experiment.data.answer) else CURVES
+    kinds = CURVES[:1] if TRAITS[experiment.data.answer].is_value else CURVES
     return {
         "tested": tuple(list_metrics(experiment)),
         "baselines": tuple(experiment.evaluation.baselines),

@@ -31,7 +31,8 @@ from treadle.features.transforms import Standardize
 from treadle.json_files import read_json, write_json
 from treadle.models.linear import Linear
 from treadle.models.offset import Offsets
-from treadle.schema import Batch, Task, find_task_link, is_value
+from treadle.schema import Batch, Task
+from treadle.tasks import TRAITS
 from treadle.tensor_files import save_whole
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ class Prior:
         if sizes.task == "multilabel":
             return cls((weight @ rows.target.double() / weight.sum()).float())
         mean = (rows.target.double() * weight).sum() / weight.sum()
-        return cls(mean if is_value(sizes.task) else mean.float())
+        return cls(mean if TRAITS[sizes.task].is_value else mean.float())
 
     def predict(self, inputs: Inputs) -> Tensor:
         """The same for every row."""
@@ -247,7 +248,7 @@ class LinearFit:
     def predict(self, inputs: Inputs) -> Tensor:
         """In the target's own units."""
         output = to_prediction(
-            self.model(self.read_numbers(inputs.numeric), inputs.ids), task=self.task, link=find_task_link(self.task)
+            self.model(self.read_numbers(inputs.numeric), inputs.ids), task=self.task, link=TRAITS[self.task].link
         )
         return _unscale(output, task=self.task, mean=self.mean, scale=self.scale)
 
@@ -341,9 +342,9 @@ class Boosting:
 def _scale(rows: Batch, *, task: Task) -> tuple[Batch, float, float]:
     """Values scaled as training scales them, weights around 1, and what values are moved and divided by."""
     mean, scale = 0.0, 1.0
-    if is_value(task):
+    if TRAITS[task].is_value:
         mean, scale = measure_target(lambda: [rows.target])
-    if find_task_link(task) == "log":
+    if TRAITS[task].link == "log":
         mean, scale = 0.0, mean or 1.0
     target = scale_target(rows.target, mean=mean, scale=scale)
     return rows._replace(target=target, weight=rows.weight / rows.weight.mean()), mean, scale
@@ -351,7 +352,7 @@ def _scale(rows: Batch, *, task: Task) -> tuple[Batch, float, float]:
 
 def _unscale(output: Tensor, *, task: Task, mean: float, scale: float) -> Tensor:
     """Predictions in the target's own units, in float64."""
-    return output.double() * scale + mean if is_value(task) else output
+    return output.double() * scale + mean if TRAITS[task].is_value else output
 
 
 def _import_lightgbm() -> ModuleType:

@@ -23,7 +23,7 @@ from treadle.evaluation.resampling import Blocks, Draws, Floats
 from treadle.evaluation.scores import CalibrationError, CategorySums
 from treadle.experiment.spec import Experiment
 from treadle.pages.charts import Line, draw_chart
-from treadle.schema import is_value
+from treadle.tasks import TRAITS
 
 MAX_CLASSES = 8  # that are judged one by one: the most frequent
 
@@ -106,7 +106,7 @@ def _draw_line(label: str, found: Reliability) -> Line:
 
 def find_calibration(evaluated: Evaluated) -> Calibration | None:
     """Judge the model's probabilities; None of a regression."""
-    if is_value(evaluated.task):
+    if TRAITS[evaluated.task].is_value:
         return None
     judge = partial(
         judge_probabilities,

@@ -12,7 +12,7 @@ from treadle.evaluation.scores import Scoring
 from treadle.experiment.spec import Experiment
 from treadle.metrics.own import build_metrics
 from treadle.metrics.registry import LOSS, Metric, find_metric, find_task_metric, write_score
-from treadle.profiles.realised import LOSSES
+from treadle.tasks import TRAITS
 
 SEED = 0  # of the resamples: the same for all, so that two runs can be compared
 _DEFAULT = Resampling(resamples=1000, coverage=0.95, seed=SEED)  # of a comparison where `evaluation.intervals` is null
@@ -77,7 +77,7 @@ def find_judging_metric(experiment: Experiment) -> Metric:
     task = experiment.data.answer
     found = find_metric(experiment, experiment.evaluation.metric)
     if found is None or found.name == LOSS or found.higher_is_better is None:
-        found = find_task_metric(task, LOSSES[task])
+        found = find_task_metric(task, TRAITS[task].loss_metric)
     assert found is not None, "every task has it"
     return found
 

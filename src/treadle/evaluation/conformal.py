@@ -16,7 +16,8 @@ from treadle.evaluation.evaluated import MODEL, Evaluated
 from treadle.evaluation.intervals import Measured, measure
 from treadle.evaluation.resampling import Draws, Floats
 from treadle.evaluation.worst_slices import name_spans
-from treadle.schema import BINARY_CLASSES, is_value
+from treadle.schema import BINARY_CLASSES
+from treadle.tasks import TRAITS
 
 _PARTS = 5  # of the rows by prediction, in which the coverage of intervals is measured, too
 _MAX_CLASSES = 20  # whose coverage is measured: the most frequent
@@ -61,7 +62,7 @@ def find_coverage(evaluated: Evaluated) -> Coverage | None:
     if conformal is None:
         return None
     predicted = pl.read_parquet(evaluated.folder.evaluation / "predictions.parquet")
-    is_set = not is_value(evaluated.task)
+    is_set = not TRAITS[evaluated.task].is_value
     columns = _list_set_columns(predicted, evaluated) if is_set else _list_interval_columns(predicted, evaluated)
     coverage, size, *rest = _measure_means(columns, evaluated)
     names = [name for name, *_ in columns[2:]]

@@ -13,7 +13,8 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_precision_recall_curve, binary_roc
 
 from treadle.evaluation.kinds import KINDS, Kind
-from treadle.schema import Task, is_value
+from treadle.schema import Task
+from treadle.tasks import TRAITS
 
 Row = Mapping[str, float]
 MAX_POINTS = 200  # of a drawn curve
@@ -103,7 +104,7 @@ def _compute(task: Task, prediction: Tensor, target: Tensor, num_bins: int) -> l
     if prediction.numel() == 0 or (prediction == prediction[0]).all():
         return []
     means = _bin_means(prediction, target.double(), num_bins)
-    if is_value(task):
+    if TRAITS[task].is_value:
         return [Curve("calibration", means)]  # with all digits: its unit may be of any size, or far from its origin
     target = target.long()
     if target.all() or not target.any():

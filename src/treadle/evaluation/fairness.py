@@ -19,7 +19,7 @@ from treadle.evaluation.resampling import Draws, Floats, draw, find_bounds
 from treadle.evaluation.scores import compute_losses
 from treadle.evaluation.worst_slices import Mask, cut_columns
 from treadle.pages.charts import Line, draw_chart
-from treadle.schema import Task
+from treadle.tasks import TRAITS, Activation
 
 _BINS = 10  # of a calibration curve, with as many rows each, of all groups together
 
@@ -32,8 +32,8 @@ class Measure(NamedTuple):
     headline: bool = True  # its largest difference is among the numbers that are compared between runs
 
 
-MEASURES: dict[Task, dict[str, Measure]] = {
-    "binary": {
+MEASURES: dict[Activation, dict[str, Measure]] = {
+    "sigmoid": {  # of several labels: of all pairs of a row and a label
         "positive_rate": Measure("observed positive share", headline=False),
         "selection_rate": Measure("selection rate"),
         "true_positive_rate": Measure("true positive rate"),
@@ -42,19 +42,17 @@ MEASURES: dict[Task, dict[str, Measure]] = {
         "accuracy": Measure("accuracy", headline=False),
         "calibration_gap": Measure("predicted less observed share", signed=True),
     },
-    "multiclass": {
+    "softmax": {
         "accuracy": Measure("accuracy"),
         "log_loss": Measure("log loss", headline=False),
         "calibration_gap": Measure("confidence less accuracy", signed=True),
     },
-    "regression": {
+    "identity": {
         "mean_target": Measure("mean of the target", signed=True, headline=False),
         "mean_error": Measure("mean of predicted less observed", signed=True),
         "mae": Measure("mean absolute error"),
     },
 }
-MEASURES["count"] = MEASURES["regression"]
-MEASURES["multilabel"] = MEASURES["binary"]  # of all pairs of a row and a label
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,11 @@ def find_fairness(evaluated: Evaluated) -> FairnessFindings | None:
         )
         for column, found in masks.items()
     ]
-    return FairnessFindings(MEASURES[evaluated.task], groupings)
+    return FairnessFindings(_list_measures(evaluated), groupings)
+
+
+def _list_measures(evaluated: Evaluated) -> Mapping[str, Measure]:
+    return MEASURES[TRAITS[evaluated.task].activation]
 
 
 @dataclass(frozen=True)
@@ -221,14 +223,15 @@ def _prepare(evaluated: Evaluated) -> tuple[list[Floats], Callable[..., list[Flo
     """What is summed over rows, a few columns `[B]`, and each measure of the task as a function of their sums."""
     prediction, target = evaluated.predictions[MODEL].numpy(), evaluated.target.numpy()
     truth, ones = target.astype(np.float64), np.ones(len(target))
-    if evaluated.task in {"binary", "multilabel"}:
+    activation = TRAITS[evaluated.task].activation
+    if activation == "sigmoid":
         decided = (prediction >= np.asarray(evaluated.threshold, dtype=prediction.dtype)).astype(
             np.float64
         )  # as in `scores`
         pairs = [np.ones_like(truth), truth, decided, decided * truth, prediction.astype(np.float64)]
         return [column.reshape(len(target), -1).sum(axis=1) for column in pairs], _finish_binary
-    if evaluated.task == "multiclass":
-        losses = compute_losses(prediction, target=target, task="multiclass")
+    if activation == "softmax":
+        losses = compute_losses(prediction, target=target, task=evaluated.task)
         hits = (prediction.argmax(axis=1) == target).astype(np.float64)
         return [ones, hits, losses, prediction.max(axis=1).astype(np.float64)], _finish_multiclass
     return [ones, truth, prediction.astype(np.float64), np.abs(prediction - truth)], _finish_regression
@@ -256,7 +259,7 @@ def _finish_regression(rows: Floats, truth: Floats, predicted: Floats, distance:
 
 def _compare(column: str, sampled: Sequence[_Sampled], *, evaluated: Evaluated, small: Mapping[str, int]) -> Grouping:
     """The groups of one column."""
-    measures, coverage = MEASURES[evaluated.task], make_resampling(evaluated.experiment).coverage
+    measures, coverage = _list_measures(evaluated), make_resampling(evaluated.experiment).coverage
     groups = {
         one.name: Group(
             one.name,
@@ -278,7 +281,7 @@ def _estimate(value: float, samples: Floats, *, coverage: float, num_blocks: int
 
 def _find_gap(groups: Sequence[_Sampled], place: int, *, evaluated: Evaluated) -> Gap | None:
     """Between the highest and the lowest of the groups in which the measure is defined; None for fewer than two."""
-    name, measure = list(MEASURES[evaluated.task].items())[place]
+    name, measure = list(_list_measures(evaluated).items())[place]
     defined = sorted((one for one in groups if np.isfinite(one.whole[place])), key=lambda one: -float(one.whole[place]))
     if len(defined) < 2:  # noqa: PLR2004 - a pair
         return None

@@ -16,7 +16,8 @@ import numpy as np
 
 from treadle.evaluation.intervals import Array
 from treadle.evaluation.resampling import Floats, Ints
-from treadle.schema import BINARY_CLASSES, Task, is_value
+from treadle.schema import BINARY_CLASSES, Task
+from treadle.tasks import TRAITS
 
 _OUTLYING = 6.0  # robust deviations of the error of a regression
 _ROBUST = 1.4826  # from the median absolute deviation to the standard deviation of normal errors
@@ -62,7 +63,7 @@ def find_label_noise(
     if task == "multilabel":
         each = [_find_of_label(prediction, target, place, name, count) for place, name in enumerate(classes)]
         return _join(each, count)
-    if is_value(task):
+    if TRAITS[task].is_value:
         return _find_outlying(prediction.astype(np.float64), target.astype(np.float64), task, count)
     chances = prediction.astype(np.float64)
     if task == "binary":

@@ -21,7 +21,8 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.experiment.spec.evaluation import Naive
 from treadle.features.featurize import read_target
-from treadle.schema import LABEL, PREDICT_AT, SPLITS, Split, is_value
+from treadle.schema import LABEL, PREDICT_AT, SPLITS, Split
+from treadle.tasks import TRAITS
 
 LAST_VALUE, SEASONAL, DRIFT = "last_value", "seasonal", "drift"  # their names among the results
 _AT, _ASKED, _COUNT, _ORDER = "__at__", "__asked__", "__count__", "__order__"
@@ -68,7 +69,7 @@ def predict_naive(experiment: Experiment, *, folder: RunFolder, classes: Sequenc
         found[SEASONAL] = _fill(_look_up(before, history, settings, is_exact=True), *others)
     if forecast is not None:
         found[DRIFT] = _drift(test, last, history, settings.by)
-    is_share = not is_value(experiment.data.answer)
+    is_share = not TRAITS[experiment.data.answer].is_value
     return {name: _finish(values, prior, is_share=is_share, classes=classes) for name, values in found.items()}
 
 

@@ -22,13 +22,13 @@ from treadle.profiles.calibration import fit_calibration
 from treadle.profiles.cells import Cells, fit_cells
 from treadle.profiles.losses import LossModel, fit_losses
 from treadle.profiles.profile import BLOCK, count_rows
-from treadle.profiles.realised import LOSSES, relate_to_prior
+from treadle.profiles.realised import relate_to_prior
 from treadle.profiles.reference import PRIVATE, Performance, Reference, write_no_reference
-from treadle.schema import LABEL, PREDICT_AT, is_value
+from treadle.schema import LABEL, PREDICT_AT
+from treadle.tasks import PREDICTION, TRAITS
 
 Floats = NDArray[np.float64]
 
-PREDICTION = "prediction"  # of a regression, as `Predictor.predict` names it
 _BINS = 20  # of its values
 _METRIC_BINS = 15  # of the calibration error
 _MIN_SHARE = 0.5  # of the rows of a usual block, below which its loss is left out
@@ -101,7 +101,7 @@ def _find_ignored(
 def _learn_performance(evaluated: Evaluated, columns: tuple[Cells, ...]) -> Performance:
     prediction, target = evaluated.predictions[MODEL], evaluated.target
     metrics, threshold = evaluated.results[MODEL], evaluated.threshold
-    if is_value(evaluated.task):
+    if TRAITS[evaluated.task].is_value:
         cells, losses = _learn_losses(evaluated, columns)
         return Performance(metrics, threshold, None, cells, losses)
     if not len(target) or evaluated.task == "multilabel":  # whose labels need not be calibrated as one
@@ -120,7 +120,7 @@ def _measure_shares(evaluated: Evaluated, blocking: Blocking, time: str | None) 
         for (block,), part in numbered.group_by(BLOCK, maintain_order=True)
     }
     usual = np.median([len(part) for part in parts.values()]) if parts else 0
-    prediction, target, name = evaluated.predictions[MODEL], evaluated.target, LOSSES[evaluated.task]
+    prediction, target, name = evaluated.predictions[MODEL], evaluated.target, TRAITS[evaluated.task].loss_metric
     shares = {}
     for block, part in sorted(parts.items()):
         if len(part) >= _MIN_SHARE * usual:

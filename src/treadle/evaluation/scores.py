@@ -21,6 +21,7 @@ from treadle.metrics.deviance import compute_deviances
 from treadle.metrics.own import Measure, compute_own
 from treadle.metrics.registry import EPSILON, Threshold
 from treadle.schema import Task
+from treadle.tasks import TRAITS
 
 Array = NDArray[Any]
 _PAIRED = 256  # blocks up to which the pairs between blocks are counted beforehand
@@ -94,19 +95,20 @@ def compute_losses(prediction: Array, *, target: Array, task: Task) -> Floats:
 
     Of several labels the mean log loss over them.
     """
-    if task == "regression":
+    traits = TRAITS[task]
+    if traits.link == "log":
+        return compute_deviances(prediction, target)
+    if traits.is_value:
         errors: Floats = prediction.astype(np.float64) - target
         return errors**2
-    if task == "count":
-        return compute_deviances(prediction, target)
     chances = prediction.astype(np.float64)
-    if task == "multiclass":
+    if traits.activation == "softmax":
         picked = np.take_along_axis(chances, target.astype(np.int64).clip(min=0)[:, None], axis=1)[:, 0]
         losses: Floats = -np.log(np.where(target.astype(np.int64) >= 0, picked, 0.0).clip(EPSILON, 1))
         return losses
     chances = chances.clip(EPSILON, 1 - EPSILON)
     each: Floats = -np.log(np.where(target.astype(bool), chances, 1 - chances))
-    return each.mean(axis=1) if task == "multilabel" else each
+    return each.mean(axis=1) if traits.has_classes else each
 
 
 @dataclass(frozen=True)

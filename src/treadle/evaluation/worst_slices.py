@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from treadle.data.casting import is_countable
 from treadle.evaluation.resampling import MIN_BLOCKS, Blocks, Floats, Ints, find_student_quantile
 from treadle.evaluation.scores import Array, compute_losses
-from treadle.schema import Task, is_value
+from treadle.schema import Task
+from treadle.tasks import TRAITS
 
 NUM_PARTS = 5  # into which the numbers of a column are put, with the same number of rows each
 MAX_VALUES = 30  # of a column of texts, the most frequent ones
@@ -69,14 +70,15 @@ class Parts:
 def compute_excess(prediction: Array, *, target: Array, task: Task) -> Floats:
     """`[B]` loss of each row beyond the one that the model expects; of a regression, beyond the mean."""
     losses = compute_losses(prediction, target=target, task=task)
-    if is_value(task):
+    traits = TRAITS[task]
+    if traits.is_value:
         excess: Floats = losses - losses.mean()
         return excess
     chances = prediction.astype(np.float64)
-    if task != "multiclass":
+    if traits.activation == "sigmoid":
         chances = np.stack([chances, 1 - chances], axis=-1)
     expected: Floats = -(chances * np.log(chances.clip(1e-12, 1))).sum(axis=-1)
-    return losses - (expected.mean(axis=1) if task == "multilabel" else expected)
+    return losses - (expected.mean(axis=1) if expected.ndim == 2 else expected)  # noqa: PLR2004 - of labels
 
 
 def cut_columns(frame: pl.DataFrame) -> list[Parts]:

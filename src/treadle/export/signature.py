@@ -20,6 +20,7 @@ from treadle.features.categories import Hashing, Vocabulary
 from treadle.features.featurizer import Featurizer
 from treadle.json_files import read_json, write_json
 from treadle.schema import Task
+from treadle.tasks import TRAITS
 from treadle.validation import describe_first
 
 FILE = "signature.json"
@@ -170,5 +171,5 @@ def name_output(bundle: Bundle) -> str:
     """As `Predictor.predict` calls it."""
     if bundle.card.target.levels:
         return "quantiles"
-    names = {"binary": "probability", "multiclass": "probabilities", "multilabel": "probabilities"}
-    return names.get(bundle.task, "prediction")
+    traits = TRAITS[bundle.task]
+    return "probabilities" if traits.has_classes else traits.column

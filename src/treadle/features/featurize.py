@@ -20,7 +20,8 @@ from treadle.features.label_shares import spread_labels
 from treadle.features.stored import FILE_ROWS, PART_FILES, write_rows
 from treadle.images import count_part_rows
 from treadle.json_files import read_json
-from treadle.schema import LABEL, SHARES, WEIGHT, Batch, Task, is_value
+from treadle.schema import LABEL, SHARES, WEIGHT, Batch, Task
+from treadle.tasks import TRAITS
 from treadle.threads import map_ahead
 
 READ_FILES = 16  # whose examples are read at once: a row group of theirs
@@ -57,7 +58,7 @@ def featurize(
     """
     torch.set_num_threads(1)  # more gain nothing here, and cost much where the machine is busy
     files = {split: examples / f"{split}.parquet" for split in ("train", "valid")}
-    classes = [] if is_value(task) else _list_classes(files["train"], task=task)
+    classes = [] if TRAITS[task].is_value else _list_classes(files["train"], task=task)
     featurizer = Featurizer(features, targets=targets)
     fit = partial(featurizer.fit, before=None if before is None else _load_before(before, features, targets))
     read_parts = partial(_read_parts, featurizer=featurizer, classes=classes, file_rows=file_rows)

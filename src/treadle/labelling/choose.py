@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from treadle.errors import TreadleError
-from treadle.schema import Task, is_value
+from treadle.schema import Task
+from treadle.tasks import TRAITS
 
 Criterion = Literal["margin", "entropy", "disagreement"]
 CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
@@ -37,15 +38,16 @@ def score_rows(members: Tensor, *, task: Task, by: Criterion) -> Tensor:
         raise TreadleError(
             "--by disagreement: the model has one member; take model=blend, ensemble or tabm, or --by margin"
         )
-    if is_value(task):
+    traits = TRAITS[task]
+    if traits.is_value:
         if by != "disagreement":
             raise TreadleError(f"--by {by}: a regression has no classes; take --by disagreement")
         return members.double().var(dim=0, unbiased=False)
     shares = members.double()
-    if task != "multiclass":
+    if traits.activation == "sigmoid":
         shares = torch.stack([1 - shares, shares], dim=-1)
     scores = _score_shares(shares, by=by)
-    return scores.mean(dim=1) if task == "multilabel" else scores
+    return scores.mean(dim=1) if scores.dim() == 2 else scores  # noqa: PLR2004 - of labels
 
 
 def _score_shares(shares: Tensor, *, by: Criterion) -> Tensor:

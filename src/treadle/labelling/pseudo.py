@@ -17,7 +17,7 @@ import torch
 from treadle.bundle import Predictor, read_rows, write_rows
 from treadle.errors import TreadleError
 from treadle.labelling.own_labels import LabelColumns
-from treadle.schema import is_value
+from treadle.tasks import TRAITS
 
 LABEL, PROBABILITY = "pseudo_label", "pseudo_probability"  # columns of the file
 
@@ -44,7 +44,7 @@ def pseudo_label(bundle: Predictor, file: Path, *, threshold: float) -> PseudoLa
         TreadleError: the file cannot be read, a model of values has no classes, the table or the file has no key, or
             the model is sure of no row.
     """
-    if is_value(bundle.task) or bundle.task == "multilabel":
+    if TRAITS[bundle.task].is_value or bundle.task == "multilabel":
         raise TreadleError(f"the task {bundle.task!r} has no single class of a row to be sure of")
     least = 1 / max(2, len(bundle.classes))
     if not least < threshold <= 1:

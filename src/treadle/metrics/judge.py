@@ -8,7 +8,8 @@ from typing import Any, cast
 from treadle.experiment.kinds import get_kind
 from treadle.experiment.spec import AnyExperiment, LearnerExperiment
 from treadle.metrics.registry import Metric, find_metric, find_task_metric, list_metrics, monitor_names
-from treadle.schema import DataTask, get_answer
+from treadle.schema import DataTask
+from treadle.tasks import get_answer
 
 
 def get_monitor(experiment: AnyExperiment) -> str:

@@ -13,9 +13,10 @@ from torchmetrics import Metric
 
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
-from treadle.schema import Task, is_value
+from treadle.schema import Task
 from treadle.targets.build import bind
 from treadle.targets.injected import PREDICTION, TARGET, list_allowed
+from treadle.tasks import TRAITS
 
 Measure = Callable[[Tensor, Tensor], Any]  # (prediction, target) -> one number
 
@@ -68,7 +69,7 @@ def compute_own(measures: Mapping[str, Measure], *, task: Task, prediction: Tens
         TreadleError: a metric fails, or gives something else than one number.
     """
     prediction, target = prediction.detach().cpu(), target.cpu()
-    if not is_value(task):
+    if not TRAITS[task].is_value:
         target = target.long()
         prediction, target = prediction[target >= 0], target[target >= 0]
     if not len(target) or not prediction.isfinite().all():

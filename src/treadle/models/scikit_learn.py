@@ -19,8 +19,9 @@ from treadle.models.estimator import Objective, Watch, import_library, keep_all
 from treadle.models.matrix import join_inputs, list_directions, read_labels
 from treadle.models.rounds import train_by_rounds
 from treadle.models.scikit_file import dump, read
-from treadle.schema import Batch, is_value
+from treadle.schema import Batch
 from treadle.targets.signatures import read_constant
+from treadle.tasks import TRAITS
 
 EPOCHS = 20  # scores of a training by rounds
 FEW_THREADS = 1  # of a prediction: a row waits for no other
@@ -192,7 +193,7 @@ class ScikitLearn:
 
     def _show(self, rows: Matrix, objective: Objective) -> Tensor:
         """Predictions as `Watch` takes them."""
-        if is_value(objective.task):
+        if TRAITS[objective.task].is_value:
             return torch.from_numpy(self._compute_values(rows))
         shares = self._compute_shares(rows)
         return torch.from_numpy(shares if self.num_outputs > 1 else shares[:, 1])

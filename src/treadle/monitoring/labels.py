@@ -24,11 +24,12 @@ from treadle.experiment.spec import Table
 from treadle.hints import nearest
 from treadle.metrics.registry import Threshold
 from treadle.monitoring.keys import read_moments, write_key
-from treadle.monitoring.log import IDS, PROBABILITY, Log, find_labels, list_files
+from treadle.monitoring.log import IDS, Log, find_labels, list_files
 from treadle.profiles.profile import BLOCK
-from treadle.profiles.realised import LOSSES, relate_to_prior
+from treadle.profiles.realised import relate_to_prior
 from treadle.profiles.reference import Reference
 from treadle.schema import KNOWN_AT, LABEL, Task
+from treadle.tasks import TRAITS
 
 _BINS = 15  # of the calibration error
 _DAY = "__day__"
@@ -241,14 +242,14 @@ def _judge(
     metrics = compute_metrics(
         task=task, prediction=prediction, target=torch.from_numpy(labels), threshold=threshold, num_bins=_BINS
     )
-    share = relate_to_prior(metrics[LOSSES[task]], labels, task=task)
+    share = relate_to_prior(metrics[TRAITS[task].loss_metric], labels, task=task)
     return metrics, share if math.isfinite(share) else None
 
 
 def take_outputs(rows: pl.DataFrame, outputs: Sequence[str], *, task: Task) -> NDArray[Any]:
     """Predictions as they were logged: `[B]`, or `[B, K]` of K classes or labels."""
     found: NDArray[Any] = rows.select(outputs).to_numpy(writable=True)
-    return found if task in {"multiclass", "multilabel"} else found[:, 0]
+    return found if TRAITS[task].has_classes else found[:, 0]
 
 
 def read_target(labels: pl.Series, *, task: Task, outputs: Sequence[str]) -> NDArray[Any]:
@@ -260,7 +261,7 @@ def read_target(labels: pl.Series, *, task: Task, outputs: Sequence[str]) -> NDA
         TreadleError: a label of a regression is no number, one of a binary task neither 0 nor 1, or one of several is
             missing.
     """
-    classes = [name.removeprefix(f"{PROBABILITY}_") for name in outputs]
+    classes = TRAITS[task].read_names(outputs)
     if task == "multilabel":
         return np.stack([_read_one(labels, name) for name in classes], axis=1)
     if task != "multiclass":

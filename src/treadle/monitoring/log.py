@@ -14,9 +14,9 @@ from treadle.hints import nearest
 from treadle.profiles.cells import Cells
 from treadle.profiles.reference import Reference
 from treadle.schema import LABEL, PREDICT_AT
+from treadle.tasks import TRAITS
 
 TIME, BUNDLE = "time", "bundle"  # columns of a log besides inputs and outputs
-PROBABILITY, PREDICTION = "probability", "prediction"  # its outputs
 _INPUT, _LOG = "input.", "log."  # before names that inputs and the log share
 IDS = ("id", f"{_LOG}id")  # of predictions, as they may be called here
 _RECENT = "recent"  # folder of a log: the last seconds, until they become one file
@@ -226,9 +226,9 @@ def _cast(column: Cells) -> pl.Expr:
 
 def _find_outputs(schema: pl.Schema, reference: Reference) -> list[str]:
     """As `treadle predict` names them; none where the log does not hold predictions."""
-    task = reference.task
-    if task in {"multiclass", "multilabel"}:
-        inputs = set(reference.names)  # one may be called like this, too
-        return [name for name in schema if name.startswith(f"{PROBABILITY}_") and name not in inputs]
-    found = _find_own(schema, PROBABILITY if task == "binary" else PREDICTION)
+    traits = TRAITS[reference.task]
+    if traits.has_classes:
+        inputs = set(reference.names)  # one may be called like an output
+        return traits.name_outputs(traits.read_names([name for name in schema if name not in inputs]))
+    found = _find_own(schema, traits.column)
     return [] if found is None else [found]

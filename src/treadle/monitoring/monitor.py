@@ -24,7 +24,7 @@ from treadle.profiles.cells import list_cells
 from treadle.profiles.profile import BLOCK, Profile
 from treadle.profiles.realised import describe_usual
 from treadle.profiles.reference import Reference
-from treadle.schema import is_value
+from treadle.tasks import TRAITS
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
@@ -93,7 +93,7 @@ def monitor_counts(counted: Counted, *, reference: Reference, settings: Settings
         counted = replace(counted, profile=counted.profile.take([name in last for name in counted.profile.blocks]))
     judged = _judge(counted, charts, monitored.now)
     notes = ["of counts alone: alarms are not weighed by their effect, and labels are not asked for"]
-    if not is_value(reference.task):
+    if not TRAITS[reference.task].is_value:
         notes.append("the performance of a classification is estimated from rows (--log), not from counts")
     measured = Measured(notes=notes)
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
@@ -142,7 +142,7 @@ def _estimate(
     counted: Counted, measured: Measured, *, reference: Reference, absent: Sequence[str]
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """The estimated metrics of each block: those of a regression follow from its counts. And why there are none."""
-    if not is_value(reference.task):
+    if not TRAITS[reference.task].is_value:
         return measured.estimated, []
     absent = absent if counted.has_predictions else [*absent, "prediction"]
     absent = absent if reference.performance.prediction is not None else ["label of a test row"]

@@ -18,7 +18,8 @@ from treadle.monitoring.log import Log
 from treadle.monitoring.settings import Settings
 from treadle.profiles.profile import BLOCK
 from treadle.profiles.reference import Reference
-from treadle.schema import LABEL, is_value
+from treadle.schema import LABEL
+from treadle.tasks import TRAITS
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
@@ -91,7 +92,7 @@ def _estimate(
     """The mean prediction and the estimated metrics of each block, and why there are none."""
     if not log.reading.outputs:
         told = ["the log holds no predictions: no performance is estimated"]
-        return {}, {}, [] if is_value(reference.task) else told  # of a regression the counts say it
+        return {}, {}, [] if TRAITS[reference.task].is_value else told  # of a regression the counts say it
     performance = reference.performance
     outputs = log.reading.outputs
     given = rows.select(BLOCK, *outputs).drop_nulls().collect()
@@ -100,7 +101,7 @@ def _estimate(
     notes = [f"{lost:,} predictions are not finite, and are left out of the performance"] if lost else []
     parts = {str(block): part for (block,), part in predicted.partition_by(BLOCK, as_dict=True).items()}
     means = {block: float(part[outputs[0]].cast(pl.Float64).mean()) for block, part in parts.items()}  # type: ignore[arg-type]
-    if is_value(reference.task):
+    if TRAITS[reference.task].is_value:
         return means, {}, notes  # its performance follows from the counts
     if reference.task == "multilabel":
         return {}, {}, [*notes, "no performance of several labels is estimated: it is realised where labels come"]

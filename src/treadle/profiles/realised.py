@@ -18,13 +18,6 @@ from treadle.metrics.deviance import compute_deviances
 from treadle.schema import Task
 
 MIN_BLOCKS = 5  # of the test split, below which nothing says how much performance varies
-LOSSES: dict[Task, str] = {
-    "binary": "log_loss",
-    "multiclass": "log_loss",
-    "multilabel": "log_loss",
-    "regression": "rmse",
-    "count": "poisson_deviance",
-}
 _FLOOR = 1e-3  # of the deviation of a share
 
 
@@ -32,7 +25,7 @@ def relate_to_prior(loss: float, labels: ArrayLike, *, task: Task) -> float:
     """The loss as a share of that of the best constant prediction: 1 says that the model knows nothing.
 
     Args:
-        loss: of the model on these rows, as LOSSES names it.
+        loss: of the model on these rows, by the task's `loss_metric`.
         labels: `[B]` numbers of the rows: 0 or 1, indices of classes, or targets.
         task: of the model.
 

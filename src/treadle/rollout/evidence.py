@@ -22,17 +22,11 @@ from treadle.evaluation.scores import compute_losses
 from treadle.monitoring.labels import join_labels, read_target, take_outputs
 from treadle.monitoring.log import Log, Reading
 from treadle.rollout.sequence import Interval, bound_mean
-from treadle.schema import LABEL, Task
+from treadle.schema import LABEL
 from treadle.serving.log import KEY, RECENT, SHADOW, scan_log
+from treadle.tasks import TRAITS
 
 Kind = Literal["shadow", "canary"]
-LOSSES: dict[Task, str] = {
-    "binary": "log loss",
-    "multiclass": "log loss",
-    "multilabel": "log loss",
-    "regression": "squared error",
-    "count": "Poisson deviance",
-}
 _DAY, _LOSS, _SHARE, _OURS, _THEIRS = "__day__", "__loss__", "__share__", "__ours__", "__theirs__"
 
 
@@ -132,7 +126,7 @@ def find_evidence(
     assert pairs is not None, "chosen only where there are some"
     days, maturing = _compare_pairs(pairs, outputs, card=card, min_share=min_share)
     interval = bound_mean([day.gain for day in days], alpha=alpha)
-    return Evidence("shadow", champion, challenger, LOSSES[card.task], interval, days, maturing, notes)
+    return Evidence("shadow", champion, challenger, TRAITS[card.task].loss, interval, days, maturing, notes)
 
 
 def _find_newest(rows: pl.DataFrame) -> datetime | None:
@@ -163,8 +157,7 @@ def _has_files(folder: Path) -> bool:
 
 
 def _name_outputs(card: Card, rows: pl.LazyFrame) -> list[str]:
-    names = [f"probability_{name}" for name in card.classes]
-    outputs = names or ["probability" if card.task == "binary" else "prediction"]
+    outputs = TRAITS[card.task].name_outputs(card.classes)
     absent = [name for name in outputs if name not in rows.collect_schema()]
     if absent:
         raise TreadleError(f"the log has no column {absent[0]!r}: it is of another model")
@@ -235,7 +228,7 @@ def _compare_groups(
     if math.isinf(width):
         notes.append("there are too few keys in a group to tell its keys from its bundle")
     interval = Interval(found.mean, found.low - width, found.high + width, found.count)
-    return Evidence("canary", champion, challenger, LOSSES[card.task], interval, days, maturing, notes)
+    return Evidence("canary", champion, challenger, TRAITS[card.task].loss, interval, days, maturing, notes)
 
 
 def _difference_days(rows: pl.DataFrame, champion: str, challenger: str) -> Iterator[Day]:

@@ -20,6 +20,7 @@ from treadle.schema import Task
 from treadle.sweeps.answer import Row
 from treadle.sweeps.ledger import Ledger, Trial
 from treadle.sweeps.sweep import Sweep
+from treadle.tasks import TRAITS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -125,8 +126,9 @@ def evaluate_passes(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dic
 
     settings = experiment.evaluation
     per_repeat: Any = getattr(experiment.data.split, "folds", 1)
-    classes = [name.removeprefix("probability_") for name in frame.columns if name.startswith("probability_")]
-    outputs = [f"probability_{name}" for name in classes] if classes else [_name_output(experiment.data.answer)]
+    traits = TRAITS[experiment.data.answer]
+    classes = traits.read_names(frame.columns)
+    outputs = traits.name_outputs(classes)
     for _, part in sorted(frame.group_by("seed", pl.col("fold") // per_repeat)):
         prediction, target = part.select(outputs).to_torch(), read_target(part, classes=classes)
         own = find_thresholds(prediction.double().numpy(), target.numpy()) if settings.decide_by == "f1" else None
@@ -137,7 +139,3 @@ def evaluate_passes(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dic
             threshold=own or settings.threshold,
             num_bins=settings.calibration_bins,
         )
-
-
-def _name_output(task: Task) -> str:
-    return "probability" if task == "binary" else "prediction"

@@ -20,7 +20,8 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Blend, Experiment, RandomFolds
 from treadle.metrics.own import Measure, build_metrics
 from treadle.metrics.registry import find_metric
-from treadle.schema import SPLITS, is_value
+from treadle.schema import SPLITS
+from treadle.tasks import TRAITS
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochFile, EpochLog, write_summary
 from treadle.training.losses import Loss, build_loss
@@ -156,7 +157,7 @@ class Judge:
 
     def scale(self, prediction: Tensor) -> Tensor:
         """Predictions on the scale of the targets."""
-        if not is_value(self.experiment.data.answer):
+        if not TRAITS[self.experiment.data.answer].is_value:
             return prediction
         return (prediction - self.scaling.mean) / self.scaling.scale
 

@@ -20,7 +20,8 @@ from treadle.experiment.blocks import PERIODS, settle_blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Conformal, Experiment
 from treadle.features.featurize import read_target
-from treadle.schema import LABEL, is_value
+from treadle.schema import LABEL
+from treadle.tasks import TRAITS
 from treadle.training.calibrators import FITS, FOLDS, Array, Floats, choose, cross_fit
 from treadle.training.conform import fit_band, fit_sets, fit_span
 from treadle.training.epochs import write_line
@@ -59,7 +60,7 @@ def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Ex
     target = read_target(rows.select(LABEL).collect(), classes=card.classes)
     unit = settle_blocks("auto", experiment.data)
     blocks = rank_blocks(rows, unit)
-    if experiment.evaluation.calibrate != "none" and not is_value(card.task):
+    if experiment.evaluation.calibrate != "none" and not TRAITS[card.task].is_value:
         calibrate_by = _calibrate_labels if card.task == "multilabel" else _calibrate_known
         found = calibrate_by(raw, target, blocks=blocks, keeps_order=unit in PERIODS, experiment=experiment)
         card = card.model_copy(update={"calibration": found})
@@ -104,7 +105,7 @@ def _calibrate_labels(
 
 
 def _conform(outputs: Floats, target: Array, *, blocks: Array, card: Card, settings: Conformal) -> Span | Band | Sets:
-    if not is_value(card.task):
+    if not TRAITS[card.task].is_value:
         return fit_sets(outputs, target.astype(np.int64), coverage=settings.coverage, by_class=settings.by_class)
     if card.target.levels:
         return fit_band(outputs, target, coverage=settings.coverage)

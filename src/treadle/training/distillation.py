@@ -16,7 +16,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.source_bundles import require_source, split_source
 from treadle.experiment.spec import Experiment
 from treadle.features.target import scale_target
-from treadle.schema import is_value
+from treadle.tasks import TRAITS
 from treadle.training.epochs import write_line
 from treadle.training.rows import MemoryRows, Rows, is_refitted
 from treadle.training.scaling import Scaling
@@ -75,6 +75,6 @@ def require_classes(teacher: Predictor, classes: Sequence[str], *, place: str) -
 def _teach(rows: Rows, teacher: Predictor, file: Path, scaling: Scaling) -> MemoryRows:
     assert isinstance(rows, MemoryRows), "the check refuses streamed rows"
     raw = teacher.take_point(compute_raw(teacher, pl.scan_parquet(file).head(rows.num_rows)))
-    if is_value(teacher.task):
+    if TRAITS[teacher.task].is_value:
         raw = scale_target(raw, mean=scaling.mean, scale=scaling.scale)
     return rows.teach(raw.float())

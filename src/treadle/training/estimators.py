@@ -17,7 +17,8 @@ from treadle.metrics.own import build_metrics
 from treadle.metrics.registry import find_metric
 from treadle.models.estimator import Estimator, Objective, restart
 from treadle.models.levels import LevelEstimators
-from treadle.schema import Batch, Split, pick_by_task
+from treadle.schema import Batch, Split
+from treadle.tasks import pick_by_task
 from treadle.training.epochs import EpochFile, EpochLog, show_scores, write_line, write_summary
 from treadle.training.losses import Loss, build_loss
 from treadle.training.rows import Rows, is_refitted, join

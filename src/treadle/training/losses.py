@@ -31,8 +31,9 @@ from torch.nn import functional as nnf
 
 from treadle.experiment.spec import Experiment
 from treadle.metrics.registry import EPSILON
-from treadle.schema import Fraction, Link, Part, Positive, Share, Task, find_task_link
+from treadle.schema import Fraction, Link, Part, Positive, Share, Task
 from treadle.targets.build import build
+from treadle.tasks import TRAITS
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (output, target) -> result
 NO_CLASS = -1  # target of a class that training has not seen
@@ -61,25 +62,26 @@ class TaskLoss:
     @property
     def link(self) -> Link:
         """How the output relates to the prediction."""
-        return find_task_link(self.task)
+        return TRAITS[self.task].link
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each row."""
-        if self.task == "regression":
-            return (output[:, 0] - target).square()
-        if self.task == "count":
+        if not TRAITS[self.task].is_value:
+            return _average_labels(_log_loss(output, target, task=self.task, label_smoothing=0.0))
+        if self.link == "log":
             return _poisson_loss(output[:, 0].to(target.dtype), target)
-        return _average_labels(_log_loss(output, target, task=self.task, label_smoothing=0.0))
+        return (output[:, 0] - target).square()
 
     def of_prediction(self, prediction: Tensor, target: Tensor) -> Tensor:
         """The same, of a prediction `[M]`, or `[M, K]` for K classes or labels."""
-        if self.task in {"binary", "multilabel"}:
+        activation = TRAITS[self.task].activation
+        if activation == "sigmoid":
             each = nnf.binary_cross_entropy(prediction.clamp(EPSILON, 1 - EPSILON), target, reduction="none")
             return _average_labels(each)
-        if self.task == "multiclass":
+        if activation == "softmax":
             logs = prediction.clamp(EPSILON, 1).log()
             return nnf.nll_loss(logs, target, reduction="none", ignore_index=NO_CLASS)
-        if self.task == "count":
+        if self.link == "log":
             return _poisson_loss(prediction.clamp(min=EPSILON).log(), target)
         return (prediction - target).square()
 
@@ -295,7 +297,7 @@ class DistillationLoss:
     @property
     def link(self) -> Link:
         """As without a teacher."""
-        return find_task_link(self.task)
+        return TRAITS[self.task].link
 
     def __call__(self, output: Tensor, target: Tensor) -> Tensor:
         """The loss of each row against its label."""
@@ -310,18 +312,13 @@ class DistillationLoss:
 
     def _compare(self, output: Tensor, taught: Tensor) -> Tensor:
         """Cross-entropy of both at the temperature, by whose square it is multiplied: so gradients keep their size."""
-        heat = self.temperature
-        if self.task == "regression":
-            return (output[:, 0] - taught).square()
-        if self.task == "count":
-            return _poisson_loss(output[:, 0].to(taught.dtype), taught)
-        if self.task == "binary":
+        traits, heat = TRAITS[self.task], self.temperature
+        if traits.is_value:
+            return TaskLoss(task=self.task)(output, taught)
+        if traits.activation == "sigmoid":
             wanted = taught if heat == 1 else (taught.logit(EPSILON) / heat).sigmoid()
-            return heat**2 * nnf.binary_cross_entropy_with_logits(output[:, 0] / heat, wanted, reduction="none")
-        if self.task == "multilabel":
-            wanted = taught if heat == 1 else (taught.logit(EPSILON) / heat).sigmoid()
-            each = nnf.binary_cross_entropy_with_logits(output / heat, wanted, reduction="none")
-            return heat**2 * _average_labels(each)
+            logits = _take_logits(output, taught) / heat
+            return heat**2 * _average_labels(nnf.binary_cross_entropy_with_logits(logits, wanted, reduction="none"))
         wanted = taught if heat == 1 else (taught.clamp(min=EPSILON).log() / heat).softmax(dim=1)
         return heat**2 * nnf.cross_entropy(output / heat, wanted, reduction="none")
 
@@ -345,11 +342,15 @@ def _average_labels(each: Tensor) -> Tensor:
 
 def _log_loss(output: Tensor, target: Tensor, *, task: Task, label_smoothing: float) -> Tensor:
     """`[M]`, or `[M, L]` of several labels."""
-    if task == "multiclass":
+    if TRAITS[task].activation == "softmax":
         return nnf.cross_entropy(
             output, target, reduction="none", ignore_index=NO_CLASS, label_smoothing=label_smoothing
         )
     if label_smoothing > 0:
         target = target * (1 - label_smoothing) + label_smoothing / 2
-    logits = output if target.dim() == 2 else output[:, 0]  # noqa: PLR2004 - see the shapes
-    return nnf.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return nnf.binary_cross_entropy_with_logits(_take_logits(output, target), target, reduction="none")
+
+
+def _take_logits(output: Tensor, target: Tensor) -> Tensor:
+    """In the shape of the targets: `[M]`, or `[M, L]` of several labels."""
+    return output if target.dim() == 2 else output[:, 0]  # noqa: PLR2004 - see the shapes

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Experiment
 from treadle.metrics.compute import compute_metrics
-from treadle.schema import Batch, is_value
+from treadle.schema import Batch
+from treadle.tasks import TRAITS
 from treadle.training.rows import Rows
 from treadle.training.scores import NUM_BINS, THRESHOLD
 from treadle.training.snapshot import Snapshot
@@ -41,7 +42,7 @@ def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
     if math.isnan(metrics[monitor]):
         state = "row is" if len(target) == 1 else "rows is always"
         reason = f"the label of its {len(target):,} {state} {float(target[0]):g}"
-        if is_value(task):  # the label is scaled here, and its value nothing that the user knows
+        if TRAITS[task].is_value:  # the label is scaled here, and its value nothing that the user knows
             reason = "it holds 1 row"
         raise TreadleError(
             f"schedule.monitor: {monitor} is not defined on the validation split: {reason}; monitor the loss, or "

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from treadle.experiment.spec import Experiment
 from treadle.features.stored import StoredRows, load_rows
-from treadle.schema import Batch, TaughtBatch, is_value
+from treadle.schema import Batch, TaughtBatch
+from treadle.tasks import TRAITS
 from treadle.training.loader import Batching, BatchLoader, Loader
 from treadle.training.losses import build_loss
 from treadle.training.scaling import Scaling, measure_scaling
@@ -94,7 +95,7 @@ def open_rows(features: Path, experiment: Experiment, *, classes: Sequence[str])
         rows["train"].read_targets,
         experiment.loss.class_weights,
         classes=classes,
-        loss=build_loss(experiment) if is_value(experiment.data.answer) else None,
+        loss=build_loss(experiment) if TRAITS[experiment.data.answer].is_value else None,
     )
     return {split: some.scale(scaling) for split, some in rows.items()}, scaling
 

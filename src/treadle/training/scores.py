@@ -10,7 +10,8 @@ from treadle.bundle import take_point
 from treadle.metrics.compute import compute_metrics
 from treadle.metrics.own import Measure, compute_own
 from treadle.metrics.registry import EPSILON
-from treadle.schema import Link, Task, is_value
+from treadle.schema import Link, Task
+from treadle.tasks import TRAITS
 from treadle.training.losses import Loss, TaskLoss
 from treadle.training.scaling import Scaling, find_levels, find_link
 
@@ -40,7 +41,7 @@ def compute_scores(
         own: metrics of the user's.
     """
     found = float(compute_prediction_loss(prediction, target, weight, loss=loss, task=task))
-    if is_value(task):
+    if TRAITS[task].is_value:
         prediction = take_point(prediction, find_levels(loss))
         prediction, target = (v.cpu().double() * scaling.scale + scaling.mean for v in (prediction, target))
     metrics = compute_metrics(task=task, prediction=prediction, target=target, threshold=THRESHOLD, num_bins=NUM_BINS)
@@ -58,9 +59,10 @@ def compute_prediction_loss(prediction: Tensor, target: Tensor, weight: Tensor, 
 
 def _to_output(prediction: Tensor, *, task: Task, link: Link) -> Tensor:
     """The output `[B, out]` that a network would have for this prediction."""
-    if task == "multiclass":
+    activation = TRAITS[task].activation
+    if activation == "softmax":
         return prediction.clamp(EPSILON, 1).log()
-    if task in {"binary", "multilabel"}:
+    if activation == "sigmoid":
         prediction = prediction.clamp(EPSILON, 1 - EPSILON).logit()
     elif link == "log":
         prediction = prediction.clamp(min=EPSILON).log()

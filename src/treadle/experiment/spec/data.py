@@ -13,7 +13,8 @@ from treadle.experiment.spec.forecast import Forecast, complete_examples, is_uns
 from treadle.experiment.spec.labels import Labels
 from treadle.experiment.spec.sample import SampleRule
 from treadle.experiment.spec.split import SplitRule
-from treadle.schema import DataTask, Task, get_answer
+from treadle.schema import DataTask, Task
+from treadle.tasks import get_answer
 
 
 def _check_separator(text: str) -> str:
