@@ -350,8 +350,10 @@ def test_the_label_that_was_known_last_counts(made, log, tmp_path):
     stored = store_labels(file, log=log, by=["id"], label="late", now=START)
 
     assert (stored.num_rows, stored.num_empty) == (2, 1)
-    joined = join_labels(open_log(log, reference=reference, time=None, digest=None)).collect()
-    assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", "1")]
+    opened = open_log(log, reference=reference, time=None, digest=None)
+    for day, label in ((1, "0"), (2, "1")):
+        joined = join_labels(opened, now=datetime(2024, 6, day)).collect()  # noqa: DTZ001 - UTC
+        assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", label)]
 
 
 def test_the_moment_decides_which_label_was_known_last_not_its_text(made, log, tmp_path):
@@ -362,7 +364,8 @@ def test_the_moment_decides_which_label_was_known_last_not_its_text(made, log, t
 
     store_labels(file, log=log, by=["id"], label="late", now=START)
 
-    joined = join_labels(open_log(log, reference=reference, time=None, digest=None)).collect()
+    opened = open_log(log, reference=reference, time=None, digest=None)
+    joined = join_labels(opened, now=datetime(2024, 6, 3)).collect()  # noqa: DTZ001 - UTC
     assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", "1")]
     pl.DataFrame([("order-4000", 1, "yesterday")], schema=["id", "late", "known_at"], orient="row").write_parquet(file)
     with pytest.raises(TreadleError, match="1 values of 'known_at' are no moments, such as 'yesterday'"):

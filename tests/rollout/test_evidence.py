@@ -24,6 +24,7 @@ def find(folder, **changed):
         "alpha": 0.05,
         "min_share": 0.95,
         "kind": None,
+        "now": BEGIN + timedelta(days=365),
     }
     return find_evidence(folder, **{**given, **changed})
 
@@ -62,6 +63,29 @@ def test_a_day_counts_once_its_labels_are_there_and_a_pair_needs_both_answers(tm
     assert found.days[0].num_rows == 55
     assert found.maturing == ["2026-01-10"]
     assert "1 days wait for labels" in found.sentence
+
+
+def test_rows_of_later_are_not_looked_at(tmp_path):
+    write_shadow(tmp_path / "log", days=10)
+
+    found = find(tmp_path / "log", now=BEGIN + timedelta(days=3))
+
+    assert [day.day for day in found.days] == [f"2026-01-0{day}" for day in range(1, 4)]
+
+
+def test_the_logs_of_several_servers_are_read_together(tmp_path):
+    write_shadow(tmp_path / "one", days=30, error=0.1)
+    (tmp_path / "log").mkdir()
+    for server, kept in (("a", slice(0, 900)), ("b", slice(900, None))):
+        for inside in (".", "shadow"):
+            (tmp_path / "log" / server / inside).mkdir(exist_ok=True)
+            (file,) = (tmp_path / "one" / inside).glob("*.parquet")
+            pl.read_parquet(file)[kept].write_parquet(tmp_path / "log" / server / inside / f"{server}.parquet")
+    (tmp_path / "one" / "labels").rename(tmp_path / "log" / "labels")
+
+    found = find(tmp_path / "log")
+
+    assert (len(found.days), found.verdict) == (30, "better")
 
 
 def test_one_day_says_nothing(tmp_path):

@@ -34,7 +34,7 @@ def draw(seed, *, days, rows, error):
     return day, label, models
 
 
-def write_shadow(folder, *, seed=0, days=40, rows=60, error=1.0, labelled=None, missing=()):
+def write_shadow(folder, *, seed=0, days=40, rows=60, error=1.0, labelled=None, missing=(), known_at=None):
     day, label, models = draw(seed, days=days, rows=rows, error=error)
     times = [BEGIN + timedelta(days=int(each)) for each in day]
     for place, (digest, into) in enumerate(((CHAMPION, folder), (CHALLENGER, folder / SHADOW))):
@@ -43,5 +43,5 @@ def write_shadow(folder, *, seed=0, days=40, rows=60, error=1.0, labelled=None, 
     file = folder.parent / "labels.csv"
     known = range(len(day) if labelled is None else labelled)
     pl.DataFrame({"id": [str(r) for r in known], "label": label[list(known)].astype(int)}).write_csv(file)
-    store_labels(file, log=folder, by=["id"], label="label", now=BEGIN)
+    store_labels(file, log=folder, by=["id"], label="label", now=known_at or BEGIN)
     return label, models

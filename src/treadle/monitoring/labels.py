@@ -125,17 +125,22 @@ def _read_known(rows: pl.DataFrame, file: Path) -> pl.Series:
     return found[KNOWN_AT]
 
 
-def join_labels(log: Log) -> pl.LazyFrame | None:
-    """The rows of a log with the column `label`, null where there is none yet; None without any labels."""
+def join_labels(log: Log, *, now: datetime) -> pl.LazyFrame | None:
+    """The rows of a log with the column `label`, null where there is none yet; None without any labels.
+
+    Args:
+        log: that labels are for.
+        now: labels that became known later are not there yet; in UTC, without a zone.
+    """
     files = sorted(find_labels(log.path).glob("*.parquet"))
     if not files:
         return log.rows if log.has_labels else None
-    newest, keys = _read_newest(files, log)
+    newest, keys = _read_newest(files, log, now=now)
     rows = log.own.drop(LABEL, strict=False).with_columns(**keys).with_columns(log.reading.types)
     return rows.join(newest, on=list(keys), how="left", maintain_order="left").drop(list(keys))
 
 
-def describe_strays(log: Log, *, reference: Reference) -> str | None:
+def describe_strays(log: Log, *, reference: Reference, now: datetime) -> str | None:
     """How many labels are for no row of a log, of whatever bundle; None where all are for one.
 
     An example is told where the model knows its key, or it is the id of a prediction: other columns may be private.
@@ -143,11 +148,12 @@ def describe_strays(log: Log, *, reference: Reference) -> str | None:
     Args:
         log: that labels are for.
         reference: of the model.
+        now: as `join_labels`.
     """
     files = sorted(find_labels(log.path).glob("*.parquet"))
     if not files:
         return None
-    newest, keys = _read_newest(files, log)
+    newest, keys = _read_newest(files, log, now=now)
     strays = newest.join(log.everything.select(**keys), on=list(keys), how="anti").sort(list(keys)).collect()
     if strays.is_empty():
         return None
@@ -160,8 +166,8 @@ def describe_strays(log: Log, *, reference: Reference) -> str | None:
     return f"{told}, such as that of {such}"
 
 
-def _read_newest(files: Sequence[Path], log: Log) -> tuple[pl.LazyFrame, dict[str, pl.Expr]]:
-    """The newest label of each key, and the columns of the key as the log's rows are read."""
+def _read_newest(files: Sequence[Path], log: Log, *, now: datetime) -> tuple[pl.LazyFrame, dict[str, pl.Expr]]:
+    """The newest label of each key that is known, and the columns of the key as the log's rows are read."""
     recorded, typed = log.own.collect_schema(), log.rows.collect_schema()
     ours: dict[str, pl.Expr] = {}
     theirs: dict[str, pl.Expr] = {}
@@ -171,7 +177,8 @@ def _read_newest(files: Sequence[Path], log: Log) -> tuple[pl.LazyFrame, dict[st
         ours[f"__key_{place}__"] = write_key(name, is_number=is_number)
         theirs[f"__key_{place}__"] = write_key(given, is_number=is_number)
     labels = pl.concat(map(_scan_labels, files)).select(LABEL, KNOWN_AT, **theirs)
-    newest = labels.sort(KNOWN_AT, maintain_order=True).unique(list(theirs), keep="last", maintain_order=True)
+    known = labels.filter(pl.col(KNOWN_AT) <= now)
+    newest = known.sort(KNOWN_AT, maintain_order=True).unique(list(theirs), keep="last", maintain_order=True)
     return newest.drop(KNOWN_AT), ours
 
 

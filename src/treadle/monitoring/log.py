@@ -152,21 +152,25 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """The Parquet files of a log. The file `x.parquet` stands for those of a folder `recent/x`, if there still is one.
+    """The Parquet files of a log, or of several in folders of their own.
+
+    The file `x.parquet` stands for those of a folder `recent/x` beside it, if there still is one.
 
     Raises:
         TreadleError: there is none.
     """
-    apart = {folder / LABELS, folder / _SHADOW}
-    whole = {file.stem for file in folder.glob("*.parquet")}
-    files = [
-        file
-        for file in folder.rglob("*.parquet")
-        if apart.isdisjoint(file.parents) and not (file.parent.parent == folder / _RECENT and file.parent.name in whole)
-    ]
+    apart = {LABELS, _SHADOW}
+    found = {file for file in folder.rglob("*.parquet") if apart.isdisjoint(file.relative_to(folder).parts)}
+    files = [file for file in found if file.parents[1].name != _RECENT or _find_whole(file) not in found]
     if not files:
-        raise TreadleError(f"{folder} holds no file *.parquet")
+        fix = f"`treadle serve` with serving.log.folder={folder} records predictions"
+        raise TreadleError(f"{folder} holds no file *.parquet: {fix}")
     return sorted(files)
+
+
+def _find_whole(file: Path) -> Path:
+    """What a file of the last seconds becomes a part of, once they are over."""
+    return file.parents[2] / f"{file.parent.name}.parquet"
 
 
 def _find_time(path: str, schema: pl.Schema, *, time: str | None, is_needed: bool) -> str | None:

@@ -37,7 +37,7 @@ class Monitored:
     model: str  # name of the run
     digest: str  # of its bundle
     log: str  # where the rows, or their counts, lie
-    now: datetime  # a block that ends later is not judged yet. In UTC, without a zone
+    now: datetime  # a block that ends later is not judged yet, a label of later not known. In UTC, without a zone
 
 
 def monitor(
@@ -62,14 +62,14 @@ def monitor(
     """
     kept = reference.keep([column.name for column in reference.columns if column.name not in log.reading.absent])
     charts = Charts(kept, false_alarms=settings.false_alarms, season=settings.season)
-    labelled = join_labels(log)
+    labelled = join_labels(log, now=monitored.now)
     rows = name_rows(log.rows if labelled is None else labelled, log.reading, kept)
     if settings.last is not None:
         rows = rows.filter(pl.col(BLOCK).is_in(_find_last(rows, kept, settings.last, monitored.now)))
     counted = count_named(rows, log.reading, kept)
     judged = _judge(counted, charts, monitored.now)
     measured = measure_rows(log, rows, judged=judged, kept=kept, load=load, settings=settings)
-    strays = describe_strays(log, reference=reference)
+    strays = describe_strays(log, reference=reference, now=monitored.now)
     measured = measured if strays is None else replace(measured, notes=[*measured.notes, strays])
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
 

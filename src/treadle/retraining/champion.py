@@ -1,4 +1,4 @@
-"""A champion, of now or of before, that predicts rows whose labels are known."""
+"""A champion, of now or of before, or a challenger, that predicts rows whose labels are known."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class Judged:
 
     folder: RunFolder
     bundle: Predictor
-    promoted: datetime  # for the first time
+    promoted: datetime | None  # for the first time; None: it is on trial
 
     @classmethod
     def find(cls, history: History, wanted: str, *, targets: Sequence[str], root: Path) -> Judged:
         """By its digest; `targets`: prefixes of components that it may hold."""
         path = find_by_digest(wanted, history, root=root)
         bundle = load(path, targets=[*TARGETS, *targets], on_breach="allow", code="any")
-        promoted = next(d.time for d in history.decisions if d.bundle == wanted and d.action == "promote")
-        return cls(RunFolder(path), bundle, parse_moment(promoted))
+        promoted = (d.time for d in history.decisions if d.bundle == wanted and d.action == "promote")
+        return cls(RunFolder(path), bundle, next(map(parse_moment, promoted), None))
 
     def require_task(self, task: Task) -> None:
         """Require that it answers the experiment's question.
@@ -61,10 +61,18 @@ class Judged:
         """As the gate reads it.
 
         Raises:
+            UnpredictableError: as `predict_columns`.
+        """
+        return self.read(self.predict_columns(rows))
+
+    def predict_columns(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """As `treadle predict` writes it.
+
+        Raises:
             UnpredictableError: a column is missing, or cannot be read as its type.
         """
         try:
-            return self.read(self.bundle.predict(rows, on_breach="allow"))
+            return self.bundle.predict(rows, on_breach="allow")
         except TreadleError as error:
             raise UnpredictableError(str(error)) from error
 
@@ -84,7 +92,7 @@ class Judged:
             predicted: what it predicts of them, where that is known.
 
         Raises:
-            UnpredictableError: as `predict`.
+            UnpredictableError: as `predict_columns`.
         """
         target = self.read_target(rows)
         prior = find_prior_loss(target, task=self.bundle.task) if len(target) else 0.0
@@ -101,4 +109,5 @@ class Judged:
             experiment = read(self.folder.resolved).experiment
             if isinstance(experiment, Experiment) and isinstance(experiment.data.split, TimeSplit):
                 return parse_moment(experiment.data.split.test_from)
+        assert self.promoted is not None, "only a champion ages"
         return self.promoted

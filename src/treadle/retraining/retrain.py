@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from treadle.config.compose import compose
 from treadle.config.overrides import key_of
 from treadle.disk import read_text
 from treadle.errors import TreadleError
-from treadle.evaluation.comparison import Candidate, compare_predictions
-from treadle.evaluation.evaluated import find_blocks
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.fingerprint import digest
 from treadle.experiment.identity import fingerprint_data
@@ -53,9 +50,11 @@ from treadle.retraining.ledger import (
     read_time,
     record,
 )
+from treadle.retraining.rollback import judge_by_log, judge_by_rows
 from treadle.retraining.rules import Choice, Evidence, choose
 from treadle.retraining.shadow import judge_trial
 from treadle.retraining.split import find_known, move_split, require_fitting
+from treadle.rollout.hindsight import Hindsight
 
 Notify = Callable[[str], None]
 _BEGINNINGS = ("schedule.start_from", "features.start_from")  # keys of a bundle that training begins with
@@ -74,6 +73,7 @@ class Occasion:
     settings: Retrain
     overrides: Sequence[str]
     root: Path
+    log: Path  # of the server of the champion
     findings: Path | None  # of monitoring, in place of the files that rules name; None: those
     is_one_of_many: bool  # whether it is decided at other moments by the same data, which share their examples then
     version: Mapping[str, Any] | None  # of the data, where `retrain.version` has brought them to their newest one
@@ -104,6 +104,7 @@ def declare(
     now: datetime,
     root: Path,
     is_one_of_many: bool,
+    log: Path | None = None,
     findings: Path | None = None,
     takes_version: bool = False,
 ) -> Occasion:
@@ -114,6 +115,7 @@ def declare(
         now: as the others, see `Occasion`.
         root: the project.
         is_one_of_many: see there.
+        log: see there; None: that of `retrain.log`.
         findings: see there.
         takes_version: whether the data are brought to their newest version, by `retrain.version`: before the check,
             which reads them.
@@ -132,7 +134,8 @@ def declare(
     experiment = check(composed)
     assert isinstance(experiment, Experiment), "required"
     resolved = freeze(experiment, question=composed.question)
-    return Occasion(now, until, experiment, resolved, settings, given, root, findings, is_one_of_many, version)
+    log = root / settings.log if log is None else log
+    return Occasion(now, until, experiment, resolved, settings, given, root, log, findings, is_one_of_many, version)
 
 
 def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
@@ -218,21 +221,24 @@ def _decide(
         sentence=None,
         settings=occasion.digest,
     )
+    champions = _find_champions(occasion, history)
+    realised = _look_back(occasion, history, champions)
+    if realised is not None and realised.is_better:
+        reason = f"the champion before would have been better: {realised.sentence}"
+        return _go_back(blank, history, reason, realised=realised.to_plain())
     shadow = occasion.settings.shadow
     if shadow is not None and history.challenger is not None:
-        return judge_trial(blank, history, shadow, now=occasion.now, root=occasion.root)
+        return judge_trial(blank, history, shadow, log=occasion.log, now=occasion.now, root=occasion.root)
     newest = _run(occasion, upto="prepare", notify=notify)
-    if history.champion is None:
+    if not champions:
         choice = choose(occasion.settings, None, now=occasion.now)
     else:
-        find = partial(Judged.find, history, targets=occasion.experiment.targets, root=occasion.root)
-        champion = find(history.champion)
-        stack = history.list_champions()
-        if occasion.settings.rollback and len(stack) > 1:
-            before = find(stack[-2])
-            why = _compare(before, champion, newest, occasion)
+        champion = champions[0]
+        if realised is None and len(champions) > 1:
+            rows = newest.examples / "test.parquet"
+            why = judge_by_rows(champion, champions[1], rows, experiment=occasion.experiment)
             if why is not None:
-                return replace(blank, action="rollback", reasons=(why,), bundle=stack[-2])
+                return _go_back(blank, history, why)
         try:
             champion.require_task(occasion.experiment.data.answer)
             evidence = gather(occasion, chain, history, champion=champion, newest=newest, data=data)
@@ -245,6 +251,31 @@ def _decide(
     if choice.action in ("nothing", "suggest") or dry:
         return replace(blank, action=choice.action, reasons=choice.reasons)
     return _train(occasion, replace(blank, reasons=choice.reasons), notify=notify)
+
+
+def _find_champions(occasion: Occasion, history: History) -> list[Judged]:
+    """The present one, and the one before it where there is a way back."""
+    wanted = history.list_champions()[::-1][: 2 if occasion.settings.rollback else 1]
+    return [Judged.find(history, one, targets=occasion.experiment.targets, root=occasion.root) for one in wanted]
+
+
+def _look_back(occasion: Occasion, history: History, champions: Sequence[Judged]) -> Hindsight | None:
+    match champions:
+        case [champion, before]:
+            experiment, log, now = occasion.experiment, occasion.log, occasion.now
+            return judge_by_log(champion, before, history, experiment=experiment, log=log, now=now)
+        case _:
+            return None
+
+
+def _go_back(blank: Decided, history: History, why: str, **evidence: Any) -> Decided:
+    return replace(
+        blank,
+        action="rollback",
+        reasons=(why,),
+        bundle=history.list_champions()[-2],
+        evidence={**blank.evidence, **evidence},
+    )
 
 
 def _explain_stuck(error: UnpredictableError, history: History) -> str:
@@ -345,24 +376,3 @@ def _read_alarms(occasion: Occasion) -> dict[str, str]:
         if found:
             alarms[rule.findings] = "monitoring alarmed"
     return alarms
-
-
-def _compare(before: Judged, champion: Judged, newest: RunFolder, occasion: Occasion) -> str | None:
-    """Why the champion before should take over again: it is better on the newest rows beyond noise; None: it is not."""
-    path = newest.examples / "test.parquet"
-    rows = pl.read_parquet(path)
-    if before.bundle.classes != champion.bundle.classes:
-        return None
-    try:
-        predicted = [Candidate(one.predict(rows), one.bundle.card.thresholds) for one in (before, champion)]
-    except UnpredictableError:  # of the champion before: there is no way back; of the present one: the rules tell it
-        return None
-    comparison = compare_predictions(
-        *predicted,
-        target=champion.read_target(rows),
-        blocks=find_blocks(pl.scan_parquet(path), occasion.experiment),
-        experiment=occasion.experiment,
-    )
-    if comparison is None or not comparison.is_better:
-        return None
-    return f"the champion before is better on the newest rows: {comparison.describe()}"

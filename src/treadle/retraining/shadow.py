@@ -14,19 +14,20 @@ from treadle.retraining.ledger import CHALLENGER, TRIAL, Decided
 from treadle.rollout.trial import Trial, judge
 
 
-def judge_trial(blank: Decided, history: History, settings: Shadow, *, now: datetime, root: Path) -> Decided:
+def judge_trial(blank: Decided, history: History, settings: Shadow, *, log: Path, now: datetime, root: Path) -> Decided:
     """What becomes of the challenger: promoted, stopped, or still on trial.
 
     Args:
         blank: the decision, without an outcome.
         history: of the champions, with a challenger.
         settings: of the trial.
+        log: folder of `serving.log` of the server that asks the challenger.
         now: moment of the decision.
         root: the project.
     """
     begun = history.decisions[-1]
     is_over = now - parse_moment(begun.time) >= parse_duration(settings.longest)
-    trial, missing = _find(history, settings, root=root)
+    trial, missing = _find(history, settings, log=log, now=now, root=root)
     sentence = f"in the shadow: {missing if trial is None else trial.evidence.sentence}"
     shown = {} if trial is None else trial.evidence.to_plain()
     evidence = {**blank.evidence, CHALLENGER: history.challenger, TRIAL: shown}
@@ -47,17 +48,11 @@ def judge_trial(blank: Decided, history: History, settings: Shadow, *, now: date
     return replace(stopped, reasons=(f"{late}: the champion stays",))
 
 
-def _find(history: History, settings: Shadow, *, root: Path) -> tuple[Trial | None, str]:
+def _find(history: History, settings: Shadow, *, log: Path, now: datetime, root: Path) -> tuple[Trial | None, str]:
     """The trial; or none, and why there is no evidence yet."""
+    alpha, min_share = settings.alpha, settings.min_labels
     try:
-        found = judge(
-            history,
-            log=root / settings.log,
-            alpha=settings.alpha,
-            min_share=settings.min_labels,
-            root=root,
-            kind="shadow",
-        )
+        found = judge(history, log=log, alpha=alpha, min_share=min_share, root=root, kind="shadow", now=now)
     except TreadleError as error:
         return None, f"not yet: {error}"
     return found, ""

@@ -20,14 +20,15 @@ from treadle.bundle.card import Card
 from treadle.errors import TreadleError
 from treadle.evaluation.scores import compute_losses
 from treadle.monitoring.labels import join_labels, read_target, take_outputs
-from treadle.monitoring.log import Log, Reading
+from treadle.monitoring.log import Log, Reading, list_files
 from treadle.rollout.sequence import Interval, bound_mean
 from treadle.schema import LABEL
 from treadle.serving.log import KEY, RECENT, SHADOW, scan_log
 from treadle.tasks import TRAITS
 
 Kind = Literal["shadow", "canary"]
-_DAY, _LOSS, _SHARE, _OURS, _THEIRS = "__day__", "__loss__", "__share__", "__ours__", "__theirs__"
+THEIRS = "__theirs__"  # before the names of the outputs of the other one of a pair
+_DAY, _LOSS, _SHARE = "__day__", "__loss__", "__share__"
 
 
 @dataclass(frozen=True)
@@ -87,29 +88,33 @@ class Evidence:
 
 
 def find_evidence(
-    log: Path, *, champion: str, challenger: str, card: Card, alpha: float, min_share: float, kind: Kind | None
+    log: Path,
+    *,
+    champion: str,
+    challenger: str,
+    card: Card,
+    alpha: float,
+    min_share: float,
+    kind: Kind | None,
+    now: datetime,
 ) -> Evidence:
     """The evidence of a log: of the shadow, or of the canary.
 
     Args:
-        log: folder of `serving.log`, with labels that `treadle feedback` has added.
+        log: folder of `serving.log`, or of several, with labels that `treadle feedback` has added.
         champion: digest of its bundle.
         challenger: digest of its bundle.
         card: of the champion.
         alpha: chance of a false verdict, over all looks.
         min_share: of the labels of a day that must be there for it to count.
         kind: which is asked for; None: where the challenger answered last, with a note if there is the other too.
+        now: what was answered later, and labels that became known later, are not looked at; in UTC, without a zone.
 
     Raises:
         TreadleError: there are no labels, or no rows of the challenger.
     """
-    rows = scan_log(log)
-    outputs = _name_outputs(card, rows)
-    labelled = join_labels(Log(log, rows, rows, Reading([], "time", None, None, [], outputs)))
-    if labelled is None:
-        raise TreadleError(f"{log} has no labels yet: `treadle feedback FILE --log {log}` adds them")
-    shadow = log / SHADOW
-    beside = scan_log(shadow).filter(pl.col("bundle") == challenger) if _has_files(shadow) else None
+    labelled, outputs = read_labelled(log, card=card, now=now)
+    beside = _scan_shadows(log, challenger)
     own = labelled.filter(pl.col("bundle") == champion)
     pairs = None if beside is None else _pair(own, beside, outputs).collect()
     split = labelled.filter(pl.col("bundle").is_in([champion, challenger])).collect()
@@ -124,7 +129,7 @@ def find_evidence(
         )
         return replace(found, notes=[*notes, *found.notes])
     assert pairs is not None, "chosen only where there are some"
-    days, maturing = _compare_pairs(pairs, outputs, card=card, min_share=min_share)
+    days, maturing = compare_pairs(pairs, outputs, card=card, min_share=min_share)
     interval = bound_mean([day.gain for day in days], alpha=alpha)
     return Evidence("shadow", champion, challenger, TRAITS[card.task].loss, interval, days, maturing, notes)
 
@@ -152,6 +157,33 @@ def _choose(
     return chosen, [f"there is evidence of the {other}, too: --by {other} shows it" for other in others]
 
 
+def read_labelled(log: Path, *, card: Card, now: datetime) -> tuple[pl.LazyFrame, list[str]]:
+    """The rows of a log as of a moment, with `label`, null where there is none by then; and names of the outputs.
+
+    Args:
+        log: as `find_evidence`.
+        card: of the model.
+        now: as `find_evidence`.
+
+    Raises:
+        TreadleError: there are no rows, or no labels, or the rows are of another model.
+    """
+    rows = pl.concat(map(pl.scan_parquet, list_files(log)), how="diagonal_relaxed").filter(pl.col("time") < now)
+    outputs = _name_outputs(card, rows)
+    labelled = join_labels(Log(log, rows, rows, Reading([], "time", None, None, [], outputs)), now=now)
+    if labelled is None:
+        raise TreadleError(f"{log} has no labels yet: `treadle feedback FILE --log {log}` adds them")
+    return labelled, outputs
+
+
+def _scan_shadows(log: Path, challenger: str) -> pl.LazyFrame | None:
+    """What a challenger has answered beside the rows of a log; None: nothing is there of any."""
+    folders = [folder for folder in sorted(log.rglob(SHADOW)) if _has_files(folder)]
+    if not folders:
+        return None
+    return pl.concat(map(scan_log, folders), how="diagonal_relaxed").filter(pl.col("bundle") == challenger)
+
+
 def _has_files(folder: Path) -> bool:
     return any(folder.glob("*.parquet")) or any((folder / RECENT).glob("*/*.parquet"))
 
@@ -166,25 +198,37 @@ def _name_outputs(card: Card, rows: pl.LazyFrame) -> list[str]:
 
 def _pair(own: pl.LazyFrame, beside: pl.LazyFrame, outputs: Sequence[str]) -> pl.LazyFrame:
     """Rows that both have answered."""
-    theirs = beside.select("id", *(pl.col(name).alias(f"{_THEIRS}{name}") for name in outputs)).unique("id")
-    day = pl.col("time").dt.strftime("%Y-%m-%d").alias(_DAY)
-    return own.select("id", "time", day, LABEL, *outputs).unique("id").join(theirs, on="id").sort("time", "id")
+    theirs = beside.select("id", *(pl.col(name).alias(f"{THEIRS}{name}") for name in outputs)).unique("id")
+    return own.select("id", "time", LABEL, *outputs).unique("id").join(theirs, on="id").sort("time", "id")
 
 
-def _compare_pairs(
+def compare_pairs(
     pairs: pl.DataFrame, outputs: Sequence[str], *, card: Card, min_share: float
 ) -> tuple[list[Day], list[str]]:
-    kept, maturing = _keep_ripe(pairs, [_DAY], min_share=min_share)
+    """The gain of each day whose labels are there, and the other days.
+
+    Args:
+        pairs: rows with `time`, `label`, the outputs of the one, and under `THEIRS` those of the other.
+        outputs: their names.
+        card: of the one.
+        min_share: of the labels of a day that must be there for it to count.
+    """
+    kept, maturing = keep_ripe(mark_days(pairs), min_share=min_share)
     ours = _measure(kept, outputs, card, outputs)
-    theirs = _measure(kept, [f"{_THEIRS}{name}" for name in outputs], card, outputs)
+    theirs = _measure(kept, [f"{THEIRS}{name}" for name in outputs], card, outputs)
     gains = kept.select(_DAY, pl.Series("gain", ours - theirs))
     days = gains.group_by(_DAY).agg(pl.len().alias("rows"), pl.col("gain").mean()).sort(_DAY)
     return [Day(*row) for row in days.iter_rows()], maturing
 
 
-def _keep_ripe(rows: pl.DataFrame, groups: list[str], *, min_share: float) -> tuple[pl.DataFrame, list[str]]:
+def mark_days(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rows with their day."""
+    return rows.with_columns(pl.col("time").dt.strftime("%Y-%m-%d").alias(_DAY))
+
+
+def keep_ripe(rows: pl.DataFrame, *, min_share: float, groups: Sequence[str] = ()) -> tuple[pl.DataFrame, list[str]]:
     """The labelled rows of days with enough labels in each group, and the other days."""
-    share = pl.col(LABEL).is_not_null().mean().over(groups).alias(_SHARE)
+    share = pl.col(LABEL).is_not_null().mean().over([_DAY, *groups]).alias(_SHARE)
     least = rows.with_columns(share).with_columns(pl.col(_SHARE).min().over(_DAY))
     maturing = least.filter(pl.col(_SHARE) < min_share)[_DAY].unique().sort().to_list()
     return least.filter(pl.col(_SHARE) >= min_share, pl.col(LABEL).is_not_null()), maturing
@@ -215,8 +259,7 @@ def _compare_groups(
     A key stays with its bundle, so that a group of hard keys looks worse on each day: days alone cannot tell that from
     a worse bundle. So half of alpha goes to the days, and a quarter to the keys of each group.
     """
-    marked = rows.with_columns(pl.col("time").dt.strftime("%Y-%m-%d").alias(_DAY))
-    kept, maturing = _keep_ripe(marked, [_DAY, "bundle"], min_share=min_share)
+    kept, maturing = keep_ripe(mark_days(rows), groups=["bundle"], min_share=min_share)
     measured = kept.with_columns(pl.Series(_LOSS, _measure(kept, outputs, card, outputs)))
     days = list(_difference_days(measured, champion, challenger))
     found = bound_mean([day.gain for day in days], alpha=alpha / 2)

@@ -92,8 +92,10 @@ def start(run: Path, *, git: Mapping[str, Any], now: datetime, root: Path) -> Hi
     return _write(history, "challenge", evidence, reason=None, git=git, now=now, root=root)
 
 
-def judge(history: History, *, log: Path, alpha: float, min_share: float, root: Path, kind: Kind | None) -> Trial:
-    """The evidence about the challenger of a model.
+def judge(
+    history: History, *, log: Path, alpha: float, min_share: float, root: Path, kind: Kind | None, now: datetime
+) -> Trial:
+    """The evidence about the challenger of a model, as `find_evidence`.
 
     Raises:
         TreadleError: there is no challenger, no label, or no answer of it.
@@ -109,6 +111,7 @@ def judge(history: History, *, log: Path, alpha: float, min_share: float, root: 
         alpha=alpha,
         min_share=min_share,
         kind=kind,
+        now=now,
     )
     return Trial(read_challenger(run), Champion(own, champion), evidence)
 

@@ -18,7 +18,7 @@ import contextlib
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,8 +147,7 @@ class PredictionLog:
         own = pl.DataFrame(told, schema=self._own, orient="row")
         cells = [tuple(record.cells[place] for place in self._places) for record in records]
         inputs = to_frame(cells, self._types) if self._types else pl.DataFrame()
-        taken = {*self._own, *self._outputs}
-        inputs = inputs.rename({name: f"input.{name}" for name in inputs.columns if name in taken})
+        inputs = inputs.rename(lambda name: name_input(name, outputs=self._outputs, keyed=KEY in self._own))
         predicted = pl.DataFrame([record.prediction for record in records], schema=self._outputs)
         return pl.concat([own, inputs, predicted], how="horizontal")
 
@@ -179,6 +178,17 @@ def scan_log(folder: Path) -> pl.LazyFrame:
     if not files:
         raise TreadleError(f"no predictions in {folder}: `treadle serve` with serving.log.folder={folder} records them")
     return pl.concat(map(pl.scan_parquet, files), how="diagonal_relaxed")
+
+
+def name_input(name: str, *, outputs: Collection[str], keyed: bool) -> str:
+    """What the log calls a column of the row: one that it has itself is put under `input.<name>`.
+
+    Args:
+        name: of the column.
+        outputs: names of what is predicted.
+        keyed: whether records have a key.
+    """
+    return f"input.{name}" if name in _OWN or name in outputs or (keyed and name == KEY) else name
 
 
 def _join(folder: Path, period: str) -> None:

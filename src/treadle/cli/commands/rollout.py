@@ -75,10 +75,10 @@ def _start(options: argparse.Namespace) -> int:
 def _judge(options: argparse.Namespace) -> Trial:
     from treadle.rollout.trial import find_model, judge
 
-    root = Path.cwd()
+    root, now = Path.cwd(), datetime.now(tz=UTC).replace(tzinfo=None)
     history = find_model(options.model, root=root)
     alpha, min_share = options.alpha, options.min_labels
-    return judge(history, log=options.log, alpha=alpha, min_share=min_share, root=root, kind=options.by)
+    return judge(history, log=options.log, alpha=alpha, min_share=min_share, root=root, kind=options.by, now=now)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -70,8 +70,6 @@ class DataVersion(Spec):
 class Shadow(Spec):
     """A challenger that the gate would promote is first asked beside the champion, on live rows."""
 
-    log: str
-    """Folder of `serving.log` of a server with `serving.shadow.bundle=challenger`, to which labels are added."""
     longest: Duration
     """Time after which a trial ends that has no verdict [duration]."""
     otherwise: Literal["promote", "stop"]
@@ -93,10 +91,14 @@ class Retrain(Spec):
     """Rows before these, which train; null: all of the past [duration]."""
     wait: Duration
     """After a training, no other one begins [duration]."""
+    log: str
+    """Folder of `serving.log` of the champion's server, to which `treadle feedback` adds labels."""
     rollback: bool
-    """Whether the champion before takes over again where it is better on the newest rows, beyond noise."""
+    """Whether the champion before takes over again where it would have answered better, by the labels of what the log
+    has of the champion, beyond doubt; where no label of the log is there, on the newest rows, beyond noise."""
     shadow: Shadow | None = None  # the default is for a conf/retrain that is older than the key
-    """A trial beside the champion, before the promotion; null: the gate promotes."""
+    """A trial beside the champion before the promotion, by the log of a server with `serving.shadow.bundle=challenger`;
+    null: the gate promotes."""
     version: DataVersion | None = None  # as above
     """The newest version of the data, by DVC, before a decision; null: the data as they lie there."""
     act: dict[Name, Rule | None] = Field(min_length=1)

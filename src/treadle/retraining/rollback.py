@@ -1,0 +1,82 @@
+"""The way back: whether the champion before would do better, by the answers of the server, else on the newest rows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from treadle.champions.ledger import History
+from treadle.evaluation.comparison import Candidate, compare_predictions, make_resampling
+from treadle.evaluation.evaluated import find_blocks
+from treadle.experiment.durations import parse_moment
+from treadle.experiment.spec import Experiment
+from treadle.monitoring.usual import MIN_LABELS
+from treadle.retraining.champion import Judged, UnpredictableError
+from treadle.rollout.hindsight import Hindsight, look_back
+
+_TAKES_OVER = ("promote", "rollback")  # actions by which a bundle becomes champion
+
+
+def judge_by_log(
+    champion: Judged, before: Judged, history: History, *, experiment: Experiment, log: Path, now: datetime
+) -> Hindsight | None:
+    """What the realised performance of the champion says; None where there is none yet, or the two answer otherwise.
+
+    Args:
+        champion: the present one.
+        before: whom a rollback would lead back to.
+        history: of the champions.
+        experiment: of the decision.
+        log: folder of `serving.log`.
+        now: moment of the decision.
+
+    Raises:
+        TreadleError: a label cannot be read.
+    """
+    if before.bundle.classes != champion.bundle.classes or before.bundle.task != champion.bundle.task:
+        return None
+    assert history.champion is not None, "it is the present one"
+    since = next(d.time for d in reversed(history.decisions) if d.action in _TAKES_OVER)
+    try:
+        return look_back(
+            log,
+            champion=history.champion,
+            card=champion.bundle.card,
+            since=parse_moment(since),
+            now=now,
+            alpha=1 - make_resampling(experiment).coverage,
+            min_share=MIN_LABELS,
+            before=before.predict_columns,
+            columns=list(before.bundle.columns),
+        )
+    except UnpredictableError:  # there is no way back
+        return None
+
+
+def judge_by_rows(champion: Judged, before: Judged, rows: Path, *, experiment: Experiment) -> str | None:
+    """Why the champion before should take over again: it is better on the newest rows beyond noise; None: it is not.
+
+    Args:
+        champion: the present one.
+        before: whom a rollback would lead back to.
+        rows: file of the newest rows with labels.
+        experiment: of the decision.
+    """
+    newest = pl.read_parquet(rows)
+    if before.bundle.classes != champion.bundle.classes:
+        return None
+    try:
+        predicted = [Candidate(one.predict(newest), one.bundle.card.thresholds) for one in (before, champion)]
+    except UnpredictableError:  # of the champion before: there is no way back; of the present one: the rules tell it
+        return None
+    comparison = compare_predictions(
+        *predicted,
+        target=champion.read_target(newest),
+        blocks=find_blocks(pl.scan_parquet(rows), experiment),
+        experiment=experiment,
+    )
+    if comparison is None or not comparison.is_better:
+        return None
+    return f"the champion before is better on the newest rows: {comparison.describe()}"
