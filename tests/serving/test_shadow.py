@@ -21,7 +21,7 @@ from treadle.serving.feeds import read_clock
 from treadle.serving.log import scan_log
 from treadle.serving.metrics import Metrics
 from treadle.serving.service import Service, Source
-from treadle.serving.shadow import Shadow
+from treadle.serving.shadow import Asked, Shadow
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def count(metrics, outcome):
 def offer(shadow, number):
     began = time.perf_counter()
     for place in range(number):
-        shadow.offer(str(place), {"age": 1, "more": "x"}, None)
+        shadow.offer([Asked(str(place), {"age": 1, "more": "x"}, None)])
     return time.perf_counter() - began
 
 
@@ -169,7 +169,7 @@ def test_each_row_of_a_batch_is_asked_as_of_its_own_moment(start):
     wait_for(lambda: shadow.is_ready)
 
     for place in range(40):
-        shadow.offer(str(place), {"age": place}, place)
+        shadow.offer([Asked(str(place), {"age": place}, place)])
 
     wait_for(lambda: count(metrics, "answered") + count(metrics, "refused") == 40)
     assert count(metrics, "answered") == 40

@@ -49,18 +49,19 @@ NUM_DAYS = 270
 PER_DAY = 12
 
 
-def make_visits(num_days: int = NUM_DAYS, *, breaks_at: int | None = None) -> pl.DataFrame:
-    """From 2020-01-01 on; the larger x, the likelier, until the day of a break: then the smaller."""
+def make_visits(num_days: int = NUM_DAYS, *, breaks_at: int | None = None, heals_at: int | None = None) -> pl.DataFrame:
+    """From 2020-01-01 on; the larger x, the likelier, but from the day of a break until it heals: then the smaller."""
     generator = np.random.default_rng(0)
     days = np.repeat(np.arange(num_days), PER_DAY)
     x, z = generator.normal(size=(2, len(days)))
-    sign = np.ones(len(days)) if breaks_at is None else np.where(days < breaks_at, 1, -1)
+    broken = (days >= (num_days if breaks_at is None else breaks_at)) & (days < (heals_at or num_days))
+    sign = np.where(broken, -1, 1)
     bought = generator.random(len(days)) < 1 / (1 + np.exp(-2 * sign * x))
     at = [datetime(2020, 1, 1) + timedelta(days=int(day), hours=i % PER_DAY) for i, day in enumerate(days)]  # noqa: DTZ001 - UTC
     return pl.DataFrame({"id": np.arange(len(days)), "at": at, "x": x, "z": z, "bought": bought.astype(np.int64)})
 
 
-def make_visits_project(folder: Path, *, breaks_at: int | None = None) -> None:
+def make_visits_project(folder: Path, *, breaks_at: int | None = None, heals_at: int | None = None) -> None:
     """A project of its own, in an empty folder."""
     files = {"data": DATA, "features": FEATURES, "experiment": EXPERIMENT}
-    make_own_project(folder, "visits", files=files, visits=make_visits(breaks_at=breaks_at))
+    make_own_project(folder, "visits", files=files, visits=make_visits(breaks_at=breaks_at, heals_at=heals_at))

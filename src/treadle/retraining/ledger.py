@@ -41,6 +41,11 @@ class Decided:
         """What a decision follows from: where it is the same, there is nothing to decide."""
         return self.until, self.bundle, self.evidence.get("data"), self.settings
 
+    @property
+    def challenger(self) -> str | None:
+        """Digest of the bundle that is on trial after the decision; None: there is none."""
+        return self.evidence.get(CHALLENGER) if self.action in ("challenge", "nothing") else None
+
     def describe(self) -> str:
         """A line for people."""
         why = "; ".join(self.reasons) or "no rule holds"

@@ -60,10 +60,13 @@ def summarize(ticks: Sequence[Tick]) -> str:
 
 def _draw(ticks: Sequence[Tick]) -> str:
     places = [float(place) for place in range(len(ticks))]
-    lines = [
-        Line("champion", places, [math.nan if t.skill is None else t.skill for t in ticks]),
-        Line("first champion for ever", places, [math.nan if t.first_skill is None else t.first_skill for t in ticks]),
-    ]
+    skills = {
+        "champion": [tick.skill for tick in ticks],
+        "first champion for ever": [tick.first_skill for tick in ticks],
+        "challenger in the shadow": [tick.challenger_skill for tick in ticks],
+    }
+    known = {name: [math.nan if skill is None else skill for skill in found] for name, found in skills.items()}
+    lines = [Line(name, places, found) for name, found in known.items() if not all(map(math.isnan, found))]
     return draw_chart(title="Skill: 1 - loss / the prior's loss", x="decisions, in order", y="skill", lines=lines)
 
 
@@ -110,6 +113,12 @@ def _tabulate(tick: Tick) -> dict[str, object]:
         "answered": f"{tick.num_answered:,}",
         "refused": tick.num_refused,
         "rows": f"{tick.num_rows:,}",
-        "skill": "-" if tick.skill is None else f"{tick.skill:.4f}",
-        "first": "-" if tick.first_skill is None else f"{tick.first_skill:.4f}",
+        "skill": _show(tick.skill),
+        "first": _show(tick.first_skill),
+        "challenger": "-" if decided.challenger is None else decided.challenger[:_SHOWN],
+        "challenger_skill": _show(tick.challenger_skill),
     }
+
+
+def _show(skill: float | None) -> str:
+    return "-" if skill is None else f"{skill:.4f}"

@@ -29,7 +29,7 @@ from treadle.config.serving import read_serving
 from treadle.disk import read_text, write_json
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import Experiment, Serving
 from treadle.monitoring.labels import store_labels
 from treadle.monitoring.log import open_log
 from treadle.monitoring.monitor import Monitored, monitor
@@ -38,6 +38,7 @@ from treadle.monitoring.usual import FALSE_ALARMS, MIN_LABELS
 from treadle.profiles.reference import read_reference
 from treadle.retraining.traffic import Delivery, Traffic
 from treadle.schema import LABEL, PREDICT_AT, ROW
+from treadle.serving.log import SHADOW
 
 if TYPE_CHECKING:
     from treadle.serving.local import LocalClient
@@ -97,7 +98,6 @@ class Production:
             "name": None,
             "reload": None,
             "limits": serving.limits.model_copy(update={"seconds": _PATIENCE_S}),
-            "shadow": serving.shadow.model_copy(update={"bundle": None}),
             "canary": serving.canary.model_copy(update={"bundle": None}),
         }
         self._serving = serving.model_copy(update=changes)
@@ -105,17 +105,18 @@ class Production:
 
     # --- the server
 
-    def serve(self, bundle: str, history: History, *, first: datetime, last: datetime) -> Path:
+    def serve(self, bundle: str, challenger: str | None, history: History, *, first: datetime, last: datetime) -> Path:
         """Answer what comes from a moment on, before another one; nothing where that is in the log already.
 
         Args:
             bundle: the digest of the champion.
+            challenger: that of the bundle which is asked beside it; None: there is none.
             history: of the champions.
             first: of the stretch.
             last: its end.
 
         Raises:
-            TreadleError: the bundle is nowhere, or a request fails.
+            TreadleError: a bundle is nowhere, or a request fails.
         """
         done = self.log / f"{_write_moment(first)}-{_write_moment(last)}"
         if done.is_dir():
@@ -125,11 +126,14 @@ class Production:
         part = self._folder / "serving"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        where = find_by_digest(bundle, history, root=self._root)
+        champion = find_by_digest(bundle, history, root=self._root)
+        beside = None if challenger is None else find_by_digest(challenger, history, root=self._root)
+        serving = self._declare_server(part, beside)
         with one_thread():
-            numbers, ids = asyncio.run(self._answer(where, part, first, last))
+            numbers, ids = asyncio.run(self._answer(champion, serving, first, last))
         pl.DataFrame({ROW: numbers, ID: ids}, schema={ROW: pl.UInt32(), ID: pl.String()}).write_ipc(part / _IDS)
-        shutil.rmtree(part / "recent", ignore_errors=True)
+        for recent in (part, part / SHADOW):
+            shutil.rmtree(recent / "recent", ignore_errors=True)
         self.log.mkdir(exist_ok=True)
         part.rename(done)
         return done
@@ -138,22 +142,28 @@ class Production:
     def _traffic(self) -> Traffic:
         return self._read()
 
+    def _declare_server(self, folder: Path, challenger: Path | None) -> Serving:
+        log = self._serving.log.model_copy(update={"folder": str(folder)})
+        events = self._serving.events.model_copy(update={"store": "memory" if self._traffic.events else None})
+        beside = None if challenger is None else str(challenger)
+        shadow = self._serving.shadow.model_copy(update={"bundle": beside})
+        return self._serving.model_copy(update={"log": log, "events": events, "shadow": shadow})
+
     async def _answer(
-        self, where: Path, part: Path, first: datetime, last: datetime
+        self, champion: Path, serving: Serving, first: datetime, last: datetime
     ) -> tuple[list[int], list[str | None]]:
         from treadle.serving.app import Application
         from treadle.serving.local import open_locally
         from treadle.serving.service import Service, Source
 
         clock = first
-        source = Source(str(where), self._root, targets=[*TARGETS, *self._experiment.targets], code="any")
+        source = Source(str(champion), self._root, targets=[*TARGETS, *self._experiment.targets], code="any")
         traffic = self._traffic
-        log = self._serving.log.model_copy(update={"folder": str(part)})
-        events = self._serving.events.model_copy(update={"store": "memory" if traffic.events else None})
-        serving = self._serving.model_copy(update={"log": log, "events": events})
-        application = Application(
-            lambda count: Service(source, serving, count_waiting=count, now=lambda: clock), token=None
-        )
+
+        def make_service(count: Callable[[], int]) -> Service:
+            return Service(source, serving, count_waiting=count, now=lambda: clock, shadow_in="server")
+
+        application = Application(make_service, token=None)
         numbers: list[int] = []
         ids: list[str | None] = []
         async with open_locally(application) as client:
@@ -184,14 +194,15 @@ class Production:
 
     # --- what comes back
 
-    def read_answers(self, folder: Path, rows: pl.DataFrame) -> pl.DataFrame:
+    def read_answers(self, folder: Path, rows: pl.DataFrame, *, beside: bool) -> pl.DataFrame:
         """The rows of a stretch that have an answer in the log, with its columns under ANSWER.
 
         Args:
             folder: of the stretch.
             rows: with ROW.
+            beside: whether the answers of the challenger are meant, not the champion's.
         """
-        files = sorted(folder.glob("*.parquet"))
+        files = sorted((folder / SHADOW if beside else folder).glob("*.parquet"))
         ids = pl.read_ipc(folder / _IDS).drop_nulls()
         if not files or ids.is_empty():
             return rows.clear()

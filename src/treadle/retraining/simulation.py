@@ -34,7 +34,6 @@ from treadle.experiment.stages import SOURCE_BUNDLES, list_stages, take_slice
 from treadle.keys import is_within, list_leaves
 from treadle.pipeline import run as run_pipeline
 from treadle.pipeline.locks import try_lock
-from treadle.problems import ConfigError, Problem
 from treadle.retraining import FOLDER
 from treadle.retraining.champion import Judged
 from treadle.retraining.composition import compose_retraining
@@ -64,6 +63,7 @@ class Tick:
     num_rows: int  # of the answered ones, those whose labels came
     skill: float | None  # of the champion in these, 1 - loss / the prior's; None: no rows, or all of one label
     first_skill: float | None  # in the same rows, of the first champion, as if it had never been replaced
+    challenger_skill: float | None  # in the same rows, of the challenger that was asked beside; None: there was none
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON; a second simulation gives the same."""
@@ -80,6 +80,8 @@ class Tick:
             "rows": self.num_rows,
             "skill": self.skill,
             "first_skill": self.first_skill,
+            "challenger": decided.challenger,
+            "challenger_skill": self.challenger_skill,
         }
 
 
@@ -173,7 +175,7 @@ class _Run:
             watched, findings = self._watch(ticks[-1].decided.bundle if ticks else None, now)
             decided = self._decide(now, findings)
             first = next((tick.decided for tick in ticks if tick.decided.bundle is not None), decided)
-            tick = self._serve(Tick(decided, last, watched, 0, 0, 0, None, None), now, first)
+            tick = self._serve(Tick(decided, last, watched, 0, 0, 0, None, None, None), now, first)
             ticks.append(tick)
             notify(f"{decided.describe()}; {tick.num_answered:,} rows answered")
         return ticks
@@ -185,7 +187,15 @@ class _Run:
 
     def _decide(self, now: datetime, findings: Path | None) -> Decided:
         """As the ledger has it, or now."""
-        declare_now = partial(declare, self.overrides, now=now, root=self.root, is_one_of_many=True, findings=findings)
+        declare_now = partial(
+            declare,
+            self.overrides,
+            now=now,
+            root=self.root,
+            is_one_of_many=True,
+            log=self.production.log,
+            findings=findings,
+        )
         decided = self._find_decided(now)
         if decided is None:
             retrain(declare_now(), dry=False, notify=lambda _: None)
@@ -203,22 +213,32 @@ class _Run:
 
     def _serve(self, tick: Tick, now: datetime, first: Decided) -> Tick:
         """Answer what comes until the next tick by the champion; the first champion predicts the same rows."""
-        champion = tick.decided.bundle
+        champion, challenger = tick.decided.bundle, tick.decided.challenger
         if champion is None or first.bundle is None:
             return tick
         history = self._read_history()
-        folder = self.production.serve(champion, history, first=now, last=tick.last)
+        folder = self.production.serve(champion, challenger, history, first=now, last=tick.last)
         answered, refused = self.production.count(folder)
         coming = self.rows.filter(pl.col(PREDICT_AT).is_between(now, tick.last, closed="left")).collect()
-        rows = self.production.read_answers(folder, coming)
+        rows = self.production.read_answers(folder, coming, beside=False)
         tick = replace(tick, num_answered=answered, num_refused=refused, num_rows=len(rows))
         if rows.is_empty():
             return tick
-        judged = self._find(champion, history)
-        answers = rows.select(pl.col(f"{ANSWER}{name}").alias(name) for name in judged.bundle.output_names)
-        skill = judged.measure_skill(rows, predicted=answers)
+        skill = self._measure(champion, rows)
         same = first.bundle == champion
-        return replace(tick, skill=skill, first_skill=skill if same else self._predict(first.bundle, tick, rows))
+        first_skill = skill if same else self._predict(first.bundle, tick, rows)
+        if challenger is not None:
+            beside = self.production.read_answers(folder, coming, beside=True)
+            tick = replace(tick, challenger_skill=self._measure(challenger, beside))
+        return replace(tick, skill=skill, first_skill=first_skill)
+
+    def _measure(self, wanted: str, rows: pl.DataFrame) -> float | None:
+        """The skill of a bundle by its answers, which the rows hold; None of no rows."""
+        if rows.is_empty():
+            return None
+        judged = self._find(wanted, self._read_history())
+        answers = rows.select(pl.col(f"{ANSWER}{name}").alias(name) for name in judged.bundle.output_names)
+        return judged.measure_skill(rows, predicted=answers)
 
     def _predict(self, wanted: str, tick: Tick, rows: pl.DataFrame) -> float | None:
         judged = self._find(wanted, self._read_history())
@@ -247,10 +267,6 @@ def _prepare(overrides: Sequence[str], clock: Clock, *, root: Path, notify: Noti
     meant, composed = compose_retraining(overrides, root=root)
     given = check(composed)
     split, settings = require_fitting(given)
-    if settings.shadow is not None:
-        raise ConfigError(
-            [Problem("retrain.shadow", "a simulation asks no challenger beside", "set retrain.shadow=null")]
-        )
     require_own(given.name, clock, digest_rules(settings), root=root)
     moved = move_split(split, settings, test=(clock.first, clock.last))
     composed = compose(overrides=[*meant, moved], root=root)

@@ -35,6 +35,7 @@ from treadle.serving.log import Record
 from treadle.serving.openapi import describe, make_example, write_page
 from treadle.serving.scorer import Answer
 from treadle.serving.service import LOGGER, Served, Service
+from treadle.serving.shadow import Asked
 
 FLUSH_S = 1.0  # between writes of the log
 OPEN = ("/health/live", "/health/ready", "/v2/health/live", "/v2/health/ready", "/ping")  # without a token
@@ -202,14 +203,17 @@ class Application:
 
     def _record(self, rows: Sequence[Any], pairs: Pairs, request: str, *, ms: float) -> None:
         now = self.service.now()
+        asked: list[Asked] = []
         for place, (served, answer) in enumerate(pairs):
-            log, engine = served.log, served.scorer.engine
+            log = served.log
             if log is not None and answer.prediction is not None and answer.cells is not None and log.wants(request):
                 identity = f"{request}.{place}"
                 key = None if self.service.canary is None else self.service.canary.name_key(rows[place])
+                engine = served.scorer.engine
                 log.add(Record(identity, now, served.digest, ms, answer.cells, answer.prediction, key, engine))
-                if self.service.shadow is not None:
-                    self.service.shadow.offer(identity, rows[place], now)
+                asked.append(Asked(identity, rows[place], now))
+        if asked and self.service.shadow is not None:
+            self.service.shadow.offer(asked)
 
     # --- events
 

@@ -28,6 +28,7 @@ from treadle.serving.canary import Canary
 from treadle.serving.challenger import Challenger
 from treadle.serving.engines import choose_engine
 from treadle.serving.feeds import Feeds, Given, Outcome, read_clock, take_events
+from treadle.serving.inline import InlineShadow
 from treadle.serving.log import SHADOW, PredictionLog
 from treadle.serving.metrics import Metrics
 from treadle.serving.scorer import Answer, Scorer
@@ -92,6 +93,8 @@ class Service:
         serving: how requests are answered.
         count_waiting: gives the number of rows that wait, for the metrics.
         now: the current time, in UTC without a zone: of the log, and until when events count.
+        shadow_in: where the challenger of `serving.shadow` answers: in a process of its own, for which nobody waits; or
+            within the server, which waits for it, so that all of its answers are there.
 
     Raises:
         TreadleError: there is no bundle, or it is damaged.
@@ -104,6 +107,7 @@ class Service:
         *,
         count_waiting: Callable[[], int],
         now: Callable[[], datetime] = read_clock,
+        shadow_in: Literal["process", "server"] = "process",
     ) -> None:
         self.source = source
         self.now = now
@@ -116,12 +120,12 @@ class Service:
         has_events = serving.events.store is not None
         self.feeds = Feeds(serving.events, name=self.name, root=source.root, now=now) if has_events else None
         self._tidied = time.monotonic()
-        self.shadow: Shadow | None = None
+        self.shadow: Shadow | InlineShadow | None = None
         try:
             self.current = self._load(source, is_first=True)
             self.metrics.note_bundle(self.name, self.current.digest[:12], time=time.time())
             self.canary = self._open_canary()
-            self.shadow = self._open_shadow()
+            self.shadow = self._open_shadow() if shadow_in == "process" else self._open_inline()
         except BaseException:
             self._close_feeds()
             raise
@@ -352,6 +356,16 @@ class Service:
             model=self.name,
             metrics=self.metrics,
         )
+
+    def _open_inline(self) -> InlineShadow | None:
+        spec = self.serving.shadow
+        if spec.bundle is None:
+            return None
+        folder = replace(self.source, reference=spec.bundle).find()
+        bundle = load(folder, targets=self.source.targets, code=self.source.code)
+        answerer = Answerer(bundle, online=None if self.feeds is None else self.feeds.follow(bundle))
+        log = self._open_log(Path(SHADOW), {}, [], answerer.scorer.outputs)
+        return InlineShadow(answerer, digest_bundle(folder), log=log, model=self.name, metrics=self.metrics)
 
     def _find_challenger(self, source: Source) -> tuple[str, Challenger] | None:
         """What the shadow asks: nothing where there is no challenger, or it has become champion."""

@@ -87,15 +87,17 @@ class Shadow:
         """Of its process."""
         return None if self._process is None else self._process.pid
 
-    def offer(self, identity: str, row: Any, moment: datetime) -> None:
+    def offer(self, asked: Sequence[Asked]) -> None:
         """Ask it, too, if there is room; this never waits."""
         wanted, digest = self._wanted, self.digest
-        if wanted is None or digest is None or not isinstance(row, dict):
+        if wanted is None or digest is None:
             return
-        try:
-            self._queue.put_nowait(Asked(identity, {key: row[key] for key in wanted if key in row}, moment))
-        except queue.Full:
-            self._metrics.count_shadow(self._model, digest[:12], "dropped", 1)
+        for one in asked:
+            try:
+                row = {key: one.row[key] for key in wanted if key in one.row}
+                self._queue.put_nowait(one._replace(row=row))
+            except queue.Full:
+                self._metrics.count_shadow(self._model, digest[:12], "dropped", 1)
 
     def look(self) -> None:
         """Follow the reference: another challenger takes its place, or none."""
@@ -199,21 +201,20 @@ class Shadow:
         finally:
             timer.cancel()
         if isinstance(answer, Answered):
-            self._record(batch, answer, digest)
+            self.fault = None
+            record_answers(
+                batch,
+                answer.predictions,
+                digest=digest,
+                seconds=answer.seconds,
+                log=self.log,
+                model=self._model,
+                metrics=self._metrics,
+            )
         else:
             self._metrics.count_shadow(self._model, digest[:12], "failed", len(batch))
             self._note(answer.error)
         return True
-
-    def _record(self, batch: Sequence[Asked], answer: Answered, digest: str) -> None:
-        ms = answer.seconds * 1_000 / len(batch)
-        pairs = [(asked, found) for asked, found in zip(batch, answer.predictions, strict=True) if found is not None]
-        if self.log is not None:
-            for asked, prediction in pairs:
-                self.log.add(Record(asked.id, asked.moment, digest, ms, (), prediction))
-        predicted, self.fault = len(pairs), None
-        self._metrics.count_shadow(self._model, digest[:12], "answered", predicted)
-        self._metrics.count_shadow(self._model, digest[:12], "refused", len(batch) - predicted)
 
     def _receive(self, connection: Connection, process: BaseProcess, *, seconds: float) -> Any:
         """What it says first; None: nothing in time, or its process ended."""
@@ -227,3 +228,32 @@ class Shadow:
             if not process.is_alive() and not connection.poll():
                 return None
         return None
+
+
+def record_answers(
+    asked: Sequence[Asked],
+    predictions: Sequence[Mapping[str, Any] | None],
+    *,
+    digest: str,
+    seconds: float,
+    log: PredictionLog | None,
+    model: str,
+    metrics: Metrics,
+) -> None:
+    """Record and count what a challenger has answered.
+
+    Args:
+        asked: the rows.
+        predictions: of each row; None: it has none.
+        digest: of the challenger's bundle.
+        seconds: that it took for all of them.
+        log: for its outputs.
+        model: name of the model.
+        metrics: where rows are counted.
+    """
+    pairs = [(one, found) for one, found in zip(asked, predictions, strict=True) if found is not None]
+    if log is not None:
+        for one, prediction in pairs:
+            log.add(Record(one.id, one.moment, digest, seconds * 1_000 / len(asked), (), prediction))
+    metrics.count_shadow(model, digest[:12], "answered", len(pairs))
+    metrics.count_shadow(model, digest[:12], "refused", len(asked) - len(pairs))
