@@ -1,5 +1,6 @@
 """The data are brought to their newest version by real DVC, and the decision says which it is."""
 
+import shutil
 import subprocess
 import sys
 
@@ -20,19 +21,27 @@ def dvc(*words, root):
     subprocess.run([sys.executable, "-m", "dvc", *words], cwd=root, check=True, capture_output=True)
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A project whose table DVC imported from a place outside, with a remote."""
-    root = tmp_path / "project"
+@pytest.fixture(scope="module")
+def imported(tmp_path_factory):
+    """A project whose table DVC imported from a place beside it, with a remote there; tests only copy the folder."""
+    folder = tmp_path_factory.mktemp("imported")
+    root = folder / "project"
     root.mkdir()
     make_visits_project(root)
-    (root / "visits.parquet").rename(tmp_path / "source.parquet")
+    (root / "visits.parquet").rename(folder / "source.parquet")
     dvc("init", "--no-scm", "--force", "--quiet", root=root)
-    dvc("remote", "add", "--default", "store", str(tmp_path / "store"), root=root)
-    dvc("import-url", str(tmp_path / "source.parquet"), "visits.parquet", root=root)
+    dvc("remote", "add", "--default", "store", "../store", root=root)
+    dvc("import-url", "../source.parquet", "visits.parquet", root=root)
     dvc("push", root=root)
-    monkeypatch.chdir(root)
-    return root
+    return folder
+
+
+@pytest.fixture
+def project(imported, tmp_path, monkeypatch):
+    """A copy of it."""
+    shutil.copytree(imported, tmp_path / "copy", symlinks=True)
+    monkeypatch.chdir(tmp_path / "copy" / "project")
+    return tmp_path / "copy" / "project"
 
 
 def take(project, by):
