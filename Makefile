@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A stage or a test that starts a process would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # `data` is a folder too, and dvc knows best whether it is current.
 .PHONY: demo year data test test-fast test-all lint docs clean
@@ -36,7 +38,9 @@ docs: $(VENV)/.installed  ## build/docs/index.html; a broken link fails
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[boosting,dashboards,database,dev,docs,excel,explain,images,sklearn,tensorboard,text,xgboost]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[boosting,dashboards,database,dev,docs,excel,explain,images,sklearn,tensorboard,text,xgboost]'
+	@# pip compiles on one core, and the libraries' own tests as well; a file for a later Python fails, here and there
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
 	@touch $@
 
 clean:
