@@ -17,6 +17,7 @@ Link = Literal["identity", "log"]  # from the prediction of a value to the outpu
 Split = Literal["train", "valid", "test"]
 Sampling = Literal["shuffle", "balanced"]  # every row once an epoch; each class as often as any other
 Refit = Literal["none", "all"]  # of the weights, once the best epoch is known
+StartOptimizer = Literal["anew", "continue"]  # where training starts from a bundle
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 BINARY_CLASSES = ("negative", "positive")  # of a binary task, by target: 0 and 1
 

@@ -12,7 +12,7 @@ from treadle.bundle import build_model
 from treadle.bundle.limits import limit_building
 from treadle.errors import TreadleError
 from treadle.schema import IdsBefore, ImageSpan, TokenSpan
-from treadle.training.start import carry_weights
+from treadle.training.start import carry_weights, trace_moved
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 OTHERS = {"auto", "blend", *list_estimators()}  # of several models; models that train themselves
@@ -93,7 +93,7 @@ class TestEveryModel:
         if name in READERS:
             now[now == 2] = 1  # it was 0, which is no token
 
-        after.load_state_dict(carry_weights(before.state_dict(), after, ids))
+        after.load_state_dict(carry_weights(before.state_dict(), trace_moved(after, ids)))
 
         then = torch.stack([place[column] for place, column in zip(places, now.T, strict=True)], dim=1)
         assert torch.equal(after(numeric, now, *pixels), before(numeric, then, *pixels))

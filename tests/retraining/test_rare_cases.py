@@ -174,7 +174,7 @@ def test_the_first_champion_starts_from_none_and_the_next_from_it(tmp_path, monk
     monkeypatch.chdir(tmp_path)
     trees = [f"~model.{key}" for key in ("max_rounds", "early_stopping_rounds", "min_data_in_leaf")]
     network = [*OLD, "model=linear", *trees, "schedule.max_epochs=30", "schedule.batch_size=16"]
-    champion = ["schedule.start_from=champion", "+features.start_from=champion"]
+    champion = ["schedule.start_from=champion", "+features.start_from=champion", "schedule.start_optimizer=continue"]
 
     for now in ("2020-04-15", "2020-05-20"):
         assert treadle("retrain", *network, *champion, "--now", now) == 0
@@ -183,5 +183,6 @@ def test_the_first_champion_starts_from_none_and_the_next_from_it(tmp_path, monk
     runs = [tmp_path / decided.run for decided in list_decided(tmp_path)]
     first, second = (json.loads((run / "bundle/experiment.json").read_text()) for run in runs)
     assert first["schedule"]["start_from"] is None
+    assert [values["schedule"]["start_optimizer"] for values in (first, second)] == ["anew", "continue"]
     assert second["schedule"]["start_from"].startswith(list_decided(tmp_path)[0].run)
     assert second["features"]["start_from"] == second["schedule"]["start_from"]

@@ -1,5 +1,6 @@
-"""Training that starts from a bundle: its weights, its identity, and what does not fit."""
+"""Training that starts from a bundle: its weights, its optimizer, its identity, and what does not fit."""
 
+import json
 import shutil
 
 import pytest
@@ -19,21 +20,28 @@ SCALE = "{_target_: treadle.features.transforms.Standardize}"
 OVERRIDES = [*QUICK, "tracker=disabled", "evaluation.baselines=[]"]
 
 
+CONTINUE = "schedule.start_optimizer=continue"
 SCALED = [*OVERRIDES, "~features.blocks.numbers.steps.bins", f"+features.blocks.numbers.steps.scale={SCALE}"]
 
 
-def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project):
+def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project, capsys):
     first = treadle.run(OVERRIDES, upto="train")
     place = first.path.relative_to(project)
 
     second = treadle.run([*OVERRIDES, f"schedule.start_from={place}"], upto="train")
     shutil.copytree(first.path / "bundle", project / "elsewhere")
     third = treadle.run([*OVERRIDES, "schedule.start_from=elsewhere"], upto="train")
+    continued = treadle.run([*OVERRIDES, f"schedule.start_from={place}", CONTINUE], upto="train")
+    with pytest.raises(ConfigError, match=r"elsewhere has no state of its optimizer beside the bundle"):
+        treadle.compose([*OVERRIDES, "schedule.start_from=elsewhere", CONTINUE])
     with pytest.raises(TreadleError) as caught:
         treadle.run([*OVERRIDES, "model.width=8", "schedule.start_from=elsewhere"], upto="train")
 
     assert second.history["valid/loss"][0] < first.history["valid/loss"][0]
     assert second.path != first.path
+    assert "the optimizer goes on from its state" in capsys.readouterr().out
+    assert continued.path != second.path
+    assert continued.history["valid/loss"][0] != second.history["valid/loss"][0]
     assert third.path == second.path, "the content of the bundle counts, not its place"
     assert str(caught.value).startswith("schedule.start_from: the bundle of elsewhere does not fit this experiment:\n")
     assert "shapes: " in str(caught.value)
@@ -63,6 +71,23 @@ def test_transforms_of_a_champion_are_kept_or_fitted_anew(project, capsys):
 def test_a_run_without_a_bundle_is_reported_by_the_check(project):
     with pytest.raises(ConfigError, match=r"no bundle in 'runs/none'"):
         treadle.compose([*OVERRIDES, "schedule.start_from=runs/none"])
+
+
+def test_an_optimizer_that_cannot_continue_is_reported_by_the_check(project):
+    with pytest.raises(ConfigError, match=r"and schedule\.start_from names none"):
+        treadle.compose([*OVERRIDES, CONTINUE])
+
+    bundle, card = project / "elsewhere", {"optimizer": "0" * 64}
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text(json.dumps(card))
+    (bundle / "experiment.json").write_text('{"schedule": {"optimizer": {"_target_": "torch.optim.SGD"}}}')
+    started = [*OVERRIDES, "schedule.start_from=elsewhere", CONTINUE]
+    with pytest.raises(ConfigError, match=r"by torch\.optim\.SGD, whose state is of no use to torch\.optim\.AdamW"):
+        treadle.compose(started)
+
+    (bundle / "bundle.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"training of elsewhere kept no state of its optimizer, torch\.optim\.SGD"):
+        treadle.compose(started)
 
 
 def test_a_member_of_a_blend_may_start_from_a_bundle_of_its_own(project):

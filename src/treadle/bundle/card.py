@@ -79,6 +79,9 @@ class Card(Spec):
     )  # of the weights in their file, see `bundle/packing.py`; None: as they are computed with
     thresholds: list[Share] = Field(default=[], exclude_if=operator.not_)  # of labels: from which on each is predicted
     conformal: Conformal | None = Field(default=None, exclude_if=is_missing)  # intervals, or sets of classes
+    optimizer: Digest | None = Field(
+        default=None, exclude_if=is_missing
+    )  # of the optimizer's state, which lies in the run, not in the bundle; None: it keeps none
     members: dict[MemberName, Weight] = Field(default_factory=dict, max_length=MAX_MEMBERS)  # of a blend, else none
     files: dict[str, Digest] = Field(default_factory=dict)  # digest of each other file, once they are written
 

@@ -8,7 +8,6 @@ That of a blend holds no model of its own, but a bundle for each member: `member
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from treadle.data.casting import DTYPES
 from treadle.data.datetime_formats import reads_back
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.source_bundles import digest_file
 from treadle.experiment.spec import OnBreach, is_blend
 from treadle.features.featurizer import STATE_FILE, WEIGHTS_FILE, Featurizer
 from treadle.json_files import write_json
@@ -69,7 +69,7 @@ def save(bundle: Predictor, folder: Path) -> None:
             write_tensors(_store(model, card=bundle.card), folder / _NETWORK)
         listed = [*_LISTED[:2], _name_file(model)]
     write_json(bundle.recipe.model_dump(mode="json"), folder / _RECIPE)
-    card = bundle.card.model_copy(update={"files": {name: _digest(folder / name) for name in [*listed, _RECIPE]}})
+    card = bundle.card.model_copy(update={"files": {name: digest_file(folder / name) for name in [*listed, _RECIPE]}})
     write_json(card.model_dump(mode="json"), folder / _CARD)
 
 
@@ -320,7 +320,7 @@ def _verify_files(folder: Path, card: Card) -> None:
     for name, digest in files.items():
         if not (folder / name).is_file():
             raise TreadleError(f"{folder / name} is missing in the bundle, or is not a regular file")
-        if _digest(folder / name) != digest:
+        if digest_file(folder / name) != digest:
             raise TreadleError(f"{folder / name} is damaged: its digest differs from the one in {_CARD}")
 
 
@@ -328,8 +328,3 @@ def _refuse_others(folder: Path, known: Collection[str]) -> None:
     for name in sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(_OF_THE_SYSTEM)):
         if name not in known:
             raise TreadleError(f"{folder / name} is not listed in {_CARD}: a bundle has no other files")
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -12,8 +12,10 @@ from treadle.errors import TreadleError
 from treadle.experiment.blocks import list_example_columns
 from treadle.experiment.durations import parse_moment
 from treadle.experiment.members import list_parts
+from treadle.experiment.run_folder import OPTIMIZER
 from treadle.experiment.source_bundles import (
     digest_source,
+    find_optimizer,
     find_source,
     list_source_bundles,
     settle_source,
@@ -26,6 +28,7 @@ from treadle.problems import Problem
 from treadle.targets.signatures import read_constant
 
 _MOST = 3  # columns in a message
+_OPTIMIZER = "schedule.start_optimizer"
 
 
 def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
@@ -34,6 +37,9 @@ def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
         yield from _check_place(fitted, key="features.start_from", experiment=experiment, root=root)
     key, text = "schedule.start_from", experiment.schedule.start_from
     if text is None:
+        if experiment.schedule.start_optimizer == "continue":
+            rule = "goes on with the optimizer of a bundle, and schedule.start_from names none"
+            yield Problem(_OPTIMIZER, rule, f"name one, or set {_OPTIMIZER} to anew")
         return
     if not isinstance(experiment.model, dict):
         rule = "the members of a blend are different models, which cannot start from one bundle"
@@ -42,7 +48,26 @@ def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     if not has_weights(experiment):
         rule = f"{experiment.network['_target_']} trains itself, from the beginning"
         yield Problem(key, rule, "set it to null, or choose a network")
-    yield from _check_place(text, key=key, experiment=experiment, root=root)
+    found = list(_check_place(text, key=key, experiment=experiment, root=root))
+    yield from found
+    if not found and experiment.schedule.start_optimizer == "continue":
+        yield from _check_optimizer(experiment, *_locate(text, experiment, root))
+
+
+def _check_optimizer(experiment: Experiment, place: str, bundle: Path | None) -> Iterator[Problem]:
+    """The bundle's training left a state, of an optimizer of the same kind, and it is there."""
+    assert bundle is not None, "it was found"
+    card, recipe = (read_json(bundle / name) for name in ("bundle.json", "experiment.json"))
+    before, now = _get(recipe, "schedule", "optimizer", "_target_"), experiment.schedule.optimizer["_target_"]
+    if card.get("optimizer") is None:
+        rule = f"the training of {place} kept no state of its optimizer, {before}"
+    elif before != now:
+        rule = f"{place} was trained by {before}, whose state is of no use to {now}"
+    elif find_optimizer(bundle) is None:
+        rule = f"{place} has no state of its optimizer beside the bundle, model/{OPTIMIZER} of its run"
+    else:
+        return
+    yield Problem(_OPTIMIZER, rule, f"set {_OPTIMIZER} to anew")
 
 
 def has_weights(experiment: Experiment) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 RUNS = "runs"  # of a project: its run folders
 CACHE = f"{RUNS}/.stages"  # outputs of stages by signature, which runs share
 BEST = "best.ckpt"  # of `model/`, and while training of `checkpoints/`: the state of the best epoch
+OPTIMIZER = "optimizer.pt"  # of `model/`: the state of the optimizer when the weights were those of the bundle
 MODELS = "models"  # of a project: the ledgers of champions, in files *.jsonl
 RESOLVED = "resolved.yaml"  # the frozen experiment; also beside a dvc.yaml
 
@@ -24,7 +25,7 @@ class RunFolder:
         # Outputs of stages.
         self.examples: Final = path / "examples"  # of each split, in Parquet, with their schema and a summary
         self.features: Final = path / "features"  # the fitted featurizer, and the tensors of `train` and `valid`
-        self.model: Final = path / "model"  # the best checkpoint, and a summary of the training
+        self.model: Final = path / "model"  # the best checkpoint, the optimizer's state, and a summary
         self.bundle: Final = path / "bundle"  # what a prediction needs, on its own
         self.metrics_log: Final = path / "metrics.csv"  # a row of training and validation metrics for each epoch
         self.validation: Final = path / "validation.json"  # validation metrics of the epoch that was kept

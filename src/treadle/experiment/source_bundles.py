@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import hash_content
 from treadle.experiment.members import list_members, list_parts
-from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.run_folder import OPTIMIZER, RunFolder
 from treadle.experiment.spec import AnyExperiment, Experiment
 from treadle.experiment.stages import DIGEST_MARK, SOURCE_BUNDLES
+from treadle.json_files import read_json
 from treadle.keys import ABSENT, get
 
 _CARD = "bundle.json"  # of a bundle; it lists every other file with its digest
@@ -84,3 +86,20 @@ def require_source(text: str, bundle: Path, *, key: str) -> None:
         raise TreadleError(
             f"{key}: {place} is not the bundle any more that the experiment was composed with; compose it anew"
         )
+
+
+def find_optimizer(bundle: Path) -> Path | None:
+    """The state of the optimizer that the training of a bundle left in its run; None: it is not there.
+
+    It is no file of the bundle, which is for predictions. The bundle's card has its digest, so that who names the
+    bundle names the state, too.
+    """
+    file = RunFolder(bundle.parent).model / OPTIMIZER
+    digest = read_json(bundle / _CARD).get("optimizer")
+    return file if digest is not None and file.is_file() and digest_file(file) == digest else None
+
+
+def digest_file(file: Path) -> str:
+    """SHA-256, in full, as the card of a bundle has it."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -115,7 +115,7 @@ def _mark(bundle: Predictor) -> Predictor:
 
 
 def _store(bundle: Bundle) -> Bundle:
-    return replace(bundle, card=bundle.card.model_copy(update={"storage": "int8"}))
+    return replace(bundle, card=bundle.card.model_copy(update={"storage": "int8", "optimizer": None}))
 
 
 def _predict(bundle: Predictor, rows: pl.LazyFrame) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,9 @@ from treadle.config.overrides import key_of
 from treadle.experiment.stages import SOURCE_BUNDLES
 from treadle.keys import get
 
+OPTIMIZER = "schedule.start_optimizer"
+ANEW = f"++{OPTIMIZER}=anew"  # of a model that starts from none: there is no optimizer to continue
+
 
 def compose_retraining(overrides: Sequence[str], *, root: Path) -> tuple[list[str], Composed]:
     """The overrides that are meant, and what they compose.
@@ -30,5 +33,7 @@ def compose_retraining(overrides: Sequence[str], *, root: Path) -> tuple[list[st
         typed = {key: text for text in given if (key := key_of(text).lstrip("+")) in asked}
         written = [f"{key}=null" for key in asked if key not in typed]
         given = [*(text for text in given if text not in typed.values()), *written]
+        if "schedule.start_from" in asked:
+            given = [*(text for text in given if key_of(text) != OPTIMIZER), ANEW]
         composed = compose(overrides=given, root=root)
     return given, composed

@@ -38,7 +38,7 @@ from treadle.replay.replay import declare as declare_replay
 from treadle.replay.replay import make as make_replay
 from treadle.retraining.champion import Judged, UnpredictableError
 from treadle.retraining.completion import complete
-from treadle.retraining.composition import compose_retraining
+from treadle.retraining.composition import ANEW, OPTIMIZER, compose_retraining
 from treadle.retraining.data_version import take_newest
 from treadle.retraining.ledger import (
     CHALLENGER,
@@ -57,7 +57,7 @@ from treadle.retraining.split import find_known, move_split, require_fitting
 from treadle.rollout.hindsight import Hindsight
 
 Notify = Callable[[str], None]
-_BEGINNINGS = ("schedule.start_from", "features.start_from")  # keys of a bundle that training begins with
+_BEGINNINGS = ("schedule.start_from", OPTIMIZER, "features.start_from")  # keys of what training begins with
 _LAST = "evaluate"  # the stage that the gate needs
 _SHOWN = 12  # characters of a digest
 
@@ -315,6 +315,7 @@ def _ask_replay(occasion: Occasion, choice: Choice, *, notify: Notify) -> Choice
     anew = [
         "schedule.start_from=null",
         "++features.start_from=null",
+        ANEW,
     ]  # models of the past do not begin with the present
     given = [*kept, *anew, f"replay.last='{occasion.until.isoformat()}'"]
     declared = declare_replay(given, root=occasion.root, notify=notify)

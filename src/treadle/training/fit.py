@@ -22,6 +22,7 @@ from treadle.training.execution import Execution, Work, count_work, decide_execu
 from treadle.training.learner import Learner
 from treadle.training.lightning_internals import silence_notices
 from treadle.training.loader import Batching, ChunkLoader, Loader, count_batches
+from treadle.training.optimizer_state import NO_STATE, State
 from treadle.training.progress import make_progress
 from treadle.training.requirements import find_min_rows
 from treadle.training.resume import (
@@ -52,6 +53,7 @@ def fit(
     callbacks: Sequence[lightning.Callback],
     additions: Additions = NOTHING,
     augment: Augment | None = None,
+    state: State = NO_STATE,
     until_epoch: int | None = None,
     chunk_steps: int = CHUNK_STEPS,
     checkpoint_s: float = CHECKPOINT_S,
@@ -67,6 +69,7 @@ def fit(
         callbacks: stand before those of the schedule.
         additions: callbacks, loggers and arguments of the Trainer that the experiment adds.
         augment: mixes each batch; None: batches stay as they are.
+        state: with which the optimizer begins.
         until_epoch: end after so many epochs of the schedule, without validating; None: as the schedule says.
         chunk_steps: of training, in one step of Lightning's; does not change the numbers.
         checkpoint_s: between two checkpoints within an epoch [s].
@@ -82,6 +85,7 @@ def fit(
         weighted=any(bool((weight != 1).any()) for _, weight in rows["train"].read_targets()),
         scaling=scaling,
         augment=augment,
+        state=state,
     )
     learner.execution = _decide_execution(learner, rows["train"], experiment, per_epoch=per_epoch)
     within = checkpoints / name_within_epoch(num_processes)

@@ -23,6 +23,7 @@ from treadle.training.execution import EAGER
 from treadle.training.lightning_internals import add_steps, set_epoch_length
 from treadle.training.loader import ChunkLoader
 from treadle.training.losses import Loss, build_loss
+from treadle.training.optimizer_state import NO_STATE, State, name_optimized, restore
 from treadle.training.randomness import seed_generators
 from treadle.training.scaling import Scaling, find_link
 from treadle.training.scores import compute_scores
@@ -42,6 +43,7 @@ class Learner(lightning.LightningModule):
         weighted: bool,
         scaling: Scaling,
         augment: Augment | None,
+        state: State = NO_STATE,
     ) -> None:
         super().__init__()
         self.network = network
@@ -53,6 +55,7 @@ class Learner(lightning.LightningModule):
         self.weighted = weighted
         self.scaling = scaling
         self.augment = augment
+        self.state = state  # with which the optimizer begins
         self.compute_loss = partial(self._choose_loss(), loss=self.loss, weighted=weighted)
         self.execution = EAGER
         self.automatic_optimization = False  # a step of Lightning's is a chunk of the schedule's
@@ -69,10 +72,13 @@ class Learner(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """The optimizer; its rate is set at each step to a factor of the configured one."""
         schedule, targets = self.experiment.schedule, self.experiment.targets
-        optimizer = build(schedule.optimizer, key="schedule.optimizer", targets=targets, params=self.parameters())
+        make = partial(build, schedule.optimizer, key="schedule.optimizer", targets=targets)
+        optimizer = make(params=self.parameters())
         self.rates = build(schedule.lr_schedule, key="schedule.lr_schedule", targets=targets, num_steps=self.num_steps)
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
+        if self.state:
+            restore(self.state, self, optimizer, make=make)
         set_rates(optimizer, self.rates(0))
         return optimizer
 
@@ -107,8 +113,9 @@ class Learner(lightning.LightningModule):
         write_line(f"compiling failed, and training goes on without it: {reason}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Record with the weights how they were trained."""
+        """Record with the weights how they were trained, and which of them the optimizer's state is of."""
         checkpoint["execution"] = self.execution.describe()
+        checkpoint["optimized"] = name_optimized(self, self.trainer.optimizers[0])
 
     def on_train_epoch_start(self) -> None:
         """Draw the dropout of an epoch from seed and epoch alone, so that a resumed run repeats it.

@@ -8,22 +8,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from treadle.errors import TreadleError
-from treadle.experiment.run_folder import BEST, RunFolder
+from treadle.experiment.run_folder import BEST, OPTIMIZER, RunFolder
 from treadle.experiment.spec import NO_AUGMENTATION, Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.metrics.log import read_metrics_log
 from treadle.schema import FitsInputs, Split
 from treadle.targets.build import build
-from treadle.tensor_files import save_whole
+from treadle.tensor_files import save_whole, write_tensors
 from treadle.training.additions import build_additions
 from treadle.training.augmentation import Augment
 from treadle.training.epochs import EpochLog, write_summary
 from treadle.training.fit import fit
 from treadle.training.lightning_internals import raising_interrupts
 from treadle.training.metrics_log import MetricsLog
+from treadle.training.optimizer_state import NO_STATE, State, flatten_state
 from treadle.training.refit import refit
 from treadle.training.requirements import explain_failure
 from treadle.training.resume import claim_checkpoints, read_weights
@@ -41,11 +42,11 @@ def train_network(
     folder: RunFolder,
     signature: str,
     log: EpochLog,
-    begin: Callable[[nn.Module], None] | None,
+    begin: Callable[[nn.Module], State] | None,
 ) -> list[Split]:
     """Train in place; the weights are those of the best epoch afterwards, or of the second training.
 
-    `begin` gives the network its first weights; None: it keeps the random ones.
+    `begin` gives the network its first weights, and returns the state of the optimizer; None: it keeps the random ones.
 
     Returns:
         The splits whose rows the weights have seen.
@@ -55,11 +56,10 @@ def train_network(
     """
     if isinstance(network, FitsInputs):
         network.fit_inputs(rows["train"].sample_numeric())
-    if begin is not None:
-        begin(network)
+    state = NO_STATE if begin is None else begin(network)
     checkpoints, untrained = claim_checkpoints(folder.checkpoints, signature), copy.deepcopy(network)
     augment = _build_augmentation(experiment, featurizer)
-    shared: dict[str, Any] = {"scaling": scaling, "checkpoints": checkpoints, "augment": augment}
+    shared: dict[str, Any] = {"scaling": scaling, "checkpoints": checkpoints, "augment": augment, "state": state}
     additions, watching = build_additions(experiment, folder=folder), [MetricsLog(folder.metrics_log, log=log)]
     with raising_interrupts():
         fit(network, rows, experiment, callbacks=watching, additions=additions, **shared)
@@ -80,7 +80,8 @@ def train_network(
         **best["execution"],
         **({} if refitted is None else {"refit": refitted.describe()}),
     }
-    _publish(folder, best, summary, kept=kept)
+    optimizer = flatten_state(best) if refitted is None else refitted.optimizer
+    _publish(folder, best, summary, kept=kept, optimizer=optimizer)
     network.load_state_dict(read_weights(best) if refitted is None else refitted.weights)
     network.eval()
     return ["train"] if refitted is None else ["train", "valid"]
@@ -98,9 +99,18 @@ def _build_augmentation(experiment: Experiment, featurizer: Featurizer) -> Augme
     return augment
 
 
-def _publish(folder: RunFolder, best: dict[str, Any], summary: Mapping[str, Any], *, kept: Mapping[str, float]) -> None:
-    """Put the best epoch into the stage's output, beside a summary of the training."""
+def _publish(
+    folder: RunFolder,
+    best: dict[str, Any],
+    summary: Mapping[str, Any],
+    *,
+    kept: Mapping[str, float],
+    optimizer: Mapping[str, Tensor],
+) -> None:
+    """Put the best epoch into the stage's output, beside the optimizer's state and a summary of the training."""
     folder.model.mkdir(parents=True, exist_ok=True)
     # Without what the callbacks remember: paths of this machine, which would make two equal trainings differ.
-    save_whole({**best, "callbacks": {}}, folder.model / BEST)
+    save_whole({**best, "callbacks": {}, "optimizer_states": []}, folder.model / BEST)
+    if optimizer:
+        write_tensors(optimizer, folder.model / OPTIMIZER)
     write_summary(folder, summary, kept=kept)

@@ -20,6 +20,7 @@ from treadle.training.additions import build_arguments
 from treadle.training.augmentation import Augment
 from treadle.training.epochs import write_line
 from treadle.training.fit import count_steps, fit
+from treadle.training.optimizer_state import NO_STATE, State, flatten_state
 from treadle.training.resume import LAST, read_weights
 from treadle.training.rows import Rows, join
 from treadle.training.scaling import Scaling
@@ -32,6 +33,7 @@ class Refitted:
     """The second training."""
 
     weights: Mapping[str, Tensor]  # of the network
+    optimizer: Mapping[str, Tensor]  # its state, as `flatten_state` gives it
     num_rows: int
     num_epochs: int
     global_step: int  # optimizer steps that were taken
@@ -50,6 +52,7 @@ def refit(
     scaling: Scaling,
     checkpoints: Path,
     augment: Augment | None,
+    state: State = NO_STATE,
 ) -> Refitted:
     """Train a new network on all rows but those of the test split, from the state in `checkpoints` where there is one.
 
@@ -62,6 +65,7 @@ def refit(
         scaling: of the rows.
         checkpoints: of the first training.
         augment: as in the first training.
+        state: as in the first training.
 
     Raises:
         TreadleError: the new weights are not finite.
@@ -72,26 +76,27 @@ def refit(
         f"{'epoch' if num_epochs == 1 else 'epochs'} until the best"
     )
     before, after = (count_steps(network, some, experiment) for some in (rows, together))
-    state = checkpoints / FOLDER
+    folder = checkpoints / FOLDER
     fit(
         network,
         together,
         _stretch(experiment, before=before, after=after),
         scaling=scaling,
-        checkpoints=state,
+        checkpoints=folder,
         callbacks=[],
         additions=build_arguments(experiment),
         augment=augment,
+        state=state,
         until_epoch=num_epochs,
     )
-    saved = torch.load(state / LAST, weights_only=True)
+    saved = torch.load(folder / LAST, weights_only=True)
     weights = read_weights(saved)
     if not all(value.isfinite().all() for value in weights.values() if value.is_floating_point()):
         raise TreadleError(
             "schedule.refit: the weights of the second training are not finite, though those of the first are; lower "
             "schedule.optimizer.lr, or set it to none"
         )
-    return Refitted(weights, together["train"].num_rows, num_epochs, saved["global_step"])
+    return Refitted(weights, flatten_state(saved), together["train"].num_rows, num_epochs, saved["global_step"])
 
 
 def _stretch(experiment: Experiment, *, before: int, after: int) -> Experiment:

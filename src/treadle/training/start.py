@@ -1,4 +1,4 @@
-"""Begin training with the weights of a bundle."""
+"""Begin training with the weights of a bundle, and where it is asked for with the state of its optimizer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.schema import HoldsIds, IdsBefore, SelectsIds
 from treadle.training.epochs import write_line
+from treadle.training.optimizer_state import NO_STATE, State, carry_state, read_state
 
 _MOST = 3  # names in a message
 
@@ -26,11 +27,11 @@ def start_from(
     experiment: Experiment,
     classes: Sequence[str],
     featurizer: Featurizer,
-) -> None:
+) -> State:
     """Give the network the bundle's weights, and report what else differs.
 
     A word that is new begins as what it was to the bundle, unknown: by the same fitted numbers the network predicts
-    what the bundle does. The optimizer begins anew, since a bundle does not keep its state.
+    what the bundle does.
 
     Args:
         bundle: its folder.
@@ -39,8 +40,11 @@ def start_from(
         classes: of the training examples.
         featurizer: of the experiment, fitted.
 
+    Returns:
+        The state with which the optimizer continues; empty: it begins anew.
+
     Raises:
-        TreadleError: inputs, classes or weights of the bundle are others.
+        TreadleError: inputs, classes, weights or the optimizer of the bundle are others.
     """
     text = experiment.schedule.start_from
     assert text is not None, "the caller asks for it"
@@ -55,12 +59,15 @@ def start_from(
         *_compare("numeric inputs", before.featurizer.numeric_names, featurizer.numeric_names),
         *_compare("categorical inputs", before.featurizer.id_names, featurizer.id_names),
     ]
+    continues = experiment.schedule.start_optimizer == "continue"
     ids: list[IdsBefore] = []
-    weights = before.model.state_dict()
+    weights, state = before.model.state_dict(), read_state(bundle) if continues else NO_STATE
     if not found:
         try:
             ids = featurizer.trace_ids(before.featurizer)
-            weights = carry_weights(weights, network, ids)
+            moved = trace_moved(network, ids)
+            state = carry_state(state, moved, weights=weights)
+            weights = carry_weights(weights, moved)
         except TreadleError as error:
             found.append(str(error))
         found += _compare_weights(weights, network.state_dict())
@@ -73,28 +80,35 @@ def start_from(
     changed = _list_fitted(before.featurizer, featurizer)
     num_new = sum(int((each.places[1:] == 0).sum()) for each in ids)
     parts = [
-        f"start      from the weights of {place}; the optimizer begins anew",
+        f"start      from the weights of {place}",
+        "the optimizer goes on from its state" if continues else "the optimizer begins anew",
         *([f"{num_new:,} new words begin as unknown"] if num_new else []),
         f"fitted anew on these rows: {', '.join(changed)}" if changed else "transforms are as they were",
     ]
     write_line("; ".join(parts))
+    return state
 
 
-def carry_weights(weights: Mapping[str, Tensor], network: nn.Module, ids: Sequence[IdsBefore]) -> dict[str, Tensor]:
-    """Weights of before, with those of each id at its place in the network.
+def trace_moved(network: nn.Module, ids: Sequence[IdsBefore]) -> dict[str, tuple[int, Tensor]]:
+    """By name of a weight whose ids have moved: its dimension of the ids, and for each place there the place before.
 
     Raises:
         TreadleError: ids have moved, and the network does not say which weights are theirs.
     """
     if all(each.places.tolist() == list(range(each.cardinality)) for each in ids):
-        return dict(weights)
+        return {}
     traced = _trace(network, ids, prefix="")
     if not traced:
         raise TreadleError(
             f"vocabulary: words have changed, and {type(network).__name__} does not say which of its weights belong to "
             "which (`trace_ids`); features.start_from keeps them"
         )
-    return {name: value.index_select(*traced[name]) if name in traced else value for name, value in weights.items()}
+    return traced
+
+
+def carry_weights(weights: Mapping[str, Tensor], moved: Mapping[str, tuple[int, Tensor]]) -> dict[str, Tensor]:
+    """Weights of before, with those of each id at its place in the network."""
+    return {name: value.index_select(*moved[name]) if name in moved else value for name, value in weights.items()}
 
 
 def _trace(module: nn.Module, ids: Sequence[IdsBefore], *, prefix: str) -> dict[str, tuple[int, Tensor]]:

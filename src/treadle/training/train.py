@@ -25,7 +25,8 @@ from treadle.bundle import (
     save,
 )
 from treadle.errors import TreadleError
-from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.run_folder import OPTIMIZER, RunFolder
+from treadle.experiment.source_bundles import digest_file
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
@@ -109,8 +110,15 @@ def train(
         target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(loss), levels=levels),
         trained_on=trained_on,
         code=fingerprint_code(recipe),
+        optimizer=_digest_optimizer(folder),
     )
     save(_finish(Bundle(card, recipe, featurizer, model), experiment, folder=folder), folder.bundle)
+
+
+def _digest_optimizer(folder: RunFolder) -> str | None:
+    """Of the state that the training has left; None: it left none."""
+    file = folder.model / OPTIMIZER
+    return digest_file(file) if file.is_file() else None
 
 
 def _finish(bundle: Bundle, experiment: Experiment, *, folder: RunFolder) -> Bundle:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from treadle.experiment.spec.base import Spec, Target
-from treadle.schema import Count, Refit, Sampling
+from treadle.schema import Count, Refit, Sampling, StartOptimizer
 
 
 class EarlyStopping(Spec):
@@ -38,6 +38,9 @@ class Schedule(Spec):
     """Maximum L2 norm of the gradient (of each member of an ensemble); null: no clipping."""
     start_from: str | None = None  # the default is for schedules that are older than the key
     """Run, or folder of a bundle, with whose weights training begins; null: with random ones."""
+    start_optimizer: StartOptimizer = "anew"  # as above
+    """With `start_from`, whether the optimizer begins anew, or continues with the state, such as Adam's moments, that
+    the training of the bundle left in its run. The learning-rate schedule begins anew."""
     monitor: str
     """Validation metric by which the best epoch's weights are kept."""
     early_stopping: EarlyStopping | None
