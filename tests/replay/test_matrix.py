@@ -42,13 +42,18 @@ def test_blocks_begin_after_the_history_and_leave_out_a_rest(examples):
 
 
 def test_a_warm_model_follows_that_of_the_block_before_and_the_first_is_cold(examples):
-    policies = {"warm": OnSchedule(by="schedule", every=1, window=1, warm="keep")}
+    warm = OnSchedule(by="schedule", every=1, window=1, warm="keep")
+    policies = {"warm": warm, "continued": warm.model_copy(update={"optimizer": "continue"})}
     plan = make_plan(make_settings(policies=policies), SPLIT, examples=examples)
 
     assert plan.cold == [Origin(block, None) for block in range(4)]
-    assert plan.warm == [Origin(block, 1, "keep") for block in (1, 2, 3)]
-    assert [origin.before for origin in plan.warm] == [Origin(0, None), *plan.warm[:2]]
-    assert "from the weights of the block before, transforms kept" in plan.describe_rows(plan.warm[0])
+    weights, continued = ([Origin(block, 1, "keep", how) for block in (1, 2, 3)] for how in ("anew", "continue"))
+    assert plan.warm == [*weights, *continued]
+    for chain in (weights, continued):
+        assert [origin.before for origin in chain] == [Origin(0, None), *chain[:2]]
+    told = [plan.describe_rows(chain[0]).partition(", ")[2] for chain in (weights, continued)]
+    assert told[0] == "from the weights of the block before, transforms kept"
+    assert told[1] == f"{told[0]}, optimizer continued"
 
 
 def test_a_split_is_moved_and_found_again(examples):

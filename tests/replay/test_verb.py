@@ -41,19 +41,24 @@ def test_a_network_goes_on_from_the_month_before(tmp_path, monkeypatch, capsys):
     make_visits_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     blocks = ["replay=warm", "replay.step=3mo", "replay.first=2020-03-01"]
-    command = ["replay", *NETWORK, *blocks, "~replay.policies.last_2", "~replay.policies.warm", "--format", "json"]
+    left_out = [f"~replay.policies.{name}" for name in ("last_2", "warm", "continued")]
+    command = ["replay", *NETWORK, *blocks, *left_out, "--format", "json"]
 
     assert treadle(*command) == 0
 
     read = capsys.readouterr()
     answer = json.loads(read.out)
     assert [answer["policies"]["warm_1"][key] for key in ("warm", "trainings")] == ["keep", 2]
+    warm, continued = (answer["policies"][name] for name in ("warm_1", "continued_1"))
+    assert (continued["optimizer"], continued["trainings"]) == ("continue", 2)
+    assert continued["value"] != warm["value"]
     assert "on rows from 2020-03-01 on, from the weights of the block before, transforms kept: done" in read.err
-    assert len(list(tmp_path.glob("runs/*/bundle/bundle.json"))) == 3
+    assert "transforms kept, optimizer continued: done" in read.err
+    assert len(list(tmp_path.glob("runs/*/bundle/bundle.json"))) == 4
     assert treadle(*command) == 0
     again = capsys.readouterr()
     assert json.loads(again.out) == answer
-    assert again.err.count(": reused") == 1
+    assert again.err.count(": reused") == 2
 
 
 @pytest.mark.parametrize(
@@ -63,9 +68,13 @@ def test_a_network_goes_on_from_the_month_before(tmp_path, monkeypatch, capsys):
             [*NETWORK, "replay.policies.warm.every=2"],
             "warm.every\n    a model takes over from that of the block before",
         ),
+        (
+            [*NETWORK, "+replay.policies.every_1.optimizer=continue"],
+            "every_1.optimizer\n    an optimizer continues with the weights of the block before",
+        ),
         (["experiment=visits"], "warm.warm\n    the model has no weights that another one could begin with"),
     ],
-    ids=["every second", "trees"],
+    ids=["every second", "an optimizer alone", "trees"],
 )
 def test_a_policy_that_cannot_be_warm_is_refused(tmp_path, monkeypatch, capsys, given, told):
     make_visits_project(tmp_path)

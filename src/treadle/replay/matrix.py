@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 
@@ -23,7 +24,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment, OnSchedule, Policy, Replay, TimeSplit, Warm
 from treadle.experiment.stages import SOURCE_BUNDLES
 from treadle.problems import ConfigError, Problem
-from treadle.schema import PREDICT_AT, SPLITS
+from treadle.schema import PREDICT_AT, SPLITS, StartOptimizer
 from treadle.sweeps.declare import declare
 from treadle.sweeps.ledger import Trial
 from treadle.sweeps.sweep import Sweep
@@ -33,7 +34,14 @@ _DONE = {"refit": "fitted anew", "keep": "kept"}
 _PARTIAL = 0.5  # share of the median block's rows; a last block with fewer is no block
 
 Window = int | None  # how many of the newest blocks train; None: all of the past
-Kind = tuple[Window, Warm | None]  # of training: from how much of the past, and with what of the model before
+
+
+class Kind(NamedTuple):
+    """How a model is trained."""
+
+    window: Window  # on how much of the past
+    warm: Warm | None = None  # whether it takes over from the model of the same kind a block before
+    optimizer: StartOptimizer = "anew"  # whether that of the model before continues
 
 
 @dataclass(frozen=True)
@@ -43,23 +51,23 @@ class Origin:
     block: int  # at whose start it is trained, which is the first that it predicts
     window: Window
     warm: Warm | None = None  # what it takes over from the model of the same kind a block before
+    optimizer: StartOptimizer = "anew"  # whether that one's continues
 
     @property
     def before(self) -> Origin:
         """The model that a warm one takes over from; the first one is cold, and learns from all the past."""
-        return get_origin(self.block - 1, (self.window, self.warm))
+        return get_origin(self.block - 1, Kind(self.window, self.warm, self.optimizer))
 
 
 def get_kind(policy: Policy) -> Kind:
     """How a policy trains."""
     window = None if policy.window == "all" else policy.window
-    return window, policy.warm if isinstance(policy, OnSchedule) else None
+    return Kind(window, policy.warm, policy.optimizer) if isinstance(policy, OnSchedule) else Kind(window)
 
 
 def get_origin(block: int, kind: Kind) -> Origin:
     """The model of a kind that is trained at a block."""
-    window, warm = kind
-    return Origin(block, window, warm) if warm is None or block else Origin(0, None)
+    return Origin(block, *kind) if kind.warm is None or block else Origin(0, None)
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ class Plan:
 
     def describe_rows(self, origin: Origin) -> str:
         """On which rows a model is trained."""
-        warm = "" if origin.warm is None else f", from the weights of the block before, transforms {_DONE[origin.warm]}"
+        warm = "" if origin.warm is None else f", from {_describe_start(origin.warm, origin.optimizer)}"
         if origin.window is None:
             return f"on all rows before{warm}"
         return f"on rows from {self.step.add(self.starts[origin.block], -origin.window):%Y-%m-%d} on{warm}"
@@ -114,6 +122,11 @@ class Plan:
             return Origin(block, None)
         first, windows = parse_moment(split["train_from"]), {o.window for o in self.origins if o.window is not None}
         return Origin(block, next(w for w in windows if self.step.add(self.starts[block], -w) == first))
+
+
+def _describe_start(warm: Warm, optimizer: StartOptimizer) -> str:
+    continued = ", optimizer continued" if optimizer == "continue" else ""
+    return f"the weights of the block before, transforms {_DONE[warm]}{continued}"
 
 
 def _quote(moment: datetime) -> str:
@@ -152,7 +165,14 @@ def require_fitting(experiment: object) -> tuple[Experiment, Replay]:
 
 def _check_warm(experiment: Experiment, settings: Replay) -> Iterator[Problem]:
     for name, policy in settings.policies.items():
-        if not isinstance(policy, OnSchedule) or policy.warm is None:
+        if not isinstance(policy, OnSchedule):
+            continue
+        if policy.warm is None:
+            if policy.optimizer == "continue":
+                rule = (
+                    "an optimizer continues with the weights of the block before, from which the policy does not start"
+                )
+                yield Problem(f"replay.policies.{name}.optimizer", rule, "set warm to keep, or optimizer to anew")
             continue
         if policy.every != 1:
             rule = "a model takes over from that of the block before, so that each block has one"
@@ -194,8 +214,7 @@ def make_plan(settings: Replay, split: TimeSplit, *, examples: RunFolder) -> Pla
             f"replay: rows from {moments.min()!s} to {moments.max()!s} hold fewer than two blocks of {step} after "
             "the first model; choose a shorter replay.step, an earlier replay.first, or a smaller replay.min_history"
         )
-    first: Kind = (None, None)
-    kinds = dict.fromkeys((first, *map(get_kind, settings.policies.values())))
+    kinds = dict.fromkeys((Kind(None), *map(get_kind, settings.policies.values())))
     origins = dict.fromkeys(get_origin(block, kind) for kind in kinds for block in range(len(starts) - 1))
     return Plan(tuple(starts), tuple(origins), step, split.gap, left_out)
 

@@ -65,6 +65,8 @@ def train_warm(
     for number, origin in enumerate(plan.warm, start=1):
         place = models[origin.before].folder.path.relative_to(root).as_posix()
         given = [*overrides, f"++data.split={plan.write_split(origin, settings)}", f"schedule.start_from={place}"]
+        if origin.optimizer == "continue":
+            given.append("++schedule.start_optimizer=continue")
         if origin.warm == "keep":
             given.append(f"++features.start_from={place}")
         composed = compose(overrides=given, root=root)

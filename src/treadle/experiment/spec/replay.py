@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Discriminator, Field
 
 from treadle.experiment.calendar import parse_step
 from treadle.experiment.spec.base import Duration, Moment, Name, Spec, is_unset
-from treadle.schema import Count, Share
+from treadle.schema import Count, Share, StartOptimizer
 
 
 def check_step(text: str) -> str:
@@ -20,6 +20,11 @@ def check_step(text: str) -> str:
 CalendarStep = Annotated[str, AfterValidator(check_step)]  # "1mo", "2w", "1y"
 Window = Count | Literal["all"]
 Warm = Literal["refit", "keep"]
+
+
+def _is_anew(value: object) -> bool:
+    """Whether the key is left out: a replay without it is as it was before there was one."""
+    return value == "anew"
 
 
 class RetrainingPolicy(Spec):
@@ -46,6 +51,8 @@ class OnSchedule(RetrainingPolicy):
     warm: Warm | None = Field(default=None, exclude_if=is_unset)
     """With `every: 1`, how a network goes on from the weights of the block before: by transforms that are fitted anew
     (refit), or kept (keep); null: it begins anew."""
+    optimizer: StartOptimizer = Field(default="anew", exclude_if=_is_anew)
+    """With `warm`, whether the optimizer begins anew, or continues with its state of the block before."""
 
 
 class OnPerformance(RetrainingPolicy):
