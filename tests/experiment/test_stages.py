@@ -13,6 +13,7 @@ import yaml
 
 from treadle.check.resolve import resolve
 from treadle.experiment import fingerprint
+from treadle.experiment.changes import find_reruns
 from treadle.experiment.fingerprint import fingerprint_files
 from treadle.experiment.identity import name_run, sign_stages
 from treadle.experiment.imports import import_graph
@@ -70,6 +71,20 @@ def test_a_value_reaches_the_stages_that_depend_on_it(project, override, stages)
     after, _ = sign(project, override)
 
     assert changed(before, after) == stages
+
+
+def test_the_order_of_blocks_and_of_steps_reaches_the_features(project):
+    before, resolved = sign(project)
+    blocks = resolved.experiment.features.blocks
+    name = next(name for name, block in blocks.items() if len(block.steps) > 1)
+    steps = dict(reversed(blocks[name].steps.items()))
+    turned = blocks[name].model_copy(update={"steps": steps})
+
+    for found in (dict(reversed(blocks.items())), {**blocks, name: turned}):
+        features = resolved.experiment.features.model_copy(update={"blocks": found})
+        other = Resolved(resolved.experiment.model_copy(update={"features": features}), resolved.code)
+        assert changed(before, sign_stages(other, root=project)) == NAMES[1:]
+        assert find_reruns(resolved.values, other.values)["featurize"] == ["features.blocks (order)"]
 
 
 @pytest.mark.parametrize(

@@ -193,10 +193,18 @@ def identify_data(section: dict[str, Any]) -> dict[str, Any]:
     return {**section, "examples": {**section["examples"], "label": [[name, text] for name, text in label.items()]}}
 
 
+def _identify_order(features: dict[str, Any]) -> dict[str, Any]:
+    """The features, with the order of blocks, which is that of a model's inputs, and of steps: sections have none."""
+    order = [[name, *block["steps"]] for name, block in features["blocks"].items()]
+    return {**features, "blocks (order)": order}
+
+
 def _identify(key: str, section: Any) -> Any:
     """A section, or that of each member of a blend, with the digest alone of a bundle that it names, not its place."""
     if key == "data":
         return identify_data(section)
+    if key == "features" and isinstance(section, dict):
+        section = _identify_order(section)
     if key == "model" and isinstance(section, dict) and isinstance(section.get("members"), dict):
         members = section["members"].items()
         return {**section, "members": {name: {k: _identify(k, v) for k, v in own.items()} for name, own in members}}
