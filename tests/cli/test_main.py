@@ -45,6 +45,14 @@ def test_what_is_no_verb_or_option_is_refused(words, capsys):
     assert "usage: treadle" in capsys.readouterr().err
 
 
+def test_a_name_that_an_option_has_taken_for_a_value_is_told(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        treadle("init", "--from", "orders.csv", "--target", "late", "lost", "shop")
+
+    err = " ".join(capsys.readouterr().err.split())
+    assert "required: NAME; write it before --from, --target, --keep, --drop, --missing: they take every word" in err
+
+
 def test_predict_reports_what_is_missing(project, capsys):
     assert treadle("predict", "runs/none", "rows.parquet", "-o", "out.parquet") == 2
     assert "no bundle in runs/none" in capsys.readouterr().err

@@ -4,8 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from treadle.cli.commands import VERBS
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells of a missing argument which option may have taken it for one more value of its own."""
+
+    def error(self, message: str) -> NoReturn:
+        places = {action.metavar for action in self._actions if not action.option_strings}
+        missing = places.intersection(message.rpartition(": ")[2].split(", "))
+        lists = (action for action in self._actions if action.option_strings and action.nargs == "+")
+        greedy = [action.option_strings[-1] for action in lists]
+        if greedy and missing and "required" in message:
+            message += f"; write it before {', '.join(greedy)}: they take every word that follows"
+        super().error(message)
 
 
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -31,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Every verb, in the order of the help."""
     from treadle import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="treadle",
         description="One composed configuration describes the whole ML lifecycle.",
         epilog="Start with: treadle run. Overrides: treadle run model=mlp schedule.max_epochs=3",
