@@ -15,7 +15,7 @@ from treadle.bundle import Predictor
 from treadle.data.blocks import rank_blocks
 from treadle.data.lazy_frames import collect, count_rows, derive, narrow_integers
 from treadle.evaluation.resampling import Blocks
-from treadle.experiment.blocks import ROW, settle_blocks
+from treadle.experiment.blocks import settle_blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer, Inputs
@@ -115,4 +115,4 @@ def find_blocks(rows: pl.LazyFrame, experiment: Experiment) -> Blocks:
     settings = experiment.evaluation.intervals
     unit = settle_blocks("auto" if settings is None else settings.blocks, experiment.data)
     codes = rank_blocks(rows, unit)
-    return Blocks.of_rows(len(codes)) if unit == ROW else Blocks.of(codes, unit=unit)
+    return Blocks.of_rows(len(codes)) if unit.kind == "row" else Blocks.of(codes, unit=unit.name)

@@ -16,7 +16,7 @@ from treadle.bundle.calibration import ByLabel, Isotonic, Temperature, calibrate
 from treadle.bundle.conformal import Band, Sets, Span
 from treadle.data.blocks import rank_blocks
 from treadle.errors import TreadleError
-from treadle.experiment.blocks import PERIODS, settle_blocks
+from treadle.experiment.blocks import settle_blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Conformal, Experiment
 from treadle.features.featurize import read_target
@@ -62,7 +62,7 @@ def learn_from_valid(card: Card, raw: Tensor, rows: pl.LazyFrame, experiment: Ex
     blocks = rank_blocks(rows, unit)
     if experiment.evaluation.calibrate != "none" and not TRAITS[card.task].is_value:
         calibrate_by = _calibrate_labels if card.task == "multilabel" else _calibrate_known
-        found = calibrate_by(raw, target, blocks=blocks, keeps_order=unit in PERIODS, experiment=experiment)
+        found = calibrate_by(raw, target, blocks=blocks, keeps_order=unit.kind == "period", experiment=experiment)
         card = card.model_copy(update={"calibration": found})
     if experiment.evaluation.decide_by == "f1":
         chances = calibrate(raw, card.calibration).double().numpy()

@@ -33,8 +33,8 @@ class Intervals(Spec):
     """Bootstrap intervals of the metrics, and of differences between the model and its baselines."""
 
     blocks: str
-    """What is resampled: row, day, week, month, a column of the examples, or auto: the split's group, else days, else
-    rows; of forecasts no period that is shorter than the horizon."""
+    """What is resampled: row, day, week, month (of the calendar, even if a column has that name), a column of the
+    examples, or auto: the split's group, else days, else rows; of forecasts no period shorter than the horizon."""
     resamples: int = Field(ge=100, le=100_000)
     """Number of resamples."""
     coverage: float = Field(ge=0.5, lt=1)
