@@ -11,6 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import messy
+from treadle.check.checks import check
+from treadle.config.compose import compose
 from treadle.errors import TreadleError
 from treadle.scaffold.init import Origin, init, name_package
 from treadle.scaffold.planning.plan import Request
@@ -52,6 +54,15 @@ def test_a_whole_number_is_classes_unless_asked_otherwise(make, tmp_path):
     made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="count", task="regression")
 
     assert made.read("data")["task"] == "regression"
+
+
+def test_a_count_is_asked_for_and_judged_as_one(make, tmp_path):
+    made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="count", task="count")
+
+    experiment = check(compose(overrides=[], root=made.folder))
+    assert experiment.data.task == "count"
+    assert experiment.evaluation.metric == "poisson_deviance"
+    assert made.splits["train"]["label"].min() >= 0
 
 
 def test_the_value_that_counts_as_true_can_be_given(make, tmp_path):
@@ -152,6 +163,7 @@ def test_a_moment_that_is_none(refuse, tmp_path):
         ({"target": "answer", "positive": "maybe"}, "'answer' holds 'yes' and 'no', not 'maybe'"),
         ({"target": "color", "task": "regression"}, "a regression predicts a number, and 'color' is of type str"),
         ({"target": "size", "task": "multiclass"}, "more than the 100 classes"),
+        ({"target": "size", "task": "count"}, "a count is a whole number from 0 on; 'size' is written with fractions"),
         ({"target": "count", "task": "binary"}, "'count' has 5 different values; binary takes two"),
         ({"target": "answer", "group": "answer"}, "--group: 'answer' is the target"),
     ],

@@ -84,4 +84,4 @@ def test_the_tail_of_a_known_distribution():
 def test_a_count_is_offered_its_loss(tmp_path):
     made = plan(tmp_path, {"x": X, "visits": GENERATOR.poisson(9, NUM_ROWS)}, target="visits")
 
-    assert any("loss=poisson" in note for note in made.notes) == (min(made.target_profiles[0].low, 2) < 2)
+    assert any("--task count" in note for note in made.notes) == (min(made.target_profiles[0].low, 2) < 2)

@@ -20,7 +20,7 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", metavar="COLUMN", help="all rows of one group are in the same split")
     parser.add_argument("--weight", metavar="COLUMN", help="the weight of each row in training")
     task = "where the target leaves it open"
-    parser.add_argument("--task", choices=["binary", "multiclass", "regression"], help=task)
+    parser.add_argument("--task", choices=["binary", "multiclass", "regression", "count"], help=task)
     parser.add_argument("--positive", metavar="VALUE", help="of a binary target, the value of the positive class")
     many: dict[str, Any] = {"nargs": "+", "default": [], "metavar": "COLUMN"}
     parser.add_argument("--keep", **many, help="use these, though they look like a leak or an identifier")

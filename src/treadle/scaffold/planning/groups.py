@@ -13,6 +13,7 @@ import polars as pl
 
 from treadle.scaffold.planning.target import Target
 from treadle.scaffold.reading.profile import Profile
+from treadle.schema import is_value
 
 MIN_GROUPS = 5  # of a column that is suggested
 MIN_TAKEN = 10  # of one that is used without --group: three splits get some each
@@ -124,7 +125,7 @@ def find_entities(
 
 
 def _count_answers(label: pl.Series, target: Target) -> int:
-    return 0 if target.task == "regression" else label.n_unique()
+    return 0 if is_value(target.task) else label.n_unique()
 
 
 def _list_candidates(columns: Mapping[str, Profile], *, aside: Collection[str]) -> Iterator[Profile]:

@@ -14,10 +14,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from treadle.schema import Task
+from treadle.schema import Task, is_value
 
 BINS = 64
-SUSPECT = {"binary": 0.9, "multiclass": 0.95, "regression": 0.95}  # AUC, mean AUC, R² from which a column is left out
+# AUC, mean AUC, R² from which a column is left out.
+SUSPECT = {"binary": 0.9, "multiclass": 0.95, "regression": 0.95, "count": 0.95}
 # AUC of one of several classes, from which on a column is left out. A measurement that sets one class apart, as the
 # length of a petal does, comes near the first, but seldom near the second.
 CLASS_SUSPECT = {"few": 0.98, "many": 0.999}  # by the number of different values
@@ -26,8 +27,9 @@ FEW = 20  # different values
 SPIKE = 0.5  # share of rows with one value, from which it matters most whether a row has that value
 CLASS_GAPS = 0.9  # the same for whether the value is missing
 STRONG = 0.85  # AUC or R² from which a column is worth a look
-GAPS = {"binary": 0.75, "multiclass": 0.75, "regression": 0.5}  # the same as SUSPECT for whether the value is missing
-TITLE = {"binary": "AUC", "multiclass": "AUC", "regression": "R²"}
+# The same as SUSPECT for whether the value is missing.
+GAPS = {"binary": 0.75, "multiclass": 0.75, "regression": 0.5, "count": 0.5}
+TITLE = {"binary": "AUC", "multiclass": "AUC", "regression": "R²", "count": "R²"}
 _HUGE = 1e300  # stands for what is infinite
 _MIN_SCORED = 5  # rows of a class, below which its AUC is noise
 _PRIOR = 1.0  # rows of the overall mean that each group is given
@@ -111,7 +113,7 @@ def score_column(values: pl.Series, target: pl.Series, *, task: Task) -> Strengt
     """The AUC (0.5 to 1; of several classes the mean) or the R² (0 to 1) of one column alone, on unseen rows."""
     groups = _group(values)
     half = _draw_half(len(groups))
-    if task == "regression":
+    if is_value(task):
         truth = target.cast(pl.Float64).to_numpy()
         by_groups = _r_squared(_predict(groups, truth, half), truth[~half])
         return Strength(max(0.0, by_groups, _correlate(values, target)))

@@ -62,7 +62,7 @@ def _describe_label(label: pl.Series, target: Target) -> Iterator[str]:
     values = label.cast(pl.Float64).drop_nulls()
     low, whole = values.min(), bool((values == values.round()).all())
     if whole and low in {0.0, 1.0}:
-        yield "the target may be a count: `treadle run loss=poisson` predicts its mean and nothing below 0"
+        yield "the target may be a count: start over with --task count, which predicts its mean and nothing below 0"
     share = measure_tail(values)
     if share >= HEAVY:
         name = quote(target.name)

@@ -13,7 +13,7 @@ from treadle.data.roles import LARGEST
 from treadle.errors import TreadleError
 from treadle.scaffold.reading.counts import RARE, explain_count
 from treadle.scaffold.reading.profile import Profile
-from treadle.schema import Task
+from treadle.schema import Task, is_value
 from treadle.sql.translate import to_expr
 
 MAX_CLASSES = 100
@@ -152,8 +152,8 @@ def choose_target(profile: Profile, *, task: Task | None, positive: str | None) 
     if profile.num_missing:
         exclude.append(("unanswered", f"{quote(name)} IS NULL", f"{profile.num_missing:,} rows have no answer"))
     chosen, why = (task, "by --task") if task is not None else _find_task(profile)
-    if chosen == "regression":
-        return _regress(profile, why, exclude)
+    if is_value(chosen):
+        return _measure(profile, chosen, why, exclude)
     if profile.num_distinct > MAX_CLASSES:
         raise TreadleError(
             f"--target: {name!r} has {profile.num_distinct:,} different values, more than the {MAX_CLASSES} classes "
@@ -186,7 +186,7 @@ def _find_task(profile: Profile) -> tuple[Task, str]:
 def _explain_amount(profile: Profile) -> str:
     """Why numbers are amounts; empty where they are names of classes."""
     kind = "a whole number" if profile.column.dtype == "int" else "a number"
-    if not all(float(value).is_integer() for value, _ in profile.values):
+    if not _is_whole(profile):
         return "a number with fractions"
     if profile.num_distinct > MAX_INT_CLASSES:
         return f"{kind} with {profile.num_distinct:,} different values"
@@ -196,15 +196,26 @@ def _explain_amount(profile: Profile) -> str:
     return f"{count}; for classes give --task multiclass" if count else ""
 
 
-# --- the three tasks ----------------------------------------------------------------------------------
+def _is_whole(profile: Profile) -> bool:
+    """Whether the values that are listed, where they are few, are whole numbers."""
+    return all(float(value).is_integer() for value, _ in profile.values)
 
 
-def _regress(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
+# --- the kinds of task ----------------------------------------------------------------------------------
+
+
+def _measure(profile: Profile, task: Task, why: str, exclude: list[Exclusion]) -> Target:
     if not _is_number(profile):
         example = profile.values[0][0] if profile.values else profile.note
         raise TreadleError(
-            f"--target: a regression predicts a number, and {profile.name!r} is of type {profile.column.dtype}, "
+            f"--target: a {task} predicts a number, and {profile.name!r} is of type {profile.column.dtype}, "
             f"such as {example!r}"
+        )
+    is_whole = profile.column.dtype == "int" or (bool(profile.values) and _is_whole(profile))
+    if task == "count" and (profile.low < 0 or not is_whole):
+        found = f"begins at {profile.low:,}" if is_whole else "is written with fractions"
+        raise TreadleError(
+            f"--task: a count is a whole number from 0 on; {profile.name!r} {found}, which takes --task regression"
         )
     largest = max(abs(profile.low), abs(profile.high))
     if largest > LARGEST:
@@ -214,7 +225,7 @@ def _regress(profile: Profile, why: str, exclude: list[Exclusion]) -> Target:
             f"size; {fix}"
         )
     balance = f"{profile.low:,} to {profile.high:,}"
-    return Target(profile.name, "regression", quote(profile.name), why, balance, tuple(exclude))
+    return Target(profile.name, task, quote(profile.name), why, balance, tuple(exclude))
 
 
 def _make_binary(profile: Profile, positive: str | None, why: str, exclude: list[Exclusion]) -> Target:
