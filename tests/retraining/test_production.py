@@ -1,6 +1,7 @@
 """A simulated stretch goes by way of the server: events, rows, its log, labels that come later, monitoring."""
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -12,7 +13,11 @@ from runs import treadle
 from treadle.bundle import load
 from treadle.champions.bundles import find_by_digest
 from treadle.champions.ledger import read_history
+from treadle.check.resolve import resolve
+from treadle.errors import TreadleError
+from treadle.pipeline.locks import try_lock
 from treadle.retraining.production import Production
+from treadle.retraining.traffic import read_traffic
 
 pytestmark = pytest.mark.slow
 PAST = """\
@@ -95,6 +100,31 @@ def test_a_stretch_that_is_served_again_ends_in_the_same_history(simulated, monk
 
     assert read_ticks(simulated) == before
     assert read_log(simulated)["input.id"].n_unique() == len(read_log(simulated)) == 252
+
+
+def test_an_event_that_the_server_refuses_ends_the_simulation_and_nothing_of_the_stretch_counts(simulated, tmp_path):
+    first, last = datetime(2020, 4, 29), datetime(2020, 5, 6)  # noqa: DTZ001 - UTC
+    experiment, history = resolve(overrides=RULES, root=simulated).experiment, read_history("visits", root=simulated)
+    traffic = read_traffic(experiment.data, first=first, last=last, root=simulated, scratch=tmp_path)
+    strange = traffic.events["visits"].with_columns(bought=pl.when(pl.int_range(pl.len()) == 5).then(7).otherwise(0))
+    spoiled = replace(traffic, events={"visits": strange})
+    day = timedelta(days=1)
+    production = Production(experiment, lambda: spoiled, folder=tmp_path, every=day, gap=day, root=simulated)
+
+    with pytest.raises(TreadleError, match=r"the server answers /events/visits with 422: .*bought"):
+        production.serve(history.champion, None, history, first=first, last=last)
+
+    assert not production.log.exists()
+
+
+def test_two_simulations_of_one_name_exclude_each_other(simulated, monkeypatch, capsys):
+    monkeypatch.chdir(simulated)
+
+    with try_lock(simulated / "runs" / ".simulate-visits.lock") as is_free:
+        assert treadle(*WHOLE) == 2
+
+    assert is_free
+    assert "another process simulates visits: wait for it, or " in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_several_labels_of_a_row_are_given_to_the_log_by_their_names(project, tmp_path):

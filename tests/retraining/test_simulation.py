@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
+from itertools import islice
 
+import polars as pl
 import pytest
 
 from drifting import make_visits_project
@@ -65,26 +67,55 @@ def test_a_ledger_of_others_is_left_alone(tmp_path, monkeypatch, capsys, words, 
     assert not (tmp_path / "models").exists()
 
 
-@pytest.mark.exhaustive
-def test_a_kill_at_any_moment_changes_no_digit_of_the_history(tmp_path, monkeypatch):
-    """Three months with a break of the rule, once at one go and once killed again and again."""
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    for folder in (whole, killed):
-        folder.mkdir()
-        make_visits_project(folder, breaks_at=130)
-    monkeypatch.chdir(whole)
-    assert treadle(*WHOLE) == 0
-    history = json.loads((whole / HISTORY).read_text())
-    assert {"promote", "nothing"} <= {tick["action"] for tick in history}
-    assert sum(tick["skill"] for tick in history) > sum(tick["first_skill"] for tick in history)
-
-    for seconds in (5, 11, 17, 23, 31):
-        process = subprocess.Popen([sys.executable, "-m", "treadle", *WHOLE], cwd=killed)
+def kill_during(words, folder, *, ticks, seconds):
+    """Begin a simulation, or go on with it, and kill it so many seconds after so many decisions have been told."""
+    command = [sys.executable, "-m", "treadle", *words]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        told = (line for line in process.stderr if line.endswith(" rows answered\n"))
+        assert sum(1 for _ in islice(told, ticks)) == ticks
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    monkeypatch.chdir(killed)
-    assert treadle(*WHOLE) == 0
 
-    assert (killed / HISTORY).read_text() == (whole / HISTORY).read_text()
-    assert (killed / "retraining/visits.jsonl").read_text() == (whole / "retraining/visits.jsonl").read_text()
+
+@pytest.mark.exhaustive
+def test_a_kill_at_any_moment_changes_no_digit_of_the_history(tmp_path, monkeypatch):
+    """Three months with a trial in the shadow and a way back, once at one go and once killed again and again."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    asked = [*WHOLE, "retrain=shadow"]
+    for folder in (whole, killed):
+        folder.mkdir()
+        make_visits_project(folder, breaks_at=130, heals_at=183)
+    monkeypatch.chdir(whole)
+    assert treadle(*asked) == 0
+    actions = [tick["action"] for tick in json.loads((whole / HISTORY).read_text())]
+    assert actions[-3:] == ["challenge", "promote", "rollback"]
+
+    for ticks, seconds in ((0, 6), (1, 1), (3, 2), (5, 0.3), (5, 1.5), (6, 0.2), (6, 1), (7, 0.5), (7, 2)):
+        kill_during(asked, killed, ticks=ticks, seconds=seconds)
+    monkeypatch.chdir(killed)
+    assert treadle(*asked) == 0
+
+    for file in (HISTORY, "retraining/visits.jsonl"):
+        assert (killed / file).read_text() == (whole / file).read_text()
+
+
+@pytest.mark.exhaustive
+def test_three_months_of_flights_are_lived_again_and_killed_in_between(project, monkeypatch):
+    """As `make year`, and quicker: a decision a fortnight, and the first champion is old soon."""
+    rules = ["retrain=shadow", "retrain.act.age.after=45d", "retrain.shadow.longest=14d"]
+    experiment = ["experiment=flights", "model=lightgbm", "tracker=disabled", "name=quarter"]
+    asked = ["simulate", *experiment, *rules, "--from", "2013-04-01", "--to", "2013-07-01", "--every", "2w"]
+    kill_during(asked, project, ticks=1, seconds=5)
+    kill_during(asked, project, ticks=3, seconds=2)
+
+    assert treadle(*asked) == 0
+
+    ticks = json.loads((project / "retraining/simulations/quarter/history.json").read_text())
+    actions = [tick["action"] for tick in ticks]
+    assert len(ticks) == 7
+    assert actions[0] == "promote"
+    assert "challenge" in actions
+    (tried, *_) = (tick for tick in ticks if tick["challenger"] is not None)
+    assert min(tried[key] for key in ("skill", "first_skill", "challenger_skill")) > 0
+    flights = pl.scan_parquet(sorted((project / "retraining/simulations/quarter/log").glob("2*/*.parquet")))
+    assert flights.select(pl.len()).collect().item() == sum(tick["answered"] for tick in ticks) > 80_000

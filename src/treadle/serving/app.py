@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -27,10 +26,9 @@ from treadle.hints import nearest
 from treadle.online.feeds import Online
 from treadle.online.log import LogError
 from treadle.online.rows import SHOWN, RowsError
-from treadle.online.state import EPOCH, Counts
 from treadle.serving import protocols
 from treadle.serving.batcher import Batcher, FullError, LateError
-from treadle.serving.feeds import Given, Outcome
+from treadle.serving.feeds import Given, Outcome, describe_feeds
 from treadle.serving.log import Record
 from treadle.serving.openapi import describe, make_example, write_page
 from treadle.serving.scorer import Answer
@@ -256,18 +254,7 @@ class Application:
 
     def _describe_events(self) -> Response:
         online = self.service.online
-        counts = {} if online is None else online.state.counts
-        feeds = {name: counts.get(name, Counts()) for name in (() if online is None else online.state.feeds)}
-        told = {
-            name: {
-                "events": found.num_events,
-                "late": found.num_late,
-                "never_known": found.num_unknown,
-                "newest": None if found.newest is None else (EPOCH + timedelta(microseconds=found.newest)).isoformat(),
-            }
-            for name, found in feeds.items()
-        }
-        return _to_json({"feeds": told} | _tell_log(online))
+        return _to_json({"feeds": {} if online is None else describe_feeds(online)} | _tell_log(online))
 
     # --- how each protocol is written
 
@@ -362,13 +349,15 @@ class Application:
 
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # no signals here
             loop.add_signal_handler(signal.SIGHUP, reload_now)
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, *pending, return_exceptions=True)
-        await self.batcher.close()
-        await self._events.close()
-        await asyncio.to_thread(self.service.close)
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, *pending, return_exceptions=True)
+            await self.batcher.close()
+            await self._events.close()
+            await asyncio.to_thread(self.service.close)
 
     async def _reload(self, *, again: bool = False) -> None:
         async with self._reloading:

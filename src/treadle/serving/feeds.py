@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from treadle.experiment.spec import Events
 from treadle.online.feeds import Online, Taken
 from treadle.online.log import EventLog, SqliteLog
 from treadle.online.rows import RowsError
+from treadle.online.state import EPOCH, Counts
 from treadle.serving.event_program import compile_events
 from treadle.serving.metrics import Metrics
 
@@ -147,6 +148,20 @@ def _count(metrics: Metrics, model: str, table: str, num_rows: int, outcome: Out
         metrics.count_events(model, table, "taken", outcome.num_events)
         metrics.count_events(model, table, "late", outcome.num_late)
         metrics.count_events(model, table, "never_known", outcome.num_unknown)
+
+
+def describe_feeds(online: Online) -> dict[str, dict[str, Any]]:
+    """How many events each feed has had, and when the newest of them became known."""
+    counts = {name: online.state.counts.get(name, Counts()) for name in online.state.feeds}
+    return {
+        name: {
+            "events": found.num_events,
+            "late": found.num_late,
+            "never_known": found.num_unknown,
+            "newest": None if found.newest is None else (EPOCH + timedelta(microseconds=found.newest)).isoformat(),
+        }
+        for name, found in counts.items()
+    }
 
 
 def read_clock() -> datetime:
