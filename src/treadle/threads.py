@@ -13,12 +13,12 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-def _count_cores() -> int:
+def count_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-NUM_THREADS = min(_count_cores(), 4)  # more would hold more in memory; the libraries below have their own
+NUM_THREADS = min(count_cores(), 4)  # more would hold more in memory; the libraries below have their own
 
 
 def map_ahead(function: Callable[[A], B], items: Iterable[A], *, num_threads: int = NUM_THREADS) -> Iterator[B]:

@@ -54,6 +54,14 @@ def test_the_terms_add_up_to_the_brier_score_and_the_error_is_the_metric(experim
     assert sum(point.rows for point in found.points) == ROWS
 
 
+def test_of_few_rows_a_resample_may_hold_none(experiment):
+    logits, target = draw()
+
+    found = judge(squash(logits[:6]), target[:6], experiment).whole
+
+    assert np.isfinite(found.error.value)  # and no warning, each of which is an error here
+
+
 def test_true_chances_stay_within_their_bands_and_exaggerated_ones_leave_them(experiment):
     logits, target = draw(seed=1)
 

@@ -189,13 +189,13 @@ def _decompose(counts: Floats, predicted: Floats, observed: Floats, squares: Flo
         squares: `[R]` sum of the squared errors.
     """
     rows = counts.sum(axis=1)
-    rate = observed.sum(axis=1) / rows
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # a bin, or a resample of few rows, may hold none
+        rate = observed.sum(axis=1) / rows
         shares = observed / counts
         reliability = np.nansum((predicted - observed) ** 2 / counts, axis=1) / rows
-    resolution = np.nansum(counts * (shares - rate[:, None]) ** 2, axis=1) / rows
+        resolution = np.nansum(counts * (shares - rate[:, None]) ** 2, axis=1) / rows
+        remainder = squares / rows - reliability + resolution - rate * (1 - rate)
     uncertainty = rate * (1 - rate)
-    remainder = squares / rows - reliability + resolution - uncertainty
     return np.column_stack([reliability, resolution, uncertainty, remainder, shares])
 
 

@@ -242,7 +242,8 @@ class CalibrationError:
 
     def evaluate(self, draws: Draws) -> Floats:
         """By the bins' sums."""
-        error: Floats = np.abs(self._gaps.evaluate(draws)).sum(axis=1) / (draws.weights @ self._rows)
+        with np.errstate(invalid="ignore"):  # a resample of few rows may hold none
+            error: Floats = np.abs(self._gaps.evaluate(draws)).sum(axis=1) / (draws.weights @ self._rows)
         return error
 
 
