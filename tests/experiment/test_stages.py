@@ -86,6 +86,9 @@ def test_the_order_of_blocks_and_of_steps_reaches_the_features(project):
         assert changed(before, sign_stages(other, root=project)) == NAMES[1:]
         assert find_reruns(resolved.values, other.values)["featurize"] == ["features.blocks (order)"]
 
+    _, without = sign(project, f"~features.blocks.{name}.steps.{next(iter(steps))}")
+    assert not any("order" in reason for reason in find_reruns(resolved.values, without.values)["featurize"])
+
 
 @pytest.mark.parametrize(
     ("overrides", "stages"),

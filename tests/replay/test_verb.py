@@ -100,7 +100,9 @@ def test_models_of_the_past_cannot_begin_with_a_bundle_of_the_present(tmp_path, 
 def test_a_split_that_is_not_by_time_is_refused_before_anything_is_made(project, capsys):
     assert treadle("replay", "experiment=california") == 2
 
-    assert "a replay moves a split by time; found by: random" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "a replay moves a split by time; found by: random" in err
+    assert "say when each prediction is made, data.examples.predict_at, and write a split with by: time" in err
     assert not (project / "runs").exists()
 
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from treadle.cli.commands import VERBS
+from treadle.hints import find_nearest
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells of a missing argument which option may have taken it for one more value of its own."""
+    """Tells of a missing argument which option may have taken it, and of an unknown option which one is near."""
 
     def error(self, message: str) -> NoReturn:
         places = {action.metavar for action in self._actions if not action.option_strings}
@@ -21,6 +22,13 @@ class _Parser(argparse.ArgumentParser):
             message += f"; write it before {', '.join(greedy)}: they take every word that follows"
         super().error(message)
 
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """Tell of words that are no argument of this verb, and the option that the first one may mean."""
+        wrong = next((word for word in words if word.startswith("-")), "")
+        meant = find_nearest(wrong, [name for action in self._actions for name in action.option_strings])
+        hint = f"; did you mean {meant}?" if meant else ""
+        self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
+
 
 def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Options and overrides in any order, as Hydra takes them (argparse alone wants overrides in one piece)."""
@@ -28,7 +36,7 @@ def read_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     given, typed = _split_typed(list(arguments))
     options, rest = parser.parse_known_args(given)
     if any(word.startswith("-") for word in rest) or (rest and not hasattr(options, "overrides")):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        options.own_parser.refuse(rest)
     if rest:
         options.overrides += rest
     options.typed, options.parser = typed, parser
@@ -56,5 +64,6 @@ def build_parser() -> argparse.ArgumentParser:
     for verb in VERBS.values():
         inner = verbs.add_parser(verb.name, help=verb.purpose, description=verb.purpose)
         inner.add_argument("--traceback", action="store_true", help="show where in the code an error comes from")
+        inner.set_defaults(own_parser=inner)
         verb.add_arguments(inner)
     return parser

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from treadle.experiment.stages import CODE, Stage, Values, list_stages, take_slice
+from treadle.experiment.stages import CODE, ORDER, Stage, Values, list_stages, take_slice
 from treadle.keys import ABSENT, get, list_leaves
 
 MAX_KEYS = 6  # named for one stage
@@ -43,7 +43,8 @@ def find_reruns(before: Values, after: Values, *, new_data: bool = False) -> dic
     """
     reruns: dict[str, list[str]] = {}
     for stage in list_stages(after):
-        reasons = shorten([change.key for change in list_changes(_take(before, stage), _take(after, stage))])
+        keys = [change.key for change in list_changes(_take(before, stage), _take(after, stage))]
+        reasons = shorten([key for key in keys if not key.endswith(ORDER)] or keys)  # another name is no new order
         key = f"{CODE}.{stage.name}"
         if get(before, key) != get(after, key):
             reasons.append("its code")

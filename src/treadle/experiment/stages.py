@@ -133,6 +133,7 @@ SOURCE_BUNDLES = {"features": "start_from", "schedule": "start_from", "loss": "t
 # Of `schedule`, what a model reads that trains itself on numbers as they are, such as trees; and what it reads only
 # where `trainer` limits batches.
 READ_BY_TREES, READ_IN_BATCHES = ("monitor", "refit"), ("batch_size",)
+ORDER = " (order)"  # ends the key of what stands for the order of a section
 DIGEST_MARK = "@"  # in their values in a resolved.yaml: before the digest of the bundle
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 
@@ -196,7 +197,7 @@ def identify_data(section: dict[str, Any]) -> dict[str, Any]:
 def _identify_order(features: dict[str, Any]) -> dict[str, Any]:
     """The features, with the order of blocks, which is that of a model's inputs, and of steps: sections have none."""
     order = [[name, *block["steps"]] for name, block in features["blocks"].items()]
-    return {**features, "blocks (order)": order}
+    return {**features, f"blocks{ORDER}": order}
 
 
 def _identify(key: str, section: Any) -> Any:

@@ -133,6 +133,15 @@ def _quote(moment: datetime) -> str:
     return f"'{moment.isoformat()}'"
 
 
+def want_time_split(experiment: Experiment, *, what: str) -> Problem:
+    """That the examples are split otherwise than by time, which `what` moves."""
+    rule = f"{what} moves a split by time; found by: {experiment.data.split.by}"
+    fix = f"write a split with by: time, valid_from, test_from and gap, of which {what} moves both dates"
+    if experiment.data.examples.predict_at is None:
+        fix = f"say when each prediction is made, data.examples.predict_at, and {fix}"
+    return Problem("data.split.by", rule, fix)
+
+
 def require_fitting(experiment: object) -> tuple[Experiment, Replay]:
     """The experiment and its section `replay`, if a replay can be made of it.
 
@@ -147,9 +156,7 @@ def require_fitting(experiment: object) -> tuple[Experiment, Replay]:
         raise ConfigError([Problem("replay", "is not selected", "add `- replay: monthly` to conf/config.yaml")])
     problems = []
     if not isinstance(experiment.data.split, TimeSplit):
-        rule = f"a replay moves a split by time; found by: {experiment.data.split.by}"
-        fix = "add data.examples.predict_at, and a split with by: time, valid_from, test_from and gap"
-        problems.append(Problem("data.split.by", rule, fix))
+        problems.append(want_time_split(experiment, what="a replay"))
     problems += [*_check_warm(experiment, settings), *_check_bundles(experiment)]
     cost = settings.cost
     if (cost.missed is None) != (cost.false_alarm is None):

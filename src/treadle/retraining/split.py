@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Experiment, Retrain, TimeSplit
 from treadle.problems import ConfigError, Problem
+from treadle.replay.matrix import want_time_split
 
 
 def find_known(now: datetime, gap: timedelta) -> datetime:
@@ -50,7 +51,5 @@ def require_fitting(experiment: object) -> tuple[TimeSplit, Retrain]:
     if experiment.retrain is None:
         raise ConfigError([Problem("retrain", "is not selected", "add `- retrain: default` to conf/config.yaml")])
     if not isinstance(experiment.data.split, TimeSplit):
-        rule = f"retraining moves a split by time; found by: {experiment.data.split.by}"
-        fix = "add data.examples.predict_at, and a split with by: time, valid_from, test_from and gap"
-        raise ConfigError([Problem("data.split.by", rule, fix)])
+        raise ConfigError([want_time_split(experiment, what="retraining")])
     return experiment.data.split, experiment.retrain
