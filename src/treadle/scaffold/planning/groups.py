@@ -13,7 +13,7 @@ import polars as pl
 
 from treadle.scaffold.planning.target import Target
 from treadle.scaffold.reading.profile import Profile
-from treadle.schema import is_value
+from treadle.tasks import TRAITS
 
 MIN_GROUPS = 5  # of a column that is suggested
 MIN_TAKEN = 10  # of one that is used without --group: three splits get some each
@@ -125,7 +125,7 @@ def find_entities(
 
 
 def _count_answers(label: pl.Series, target: Target) -> int:
-    return 0 if is_value(target.task) else label.n_unique()
+    return 0 if TRAITS[target.task].is_value else label.n_unique()
 
 
 def _list_candidates(columns: Mapping[str, Profile], *, aside: Collection[str]) -> Iterator[Profile]:

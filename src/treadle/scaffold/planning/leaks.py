@@ -14,7 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from treadle.schema import Task, is_value
+from treadle.schema import Task
+from treadle.tasks import TRAITS
 
 BINS = 64
 # AUC, mean AUC, R² from which a column is left out.
@@ -113,7 +114,7 @@ def score_column(values: pl.Series, target: pl.Series, *, task: Task) -> Strengt
     """The AUC (0.5 to 1; of several classes the mean) or the R² (0 to 1) of one column alone, on unseen rows."""
     groups = _group(values)
     half = _draw_half(len(groups))
-    if is_value(task):
+    if TRAITS[task].is_value:
         truth = target.cast(pl.Float64).to_numpy()
         by_groups = _r_squared(_predict(groups, truth, half), truth[~half])
         return Strength(max(0.0, by_groups, _correlate(values, target)))

@@ -15,7 +15,7 @@ from treadle.scaffold.planning.official import find_official
 from treadle.scaffold.planning.target import Exclusion, Target, quote
 from treadle.scaffold.planning.trial import find_rule, to_folds, try_split
 from treadle.scaffold.reading.profile import Profile, Profiles
-from treadle.schema import is_value
+from treadle.tasks import TRAITS
 
 MAX_LEFT_OUT = 0.05  # share of rows without a moment, or without a split, that may be left out
 FEW_ROWS = 5_000  # below it the split is in folds
@@ -92,7 +92,7 @@ def _divide_unasked(table: Profiles, target: Target, *, taken: set[str]) -> Divi
             reason = f"{_explain_group(entity)}; {unasked}"
             return Division(rule, reason, target, {**aside, **_name_group(entity.profile)}, notes)
     notes = (*notes, *map(_suggest_group, entities[:_MAX_NAMED]))
-    if is_value(target.task) or target.task == "multilabel":
+    if TRAITS[target.task].is_value or target.task == "multilabel":
         drawn, reason = {"by": "random", **_SHARES}, f"drawn from all rows; {unasked}"
     else:
         drawn = {"by": "stratified", "column": "label", **_SHARES}

@@ -13,8 +13,9 @@ from treadle.data.roles import LARGEST
 from treadle.errors import TreadleError
 from treadle.scaffold.reading.counts import RARE, explain_count
 from treadle.scaffold.reading.profile import Profile
-from treadle.schema import Task, is_value
+from treadle.schema import Task
 from treadle.sql.translate import to_expr
+from treadle.tasks import TRAITS
 
 MAX_CLASSES = 100
 MAX_INT_CLASSES = 20  # an integer of more values is a quantity
@@ -152,7 +153,7 @@ def choose_target(profile: Profile, *, task: Task | None, positive: str | None) 
     if profile.num_missing:
         exclude.append(("unanswered", f"{quote(name)} IS NULL", f"{profile.num_missing:,} rows have no answer"))
     chosen, why = (task, "by --task") if task is not None else _find_task(profile)
-    if is_value(chosen):
+    if TRAITS[chosen].is_value:
         return _measure(profile, chosen, why, exclude)
     if profile.num_distinct > MAX_CLASSES:
         raise TreadleError(

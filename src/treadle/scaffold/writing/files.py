@@ -19,7 +19,7 @@ from treadle.scaffold.planning.target import quote
 from treadle.scaffold.writing.contract import describe_left_out, is_read, list_columns
 from treadle.scaffold.writing.markdown import to_code, to_prose
 from treadle.scaffold.writing.yaml_text import Lines, to_flow, to_yaml
-from treadle.schema import is_value
+from treadle.tasks import TRAITS
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _SHIPPED = ("constraints.txt", "dvc.yaml")  # the same as Treadle's own
@@ -140,7 +140,7 @@ def _list_facts(plan: Plan, project: Project) -> dict[str, Any]:
 
 def _ask(plan: Plan) -> str:
     target = plan.target
-    if is_value(target.task):
+    if TRAITS[target.task].is_value:
         return f"How {'many' if target.task == 'count' else 'much'} is {target.name}?"
     if isinstance(target.label, dict):
         return f"Which of {target.name} is it?"
