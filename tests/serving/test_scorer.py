@@ -14,7 +14,7 @@ from treadle.bundle import TARGETS, BlendBundle, BreachError, build_model
 from treadle.bundle.calibration import Isotonic
 from treadle.bundle.conformal import Sets
 from treadle.errors import TreadleError
-from treadle.models.estimator import Objective
+from treadle.models.estimator import Objective, Training
 from treadle.schema import Batch
 from treadle.serving.scorer import Scorer
 
@@ -161,15 +161,14 @@ def test_trees_are_asked_with_the_same_inputs(rows, root):
         cardinalities=bundle.featurizer.cardinalities,
         num_classes=0,
     )
-    model.fit(
-        batch,
-        batch,
-        objective=Objective("binary", "default"),
-        numeric_columns=bundle.featurizer.numeric_columns,
+    training = Training(
+        Objective("binary", "default"),
+        bundle.featurizer.numeric_columns,
         seed=0,
         threads=1,
         watch=lambda *, rounds, train, valid: rounds,  # noqa: ARG005 - as training calls it
     )
+    model.fit(batch, batch, training=training)
     trees = replace(bundle, model=model)
     scorer = Scorer(trees)
 

@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from treadle.bundle import build_model
-from treadle.models.estimator import Objective
+from treadle.models.estimator import Objective, Training
 from treadle.schema import Batch
 from treadle.targets.signatures import read_constant
 
@@ -55,13 +55,7 @@ def fit(estimator, train, valid=None, *, task="binary", objective=None, seed=0, 
         seen.append(rounds)
         return rounds if best is None else min(rounds, best)
 
-    estimator.fit(
-        train,
-        train if valid is None else valid,
-        objective=objective or Objective(task, "default"),
-        numeric_columns=NUMERIC_COLUMNS,
-        seed=seed,
-        threads=threads,
-        watch=watch or watch_loss,
-    )
+    objective = objective or Objective(task, "default")
+    training = Training(objective, NUMERIC_COLUMNS, seed=seed, threads=threads, watch=watch or watch_loss)
+    estimator.fit(train, train if valid is None else valid, training=training)
     return seen

@@ -19,9 +19,11 @@ from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
 from treadle.models.catboost_json import check_trees
-from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library, keep_all
+from treadle.models.estimator import NotNegative, Training, Whole, import_library
 from treadle.models.matrix import list_directions, read_labels
+from treadle.models.rounds import Rounds
 from treadle.schema import Batch, Count, Positive
+from treadle.tasks import TRAITS
 
 if TYPE_CHECKING:
     import catboost
@@ -102,10 +104,7 @@ class CatBoost:
         self.num_categories = len(cardinalities)
         self.num_outputs = num_outputs
         self.names = np.array([str(i).encode() for i in range(max(cardinalities, default=0))], dtype=object)
-        self.max_rounds = self.best_rounds = max_rounds
-        self.is_restarted = False
-        self.early_stopping_rounds = early_stopping_rounds
-        self.eval_period = eval_period
+        self.rounds = Rounds(max_rounds, eval_period, early_stopping_rounds)
         self.monotone = monotone
         self.booster: catboost.CatBoost | None = None
         self.settings = {
@@ -122,40 +121,23 @@ class CatBoost:
             "max_ctr_complexity": max_ctr_complexity,
         }
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Add trees round by round; CatBoost shows what they predict as to a metric of the user's."""
         library = _import()
-        rounds = _Rounds(
-            objective,
-            watch=keep_all(watch) if self.is_restarted else watch,
-            max_rounds=self.max_rounds,
-            eval_period=self.eval_period,
-            early_stopping_rounds=self.early_stopping_rounds,
-        )
-        settings = self._list_settings(objective, numeric_columns, seed=seed, threads=threads)
+        steps = _Steps(self.rounds, training)
+        settings = self._list_settings(training)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*numba")  # would only make a metric in Python faster
-            booster = library.CatBoost({**settings, "eval_metric": _Shown(rounds)})
+            booster = library.CatBoost({**settings, "eval_metric": _Shown(steps)})
             data, judged = (self._make_pool(library, rows) for rows in (train, valid))
             try:
-                booster.fit(data, eval_set=[data, judged], callbacks=[rounds])
+                booster.fit(data, eval_set=[data, judged], callbacks=[steps])
             except library.CatBoostError as error:
                 reason = str(error).strip().splitlines()[0]
                 raise TreadleError(f"model: CatBoost cannot be trained on these rows: {reason}") from error
-        if rounds.error is not None:
-            raise rounds.error
-        self.best_rounds = rounds.best
-        booster.shrink(rounds.best)
+        if steps.error is not None:
+            raise steps.error
+        booster.shrink(self.rounds.best)
         with TemporaryDirectory() as folder:  # it writes JSON to a file alone
             file = Path(folder, self.FILE)
             booster.save_model(str(file), format="json")
@@ -164,18 +146,18 @@ class CatBoost:
 
     def restart(self) -> None:
         """Forget the trees; the next `fit` adds as many rounds as were best."""
-        self.max_rounds, self.is_restarted, self.booster = self.best_rounds, True, None
+        self.rounds.restart()
+        self.booster = None
 
-    def _list_settings(
-        self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int
-    ) -> dict[str, Any]:
+    def _list_settings(self, training: Training) -> dict[str, Any]:
+        objective = training.objective
         loss = _OBJECTIVES.get(objective.name, "").format(objective.parameter) or _DEFAULTS[objective.task]
         settings: dict[str, Any] = {
             **{name: value for name, value in self.settings.items() if value is not None},
-            "iterations": self.max_rounds,
+            "iterations": self.rounds.maximum,
             "loss_function": loss,
-            "random_seed": seed,
-            "thread_count": threads,
+            "random_seed": training.seed,
+            "thread_count": training.threads,
             "use_best_model": False,
             "allow_writing_files": False,
             "logging_level": "Silent",
@@ -184,7 +166,7 @@ class CatBoost:
             settings["classes_count"] = self.num_outputs
         if self.monotone:
             settings["monotone_constraints"] = list_directions(
-                self.monotone, numeric_columns=numeric_columns, num_ids=self.num_categories
+                self.monotone, numeric_columns=training.numeric_columns, num_ids=self.num_categories
             )
         return settings
 
@@ -239,26 +221,15 @@ class CatBoost:
         self.booster = booster
 
 
-class _Rounds:
+class _Steps:
     """What CatBoost calls after each round: shows predictions every few rounds, and says when it is enough."""
 
-    def __init__(
-        self,
-        objective: Objective,
-        *,
-        watch: Watch,
-        max_rounds: int,
-        eval_period: int,
-        early_stopping_rounds: int | None,
-    ) -> None:
-        self.objective, self.watch = objective, watch
-        self.max_rounds, self.eval_period = max_rounds, eval_period
-        self.patience = early_stopping_rounds or max_rounds
-        self.round = 1
+    def __init__(self, rounds: Rounds, training: Training) -> None:
+        self.rounds, self.objective, self.watch = rounds, training.objective, training.watch
+        self.count = 1  # of rounds, the current one included
         # Of this round: the training rows as they are learned from, shuffled and in order; then again, as any rows are
         # predicted; then the validation rows.
         self.shown: list[Tensor] = []
-        self.best = 0
         self.error: BaseException | None = None  # CatBoost would train on, and forget it
 
     def take(self, outputs: Sequence[np.ndarray]) -> None:
@@ -269,15 +240,18 @@ class _Rounds:
             self.error = self.error or error
 
     def _take(self, outputs: Sequence[np.ndarray]) -> None:
-        if not self._is_due():
-            return
-        values = torch.from_numpy(np.array(outputs, dtype=np.float64))
-        if len(values) > 1:
-            self.shown.append(values.T.softmax(dim=1))
-        elif self.objective.task == "binary":
-            self.shown.append(values[0].sigmoid())
-        else:
-            self.shown.append(values[0].exp() if self.objective.link == "log" else values[0])
+        if self.rounds.is_due(self.count):
+            values = torch.from_numpy(np.array(outputs, dtype=np.float64))
+            self.shown.append(self._predict(values))
+
+    def _predict(self, outputs: Tensor) -> Tensor:
+        """From `[num_outputs, B]` to what `Watch` takes."""
+        activation = TRAITS[self.objective.task].activation
+        if activation == "softmax":
+            return outputs.T.softmax(dim=1)
+        if activation == "sigmoid":
+            return outputs[0].sigmoid()
+        return outputs[0].exp() if self.objective.link == "log" else outputs[0]
 
     def after_iteration(self, info: Any) -> bool:
         """Whether training goes on."""
@@ -288,22 +262,19 @@ class _Rounds:
             return False
 
     def _go_on(self, info: Any) -> bool:
-        rounds, is_due = info.iteration, self._is_due()
-        if is_due:
+        goes_on = True
+        if self.rounds.is_due(self.count):
             _, train, valid = self.shown
-            self.best = self.watch(rounds=rounds, train=train, valid=valid)
-        self.round, self.shown = rounds + 1, []
-        return not is_due or rounds - self.best < self.patience
-
-    def _is_due(self) -> bool:
-        return self.round % self.eval_period == 0 or self.round == self.max_rounds
+            goes_on = self.rounds.score(self.watch, info.iteration, train=train, valid=valid)
+        self.count, self.shown = info.iteration + 1, []
+        return goes_on
 
 
 class _Shown:
     """A metric in CatBoost's eyes: it hands the outputs on, and scores nothing."""
 
-    def __init__(self, rounds: _Rounds) -> None:
-        self.rounds = rounds
+    def __init__(self, steps: _Steps) -> None:
+        self.steps = steps
 
     def __deepcopy__(self, memo: Any) -> _Shown:
         """CatBoost copies its settings; the outputs go where they were to go."""
@@ -313,7 +284,7 @@ class _Shown:
         return True
 
     def evaluate(self, approxes: Sequence[np.ndarray], target: Any, weight: Any) -> tuple[float, float]:  # noqa: ARG002
-        self.rounds.take(approxes)
+        self.steps.take(approxes)
         return 0.0, 1.0
 
     def get_final_error(self, error: float, weight: float) -> float:  # noqa: ARG002

@@ -52,6 +52,17 @@ class Watch(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class Training:
+    """How an estimator is trained, whatever its rows are."""
+
+    objective: Objective
+    numeric_columns: Sequence[str]  # the column that each number comes from
+    seed: int  # of everything random
+    threads: int  # of the CPU
+    watch: Watch  # is called every few rounds, and at least once
+
+
 @runtime_checkable
 class Estimator(Protocol):
     """A model that trains itself.
@@ -63,27 +74,13 @@ class Estimator(Protocol):
 
     FILE: str  # name of its file in a bundle
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Train, and keep the rounds that `watch` finds best.
 
         Args:
             train: rows to learn from; targets of a regression are scaled.
             valid: rows that tell when to stop; a class that training has not seen is -1.
-            objective: what is minimised.
-            numeric_columns: the column that each number comes from.
-            seed: of everything random.
-            threads: CPU threads.
-            watch: is called every few rounds, and at least once.
+            training: how.
         """
 
     def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
@@ -106,16 +103,6 @@ class Restartable(Protocol):
 
     def restart(self) -> None:
         """Forget what was learned; the next `fit` takes as many rounds as were best, whatever `watch` says."""
-
-
-def keep_all(watch: Watch) -> Watch:
-    """A watch to which each round is better than those before, for a training whose number of rounds is known."""
-
-    def keep(*, rounds: int, train: Tensor, valid: Tensor) -> int:
-        watch(rounds=rounds, train=train, valid=valid)
-        return rounds
-
-    return keep
 
 
 def restart(estimator: Estimator) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from treadle.models.estimator import Estimator, Objective, Watch
+from treadle.models.estimator import Estimator, Training
 from treadle.models.several import Several
 from treadle.schema import Batch
 
@@ -21,34 +22,16 @@ class LabelEstimators(Several):
         output: `[B, L]` logits.
     """
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Train each until its own log loss is best; `watch` sees all of them, once."""
-        rounds = []
+        rounds, objective = [], replace(training.objective, task="binary")
         for place, estimator in enumerate(self.estimators):
             own_train, own_valid = (rows._replace(target=rows.target[:, place].contiguous()) for rows in (train, valid))
             best = _Best(own_valid)
-            estimator.fit(
-                own_train,
-                own_valid,
-                objective=Objective("binary", objective.name, objective.parameter),
-                numeric_columns=numeric_columns,
-                seed=seed,
-                threads=threads,
-                watch=best.watch,
-            )
+            estimator.fit(own_train, own_valid, training=replace(training, objective=objective, watch=best.watch))
             rounds.append(best.rounds)
         shown = (self(rows.numeric, rows.ids).sigmoid() for rows in (train, valid))
-        watch(rounds=max(rounds), train=next(shown), valid=next(shown))
+        training.watch(rounds=max(rounds), train=next(shown), valid=next(shown))
 
     def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """A logit for each label."""

@@ -7,13 +7,14 @@ Shape:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
-from treadle.models.estimator import Estimator, Objective, Watch
+from treadle.models.estimator import Estimator, Objective, Training
 from treadle.models.several import Several
 from treadle.schema import MEDIAN, Batch, FitsInputs
 
@@ -60,34 +61,17 @@ class LevelEstimators(Several):
         self.levels = list(levels)
         self.crossed = 0.0  # share of the validation rows that were sorted
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Train each until its own pinball loss is best; `watch` sees all of them, once."""
         rounds = []
         for level, estimator in zip(self.levels, self.estimators, strict=True):
             best = _Best(valid, level=level)
-            estimator.fit(
-                train,
-                valid,
-                objective=Objective(objective.task, "quantile", level),
-                numeric_columns=numeric_columns,
-                seed=seed,
-                threads=threads,
-                watch=best.watch,
-            )
+            objective = Objective(training.objective.task, "quantile", level)
+            estimator.fit(train, valid, training=replace(training, objective=objective, watch=best.watch))
             rounds.append(best.rounds)
         raw = self.ask(valid.numeric, valid.ids)
         self.crossed = float((raw.diff(dim=1) < 0).any(dim=1).double().mean())
-        watch(rounds=max(rounds), train=self(train.numeric, train.ids), valid=raw.sort(dim=1).values)
+        training.watch(rounds=max(rounds), train=self(train.numeric, train.ids), valid=raw.sort(dim=1).values)
 
     def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """Quantiles on the scale of the target."""

@@ -14,10 +14,10 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_limited
-from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library, keep_all
+from treadle.models.estimator import NotNegative, Training, Whole, import_library
 from treadle.models.lightgbm_text import check_trees, strip_trees
 from treadle.models.matrix import join_inputs, list_directions, read_labels
-from treadle.models.rounds import train_by_rounds
+from treadle.models.rounds import Rounds
 from treadle.schema import Batch, Count, Positive
 
 if TYPE_CHECKING:
@@ -108,10 +108,7 @@ class LightGBM:
         self.num_numeric = num_numeric
         self.num_categories = len(cardinalities)
         self.num_outputs = num_outputs
-        self.max_rounds = self.best_rounds = max_rounds
-        self.is_restarted = False
-        self.early_stopping_rounds = early_stopping_rounds
-        self.eval_period = eval_period
+        self.rounds = Rounds(max_rounds, eval_period, early_stopping_rounds)
         self.monotone = monotone
         self.booster: lightgbm.Booster | None = None
         self.settings = {
@@ -134,51 +131,38 @@ class LightGBM:
             "min_data_per_group": min_data_per_group,
         }
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Add trees round by round."""
         library = _import()
-        settings = self._list_settings(objective, numeric_columns, seed=seed, threads=threads)
+        settings = self._list_settings(training)
         data = self._make_dataset(library, train, settings)
         try:
             booster = library.Booster(settings, data)
             booster.add_valid(self._make_dataset(library, valid, settings, reference=data), "valid")
-            self.best_rounds = train_by_rounds(
+            self.rounds.train(
                 add=lambda _: bool(booster.update()),  # whether no split gains anything
                 show=lambda: (_read(booster.eval_train), _read(booster.eval_valid)),
-                watch=keep_all(watch) if self.is_restarted else watch,
-                max_rounds=self.max_rounds,
-                eval_period=self.eval_period,
-                early_stopping_rounds=self.early_stopping_rounds,
+                watch=training.watch,
             )
         except library.basic.LightGBMError as error:
             reason = str(error).splitlines()[0]
             raise TreadleError(f"model: LightGBM cannot be trained on these rows: {reason}") from error
-        self._set_trees(booster.model_to_string(num_iteration=self.best_rounds))
+        self._set_trees(booster.model_to_string(num_iteration=self.rounds.best))
 
     def restart(self) -> None:
         """Forget the trees; the next `fit` adds as many rounds as were best."""
-        self.max_rounds, self.is_restarted, self.booster = self.best_rounds, True, None
+        self.rounds.restart()
+        self.booster = None
 
-    def _list_settings(
-        self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int
-    ) -> dict[str, Any]:
+    def _list_settings(self, training: Training) -> dict[str, Any]:
+        objective = training.objective
         settings = {
             **self.settings,
             "objective": _OBJECTIVES.get(objective.name) or _DEFAULTS[objective.task],
             "num_class": self.num_outputs,
             "metric": "none",
-            "seed": seed,
-            "num_threads": threads,
+            "seed": training.seed,
+            "num_threads": training.threads,
             "deterministic": True,
             "force_col_wise": True,  # else a measurement of time decides the order of sums
             "verbosity": -1,
@@ -187,7 +171,7 @@ class LightGBM:
             settings[_PARAMETERS[objective.name]] = objective.parameter
         if self.monotone:
             settings["monotone_constraints"] = list_directions(
-                self.monotone, numeric_columns=numeric_columns, num_ids=self.num_categories
+                self.monotone, numeric_columns=training.numeric_columns, num_ids=self.num_categories
             )
         return settings
 

@@ -6,11 +6,12 @@ An offset is the logarithm of an exposure, and the output that of a count or an 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from treadle.models.estimator import Estimator, Objective, Watch, restart
+from treadle.models.estimator import Estimator, Training, restart
 from treadle.schema import Batch, FitsInputs
 
 
@@ -77,32 +78,20 @@ class OffsetEstimator:
         self.offsets = offsets
         self.FILE = estimator.FILE  # a bundle has the file of the estimator itself
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Train on rates; what `watch` is shown are counts again."""
+        objective = training.objective
         power = objective.parameter if objective.name == "tweedie" and objective.parameter is not None else 1.0
         exposures = [self.offsets.take(rows.numeric).exp() for rows in (train, valid)]
 
         def show(*, rounds: int, train: Tensor, valid: Tensor) -> int:
-            return watch(rounds=rounds, train=train * exposures[0], valid=valid * exposures[1])
+            return training.watch(rounds=rounds, train=train * exposures[0], valid=valid * exposures[1])
 
+        columns = [training.numeric_columns[place] for place in self.offsets.kept]
         self.estimator.fit(
             self.offsets.to_rates(train, power=power),
             self.offsets.to_rates(valid, power=power),
-            objective=objective,
-            numeric_columns=[numeric_columns[place] for place in self.offsets.kept],
-            seed=seed,
-            threads=threads,
-            watch=show,
+            training=replace(training, numeric_columns=columns, watch=show),
         )
 
     def restart(self) -> None:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from treadle.errors import TreadleError
-from treadle.models.estimator import Objective, Watch, import_library, keep_all
+from treadle.models.estimator import Objective, Training, Watch, import_library
 from treadle.models.matrix import join_inputs, list_directions, read_labels
-from treadle.models.rounds import train_by_rounds
+from treadle.models.rounds import Rounds
 from treadle.models.scikit_file import dump, read
 from treadle.schema import Batch
 from treadle.targets.signatures import read_constant
@@ -67,26 +67,17 @@ class ScikitLearn:
         is_one_hot = self._read("CATEGORIES") == "one_hot"
         return self.num_numeric + (sum(self.cardinalities) if is_one_hot else len(self.cardinalities))
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Train, by rounds where the class has them."""
-        self._set(self._list_settings(objective, numeric_columns, seed=seed, threads=threads))
+        self._set(self._list_settings(training))
+        objective, watch = training.objective, training.watch
         rows, judged = (self._join(batch.numeric, batch.ids) for batch in (train, valid))
         labels, weights = read_labels(train, num_outputs=self.num_outputs), _read_weights(train)
         if self.num_outputs == 1 and objective.task == "binary":
             labels = labels.astype(np.int64)
 
         def fit() -> None:
-            with _limit(threads):
+            with _limit(training.threads):
                 try:
                     self.estimator.fit(rows, labels, sample_weight=weights)
                 except ValueError as error:
@@ -103,39 +94,32 @@ class ScikitLearn:
             train_shown, valid_shown = show()
             watch(rounds=1, train=train_shown, valid=valid_shown)
         else:
-            self._grow(argument, fit=fit, show=show, watch=keep_all(watch) if self.is_restarted else watch)
+            self._grow(argument, fit=fit, show=show, watch=watch)
         self._set({**self._list_threads(FEW_THREADS), "warm_start": False})
         if hasattr(self.estimator, "_bin_mapper"):  # the file says what was learned, not by how many threads
             self.estimator._bin_mapper.n_threads = FEW_THREADS  # noqa: SLF001
 
     def _grow(self, argument: str, *, fit: Any, show: Any, watch: Watch) -> None:
         """Add rounds, a twentieth at once: each time the estimator goes on from where it was."""
-        max_rounds = self.estimator.get_params()[argument]
-        step = max(1, max_rounds // EPOCHS)
-        best, kept = 0, self.estimator
+        settings = self.estimator.get_params()
+        maximum, patience = settings[argument], settings.get("n_iter_no_change")
+        grown = Rounds(maximum, max(1, maximum // EPOCHS), patience, is_known=self.is_restarted)
+        kept = self.estimator
 
         def add(index: int) -> bool:
-            count = index + 1
-            if count % step == 0 or count == max_rounds:
-                self._set({argument: count, "warm_start": True})
+            if grown.is_due(index + 1):
+                self._set({argument: index + 1, "warm_start": True})
                 fit()
             return False
 
-        def look(*, rounds: int, train: Tensor, valid: Tensor) -> int:
-            nonlocal best, kept
-            found = watch(rounds=rounds, train=train, valid=valid)
-            if found == rounds and found != best:
-                best, kept = found, copy.deepcopy(self.estimator)
-            return found
+        def keep_best(*, rounds: int, train: Tensor, valid: Tensor) -> int:
+            nonlocal kept
+            best = watch(rounds=rounds, train=train, valid=valid)
+            if self.is_restarted or best == rounds:
+                kept = copy.deepcopy(self.estimator)
+            return best
 
-        train_by_rounds(
-            add=add,
-            show=show,
-            watch=look,
-            max_rounds=max_rounds,
-            eval_period=step,
-            early_stopping_rounds=self.estimator.get_params().get("n_iter_no_change"),
-        )
+        grown.train(add=add, show=show, watch=keep_best)
         self.estimator = kept
 
     def restart(self) -> None:
@@ -143,21 +127,20 @@ class ScikitLearn:
         self.estimator = import_library("sklearn.base", extra="sklearn").clone(self.estimator)
         self.is_restarted = True
 
-    def _list_settings(
-        self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int
-    ) -> dict[str, Any]:
+    def _list_settings(self, training: Training) -> dict[str, Any]:
         """The arguments that the experiment sets, as far as the class takes them."""
+        objective = training.objective
         by_loss = self._read("SETTINGS")[objective.name]
         settings = {
-            "random_state": seed,
-            **self._list_threads(threads),
+            "random_state": training.seed,
+            **self._list_threads(training.threads),
             "early_stopping": False,
             **{name: objective.parameter if value == "$" else value for name, value in by_loss.items()},
         }
         monotone = self.estimator.get_params().get("monotonic_cst")
         if isinstance(monotone, Mapping):
             settings["monotonic_cst"] = list_directions(
-                monotone, numeric_columns=numeric_columns, num_ids=len(self.cardinalities)
+                monotone, numeric_columns=training.numeric_columns, num_ids=len(self.cardinalities)
             )
         return settings
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from treadle.disk import write_text
 from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
-from treadle.models.estimator import NotNegative, Objective, Watch, Whole, import_library, keep_all
+from treadle.models.estimator import NotNegative, Training, Whole, import_library
 from treadle.models.matrix import join_inputs, list_directions, read_labels
-from treadle.models.rounds import train_by_rounds
+from treadle.models.rounds import Rounds
 from treadle.models.xgboost_json import check_trees
 from treadle.schema import Batch, Count, Positive
 
@@ -107,10 +107,7 @@ class XGBoost:
         self.num_numeric = num_numeric
         self.cardinalities = list(cardinalities)
         self.num_outputs = num_outputs
-        self.max_rounds = self.best_rounds = max_rounds
-        self.is_restarted = False
-        self.early_stopping_rounds = early_stopping_rounds
-        self.eval_period = eval_period
+        self.rounds = Rounds(max_rounds, eval_period, early_stopping_rounds)
         self.monotone = monotone
         self.max_bin = max_bin
         self.booster: xgboost.Booster | None = None
@@ -131,50 +128,37 @@ class XGBoost:
             "max_cat_threshold": max_cat_threshold,
         }
 
-    def fit(
-        self,
-        train: Batch,
-        valid: Batch,
-        *,
-        objective: Objective,
-        numeric_columns: Sequence[str],
-        seed: int,
-        threads: int,
-        watch: Watch,
-    ) -> None:
+    def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Add trees round by round."""
         library = _import()
-        settings = self._list_settings(objective, numeric_columns, seed=seed, threads=threads)
+        settings = self._list_settings(training)
         try:
-            data = self._make_matrix(library, train, threads=threads)
-            judged = self._make_matrix(library, valid, threads=threads, reference=data)
+            data = self._make_matrix(library, train, threads=training.threads)
+            judged = self._make_matrix(library, valid, threads=training.threads, reference=data)
             booster = library.Booster(settings, [data, judged])
-            self.best_rounds = train_by_rounds(
+            self.rounds.train(
                 add=lambda index: bool(booster.update(data, index)),  # which it does not tell
                 show=lambda: (torch.from_numpy(booster.predict(data)), torch.from_numpy(booster.predict(judged))),
-                watch=keep_all(watch) if self.is_restarted else watch,
-                max_rounds=self.max_rounds,
-                eval_period=self.eval_period,
-                early_stopping_rounds=self.early_stopping_rounds,
+                watch=training.watch,
             )
         except library.core.XGBoostError as error:
             reason = str(error).strip().splitlines()[0]
             raise TreadleError(f"model: XGBoost cannot be trained on these rows: {reason}") from error
-        self._set_trees(json.loads(booster[: self.best_rounds].save_raw("json")))
+        self._set_trees(json.loads(booster[: self.rounds.best].save_raw("json")))
 
     def restart(self) -> None:
         """Forget the trees; the next `fit` adds as many rounds as were best."""
-        self.max_rounds, self.is_restarted, self.booster = self.best_rounds, True, None
+        self.rounds.restart()
+        self.booster = None
 
-    def _list_settings(
-        self, objective: Objective, numeric_columns: Sequence[str], *, seed: int, threads: int
-    ) -> dict[str, Any]:
+    def _list_settings(self, training: Training) -> dict[str, Any]:
+        objective = training.objective
         settings: dict[str, Any] = {
             **self.settings,
             "objective": _OBJECTIVES.get(objective.name) or _DEFAULTS[objective.task],
             "tree_method": "hist",
-            "seed": seed,
-            "nthread": threads,
+            "seed": training.seed,
+            "nthread": training.threads,
             "verbosity": 0,
         }
         if self.num_outputs > 1:
@@ -183,7 +167,7 @@ class XGBoost:
             settings[_PARAMETERS[objective.name]] = objective.parameter
         if self.monotone:
             directions = list_directions(
-                self.monotone, numeric_columns=numeric_columns, num_ids=len(self.cardinalities)
+                self.monotone, numeric_columns=training.numeric_columns, num_ids=len(self.cardinalities)
             )
             settings["monotone_constraints"] = tuple(directions)
         return settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.metrics.own import build_metrics
 from treadle.metrics.registry import find_metric
-from treadle.models.estimator import Estimator, Objective, restart
+from treadle.models.estimator import Estimator, Objective, Training, restart
 from treadle.models.levels import LevelEstimators
 from treadle.schema import Batch, Split
 from treadle.tasks import pick_by_task
@@ -53,13 +54,14 @@ def train_estimator(
     file = EpochFile(folder.metrics_log, listen=log)
     file.clear()
     epochs = Epochs(train, valid, experiment=experiment, loss=loss, scaling=scaling, file=file)
-    given: dict[str, Any] = {
-        "objective": find_objective(loss, experiment),
-        "numeric_columns": featurizer.numeric_columns,
-        "seed": experiment.seed,
-        "threads": experiment.trainer.threads,
-    }
-    estimator.fit(train, valid, **given, watch=epochs.add)
+    training = Training(
+        find_objective(loss, experiment),
+        featurizer.numeric_columns,
+        seed=experiment.seed,
+        threads=experiment.trainer.threads,
+        watch=epochs.add,
+    )
+    estimator.fit(train, valid, training=training)
     summary = epochs.summarize()
     seen: list[Split] = ["train"]
     if is_refitted(experiment):
@@ -69,7 +71,7 @@ def train_estimator(
         num_rows, num_rounds = len(together.target), int(epochs.best["step"])
         write_line(f"{'refit':<10} on train and valid, {num_rows:,} rows, for {num_rounds:,} rounds")
         restart(estimator)
-        estimator.fit(together, valid, **given, watch=_ignore)
+        estimator.fit(together, valid, training=replace(training, watch=_ignore))
         summary["refit"] = {"num_rows": num_rows, "num_rounds": num_rounds}
     torch.set_num_threads(experiment.trainer.threads)  # a library may have changed it
     if isinstance(estimator, LevelEstimators):
