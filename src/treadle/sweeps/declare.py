@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from treadle.sweeps.engines.checks import find_engine_problems
 from treadle.sweeps.space import Space
 from treadle.sweeps.sweep import SWEEPS, Objective, Sweep
 
+_GRID = "+sweep=grid"  # selects the group where conf/config.yaml does not
 _LISTED = 10  # invalid settings that are reported
 # Settings of a sweep that change how far it goes and where it runs, and not which sweep it is.
 _LIMITS = ("max_trials", "max_time", "patience", "confirm", "timeout", "retries")
@@ -40,41 +42,14 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
     """
     written = {text: Place(override=text, position=index) for index, text in enumerate(overrides, start=1)}
     written |= places or {}
-    options = list_options(root)
-    fixed, axes, problems = split_overrides(overrides, places=written, options=options)
-    shared = {text: written[text] for text in fixed}
-    first = [f"{axis.key}={_list_first(axis)}" for axis in axes]
-    probe = compose(overrides=[*fixed, *first], root=root, places=written)
-    if probe.values.get("sweep") is None:  # a project whose conf/config.yaml is older than the group
-        fixed.append("+sweep=grid")
-        shared["+sweep=grid"] = Place()
-        probe = compose(overrides=[*fixed, *first], root=root, places=written)
-    declared = (probe.values.get("sweep") or {}).get("space")
-    if isinstance(declared, dict):
-        in_file, wrong = read_space(declared, place=probe.locate("sweep.space"), options=options)
-        typed = {axis.key for axis in axes}
-        axes = [*(axis for axis in in_file if axis.key not in typed), *axes]
-        problems += wrong
-    taken: dict[str, list[int]] = {}
-    for key in (SEED, FOLD):
-        place = _find_place(key, written) or probe.locate("sweep.space")
-        taken[key], axes, wrong = _take_replicates(axes, key, place=place)
-        problems += wrong
-    for axis in axes:
-        if axis.key.lstrip("+").partition(".")[0] == "sweep":
-            rule = f"{axis.key!r} says how the sweep runs, which is the same for all its trials"
-            problems.append(Problem(axis.key, rule, "give it one value", _find_place(axis.key, written) or Place()))
-    if problems:
-        raise ConfigError(problems)
-    groups = [axis.key for axis in axes if axis.key in options]
-    space = Space.compose(axes, groups=groups, overrides=shared, root=root)
+    asked = _read(overrides, written, root)
+    space = Space.compose(asked.axes, groups=asked.groups, overrides=asked.fixed, root=root)
     _require_known(space, written, root)
     corner = next(space.list_corners())
-    experiment = space.check(corner, seed=taken[SEED][0] if taken[SEED] else probe.values[SEED])
-    assert experiment.sweep is not None, "conf/config.yaml selects one"
+    experiment = space.check(corner, seed=asked.seeds[0] if asked.seeds else asked.seed)
     settings = _settle(experiment, space, written)
-    seeds, folds = taken[SEED] or _list_seeds(settings, experiment.seed), taken[FOLD]
-    if not axes and len(seeds) * max(1, len(folds)) == 1:
+    seeds, folds = asked.seeds or _list_seeds(settings, experiment.seed), asked.folds
+    if not asked.axes and len(seeds) * max(1, len(folds)) == 1:
         fix = "give a key several values, such as schedule.optimizer.lr=1e-3,3e-3 or seed=range(5), or a sweep.space"
         raise ConfigError([Problem("sweep.space", "there is nothing to sweep over", fix)])
     _check_settings(space, settings, seed=seeds[0], folds=folds)
@@ -82,6 +57,66 @@ def declare(overrides: Sequence[str], *, root: Path, places: Mapping[str, Place]
     code = fingerprint_modules(_list_code(space, corner))
     name = f"{experiment.name}-{_identify(space, settings, seeds, folds, root=root)}"
     return Sweep(root / SWEEPS / name, space, settings, tuple(seeds), tuple(folds), objectives, code)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the overrides and `sweep.space` ask for."""
+
+    fixed: Mapping[str, Place]  # overrides that all trials share, and where they were written
+    axes: list[Axis]
+    groups: list[str]  # the axes that are groups of the configuration
+    seeds: list[int]  # listed as replicates of each setting; else none
+    folds: list[int]
+    seed: Any  # of the experiment
+
+
+def _read(overrides: Sequence[str], written: Mapping[str, Place], root: Path) -> _Asked:
+    """Tell the axes of a sweep from what its trials share.
+
+    Raises:
+        ConfigError: with every problem of the axes.
+    """
+    options = list_options(root)
+    fixed, typed, problems = split_overrides(overrides, places=written, options=options)
+    shared = {text: written[text] for text in fixed}
+    first = [f"{axis.key}={_list_first(axis)}" for axis in typed]
+    probe = compose(overrides=[*fixed, *first], root=root, places=written)
+    if probe.values.get("sweep") is None:  # a project whose conf/config.yaml is older than the group
+        shared[_GRID] = Place()
+        probe = compose(overrides=[*fixed, _GRID, *first], root=root, places=written)
+    space_place = probe.locate("sweep.space")
+    axes, wrong = _add_declared(typed, probe.values, place=space_place, options=options)
+    problems += wrong
+    taken: dict[str, list[int]] = {}
+    for key in (SEED, FOLD):
+        taken[key], axes, wrong = _take_replicates(axes, key, place=_find_place(key, written) or space_place)
+        problems += wrong
+    problems += _refuse_settings(axes, written)
+    if problems:
+        raise ConfigError(problems)
+    groups = [axis.key for axis in axes if axis.key in options]
+    return _Asked(shared, axes, groups, taken[SEED], taken[FOLD], probe.values[SEED])
+
+
+def _add_declared(
+    typed: Sequence[Axis], values: Mapping[str, Any], *, place: Place, options: Mapping[str, list[str]]
+) -> tuple[list[Axis], list[Problem]]:
+    """The axes of `sweep.space`, and those that were typed, which count where a key has both."""
+    declared = (values.get("sweep") or {}).get("space")
+    if not isinstance(declared, dict):
+        return list(typed), []
+    in_file, problems = read_space(declared, place=place, options=options)
+    keys = {axis.key for axis in typed}
+    return [*(axis for axis in in_file if axis.key not in keys), *typed], problems
+
+
+def _refuse_settings(axes: Sequence[Axis], written: Mapping[str, Place]) -> Iterator[Problem]:
+    """An axis that is a setting of the sweep itself."""
+    for axis in axes:
+        if axis.key.lstrip("+").partition(".")[0] == "sweep":
+            rule = f"{axis.key!r} says how the sweep runs, which is the same for all its trials"
+            yield Problem(axis.key, rule, "give it one value", _find_place(axis.key, written) or Place())
 
 
 def _list_first(axis: Axis) -> str:
