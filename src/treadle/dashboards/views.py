@@ -5,9 +5,7 @@ The same declaration gives the same text: every panel has an id that follows fro
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,8 @@ from wandb_workspaces import expr
 from treadle.dashboards.panels import SETTING, Panel, list_sections, write_about
 from treadle.dashboards.subject import Subject
 from treadle.disk import read_record, write_json
-from treadle.errors import TreadleError
 from treadle.experiment.fingerprint import digest
-from treadle.tracking import Account
+from treadle.tracking import Account, reporting_errors
 
 _MAX_RUNS = 100  # in a chart of the workspace
 _MAX_TITLE = 128  # of a report, by W&B
@@ -55,7 +52,8 @@ def save_views(subject: Subject, account: Account) -> Saved:
     known = read_record(subject.place) or {}
     known = known if known.get("where") == where else {}
     workspace = build_workspace(subject, entity=entity)
-    with _explaining(subject):
+    fix = "`-o FILE` writes its specification without a server; if its views were deleted there, remove"
+    with reporting_errors(f"{subject.name}: the W&B server did not take the dashboard", fix=f"\n{fix} {subject.place}"):
         account.ensure_project(subject.project, entity=entity)
         workspace._internal_name = known.get("workspace", "")  # noqa: SLF001 - the library has no public way to
         workspace._internal_id = known.get("workspace_id", "")  # noqa: SLF001   update a view that it has not loaded
@@ -72,20 +70,6 @@ def save_views(subject: Subject, account: Account) -> Saved:
     }
     write_json(subject.place, {"where": where, **views})
     return saved
-
-
-@contextlib.contextmanager
-def _explaining(subject: Subject) -> Iterator[None]:
-    """The library says on the terminal what it saved, and raises what it finds on the way: we say it in one place."""
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    except Exception as error:
-        raise TreadleError(
-            f"{subject.name}: the W&B server did not take the dashboard: {type(error).__name__}: {error}\n"
-            f"`-o FILE` writes its specification without a server; if its views were deleted there, remove "
-            f"{subject.place}"
-        ) from error
 
 
 def build_workspace(subject: Subject, *, entity: str) -> ws.Workspace:

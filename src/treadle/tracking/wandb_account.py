@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,26 @@ class Account:
         """Make the project where it does not exist: an upload would make it, a view does not."""
         if all(project.name != name for project in self.api.projects(entity)):
             self.api.create_project(name, entity)
+
+
+@contextlib.contextmanager
+def reporting_errors(what: str, *, fix: str = "") -> Iterator[None]:
+    """W&B's library says on the terminal what it does, and raises what it finds on the way: we say it in one place.
+
+    Args:
+        what: failed, if it does.
+        fix: of it, behind the reason.
+
+    Raises:
+        TreadleError: whatever the library has raised.
+    """
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    except TreadleError:
+        raise
+    except Exception as error:
+        raise TreadleError(f"{what}: {type(error).__name__}: {error}{fix}") from error
 
 
 def find_account() -> Account | None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 from base64 import b64encode
-from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from treadle.errors import TreadleError
 from treadle.experiment.spec import WandbTracker
-from treadle.tracking.wandb_account import find_account
+from treadle.tracking.wandb_account import find_account, reporting_errors
 from treadle.tracking.wandb_environment import choose_mode
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ def link_champion(artifact: str, *, card: Path, registry: str, model: str) -> st
         TreadleError: there is no account, no such artifact or registry; or the artifact is another bundle.
     """
     collection = f"wandb-registry-{registry}/{model}"
-    with _explaining(f"{artifact} cannot become champion of {collection}"):
+    with reporting_errors(f"W&B: {artifact} cannot become champion of {collection}"):
         found = _find(artifact)
         entry = found.manifest.entries.get(card.name)
         if entry is None or entry.digest != b64encode(md5(card.read_bytes(), usedforsecurity=False).digest()).decode():
@@ -63,7 +60,7 @@ def download_artifact(name: str, *, into: Path) -> None:
     Raises:
         TreadleError: there is no account, or no such artifact.
     """
-    with _explaining(f"{name} cannot be downloaded"):
+    with reporting_errors(f"W&B: {name} cannot be downloaded"):
         _find(name).download(root=str(into), skip_cache=True)
 
 
@@ -73,15 +70,3 @@ def _find(name: str) -> Artifact:
         raise TreadleError(f"{name}: this machine has no account at W&B, or WANDB_MODE is offline: `wandb login`")
     found: Artifact = account.api.artifact(name if ":" in name else f"{name}:{_NEWEST}")
     return found
-
-
-@contextlib.contextmanager
-def _explaining(what: str) -> Iterator[None]:
-    """The library says on the terminal what it does, and raises what it finds on the way: we say it in one place."""
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    except TreadleError:
-        raise
-    except Exception as error:
-        raise TreadleError(f"W&B: {what}: {type(error).__name__}: {error}") from error
