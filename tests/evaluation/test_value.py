@@ -65,7 +65,7 @@ def test_the_value_is_that_of_the_confusion_matrix_at_the_best_threshold():
     test, found = judge()
 
     assert found.model.setting == pytest.approx(0.2, abs=0.06)  # 5 / (20 + 5), as the probabilities are true
-    _, fp, _, tp = confusion_matrix(test.target, test.chances["model"] >= found.model.setting).ravel()
+    _, fp, _, tp = confusion_matrix(test.target, test.predictions["model"] >= found.model.setting).ravel()
     assert found.model.value.value == pytest.approx((20 * tp - 5 * fp) / ROWS)
     assert found.model.value.low < found.model.value.value < found.model.value.high
     assert found.policies["never"].value.value == 0
@@ -74,7 +74,7 @@ def test_the_value_is_that_of_the_confusion_matrix_at_the_best_threshold():
     assert found.constant.value.value == pytest.approx(20 * share - 5 * (1 - share))
     assert found.constant.lead.value == pytest.approx(found.model.value.value - found.constant.value.value)
     assert found.cross_fitted == pytest.approx(found.model.value.value, abs=0.5)
-    highest = test.target[np.argsort(-test.chances["model"])[: ROWS // 10]]
+    highest = test.target[np.argsort(-test.predictions["model"])[: ROWS // 10]]
     assert found.precision["0.1"].value == pytest.approx(highest.mean())
     assert max(point.value for _, point in found.curve) == pytest.approx(found.model.value.value, abs=0.1)
     assert json.loads(json.dumps(found.to_plain(), allow_nan=False)) == found.to_plain()
@@ -160,8 +160,8 @@ def test_of_several_decisions_the_one_of_the_highest_expected_gain_is_taken(tmp_
     found = judge_value(rows, rows, experiment=experiment)
 
     late = frame["late"].to_numpy()
-    expected = np.stack([-4 * rows.chances["model"][:, 0] + 10 * rows.chances["model"][:, 1:].sum(axis=1),
-                         rows.chances["model"][:, 0] - late * rows.chances["model"][:, 2]], axis=1)  # fmt: skip
+    expected = np.stack([-4 * rows.predictions["model"][:, 0] + 10 * rows.predictions["model"][:, 1:].sum(axis=1),
+                         rows.predictions["model"][:, 0] - late * rows.predictions["model"][:, 2]], axis=1)  # fmt: skip
     calls = expected.argmax(axis=1) == 0
     is_cat, is_eel = frame["label"].to_numpy() == "cat", frame["label"].to_numpy() == "eel"
     gained = np.where(calls, np.where(is_cat, -4, 10), np.where(is_cat, 1, np.where(is_eel, -late, 0)))

@@ -6,7 +6,7 @@ learning", 2001): nothing is chosen on the validation split, and the better they
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,13 +32,8 @@ class ByClass:
     decisions: Sequence[str]  # D names
     expected: NDArray[np.float64]  # `[B, D, K]` gain of a decision if a class that the model knows were true
     gained: Floats  # `[B, D]` gain of a decision by the class that is true
-    chances: Mapping[str, Array]  # `[B, K]` by model
+    predictions: Mapping[str, Array]  # `[B, K]` by model
     blocks: Blocks
-
-    @property
-    def models(self) -> Collection[str]:
-        """Those that predict these rows."""
-        return self.chances
 
     @property
     def constants(self) -> Mapping[str, str]:
@@ -56,8 +51,8 @@ class ByClass:
 
     def decide(self, name: str, setting: float | None) -> Decided:  # noqa: ARG002 - nothing was chosen
         """By the highest expected gain; of equal ones the first."""
-        if name in self.chances:
-            means = np.einsum("bdk,bk->bd", self.expected, self.chances[name].astype(np.float64))
+        if name in self.predictions:
+            means = np.einsum("bdk,bk->bd", self.expected, self.predictions[name].astype(np.float64))
             taken = means.argmax(axis=1)
         else:
             taken = np.full(len(self.gained), self.decisions.index(name.removeprefix(_ALWAYS)))

@@ -28,7 +28,8 @@ def judge_value(valid: Stakes, test: Stakes, *, experiment: Experiment, top: Seq
     """
     settings = experiment.evaluation.value
     assert settings is not None, "asked for"
-    known = [name for name in valid.models if name in test.models]  # baselines that only remember predict no valid rows
+    # Baselines that only remember predict no rows of the validation split.
+    known = [name for name in valid.predictions if name in test.predictions]
     chosen = {name: valid.choose(name) for name in [*known, *test.constants]}
     made = {name: test.decide(name, setting) for name, setting in chosen.items()}
     model = made[MODEL].gains

@@ -6,7 +6,7 @@ a quantile). The prediction plus a number, or times a number, comes close to it;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,11 +38,6 @@ class Numbers:
     predictions: Mapping[str, Array]  # `[B]` by model
     target: Floats  # `[B]`
     blocks: Blocks
-
-    @property
-    def models(self) -> Collection[str]:
-        """Those that predict these rows."""
-        return self.predictions
 
     @property
     def constants(self) -> Mapping[str, str]:

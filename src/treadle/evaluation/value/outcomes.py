@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,14 +27,9 @@ class Outcomes:
 
     acting: Floats  # `[B]`
     leaving: Floats  # `[B]`
-    chances: Mapping[str, Array]  # `[B]` by model
+    predictions: Mapping[str, Array]  # `[B]` by model
     target: Array  # `[B]`
     blocks: Blocks
-
-    @property
-    def models(self) -> Collection[str]:
-        """Those that predict these rows."""
-        return self.chances
 
     @property
     def constants(self) -> Mapping[str, str]:
@@ -48,27 +43,27 @@ class Outcomes:
 
     def choose(self, name: str, held: Held | None = None) -> float | None:
         """The threshold that gains most; None: never to act."""
-        if name not in self.chances:
+        if name not in self.predictions:
             return {"never": None, "always": 0.0}[name]
         rows = slice(None) if held is None else held
-        return find_threshold(self.chances[name][rows], (self.acting - self.leaving)[rows])
+        return find_threshold(self.predictions[name][rows], (self.acting - self.leaving)[rows])
 
     def decide(self, name: str, setting: float | None) -> Decided:
         """By a model from its threshold on."""
-        chances = self.chances.get(name, self.chances[MODEL])
+        chances = self.predictions.get(name, self.predictions[MODEL])
         acts = np.zeros(len(self.target), dtype=bool) if setting is None else chances >= setting
         return Decided(np.where(acts, self.acting, self.leaving), {"act": float(acts.mean())})
 
     def list_settings(self, chosen: float | None) -> Sequence[float]:
         """Quantiles of the probabilities."""
-        chances = self.chances[MODEL].astype(np.float64)
+        chances = self.predictions[MODEL].astype(np.float64)
         levels = np.quantile(chances, np.linspace(0, 1, _THRESHOLDS))
         found: list[float] = np.unique(np.append(levels, [] if chosen is None else [chosen])).tolist()
         return found
 
     def find_highest(self, share: float) -> tuple[Array, Held] | None:
         """By the model's probabilities."""
-        chances = self.chances[MODEL]
+        chances = self.predictions[MODEL]
         count = max(1, round(share * len(chances)))
         return self.target, chances >= np.partition(chances, -count)[-count]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,8 +32,8 @@ class Stakes(Protocol):
         """Which rows hang together."""
 
     @property
-    def models(self) -> Collection[str]:
-        """Those that predict these rows: the model first, then baselines."""
+    def predictions(self) -> Mapping[str, Array]:
+        """`[B]`, or `[B, K]` of K classes, by model: the model first, then baselines."""
 
     @property
     def constants(self) -> Mapping[str, str]:
