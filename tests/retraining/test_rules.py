@@ -17,7 +17,7 @@ ACT = {
     "data": DataRule(by="data", do="suggest"),
     "alarm": AlarmRule(by="alarm", findings="findings.json", do="suggest"),
 }
-SETTINGS = Retrain(block="28d", valid="14d", window=None, wait="7d", rollback=True, act=ACT)
+SETTINGS = Retrain(block="28d", valid="14d", window=None, wait="7d", log="log", rollback=True, act=ACT)
 CALM = Evidence(NOW - timedelta(days=10), Skill(0.4, 0.4), "a", "a", {}, None)
 
 
