@@ -60,7 +60,9 @@ def answer_registry(query, variables, received, url):
         membership = describe_membership(name, received, project=variables["project"])
         return {"project": {"artifactCollectionMembership": membership if name in received.committed else None}}
     if "FetchArtifactManifest" in query:
-        return {"artifact": {"currentManifest": {"file": {"directUrl": f"{url}/upload/manifest/FULL"}}}}
+        return {
+            "artifact": {"currentManifest": {"file": {"directUrl": f"{url}/upload/manifest/{variables['id']}/FULL"}}}
+        }
     if "GetArtifactMembershipFileUrls" in query:
         names = [name for name in received.uploads if not name.startswith("manifest/")]
         nodes = [{"__typename": "File", "name": name, "directUrl": f"{url}/upload/{name}"} for name in names]
@@ -150,7 +152,8 @@ def answer_artifact(query, variables, received, url):
     if "ArtifactType" in query:
         return {"project": {"artifact": None}}  # the name is still free
     if "createArtifactManifest" in query:
-        upload = {"uploadUrl": f"{url}/upload/manifest/{variables['manifestType']}", "uploadHeaders": []}
+        place = f"manifest/{variables['artifactID']}/{variables['manifestType']}"
+        upload = {"uploadUrl": f"{url}/upload/{place}", "uploadHeaders": []}
         return {"createArtifactManifest": {"artifactManifest": {"id": "1", "file": {"id": "1", **upload}}}}
     if "createArtifactFiles" in query:
         files = variables["input"]["artifactFiles"]
