@@ -1,9 +1,12 @@
 """Faults planted into real weeks are found and named, and weeks without one are left alone."""
 
+import re
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
-from faults import FAULTS, calibrate_without, judge_planted, summarize
+from faults import FAULTS, SEASONAL, calibrate_without, judge_planted, summarize
 from treadle.errors import TreadleError
 from treadle.monitoring.charts import Charts
 from treadle.profiles.blocks import Blocking
@@ -75,7 +78,7 @@ def test_few_of_the_references_own_weeks_alarm(reference):
     assert 1 <= sum(strength > 1 for strength in strengths.values()) <= 2
 
 
-@pytest.mark.parametrize("fault", FAULTS[:-1], ids=[fault.name for fault in FAULTS[:-1]])
+@pytest.mark.parametrize("fault", FAULTS[: -len(SEASONAL)], ids=lambda fault: fault.name)
 def test_a_fault_is_found_in_every_week_and_named(rows, reference, charts, fault):
     found = summarize(judge_planted(rows, fault, reference, charts), fault)
 
@@ -90,15 +93,31 @@ def test_only_a_pair_shows_that_two_airports_are_swapped(rows, reference, charts
         assert set(week.alarms[0].signal.columns) == {"origin", "plane_model"}
 
 
-def test_celsius_stays_inside_the_years_range_and_only_the_season_shows_it(rows, reference, charts):
-    celsius = FAULTS[-1]
-    seasonal = calibrate_without(reference, WEEKS, season=True)
+@pytest.fixture(scope="module")
+def seasonal(reference):
+    return calibrate_without(reference, WEEKS, season=True)
 
-    without = summarize(judge_planted(rows, celsius, reference, charts), celsius)
-    found = summarize(judge_planted(rows, celsius, reference, seasonal), celsius)
+
+@pytest.mark.parametrize("fault", SEASONAL, ids=lambda fault: fault.name)
+def test_what_stays_inside_the_range_of_a_year_or_a_day_only_season_and_hour_show(
+    rows, reference, charts, seasonal, fault
+):
+    without = summarize(judge_planted(rows, fault, reference, charts), fault)
+    judged = judge_planted(rows, fault, reference, seasonal)
 
     assert without.alarmed < 3
-    assert (found.alarmed, found.named) == (3, 3)
+    assert (summarize(judged, fault).alarmed, summarize(judged, fault).named) == (3, 3)
+    for alarm in (alarm for week in judged for alarm in week.alarms if alarm.signal.kind in {"season", "hour"}):
+        told = r"at \d+:00 UTC [\d.]+ deviations (higher|lower) than expected"
+        assert re.search("time of the year" if alarm.signal.kind == "season" else told, alarm.words)
+
+
+def test_a_reference_of_before_has_no_hours(reference):
+    old = replace(reference, profile=replace(reference.profile, hours=None))
+
+    assert len(Charts(old, false_alarms=0.05, season=False).own_strengths) == 35
+    with pytest.raises(TreadleError, match="--season needs counts by hour, which this reference does not have"):
+        Charts(old, false_alarms=0.05, season=True)
 
 
 def test_an_alarm_says_what_was_and_what_is(rows, reference, charts):

@@ -23,7 +23,7 @@ from treadle.profiles.reference import Performance, Reference, read_reference
 
 
 def equal(first, second):
-    names = ("rows", "cells", "pairs")
+    names = ("rows", "cells", "pairs", "hours")
     alike = all(np.array_equal(getattr(first.profile, name), getattr(second.profile, name)) for name in names)
     return alike and (first.names, first.profile.blocks) == (second.names, second.profile.blocks)
 
@@ -77,11 +77,13 @@ def test_counts_of_another_model_or_reference_are_refused(made, log, counts, tmp
     narrow = reference.keep(["amount", "country"])
     narrow.write(other / "evaluation" / "reference")
     (counts / "no.parquet").write_bytes(b"PAR1")
+    pl.read_parquet(counts / "a.parquet").write_parquet(tmp_path / "old.parquet", metadata={"treadle": '{"format": 1}'})
 
     for run, path, words in [
         (other, counts / "a.parquet", "was counted in the cells of another reference"),
         (made, log / "0.parquet", "is no profile: `treadle profile` writes one"),
         (made, counts / "no.parquet", "cannot read"),
+        (made, tmp_path / "old.parquet", "was counted by another version of Treadle; count its log again"),
         (made, tmp_path / "none", "no file or folder"),
     ]:
         assert treadle("monitor", str(run), "--profiles", str(path)) == MISTAKE

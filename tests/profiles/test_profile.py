@@ -13,7 +13,7 @@ from treadle.profiles.calibration import fit_calibration
 from treadle.profiles.cells import fit_cells
 from treadle.profiles.counts import list_counts, read_counts
 from treadle.profiles.losses import fit_losses
-from treadle.profiles.profile import BLOCK, Profile, count_part, count_rows
+from treadle.profiles.profile import BLOCK, HOUR, Profile, count_part, count_rows
 from treadle.profiles.reference import Performance, Reference, read_reference, write_no_reference
 
 
@@ -23,6 +23,7 @@ def make_rows(num_rows=3000, seed=0):
     return pl.DataFrame(
         {
             BLOCK: generator.choice(["2013-01-07", "2013-01-14", "2013-01-21"], num_rows),
+            HOUR: generator.integers(0, 24, num_rows, dtype=np.int8),
             "number": pl.Series(number, nan_to_null=True).set(pl.Series(number > 1.5), None),
             "text": generator.choice(["a", "b", "c", None], num_rows, p=[0.6, 0.3, 0.05, 0.05]),
             "few": generator.integers(0, 3, num_rows),
@@ -42,7 +43,7 @@ def columns(rows):
 
 def equal(first, second):
     return first.blocks == second.blocks and all(
-        np.array_equal(getattr(first, name), getattr(second, name)) for name in ("rows", "cells", "pairs")
+        np.array_equal(getattr(first, name), getattr(second, name)) for name in ("rows", "cells", "pairs", "hours")
     )
 
 

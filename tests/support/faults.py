@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from treadle.monitoring.charts import Charts, Judged
-from treadle.profiles.profile import BLOCK, count_rows
+from treadle.profiles.profile import BLOCK, HOUR, count_rows
 from treadle.profiles.reference import Reference
 
 FEED = (  # columns that a feed of delays fills
@@ -64,6 +64,15 @@ def to_celsius(rows):
     return rows.with_columns(temp=(pl.col("temp") - 32) / 1.8)
 
 
+def to_local_time(rows):
+    """New York's winter time, taken for UTC."""
+    return rows.with_columns((pl.col(HOUR) + 19) % 24)
+
+
+SEASONAL = (  # which stay within what a year or a day brings
+    Fault("temp in Celsius", to_celsius, frozenset({"temp"})),
+    Fault("times in local time", to_local_time, frozenset({"hour", "origin_arrivals", *FEED, "distance", "plane_seats", "temp", "dewp"})),
+)
 FAULTS = (
     Fault("temp is missing", lose("temp"), frozenset({"temp"})),
     Fault("10 % of temp is missing", lose_tenth, frozenset({"temp"})),
@@ -72,7 +81,7 @@ FAULTS = (
     Fault("the feed of delays stops", lose(*FEED), frozenset(FEED)),
     Fault("long flights three times as often", triple_long, frozenset({"distance", "dest", "dest_lat", "dest_lon"})),
     Fault("EWR and JFK are swapped", swap_airports, frozenset({"origin"})),
-    Fault("temp in Celsius", to_celsius, frozenset({"temp"})),
+    *SEASONAL,
 )
 
 

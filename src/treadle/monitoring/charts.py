@@ -2,37 +2,33 @@
 
 Each signal of a block is a number: how far the values of a column that are there lie from the reference (the logarithm
 of the population stability index), the share of missing ones (its logit), how far the dependence of two columns lies
-from the reference's, and, as an option, how far the mean of a column lies from that of the season. What is normal are
-the reference's own blocks, each measured against the others. Rules with a fixed limit, such as PSI > 0.2, or tests of
-the hypothesis that nothing has changed, alarm in every week of the reference itself.
+from the reference's, and, as an option, how far a column lies from what season and hour make one expect. What is normal
+are the reference's own blocks, each measured against the others. Rules with a fixed limit, such as PSI > 0.2, or tests
+of the hypothesis that nothing has changed, alarm in every week of the reference itself.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from treadle.errors import TreadleError
+from treadle.monitoring.season import make_season
 from treadle.profiles.cells import Cells, list_cells, list_coarse
 from treadle.profiles.profile import Profile
 from treadle.profiles.reference import Reference
 
 Floats = NDArray[np.float64]
-Kind = Literal["values", "missing", "pair", "season", "performance"]
+Kind = Literal["values", "missing", "pair", "season", "hour", "performance"]
 
 MIN_BLOCKS = 8  # of a reference, below which nothing says what is normal
 MIN_SHARE = 0.5  # of the rows of a usual block, below which a block is not judged
 _FLOOR = 0.2  # of the deviation of a signal: a smaller one is no reason for an alarm
 _SMOOTHING = 0.5  # rows that each cell has more
-_SEASON_DAYS = 21  # before and after a block: its season
-_YEAR_DAYS = 365
-_MIN_NEIGHBOURS = 2  # blocks of the reference in the season
 
 
 @dataclass(frozen=True)
@@ -106,10 +102,10 @@ class Charts:
         Args:
             reference: with its blocks.
             false_alarms: share of normal blocks that may alarm, all columns and pairs together.
-            season: whether the mean of each column is compared with the reference's of the same time of the year.
+            season: whether columns of numbers are compared with the reference's of the same hours and time of the year.
 
         Raises:
-            TreadleError: there are too few blocks; or blocks have no time, and a season is asked for.
+            TreadleError: there are too few blocks; or a season is asked for, and blocks have no time, or no hours.
         """
         usual = float(np.median(reference.profile.rows)) if len(reference.profile.rows) else 0.0
         profile = reference.profile.take(reference.profile.rows >= MIN_SHARE * usual)
@@ -118,15 +114,10 @@ class Charts:
                 f"the reference has {len(profile.blocks)} blocks of enough rows; {MIN_BLOCKS} are needed to say what "
                 "is normal. Smaller blocks (evaluation.reference.blocks=day or rows), or more training rows, make more"
             )
-        if season and reference.blocking.unit == "rows":
-            raise TreadleError("--season needs blocks of time; those of this reference are rows")
-        self.reference, self.season = reference, season
+        self.reference, self.season = reference, make_season(reference, profile) if season else None
         self.min_rows = MIN_SHARE * usual
         self._columns, self._profile = reference.columns, profile
         self._totals = profile.cells.sum(axis=0), None if profile.pairs is None else profile.pairs.sum(axis=0)
-        self._days = [_read_day(block) for block in profile.blocks] if season else []
-        self._scales = _measure_scales(self._columns, self._totals[0])
-        self._levels = np.stack([self._measure_levels(cells) for cells in profile.cells])
         own = [self._measure(profile, place, without=place) for place in range(len(profile.blocks))]
         signals = self._list_signals()
         self._normals = [
@@ -187,8 +178,9 @@ class Charts:
         if self._totals[1] is not None:
             first, second = np.triu_indices(self.reference.num_paired, 1)
             listed.append([Signal("pair", (names[i], names[j])) for i, j in zip(first, second, strict=True)])
-        if self.season:
-            listed.append([Signal("season", (column.name,)) for column in self._columns if _has_level(column)])
+        if self.season is not None:
+            names = self.season.names
+            listed.append([*(Signal("season", (n,)) for n in names), *(Signal("hour", (n,)) for n in names)])
         return listed
 
     def _measure(self, profile: Profile, place: int, *, without: int | None) -> list[Floats]:
@@ -202,37 +194,9 @@ class Charts:
             others = pairs if without is None or self._profile.pairs is None else pairs - self._profile.pairs[without]
             paired = self._columns[: self.reference.num_paired]
             measured.append(_measure_pairs(profile.pairs[place], others, paired))
-        if self.season:
-            measured.append(self._measure_season(profile, place, without=without))
+        if self.season is not None:
+            measured.append(self.season.measure(profile, place, without=without))
         return measured
-
-    def _measure_season(self, profile: Profile, place: int, *, without: int | None) -> Floats:
-        """How far the mean of each column lies from that of the reference's blocks at the same time of the year."""
-        near = self._list_near(profile.blocks[place], without=without)
-        levels = self._measure_levels(profile.cells[place])
-        if len(near) < _MIN_NEIGHBOURS:
-            return np.full(len(levels), np.nan)
-        known = np.isfinite(self._levels[near])
-        sums = np.where(known, self._levels[near], 0).sum(axis=0)
-        gaps: Floats = levels - sums / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
-        return gaps
-
-    def has_season(self, block: str) -> bool:
-        """Whether the reference has enough blocks of the same time of the year."""
-        return len(self._list_near(block, without=None)) >= _MIN_NEIGHBOURS
-
-    def _list_near(self, block: str, *, without: int | None) -> list[int]:
-        """The reference's blocks of the same time of the year."""
-        day = _read_day(block)
-        return [
-            index
-            for index, other in enumerate(self._days)
-            if index != without and _find_distance(day, other) <= _SEASON_DAYS
-        ]
-
-    def _measure_levels(self, cells: NDArray[np.int64]) -> Floats:
-        """The mean of each column of numbers by the middles of its cells, in the reference's deviations; NaN: none."""
-        return np.array([_find_mean(middles, cells[part]) / scale for middles, part, scale in self._scales])
 
     def _describe(self, signal: Signal, profile: Profile, place: int) -> str:
         if signal.kind == "pair":
@@ -245,8 +209,8 @@ class Charts:
         if signal.kind == "missing":
             return _write_change("missing", before[-1] / before.sum(), after[-1] / after.sum())
         before, after = before[:-1] / max(1, before[:-1].sum()), after[:-1] / max(1, after[:-1].sum())
-        if signal.kind == "season":
-            return f"its mean is unlike this time of the year; {_write_largest(before, after, column.describe)}"
+        if self.season is not None and signal.kind in {"season", "hour"}:
+            return self.season.describe(signal.columns[0], profile, place, is_level=signal.kind == "season")
         return _write_largest(before, after, column.describe)
 
     def _describe_pair(self, signal: Signal, pairs: NDArray[np.int64]) -> str:
@@ -270,7 +234,7 @@ class Charts:
 
 def _find_signed(signals: Sequence[Signal]) -> NDArray[np.bool_]:
     """Distances from the reference count when they rise; shares and means, when they move."""
-    return np.array([signal.kind in ("values", "pair") for signal in signals], dtype=bool)
+    return np.array([signal.kind in ("values", "pair", "hour") for signal in signals], dtype=bool)
 
 
 def _measure_columns(cells: NDArray[np.int64], reference: NDArray[np.int64], columns: Sequence[Cells]) -> Floats:
@@ -313,38 +277,6 @@ def _find_residuals(pairs: NDArray[np.int64], size: int) -> Floats:
     independent = np.outer(shares, shares)
     residuals: Floats = (joint - independent) / np.sqrt(independent + 1e-9)
     return residuals
-
-
-def _has_level(column: Cells) -> bool:
-    return column.texts is None and len(column.edges) > 1
-
-
-def _measure_scales(columns: Sequence[Cells], totals: NDArray[np.int64]) -> list[tuple[Floats, slice, float]]:
-    """Of each column of numbers: the middles of its cells, where its cells lie, and the deviation in the reference."""
-    starts, scales = list_cells(columns), []
-    for index, column in enumerate(columns):
-        if _has_level(column):
-            edges = np.asarray(column.edges)
-            middles = np.concatenate([edges[:1], (edges[1:] + edges[:-1]) / 2, edges[-1:]])
-            part = slice(starts[index], starts[index + 1] - 1)
-            variance = _find_mean((middles - _find_mean(middles, totals[part])) ** 2, totals[part])
-            scales.append((middles, part, math.sqrt(variance) if variance > 0 else math.nan))
-    return scales
-
-
-def _find_mean(values: Floats, counts: NDArray[np.int64]) -> float:
-    total = int(counts.sum())
-    return float(counts @ values) / total if total else math.nan
-
-
-def _read_day(block: str) -> int:
-    """Its day in the year."""
-    return datetime.fromisoformat(block).timetuple().tm_yday
-
-
-def _find_distance(first: int, second: int) -> int:
-    gap = abs(first - second)
-    return min(gap, _YEAR_DAYS - gap)
 
 
 def _write_largest(before: Iterable[float], after: Iterable[float], describe: Callable[[int], str]) -> str:

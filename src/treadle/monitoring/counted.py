@@ -18,7 +18,7 @@ from treadle.profiles.counts import list_counts, read_counts
 from treadle.profiles.profile import Profile, count_rows
 from treadle.profiles.reference import Reference
 
-FORMAT = 1  # of the files
+FORMAT = 2  # of the files
 _KEY = "treadle"  # of what a file says of itself
 _PREDICTION = "__prediction__"  # column of the predictions, while they are counted
 
@@ -139,8 +139,10 @@ def _read(file: Path, *, reference: Reference, digest: str) -> Counted:
         table = pl.read_parquet(file)
     except (PolarsError, OSError, ValueError) as error:
         raise TreadleError(f"cannot read {file}: {str(error).splitlines()[0]}") from error
-    if about.get("format") != FORMAT:
+    if "format" not in about:
         raise TreadleError(f"{file} is no profile: `treadle profile` writes one of a log")
+    if about["format"] != FORMAT:
+        raise TreadleError(f"{file} was counted by another version of Treadle; count its log again")
     if about["bundle"] != digest:
         raise TreadleError(f"{file} was counted for the bundle {about['bundle'][:12]}; this one is {digest[:12]}")
     if about["reference"] != reference.identify():

@@ -119,7 +119,8 @@ def _find(
     absent = [column.name for column in reference.columns if column.name not in counted.names]
     estimated, missing = _estimate(counted, measured, reference=reference, absent=absent)
     notes = [*measured.notes, *missing]
-    strange = [found.block for found in judged if settings.season and not charts.has_season(found.block)]
+    season = charts.season
+    strange = [] if season is None else [found.block for found in judged if not season.knows(found.block)]
     if strange:
         notes.append(f"the season: {len(strange)} blocks, such as {strange[0]}, have none like it in the reference")
     usual = describe_usual(reference.performance.shares.values())

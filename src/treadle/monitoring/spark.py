@@ -20,15 +20,15 @@ import polars as pl
 from treadle.errors import TreadleError
 from treadle.monitoring.counted import Counted, can_count_predictions, list_counted, name_rows, refuse_blocks_of_rows
 from treadle.monitoring.log import Reading, find_bundles, find_reading, list_files, part_names, refuse_lost
-from treadle.profiles.counts import SCHEMA, list_counts, read_counts
-from treadle.profiles.profile import BLOCK, Profile, count_part
+from treadle.profiles.counts import PLACE, SCHEMA, list_counts, read_counts
+from treadle.profiles.profile import BLOCK, Profile, count_part, list_wanted
 from treadle.profiles.reference import Reference
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
-_SCHEMA = "block string, cell int, other int, rows long"  # of `list_counts`
+_SCHEMA = "block string, hour int, cell int, other int, rows long, total long"  # of `list_counts`
 _LOST = -1  # cell of the rows whose time is no moment
 _REMOTE = "://"
 _BATCH_ROWS = 65_536  # that a worker counts at a time
@@ -116,8 +116,8 @@ def count_frame(rows: DataFrame, *, path: str, reference: Reference, time: str |
     kept = reference.keep([column.name for column in reference.columns if column.name not in reading.absent])
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(_BATCH_ROWS))
     count = partial(_count_batches, reading=reading, bundles=bundles, reference=kept)
-    counted = rows.mapInArrow(count, _SCHEMA).groupBy("block", "cell", "other").sum("rows")
-    table = _to_polars(counted.toArrow()).rename({"sum(rows)": "rows"})
+    counted = rows.mapInArrow(count, _SCHEMA).groupBy(PLACE).sum("rows", "total")
+    table = _to_polars(counted.toArrow()).rename({"sum(rows)": "rows", "sum(total)": "total"})
     refuse_lost(int(table.filter(pl.col("cell") == _LOST)["rows"].sum()), reading=reading, path=path)
     has_predictions = can_count_predictions(reference, reading)
     columns = list_counted(kept, has_predictions=has_predictions)
@@ -144,7 +144,6 @@ def _count_batches(
 ) -> Iterator[pa.RecordBatch]:
     """What a worker does: count its batches, and hand over the sum."""
     columns = list_counted(reference, has_predictions=can_count_predictions(reference, reading))
-    wanted = [BLOCK, *(column.name for column in columns)]
     profile: Profile | None = None
     lost = 0
     for batch in batches:
@@ -154,12 +153,18 @@ def _count_batches(
         if reading.lost is not None:
             lost += rows.select(reading.lost.sum()).collect().item()
         named = name_rows(rows.with_columns(reading.types), reading, reference)
-        part = count_part(named.select(wanted).drop_nulls(BLOCK).collect(), columns, num_paired=reference.num_paired)
+        wanted = named.select(list_wanted(named, columns)).drop_nulls(BLOCK).collect()
+        part = count_part(wanted, columns, num_paired=reference.num_paired)
         profile = part if profile is None else Profile.merge([profile, part])
     if profile is not None:
         yield from _to_batches(list_counts(profile))
     if lost:
-        yield from _to_batches(pl.DataFrame([[None, _LOST, None, lost]], schema=SCHEMA, orient="row"))
+        yield from _to_batches(
+            pl.DataFrame({"cell": [_LOST], "rows": [lost]}).select(
+                pl.col(name).cast(dtype) if name in ("cell", "rows") else pl.lit(None, dtype).alias(name)
+                for name, dtype in SCHEMA.items()
+            )
+        )
 
 
 def _to_batches(table: pl.DataFrame) -> Any:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from treadle.profiles.profile import BLOCK
+from treadle.profiles.profile import BLOCK, HOUR
 
 Unit = Literal["week", "day", "rows"]
 
@@ -62,7 +62,7 @@ class Blocking:
 
     def _name_by_time(self, rows: pl.LazyFrame, time: str) -> pl.LazyFrame:
         start = pl.col(time).dt.truncate(_PERIODS[self.unit])
-        return rows.with_columns(start.dt.strftime(_DATE).alias(BLOCK))
+        return rows.with_columns(start.dt.strftime(_DATE).alias(BLOCK), pl.col(time).dt.hour().alias(HOUR))
 
 
 def _name_by_number() -> pl.Expr:

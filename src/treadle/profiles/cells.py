@@ -15,6 +15,7 @@ Ints = NDArray[np.int64]
 Item = TypeVar("Item")
 
 _SAMPLE = 1_000_000  # numbers of a column, at most, that place its edges
+_WHOLE = 1_000_000  # of the range of numbers
 _RANGES = 4  # of numbers, in pairs of columns
 _TEXTS = 7  # in pairs of columns, besides the others
 TIMES = (pl.Date, pl.Datetime, pl.Time)
@@ -47,6 +48,22 @@ class Cells:
     def coarse_count(self) -> int:
         """How many cells it has in pairs of columns."""
         return max(self.coarse) + 1
+
+    @property
+    def has_level(self) -> bool:
+        """Whether its values have a mean that can change: texts have none, nor has a constant."""
+        return self.texts is None and len(self.edges) > 1
+
+    @cached_property
+    def positions(self) -> Ints:
+        """`[present]` the middle of each cell in millionths of the reference's range: integers, whose sums are exact.
+
+        >>> Cells("age", edges=(0.0, 20.0, 100.0)).positions.tolist()
+        [0, 100000, 600000, 1000000]
+        """
+        edges = np.asarray(self.edges)
+        middles = np.concatenate([edges[:1], edges[:-1] / 2 + edges[1:] / 2, edges[-1:]])
+        return np.rint((middles - edges[0]) / (edges[-1] - edges[0]) * _WHOLE).astype(np.int64)
 
     def place(self, values: pl.Series) -> Ints:
         """`[B]` cell of each value.

@@ -20,12 +20,12 @@ from treadle.profiles.blocks import Blocking
 from treadle.profiles.calibration import Calibration
 from treadle.profiles.cells import Cells, Ints, list_cells, list_coarse
 from treadle.profiles.losses import LossModel
-from treadle.profiles.profile import Profile, count_paired
+from treadle.profiles.profile import NUM_HOURS, Profile, count_paired
 from treadle.schema import Task
 
 FORMAT = 1  # of the files
 PRIVATE = "private"  # why a column is ignored
-_JSON, _CELLS, _PAIRS = "reference.json", "cells.parquet", "pairs.parquet"
+_JSON, _CELLS, _PAIRS, _HOURS = "reference.json", "cells.parquet", "pairs.parquet", "hours.parquet"
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Reference:
         _write(_list_counts(profile, self.columns), folder / _CELLS)
         if profile.pairs is not None:
             _write(_list_pairs(profile, profile.pairs), folder / _PAIRS)
+        if profile.hours is not None:
+            _write(_list_hours(profile, profile.hours, self.columns), folder / _HOURS)
 
     def _to_plain(self) -> dict[str, Any]:
         performance = self.performance
@@ -157,6 +159,7 @@ def _read(values: dict[str, Any], folder: Path) -> Reference:
     cells[blocks, begins + counted["cell"].to_numpy()] = counted["rows"].to_numpy()
     num_paired = values["num_paired"]
     pairs = _read_pairs(folder / _PAIRS, columns[:num_paired], places) if num_paired else None
+    hours = _read_hours(folder / _HOURS, columns, places)
     rows = np.asarray(list(values["rows"].values()), dtype=np.int64)
     return Reference(
         task=values["task"],
@@ -164,7 +167,7 @@ def _read(values: dict[str, Any], folder: Path) -> Reference:
         columns=columns,
         ignored=values["ignored"],
         num_paired=num_paired,
-        profile=Profile(names, rows, cells, pairs),
+        profile=Profile(names, rows, cells, pairs, hours),
         performance=_read_performance(values["performance"]),
     )
 
@@ -220,6 +223,34 @@ def _read_pairs(file: Path, columns: tuple[Cells, ...], places: Mapping[str, int
     pairs[blocks, first, second] = rows
     pairs[blocks, second, first] = rows
     return pairs
+
+
+def _list_hours(profile: Profile, hours: Ints, columns: tuple[Cells, ...]) -> pl.DataFrame:
+    """A row for each block, hour and column of numbers of which there is a value."""
+    blocks, times, places = np.nonzero(hours[..., 0])
+    rows, totals = hours[blocks, times, places].T
+    return pl.DataFrame(
+        {
+            "block": pl.Series(profile.blocks, dtype=pl.String).gather(blocks),
+            "hour": pl.Series(times, dtype=pl.Int32),
+            "column": pl.Series([column.name for column in columns], dtype=pl.String).gather(places),
+            "rows": pl.Series(rows, dtype=pl.Int64),
+            "total": pl.Series(totals, dtype=pl.Int64),
+        }
+    )
+
+
+def _read_hours(file: Path, columns: tuple[Cells, ...], places: Mapping[str, int]) -> Ints | None:
+    """None of a reference without a time, and of one of before."""
+    if not file.is_file():
+        return None
+    counted = pl.read_parquet(file)
+    names = {column.name: place for place, column in enumerate(columns)}
+    hours = np.zeros((len(places), NUM_HOURS, len(columns), 2), dtype=np.int64)
+    blocks = counted["block"].replace_strict(places, return_dtype=pl.Int64).to_numpy()
+    own = counted["column"].replace_strict(names, return_dtype=pl.Int64).to_numpy()
+    hours[blocks, counted["hour"].to_numpy(), own] = counted.select("rows", "total").to_numpy()
+    return hours
 
 
 def _write(frame: pl.DataFrame, file: Path) -> None:

@@ -33,7 +33,7 @@ def _add_monitor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time", metavar="COLUMN", help="column of the time (default: predict_at, or time)")
     share = f"share of normal blocks that may alarm, of all columns together (default: {FALSE_ALARMS:g})"
     parser.add_argument("--false-alarms", type=float, default=FALSE_ALARMS, metavar="SHARE", help=share)
-    season = "compare means with the reference's of the same time of the year, too"
+    season = "compare numbers with the reference's of the same hours and time of the year, too"
     parser.add_argument("--season", action="store_true", help=season)
     parser.add_argument("--last", type=int, metavar="N", help="judge the newest N blocks alone")
     labels = f"share of a day's labels that must be there for it to count (default: {MIN_LABELS:g})"
