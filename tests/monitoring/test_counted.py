@@ -9,12 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from orders import DIGEST, MISTAKE, START, make_orders, read_findings, spoil
+from orders import DIGEST, MISTAKE, START, USUAL, make_orders, read_findings, spoil
 from runs import treadle
 from treadle.monitoring.counted import count_log, read_counted
 from treadle.monitoring.log import open_log
 from treadle.monitoring.monitor import Monitored, monitor, monitor_counts
-from treadle.monitoring.settings import Settings
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.cells import fit_cells
 from treadle.profiles.losses import fit_losses
@@ -56,18 +55,19 @@ def test_counts_of_parts_are_judged_as_the_whole_log_is(made, log, counts, capsy
     assert [block["block"] for block in json.loads(capsys.readouterr().out)["blocks"]] == ["2024-06-10"]
 
 
-def test_a_column_that_one_part_lacks_is_told_and_not_judged(made, log, counts, tmp_path, capsys):
+def test_a_column_that_one_part_lacks_is_missing_there(made, log, counts, tmp_path, capsys):
     capsys.readouterr()
     pl.read_parquet(log / "3.parquet").drop("country").write_parquet(tmp_path / "less.parquet")
     again = ["--log", str(tmp_path / "less.parquet"), "-o", str(counts / "c.parquet")]
     assert treadle("profile", str(made), *again) == 0
-    assert capsys.readouterr().out.endswith("c.parquet  200 rows, 1 week, 2 columns\n")
+    assert capsys.readouterr().out.endswith("c.parquet  200 rows, 1 week, 3 columns\n")
 
-    assert treadle("monitor", str(made), "--profiles", str(counts), "--format", "json") == 0
+    assert treadle("monitor", str(made), "--profiles", str(counts), "--format", "json") == 1
 
-    found = json.loads(capsys.readouterr().out)
-    assert found["absent"] == ["country"]
-    assert len(found["blocks"]) == 4
+    blocks = json.loads(capsys.readouterr().out)["blocks"]
+    assert [bool(block["alarms"]) for block in blocks] == [False, False, True, True]
+    assert "missing: 0 % before, 100.0 % now" in {alarm["words"] for alarm in blocks[3]["alarms"]}
+    assert treadle("monitor", str(made), "--profiles", str(counts), "--ignore", "country") == 0
 
 
 def test_counts_of_another_model_or_reference_are_refused(made, log, counts, tmp_path, capsys):
@@ -127,7 +127,7 @@ def test_the_errors_of_a_regression_are_estimated_from_counts_as_from_rows(costs
     log = open_log(tmp_path / "log.parquet", reference=costs, time=None, digest=None)
     given = {
         "reference": costs,
-        "settings": Settings(false_alarms=0.05, min_share=0.95, season=False, min_effect=0.0, last=None),
+        "settings": USUAL,
         "monitored": Monitored("costs", DIGEST, "log", START.replace(year=2025)),
     }
 

@@ -16,7 +16,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sklearn.metrics import log_loss, roc_auc_score
 
-from orders import CARD, DIGEST, MISTAKE, NAMES, ROWS, START, make_orders, monitor, read_findings, spoil
+from orders import CARD, DIGEST, MISTAKE, NAMES, ROWS, START, USUAL, make_orders, monitor, read_findings, spoil
 from runs import treadle
 from treadle.errors import TreadleError
 from treadle.monitoring.alerts import Alerting, send_alerts
@@ -25,7 +25,6 @@ from treadle.monitoring.labels import join_labels, store_labels
 from treadle.monitoring.log import open_log
 from treadle.monitoring.monitor import Monitored
 from treadle.monitoring.monitor import monitor as find_all
-from treadle.monitoring.settings import Settings
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.calibration import fit_calibration
 from treadle.profiles.cells import fit_cells
@@ -198,19 +197,47 @@ def test_a_season_that_the_reference_does_not_have_is_told(made, log, capsys):
 
 
 @pytest.mark.parametrize("absent", [["country"], ["amount", "country"]], ids=["one", "all but one"])
-def test_a_column_that_the_log_lacks_is_told_and_not_judged(made, log, capsys, absent):
+def test_a_column_that_the_log_lacks_alarms_unless_it_is_ignored(made, log, capsys, absent):
     for file in log.iterdir():
         pl.read_parquet(file).drop(absent).write_parquet(file)
 
     code, found = read_findings(made, log, capsys)
 
-    assert (code, found["absent"]) == (0, absent)
+    assert (code, found["absent"]) == (1, absent)
+    for name in absent:
+        (alarm,) = (one for one in found["blocks"][0]["alarms"] if one["columns"] == [name])
+        assert (alarm["kind"], alarm["words"]) == ("missing", "missing: 0 % before, 100.0 % now")
+    code, found = read_findings(made, log, capsys, "--ignore", ", ".join(absent))
+    assert (code, found["absent"], found["ignored"]["country"]) == (0, [], "--ignore")
     assert found["blocks"][0]["estimated"]
+
+
+def test_rows_without_a_time_and_of_the_time_of_the_training_are_told(made, log, capsys, past):
+    lost = pl.read_parquet(log / "3.parquet").with_columns(time=pl.lit(None, pl.Datetime("us")))
+    lost.write_parquet(log / "3.parquet")
+    past.drop("late").head(200).write_parquet(log / "old.parquet")
+
+    code, found = read_findings(made, log, capsys)
+
+    assert code == 0
+    assert found["notes"][0] == "200 rows have no time, and are in no block"
+    assert found["notes"][1].startswith("1 block is older than the newest training rows, such as 2024-01-01: the model")
+    assert [block["block"] for block in found["blocks"]] == ["2024-01-01", "2024-05-20", "2024-05-27", "2024-06-03"]
+    for file in log.iterdir():
+        lost.write_parquet(file)
+    assert treadle("monitor", str(made), "--log", str(log)) == 0
+    assert "none of 0 weeks can be judged" in capsys.readouterr().out
+    for file in log.iterdir():
+        lost.head(0).write_parquet(file)
+    assert treadle("monitor", str(made), "--log", str(log)) == MISTAKE
+    assert capsys.readouterr().err.endswith("holds no rows\n")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--ignore", "contry"], "--ignore 'contry' is no column that is monitored. Did you mean 'country'?"),
+        (["--ignore", "amount,size,country"], "--ignore leaves no column to be monitored"),
         (["--time", "tiem"], "has no column 'tiem' for --time"),
         (["--time", "amount"], "the column 'amount' must be a date or datetime"),
         (["--false-alarms", "0.9"], "--false-alarms must be above 0 and at most 0.5; found 0.9"),
@@ -223,7 +250,21 @@ def test_a_column_that_the_log_lacks_is_told_and_not_judged(made, log, capsys, a
         (["--output", "out", "--command", " "], "is no command: it is empty"),
         (["--reference", "copied"], "no reference in copied"),
     ],
-    ids=["time", "no-time", "share", "last", "labels", "output", "quiet", "webhook", "quotation", "empty", "reference"],
+    ids=[
+        "column to ignore",
+        "all ignored",
+        "time",
+        "no-time",
+        "share",
+        "last",
+        "labels",
+        "output",
+        "quiet",
+        "webhook",
+        "quotation",
+        "empty",
+        "reference",
+    ],
 )
 def test_a_mistake_is_told(made, log, capsys, options, message):
     assert monitor(made, log, *options) == MISTAKE
@@ -263,7 +304,7 @@ def find(made, log, *, now=START + timedelta(weeks=100)):
     return find_all(
         open_log(log, reference=reference, time=None, digest=None),
         reference=reference,
-        settings=Settings(false_alarms=0.05, min_share=0.95, season=False, min_effect=0.0, last=None),
+        settings=USUAL,
         load=None,
         monitored=Monitored("shop", DIGEST, str(log), now),
     )

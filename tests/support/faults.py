@@ -18,6 +18,7 @@ FEED = (  # columns that a feed of delays fills
     "dest_delay",
     "dest_late",
 )
+COURSED = frozenset({"hour", "origin_arrivals", *FEED, "distance", "plane_seats", "temp", "dewp"})  # over the day
 TENTH = 10
 LONG = 1500  # miles
 
@@ -71,7 +72,11 @@ def to_local_time(rows):
 
 SEASONAL = (  # which stay within what a year or a day brings
     Fault("temp in Celsius", to_celsius, frozenset({"temp"})),
-    Fault("times in local time", to_local_time, frozenset({"hour", "origin_arrivals", *FEED, "distance", "plane_seats", "temp", "dewp"})),
+    Fault(
+        "times in local time",
+        to_local_time,
+        COURSED,
+    ),
 )
 FAULTS = (
     Fault("temp is missing", lose("temp"), frozenset({"temp"})),

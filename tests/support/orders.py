@@ -9,6 +9,7 @@ import polars as pl
 from sklearn.metrics import log_loss
 
 from runs import treadle
+from treadle.monitoring.settings import Settings
 from treadle.profiles.realised import relate_to_prior
 
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - times are in UTC without a zone
@@ -18,6 +19,9 @@ NAMES = ["amount", "size", "country"]
 MISTAKE = 2  # exit code
 CARD = b'{"a": "bundle"}'
 DIGEST = hashlib.sha256(CARD).hexdigest()
+
+
+USUAL = Settings(false_alarms=0.05, min_share=0.95, season=False, min_effect=0.0, ignore=frozenset(), last=None)
 
 
 def make_orders(*, first, weeks, seed):

@@ -16,7 +16,7 @@ from typing import Any
 from treadle.disk import read_record, write_json
 from treadle.errors import TreadleError
 from treadle.monitoring.findings import Block, Findings
-from treadle.monitoring.views import describe_alarm
+from treadle.monitoring.views import UNITS, describe_alarm
 
 _TIMEOUT = 10.0  # seconds for a webhook
 _COMMAND_TIMEOUT = 60.0  # seconds
@@ -102,7 +102,8 @@ def _name_subjects(block: Block, findings: Findings) -> str:
 
 def _make_alert(findings: Findings, blocks: list[Block]) -> dict[str, Any]:
     """`text` is what chat services show."""
-    lines = [f"{findings.model}: {len(blocks)} alarms"]
+    units = UNITS[findings.reference.blocking.unit]
+    lines = [f"{findings.model}: {len(blocks)} of the {units} alarm{'s' if len(blocks) == 1 else ''}"]
     lines += [
         f"{block.judged.block}: {describe_alarm(alarm, block.effects.get(alarm.signal.columns))}"
         for block in blocks

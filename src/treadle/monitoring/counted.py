@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from polars.exceptions import PolarsError
 from treadle.disk import replacing
 from treadle.errors import TreadleError
 from treadle.monitoring.log import Log, Reading
-from treadle.profiles.cells import Cells, list_cells
+from treadle.profiles.cells import Cells
 from treadle.profiles.counts import list_counts, read_counts
 from treadle.profiles.profile import Profile, count_rows
 from treadle.profiles.reference import Reference
@@ -25,19 +25,20 @@ _PREDICTION = "__prediction__"  # column of the predictions, while they are coun
 
 @dataclass(frozen=True)
 class Counted:
-    """Counts by block, in the cells of the columns that the log has, and of the predictions of a regression."""
+    """Counts by block, in the cells of the columns of a reference, and of the predictions of a regression."""
 
-    names: tuple[str, ...]  # of the columns of the reference that the log has
     has_predictions: bool  # whether the last cells are those of the predictions
     profile: Profile
 
-    def take_inputs(self, reference: Reference) -> Profile:
-        """Without the cells of the predictions.
+    def take_inputs(self, reference: Reference, names: Collection[str]) -> Profile:
+        """Some of the columns, without the predictions.
 
         Args:
-            reference: of these columns alone.
+            reference: in whose cells it is counted.
+            names: of the columns.
         """
-        return replace(self.profile, cells=self.profile.cells[:, : int(list_cells(reference.columns)[-1])])
+        columns = list_counted(reference, has_predictions=self.has_predictions)
+        return self.profile.keep(columns, names, num_paired=reference.num_paired)
 
     def write(self, file: Path, *, reference: Reference, digest: str) -> None:
         """Write a Parquet file, which says of which model the counts are.
@@ -51,7 +52,6 @@ class Counted:
             "format": FORMAT,
             "reference": reference.identify(),
             "bundle": digest,
-            "columns": list(self.names),
             "predictions": self.has_predictions,
         }
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -91,16 +91,15 @@ def count_log(log: Log, *, reference: Reference) -> Counted:
         TreadleError: the blocks are of rows, of which those of two parts are not the same.
     """
     refuse_blocks_of_rows(reference)
-    kept = reference.keep([column.name for column in reference.columns if column.name not in log.reading.absent])
-    return count_named(name_rows(log.rows, log.reading, kept), log.reading, kept)
+    return count_named(name_rows(log.rows, log.reading, reference), log.reading, reference)
 
 
 def count_named(rows: pl.LazyFrame, reading: Reading, reference: Reference) -> Counted:
-    """Count rows that `name_rows` has given, in the cells of a reference of the columns of the log alone."""
+    """Count rows that `name_rows` has given."""
     has_predictions = can_count_predictions(reference, reading)
     columns = list_counted(reference, has_predictions=has_predictions)
     profile = count_rows(rows, columns, num_paired=reference.num_paired)
-    return Counted(tuple(column.name for column in reference.columns), has_predictions, profile)
+    return Counted(has_predictions, profile)
 
 
 def refuse_blocks_of_rows(reference: Reference) -> None:
@@ -113,7 +112,7 @@ def refuse_blocks_of_rows(reference: Reference) -> None:
 
 
 def read_counted(path: Path, *, reference: Reference, digest: str) -> Counted:
-    """The counts of a file, or of all files of a folder together, of the columns that each of them has.
+    """The counts of a file, or of all files of a folder together.
 
     Args:
         path: of the file or the folder.
@@ -149,20 +148,13 @@ def _read(file: Path, *, reference: Reference, digest: str) -> Counted:
         raise TreadleError(
             f"{file} was counted in the cells of another reference: the run was evaluated anew; count its log again"
         )
-    kept = reference.keep(about["columns"])
-    columns = list_counted(kept, has_predictions=about["predictions"])
-    return Counted(
-        tuple(about["columns"]), about["predictions"], read_counts(table, columns, num_paired=kept.num_paired)
-    )
+    columns = list_counted(reference, has_predictions=about["predictions"])
+    return Counted(about["predictions"], read_counts(table, columns, num_paired=reference.num_paired))
 
 
 def _merge(parts: Sequence[Counted], reference: Reference) -> Counted:
-    common = [column.name for column in reference.columns if all(column.name in part.names for part in parts)]
-    has_predictions = all(part.has_predictions for part in parts)
-    wanted = [*common, _PREDICTION] if has_predictions else common
-    narrowed = []
-    for part in parts:
-        kept = reference.keep(part.names)
-        columns = list_counted(kept, has_predictions=part.has_predictions)
-        narrowed.append(part.profile.keep(columns, wanted, num_paired=kept.num_paired))
-    return Counted(tuple(common), has_predictions, Profile.merge(narrowed))
+    """With the predictions where each part has them."""
+    if all(part.has_predictions for part in parts):
+        return Counted(has_predictions=True, profile=Profile.merge(part.profile for part in parts))
+    names = [column.name for column in reference.columns]
+    return Counted(has_predictions=False, profile=Profile.merge(part.take_inputs(reference, names) for part in parts))

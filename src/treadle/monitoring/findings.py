@@ -29,6 +29,11 @@ class Block:
     min_effect: float  # on the mean prediction, below which a signal of the inputs is slight
 
     @property
+    def strength(self) -> float:
+        """Of the strongest signal of the inputs and of the performance; from 1 on it is an alarm."""
+        return max(self.judged.strength, 0.0 if self.performance is None else self.performance.strength)
+
+    @property
     def alarms(self) -> list[Alarm]:
         """That of the performance, then those of the inputs by effect on the predictions, importance and strength."""
         own = [self.performance] if self.performance is not None else []
@@ -59,7 +64,7 @@ class Block:
             "block": judged.block,
             "rows": judged.rows,
             "unjudged": judged.unjudged,
-            "strength": judged.strength,
+            "strength": self.strength,
             "alarms": [self._describe(alarm) for alarm in self.alarms],
             "slight": [self._describe(alarm) for alarm in self.slight],
             "mean_prediction": self.mean,
@@ -90,7 +95,7 @@ class Findings:
     digest: str  # of the bundle
     log: str
     charts: Charts
-    absent: list[str]  # columns of the reference that the log does not have
+    absent: list[str]  # columns that the log does not have, whose values count as missing
     blocks: list[Block]
     changed: dict[str, list[int]]  # columns that alarmed, the strongest first: counts by cell in the blocks that alarm
     notes: list[str]  # what could not be told, and why

@@ -33,7 +33,7 @@ class Reading:
     time: str | None  # column of the time
     lost: pl.Expr | None  # whether a row has a time that is no moment; None: there is no time
     bundle: str | None  # column of the bundle
-    absent: list[str]  # columns of the reference that the log does not have
+    absent: list[str]  # columns of the reference that the log does not have, whose values count as missing
     outputs: list[str]  # columns of the predictions; empty where it has none
 
 
@@ -110,12 +110,13 @@ def find_reading(schema: pl.Schema, *, path: str, reference: Reference, time: st
         wanted = ", ".join(column.name for column in reference.columns[:5])
         raise TreadleError(f"{path} has none of the columns of the reference, such as {wanted}")
     types = [_cast(column) for column in present]
+    absent = [column for column in reference.columns if column.name not in schema]
+    types += [pl.lit(None, _find_type(column)).alias(column.name) for column in absent]  # all its values are missing
     types += [pl.col(name).cast(pl.Float64, strict=False) for name in outputs if not schema[name].is_numeric()]
     moment = None if time is None else _read_time(time, path, schema)
     types += [] if moment is None or time is None else [moment.alias(time)]
     lost = None if moment is None or time is None else pl.col(time).is_not_null() & moment.is_null()
-    absent = [column.name for column in reference.columns if column.name not in schema]
-    return Reading(types, time, lost, _find_own(schema, BUNDLE), absent, outputs)
+    return Reading(types, time, lost, _find_own(schema, BUNDLE), [column.name for column in absent], outputs)
 
 
 def part_names(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -214,6 +215,8 @@ def find_bundles(names: Sequence[str], *, digest: str, path: str) -> list[str]:
     Raises:
         TreadleError: none is of this bundle.
     """
+    if not names:
+        raise TreadleError(f"{path} holds no rows")
     own = [name for name in names if name and digest.startswith(name)]
     if not own:
         listed = ", ".join(name[:12] for name in names[:5])
@@ -223,9 +226,11 @@ def find_bundles(names: Sequence[str], *, digest: str, path: str) -> list[str]:
 
 def _cast(column: Cells) -> pl.Expr:
     """Numbers as numbers, all else as text; a text that is no number counts as missing, and shows as such."""
-    if column.texts is None:
-        return pl.col(column.name).cast(pl.Float64, strict=False)
-    return pl.col(column.name).cast(pl.String)
+    return pl.col(column.name).cast(_find_type(column), strict=False)
+
+
+def _find_type(column: Cells) -> pl.DataType:
+    return pl.Float64() if column.texts is None else pl.String()
 
 
 def _find_outputs(schema: pl.Schema, reference: Reference) -> list[str]:

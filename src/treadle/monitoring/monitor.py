@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from treadle.errors import TreadleError
+from treadle.hints import nearest
 from treadle.monitoring.charts import Charts, Judged
 from treadle.monitoring.counted import Counted, count_named, name_rows
 from treadle.monitoring.estimate import estimate_regression
@@ -60,17 +62,20 @@ def monitor(
     Raises:
         TreadleError: the reference has too few blocks, or labels cannot be read.
     """
-    kept = reference.keep([column.name for column in reference.columns if column.name not in log.reading.absent])
+    kept = _leave_out(reference, settings.ignore)
     charts = Charts(kept, false_alarms=settings.false_alarms, season=settings.season)
     labelled = join_labels(log, now=monitored.now)
-    rows = name_rows(log.rows if labelled is None else labelled, log.reading, kept)
+    rows = name_rows(log.rows if labelled is None else labelled, log.reading, reference)
+    timeless = rows.select(pl.col(BLOCK).is_null().sum()).collect().item()
     if settings.last is not None:
         rows = rows.filter(pl.col(BLOCK).is_in(_find_last(rows, kept, settings.last, monitored.now)))
-    counted = count_named(rows, log.reading, kept)
-    judged = _judge(counted, charts, monitored.now)
+    counted = count_named(rows, log.reading, reference)
+    judged = _judge(counted, charts, reference, monitored.now)
     measured = measure_rows(log, rows, judged=judged, kept=kept, load=load, settings=settings)
     strays = describe_strays(log, reference=reference, now=monitored.now)
-    measured = measured if strays is None else replace(measured, notes=[*measured.notes, strays])
+    lost = f"{timeless:,} rows have no time, and are in no block" if timeless else None
+    notes = [*measured.notes, *(note for note in (lost, strays) if note is not None)]
+    measured = replace(measured, notes=notes, absent=log.reading.absent)
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
 
 
@@ -86,12 +91,13 @@ def monitor_counts(counted: Counted, *, reference: Reference, settings: Settings
     Raises:
         TreadleError: the reference has too few blocks.
     """
-    charts = Charts(reference.keep(counted.names), false_alarms=settings.false_alarms, season=settings.season)
+    kept = _leave_out(reference, settings.ignore)
+    charts = Charts(kept, false_alarms=settings.false_alarms, season=settings.season)
     if settings.last is not None:
         sizes = zip(counted.profile.blocks, counted.profile.rows.tolist(), strict=True)
         last = _take_last(sizes, reference.blocking, settings.last, monitored.now)
         counted = replace(counted, profile=counted.profile.take([name in last for name in counted.profile.blocks]))
-    judged = _judge(counted, charts, monitored.now)
+    judged = _judge(counted, charts, reference, monitored.now)
     notes = ["of counts alone: alarms are not weighed by their effect, and labels are not asked for"]
     if not TRAITS[reference.task].is_value:
         notes.append("the performance of a classification is estimated from rows (--log), not from counts")
@@ -99,9 +105,25 @@ def monitor_counts(counted: Counted, *, reference: Reference, settings: Settings
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
 
 
-def _judge(counted: Counted, charts: Charts, now: datetime) -> list[Judged]:
-    reference = charts.reference
-    return [_wait(found, reference, now) for found in charts.judge(counted.take_inputs(reference))]
+def _leave_out(reference: Reference, names: Collection[str]) -> Reference:
+    """The reference without some of its columns.
+
+    Raises:
+        TreadleError: there is no such column, or no other one.
+    """
+    known = [column.name for column in reference.columns]
+    for name in names:
+        if name not in known:
+            raise TreadleError(f"--ignore {name!r} is no column that is monitored. {nearest(name, known)}")
+    if set(names) == set(known):
+        raise TreadleError("--ignore leaves no column to be monitored")
+    kept = reference.keep([name for name in known if name not in names])
+    return replace(kept, ignored={**kept.ignored, **dict.fromkeys(sorted(names), "--ignore")})
+
+
+def _judge(counted: Counted, charts: Charts, reference: Reference, now: datetime) -> list[Judged]:
+    names = [column.name for column in charts.reference.columns]
+    return [_wait(found, reference, now) for found in charts.judge(counted.take_inputs(reference, names))]
 
 
 def _find(
@@ -115,10 +137,9 @@ def _find(
     monitored: Monitored,
 ) -> Findings:
     kept = charts.reference
-    profile = counted.take_inputs(kept)
-    absent = [column.name for column in reference.columns if column.name not in counted.names]
-    estimated, missing = _estimate(counted, measured, reference=reference, absent=absent)
-    notes = [*measured.notes, *missing]
+    profile = counted.take_inputs(reference, [column.name for column in kept.columns])
+    estimated, missing = _estimate(counted, measured, reference=reference)
+    notes = [*measured.notes, *missing, *_describe_learned(profile.blocks, reference)]
     season = charts.season
     strange = [] if season is None else [found.block for found in judged if not season.knows(found.block)]
     if strange:
@@ -136,16 +157,31 @@ def _find(
         mean, guessed = measured.means.get(name), estimated.get(name, {})
         blocks.append(Block(found, identities[name], effects, mean, guessed, known, performance, settings.min_effect))
     changed = _count_changed(blocks, profile, kept)
-    return Findings(monitored.model, monitored.digest, monitored.log, charts, absent, blocks, changed, notes)
+    model, digest, log = monitored.model, monitored.digest, monitored.log
+    judged_names = {column.name for column in kept.columns}
+    absent = [name for name in measured.absent if name in judged_names]
+    return Findings(model, digest, log, charts, absent, blocks, changed, notes)
+
+
+def _describe_learned(blocks: Sequence[str], reference: Reference) -> Iterator[str]:
+    """That blocks are of the time of the training rows."""
+    newest = max(reference.profile.blocks, default="")
+    learned = [] if reference.blocking.unit == "rows" else [block for block in blocks if block < newest]
+    if learned:
+        units = "block is" if len(learned) == 1 else "blocks are"
+        yield (
+            f"{len(learned)} {units} older than the newest training rows, such as {learned[0]}: the model may have "
+            "learned from these rows, and does better on them than on new ones"
+        )
 
 
 def _estimate(
-    counted: Counted, measured: Measured, *, reference: Reference, absent: Sequence[str]
+    counted: Counted, measured: Measured, *, reference: Reference
 ) -> tuple[dict[str, dict[str, float]], list[str]]:
     """The estimated metrics of each block: those of a regression follow from its counts. And why there are none."""
     if not TRAITS[reference.task].is_value:
         return measured.estimated, []
-    absent = absent if counted.has_predictions else [*absent, "prediction"]
+    absent = measured.absent if counted.has_predictions else [*measured.absent, "prediction"]
     absent = absent if reference.performance.prediction is not None else ["label of a test row"]
     if absent:
         needed = "that of a regression needs predictions and every column"

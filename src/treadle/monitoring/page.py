@@ -45,7 +45,7 @@ def _tabulate(block: Block) -> dict[str, object]:
     return {
         "block": judged.block,
         "rows": f"{judged.rows:,}",
-        "strength": "" if judged.unjudged else f"{judged.strength:.2f}",
+        "strength": "" if judged.unjudged else f"{block.strength:.2f}",
         "unjudged": judged.unjudged or "",
         "slight": describe_slight(block) if block.slight else "",
         "alarms": [_write_alarm(block, alarm) for alarm in block.alarms],
@@ -85,7 +85,7 @@ def _draw_timeline(findings: Findings) -> str:
     places = [float(len(own) + place) for place in range(len(judged))]
     lines = [
         Line("reference", [float(place) for place in range(len(own))], own),
-        Line("log", places, [block.judged.strength for block in judged]),
+        Line("log", places, [block.strength for block in judged]),
     ]
     peaks: dict[str, float] = {}
     for block in judged:

@@ -56,7 +56,7 @@ def _list_curves(findings: Findings) -> Iterator[tuple[str, Sequence[tuple[float
 
 
 def _list_numbers(block: Block) -> Iterator[tuple[str, float]]:
-    yield "strength", block.judged.strength
+    yield "strength", block.strength
     yield from ((f"estimated {name}", value) for name, value in block.estimated.items())
     if block.realised is not None:
         yield from ((f"realised {name}", value) for name, value in block.realised.metrics.items())

@@ -36,6 +36,7 @@ class Measured:
     estimated: dict[str, dict[str, float]] = field(default_factory=dict)  # metrics of a classification
     realised: dict[str, Realised] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what could not be told, and why
+    absent: list[str] = field(default_factory=list)  # columns of the reference that the log does not have
 
 
 def measure_rows(

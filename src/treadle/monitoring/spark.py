@@ -113,16 +113,14 @@ def count_frame(rows: DataFrame, *, path: str, reference: Reference, time: str |
     schema = part_names(_to_polars(rows.limit(0).toArrow()).lazy()).collect_schema()
     reading = find_reading(schema, path=path, reference=reference, time=time)
     bundles = None if reading.bundle is None else _find_bundles(rows, reading.bundle, digest=digest, path=path)
-    kept = reference.keep([column.name for column in reference.columns if column.name not in reading.absent])
     rows.sparkSession.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(_BATCH_ROWS))
-    count = partial(_count_batches, reading=reading, bundles=bundles, reference=kept)
+    count = partial(_count_batches, reading=reading, bundles=bundles, reference=reference)
     counted = rows.mapInArrow(count, _SCHEMA).groupBy(PLACE).sum("rows", "total")
     table = _to_polars(counted.toArrow()).rename({"sum(rows)": "rows", "sum(total)": "total"})
     refuse_lost(int(table.filter(pl.col("cell") == _LOST)["rows"].sum()), reading=reading, path=path)
     has_predictions = can_count_predictions(reference, reading)
-    columns = list_counted(kept, has_predictions=has_predictions)
-    profile = read_counts(table, columns, num_paired=kept.num_paired)
-    return Counted(tuple(column.name for column in kept.columns), has_predictions, profile)
+    columns = list_counted(reference, has_predictions=has_predictions)
+    return Counted(has_predictions, read_counts(table, columns, num_paired=reference.num_paired))
 
 
 def _find_reason(error: Exception) -> str:

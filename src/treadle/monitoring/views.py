@@ -24,6 +24,8 @@ def summarize(findings: Findings) -> str:
     """The result in one sentence."""
     judged = [block for block in findings.blocks if block.judged.unjudged is None]
     units = UNITS[findings.reference.blocking.unit]
+    if not judged:
+        return f"none of {len(findings.blocks)} {units} can be judged ({findings.log})"
     return f"{len(findings.alarmed)} of {len(judged)} {units} alarm ({findings.log})"
 
 
@@ -40,7 +42,8 @@ def _describe_reference(findings: Findings) -> Iterator[str]:
     if reference.ignored:
         yield f"  not monitored: {', '.join(reference.ignored)}"
     if findings.absent:
-        yield f"  not in the log: {', '.join(findings.absent)}"
+        told = "not in the log, so that all values are missing (--ignore leaves a column out)"
+        yield f"  {told}: {', '.join(findings.absent)}"
     yield from (f"  {note}" for note in findings.notes)
     if any(block.estimated for block in findings.blocks):
         known = reference.performance.metrics
@@ -53,7 +56,7 @@ def _list_blocks(findings: Findings) -> Iterator[str]:
     for block in findings.blocks:
         judged = block.judged
         state = "alarm" if block.alarms else "-" if judged.unjudged else "ok"
-        yield f"{judged.block}  {judged.rows:>9,} rows  {state:<5}  {judged.unjudged or f'{judged.strength:.2f}'}"
+        yield f"{judged.block}  {judged.rows:>9,} rows  {state:<5}  {judged.unjudged or f'{block.strength:.2f}'}"
         yield from (f"    {line}" for line in _describe_performance(findings, block))
         for alarm in block.alarms[:_SHOWN]:
             yield f"    {describe_alarm(alarm, block.effects.get(alarm.signal.columns))}"
@@ -119,7 +122,7 @@ def write_gauges(findings: Findings) -> str:
     labels = {"model": findings.model, "bundle": findings.digest[:12]}
     lines = [
         *_gauge("alarm", "Whether the newest block alarms.", [(labels, float(bool(newest.alarms)))]),
-        *_gauge("strength", "Its strongest signal as a share of its limit.", [(labels, newest.judged.strength)]),
+        *_gauge("strength", "Its strongest signal as a share of its limit.", [(labels, newest.strength)]),
         *_gauge("rows", "Its rows.", [(labels, float(newest.judged.rows))]),
         *_gauge(
             "column_strength",

@@ -63,7 +63,8 @@ class Cells:
         """
         edges = np.asarray(self.edges)
         middles = np.concatenate([edges[:1], edges[:-1] / 2 + edges[1:] / 2, edges[-1:]])
-        return np.rint((middles - edges[0]) / (edges[-1] - edges[0]) * _WHOLE).astype(np.int64)
+        positions: Ints = np.rint((middles - edges[0]) / (edges[-1] - edges[0]) * _WHOLE).astype(np.int64)
+        return positions
 
     def place(self, values: pl.Series) -> Ints:
         """`[B]` cell of each value.

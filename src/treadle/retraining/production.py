@@ -266,7 +266,12 @@ class Production:
             length = reference.blocking.length
             last = None if length is None else math.ceil(self._new / length)
             settings = Settings(
-                false_alarms=FALSE_ALARMS, min_share=MIN_LABELS, season=False, min_effect=0.0, last=last
+                false_alarms=FALSE_ALARMS,
+                min_share=MIN_LABELS,
+                season=False,
+                min_effect=0.0,
+                ignore=frozenset(),
+                last=last,
             )
             log = open_log(self.log, reference=reference, time=None, digest=champion)
             findings = monitor(

@@ -35,6 +35,8 @@ def _add_monitor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--false-alarms", type=float, default=FALSE_ALARMS, metavar="SHARE", help=share)
     season = "compare numbers with the reference's of the same hours and time of the year, too"
     parser.add_argument("--season", action="store_true", help=season)
+    ignore = "columns that are not judged, separated by commas, besides those of evaluation.reference.ignore"
+    parser.add_argument("--ignore", default="", metavar="COLUMNS", help=ignore)
     parser.add_argument("--last", type=int, metavar="N", help="judge the newest N blocks alone")
     labels = f"share of a day's labels that must be there for it to count (default: {MIN_LABELS:g})"
     parser.add_argument("--min-labels", type=float, default=MIN_LABELS, metavar="SHARE", help=labels)
@@ -135,6 +137,7 @@ def _find(options: argparse.Namespace, *, now: datetime) -> Findings:
         min_share=options.min_labels,
         season=options.season,
         min_effect=options.min_effect,
+        ignore=frozenset(name.strip() for name in options.ignore.split(",") if name.strip()),
         last=options.last,
     )
     monitored = Monitored(run.resolve().name, digest, str(options.log or options.profiles), now)
@@ -201,7 +204,7 @@ def _profile(options: argparse.Namespace) -> None:
     counted.write(options.output, reference=reference, digest=digest)
     rows, blocks = int(counted.profile.rows.sum()), len(counted.profile.blocks)
     units = reference.blocking.unit if blocks == 1 else f"{reference.blocking.unit}s"
-    print_lines(f"{options.output}  {rows:,} rows, {blocks} {units}, {len(counted.names)} columns")
+    print_lines(f"{options.output}  {rows:,} rows, {blocks} {units}, {len(reference.columns)} columns")
 
 
 def _count(options: argparse.Namespace, *, reference: Reference, digest: str) -> Counted:
