@@ -21,12 +21,6 @@ from treadle.profiles.profile import count_rows
 from treadle.profiles.reference import Performance, Reference, read_reference
 
 
-def equal(first, second):
-    names = ("rows", "cells", "pairs", "hours")
-    alike = all(np.array_equal(getattr(first.profile, name), getattr(second.profile, name)) for name in names)
-    return alike and (first.names, first.profile.blocks) == (second.names, second.profile.blocks)
-
-
 @pytest.fixture
 def counts(made, log, tmp_path):
     """Of three parts of a log, on three machines as it were: one holds parts of two weeks."""
