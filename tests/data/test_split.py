@@ -104,7 +104,7 @@ def test_an_empty_split_is_refused():
 def test_a_missing_value_in_the_splitting_column_is_refused():
     rule = GroupSplit(by="group", column="g", valid=0.2, test=0.2, seed=0)
 
-    with pytest.raises(TreadleError, match=r"data\.split\.column: 'g' is missing in 1 rows"):
+    with pytest.raises(TreadleError, match=r"data\.split\.column: 'g' is missing in 1 row"):
         assign_splits(pl.DataFrame({"g": [1, None]}), rule)
 
 

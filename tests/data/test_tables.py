@@ -302,7 +302,7 @@ def test_a_breach_leaves_nothing_half_written(tmp_path):
 def test_a_missing_label_must_be_excluded_by_name(tmp_path):
     spec = people(tmp_path, examples={"table": "people", "known": ["team"], "label": "CASE WHEN id > 1 THEN y END"})
 
-    with pytest.raises(TreadleError, match=r"data\.examples\.label: missing in 1 rows, such as \[0\]"):
+    with pytest.raises(TreadleError, match=r"data\.examples\.label: missing in 1 row, such as \[0\]"):
         prepare(spec, root=tmp_path, folder=tmp_path / "out", now=NOW, unsplit=None)
 
 

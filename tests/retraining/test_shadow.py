@@ -114,7 +114,7 @@ def test_what_came_after_the_moment_is_not_looked_at(project, monkeypatch):
     answer(project, monkeypatch, error=0.1, known=datetime(2020, 7, 26))  # noqa: DTZ001 - UTC
 
     assert (before := decide(project, "2020-07-25")).action == "nothing"
-    assert "0 days of labels say nothing" in before.sentence
+    assert "0 days of labels, which say nothing" in before.sentence
     assert decide(project, "2020-07-27").action == "promote"
 
 

@@ -64,7 +64,7 @@ def test_a_better_challenger_is_promoted_and_led_back_from_once_its_answers_are_
     first, *_, tried, promoted, gone_back, calm = list_decided(folder)
     assert (promoted.action, promoted.reasons) == ("promote", ["the challenger is better on live rows"])
     assert (promoted.champion, promoted.bundle) == (first.bundle, tried.challenger)
-    assert "over 25 days; 1 days wait for labels" in promoted.sentence
+    assert "over 25 days; waiting for labels: 1 day" in promoted.sentence
     assert (gone_back.action, gone_back.bundle) == ("rollback", first.bundle)
     assert gone_back.reasons[0].startswith("the champion before would have been better: gain in log loss +")
     assert [day["day"] for day in gone_back.evidence["realised"]["days"]][0::24] == ["2020-07-28", "2020-08-21"]

@@ -62,7 +62,7 @@ def test_a_day_counts_once_its_labels_are_there_and_a_pair_needs_both_answers(tm
     assert [day.day for day in found.days] == [f"2026-01-0{day}" for day in range(1, 10)]
     assert found.days[0].num_rows == 55
     assert found.maturing == ["2026-01-10"]
-    assert "1 days wait for labels" in found.sentence
+    assert "waiting for labels: 1 day" in found.sentence
 
 
 def test_rows_of_later_are_not_looked_at(tmp_path):
@@ -93,7 +93,7 @@ def test_one_day_says_nothing(tmp_path):
 
     found = find(tmp_path / "log")
 
-    assert found.sentence.startswith("not yet: 1 days of labels say nothing")
+    assert found.sentence.startswith("not yet: 1 day of labels, which say nothing")
     assert found.to_plain()["gain"]["low"] is None
 
 

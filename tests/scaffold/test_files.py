@@ -217,7 +217,7 @@ def test_infinity_is_missing_in_every_kind_of_file(make, tmp_path):
     made = make(tmp_path / "rows.parquet")
 
     assert made.rows["size"].head(3).null_count() == 2
-    assert "infinite in 2 rows, which are read as missing" in (made.folder / "conf/data/shop.yaml").read_text()
+    assert "infinite in 2 rows, read as missing" in (made.folder / "conf/data/shop.yaml").read_text()
 
 
 def test_a_number_that_means_missing_does_so_however_it_is_written(make, tmp_path):

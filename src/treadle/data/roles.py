@@ -9,6 +9,7 @@ import polars as pl
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
 from treadle.schema import LABEL, PREDICT_AT, ROW, WEIGHT, Split
+from treadle.wording import number_of
 
 LARGEST = 3e38  # of a label's size: beyond it, nothing that a network computes is a number
 WEIGHTS = (1e-30, 1e30)  # of a weight that is not 0: float32 multiplies and sums them without a loss
@@ -59,15 +60,18 @@ def _check_labels(frame: pl.DataFrame) -> None:
 def _require_present(frame: pl.DataFrame, role: str) -> None:
     if missing := frame[role].null_count():
         rows_at = frame.filter(pl.col(role).is_null())[ROW].head(NUM_EXAMPLES).to_list()
-        raise TreadleError(f"data.examples.{role}: missing in {missing:,} rows, such as {rows_at}; {_EXCLUDE}")
+        raise TreadleError(
+            f"data.examples.{role}: missing in {number_of(missing, 'row')}, such as {rows_at}; {_EXCLUDE}"
+        )
 
 
 def _hold(frame: pl.DataFrame, role: str, holds: pl.Expr, *, rule: str, fix: str) -> None:
     wrong = frame.filter(~holds)
     if len(wrong):
         rows = ", ".join(f"row {row} ({value})" for row, value in wrong.select(ROW, role).head(NUM_EXAMPLES).rows())
-        verb = "row" if len(wrong) == 1 else "rows"
-        raise TreadleError(f"data.examples.{role}: {rule}; it is not in {len(wrong):,} {verb}, such as {rows}{fix}")
+        raise TreadleError(
+            f"data.examples.{role}: {rule}; it is not in {number_of(len(wrong), 'row')}, such as {rows}{fix}"
+        )
 
 
 def check_splits(rows: Mapping[Split, pl.DataFrame], data: Data) -> None:

@@ -17,6 +17,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.spec import Data, Forecast
 from treadle.schema import LABEL, ROW, STEP
+from treadle.wording import number_of
 
 SERIES_FILE, TIME = "series.parquet", "__time"  # the series by themselves, and their column of the time
 SOURCE = "__source"  # position of an example's row in its table, where a row is several examples
@@ -82,7 +83,8 @@ def check_grid(table: pl.LazyFrame, forecast: Forecast, *, table_name: str) -> N
     marked = table.select(*keys, off.alias("__off"), pl.struct(keys).is_duplicated().alias("__twice"))
     (rows,) = collect(marked, key=_KEY)
     if len(wrong := rows.filter("__off")):
-        rule = f"{len(wrong):,} rows of {table_name!r} are off the grid of {forecast.frequency} that the first begins"
+        rows_off = f"{number_of(len(wrong), 'row')} of {table_name!r}"
+        rule = f"off the grid of {forecast.frequency} that the first begins: {rows_off}"
         fix = "round the column before, or give its own frequency"
         raise TreadleError(f"{_KEY}.frequency: {rule}, such as {_show(wrong, forecast)}; {fix}")
     if len(wrong := rows.filter("__twice")):

@@ -27,6 +27,7 @@ from treadle.experiment.spec import (
     TimeSplit,
 )
 from treadle.schema import PREDICT_AT, SPLITS, Split
+from treadle.wording import number_of
 
 _DTYPE = pl.Enum(SPLITS)
 
@@ -78,7 +79,7 @@ def _choose_fold(examples: pl.DataFrame, rule: FoldRule) -> pl.Series:
 def _need(examples: pl.DataFrame, column: str) -> pl.Series:
     values = examples[column].fill_nan(None) if examples.schema[column].is_float() else examples[column]
     if values.null_count():
-        raise TreadleError(f"data.split.column: {column!r} is missing in {values.null_count():,} rows")
+        raise TreadleError(f"data.split.column: {column!r} is missing in {number_of(values.null_count(), 'row')}")
     return values
 
 

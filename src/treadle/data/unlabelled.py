@@ -23,6 +23,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
 from treadle.hints import nearest
 from treadle.schema import PREDICT_AT, ROW
+from treadle.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def _choose(
     )
     rows, excluded = leave_out(frame, table, data)
     if timed and (missing := rows.filter(pl.col(PREDICT_AT).is_null())[ROW].to_list()):
-        rule = f"data.examples.predict_at: missing in {len(missing):,} rows, such as {missing[:3]}"
+        rule = f"data.examples.predict_at: missing in {number_of(len(missing), 'row')}, such as {missing[:3]}"
         raise TreadleError(f"{rule}; complete the columns that it is computed from")
     if at is None:
         return rows, excluded

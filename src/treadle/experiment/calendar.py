@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from treadle.wording import number_of
+
 _FORM = re.compile(r"([1-9][0-9]{0,3})(d|w|mo|y)")
 _MONTHS = {"mo": 1, "y": 12}
 _DAYS = {"d": 1, "w": 7}
@@ -60,7 +62,7 @@ class Step:
         ('3 months', '4 weeks')
         """
         number = times * self.count
-        return f"{number} {_WORDS[self.unit]}{'' if number == 1 else 's'}"
+        return number_of(number, _WORDS[self.unit])
 
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"

@@ -10,6 +10,7 @@ from treadle.monitoring.effect import Effect
 from treadle.monitoring.estimate import CAVEAT
 from treadle.monitoring.findings import Block, Findings
 from treadle.problems import escape_annotation
+from treadle.wording import number_of
 
 _SHOWN = 5  # alarms of a block, in text
 UNITS = {"week": "weeks", "day": "days", "rows": "blocks of rows"}
@@ -87,7 +88,7 @@ def _describe_performance(findings: Findings, block: Block) -> Iterator[str]:
     elif block.estimated:
         yield f"estimated  {_write_metrics(block.estimated, task)}"
     if block.realised is not None and block.realised.maturing:
-        yield f"{block.realised.maturing} days are maturing: too few of their labels are there"
+        yield f"maturing, with too few labels yet: {number_of(block.realised.maturing, 'day')}"
 
 
 def _write_metrics(values: dict[str, float], task: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from treadle.experiment.spec import Never, OnAlarm, OnPerformance, OnSchedule, Policy
+from treadle.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def decide(policy: Policy, situation: Situation) -> str | None:
             return None
         case OnSchedule():
             age = situation.age
-            return f"{age} block{'' if age == 1 else 's'} old" if age >= policy.every else None
+            return f"{number_of(age, 'block')} old" if age >= policy.every else None
         case OnPerformance():
             skill = situation.skill
             if skill is None or skill.drop <= policy.drop:

@@ -17,6 +17,7 @@ from treadle.pages.render import write_within
 from treadle.replay.answer import CAVEAT, Answer, Outcome
 from treadle.sweeps.ledger import Trial
 from treadle.sweeps.plan import Plan
+from treadle.wording import number_of
 
 
 def describe_trial(plan: Plan, trial: Trial) -> str:
@@ -114,4 +115,4 @@ def _name_criterion(answer: Answer) -> str:
 
 
 def _count(outcome: Outcome) -> str:
-    return f"{outcome.num_trainings} training{'' if outcome.num_trainings == 1 else 's'}"
+    return number_of(outcome.num_trainings, "training")

@@ -25,6 +25,7 @@ from treadle.rollout.sequence import Interval, bound_mean
 from treadle.schema import LABEL
 from treadle.serving.log import KEY, RECENT, SHADOW, scan_log
 from treadle.tasks import TRAITS
+from treadle.wording import number_of
 
 Kind = Literal["shadow", "canary"]
 THEIRS = "__theirs__"  # before the names of the outputs of the other one of a pair
@@ -62,12 +63,16 @@ class Evidence:
     def sentence(self) -> str:
         """The verdict and its reason."""
         found, how = self.interval, "in pairs" if self.kind == "shadow" else "between keys"
-        waiting = f"; {len(self.maturing)} days wait for labels" if self.maturing else ""
+        waiting = f"; waiting for labels: {number_of(len(self.maturing), 'day')}" if self.maturing else ""
         if math.isinf(found.low):
-            return f"not yet: {found.count} days of labels say nothing about the {self.loss}{waiting}"
+            return (
+                f"not yet: {number_of(found.count, 'day')} of labels, which say nothing about the {self.loss}{waiting}"
+            )
         words = {"better": "the challenger is better", "worse": "the challenger is worse", "not yet": "not yet"}
         bounds = f"{found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g})"
-        return f"{words[self.verdict]}: gain in {self.loss} {bounds}, {how}, over {found.count} days{waiting}"
+        return (
+            f"{words[self.verdict]}: gain in {self.loss} {bounds}, {how}, over {number_of(found.count, 'day')}{waiting}"
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON and the ledger."""

@@ -20,6 +20,7 @@ from treadle.rollout.evidence import THEIRS, Day, compare_pairs, keep_ripe, mark
 from treadle.rollout.sequence import Interval, bound_mean
 from treadle.serving.log import KEY, name_input
 from treadle.tasks import TRAITS
+from treadle.wording import number_of
 
 Predict = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -42,7 +43,9 @@ class Hindsight:
         """The gain in words."""
         found = self.interval
         bounds = f"{found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g})"
-        return f"gain in {self.loss} {bounds}, in pairs, over {found.count} days of answers whose labels came"
+        return (
+            f"gain in {self.loss} {bounds}, in pairs, over {number_of(found.count, 'day')} of answers whose labels came"
+        )
 
     def to_plain(self) -> dict[str, Any]:
         """For the ledger."""

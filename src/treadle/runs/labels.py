@@ -10,6 +10,7 @@ from typing import Any
 from treadle.experiment.changes import shorten
 from treadle.keys import climb, get_section, is_within, join
 from treadle.runs.read import Flat
+from treadle.wording import number_of
 
 _TARGET = "_target_"
 _MODEL, _MEMBERS = f"model.{_TARGET}", "model.members"  # members: of a blend
@@ -63,7 +64,7 @@ def _write_label(values: Flat, names: Mapping[str, str]) -> str:
         if branch in values:
             parts.append(f"{names[branch]}={_write_value(branch, values[branch])}")
         else:
-            parts.append(f"{branch}: {len(keys)} values")
+            parts.append(f"{branch}: {number_of(len(keys), 'value')}")
     return "  ".join(parts) or "the same configuration"
 
 

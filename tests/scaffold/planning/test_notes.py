@@ -41,7 +41,7 @@ def test_a_weight_is_taken_and_is_no_feature(tmp_path):
     [
         (-WEIGHT, "a weight is at least 0"),
         (0 * WEIGHT, "a weight is at least 0"),
-        ([None, *WEIGHT[1:]], "is missing in 1 rows"),
+        ([None, *WEIGHT[1:]], "is missing in 1 row;"),
         (["many"] * NUM_ROWS, "is of type str"),
     ],
     ids=["negative", "zero", "missing", "text"],

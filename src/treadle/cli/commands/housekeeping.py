@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
+from treadle.wording import number_of
 
 if TYPE_CHECKING:
     from treadle.pipeline.collect import Item, Plan
@@ -156,8 +157,9 @@ def _gc(options: argparse.Namespace) -> None:
         print_lines(f"kept     runs/{name}: {reason}")
     removed, freed = _remove(plan, root=root, is_dry=options.dry_run)
     num_runs = sum(item.is_run for item in removed)
+    outputs = number_of(len(removed) - num_runs, "output")
     print_lines(
-        f"{num_runs} runs and {len(removed) - num_runs} outputs in {CACHE}: {write_size(freed)} "
+        f"{number_of(num_runs, 'run')} and {outputs} in {CACHE}: {write_size(freed)} "
         + ("would be freed; --dry-run removed nothing" if options.dry_run else "freed")
     )
 

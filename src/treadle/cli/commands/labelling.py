@@ -8,6 +8,7 @@ from pathlib import Path
 from treadle.cli.loading import add_loading, read_code
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
+from treadle.wording import number_of
 
 
 def _add_label(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def _label(options: argparse.Namespace) -> None:
     write_selected(found, options.output)
     labelled = f", {found.num_labelled:,} of them labelled already" if found.num_labelled else ""
     print_lines(
-        f"{len(found.rows):,} of {found.num_rows:,} rows{labelled}  {options.output}",
+        f"{len(found.rows):,} of {number_of(found.num_rows, 'row')}{labelled}  {options.output}",
         *describe_filling(found, bundle.recipe.data),
     )
 
@@ -59,7 +60,7 @@ def _pseudo_label(options: argparse.Namespace) -> None:
     write_pseudo_labels(found, options.output)
     counts = ", ".join(f"{name} {count:,}" for name, count in found.counts.items())
     print_lines(
-        f"{len(found.rows):,} of {found.num_open:,} rows without a label  {options.output}",
+        f"{len(found.rows):,} of {number_of(found.num_open, 'row')} without a label  {options.output}",
         f"labels   {counts}",
         "read it  by a join and a rule of data.labels: `treadle explain data.labels`, docs/how-to/pseudo-labels.md",
     )

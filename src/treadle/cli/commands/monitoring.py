@@ -13,6 +13,7 @@ from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 from treadle.monitoring.usual import FALSE_ALARMS, MIN_LABELS
 from treadle.printable import escape_lines
+from treadle.wording import number_of
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
@@ -235,8 +236,8 @@ def _feedback(options: argparse.Namespace) -> None:
     now = datetime.now(tz=UTC).replace(tzinfo=None)
     by = [name.strip() for name in options.by.split(",")]
     stored = store_labels(options.file, log=options.log, by=by, label=options.label, now=now)
-    left = f"; {stored.num_empty:,} rows have none yet" if stored.num_empty else ""
-    print_lines(f"{stored.num_rows:,} labels  {stored.file}{left}")
+    left = f"; none yet of {number_of(stored.num_empty, 'row')}" if stored.num_empty else ""
+    print_lines(f"{number_of(stored.num_rows, 'label')}  {stored.file}{left}")
 
 
 VERBS = (

@@ -15,6 +15,7 @@ from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 from treadle.printable import escape_lines
 from treadle.secrets import redact
+from treadle.wording import number_of
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
@@ -100,7 +101,7 @@ def _predict_source(
     identity = identify(bundle, files=files, options={**how, "on_breach": bundle.on_breach})
     sink = _open_sink(options, identity)
     if sink.tally.num_rows:
-        print_lines(f"{sink.tally.num_rows:,} rows are there already  {redact(options.output)}")
+        print_lines(f"there already: {number_of(sink.tally.num_rows, 'row')}  {redact(options.output)}")
     with show_rows(done=sink.tally.num_rows, total=source.num_rows) as report:
         set_apart = options.rejects is not None
         tally = predict_batch(bundle, source, sink, set_apart=set_apart, report=report, workers=workers, beside=beside)
@@ -113,7 +114,7 @@ def _predict_source(
             else "they were predicted nevertheless"
         )
         sys.stderr.write(f"treadle predict: {escape_lines(tally.describe())}\n  {escape_lines(what)}\n")
-    print_lines(f"{tally.num_rows:,} rows  {redact(options.output)}")
+    print_lines(f"{number_of(tally.num_rows, 'row')}  {redact(options.output)}")
     return REJECTED if tally.num_rejected else 0
 
 
@@ -159,7 +160,7 @@ def _open_tables(bundle: Predictor, options: argparse.Namespace) -> Iterator[tup
         made = build_unlabelled(bundle.recipe.data, files=files, at=at, root=Path.cwd(), now=now, scratch=folder)
         for warning in made.unmatched:
             sys.stderr.write(f"treadle predict: {escape_lines(warning)}\n")
-        print_lines(*(f"{count:,} rows left out  {reason}" for reason, count in made.excluded.items()))
+        print_lines(*(f"{number_of(count, 'row')} left out  {reason}" for reason, count in made.excluded.items()))
         if made.left_aside:
             print_lines(f"not asked  {', '.join(made.left_aside)}: known only later")
         yield TablesSource(made), list(files.values())

@@ -12,6 +12,7 @@ from treadle.cli.loading import add_loading, read_code, read_tables
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb, add_overrides
 from treadle.printable import escape_lines
+from treadle.wording import number_of
 
 if TYPE_CHECKING:
     from treadle.serving.service import Source
@@ -83,7 +84,7 @@ def _replay(options: argparse.Namespace) -> int:
     now, files = datetime.now(UTC).replace(tzinfo=None), read_tables(options.replay, option="--replay")
     with TemporaryDirectory() as scratch:
         found = replay(bundle.recipe.data, files=files, root=Path.cwd(), now=now, scratch=Path(scratch))
-    print_lines(*(f"{counts.num_events:,} events  {table}" for table, counts in found.counts.items()))
+    print_lines(*(f"{number_of(counts.num_events, 'event')}  {table}" for table, counts in found.counts.items()))
     if found.difference is None:
         print_lines(f"{found.num_questions:,} rows are equal in all {len(found.columns)} columns of the past")
         return 0

@@ -12,6 +12,7 @@ from treadle.errors import TreadleError
 from treadle.scaffold.planning.roles import ColumnUse
 from treadle.scaffold.planning.target import Target, quote
 from treadle.scaffold.reading.profile import Profile, Profiles
+from treadle.wording import number_of
 
 TAIL = 0.01  # share of the rows, the farthest from the median
 HEAVY = 0.4  # of all squared distances from the median, that these rows hold from where a tail is heavy
@@ -32,7 +33,9 @@ def require_weight(profile: Profile, sample: pl.Series) -> None:
     if profile.column.dtype not in {"int", "float"}:
         raise TreadleError(f"--weight: {name!r} is of type {profile.column.dtype}; a number is needed")
     if profile.num_missing:
-        raise TreadleError(f"--weight: {name!r} is missing in {profile.num_missing:,} rows; each row needs one")
+        raise TreadleError(
+            f"--weight: {name!r} is missing in {number_of(profile.num_missing, 'row')}; each row needs one"
+        )
     if profile.low < 0 or profile.high <= 0 or not sample.cast(pl.Float64).is_finite().all():
         raise TreadleError(f"--weight: {name!r} reaches from {profile.low} to {profile.high}; a weight is at least 0")
 

@@ -16,6 +16,7 @@ from treadle.scaffold.planning.target import Exclusion, Target, quote
 from treadle.scaffold.planning.trial import find_rule, to_folds, try_split
 from treadle.scaffold.reading.profile import Profile, Profiles
 from treadle.tasks import TRAITS
+from treadle.wording import number_of
 
 MAX_LEFT_OUT = 0.05  # share of rows without a moment, or without a split, that may be left out
 FEW_ROWS = 5_000  # below it the split is in folds
@@ -122,7 +123,11 @@ def _by_official(table: Profiles, target: Target, others: Mapping[str, Profile])
     rule = find_rule(official.rule, table, assigned, at=None)
     if rule is not None and profile.num_missing <= MAX_LEFT_OUT * profile.num_rows:
         return Division(rule, official.reason, assigned, aside)
-    fault = f"is missing in {profile.num_missing:,} rows" if rule is not None else "leaves one without rows or answers"
+    fault = (
+        f"is missing in {number_of(profile.num_missing, 'row')}"
+        if rule is not None
+        else "leaves one without rows or answers"
+    )
     return Division({}, "", target, aside, (f"{name!r} assigns rows to splits, but {fault}",))
 
 
@@ -139,7 +144,7 @@ def leave_out(target: Target, profile: Profile, reason: str, words: str) -> Targ
 
 def _by_group(target: Target, group: Profile) -> Division:
     if group.num_missing:
-        raise TreadleError(f"--group: {group.name!r} is missing in {group.num_missing:,} rows")
+        raise TreadleError(f"--group: {group.name!r} is missing in {number_of(group.num_missing, 'row')}")
     if group.num_distinct < 3:  # noqa: PLR2004 - one for each split
         raise TreadleError(f"--group: {group.name!r} has {group.num_distinct} values; three splits need three at least")
     reason = "no group is in two splits: the model must generalise to new ones"

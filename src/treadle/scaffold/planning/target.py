@@ -16,6 +16,7 @@ from treadle.scaffold.reading.profile import Profile
 from treadle.schema import Task
 from treadle.sql.translate import to_expr
 from treadle.tasks import TRAITS
+from treadle.wording import number_of
 
 MAX_CLASSES = 100
 MAX_INT_CLASSES = 20  # an integer of more values is a quantity
@@ -151,7 +152,9 @@ def choose_target(profile: Profile, *, task: Task | None, positive: str | None) 
         )
     exclude: list[Exclusion] = []
     if profile.num_missing:
-        exclude.append(("unanswered", f"{quote(name)} IS NULL", f"{profile.num_missing:,} rows have no answer"))
+        exclude.append(
+            ("unanswered", f"{quote(name)} IS NULL", f"no answer in {number_of(profile.num_missing, 'row')}")
+        )
     chosen, why = (task, "by --task") if task is not None else _find_task(profile)
     if TRAITS[chosen].is_value:
         return _measure(profile, chosen, why, exclude)

@@ -28,6 +28,7 @@ from treadle.scaffold.reading.readings import (
 )
 from treadle.scaffold.reading.source import TableFiles
 from treadle.scaffold.reading.texts import Around, Reading
+from treadle.wording import number_of
 
 SAMPLE = 20_000  # rows, evenly from the whole table
 _CELLS = 40_000_000  # of the sample: of a table with very many columns it takes fewer rows
@@ -174,7 +175,7 @@ def _measure(raw: Rows, columns: dict[str, Column], num_rows: int, readings: dic
 
 
 def _describe_infinite(count: int | None) -> str:
-    return f"infinite in {count:,} rows, which are read as missing" if count else ""
+    return f"infinite in {number_of(count, 'row')}, read as missing" if count else ""
 
 
 def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
