@@ -24,6 +24,10 @@ def choose(root):
     [
         ([], "treadle run model=linear"),
         (["experiment=california", "model=mlp"], "treadle run experiment=california model=linear"),
+        (
+            ["model=blend", "~model.members.mlp", "+schedule@model.members.tabm.schedule=cosine"],
+            "treadle run model=linear",
+        ),
         (["model=mlp", "model.width=16", "name='a b'"], """treadle run 'name='"'"'a b'"'"'' model=linear"""),
     ],
 )

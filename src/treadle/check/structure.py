@@ -156,7 +156,8 @@ def _describe_unknown(key: str, location: Sequence[Any], composed: Composed) -> 
     hint = Hint(get_name(meant) if is_beside else meant, tuple(siblings), command)
     fix = tell_of_a_rule(key, composed.keys, hint) or "nothing reads it"
     override = _rewrite(key, meant, composed) or f"~{key}"
-    return Problem(key, f"unknown key {name!r}", fix, hint=hint, fix_override=override, part="key")
+    unknown = key if meant == name else name  # the key of that name outside of all sections is another
+    return Problem(key, f"unknown key {unknown!r}", fix, hint=hint, fix_override=override, part="key")
 
 
 def _find_truth_value(key: str, composed: Composed) -> Problem | None:

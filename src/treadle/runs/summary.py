@@ -91,11 +91,17 @@ def _has_others(folder: Path) -> bool:
     return sum(1 for _ in folder.parent.glob("*/evaluation/metrics.json")) > 1
 
 
+def _changes_model(override: str) -> bool:
+    """Whether an override selects the model, or sets, adds or takes away a part of it: `~model.members.mlp`."""
+    key, _, package = override.lstrip("+~").partition("=")[0].partition("@")
+    return (package or key).partition(".")[0] == "model"
+
+
 def _list_steps_of_table(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
     is_linear = isinstance(experiment.model, dict) and str(experiment.model["_target_"]).endswith(".Linear")
     other = "mlp" if is_linear else "linear"
     if folder.parent.name == RUNS:
-        kept = [word for word in overrides if not word.startswith((_MODEL, _MODEL.replace("=", ".")))]
+        kept = [word for word in overrides if not _changes_model(word)]
         again = shlex.join(["treadle", "run", *kept, f"{_MODEL}{other}"])
         steps = [(again, "another model, on the same prepared rows")]
         if _has_others(folder):

@@ -121,7 +121,8 @@ def _calibrate(
     if method == "auto" and len(np.unique(blocks)) == 1:
         too_few = too_few or "the rows of the validation split are one block, which leaves none to judge by"
     if too_few and method != "auto":
-        raise TreadleError(f"evaluation.calibrate: {method} cannot be fitted: {too_few}; set it to none")
+        rule = f"{method} cannot be fitted: {too_few}"
+        raise TreadleError(f"evaluation.calibrate: {rule}; set it to auto, which leaves it out then, or to none")
     if method != "auto":
         return FITS[method](chances, target)
     if too_few:
