@@ -13,9 +13,8 @@ from treadle.bundle.bundle import Bundle
 from treadle.bundle.model import TARGETS
 from treadle.bundle.predictor import Predictor
 from treadle.bundle.store import load
-from treadle.errors import TreadleError
 from treadle.experiment.members import name_folds
-from treadle.experiment.run_folder import BEST, RunFolder
+from treadle.experiment.run_folder import BEST, JUDGED, RunFolder
 from treadle.experiment.spec import Blend, RandomFolds
 from treadle.models.estimator import Estimator
 
@@ -23,24 +22,22 @@ from treadle.models.estimator import Estimator
 def load_judged(run: Path, *, targets: Sequence[str] = TARGETS) -> Predictor:
     """The bundle as the validation split has judged it: whatever is learned from that split must ask this one.
 
-    After `schedule.refit=all` the model of the bundle has seen the validation split, and the one of its best epoch lies
-    beside it; else the two are the same.
+    After `schedule.refit=all` the model of the bundle has seen the validation split, and the one of its best epoch, or
+    the blend of those, lies beside it; else the two are the same.
 
     Args:
         run: its folder.
         targets: prefixes of dotted paths that a `_target_` may come from.
 
     Raises:
-        TreadleError: as `load`; or it is a blend, whose refitted members have nothing beside them.
+        TreadleError: as `load`.
     """
     bundle = load(run, targets=targets)
     if "valid" not in bundle.card.trained_on:
         return bundle
-    if isinstance(bundle, BlendBundle) and (own := _take_fold(bundle)):
-        return own
     if not isinstance(bundle, Bundle):
-        rule = "the members of the blend were refitted, and it keeps no others"
-        raise TreadleError(f"{run}: {rule}; set schedule.refit=none")
+        assert isinstance(bundle, BlendBundle)
+        return _take_fold(bundle) or load(RunFolder(run).model / JUDGED, targets=targets)
     if isinstance(bundle.model, Estimator):
         bundle.model.load(RunFolder(run).model / bundle.model.FILE)
         return _take_judged(bundle)

@@ -11,6 +11,7 @@ from typing import Final
 RUNS = "runs"  # of a project: its run folders
 CACHE = f"{RUNS}/.stages"  # outputs of stages by signature, which runs share
 BEST = "best.ckpt"  # of `model/`, and while training of `checkpoints/`: the state of the best epoch
+JUDGED = "judged"  # of `model/`, where members of a blend were refitted: its bundle as it was validated
 OPTIMIZER = "optimizer.pt"  # of `model/`: the state of the optimizer when the weights were those of the bundle
 MODELS = "models"  # of a project: the ledgers of champions, in files *.jsonl
 RESOLVED = "resolved.yaml"  # the frozen experiment; also beside a dvc.yaml

@@ -16,7 +16,7 @@ from torch import Tensor
 from treadle.bundle import BlendBundle, Bundle, Card, Predictor, Recipe, Standard, load, load_judged, mix, save
 from treadle.errors import TreadleError
 from treadle.experiment.members import count_folds, list_runs
-from treadle.experiment.run_folder import RunFolder
+from treadle.experiment.run_folder import JUDGED, RunFolder
 from treadle.experiment.spec import Blend, Experiment, RandomFolds
 from treadle.metrics.own import Measure, build_metrics
 from treadle.metrics.registry import find_metric
@@ -93,7 +93,11 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
         once = frames[: _count_pass(experiment, frames)]
         mixed = mix(raw, found.weights)[: sum(map(len, once))]
         card = learn_from_valid(card, mixed, pl.concat(once).lazy(), experiment)
-    save(BlendBundle(card, Recipe.take(experiment), _keep(bundles, weights)), folder.bundle)
+    recipe = Recipe.take(experiment)
+    save(BlendBundle(card, recipe, _keep(bundles, weights)), folder.bundle)
+    if folds is None and "valid" in seen:  # by members that were refitted; of folds each has one that has not seen it
+        as_judged = card.model_copy(update={"trained_on": ["train"]})
+        save(BlendBundle(as_judged, recipe, _keep(judged, weights)), folder.model / JUDGED)
 
 
 def _count_pass(experiment: Experiment, folds: Sized) -> int:
