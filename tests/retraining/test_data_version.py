@@ -6,15 +6,13 @@ import sys
 
 import pytest
 
-from drifting import make_visits, make_visits_project
-from runs import treadle
+from drifting import decide, make_visits, make_visits_project
 from treadle.errors import TreadleError
 from treadle.experiment.spec.retrain import DataVersion
 from treadle.retraining.data_version import take_version
 from treadle.retraining.ledger import read_decisions
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dvc")]
-SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 
 
 def dvc(*words, root):
@@ -72,11 +70,11 @@ def test_what_dvc_cannot_do_is_told(project):
 
 def test_a_decision_goes_by_the_newest_version_and_names_it(project, capsys):
     version = "retrain.version={file: visits.parquet.dvc, by: update}"
-    assert treadle("retrain", *SMALL, version, "--now", "2020-04-15") == 0
+    decide("2020-04-15", rules=[version])
     make_visits(271).write_parquet(project.parent / "source.parquet")
     (project / "visits.parquet").unlink()  # as in a fresh clone
 
-    assert treadle("retrain", *SMALL, version, "--now", "2020-04-15T01:00") == 0
+    decide("2020-04-15T01:00", rules=[version])
 
     first, second = read_decisions("visits", root=project).items
     assert (second.action, second.reasons) == ("suggest", ["data: the data are another version"])

@@ -3,12 +3,13 @@
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
 import pytest
 
-from drifting import DATA, FEATURES, make_visits, make_visits_project
+from drifting import DATA, FEATURES, RULES, make_visits, make_visits_project
 from runs import treadle
 from treadle.bundle import load
 from treadle.champions.bundles import find_by_digest
@@ -24,18 +25,14 @@ PAST = """\
   history:
     before: {table: visits, by: {shop: shop}, window: 2d, columns: {share: AVG(bought), visits: COUNT(*)}}
 """
-RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 WHOLE = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-05-06", "--every", "7d"]
 SIMULATION = "retraining/simulations/visits"
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory):
+def lived(settle):
     """Three weeks of a table whose examples look back at it; a visit's end is known an hour later."""
-    folder = tmp_path_factory.mktemp("simulated")
-    make_visits_project(folder)
     shops = make_visits().with_columns(shop=pl.col("id") % 3)
-    shops.write_parquet(folder / "visits.parquet")
     data = DATA.replace("x: {dtype: float}", "x: {dtype: float}\n      shop: {dtype: int}")
     data = data.replace("after_prediction: true}\n", "after_prediction: true}\n    known_at: at + INTERVAL '1 hour'\n")
     data = data.replace("    path: visits.parquet\n", "    path: visits.parquet\n    key: [id]\n")
@@ -44,10 +41,10 @@ def simulated(tmp_path_factory):
         "examples: {table: visits, predict_at: at, ", f"examples:\n  table: visits\n  predict_at: at\n{PAST}  "
     )
     data = data.replace("split:", "  label: bought = 1\n  weight: null\nsplit:")
-    (folder / "conf/data/visits.yaml").write_text(data)
-    (folder / "conf/features/visits.yaml").write_text(FEATURES.replace("[x, z]", "[x, z, share, visits]"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
+    with settle() as folder:
+        shops.write_parquet("visits.parquet")
+        Path("conf/data/visits.yaml").write_text(data)
+        Path("conf/features/visits.yaml").write_text(FEATURES.replace("[x, z]", "[x, z, share, visits]"))
         assert treadle(*WHOLE) == 0
     return folder
 
@@ -61,15 +58,13 @@ def read_log(folder):
     return pl.concat(map(pl.read_parquet, files)).sort("input.id")
 
 
-def test_the_log_holds_what_the_champion_predicts_of_prepared_rows(simulated):
-    log, history = read_log(simulated), read_history("visits", root=simulated)
+def test_the_log_holds_what_the_champion_predicts_of_prepared_rows(lived):
+    log, history = read_log(lived), read_history("visits", root=lived)
     (whole,) = (
-        frame
-        for file in simulated.glob("runs/*/examples/test.parquet")
-        if len(frame := pl.read_parquet(file)) == len(log)
+        frame for file in lived.glob("runs/*/examples/test.parquet") if len(frame := pl.read_parquet(file)) == len(log)
     )
 
-    bundle = load(find_by_digest(history.champion, history, root=simulated))
+    bundle = load(find_by_digest(history.champion, history, root=lived))
     rows = whole.filter(pl.col("id").is_in(log.filter(bundle=history.champion)["input.id"].implode())).sort("id")
     own = log.filter(bundle=history.champion)
 
@@ -78,38 +73,38 @@ def test_the_log_holds_what_the_champion_predicts_of_prepared_rows(simulated):
     assert own["time"].equals(rows["predict_at"].rename("time"))
 
 
-def test_labels_come_a_gap_later_and_monitoring_reads_them(simulated):
-    times = dict(read_log(simulated).select("id", "time").iter_rows())
-    files = sorted((simulated / SIMULATION / "log/labels").glob("*.parquet"))
+def test_labels_come_a_gap_later_and_monitoring_reads_them(lived):
+    times = dict(read_log(lived).select("id", "time").iter_rows())
+    files = sorted((lived / SIMULATION / "log/labels").glob("*.parquet"))
 
     assert [file.stem[:8] for file in files] == ["20200422", "20200429"]
     for file, day in zip(files, (21, 28), strict=True):
         assert max(times[name] for name in pl.read_parquet(file)["id"]) == datetime(2020, 4, day - 1, 11)  # noqa: DTZ001
-    watched = [tick["monitoring"] for tick in read_ticks(simulated)]
+    watched = [tick["monitoring"] for tick in read_ticks(lived)]
     assert watched[0] is None
     assert all(found["realised"]["log_loss"] > 0 and found["estimated"]["log_loss"] > 0 for found in watched[1:])
 
 
-def test_a_stretch_that_is_served_again_ends_in_the_same_history(simulated, monkeypatch):
-    monkeypatch.chdir(simulated)
-    before = read_ticks(simulated)
-    (newest,) = (simulated / SIMULATION / "log").glob("20200429*")
-    newest.rename(simulated / SIMULATION / "serving")  # as a kill leaves it: served, and not named yet
+def test_a_stretch_that_is_served_again_ends_in_the_same_history(lived, monkeypatch):
+    monkeypatch.chdir(lived)
+    before = read_ticks(lived)
+    (newest,) = (lived / SIMULATION / "log").glob("20200429*")
+    newest.rename(lived / SIMULATION / "serving")  # as a kill leaves it: served, and not named yet
 
     assert treadle(*WHOLE) == 0
 
-    assert read_ticks(simulated) == before
-    assert read_log(simulated)["input.id"].n_unique() == len(read_log(simulated)) == 252
+    assert read_ticks(lived) == before
+    assert read_log(lived)["input.id"].n_unique() == len(read_log(lived)) == 252
 
 
-def test_an_event_that_the_server_refuses_ends_the_simulation_and_nothing_of_the_stretch_counts(simulated, tmp_path):
+def test_an_event_that_the_server_refuses_ends_the_simulation_and_nothing_of_the_stretch_counts(lived, tmp_path):
     first, last = datetime(2020, 4, 29), datetime(2020, 5, 6)  # noqa: DTZ001 - UTC
-    experiment, history = resolve(overrides=RULES, root=simulated).experiment, read_history("visits", root=simulated)
-    traffic = read_traffic(experiment.data, first=first, last=last, root=simulated, scratch=tmp_path)
+    experiment, history = resolve(overrides=RULES, root=lived).experiment, read_history("visits", root=lived)
+    traffic = read_traffic(experiment.data, first=first, last=last, root=lived, scratch=tmp_path)
     strange = traffic.events["visits"].with_columns(bought=pl.when(pl.int_range(pl.len()) == 5).then(7).otherwise(0))
     spoiled = replace(traffic, events={"visits": strange})
     day = timedelta(days=1)
-    production = Production(experiment, lambda: spoiled, folder=tmp_path, every=day, gap=day, root=simulated)
+    production = Production(experiment, lambda: spoiled, folder=tmp_path, every=day, gap=day, root=lived)
 
     with pytest.raises(TreadleError, match=r"the server answers /events/visits with 422: .*bought"):
         production.serve(history.champion, None, history, first=first, last=last)
@@ -117,10 +112,10 @@ def test_an_event_that_the_server_refuses_ends_the_simulation_and_nothing_of_the
     assert not production.log.exists()
 
 
-def test_two_simulations_of_one_name_exclude_each_other(simulated, monkeypatch, capsys):
-    monkeypatch.chdir(simulated)
+def test_two_simulations_of_one_name_exclude_each_other(lived, monkeypatch, capsys):
+    monkeypatch.chdir(lived)
 
-    with try_lock(simulated / "runs" / ".simulate-visits.lock") as is_free:
+    with try_lock(lived / "runs" / ".simulate-visits.lock") as is_free:
         assert treadle(*WHOLE) == 2
 
     assert is_free

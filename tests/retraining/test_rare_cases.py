@@ -1,7 +1,6 @@
 """Where a person decides meanwhile, the champion fails, or a replay is asked first: one line, and nothing twice."""
 
 import json
-import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from drifting import FEATURES, make_visits, make_visits_project
+from drifting import FEATURES, RULES, decide, make_visits, make_visits_project
 from runs import treadle
 from treadle.champions.ledger import read_history
 from treadle.retraining.champion import Judged
@@ -17,29 +16,21 @@ from treadle.retraining.ledger import read_decisions, record
 from treadle.retraining.retrain import declare, retrain
 
 pytestmark = pytest.mark.slow
-SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
-OLD = [*SMALL, "retrain.act.age.after=10d"]
+OLD = [*RULES, "retrain.act.age.after=10d"]
 
 
 @pytest.fixture(scope="module")
-def champion(tmp_path_factory):
+def lived(settle):
     """A project with a champion, and a weak run."""
-    folder = tmp_path_factory.mktemp("champion")
-    make_visits_project(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        assert treadle("retrain", *SMALL, "--now", "2020-04-15") == 0
+    with settle() as folder:
+        decide("2020-04-15")
         assert treadle("run", "experiment=visits", "model.max_rounds=1", "model.learning_rate=0.001") == 0
     return folder
 
 
 @pytest.fixture
-def project(champion, tmp_path, monkeypatch):
-    """A copy of it."""
-    folder = tmp_path / "project"
-    shutil.copytree(champion, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-    return folder
+def project(copied):
+    return copied
 
 
 def promote_weak(project):
@@ -61,7 +52,7 @@ def test_the_champion_before_takes_over_where_it_is_better(project):
     first = read_history("visits", root=project).champion
     weak = promote_weak(project)
 
-    assert treadle("retrain", *SMALL, "--now", "2020-05-20") == 0
+    decide("2020-05-20")
 
     assert (last(project).action, last(project).champion, last(project).bundle) == ("rollback", weak, first)
     assert last(project).reasons[0].startswith("the champion before is better on the newest rows: ")
@@ -88,7 +79,7 @@ def test_what_a_person_decided_since_is_not_undone(project):
     record(chain, killed)  # and killed before it was done
     weak = promote_weak(project)
 
-    assert treadle("retrain", *SMALL, "retrain.rollback=false", "--now", "2020-05-20") == 0
+    assert treadle("retrain", *RULES, "retrain.rollback=false", "--now", "2020-05-20") == 0
 
     assert read_history("visits", root=project).champion == weak
 
@@ -107,14 +98,14 @@ def test_when_a_champion_was_promoted_is_its_own_line(project):
 
 @pytest.mark.parametrize("meant", ["other columns", "another task"])
 def test_a_champion_that_cannot_be_compared_is_told_once_and_not_replaced(project, capsys, meant):
-    given = SMALL
+    given = RULES
     if meant == "other columns":
         data = project / "conf/data/visits.yaml"
         data.write_text(data.read_text().replace("known: [id, x, z]", "known: [id, x]"))
         (project / "conf/features/visits.yaml").write_text(FEATURES.replace("[x, z]", "[x]"))
         why = "column"
     else:
-        given = [*SMALL, "data.task=regression", "data.examples.label=bought", "evaluation.metric=rmse"]
+        given = [*RULES, "data.task=regression", "data.examples.label=bought", "evaluation.metric=rmse"]
         why = "it predicts binary, and the experiment is regression"
     before = read_history("visits", root=project)
 

@@ -8,11 +8,10 @@ from functools import partial
 import pytest
 
 import loopback_server
-from drifting import make_visits_project
+from drifting import RULES, make_visits_project
 from treadle.champions.ledger import read_history
 from treadle.retraining.ledger import read_decisions
 
-SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 WEAK = "max_rounds: 1\n"
 ONLINE = ["tracker=online", "tracker.registry=model"]
 
@@ -35,11 +34,11 @@ def test_a_registry_follows_a_promotion_by_rule_and_the_way_back(tmp_path):
 
     with loopback_server.serve() as (url, received):
         ask = partial(call, server=url, project=project)
-        ask("retrain", *SMALL, *ONLINE, "--now", "2020-04-15")
+        ask("retrain", *RULES, *ONLINE, "--now", "2020-04-15")
         ask("run", "experiment=visits", *weak, *ONLINE)
         (made,) = (file.parent for file in project.glob("runs/*/resolved.yaml") if WEAK in file.read_text())
         ask("promote", str(made), "--override", "I know better")
-        ask("retrain", *SMALL, *ONLINE, "--now", "2020-05-20")
+        ask("retrain", *RULES, *ONLINE, "--now", "2020-05-20")
 
     first = read_decisions("visits", root=project).items[0].run.removeprefix("runs/")
     history = read_history("visits", root=project)

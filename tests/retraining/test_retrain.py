@@ -4,31 +4,25 @@ import json
 
 import pytest
 
-from drifting import make_visits_project
+from drifting import RULES, decide
 from runs import treadle
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
 from treadle.pipeline.locks import try_lock
 from treadle.retraining.ledger import read_decisions
 
-SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
-
 
 @pytest.fixture(scope="module")
-def closed(tmp_path_factory):
+def lived(settle):
     """A project after four calls; its rule breaks on 30 May."""
-    folder = tmp_path_factory.mktemp("closed")
-    make_visits_project(folder, breaks_at=150)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for moment in ("2020-04-15", "2020-04-15T07:00", "2020-05-20", "2020-07-20"):
-            assert treadle("retrain", *SMALL, "--now", moment) == 0
+    with settle(breaks_at=150) as folder:
+        decide("2020-04-15", "2020-04-15T07:00", "2020-05-20", "2020-07-20")
     return folder
 
 
 @pytest.mark.slow
-def test_a_fall_is_answered_and_nothing_else(closed):
-    first, calm, fallen = read_decisions("visits", root=closed).items
+def test_a_fall_is_answered_and_nothing_else(lived):
+    first, calm, fallen = read_decisions("visits", root=lived).items
 
     assert (first.action, first.reasons) == ("promote", ["there is no champion yet"])
     assert (calm.action, calm.run, calm.bundle) == ("nothing", None, first.bundle)
@@ -36,51 +30,51 @@ def test_a_fall_is_answered_and_nothing_else(closed):
     assert fallen.champion == first.bundle
     assert any(reason.startswith("performance: lost") for reason in fallen.reasons)
     assert fallen.sentence.startswith("promote: better than the champion beyond noise")
-    assert read_history("visits", root=closed).champion == fallen.bundle
+    assert read_history("visits", root=lived).champion == fallen.bundle
 
 
 @pytest.mark.slow
-def test_what_a_kill_left_undone_is_done_by_the_next_call(closed, tmp_path, monkeypatch):
-    monkeypatch.chdir(closed)
-    ledger = closed / "models" / "visits.jsonl"
+def test_what_a_kill_left_undone_is_done_by_the_next_call(lived, tmp_path, monkeypatch):
+    monkeypatch.chdir(lived)
+    ledger = lived / "models" / "visits.jsonl"
     whole = ledger.read_text()
     ledger.write_text(whole.splitlines(keepends=True)[0])  # killed between the decision and the promotion
 
-    assert treadle("retrain", *SMALL, "--now", "2020-07-20") == 0
+    decide("2020-07-20")
 
     assert ledger.read_text() == whole
-    assert len(read_decisions("visits", root=closed).items) == 3
+    assert len(read_decisions("visits", root=lived).items) == 3
 
 
 @pytest.mark.slow
-def test_a_dry_run_writes_nothing(closed, monkeypatch, capsys):
-    monkeypatch.chdir(closed)
-    before = (closed / "retraining" / "visits.jsonl").read_text()
+def test_a_dry_run_writes_nothing(lived, monkeypatch, capsys):
+    monkeypatch.chdir(lived)
+    before = (lived / "retraining" / "visits.jsonl").read_text()
 
-    assert treadle("retrain", *SMALL, "--now", "2020-09-20", "retrain.act.age.after=10d", "--dry-run") == 0
+    assert treadle("retrain", *RULES, "--now", "2020-09-20", "retrain.act.age.after=10d", "--dry-run") == 0
 
     assert "would be: 2020-09-20T00:00  retrain   age: 77 days old" in capsys.readouterr().out
-    assert (closed / "retraining" / "visits.jsonl").read_text() == before
+    assert (lived / "retraining" / "visits.jsonl").read_text() == before
 
 
 @pytest.mark.slow
-def test_two_at_a_time_exclude_each_other(closed, monkeypatch, capsys):
-    monkeypatch.chdir(closed)
-    before = (closed / "retraining" / "visits.jsonl").read_text()
+def test_two_at_a_time_exclude_each_other(lived, monkeypatch, capsys):
+    monkeypatch.chdir(lived)
+    before = (lived / "retraining" / "visits.jsonl").read_text()
 
-    with try_lock(closed / "runs" / ".retrain-visits.lock") as is_free:
-        assert treadle("retrain", *SMALL, "--now", "2020-09-20", "retrain.act.age.after=10d") == 0
+    with try_lock(lived / "runs" / ".retrain-visits.lock") as is_free:
+        assert treadle("retrain", *RULES, "--now", "2020-09-20", "retrain.act.age.after=10d") == 0
 
     assert is_free
     assert "another process decides about visits" in capsys.readouterr().err
-    assert (closed / "retraining" / "visits.jsonl").read_text() == before
+    assert (lived / "retraining" / "visits.jsonl").read_text() == before
 
 
 @pytest.mark.slow
-def test_a_changed_line_is_found(closed, tmp_path):
+def test_a_changed_line_is_found(lived, tmp_path):
     folder = tmp_path / "retraining"
     folder.mkdir()
-    lines = (closed / "retraining" / "visits.jsonl").read_text().splitlines(keepends=True)
+    lines = (lived / "retraining" / "visits.jsonl").read_text().splitlines(keepends=True)
     first = {**json.loads(lines[0]), "reasons": ["because"]}
     (folder / "visits.jsonl").write_text("".join([json.dumps(first) + "\n", *lines[1:]]))
 

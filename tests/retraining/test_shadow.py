@@ -1,40 +1,30 @@
 """A challenger that the gate would promote is first tried beside the champion; nothing is promoted or begun twice."""
 
 import json
-import shutil
 from datetime import datetime
 
 import pytest
 
-from drifting import make_visits_project
-from runs import treadle
+from drifting import decide
 from shadow_logs import write_shadow
 from treadle.champions.ledger import read_history
 from treadle.retraining.ledger import find_training, read_decisions
 
 pytestmark = pytest.mark.slow
-SMALL = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d", "retrain=shadow"]
+SHADOW = ["retrain=shadow"]
 
 
 @pytest.fixture(scope="module")
-def tried(tmp_path_factory):
+def lived(settle):
     """A project whose rule broke, and a challenger on trial since 20 July."""
-    folder = tmp_path_factory.mktemp("tried")
-    make_visits_project(folder, breaks_at=150)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        for moment in ("2020-04-15", "2020-07-20", "2020-07-20T01:00"):
-            assert treadle("retrain", *SMALL, "--now", moment) == 0
+    with settle(breaks_at=150) as folder:
+        decide("2020-04-15", "2020-07-20", "2020-07-20T01:00", rules=SHADOW)
     return folder
 
 
 @pytest.fixture
-def project(tried, tmp_path, monkeypatch):
-    """A copy of it."""
-    folder = tmp_path / "project"
-    shutil.copytree(tried, folder, symlinks=True)
-    monkeypatch.chdir(folder)
-    return folder
+def project(copied):
+    return copied
 
 
 def answer(project, monkeypatch, *, error, days=40, known=None):
@@ -47,14 +37,14 @@ def answer(project, monkeypatch, *, error, days=40, known=None):
     return history
 
 
-def decide(project, now, *more):
-    assert treadle("retrain", *SMALL, *more, "--now", now) == 0
+def find_decided(project, now, *more):
+    decide(now, rules=[*SHADOW, *more])
     return read_decisions("visits", root=project).items[-1]
 
 
-def test_the_first_champion_is_promoted_and_the_next_model_is_tried(tried):
-    first, tried_one = read_decisions("visits", root=tried).items
-    history = read_history("visits", root=tried)
+def test_the_first_champion_is_promoted_and_the_next_model_is_tried(lived):
+    first, tried_one = read_decisions("visits", root=lived).items
+    history = read_history("visits", root=lived)
 
     assert (first.action, tried_one.action) == ("promote", "challenge")
     assert tried_one.sentence.startswith("promote: better than the champion beyond noise")
@@ -65,7 +55,7 @@ def test_the_first_champion_is_promoted_and_the_next_model_is_tried(tried):
 def test_without_a_verdict_the_trial_goes_on_and_nothing_is_trained(project):
     runs = set(project.glob("runs/*"))
 
-    decided = decide(project, "2020-07-21")
+    decided = find_decided(project, "2020-07-21")
 
     assert (decided.action, decided.reasons) == ("nothing", ["on trial since 2020-07-20T00:00"])
     assert decided.sentence.startswith("in the shadow: not yet: ")
@@ -83,7 +73,7 @@ def test_without_a_verdict_the_trial_goes_on_and_nothing_is_trained(project):
 def test_a_verdict_of_live_rows_decides(project, monkeypatch, seen, action, reason):
     before = answer(project, monkeypatch, **seen)
 
-    decided = decide(project, "2020-07-25")
+    decided = find_decided(project, "2020-07-25")
 
     history = read_history("visits", root=project)
     assert (decided.action, decided.reasons) == (action, [reason])
@@ -102,7 +92,7 @@ def test_a_trial_without_a_verdict_ends(project, monkeypatch, days, otherwise, a
     if days:
         answer(project, monkeypatch, error=1.0, days=days)
 
-    decided = decide(project, "2020-08-18", f"retrain.shadow.otherwise={otherwise}")
+    decided = find_decided(project, "2020-08-18", f"retrain.shadow.otherwise={otherwise}")
 
     assert decided.action == action
     assert decided.reasons[0].startswith("no verdict in 28d")
@@ -113,9 +103,9 @@ def test_what_came_after_the_moment_is_not_looked_at(project, monkeypatch):
     """A decision as of a day before the labels came."""
     answer(project, monkeypatch, error=0.1, known=datetime(2020, 7, 26))  # noqa: DTZ001 - UTC
 
-    assert (before := decide(project, "2020-07-25")).action == "nothing"
+    assert (before := find_decided(project, "2020-07-25")).action == "nothing"
     assert "0 days of labels, which say nothing" in before.sentence
-    assert decide(project, "2020-07-27").action == "promote"
+    assert find_decided(project, "2020-07-27").action == "promote"
 
 
 def test_what_a_kill_left_undone_of_a_trial_is_done_by_the_next_call(project):
@@ -123,7 +113,7 @@ def test_what_a_kill_left_undone_of_a_trial_is_done_by_the_next_call(project):
     whole = ledger.read_text()
     ledger.write_text(whole.splitlines(keepends=True)[0])  # killed between the decision and the begin of the trial
 
-    assert treadle("retrain", *SMALL, "--now", "2020-07-20T02:00") == 0
+    decide("2020-07-20T02:00", rules=SHADOW)
 
     assert json.loads(ledger.read_text().splitlines()[1])["action"] == "challenge"
     assert ledger.read_text() == whole

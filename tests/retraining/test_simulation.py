@@ -11,12 +11,11 @@ from itertools import islice
 import polars as pl
 import pytest
 
-from drifting import make_visits_project
+from drifting import RULES, make_visits_project
 from runs import treadle
 from treadle.retraining.ledger import Decided, read_decisions, record
 from treadle.retraining.simulation import Clock
 
-RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 WHOLE = ["simulate", *RULES, "--from", "2020-04-15", "--to", "2020-07-28", "--every", "13d"]
 HISTORY = "retraining/simulations/visits/history.json"
 

@@ -1,5 +1,6 @@
 """A small table whose rule drifts: what a replay and a retraining are tested on."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from own_tables import make_own_project
+from runs import treadle
 
 DATA = """\
 task: binary
@@ -45,6 +47,7 @@ evaluation:
   questions: null
   intervals: {blocks: auto, resamples: 200, coverage: 0.95}
 """
+RULES = ["experiment=visits", "retrain.valid=7d", "retrain.block=14d", "retrain.window=28d"]
 NUM_DAYS = 270
 PER_DAY = 12
 
@@ -65,3 +68,9 @@ def make_visits_project(folder: Path, *, breaks_at: int | None = None, heals_at:
     """A project of its own, in an empty folder."""
     files = {"data": DATA, "features": FEATURES, "experiment": EXPERIMENT}
     make_own_project(folder, "visits", files=files, visits=make_visits(breaks_at=breaks_at, heals_at=heals_at))
+
+
+def decide(*moments: str, rules: Sequence[str] = ()) -> None:
+    """Retrain by rule in the current project, as if it were each of these moments."""
+    for moment in moments:
+        assert treadle("retrain", *RULES, *rules, "--now", moment) == 0
