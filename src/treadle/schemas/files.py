@@ -85,14 +85,16 @@ def _write(name: str, schema: Schema) -> str:
 
 def _format(node: Any, *, indent: int) -> str:
     """JSON with each part on one line that fits there."""
-    flat = json.dumps(node, ensure_ascii=False)
-    if len(flat) + indent <= WIDTH or not isinstance(node, dict | list) or not node:
-        return flat
+    if not isinstance(node, dict | list) or not node:
+        return json.dumps(node, ensure_ascii=False)
     if isinstance(node, dict):
         items = [f"{json.dumps(key)}: {_format(item, indent=indent + 1)}" for key, item in node.items()]
     else:
         items = [_format(item, indent=indent + 1) for item in node]
     begin, end = "{}" if isinstance(node, dict) else "[]"
+    flat = f"{begin}{', '.join(items)}{end}"
+    if "\n" not in flat and len(flat) + indent <= WIDTH:  # where a part takes several lines, so does the whole
+        return flat
     lines = f",\n{' ' * (indent + 1)}".join(items)
     return f"{begin}\n{' ' * (indent + 1)}{lines}\n{' ' * indent}{end}"
 
