@@ -30,6 +30,7 @@ def read_all(folder):
     return "".join(path.read_text(errors="ignore") for path in folder.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_table_at_an_address_is_prepared_and_its_secret_is_in_no_record(files, folder, monkeypatch, capfd):
     monkeypatch.setenv("COMPAS_TOKEN", SECRET)
     files.token = SECRET
@@ -65,6 +66,7 @@ def test_a_server_that_is_not_there_is_a_problem_of_the_path(folder, capfd):
     assert "cannot be read: Cannot connect" in told
 
 
+@pytest.mark.slow
 def test_a_project_is_made_from_an_address(files, folder):
     made = folder / "made"
     made.mkdir()

@@ -42,6 +42,7 @@ def add_model(project, place):
     config.write_text(config.read_text().replace("targets:\n", f"targets:\n  - {Path(place).name}.\n"))
 
 
+@pytest.mark.slow
 def test_own_code_that_dvc_does_not_watch_is_refused_until_it_does(piped, capsys):
     add_model(piped, "own_model")
     (piped / "shared_layers.py").write_text("act = None\n")

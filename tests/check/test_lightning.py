@@ -127,6 +127,7 @@ def test_an_empty_addition_leaves_the_identity_as_it_was(project, capsys):
     assert capsys.readouterr().out == before
 
 
+@pytest.mark.slow
 def test_the_check_imports_neither_torch_nor_lightning(checked, tmp_path):
     code = (
         "import sys; from treadle.cli.main import main; assert main(['check']) == 0; "

@@ -85,7 +85,7 @@ def list_files(name):
 
 
 @pytest.mark.slow
-@pytest.mark.sampled_cases(6)
+@pytest.mark.sampled_cases(3)
 @pytest.mark.parametrize("num_mutants", [3, pytest.param(200, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_mutant_is_refused_with_a_place_or_is_valid(project, name, num_mutants):

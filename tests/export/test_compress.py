@@ -19,6 +19,8 @@ from treadle.export.compress import compress
 from treadle.export.export import export
 from treadle.schema import LABEL, ROW
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def experiment():
@@ -135,7 +137,6 @@ def test_a_folder_that_holds_something_is_not_overwritten(write, tmp_path):
         write(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("project")
 def test_the_command_says_what_it_saves_and_what_it_costs(project, capsys):
     run = treadle.run([*QUICK, "tracker=disabled", "evaluation.baselines=[]"], upto="train")

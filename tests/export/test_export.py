@@ -23,7 +23,7 @@ from treadle.export.graph import PredictionGraph
 from treadle.export.parity import ParityRows, find_gap
 from treadle.export.signature import read_signature
 
-pytestmark = pytest.mark.xdist_group("exported")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("exported")]
 
 
 @pytest.fixture

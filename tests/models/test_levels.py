@@ -48,6 +48,7 @@ def test_quantiles_of_a_network_rise_with_any_weights(name):
     assert (found.diff(dim=1) >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_network_learns_the_quantiles_of_what_spreads_unevenly():
     generator = torch.Generator().manual_seed(0)
     numeric = torch.rand(4000, 3, generator=generator)

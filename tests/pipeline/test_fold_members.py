@@ -16,6 +16,7 @@ from treadle.pipeline.side_by_side import make_side_by_side
 from treadle.schema import LABEL, ROW
 from treadle.training.blend import read_classes
 
+pytestmark = pytest.mark.slow
 FOLDS, REPEATS = 2, 2
 RUNS = FOLDS * REPEATS
 REST = [

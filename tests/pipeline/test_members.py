@@ -15,6 +15,7 @@ from treadle.experiment.members import resolve_members
 from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow
 REST = [override for override in QUICK if not override.startswith("model")] + [
     "tracker=disabled",
     "trainer.precision=32-true",
@@ -148,7 +149,6 @@ def test_a_damaged_member_of_the_bundle_is_found_and_made_again(project, capsys)
     assert package.load(folder.path) is not None
 
 
-@pytest.mark.slow
 def test_refitted_members_are_weighed_as_they_were_before_and_predict_as_they_are_now(made, tmp_path, monkeypatch):
     folder = shutil.copytree(made, tmp_path / "refitted", symlinks=True)
     monkeypatch.chdir(folder)

@@ -117,11 +117,15 @@ def test_a_git_folder_in_the_environment_is_not_followed(tmp_path, monkeypatch):
     assert (tmp_path / "shop" / ".git").is_dir()
 
 
-def test_make_test_passes_with_many_odd_classes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("model", ["linear", pytest.param("auto", marks=pytest.mark.exhaustive)])
+def test_make_test_passes_with_many_odd_classes(tmp_path, monkeypatch, model):
     monkeypatch.chdir(tmp_path)
     classes = ["a/b", "c d", 'e"f', "g{h}", "i'j", "k.l", "m,n", "o=p", "q\nr", "${s}"]
     file = messy.write_csv(tmp_path / "sales.csv", messy.make_rows() | {"kind": classes * (messy.ROWS // len(classes))})
     assert treadle("init", "shop", "--from", str(file), "--target", "kind") == 0
+    config = tmp_path / "shop/conf/config.yaml"
+    assert "- model: auto" in config.read_text()
+    config.write_text(config.read_text().replace("- model: auto", f"- model: {model}"))
     give_this_environment(tmp_path / "shop")
 
     run(tmp_path / "shop", "make", "test")

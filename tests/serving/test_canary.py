@@ -120,6 +120,7 @@ def test_the_same_key_is_drawn_alike_in_whatever_type_it_comes_and_anew_for_the_
     assert 0.08 < sum(each < 0.1 for each in drawn) / 4_000 < 0.12
 
 
+@pytest.mark.slow
 def test_a_canary_without_a_key_or_with_other_outputs_is_refused(run, other, tmp_path):
     def open_service(*overrides):
         serving = read_serving([f"serving.canary.bundle={other}", *overrides], root=ROOT)

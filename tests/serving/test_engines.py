@@ -14,7 +14,7 @@ from treadle.serving.engines import choose_engine
 from treadle.serving.scorer import Scorer
 from treadle.serving.service import Service, Source
 
-pytestmark = pytest.mark.xdist_group("exported")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("exported")]
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ def ask(client, rows):
     return [found and found["probability"] for found in post(client, "/predict", rows).json()["predictions"]]
 
 
+@pytest.mark.slow
 def test_rows_without_their_past_get_what_a_batch_predicts_and_so_after_a_restart(
     days, flights, asked, wanted, tmp_path
 ):

@@ -48,6 +48,7 @@ def test_rows_get_the_predictions_of_a_file(bundle, rows):
     assert isinstance(make_example(bundle)["image"], str)
 
 
+@pytest.mark.slow
 def test_rows_are_taken_few_at_a_time_and_get_the_numbers_of_all_together(bundle):
     rows = read_known("digits")
     most = 16 * CHUNK

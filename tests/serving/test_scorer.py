@@ -43,6 +43,7 @@ def scorer(bundle):
 
 @settings(max_examples=40)
 @given(data=st.data())
+@pytest.mark.slow
 def test_an_odd_row_gets_the_answer_or_the_error_of_a_batch(scorer, bundle, rows, data):
     row = dict(data.draw(st.sampled_from(rows)))
     for column in data.draw(st.lists(st.sampled_from(list(row)), min_size=1, max_size=3, unique=True)):
@@ -148,6 +149,7 @@ def test_calibrated_probabilities_and_sets_are_those_of_a_batch(bundle, rows):
     assert wanted["probability"].to_list() != bundle.predict(rows)["probability"].to_list()
 
 
+@pytest.mark.slow
 def test_trees_are_asked_with_the_same_inputs(rows, root):
     pytest.importorskip("lightgbm")
     bundle = make_bundle("adult", num_rows=500)

@@ -190,6 +190,7 @@ def test_other_machines_need_a_token(tmp_path):
         read({}, token_file=str(tmp_path / "none"))
 
 
+@pytest.mark.slow
 def test_a_server_needs_no_library_of_training():
     code = "import sys, treadle.serving.server; print(sorted({name.partition('.')[0] for name in sys.modules}))"
 
@@ -218,6 +219,7 @@ def load_until_dead(client, rows, answered):
             return
 
 
+@pytest.mark.slow
 def test_a_killed_server_leaves_a_log_that_can_be_read_and_an_ended_one_answers_what_it_accepted(run, rows, tmp_path):
     log = tmp_path / "log"
     process, client = start(run, f"serving.log.folder={log}")

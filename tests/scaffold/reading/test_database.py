@@ -27,6 +27,7 @@ def database(tmp_path):
     return f"sqlite:///{file}"
 
 
+@pytest.mark.slow
 def test_a_table_of_sqlite_becomes_a_project(database, tmp_path):
     folder = tmp_path / "shop"
     folder.mkdir()
