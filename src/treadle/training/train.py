@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -30,14 +30,15 @@ from treadle.experiment.source_bundles import digest_file
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
 from treadle.models.estimator import Estimator
-from treadle.schema import ImageSpan, TokenSpan
+from treadle.schema import ImageSpan, Split, TokenSpan
 from treadle.training.blend import blend
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochLog
 from treadle.training.losses import build_loss
+from treadle.training.optimizer_state import State
 from treadle.training.randomness import seed_generators
 from treadle.training.requirements import require_rows
-from treadle.training.rows import open_rows
+from treadle.training.rows import Rows, open_rows
 from treadle.training.scaling import find_levels, find_link
 from treadle.training.start import start_from
 
@@ -82,26 +83,12 @@ def train(
         rows = teach(rows, teacher, examples=folder.examples, **given)
     featurizer = Featurizer.load(features, spec=experiment.features, targets=experiment.targets)
     require_rows(rows, experiment=experiment)
-    if isinstance(model, Estimator):
-        from treadle.training.estimators import train_estimator
-
-        given = {"scaling": scaling, "featurizer": featurizer, "folder": folder, "log": log}
-        trained_on = train_estimator(model, rows, experiment, **given)
-    else:
-        from treadle.training.networks import train_network  # Lightning takes seconds to import
-
+    begin = None
+    if start is not None:
         given = {"experiment": experiment, "classes": inputs["classes"], "featurizer": featurizer}
-        trained_on = train_network(
-            model,
-            rows,
-            experiment,
-            scaling=scaling,
-            featurizer=featurizer,
-            folder=folder,
-            signature=signature,
-            log=log,
-            begin=None if start is None else partial(start_from, start, **given),
-        )
+        begin = partial(start_from, start, **given)
+    around = {"scaling": scaling, "featurizer": featurizer, "folder": folder, "log": log}
+    trained_on = _fit(model, rows, experiment, signature=signature, begin=begin, **around)
     recipe = Recipe.take(experiment)
     card = Card(
         task=experiment.data.answer,
@@ -113,6 +100,25 @@ def train(
         optimizer=_digest_optimizer(folder),
     )
     save(_finish(Bundle(card, recipe, featurizer, model), experiment, folder=folder), folder.bundle)
+
+
+def _fit(
+    model: nn.Module | Estimator,
+    rows: Mapping[str, Rows],
+    experiment: Experiment,
+    *,
+    signature: str,
+    begin: Callable[[nn.Module], State] | None,
+    **around: Any,
+) -> list[Split]:
+    """Train in place, by Lightning or by itself; the splits whose rows it has seen."""
+    if isinstance(model, Estimator):
+        from treadle.training.estimators import train_estimator
+
+        return train_estimator(model, rows, experiment, **around)
+    from treadle.training.networks import train_network  # Lightning takes seconds to import
+
+    return train_network(model, rows, experiment, signature=signature, begin=begin, **around)
 
 
 def _digest_optimizer(folder: RunFolder) -> str | None:
