@@ -58,12 +58,11 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
     parity = check_parity(bundle, test, predicted, num_rows=experiment.evaluation.parity_rows)
     (folder.evaluation / "parity.json").write_text(json.dumps(parity, indent=2) + "\n", encoding="utf-8")
 
-    naive = predict_naive(experiment, folder=folder, classes=bundle.classes)
     rival = predict_champion(experiment, test, like=bundle, champion=champion)
     candidates = {
         MODEL: prediction,
         **predict_baselines(experiment, read_parts(test), folder=folder),
-        **naive,
+        **predict_naive(experiment, folder=folder, classes=bundle.classes),
         **({} if rival is None else {CHAMPION: rival.prediction}),
     }
     _require_numbers(candidates, predicted)
@@ -71,16 +70,22 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
     thresholds |= {} if rival is None else {CHAMPION: list(rival.thresholds)}
     results = {name: measure(experiment, values, target, thresholds[name]) for name, values in candidates.items()}
     evaluated = Evaluated(experiment, folder, bundle, candidates, target, results, parity, thresholds)
+    _write(evaluated, run=run)
+
+
+def _write(evaluated: Evaluated, *, run: str) -> None:
+    """What follows from the predictions and their metrics: answers, checks, intervals, curves, card and report."""
+    experiment, folder = evaluated.experiment, evaluated.folder
     evaluated.answers.update(find_answers(evaluated))
     write_answers(evaluated.answers, folder)
     checks = run_checks(evaluated)
     write_findings(checks, folder.checks)
     uncertainty = find_uncertainty(
         experiment,
-        predictions={name: values.numpy() for name, values in candidates.items()},
-        target=target.numpy(),
+        predictions={name: values.numpy() for name, values in evaluated.predictions.items()},
+        target=evaluated.target.numpy(),
         blocks=evaluated.blocks,
-        thresholds=thresholds,
+        thresholds=evaluated.thresholds,
     )
     write_json(folder.intervals, uncertainty.to_plain() if uncertainty is not None else {})
     write_reference(evaluated)
@@ -89,7 +94,7 @@ def evaluate(experiment: Experiment, *, folder: RunFolder, run: str, champion: P
     for curve in findings.curves[MODEL]:
         curve.write(folder.plots)
     if findings.confusions is not None:
-        write_confusions(findings.confusions, bundle.classes, folder.plots / "confusion.csv")
+        write_confusions(findings.confusions, findings.classes, folder.plots / "confusion.csv")
     write_model_card(experiment, run=run, folder=folder)
     write_report(
         experiment, findings=findings, uncertainty=uncertainty, answers=evaluated.answers, run=run, folder=folder
