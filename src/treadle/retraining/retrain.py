@@ -230,22 +230,27 @@ def _decide(
     if shadow is not None and history.challenger is not None:
         return judge_trial(blank, history, shadow, log=occasion.log, now=occasion.now, root=occasion.root)
     newest = _run(occasion, upto="prepare", notify=notify)
-    if not champions:
-        choice = choose(occasion.settings, None, now=occasion.now)
-    else:
-        champion = champions[0]
-        if realised is None and len(champions) > 1:
-            rows = newest.examples / "test.parquet"
-            why = judge_by_rows(champion, champions[1], rows, experiment=occasion.experiment)
-            if why is not None:
-                return _go_back(blank, history, why)
-        try:
-            champion.require_task(occasion.experiment.data.answer)
-            evidence = gather(occasion, chain, history, champion=champion, newest=newest, data=data)
-        except UnpredictableError as error:
-            return replace(blank, action="stuck", reasons=(_explain_stuck(error, history),))
+    if realised is None and len(champions) > 1:
+        rows = newest.examples / "test.parquet"
+        why = judge_by_rows(champions[0], champions[1], rows, experiment=occasion.experiment)
+        if why is not None:
+            return _go_back(blank, history, why)
+    try:
+        evidence = (
+            gather(occasion, chain, history, champion=champions[0], newest=newest, data=data) if champions else None
+        )
+    except UnpredictableError as error:
+        return replace(blank, action="stuck", reasons=(_explain_stuck(error, history),))
+    return _follow_rules(occasion, blank, evidence, dry=dry, notify=notify)
+
+
+def _follow_rules(
+    occasion: Occasion, blank: Decided, evidence: Evidence | None, *, dry: bool, notify: Notify
+) -> Decided:
+    """By what is known about the champion; None: there is none yet."""
+    if evidence is not None:
         blank = replace(blank, evidence=evidence.to_plain())
-        choice = choose(occasion.settings, evidence, now=occasion.now)
+    choice = choose(occasion.settings, evidence, now=occasion.now)
     if choice.action == "replay" and not dry:
         choice = _ask_replay(occasion, choice, notify=notify)
     if choice.action in ("nothing", "suggest") or dry:
@@ -342,7 +347,11 @@ def gather(
         champion: the present one.
         newest: the run whose test split is the newest rows with labels.
         data: fingerprint of the data that are there.
+
+    Raises:
+        UnpredictableError: the champion answers another question, or cannot predict the newest rows.
     """
+    champion.require_task(occasion.experiment.data.answer)
     last = find_last_training(chain)
     known = find_training(chain, history.champion)
     own = champion.folder.examples / "test.parquet"
