@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
-from itertools import islice
 
 import polars as pl
 import pytest
@@ -70,8 +69,10 @@ def kill_during(words, folder, *, ticks, seconds):
     """Begin a simulation, or go on with it, and kill it so many seconds after so many decisions have been told."""
     command = [sys.executable, "-m", "treadle", *words]
     with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
-        told = (line for line in process.stderr if line.endswith(" rows answered\n"))
-        assert sum(1 for _ in islice(told, ticks)) == ticks
+        told = []
+        while sum(line.endswith(" rows answered\n") for line in told) < ticks:
+            told.append(process.stderr.readline())
+            assert told[-1], "".join(told)
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
 
