@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -109,6 +109,50 @@ def _to_plain(found: Mapping[str, Measured]) -> dict[str, Any]:
     return {name: one.to_plain() for name, one in found.items()}
 
 
+@dataclass(frozen=True)
+class _Errors:
+    """The absolute errors on the test split, and what they are divided by, `[B]` each."""
+
+    target: Floats
+    absolute: Mapping[str, Floats]  # by model
+    scaled: Mapping[str, Floats]  # 0 where the series has no scale
+    counted: Floats  # 1 where it has one, else 0
+    ends: Sequence[tuple[float, Floats]]  # of the intervals, with the level of each
+
+    @classmethod
+    def of(cls, evaluated: Evaluated, scale: Floats) -> Self:
+        """Of all models.
+
+        Args:
+            evaluated: the forecasts.
+            scale: `[B]` of the series of each row; not finite where it has none.
+        """
+        target = evaluated.target.double().numpy()
+        errors = {name: np.abs(values.double().numpy() - target) for name, values in evaluated.predictions.items()}
+        scaled = {name: np.where(np.isfinite(scale), values / scale, 0.0) for name, values in errors.items()}
+        return cls(target, errors, scaled, np.isfinite(scale).astype(np.float64), _read_ends(evaluated))
+
+    def list_ratios(self) -> Sums:
+        """Over all steps."""
+        return [
+            *((f"mase {name}", values, self.counted) for name, values in self.scaled.items()),
+            *((f"wape {name}", values, np.abs(self.target)) for name, values in self.absolute.items()),
+            *(
+                (f"pinball {level:g}", lose(end, self.target, level=level), np.ones(len(self.target)))
+                for level, end in self.ends
+            ),
+        ]
+
+    def list_step_ratios(self, place: int, mask: NDArray[np.bool_], models: Sequence[str]) -> Sums:
+        """Over the steps of one part of the horizon, whose rows are those of a mask `[B]`."""
+        ratios: Sums = [(f"{place} mase {name}", self.scaled[name] * mask, self.counted * mask) for name in models]
+        if self.ends:
+            (_, low), (_, high) = self.ends
+            inside = (low <= self.target) & (self.target <= high)
+            ratios.append((f"{place} coverage", inside * mask, mask.astype(np.float64)))
+        return ratios
+
+
 def find_horizon(evaluated: Evaluated) -> Horizon | None:
     """Measure forecasts; None for other tasks."""
     forecast = evaluated.experiment.data.forecast
@@ -117,29 +161,18 @@ def find_horizon(evaluated: Evaluated) -> Horizon | None:
     rows = evaluated.read_columns(forecast.keys)
     scale = _scale_rows(rows, evaluated, forecast)
     naive = [name for name in (SEASONAL, LAST_VALUE, DRIFT) if name in evaluated.predictions]
-    ends = _read_ends(evaluated)
-    target = evaluated.target.double().numpy()
-    errors = {name: np.abs(values.double().numpy() - target) for name, values in evaluated.predictions.items()}
-    scaled = {name: np.where(np.isfinite(scale), values / scale, 0.0) for name, values in errors.items()}
-    counted = np.isfinite(scale).astype(np.float64)
-    everything = np.ones(len(target))
+    errors = _Errors.of(evaluated, scale)
     parts = _cut(rows[STEP].to_numpy(), forecast.horizon)
-
-    ratios: Sums = [(f"mase {name}", values, counted) for name, values in scaled.items()]
-    ratios += [(f"wape {name}", values, np.abs(target)) for name, values in errors.items()]
-    ratios += [(f"pinball {level:g}", lose(end, target, level=level), everything) for level, end in ends]
+    ratios = errors.list_ratios()
     for place, (_, mask) in enumerate(parts):
-        ratios += [(f"{place} mase {name}", scaled[name] * mask, counted * mask) for name in (MODEL, *naive)]
-        if ends:
-            inside = (ends[0][1] <= target) & (target <= ends[1][1])
-            ratios.append((f"{place} coverage", inside * mask, mask.astype(np.float64)))
+        ratios += errors.list_step_ratios(place, mask, (MODEL, *naive))
     found = _measure(ratios, naive, evaluated)
     steps = [
         StepRange(*bounds, _take(found, f"{place} mase "), found.get(f"{place} coverage"))
         for place, (bounds, _) in enumerate(parts)
     ]
     series = rows.select(forecast.series).n_unique() if forecast.series else 1
-    lost = rows.filter(pl.Series(counted == 0))
+    lost = rows.filter(pl.Series(errors.counted == 0))
     return Horizon(
         _take(found, "mase "),
         _take(found, "wape "),
