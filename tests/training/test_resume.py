@@ -18,6 +18,7 @@ from treadle.models.mlp import Mlp
 from treadle.schema import Batch
 from treadle.training.fit import fit as fit_network
 from treadle.training.metrics_log import MetricsLog
+from treadle.training.optimizer_state import flatten_state
 from treadle.training.resume import Termination, find_state
 from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
@@ -260,6 +261,10 @@ def test_a_damaged_checkpoint_is_reported_and_an_older_one_taken(tmp_path, capsy
     assert told.endswith(f"goes on from {kept[0]}, an older state" if kept else "begins anew")
 
 
+def read_optimizer(checkpoint):
+    return flatten_state(torch.load(checkpoint, weights_only=True))
+
+
 def test_the_best_epochs_state_gives_the_same_numbers(root, tmp_path):
     rare = {"checkpoint_s": 300.0}
     network, rows, _ = fit(root, tmp_path / "whole", "schedule.max_epochs=6", **rare)
@@ -273,6 +278,9 @@ def test_the_best_epochs_state_gives_the_same_numbers(root, tmp_path):
     assert resumed[0] == (best + 1) * 13 + 4
     assert same(network, other)
     assert rows == other_rows
+    whole, parts = (read_optimizer(tmp_path / name / "checkpoints" / "best.ckpt") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() != set()
+    assert all(torch.equal(value, parts[name]) for name, value in whole.items()), "its digest is the bundle's, too"
 
 
 @pytest.mark.parametrize("stopping", ["null", "{patience: 1, min_delta: 10.0}"], ids=["all epochs", "stopped early"])
