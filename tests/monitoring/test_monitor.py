@@ -207,6 +207,8 @@ def test_a_column_that_the_log_lacks_alarms_unless_it_is_ignored(made, log, caps
     for name in absent:
         (alarm,) = (one for one in found["blocks"][0]["alarms"] if one["columns"] == [name])
         assert (alarm["kind"], alarm["words"]) == ("missing", "missing: 0 % before, 100.0 % now")
+    alone = [len(one["columns"]) == 1 for one in found["blocks"][0]["alarms"]]
+    assert alone == sorted(alone, reverse=True)
     code, found = read_findings(made, log, capsys, "--ignore", ", ".join(absent))
     assert (code, found["absent"], found["ignored"]["country"]) == (0, [], "--ignore")
     assert found["blocks"][0]["estimated"]

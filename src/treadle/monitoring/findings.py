@@ -35,7 +35,10 @@ class Block:
 
     @property
     def alarms(self) -> list[Alarm]:
-        """That of the performance, then those of the inputs by effect on the predictions, importance and strength."""
+        """That of the performance, then those of the inputs by effect on the predictions, importance and strength.
+
+        A pair of which a column alarms by itself, which explains it, comes after the others.
+        """
         own = [self.performance] if self.performance is not None else []
         return [*own, *self._rank([alarm for alarm in self.judged.alarms if not self._is_slight(alarm)])]
 
@@ -50,10 +53,12 @@ class Block:
 
     def _rank(self, alarms: list[Alarm]) -> list[Alarm]:
         none = Effect(0.0, 0.0)
+        own = {alarm.signal.columns[0] for alarm in alarms if alarm.signal.kind != "pair"}
 
-        def rank(alarm: Alarm) -> tuple[float, float, float]:
+        def rank(alarm: Alarm) -> tuple[bool, float, float, float]:
             effect = self.effects.get(alarm.signal.columns, none)
-            return -effect.mean, -effect.importance, -alarm.strength
+            is_explained = alarm.signal.kind == "pair" and not own.isdisjoint(alarm.signal.columns)
+            return is_explained, -effect.mean, -effect.importance, -alarm.strength
 
         return sorted(alarms, key=rank)
 
