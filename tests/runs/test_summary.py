@@ -37,6 +37,14 @@ def test_another_model_is_offered_with_the_overrides_that_were_typed(choose, ove
     assert steps[0] == (command, "another model, on the same prepared rows")
 
 
+def test_no_model_is_offered_that_does_not_read_the_images(root):
+    experiment = check(compose(overrides=["experiment=digits"], root=root))
+
+    steps = list_next_steps(experiment, Path("runs/digits-1"), overrides=["experiment=digits"])
+
+    assert steps[0] == ("treadle run experiment=digits seed=1", "another seed")
+
+
 def test_what_was_just_typed_is_not_offered(choose):
     typed = ["experiment=california", "model=linear"]
 

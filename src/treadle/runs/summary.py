@@ -16,6 +16,8 @@ from treadle.experiment.run_folder import RUNS, RunFolder
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment
 from treadle.metrics.judge import list_tested
 from treadle.metrics.table import tabulate
+from treadle.targets.readers import find_reader
+from treadle.targets.signatures import read_constant
 from treadle.tracking import locate_record
 
 _COMPARE = ("treadle compare", "runs side by side")
@@ -72,13 +74,12 @@ def _make_table(experiment: AnyExperiment, results: dict[str, Any]) -> Table:
 def list_next_steps(experiment: AnyExperiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
     """Useful next commands, each with its purpose; none repeats the one just run."""
     if isinstance(experiment, LearnerExperiment):
-        return _list_steps_of_learner(experiment, folder, overrides=overrides)
+        return _list_steps_of_seed(experiment, folder, overrides=overrides)
     return _list_steps_of_table(experiment, folder, overrides=overrides)
 
 
-def _list_steps_of_learner(
-    experiment: LearnerExperiment, folder: Path, *, overrides: Sequence[str]
-) -> list[tuple[str, str]]:
+def _list_steps_of_seed(experiment: AnyExperiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Of a network that no other one stands beside."""
     seed = f"seed={experiment.seed + 1}"
     if folder.parent.name != RUNS:
         return [(f"dvc exp run -S ++set.{seed}", "another seed, as an experiment of DVC"), _SHOW]
@@ -98,6 +99,8 @@ def _changes_model(override: str) -> bool:
 
 
 def _list_steps_of_table(experiment: Experiment, folder: Path, *, overrides: Sequence[str]) -> list[tuple[str, str]]:
+    if _reads_raw(experiment):
+        return [*_list_steps_of_seed(experiment, folder, overrides=overrides), _describe_predict(folder)]
     is_linear = isinstance(experiment.model, dict) and str(experiment.model["_target_"]).endswith(".Linear")
     other = "mlp" if is_linear else "linear"
     if folder.parent.name == RUNS:
@@ -111,4 +114,16 @@ def _list_steps_of_table(experiment: Experiment, folder: Path, *, overrides: Seq
             (f"dvc exp run -S {_MODEL}{other}", "another model, as an experiment of DVC, on the same prepared rows")
         ]
         steps.append(_SHOW)
-    return [*steps, (f"treadle predict {folder} rows.parquet -o out.parquet", "predictions for the rows of a file")]
+    return [*steps, _describe_predict(folder)]
+
+
+def _describe_predict(folder: Path) -> tuple[str, str]:
+    return f"treadle predict {folder} rows.parquet -o out.parquet", "predictions for the rows of a file"
+
+
+def _reads_raw(experiment: Experiment) -> bool:
+    """Whether the network reads images or texts, which a linear model or a perceptron does not."""
+    return (
+        isinstance(experiment.model, dict)
+        and read_constant(find_reader(experiment.network)["_target_"], "READS") is not None
+    )

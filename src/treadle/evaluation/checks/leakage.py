@@ -39,7 +39,9 @@ def suspect_leakage(evaluated: Evaluated, *, max_share: Share) -> Outcome:
         return not_applicable("The label is the same on all test rows.")
     strongest = dict(list(shares.items())[:_NUM_SHOWN])
     name, share = next(iter(strongest.items()))
-    sentence = f"{name} alone explains {share:.1%} of the label's variance; more than {max_share:.0%} is suspect."
+    sentence = (
+        f"{name} alone explains {max(share, 0):.1%} of the label's variance; more than {max_share:.0%} is suspect."
+    )
     return judge(sentence, holds=share <= max_share, strongest=strongest, max_share=max_share)
 
 

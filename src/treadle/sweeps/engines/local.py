@@ -164,6 +164,8 @@ class Pool:
             ending = worker.stopping
             if ending == "timed out":
                 error = f"timed out after {worker.job.timeout_s:g} s"
+            elif ending == "interrupted":  # a library may have wrapped it into an error of its own
+                error = ending
         worker.process.close()
         return End(number, ending, result, error, seconds, code)
 
