@@ -40,10 +40,11 @@ def test_a_value_that_is_no_number_interrupts_a_line():
         ([0.3412, 0.3588], ["0.340", "0.345", "0.350", "0.355", "0.360"]),
         ([-1200.0, 900.0], ["-1,500", "-1,000", "-500", "0", "500", "1,000"]),
         ([2.0, 2.0], ["1.0", "1.5", "2.0", "2.5", "3.0"]),
+        ([2.0, 2.0 + 1e-15], ["1.0", "1.5", "2.0", "2.5", "3.0"]),
         ([math.nan], ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]),
         ([1e-9, 4e-9], ["1e-09", "2e-09", "3e-09", "4e-09"]),
     ],
-    ids=["shares", "narrow", "thousands", "constant", "none", "tiny"],
+    ids=["shares", "narrow", "thousands", "constant", "constant but for rounding", "none", "tiny"],
 )
 def test_an_axis_has_round_numbers_around_its_values(values, ticks):
     svg = draw_chart(title="t", x="x", y="y", lines=[Line("a", range(len(values)), values)])

@@ -285,11 +285,14 @@ def _draw_star(x: float, y: float, size: float = 8) -> str:
 # --- axes
 
 
+_NOISE = 1e-10  # of values that are equal but for the rounding of sums: no tick lies between them
+
+
 def _make_axis(values: Sequence[float], start: float, end: float, *, integer: bool = False) -> Axis:
     """From the first tick at or below all values to the last at or above them."""
     finite = [value for value in values if math.isfinite(value)]
     low, high = least, most = min(finite, default=0.0), max(finite, default=1.0)
-    if low == high:
+    if high - low <= _NOISE * max(abs(low), abs(high)):
         margin = 0.5 * abs(low) or 0.5
         low, high = (low - 1, high + 1) if integer else (low - margin, high + margin)
     step = _find_step(high - low, integer=integer)
