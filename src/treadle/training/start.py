@@ -53,13 +53,13 @@ def start_from(
     before = load(bundle, targets=experiment.targets, code="any")
     if not isinstance(before, Bundle) or not isinstance(before.model, nn.Module):
         raise TreadleError(f"schedule.start_from: {place} is no network, and has no weights to start from")
+    continues = experiment.schedule.start_optimizer == "continue"
     found = [
         *_compare("task", [before.task], [experiment.data.answer]),
         *_compare("classes", before.classes, classes),
         *_compare("numeric inputs", before.featurizer.numeric_names, featurizer.numeric_names),
         *_compare("categorical inputs", before.featurizer.id_names, featurizer.id_names),
     ]
-    continues = experiment.schedule.start_optimizer == "continue"
     ids: list[IdsBefore] = []
     weights, state = before.model.state_dict(), read_state(bundle) if continues else NO_STATE
     if not found:
@@ -78,6 +78,12 @@ def start_from(
         raise TreadleError(f"schedule.start_from: the bundle of {place} does not fit this experiment:{listed}")
     network.load_state_dict(weights)
     changed = _list_fitted(before.featurizer, featurizer)
+    write_line(_describe(place, ids, changed=changed, continues=continues))
+    return state
+
+
+def _describe(place: str, ids: Sequence[IdsBefore], *, changed: Sequence[str], continues: bool) -> str:
+    """What is as it was in the bundle, and what begins anew."""
     num_new = sum(int((each.places[1:] == 0).sum()) for each in ids)
     parts = [
         f"start      from the weights of {place}",
@@ -85,8 +91,7 @@ def start_from(
         *([f"{num_new:,} new words begin as unknown"] if num_new else []),
         f"fitted anew on these rows: {', '.join(changed)}" if changed else "transforms are as they were",
     ]
-    write_line("; ".join(parts))
-    return state
+    return "; ".join(parts)
 
 
 def trace_moved(network: nn.Module, ids: Sequence[IdsBefore]) -> dict[str, tuple[int, Tensor]]:
