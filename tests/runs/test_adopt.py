@@ -51,7 +51,7 @@ def test_what_would_not_be_the_run_is_not_adopted(project, run):
 def test_a_run_of_other_code_is_not_adopted(project, run):
     file = run / "resolved.yaml"
     resolved = yaml.safe_load(file.read_text())
-    file.write_text(yaml.safe_dump({**resolved, "code": {**resolved["code"], "train": "0123"}}))
+    file.write_text(yaml.safe_dump({**resolved, "code": {**resolved["code"], "train": "0123"}}, sort_keys=False))
     with pytest.raises(TreadleError, match="its code is not today's: that of train has changed"):
         adopt(run, name="winner", root=project)
     assert not (project / "conf/experiment/winner.yaml").exists()
