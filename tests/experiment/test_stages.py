@@ -162,7 +162,7 @@ def test_an_unchanged_file_is_hashed_once(tmp_path, monkeypatch):
 def test_a_resolved_file_that_is_older_than_a_key_has_its_default(project):
     values = resolve(overrides=[], root=project).values
     file = project / "resolved.yaml"
-    file.write_text(yaml.safe_dump({key: value for key, value in values.items() if key != "loss"}))
+    file.write_text(yaml.safe_dump({key: value for key, value in values.items() if key != "loss"}, sort_keys=False))
 
     assert read(file).values == values
 

@@ -265,7 +265,7 @@ def test_the_resolved_experiment_holds_the_members_and_why_and_reads_back(projec
 def test_a_rule_is_no_resolved_experiment(project):
     values = resolve(overrides=["experiment=california"], root=project).values
     rule = compose(overrides=["model=auto"], root=project).values["model"]
-    (project / "resolved.yaml").write_text(yaml.safe_dump({**values, "model": rule}))
+    (project / "resolved.yaml").write_text(yaml.safe_dump({**values, "model": rule}, sort_keys=False))
 
     with pytest.raises(TreadleError, match=r"resolved.yaml holds a rule in place of a network; .*`treadle compose`"):
         read(project / "resolved.yaml")

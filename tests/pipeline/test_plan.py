@@ -209,7 +209,7 @@ def test_a_run_whose_resolved_yaml_was_replaced_is_not_blamed_on_the_data(ran, f
     values = yaml.safe_load((run / "resolved.yaml").read_text())
     record = json.loads((run / "stages.json").read_text())
     (run / "stages.json").write_text(json.dumps({**record, "train": "0" * 16}))
-    (run / "resolved.yaml").write_text(yaml.safe_dump(values))
+    (run / "resolved.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     shutil.rmtree(ran / "runs" / ".stages")
 
     assert foresee()["train"] == f"would run: another resolved.yaml, since runs/{run.name}"
@@ -264,7 +264,7 @@ BY_FILE = ("--resolved", "resolved.yaml")
 def edit(file, change):
     values = yaml.safe_load(Path(file).read_text())
     change(values)
-    Path(file).write_text(yaml.safe_dump(values))
+    Path(file).write_text(yaml.safe_dump(values, sort_keys=False))
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -246,7 +246,7 @@ def test_other_code_runs_its_stage_again_and_is_no_value(project, say):
     treadle("compose", *BASE.split(), "-o", "resolved.yaml")
     values = yaml.safe_load((project / "resolved.yaml").read_text())
     values["code"]["featurize"] = "0" * 16
-    (project / "resolved.yaml").write_text(yaml.safe_dump(values))
+    (project / "resolved.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
     out = say("resolved.yaml", BASE)
 
@@ -271,7 +271,7 @@ def test_a_file_of_an_older_version_may_lack_a_key(project, say):
     treadle("compose", *BASE.split(), "-o", "resolved.yaml")
     values = yaml.safe_load((project / "resolved.yaml").read_text())
     del values["trainer"]["threads"], values["code"]["evaluate"]
-    (project / "resolved.yaml").write_text(yaml.safe_dump(values))
+    (project / "resolved.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
     out = say("resolved.yaml", BASE)
 

@@ -92,7 +92,7 @@ def test_a_run_of_another_version_is_named_with_the_command_that_composes_it_ane
     file = run / "resolved.yaml"
     values = yaml.safe_load(file.read_text())
     values["schedule"]["warmup"] = 3
-    file.write_text(yaml.safe_dump(values))
+    file.write_text(yaml.safe_dump(values, sort_keys=False))
     with pytest.raises(TreadleError) as caught:
         read_again(run, [], root=project)
     assert f"{run.name}/resolved.yaml is of another version of Treadle: schedule.warmup" in str(caught.value)
