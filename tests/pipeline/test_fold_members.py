@@ -26,7 +26,7 @@ REST = [
 ]
 MEMBERS = ["model=blend", "model.members.mlp.model.width=16", "~model.members.tabm", "~model.members.lightgbm"]
 CONFORMAL = ["evaluation.conformal={coverage: 0.8}"]
-BLEND = [*REST, *MEMBERS, *CONFORMAL, "model.folds=all", "sweep.workers=2"]
+BLEND = [*REST, *MEMBERS, *CONFORMAL, "model.folds=all"]
 SPLIT = f"split: {{by: kfold, folds: {FOLDS}, repeats: {REPEATS}, fold: 1, test: 0.2, seed: 0}}\n"
 
 
@@ -65,19 +65,6 @@ def test_each_member_is_the_run_of_its_model_on_each_fold(made, monkeypatch, cap
     capsys.readouterr()
     assert treadle("train", *REST, *CONFORMAL, "model=linear", "data.split.fold=2") == 0
     assert capsys.readouterr().out.startswith("unchanged")
-
-
-def test_a_process_beside_others_makes_the_run_that_this_one_makes(made, tmp_path, monkeypatch):
-    project = made.path.parents[1]
-    for name in ("conf", "data"):
-        (tmp_path / name).symlink_to(project / name)
-    monkeypatch.chdir(tmp_path)
-    assert treadle("train", *REST, *CONFORMAL, "model=linear", "data.split.fold=2") == 0
-
-    (alone,) = tmp_path.glob("runs/*/bundle/network.pt")
-    beside = find_runs(made)["Linear", 2].path
-    assert alone.parents[1].name == beside.name
-    assert alone.read_bytes() == (beside / "bundle" / alone.name).read_bytes()
 
 
 def test_what_a_process_could_not_make_is_told_and_left_to_be_made(tmp_path):

@@ -24,15 +24,13 @@ MIN_RUNS = 8  # of a process: fewer are made sooner than it has imported torch
 
 
 def count_processes(experiment: spec.AnyExperiment, *, num_runs: int) -> int:
-    """How many processes so many runs of an experiment are worth: `sweep.workers`, or as many as the cores hold.
+    """How many processes so many runs of an experiment are worth, of those that the cores hold.
 
     One, where a GPU is trained on, which the runs would share, or several processes are one training already.
     """
-    trainer, sweep = experiment.trainer, experiment.sweep
+    trainer = experiment.trainer
     if trainer.accelerator != "cpu" or trainer.devices != 1:
         return 1
-    if sweep is not None and isinstance(sweep.engine, spec.LocalEngine) and sweep.workers != "auto":
-        return min(sweep.workers, num_runs)
     return min(count_cores() // trainer.threads, num_runs // MIN_RUNS)
 
 

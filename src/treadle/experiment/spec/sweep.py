@@ -100,7 +100,7 @@ class Sweep(Spec):
     """A longer trial is ended [duration]."""
     workers: Count | Literal["auto"]
     """Trials at once; auto: one a GPU, or as many as the cores hold with `trainer.threads` each, of the whole
-    cluster with Ray. Also trainings at once of a blend with `model.folds=all`, outside of a sweep."""
+    cluster with Ray."""
     retries: int = Field(ge=0)
     """How often a trial that fails, times out or is killed is run again."""
     # The default is for sweeps that are older than the key.
