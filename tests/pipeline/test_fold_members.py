@@ -2,16 +2,21 @@
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import polars as pl
 import pytest
+from filelock import FileLock
 
 import treadle as package
 from runs import QUICK, treadle
 from treadle.bundle import load_judged
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
+from treadle.pipeline import side_by_side
 from treadle.pipeline.side_by_side import make_side_by_side
 from treadle.schema import LABEL, ROW
 from treadle.training.blend import read_classes
@@ -67,12 +72,33 @@ def test_each_member_is_the_run_of_its_model_on_each_fold(made, monkeypatch, cap
     assert capsys.readouterr().out.startswith("unchanged")
 
 
-def test_what_a_process_could_not_make_is_told_and_left_to_be_made(tmp_path):
+def test_what_a_process_could_not_make_is_told_and_left_to_be_made(tmp_path, monkeypatch):
     lines = []
+    (tmp_path / "argparse.py").write_text("raise SystemExit(7)")  # a file of the project hides no library
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
 
     make_side_by_side({}, num_processes=1, root=tmp_path, keeps_unsplit=False, notify=lines.append)
 
     assert lines == ["  a process ended with exit code 2; what it has not made is made by this one"]
+
+
+def test_a_process_ends_with_the_one_that_needs_its_runs(made):
+    member = find_runs(made)["Linear", 0]
+    command = [sys.executable, "-m", side_by_side.__name__, f"--root={made.path.parents[1]}", str(member.resolved)]
+    with FileLock(member.lock):
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        told = process.stdout.readline()
+
+        process.stdin.close()  # as the system does where the other one is killed
+
+        try:
+            assert (told.strip()[-14:], process.wait(timeout=60)) == ("waiting for it", -signal.SIGINT)
+        finally:
+            process.kill()
+            process.stdout.close()
 
 
 def test_every_row_outside_of_the_test_set_weighs_and_its_own_models_have_not_seen_it(made):

@@ -2,13 +2,19 @@
 
 A process of its own costs some seconds of imports, so that each makes several runs. It writes nothing but the runs: who
 wants one asks for it as ever, finds it made, and makes it where a process has failed, so that errors are told there.
+
+Each process reads from a pipe in which nothing is ever written: where its other end is closed, since the user has
+stopped the work or the process that needs the runs was killed, it ends as a trial of a sweep does that is asked to.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +27,7 @@ from treadle.pipeline.locks import Notify
 from treadle.threads import count_cores
 
 MIN_RUNS = 8  # of a process: fewer are made sooner than it has imported torch
+SAVE_S = 60.0  # between the request to end, when a training writes a checkpoint, and the end by force
 
 
 def count_processes(experiment: spec.AnyExperiment, *, num_runs: int) -> int:
@@ -52,28 +59,27 @@ def make_side_by_side(
             (Path(folder) / name).write_text(resolved.dump(), encoding="utf-8")
         shares = [[str(Path(folder) / name) for name in names[first::num_processes]] for first in range(num_processes)]
         threads = max((resolved.experiment.trainer.threads for resolved in runs.values()), default=1)
-        options = [f"--root={root}", *(["--keep-unsplit"] if keeps_unsplit else [])]
-        with _start([[*options, *share] for share in shares], threads=threads, root=root) as lines:
+        own = [f"--path={path}" for path in sys.path if Path(path).is_relative_to(root)]  # the project's own packages
+        options = [f"--root={root}", *own, *(["--keep-unsplit"] if keeps_unsplit else [])]
+        with _start([[*options, *share] for share in shares], threads=threads) as lines:
             for line in lines:
                 notify(f"  {line}")
 
 
 @contextmanager
-def _start(commands: Sequence[Sequence[str]], *, threads: int, root: Path) -> Iterator[Iterator[str]]:
+def _start(commands: Sequence[Sequence[str]], *, threads: int) -> Iterator[Iterator[str]]:
     """The lines that all processes write, until the last one has ended; none is left at the end."""
-    number = str(threads)
-    project = [path for path in sys.path if Path(path).is_relative_to(root)]  # the project's own packages
-    paths = os.pathsep.join([*project, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYTHONPATH": paths}
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     source, target = os.pipe()  # one for all: each writes whole lines
+    watched, held = os.pipe()
     processes: list[subprocess.Popen[bytes]] = []
     try:
         with os.fdopen(source, encoding="utf-8") as lines:
             try:
                 for command in commands:
                     process = subprocess.Popen(  # noqa: S603 - this module
-                        [sys.executable, "-m", __name__, *command],
-                        stdin=subprocess.DEVNULL,
+                        [sys.executable, "-P", "-m", __name__, *command],  # -P: no file of the project hides a library
+                        stdin=watched,
                         stdout=target,
                         stderr=subprocess.DEVNULL,
                         env=environment,
@@ -81,10 +87,11 @@ def _start(commands: Sequence[Sequence[str]], *, threads: int, root: Path) -> It
                     processes.append(process)
             finally:
                 os.close(target)
+                os.close(watched)
             yield _read(lines, processes)
     finally:
+        os.close(held)
         for process in processes:
-            process.terminate()
             process.wait()
 
 
@@ -99,7 +106,9 @@ def _read(lines: TextIO, processes: Sequence[subprocess.Popen[bytes]]) -> Iterat
 # --- in a process of its own --------------------------------------------------------------------------
 
 
-def _make(files: Sequence[str], *, root: Path, keeps_unsplit: bool) -> None:
+def _make(files: Sequence[str], *, root: Path, paths: Sequence[str], keeps_unsplit: bool) -> None:
+    _end_with_parent()
+    sys.path += [path for path in paths if path not in sys.path]  # last, as in the process that has started this one
     from treadle.pipeline.run import run
 
     told = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
@@ -113,15 +122,29 @@ def _make(files: Sequence[str], *, root: Path, keeps_unsplit: bool) -> None:
         run(read(Path(file)), root=root, upto="train", notify=tell, code="frozen", keeps_unsplit=keeps_unsplit)
 
 
+def _end_with_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, too, which ends and is noticed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C would
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    os.read(0, 1)  # returns at the end of the pipe
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SAVE_S)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _read_arguments() -> None:
     from argparse import ArgumentParser
 
     parser = ArgumentParser()
     parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--path", action="append", default=[], dest="paths")
     parser.add_argument("--keep-unsplit", action="store_true")
     parser.add_argument("files", nargs="+")
     given = parser.parse_args()
-    _make(given.files, root=given.root, keeps_unsplit=given.keep_unsplit)
+    _make(given.files, root=given.root, paths=given.paths, keeps_unsplit=given.keep_unsplit)
 
 
 if __name__ == "__main__":
