@@ -85,3 +85,12 @@ def test_a_count_is_offered_its_loss(tmp_path):
     made = plan(tmp_path, {"x": X, "visits": GENERATOR.poisson(9, NUM_ROWS)}, target="visits")
 
     assert any("--task count" in note for note in made.notes) == (min(made.target_profiles[0].low, 2) < 2)
+
+
+def test_counts_may_be_written_as_fractions_but_not_be_some(tmp_path):
+    visits = GENERATOR.poisson(10_000, NUM_ROWS).astype(float)
+    columns = {"x": X, "visits": [None, *visits[1:]]}
+
+    assert plan(tmp_path, columns, target="visits", task="count").target.task == "count"
+    with pytest.raises(TreadleError, match="'visits' is written with fractions"):
+        plan(tmp_path, {**columns, "visits": visits + 0.5}, target="visits", task="count")

@@ -190,7 +190,7 @@ def _find_task(profile: Profile) -> tuple[Task, str]:
 def _explain_amount(profile: Profile) -> str:
     """Why numbers are amounts; empty where they are names of classes."""
     kind = "a whole number" if profile.column.dtype == "int" else "a number"
-    if not _is_whole(profile):
+    if not all(float(value).is_integer() for value, _ in profile.values):
         return "a number with fractions"
     if profile.num_distinct > MAX_INT_CLASSES:
         return f"{kind} with {profile.num_distinct:,} different values"
@@ -198,11 +198,6 @@ def _explain_amount(profile: Profile) -> str:
         return "amounts, by the way they are written; for classes give --task multiclass"
     count = explain_count(profile)
     return f"{count}; for classes give --task multiclass" if count else ""
-
-
-def _is_whole(profile: Profile) -> bool:
-    """Whether the values that are listed, where they are few, are whole numbers."""
-    return all(float(value).is_integer() for value, _ in profile.values)
 
 
 # --- the kinds of task ----------------------------------------------------------------------------------
@@ -215,9 +210,8 @@ def _measure(profile: Profile, task: Task, why: str, exclude: list[Exclusion]) -
             f"--target: a {task} predicts a number, and {profile.name!r} is of type {profile.column.dtype}, "
             f"such as {example!r}"
         )
-    is_whole = profile.column.dtype == "int" or (bool(profile.values) and _is_whole(profile))
-    if task == "count" and (profile.low < 0 or not is_whole):
-        found = f"begins at {profile.low:,}" if is_whole else "is written with fractions"
+    if task == "count" and (profile.low < 0 or not profile.is_whole):
+        found = f"begins at {profile.low:,}" if profile.is_whole else "is written with fractions"
         raise TreadleError(
             f"--task: a count is a whole number from 0 on; {profile.name!r} {found}, which takes --task regression"
         )

@@ -49,6 +49,7 @@ class Profile:
     num_distinct: int  # missing aside
     low: Any = None  # smallest value of a number or a moment
     high: Any = None
+    is_whole: bool = False  # whether all are whole numbers, such as counts that are written as 2.0
     mean_length: float = 0.0  # of texts, in characters
     values: tuple[tuple[Any, int], ...] = ()  # each value with its rows, the most frequent first, where they are few
     note: str = ""  # on how it is read
@@ -168,6 +169,7 @@ def _measure(raw: Rows, columns: dict[str, Column], num_rows: int, readings: dic
             min(fact[f"{name}|distinct"] - (num_missing > 0), num_rows - num_missing),  # an estimate may be above
             fact.get(f"{name}|low"),
             fact.get(f"{name}|high"),
+            column.dtype == "int" or fact.get(f"{name}|whole", False),
             fact.get(f"{name}|length") or 0.0,
             note="; ".join(filter(None, (readings[name].reason, _describe_infinite(fact.get(f"{name}|endless"))))),
         )
@@ -185,6 +187,8 @@ def _list_facts(name: str, column: Column, num_rows: int) -> list[pl.Expr]:
     if column.dtype == "str":
         facts.append(value.str.len_chars().mean().alias(f"{name}|length"))
     elif column.dtype != "bool":
+        if column.dtype == "float":
+            facts.append((value == value.round()).all().alias(f"{name}|whole"))
         facts += [value.min().alias(f"{name}|low"), value.max().alias(f"{name}|high")]
     return facts
 
