@@ -5,9 +5,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.specifiers import SpecifierSet
 
 
 @pytest.fixture
@@ -54,6 +56,23 @@ def test_a_project_adds_its_own_to_the_shipped_groups(installed, tmp_path, root)
     assert "linear, mlp" in run(installed, tmp_path, "check", "experiment=mine", "model=nn").stderr
     completed = run(installed, tmp_path, "completion", "bash", "--words", "run", "experiment=mi").stdout
     assert completed == "experiment=mine\n"
+
+
+def test_every_pinned_library_takes_the_first_release_of_the_oldest_python(root):
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    lines = (root / "constraints.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0].lower() for line in lines if not line.startswith("#")}
+    found = [library for library in metadata.distributions() if library.name.lower() in pinned]
+    oldest = project["requires-python"].partition(">=")[2].partition(",")[0]
+
+    refusing = [
+        f"{library.name} {library.version}"
+        for library in found
+        if f"{oldest}.0" not in SpecifierSet(library.metadata["Requires-Python"] or "")
+    ]
+
+    assert len(found) > 50
+    assert not refusing, "a system's Python is often an early one: Debian 12 has 3.11.2"
 
 
 def test_templates_and_types_lie_in_the_package(installed):
