@@ -14,6 +14,7 @@ from filelock import FileLock
 import treadle as package
 from runs import QUICK, treadle
 from treadle.bundle import load_judged
+from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.experiment.run_folder import RunFolder
 from treadle.pipeline import side_by_side
@@ -70,6 +71,21 @@ def test_each_member_is_the_run_of_its_model_on_each_fold(made, monkeypatch, cap
     capsys.readouterr()
     assert treadle("train", *REST, *CONFORMAL, "model=linear", "data.split.fold=2") == 0
     assert capsys.readouterr().out.startswith("unchanged")
+
+
+def test_a_process_beside_others_makes_the_run_that_this_one_makes(made, tmp_path, monkeypatch):
+    project = made.path.parents[1]
+    for name in ("conf", "data"):
+        (tmp_path / name).symlink_to(project / name)
+    monkeypatch.chdir(tmp_path)
+    one = resolve(overrides=[*REST, *CONFORMAL, "model=linear", "data.split.fold=2"], root=tmp_path)
+
+    make_side_by_side({"one": one}, num_processes=1, root=tmp_path, keeps_unsplit=True, notify=print)
+
+    (made_beside,) = tmp_path.glob("runs/*/bundle/network.pt")
+    alone = find_runs(made)["Linear", 2].path
+    assert made_beside.parents[1].name == alone.name
+    assert made_beside.read_bytes() == (alone / "bundle/network.pt").read_bytes()
 
 
 def test_what_a_process_could_not_make_is_told_and_left_to_be_made(tmp_path, monkeypatch):
