@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
 
 from treadle.bundle.card import Card
 from treadle.errors import TreadleError
@@ -30,6 +31,11 @@ from treadle.wording import number_of
 Kind = Literal["shadow", "canary"]
 THEIRS = "__theirs__"  # before the names of the outputs of the other one of a pair
 _DAY, _LOSS, _SHARE = "__day__", "__loss__", "__share__"
+_NEEDED = ("id", "time", "bundle")  # columns of a log
+
+
+class UnreadableError(TreadleError):
+    """The files of a log are damaged, or none of a log."""
 
 
 @dataclass(frozen=True)
@@ -171,14 +177,29 @@ def read_labelled(log: Path, *, card: Card, now: datetime) -> tuple[pl.LazyFrame
         now: as `find_evidence`.
 
     Raises:
+        UnreadableError: the files cannot be read, or are none of a log.
         TreadleError: there are no rows, or no labels, or the rows are of another model.
     """
-    rows = pl.concat(map(pl.scan_parquet, list_files(log)), how="diagonal_relaxed").filter(pl.col("time") < now)
+    rows = _scan(log).filter(pl.col("time") < now)
     outputs = _name_outputs(card, rows)
     labelled = join_labels(Log(log, rows, rows, Reading([], "time", None, None, [], outputs)), now=now)
     if labelled is None:
         raise TreadleError(f"{log} has no labels yet: `treadle feedback FILE --log {log}` adds them")
     return labelled, outputs
+
+
+def _scan(log: Path) -> pl.LazyFrame:
+    try:
+        rows = pl.concat(map(pl.scan_parquet, list_files(log)), how="diagonal_relaxed")
+        names = rows.collect_schema()
+    except PolarsError as error:
+        raise UnreadableError(f"cannot read {log}: {str(error).splitlines()[0]}") from error
+    absent = [name for name in _NEEDED if name not in names]
+    if absent:
+        raise UnreadableError(
+            f"{log} has no column {absent[0]!r}: its files are none that `treadle serve` has recorded"
+        )
+    return rows
 
 
 def _scan_shadows(log: Path, challenger: str) -> pl.LazyFrame | None:

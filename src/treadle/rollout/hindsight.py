@@ -6,7 +6,7 @@ a trial; the one before predicts the same rows anew, as the log has them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,15 @@ import polars as pl
 
 from treadle.bundle.card import Card
 from treadle.errors import TreadleError
-from treadle.rollout.evidence import THEIRS, Day, compare_pairs, keep_ripe, mark_days, read_labelled
+from treadle.rollout.evidence import (
+    THEIRS,
+    Day,
+    UnreadableError,
+    compare_pairs,
+    keep_ripe,
+    mark_days,
+    read_labelled,
+)
 from treadle.rollout.sequence import Interval, bound_mean
 from treadle.serving.log import KEY, name_input
 from treadle.tasks import TRAITS
@@ -82,19 +90,29 @@ def look_back(
         columns: that it needs.
 
     Raises:
-        TreadleError: a label cannot be read, or `before` refuses the rows.
+        TreadleError: the log or a label cannot be read, or `before` refuses the rows.
     """
     try:
         labelled, outputs = read_labelled(log, card=card, now=now)
+    except UnreadableError:
+        raise
     except TreadleError:  # no server has answered, or no label has come
         return None
     own = labelled.filter(pl.col("bundle") == champion, pl.col("time") >= since).collect()
     answered = own.drop_nulls(outputs).unique("id").sort("time", "id")
     ripe, _ = keep_ripe(mark_days(answered), min_share=min_share)
     names = {name: name_input(name, outputs=outputs, keyed=KEY in own.columns) for name in columns}
-    if ripe.is_empty() or not set(names.values()) <= set(own.columns):
+    if ripe.is_empty() or not _are_recorded(ripe, names.values()):
         return None
     predicted = before(ripe.select(pl.col(shown).alias(name) for name, shown in names.items()))
     pairs = ripe.with_columns(predicted[name].alias(f"{THEIRS}{name}") for name in outputs)
     days, _ = compare_pairs(pairs, outputs, card=card, min_share=min_share)
     return Hindsight(TRAITS[card.task].loss, bound_mean([day.gain for day in days], alpha=alpha), days)
+
+
+def _are_recorded(rows: pl.DataFrame, columns: Iterable[str]) -> bool:
+    """Whether rows have these columns.
+
+    One without any value is not recorded: of a log that several bundles share, each row has the columns of all of them.
+    """
+    return all(name in rows.columns and rows[name].null_count() < len(rows) for name in columns)
