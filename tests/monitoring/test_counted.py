@@ -115,20 +115,36 @@ def costs(past):
     return Reference("regression", Blocking("week", 0), columns, {}, 2, profile, performance)
 
 
-def test_the_errors_of_a_regression_are_estimated_from_counts_as_from_rows(costs, tmp_path):
-    orders = make_orders(first=20, weeks=4, seed=1).with_columns(prediction=pl.col("size") * 10.0)
-    orders.write_parquet(tmp_path / "log.parquet")
-    log = open_log(tmp_path / "log.parquet", reference=costs, time=None, digest=None)
+def find_both(costs, orders, folder):
+    """What is found of the same rows, by themselves and by counts of them."""
+    orders.write_parquet(folder / "log.parquet")
+    log = open_log(folder / "log.parquet", reference=costs, time=None, digest=None)
     given = {
         "reference": costs,
         "settings": USUAL,
         "monitored": Monitored("costs", DIGEST, "log", START.replace(year=2025)),
     }
+    count_log(log, reference=costs).write(folder / "counts.parquet", reference=costs, digest=DIGEST)
+    counted = read_counted(folder / "counts.parquet", reference=costs, digest=DIGEST)
+    return monitor(log, load=None, **given), monitor_counts(counted, **given)
 
-    count_log(log, reference=costs).write(tmp_path / "counts.parquet", reference=costs, digest=DIGEST)
-    counted = read_counted(tmp_path / "counts.parquet", reference=costs, digest=DIGEST)
 
-    rows, counts = monitor(log, load=None, **given), monitor_counts(counted, **given)
+def test_the_errors_of_a_regression_are_estimated_from_counts_as_from_rows(costs, tmp_path):
+    orders = make_orders(first=20, weeks=4, seed=1).with_columns(prediction=pl.col("size") * 10.0)
+
+    rows, counts = find_both(costs, orders, tmp_path)
+
     errors = (orders["prediction"] - orders["amount"]).abs()
     assert counts.blocks[0].estimated["mae"] == pytest.approx(errors.head(200).mean(), rel=0.1)
     assert [block.estimated for block in counts.blocks] == [block.estimated for block in rows.blocks]
+
+
+def test_without_a_column_neither_rows_nor_counts_estimate_a_regression(costs, tmp_path):
+    orders = make_orders(first=20, weeks=4, seed=1).with_columns(prediction=pl.col("size") * 10.0).drop("country")
+
+    found = find_both(costs, orders, tmp_path)
+
+    for each in found:
+        assert each.absent == ["country"]
+        assert not any(block.estimated for block in each.blocks)
+        assert any(note.endswith("needs predictions and every column, and there is no country") for note in each.notes)

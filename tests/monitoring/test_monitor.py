@@ -193,7 +193,7 @@ def test_a_season_that_the_reference_does_not_have_is_told(made, log, capsys):
     code, found = read_findings(made, log, capsys, "--season")
 
     assert code == 0
-    assert found["notes"] == ["the season: 2 blocks, such as 2024-06-03, have none like it in the reference"]
+    assert found["notes"] == ["the season: 2 blocks without one like it in the reference, such as 2024-06-03"]
 
 
 @pytest.mark.parametrize("absent", [["country"], ["amount", "country"]], ids=["one", "all but one"])
@@ -222,7 +222,7 @@ def test_rows_without_a_time_and_of_the_time_of_the_training_are_told(made, log,
     code, found = read_findings(made, log, capsys)
 
     assert code == 0
-    assert found["notes"][0] == "200 rows have no time, and are in no block"
+    assert found["notes"][0] == "200 rows without a time, and so in no block"
     assert found["notes"][1].startswith("1 block is older than the newest training rows, such as 2024-01-01: the model")
     assert [block["block"] for block in found["blocks"]] == ["2024-01-01", "2024-05-20", "2024-05-27", "2024-06-03"]
     for file in log.iterdir():

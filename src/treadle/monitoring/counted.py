@@ -29,6 +29,7 @@ class Counted:
 
     has_predictions: bool  # whether the last cells are those of the predictions
     profile: Profile
+    absent: tuple[str, ...]  # columns of the reference that no part of the log has
 
     def take_inputs(self, reference: Reference, names: Collection[str]) -> Profile:
         """Some of the columns, without the predictions.
@@ -53,6 +54,7 @@ class Counted:
             "reference": reference.identify(),
             "bundle": digest,
             "predictions": self.has_predictions,
+            "absent": list(self.absent),
         }
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as partial:
@@ -99,7 +101,7 @@ def count_named(rows: pl.LazyFrame, reading: Reading, reference: Reference) -> C
     has_predictions = can_count_predictions(reference, reading)
     columns = list_counted(reference, has_predictions=has_predictions)
     profile = count_rows(rows, columns, num_paired=reference.num_paired)
-    return Counted(has_predictions, profile)
+    return Counted(has_predictions, profile, tuple(reading.absent))
 
 
 def refuse_blocks_of_rows(reference: Reference) -> None:
@@ -149,12 +151,14 @@ def _read(file: Path, *, reference: Reference, digest: str) -> Counted:
             f"{file} was counted in the cells of another reference: the run was evaluated anew; count its log again"
         )
     columns = list_counted(reference, has_predictions=about["predictions"])
-    return Counted(about["predictions"], read_counts(table, columns, num_paired=reference.num_paired))
+    profile = read_counts(table, columns, num_paired=reference.num_paired)
+    return Counted(about["predictions"], profile, tuple(about["absent"]))
 
 
 def _merge(parts: Sequence[Counted], reference: Reference) -> Counted:
     """With the predictions where each part has them."""
-    if all(part.has_predictions for part in parts):
-        return Counted(has_predictions=True, profile=Profile.merge(part.profile for part in parts))
     names = [column.name for column in reference.columns]
-    return Counted(has_predictions=False, profile=Profile.merge(part.take_inputs(reference, names) for part in parts))
+    absent = tuple(name for name in names if all(name in part.absent for part in parts))
+    has_predictions = all(part.has_predictions for part in parts)
+    profiles = (part.profile if has_predictions else part.take_inputs(reference, names) for part in parts)
+    return Counted(has_predictions, Profile.merge(profiles), absent)

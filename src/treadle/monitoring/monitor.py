@@ -27,6 +27,7 @@ from treadle.profiles.profile import BLOCK, Profile
 from treadle.profiles.realised import describe_usual
 from treadle.profiles.reference import Reference
 from treadle.tasks import TRAITS
+from treadle.wording import number_of
 
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
@@ -73,7 +74,7 @@ def monitor(
     judged = _judge(counted, charts, reference, monitored.now)
     measured = measure_rows(log, rows, judged=judged, kept=kept, load=load, settings=settings)
     strays = describe_strays(log, reference=reference, now=monitored.now)
-    lost = f"{timeless:,} rows have no time, and are in no block" if timeless else None
+    lost = f"{number_of(timeless, 'row')} without a time, and so in no block" if timeless else None
     notes = [*measured.notes, *(note for note in (lost, strays) if note is not None)]
     measured = replace(measured, notes=notes, absent=log.reading.absent)
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
@@ -101,7 +102,7 @@ def monitor_counts(counted: Counted, *, reference: Reference, settings: Settings
     notes = ["of counts alone: alarms are not weighed by their effect, and labels are not asked for"]
     if not TRAITS[reference.task].is_value:
         notes.append("the performance of a classification is estimated from rows (--log), not from counts")
-    measured = Measured(notes=notes)
+    measured = Measured(notes=notes, absent=list(counted.absent))
     return _find(counted, judged, measured, charts=charts, reference=reference, settings=settings, monitored=monitored)
 
 
@@ -143,7 +144,9 @@ def _find(
     season = charts.season
     strange = [] if season is None else [found.block for found in judged if not season.knows(found.block)]
     if strange:
-        notes.append(f"the season: {len(strange)} blocks, such as {strange[0]}, have none like it in the reference")
+        notes.append(
+            f"the season: {number_of(len(strange), 'block')} without one like it in the reference, such as {strange[0]}"
+        )
     usual = describe_usual(reference.performance.shares.values())
     if measured.realised and usual is None:
         notes.append("realised performance raises no alarm: the test split has too few blocks to say what is usual")

@@ -120,7 +120,8 @@ def count_frame(rows: DataFrame, *, path: str, reference: Reference, time: str |
     refuse_lost(int(table.filter(pl.col("cell") == _LOST)["rows"].sum()), reading=reading, path=path)
     has_predictions = can_count_predictions(reference, reading)
     columns = list_counted(reference, has_predictions=has_predictions)
-    return Counted(has_predictions, read_counts(table, columns, num_paired=reference.num_paired))
+    profile = read_counts(table, columns, num_paired=reference.num_paired)
+    return Counted(has_predictions, profile, tuple(reading.absent))
 
 
 def _find_reason(error: Exception) -> str:
