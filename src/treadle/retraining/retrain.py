@@ -317,11 +317,8 @@ def _train(occasion: Occasion, blank: Decided, *, notify: Notify) -> Decided:
 def _ask_replay(occasion: Occasion, choice: Choice, *, notify: Notify) -> Choice:
     """Retrain only if the past says that it gains something beyond noise."""
     kept = [text for text in occasion.overrides if key_of(text) not in _BEGINNINGS]
-    anew = [
-        "schedule.start_from=null",
-        "++features.start_from=null",
-        ANEW,
-    ]  # models of the past do not begin with the present
+    # models of the past do not begin with the present
+    anew = ["schedule.start_from=null", "++features.start_from=null", ANEW]
     given = [*kept, *anew, f"replay.last='{occasion.until.isoformat()}'"]
     declared = declare_replay(given, root=occasion.root, notify=notify)
     answer = make_replay(declared, tell=lambda *_: None, notify=notify)

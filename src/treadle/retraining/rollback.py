@@ -35,7 +35,7 @@ def judge_by_log(
     Raises:
         TreadleError: a label cannot be read.
     """
-    if before.bundle.classes != champion.bundle.classes or before.bundle.task != champion.bundle.task:
+    if not _answer_the_same(champion, before):
         return None
     assert history.champion is not None, "it is the present one"
     since = next(d.time for d in reversed(history.decisions) if d.action in _TAKES_OVER)
@@ -64,9 +64,9 @@ def judge_by_rows(champion: Judged, before: Judged, rows: Path, *, experiment: E
         rows: file of the newest rows with labels.
         experiment: of the decision.
     """
-    newest = pl.read_parquet(rows)
-    if before.bundle.classes != champion.bundle.classes:
+    if not _answer_the_same(champion, before):
         return None
+    newest = pl.read_parquet(rows)
     try:
         predicted = [Candidate(one.predict(newest), one.bundle.card.thresholds) for one in (before, champion)]
     except UnpredictableError:  # of the champion before: there is no way back; of the present one: the rules tell it
@@ -80,3 +80,8 @@ def judge_by_rows(champion: Judged, before: Judged, rows: Path, *, experiment: E
     if comparison is None or not comparison.is_better:
         return None
     return f"the champion before is better on the newest rows: {comparison.describe()}"
+
+
+def _answer_the_same(champion: Judged, before: Judged) -> bool:
+    """Whether they answer the same question, so that losses can be compared."""
+    return (champion.bundle.task, champion.bundle.classes) == (before.bundle.task, before.bundle.classes)
