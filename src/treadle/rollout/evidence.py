@@ -46,6 +46,10 @@ class Day:
     num_rows: int  # pairs, or rows of the challenger
     gain: float  # loss of the champion less that of the challenger
 
+    def to_plain(self) -> dict[str, Any]:
+        """For JSON and the ledger."""
+        return {"day": self.day, "rows": self.num_rows, "gain": self.gain}
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -75,10 +79,8 @@ class Evidence:
                 f"not yet: {number_of(found.count, 'day')} of labels, which say nothing about the {self.loss}{waiting}"
             )
         words = {"better": "the challenger is better", "worse": "the challenger is worse", "not yet": "not yet"}
-        bounds = f"{found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g})"
-        return (
-            f"{words[self.verdict]}: gain in {self.loss} {bounds}, {how}, over {number_of(found.count, 'day')}{waiting}"
-        )
+        gain, days = f"gain in {self.loss} {found.describe()}", number_of(found.count, "day")
+        return f"{words[self.verdict]}: {gain}, {how}, over {days}{waiting}"
 
     def to_plain(self) -> dict[str, Any]:
         """For JSON and the ledger."""
@@ -92,7 +94,7 @@ class Evidence:
             "challenger": self.challenger,
             "loss": self.loss,
             "gain": dict(zip(("mean", "low", "high"), (found.mean, *bounds), strict=True)),
-            "days": [{"day": day.day, "rows": day.num_rows, "gain": day.gain} for day in self.days],
+            "days": [day.to_plain() for day in self.days],
             "maturing": self.maturing,
             "notes": self.notes,
         }

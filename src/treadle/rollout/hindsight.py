@@ -50,17 +50,15 @@ class Hindsight:
     def sentence(self) -> str:
         """The gain in words."""
         found = self.interval
-        bounds = f"{found.mean:+.4g} ({found.low:+.4g} to {found.high:+.4g})"
-        return (
-            f"gain in {self.loss} {bounds}, in pairs, over {number_of(found.count, 'day')} of answers whose labels came"
-        )
+        days = number_of(found.count, "day")
+        return f"gain in {self.loss} {found.describe()}, in pairs, over {days} of answers whose labels came"
 
     def to_plain(self) -> dict[str, Any]:
         """For the ledger."""
         return {
             "loss": self.loss,
             "gain": self.interval.mean,
-            "days": [{"day": day.day, "rows": day.num_rows, "gain": day.gain} for day in self.days],
+            "days": [day.to_plain() for day in self.days],
         }
 
 

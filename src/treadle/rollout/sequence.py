@@ -40,6 +40,14 @@ class Interval:
         """Beyond doubt below 0."""
         return self.high < 0
 
+    def describe(self) -> str:
+        """The mean and its bounds.
+
+        >>> Interval(0.25, -0.5, 1.0, 9).describe()
+        '+0.25 (-0.5 to +1)'
+        """
+        return f"{self.mean:+.4g} ({self.low:+.4g} to {self.high:+.4g})"
+
 
 def bound_mean(values: Sequence[float], *, alpha: float, effect: float = EFFECT) -> Interval:
     """The interval of a confidence sequence after these blocks; infinite where they are too few to say anything.
