@@ -45,13 +45,14 @@ def test_what_is_no_verb_or_option_is_refused(words, capsys):
     assert "usage: treadle" in capsys.readouterr().err
 
 
-def test_an_unknown_option_is_told_with_the_verb_that_lacks_it(capsys):
+@pytest.mark.parametrize("words", [["--reasons", "wrong"], ["--reasons=wrong"]], ids=["apart", "joined"])
+def test_an_unknown_option_is_told_with_the_verb_that_lacks_it(capsys, words):
     with pytest.raises(SystemExit, match="2"):
-        treadle("rollback", "flights", "--reasons", "wrong")
+        treadle("rollback", "flights", *words)
 
     err = capsys.readouterr().err
     assert "usage: treadle rollback" in err
-    assert "unrecognized arguments: --reasons wrong; did you mean --reason?" in err
+    assert f"unrecognized arguments: {' '.join(words)}; did you mean --reason?" in err
 
 
 def test_a_name_that_an_option_has_taken_for_a_value_is_told(capsys):

@@ -96,7 +96,7 @@ def test_what_a_process_could_not_make_is_told_and_left_to_be_made(tmp_path, mon
 
     make_side_by_side({}, num_processes=1, root=tmp_path, keeps_unsplit=False, notify=lines.append)
 
-    assert lines == ["  a process ended with exit code 2; what it has not made is made by this one"]
+    assert lines == ["  one process: ended with exit code 2; what it has not made is made by this one"]
 
 
 def test_a_process_ends_with_the_one_that_needs_its_runs(made):

@@ -24,7 +24,7 @@ class _Parser(argparse.ArgumentParser):
 
     def refuse(self, words: Sequence[str]) -> NoReturn:
         """Tell of words that are no argument of this verb, and the option that the first one may mean."""
-        wrong = next((word for word in words if word.startswith("-")), "")
+        wrong = next((word.partition("=")[0] for word in words if word.startswith("-")), "")
         meant = find_nearest(wrong, [name for action in self._actions for name in action.option_strings])
         hint = f"; did you mean {meant}?" if meant else ""
         self.error(f"unrecognized arguments: {' '.join(words)}{hint}")

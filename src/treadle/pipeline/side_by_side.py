@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TextIO
 
+from treadle.exit_codes import describe_exit
 from treadle.experiment import spec
 from treadle.experiment.resolved import Resolved, read
 from treadle.pipeline.locks import Notify
@@ -100,7 +101,7 @@ def _read(lines: TextIO, processes: Sequence[subprocess.Popen[bytes]]) -> Iterat
         yield line.rstrip("\n")
     for process in processes:
         if process.wait() != 0:
-            yield f"a process ended with exit code {process.returncode}; what it has not made is made by this one"
+            yield f"one process: {describe_exit(process.returncode)}; what it has not made is made by this one"
 
 
 # --- in a process of its own --------------------------------------------------------------------------
@@ -125,11 +126,13 @@ def _make(files: Sequence[str], *, root: Path, paths: Sequence[str], keeps_unspl
 def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, too, which ends and is noticed
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C would
-    threading.Thread(target=_watch_parent, daemon=True).start()
+    watched = os.dup(0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # for libraries that read it
+    threading.Thread(target=_watch, args=[watched], daemon=True).start()
 
 
-def _watch_parent() -> None:
-    os.read(0, 1)  # returns at the end of the pipe
+def _watch(pipe: int) -> None:
+    os.read(pipe, 1)  # returns at its end
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SAVE_S)
     os.kill(os.getpid(), signal.SIGKILL)

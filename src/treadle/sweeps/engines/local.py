@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from treadle.errors import TreadleError
+from treadle.exit_codes import describe_exit
 from treadle.experiment.imports import SourceFile
 from treadle.hardware import count_gpus
 from treadle.sweeps.engines import preload
@@ -158,8 +159,13 @@ class Pool:
         worker.process.join()
         worker.connection.close()
         code = worker.process.exitcode
+        assert code is not None, "it has ended"
         seconds = time.monotonic() - worker.start
-        ending, result, error = worker.outcome or ("killed", None, _describe_exit(code))
+        ending, result, error = worker.outcome or (
+            "killed",
+            None,
+            describe_exit(code) + (" and no result" if code >= 0 else ""),
+        )
         if worker.stopping is not None and ending not in {"done", "pruned"}:
             ending = worker.stopping
             if ending == "timed out":
@@ -202,13 +208,6 @@ def _signal(worker: _Worker, number: signal.Signals) -> None:
             os.killpg(pid, number)
         with suppress(ProcessLookupError):
             os.kill(pid, number)
-
-
-def _describe_exit(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"killed by {name}" + ("; the machine may be out of memory" if -code == signal.SIGKILL else "")
-    return f"ended with exit code {code} and no result"
 
 
 def _list_gpus() -> list[str]:
