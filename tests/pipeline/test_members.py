@@ -10,9 +10,10 @@ import treadle as package
 from runs import QUICK, treadle
 from treadle.bundle import load_judged
 from treadle.check.resolve import resolve
+from treadle.experiment.changes import find_reruns
 from treadle.experiment.identity import sign_stages
 from treadle.experiment.members import resolve_members
-from treadle.experiment.resolved import read
+from treadle.experiment.resolved import Resolved, read
 from treadle.experiment.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -65,6 +66,19 @@ def test_a_member_has_the_signatures_that_it_has_by_itself_trees_and_their_featu
 
     assert member == alone
     assert sign_stages(member, root=root, remember=False) == sign_stages(alone, root=root, remember=False)
+
+
+def test_the_order_of_the_members_is_part_of_the_identity_and_of_no_members_own(root):
+    blend = resolve(overrides=["experiment=california", "model=blend"], root=root)
+    model = blend.experiment.model
+    turned = model.model_copy(update={"members": dict(reversed(model.members.items()))})
+    other = Resolved(blend.experiment.model_copy(update={"model": turned}), blend.code)
+
+    before, after = (sign_stages(each, root=root, remember=False) for each in (blend, other))
+
+    assert [stage for stage in before if before[stage] != after[stage]] == ["train", "evaluate"]
+    assert find_reruns(blend.values, other.values)["train"] == ["model.members (order)"]
+    assert resolve_members(other) == resolve_members(blend)
 
 
 def test_it_is_no_worse_on_valid_than_its_best_member(project):

@@ -201,14 +201,19 @@ def _identify_order(features: dict[str, Any]) -> dict[str, Any]:
 
 
 def _identify(key: str, section: Any) -> Any:
-    """A section, or that of each member of a blend, with the digest alone of a bundle that it names, not its place."""
+    """A section, or that of each member of a blend, with what it has beside its values.
+
+    That is the order of what it holds, where it counts, and of a bundle that it names the digest alone, not its place.
+    """
     if key == "data":
         return identify_data(section)
     if key == "features" and isinstance(section, dict):
         section = _identify_order(section)
     if key == "model" and isinstance(section, dict) and isinstance(section.get("members"), dict):
-        members = section["members"].items()
-        return {**section, "members": {name: {k: _identify(k, v) for k, v in own.items()} for name, own in members}}
+        members = section["members"]
+        identified = {name: {k: _identify(k, v) for k, v in own.items()} for name, own in members.items()}
+        # Of members that are alike, the first is picked.
+        return {**section, "members": identified, f"members{ORDER}": list(members)}
     name = SOURCE_BUNDLES.get(key)
     text = section.get(name) if name is not None and isinstance(section, dict) else None
     return section if text is None else {**section, name: text.rpartition(DIGEST_MARK)[2]}
