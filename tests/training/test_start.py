@@ -14,14 +14,19 @@ from treadle.experiment.identity import sign_stages
 from treadle.experiment.source_bundles import list_member_bundles
 from treadle.pipeline import run as run_stages
 from treadle.problems import ConfigError
+from treadle.tensor_files import read_tensors
 
 pytestmark = [pytest.mark.usefixtures("project"), pytest.mark.slow]
 SCALE = "{_target_: treadle.features.transforms.Standardize}"
 OVERRIDES = [*QUICK, "tracker=disabled", "evaluation.baselines=[]"]
-
-
 CONTINUE = "schedule.start_optimizer=continue"
 SCALED = [*OVERRIDES, "~features.blocks.numbers.steps.bins", f"+features.blocks.numbers.steps.scale={SCALE}"]
+
+
+def count_steps(run):
+    """The steps that the optimizer has taken by its own count, those of the bundle that it goes on from included."""
+    (count,) = {int(value) for name, value in read_tensors(run.path / "model/optimizer.pt").items() if "/step" in name}
+    return count
 
 
 def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project, capsys):
@@ -31,7 +36,8 @@ def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project, ca
     second = treadle.run([*OVERRIDES, f"schedule.start_from={place}"], upto="train")
     shutil.copytree(first.path / "bundle", project / "elsewhere")
     third = treadle.run([*OVERRIDES, "schedule.start_from=elsewhere"], upto="train")
-    continued = treadle.run([*OVERRIDES, f"schedule.start_from={place}", CONTINUE], upto="train")
+    going_on = [*OVERRIDES, f"schedule.start_from={place}", CONTINUE]
+    continued = treadle.run([*going_on, "schedule.refit=all"], upto="train")
     with pytest.raises(ConfigError, match=r"elsewhere has no state of its optimizer beside the bundle"):
         treadle.compose([*OVERRIDES, "schedule.start_from=elsewhere", CONTINUE])
     with pytest.raises(TreadleError) as caught:
@@ -40,8 +46,12 @@ def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project, ca
     assert second.history["valid/loss"][0] < first.history["valid/loss"][0]
     assert second.path != first.path
     assert "the optimizer goes on from its state" in capsys.readouterr().out
-    assert continued.path != second.path
+    on, anew = (sign_stages(treadle.compose(words), root=project) for words in (going_on, going_on[:-1]))
+    assert on["featurize"] == anew["featurize"]
+    assert on["train"] != anew["train"]
     assert continued.history["valid/loss"][0] != second.history["valid/loss"][0]
+    summary = json.loads((continued.path / "model/summary.json").read_text())
+    assert count_steps(continued) == count_steps(first) + summary["refit"]["num_steps"], "not of the first training"
     assert third.path == second.path, "the content of the bundle counts, not its place"
     assert str(caught.value).startswith("schedule.start_from: the bundle of elsewhere does not fit this experiment:\n")
     assert "shapes: " in str(caught.value)
