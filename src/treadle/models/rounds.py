@@ -16,9 +16,7 @@ class Rounds:
 
     maximum: int
     eval_period: int  # rounds between two scores
-    patience: (
-        int | None
-    )  # rounds without a better score after which training stops; None: never stop before the maximum
+    patience: int | None  # rounds without a better score after which training stops; None: only the maximum stops it
     best: int = 0
     is_known: bool = False  # whether the maximum was best before: then no score stops the training
 

@@ -99,7 +99,7 @@ def _move(value: Tensor, dim: int, places: Tensor) -> Tensor:
 
 
 def find_new(places: Tensor) -> Tensor:
-    """Which places are of new words: those that come from a place that another one, what is unknown, came from before.
+    """The places of new words: each was unknown before, as what is still unknown, whose place comes first.
 
     Args:
         places: `[P]` of each place the one before.
@@ -122,14 +122,15 @@ def restore(state: State, learner: nn.Module, optimizer: Optimizer, *, make: Cal
     Raises:
         TreadleError: the optimizer keeps something else.
     """
-    given = {f"{_NETWORK}{weight}": values for weight, values in state.items()}
     usual = _try_out(learner, make)
-    for name, values in given.items():
-        if (found := _describe(values)) != usual[name]:
+    for weight, values in state.items():
+        found, wanted = _describe(values), usual[f"{_NETWORK}{weight}"]
+        if found != wanted:
             raise TreadleError(
-                f"schedule.start_optimizer: the optimizer of the bundle kept {found} for {name}, schedule.optimizer "
-                f"keeps {usual[name] or 'nothing'}; give it the same settings, or add schedule.start_optimizer=anew"
+                f"schedule.start_optimizer: the optimizer of the bundle kept {found} for {weight}, schedule.optimizer "
+                f"keeps {wanted or 'nothing'}; give it the same settings, or add schedule.start_optimizer=anew"
             )
+    given = {f"{_NETWORK}{weight}": values for weight, values in state.items()}
     names = name_optimized(learner, optimizer)
     copies = {
         place: {key: value.clone() for key, value in given[name].items()}
