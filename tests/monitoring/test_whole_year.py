@@ -9,7 +9,7 @@ from treadle.monitoring.charts import Charts
 from treadle.profiles.blocks import Blocking
 from treadle.profiles.calendar import find_calendar
 from treadle.profiles.cells import fit_cells
-from treadle.profiles.profile import count_rows
+from treadle.profiles.profile import BLOCK, HOUR, count_rows
 from treadle.profiles.reference import Performance, Reference
 from treadle.schema import LABEL, PREDICT_AT, ROW
 
@@ -24,7 +24,7 @@ def rows(project):
 @pytest.mark.exhaustive
 def test_every_fault_is_found_in_every_quiet_week_and_at_most_two_weeks_alarm_without_one(rows):
     schema = rows.collect_schema()
-    names = [name for name in schema if name not in (LABEL, ROW, "__block__") and not schema[name].is_temporal()]
+    names = [name for name in schema if name not in (LABEL, ROW, BLOCK, HOUR) and not schema[name].is_temporal()]
     calendar = find_calendar(rows, names, time=PREDICT_AT)
     columns = tuple(fit_cells(rows, name, bins=20, top=30) for name in names if name not in calendar)
     profile = count_rows(rows, columns, num_paired=len(columns))
