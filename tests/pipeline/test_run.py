@@ -278,7 +278,9 @@ def test_rows_one_by_one_get_what_the_batch_gets(finished):
     batch = bundle.predict(rows)["prediction"]
 
     for index in range(0, len(rows), 97):
-        assert bundle.predict(rows[index].to_dicts()[0])["prediction"][0] == pytest.approx(batch[index], abs=1e-6)
+        assert bundle.predict(rows[index].to_dicts()[0])["prediction"][0] == pytest.approx(
+            batch[index], rel=1e-6, abs=1e-6
+        )
 
 
 def test_checkpoints_hold_plain_values(finished):

@@ -19,6 +19,7 @@ from runs import find_run, make_project
 from runs import treadle as run_treadle
 from treadle.bundle import load_judged
 from treadle.errors import TreadleError
+from treadle.experiment.source_bundles import digest_file
 from treadle.metrics.log import read_metrics_log
 from treadle.targets.signatures import read_constant
 from treadle.training.estimators import Epochs
@@ -109,9 +110,7 @@ def test_a_hostile_bundle_is_refused_in_one_line(trained, damage, tmp_path):
         changed = text[:-50] if damage == "cut" else text.replace("left_child=1", "left_child=9", 1)
         assert changed != text
         (folder / "trees.txt").write_text(changed)
-        from treadle.bundle.store import _digest
-
-        card["files"]["trees.txt"] = _digest(folder / "trees.txt")
+        card["files"]["trees.txt"] = digest_file(folder / "trees.txt")
     (folder / "bundle.json").write_text(json.dumps(card))
 
     with pytest.raises(TreadleError, match=r"trees.txt|network.pt") as caught:
