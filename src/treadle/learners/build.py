@@ -18,7 +18,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
 from treadle.targets.build import build
 from treadle.training.additions import NOTHING, Additions, build_additions, list_plugins
-from treadle.training.lightning_internals import silence_notices
+from treadle.training.lightning_internals import reporting_processes, silence_notices
 
 # Lightning comes as two packages with the same classes, which do not take one another's.
 _PACKAGES = {"pytorch_lightning": "on_pytorch_lightning", "lightning.pytorch": "on_lightning"}
@@ -91,17 +91,14 @@ def reporting_mistakes() -> Iterator[None]:
             spawned process failed, with the last line of its traceback.
     """
     try:
-        yield
+        with reporting_processes():
+            yield
     except Exception as error:
-        match type(error).__name__:
-            case "MisconfigurationException":  # each of the two packages has its own
-                raise TreadleError(
-                    f"Lightning refuses the learner, its datamodule or an argument of `trainer`: {error}"
-                ) from error
-            case "ProcessRaisedException":
-                last = str(error).strip().splitlines()[-1].removeprefix(f"{TreadleError.__module__}.TreadleError: ")
-                raise TreadleError(f"a process of the training failed: {last}") from error
-        raise
+        if type(error).__name__ != "MisconfigurationException":  # each of the two packages has its own
+            raise
+        raise TreadleError(
+            f"Lightning refuses the learner, its datamodule or an argument of `trainer`: {error}"
+        ) from error
 
 
 def make_trainer(workshop: Workshop, experiment: LearnerExperiment, **arguments: Any) -> Any:

@@ -20,7 +20,7 @@ from treadle.training.additions import NOTHING, Additions, list_plugins
 from treadle.training.augmentation import Augment
 from treadle.training.execution import Execution, Work, count_work, decide_execution
 from treadle.training.learner import Learner
-from treadle.training.lightning_internals import silence_notices
+from treadle.training.lightning_internals import reporting_processes, silence_notices
 from treadle.training.loader import Batching, ChunkLoader, Loader, count_batches
 from treadle.training.optimizer_state import NO_STATE, State
 from treadle.training.progress import make_progress
@@ -102,7 +102,7 @@ def fit(
         validates=validates,
     )
     train_loader, valid_loader = _make_loaders(rows, experiment, learner, min_rows=min_rows, chunk_steps=chunk_steps)
-    with termination.deferring():
+    with termination.deferring(), reporting_processes():
         trainer.fit(
             learner,
             train_dataloaders=train_loader,

@@ -18,6 +18,9 @@ import torch
 from pytorch_lightning.plugins import MixedPrecision
 from pytorch_lightning.strategies import Strategy
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from treadle.errors import TreadleError
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ def add_steps(trainer: lightning.Trainer, count: int) -> None:
 def set_epoch_length(trainer: lightning.Trainer, num_batches: int) -> None:
     """Validate after so many batches: Lightning counts those of the first epoch, and the last one may be shorter."""
     trainer.val_check_batch = num_batches
+
+
+@contextmanager
+def reporting_processes() -> Iterator[None]:
+    """The error of a spawned process in one line, in place of its traceback in that of torch."""
+    try:
+        yield
+    except ProcessRaisedException as error:
+        last = str(error).strip().splitlines()[-1].removeprefix(f"{TreadleError.__module__}.TreadleError: ")
+        raise TreadleError(f"a process of the training failed: {last}") from error
 
 
 @contextmanager
