@@ -1,6 +1,8 @@
 """Where a person decides meanwhile, the champion fails, or a replay is asked first: one line, and nothing twice."""
 
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -57,6 +59,25 @@ def test_the_champion_before_takes_over_where_it_is_better(project):
     assert (last(project).action, last(project).champion, last(project).bundle) == ("rollback", weak, first)
     assert last(project).reasons[0].startswith("the champion before is better on the newest rows: ")
     assert read_history("visits", root=project).champion == first
+
+
+def test_where_the_champion_before_is_lost_all_but_the_way_back_goes_on_and_it_is_told_once(project, capsys):
+    first = read_history("visits", root=project)
+    weak = promote_weak(project)
+    shutil.rmtree(project / first.decisions[0].run)
+    for file in project.glob("runs/.stages/train/*/bundle/bundle.json"):
+        if hashlib.sha256(file.read_bytes()).hexdigest() == first.champion:
+            file.unlink()
+    rules = ["retrain.act.age=null", "retrain.act.performance=null"]
+
+    decide("2020-05-20", "2020-05-21", rules=rules)
+
+    lost = last(project).evidence["no_way_back"]
+    assert [one.action for one in list_decided(project)] == ["promote", "nothing", "nothing"]
+    assert lost.startswith(f"there is no way back to the champion before: the bundle {first.champion[:12]} of 'visits'")
+    assert lost.endswith(f"it came from {first.decisions[0].run}. Make that run again")
+    assert capsys.readouterr().err.count(lost) == 1
+    assert read_history("visits", root=project).champion == weak
 
 
 def test_a_champion_of_the_meantime_is_what_the_gate_compares_with(project):

@@ -124,10 +124,15 @@ def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
     Raises:
         TreadleError: it is nowhere.
     """
-    named = [root / decision.run for decision in history.decisions if decision.bundle == digest]
+    named = [decision.run for decision in history.decisions if decision.bundle == digest]
     trials = [d.evidence for d in history.decisions if d.action == "challenge"]
-    named += [root / trial["run"] for trial in trials if trial[CHALLENGER] == digest]
-    folders = [*named, root / "artifacts", *(root / RUNS).glob("[!.]*"), root / RESTORED / digest]
+    named += [trial["run"] for trial in trials if trial[CHALLENGER] == digest]
+    folders = [
+        *(root / run for run in named),
+        root / "artifacts",
+        *(root / RUNS).glob("[!.]*"),
+        root / RESTORED / digest,
+    ]
     folders += (root / CACHE / "train").glob("*")
     for folder in folders:
         if any(_holds(card, digest) for card in list_cards(folder)):
@@ -146,11 +151,12 @@ def find_by_digest(digest: str, history: History, *, root: Path) -> Path:
         if any(_holds(card, digest) for card in list_cards(folder)):
             return folder
         failed.append(f"{artifact} is another bundle")
-    where = ", ".join(sorted({str(decision.run) for decision in history.decisions if decision.bundle == digest}))
+    where = ", ".join(sorted(set(named)))
+    fix = "Make that run again"
+    fix += f", or `treadle rollback {history.name}`" if digest == history.champion else ""
     raise TreadleError(
         f"the bundle {digest[:12]} of {history.name!r} is nowhere: not in {RUNS}/, artifacts/ or DVC's cache; it came "
-        f"from {where}. Make that run again, or `treadle rollback {history.name}`"
-        + "".join(f"; {why}" for why in failed)
+        f"from {where}. {fix}" + "".join(f"; {why}" for why in failed)
     )
 
 

@@ -15,7 +15,8 @@ from treadle.retraining import FOLDER
 # `challenge`: the gate would promote, and a trial in the shadow begins; `stop`: it ends, and the champion stays.
 # `stuck`: no rule can decide, and a person has to. `replay` and `retrain` are what a dry run would do; no line of a
 # file has them.
-CHALLENGER, TRIAL = "challenger", "trial"  # keys of the evidence: digest of who is on trial; what the trial showed
+# Keys of the evidence: digest of who is on trial; what the trial showed; why there is no way back.
+CHALLENGER, TRIAL, LOST = "challenger", "trial", "no_way_back"
 Action = Literal[
     "nothing", "suggest", "promote", "refuse", "rollback", "challenge", "stop", "stuck", "replay", "retrain"
 ]

@@ -42,6 +42,7 @@ from treadle.retraining.composition import ANEW, OPTIMIZER, compose_retraining
 from treadle.retraining.data_version import take_newest
 from treadle.retraining.ledger import (
     CHALLENGER,
+    LOST,
     Decided,
     find_last_training,
     find_training,
@@ -50,7 +51,7 @@ from treadle.retraining.ledger import (
     read_time,
     record,
 )
-from treadle.retraining.rollback import judge_by_log, judge_by_rows
+from treadle.retraining.rollback import Champions, find_champions, judge_by_log, judge_by_rows
 from treadle.retraining.rules import Choice, Evidence, choose
 from treadle.retraining.shadow import judge_trial
 from treadle.retraining.split import find_known, move_split, require_fitting
@@ -161,14 +162,19 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         chain, history = read_decisions(occasion.name, root=root), read_history(occasion.name, root=root)
         if not dry:
             _require_later(occasion, chain)
-        shown = {} if occasion.version is None else {"version": occasion.version}
         data = fingerprint_data(occasion.resolved, root=root)
         key = (occasion.until.isoformat(), history.champion, data, occasion.digest)
         if chain.items and chain.items[-1].key == key:
             notify(f"nothing is new since {chain.items[-1].time}: {chain.items[-1].action}")
             return None
-        decided = _decide(occasion, chain, history, data=data, dry=dry, notify=notify)
-        decided = replace(decided, evidence={**decided.evidence, **shown})
+        goes_back = occasion.settings.rollback
+        champions = find_champions(history, experiment=occasion.experiment, goes_back=goes_back, root=root)
+        if champions.lost is not None and not (chain.items and chain.items[-1].evidence.get(LOST) == champions.lost):
+            notify(champions.lost)
+        decided = _decide(occasion, chain, history, champions, data=data, dry=dry, notify=notify)
+        shown = {"version": occasion.version, LOST: champions.lost}
+        told = {key: value for key, value in shown.items() if value is not None}
+        decided = replace(decided, evidence={**decided.evidence, **told})
         if chain.items and _is_stuck_still(decided, chain.items[-1]) and not occasion.is_one_of_many:
             notify(f"nothing is new since {chain.items[-1].time}: {decided.describe()}")
             return None
@@ -207,7 +213,14 @@ def _require_later(occasion: Occasion, chain: Chain[Decided]) -> None:
 
 
 def _decide(
-    occasion: Occasion, chain: Chain[Decided], history: History, *, data: str, dry: bool, notify: Notify
+    occasion: Occasion,
+    chain: Chain[Decided],
+    history: History,
+    champions: Champions,
+    *,
+    data: str,
+    dry: bool,
+    notify: Notify,
 ) -> Decided:
     blank = Decided(
         time=occasion.now.isoformat(timespec="seconds"),
@@ -221,7 +234,7 @@ def _decide(
         sentence=None,
         settings=occasion.digest,
     )
-    champions = _find_champions(occasion, history)
+    champion, before = champions.present, champions.before
     realised = _look_back(occasion, history, champions)
     if realised is not None and realised.is_better:
         reason = f"the champion before would have been better: {realised.sentence}"
@@ -230,14 +243,14 @@ def _decide(
     if shadow is not None and history.challenger is not None:
         return judge_trial(blank, history, shadow, log=occasion.log, now=occasion.now, root=occasion.root)
     newest = _run(occasion, upto="prepare", notify=notify)
-    if realised is None and len(champions) > 1:
+    if realised is None and champion is not None and before is not None:
         rows = newest.examples / "test.parquet"
-        why = judge_by_rows(champions[0], champions[1], rows, experiment=occasion.experiment)
+        why = judge_by_rows(champion, before, rows, experiment=occasion.experiment)
         if why is not None:
             return _go_back(blank, history, why)
     try:
         evidence = (
-            gather(occasion, chain, history, champion=champions[0], newest=newest, data=data) if champions else None
+            None if champion is None else gather(occasion, chain, history, champion=champion, newest=newest, data=data)
         )
     except UnpredictableError as error:
         return replace(blank, action="stuck", reasons=(_explain_stuck(error, history),))
@@ -258,19 +271,11 @@ def _follow_rules(
     return _train(occasion, replace(blank, reasons=choice.reasons), notify=notify)
 
 
-def _find_champions(occasion: Occasion, history: History) -> list[Judged]:
-    """The present one, and the one before it where there is a way back."""
-    wanted = history.list_champions()[::-1][: 2 if occasion.settings.rollback else 1]
-    return [Judged.find(history, one, targets=occasion.experiment.targets, root=occasion.root) for one in wanted]
-
-
-def _look_back(occasion: Occasion, history: History, champions: Sequence[Judged]) -> Hindsight | None:
-    match champions:
-        case [champion, before]:
-            experiment, log, now = occasion.experiment, occasion.log, occasion.now
-            return judge_by_log(champion, before, history, experiment=experiment, log=log, now=now)
-        case _:
-            return None
+def _look_back(occasion: Occasion, history: History, champions: Champions) -> Hindsight | None:
+    if champions.present is None or champions.before is None:
+        return None
+    experiment, log, now = occasion.experiment, occasion.log, occasion.now
+    return judge_by_log(champions.present, champions.before, history, experiment=experiment, log=log, now=now)
 
 
 def _go_back(blank: Decided, history: History, why: str, **evidence: Any) -> Decided:

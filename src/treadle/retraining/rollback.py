@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 
 from treadle.champions.ledger import History
+from treadle.errors import TreadleError
 from treadle.evaluation.comparison import Candidate, compare_predictions, make_resampling
 from treadle.evaluation.evaluated import find_blocks
 from treadle.experiment.durations import parse_moment
@@ -17,6 +19,42 @@ from treadle.retraining.champion import Judged, UnpredictableError
 from treadle.rollout.hindsight import Hindsight, look_back
 
 _TAKES_OVER = ("promote", "rollback")  # actions by which a bundle becomes champion
+
+
+@dataclass(frozen=True)
+class Champions:
+    """Who is judged."""
+
+    present: Judged | None = None  # None: there is none yet
+    before: Judged | None = None  # whom a rollback would lead back to; None: nobody
+    lost: str | None = None  # why there is no way back to it
+
+
+def find_champions(history: History, *, experiment: Experiment, goes_back: bool, root: Path) -> Champions:
+    """The present champion, and the one before it.
+
+    A bundle of before that was deleted, or needs code that is gone, leaves no way back; the rest goes on.
+
+    Args:
+        history: of the champions.
+        experiment: of the decision.
+        goes_back: whether there is to be a way back.
+        root: the project.
+
+    Raises:
+        TreadleError: the bundle of the present one is nowhere, or cannot be loaded.
+    """
+    wanted = history.list_champions()[::-1]
+    if not wanted:
+        return Champions()
+    present = Judged.find(history, wanted[0], targets=experiment.targets, root=root)
+    if not goes_back or len(wanted) == 1:
+        return Champions(present)
+    try:
+        before = Judged.find(history, wanted[1], targets=experiment.targets, root=root)
+    except TreadleError as error:
+        return Champions(present, lost=f"there is no way back to the champion before: {error}")
+    return Champions(present, before)
 
 
 def judge_by_log(
