@@ -383,6 +383,24 @@ def test_a_day_counts_only_when_nearly_all_of_its_labels_are_there(made, log, tm
     assert realised["metrics"]["auroc"] == pytest.approx(roc_auc_score(kept["late"], kept["probability"]), abs=1e-6)
 
 
+def test_a_day_does_not_wait_for_rows_that_have_no_label_for_good(made, log, tmp_path, capsys):
+    week = make_orders(first=20, weeks=1, seed=1).with_row_index()
+    labels = week.select("id", late=pl.when(pl.col("index") % 4 > 0).then("late"))
+    give_labels(log, tmp_path, labels)
+    assert "none yet of " in capsys.readouterr().out
+    waiting = read_findings(made, log, capsys)[1]["blocks"][0]["realised"]
+
+    give_labels(log, tmp_path, labels.filter(pl.col("late").is_null()), empty="never")
+
+    assert "0 labels" in (told := capsys.readouterr().out)
+    assert f"never any of {ROWS // 4} rows" in told
+    realised = read_findings(made, log, capsys)[1]["blocks"][0]["realised"]
+    kept = week.filter(pl.col("index") % 4 > 0)
+    assert (waiting["metrics"], waiting["maturing"]) == ({}, 7)
+    assert (realised["share"], realised["maturing"], realised["rows"]) == (1, 0, len(kept))
+    assert realised["metrics"]["auroc"] == pytest.approx(roc_auc_score(kept["late"], kept["probability"]), abs=1e-6)
+
+
 def test_the_label_that_was_known_last_counts(made, log, tmp_path):
     reference = read_reference(made / "evaluation" / "reference")
     rows = [("order-4000", 1, "2024-06-02"), ("order-4000", 0, "2024-06-01"), ("order-4001", None, "2024-06-01")]
@@ -390,7 +408,7 @@ def test_the_label_that_was_known_last_counts(made, log, tmp_path):
     file = tmp_path / "labels.parquet"
     pl.DataFrame(rows, schema=schema, orient="row").write_parquet(file)
 
-    stored = store_labels(file, log=log, by=["id"], label="late", now=START)
+    stored = store_labels(file, log=log, by=["id"], label="late", empty="awaited", now=START)
 
     assert (stored.num_rows, stored.num_empty) == (2, 1)
     opened = open_log(log, reference=reference, time=None, digest=None)
@@ -405,14 +423,14 @@ def test_the_moment_decides_which_label_was_known_last_not_its_text(made, log, t
     file = tmp_path / "labels.parquet"
     pl.DataFrame(rows, schema=["id", "late", "known_at"], orient="row").write_parquet(file)
 
-    store_labels(file, log=log, by=["id"], label="late", now=START)
+    store_labels(file, log=log, by=["id"], label="late", empty="awaited", now=START)
 
     opened = open_log(log, reference=reference, time=None, digest=None)
     joined = join_labels(opened, now=datetime(2024, 6, 3)).collect()  # noqa: DTZ001 - UTC
     assert joined.filter(pl.col("label").is_not_null()).select("id", "label").rows() == [("order-4000", "1")]
     pl.DataFrame([("order-4000", 1, "yesterday")], schema=["id", "late", "known_at"], orient="row").write_parquet(file)
     with pytest.raises(TreadleError, match="1 values of 'known_at' are no moments, such as 'yesterday'"):
-        store_labels(file, log=log, by=["id"], label="late", now=START)
+        store_labels(file, log=log, by=["id"], label="late", empty="awaited", now=START)
 
 
 @pytest.mark.parametrize("is_text", [False, True], ids=["folder", "csv"])
@@ -499,7 +517,7 @@ def test_labels_of_a_log_are_all_by_the_same_columns(log, tmp_path):
     orders.select("time", "late").write_csv(file)
 
     with pytest.raises(TreadleError, match=r"holds labels by id; give these by the same columns \(--by\)"):
-        store_labels(file, log=log, by=["time"], label="late", now=START)
+        store_labels(file, log=log, by=["time"], label="late", empty="awaited", now=START)
 
 
 def test_labels_without_their_column_or_key_are_refused(log, tmp_path, capsys):

@@ -122,13 +122,12 @@ def test_two_simulations_of_one_name_exclude_each_other(lived, monkeypatch, caps
     assert "another process simulates visits: wait for it, or " in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_several_labels_of_a_row_are_given_to_the_log_by_their_names(project, tmp_path):
+def test_labels_are_given_to_the_log_by_their_names_and_what_has_none_for_good(project, tmp_path):
     day, stretch = datetime(2020, 1, 1), tmp_path / "log" / "20200101T000000-20200102T000000"  # noqa: DTZ001 - UTC
     stretch.mkdir(parents=True)
-    pl.DataFrame({"row": [7], "id": ["a.0"]}, schema={"row": pl.UInt32, "id": pl.String}).write_ipc(
-        stretch / "rows.arrow"
-    )
-    pl.DataFrame({"id": ["a.0"], "time": [day]}).write_parquet(stretch / "a.parquet")
+    sent = {"row": [7, 8], "predict_at": [day, day], "id": ["a.0", "a.1"]}
+    pl.DataFrame(sent, schema_overrides={"row": pl.UInt32}).write_ipc(stretch / "rows.arrow")
+    pl.DataFrame({"id": ["a.0", "a.1"], "time": [day, day]}).write_parquet(stretch / "a.parquet")
     rows = pl.LazyFrame({"row": [7], "predict_at": [day], "label": [{"late": 1.0, "lost": 0.0}]})
     experiment = SimpleNamespace(serving=None, targets=[])
     hour = timedelta(hours=1)
@@ -137,7 +136,7 @@ def test_several_labels_of_a_row_are_given_to_the_log_by_their_names(project, tm
     production.feed_back(rows, now=day + 2 * hour, since=day, until=day + hour)
 
     (file,) = (tmp_path / "log" / "labels").glob("*.parquet")
-    assert pl.read_parquet(file).select("id", "label").rows() == [("a.0", "late=1.0,lost=0.0")]
+    assert pl.read_parquet(file).select("id", "label").rows() == [("a.0", "late=1.0,lost=0.0"), ("a.1", None)]
 
 
 @pytest.mark.exhaustive

@@ -65,6 +65,18 @@ def test_a_day_counts_once_its_labels_are_there_and_a_pair_needs_both_answers(tm
     assert "waiting for labels: 1 day" in found.sentence
 
 
+def test_a_day_does_not_wait_for_rows_that_have_no_label_for_good(tmp_path):
+    write_shadow(tmp_path / "log", days=2, labelled=100)
+    pl.DataFrame({"id": [str(row) for row in range(100, 120)], "label": [None] * 20}).write_csv(tmp_path / "lost.csv")
+    before = find(tmp_path / "log").maturing
+
+    later = BEGIN + timedelta(hours=1)
+    store_labels(tmp_path / "lost.csv", log=tmp_path / "log", by=["id"], label="label", empty="never", now=later)
+
+    assert before == ["2026-01-02"]
+    assert [(day.day, day.num_rows) for day in find(tmp_path / "log").days] == [("2026-01-01", 60), ("2026-01-02", 40)]
+
+
 def test_rows_of_later_are_not_looked_at(tmp_path):
     write_shadow(tmp_path / "log", days=10)
 
@@ -103,7 +115,7 @@ def test_no_labels_and_no_challenger_are_told(tmp_path):
     with pytest.raises(TreadleError, match="has no labels yet: `treadle feedback FILE --log"):
         find(log)
     (tmp_path / "labels.csv").write_text("id,label\n1,0\n")
-    store_labels(tmp_path / "labels.csv", log=log, by=["id"], label="label", now=BEGIN)
+    store_labels(tmp_path / "labels.csv", log=log, by=["id"], label="label", empty="awaited", now=BEGIN)
     with pytest.raises(TreadleError, match="no row of the challenger bbbb"):
         find(log)
     with pytest.raises(TreadleError, match="no column 'prediction'"):
@@ -133,7 +145,7 @@ def write_split(folder, *, seed, keys=40, days=20, rows=3, gain=0.0, hard=1.0):
                 labels.append({"id": identity, "label": label})
     write(folder, records, keyed=True)
     pl.DataFrame(labels).write_csv(folder.parent / "labels.csv")
-    store_labels(folder.parent / "labels.csv", log=folder, by=["id"], label="label", now=BEGIN)
+    store_labels(folder.parent / "labels.csv", log=folder, by=["id"], label="label", empty="awaited", now=BEGIN)
 
 
 def test_a_group_of_hard_keys_is_not_taken_for_a_worse_bundle(tmp_path):

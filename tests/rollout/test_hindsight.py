@@ -25,7 +25,9 @@ def answered(tmp_path):
     (tmp_path / "log").mkdir()
     rows.write_parquet(tmp_path / "log" / "own.parquet")
     pl.DataFrame({"id": ids, "label": label.astype(np.int64)}).write_parquet(tmp_path / "labels.parquet")
-    store_labels(tmp_path / "labels.parquet", log=tmp_path / "log", by=["id"], label="label", now=BEGIN)
+    store_labels(
+        tmp_path / "labels.parquet", log=tmp_path / "log", by=["id"], label="label", empty="awaited", now=BEGIN
+    )
     return rows
 
 

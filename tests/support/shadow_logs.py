@@ -43,5 +43,5 @@ def write_shadow(folder, *, seed=0, days=40, rows=60, error=1.0, labelled=None, 
     file = folder.parent / "labels.csv"
     known = range(len(day) if labelled is None else labelled)
     pl.DataFrame({"id": [str(r) for r in known], "label": label[list(known)].astype(int)}).write_csv(file)
-    store_labels(file, log=folder, by=["id"], label="label", now=known_at or BEGIN)
+    store_labels(file, log=folder, by=["id"], label="label", empty="awaited", now=known_at or BEGIN)
     return label, models

@@ -1,7 +1,7 @@
 """Labels that come later: kept beside the log, joined by the id of a prediction or by a key, judged once they are many.
 
 The labels that come first are a biased sample (short flights land first): a day counts only when nearly all of its
-labels are there.
+labels are there. Rows of which it is known that no label will ever come (a cancelled flight) are not waited for.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -33,6 +33,8 @@ from treadle.tasks import TRAITS
 
 _BINS = 15  # of the calibration error
 _DAY = "__day__"
+NO_OUTCOME = "__no_outcome__"  # of a row: whether its label will never come
+Empty = Literal["awaited", "never"]  # what a row without a label says: none has come yet, or none ever will
 _MOMENT = pl.Datetime("us")
 
 
@@ -42,10 +44,10 @@ class Stored:
 
     file: Path
     num_rows: int
-    num_empty: int  # rows without a label, which are left out
+    num_empty: int  # rows without a label
 
 
-def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: datetime) -> Stored:
+def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, empty: Empty, now: datetime) -> Stored:
     """Add the labels of a file to a log. Of two labels for one prediction the one that was known last counts.
 
     Args:
@@ -53,6 +55,7 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
         log: folder or file whose rows they are for.
         by: columns that say which row a label is for: the id, or a key, as the files of the log name them.
         label: the column of the labels; of several labels their columns, called like them, separated by commas.
+        empty: what a row without a label says; one that is awaited is left out.
         now: when they became known, where the file does not say it. In UTC, without a zone.
 
     Raises:
@@ -72,19 +75,19 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, now: d
     known = _read_known(rows, file).fill_null(now) if KNOWN_AT in rows.columns else pl.lit(now, _MOMENT)
     keys = (pl.col(name).cast(pl.String) for name in by)
     wanted = rows.select(*keys, _write_labels(labels).alias(LABEL), known.alias(KNOWN_AT))
-    empty = wanted.filter(pl.any_horizontal(pl.col(name).is_null() for name in by))
-    if len(empty):
+    keyless = wanted.filter(pl.any_horizontal(pl.col(name).is_null() for name in by))
+    if len(keyless):
         raise TreadleError(
-            f"{file}: {len(empty):,} rows have no {' or '.join(by)}: nothing says which row they are for"
+            f"{file}: {len(keyless):,} rows have no {' or '.join(by)}: nothing says which row they are for"
         )
-    labelled = wanted.drop_nulls(LABEL)
+    num_labels = len(wanted) - wanted[LABEL].null_count()
     folder = find_labels(log)
     _require_same_key(folder, by)
     folder.mkdir(parents=True, exist_ok=True)
     into = folder / f"{now:%Y%m%dT%H%M%S%f}.parquet"
     with replacing(into) as partial:
-        labelled.write_parquet(partial)
-    return Stored(into, len(labelled), len(wanted) - len(labelled))
+        (wanted if empty == "never" else wanted.drop_nulls(LABEL)).write_parquet(partial)
+    return Stored(into, num_labels, wanted[LABEL].null_count())
 
 
 def _write_labels(labels: Sequence[str]) -> pl.Expr:
@@ -126,7 +129,7 @@ def _read_known(rows: pl.DataFrame, file: Path) -> pl.Series:
 
 
 def join_labels(log: Log, *, now: datetime) -> pl.LazyFrame | None:
-    """The rows of a log with the column `label`, null where there is none yet; None without any labels.
+    """The rows of a log with `label`, null where there is none yet or never, and `NO_OUTCOME`; None without labels.
 
     Args:
         log: that labels are for.
@@ -134,10 +137,12 @@ def join_labels(log: Log, *, now: datetime) -> pl.LazyFrame | None:
     """
     files = sorted(find_labels(log.path).glob("*.parquet"))
     if not files:
-        return log.rows if log.has_labels else None
+        return log.rows.with_columns(pl.lit(value=False).alias(NO_OUTCOME)) if log.has_labels else None
     newest, keys = _read_newest(files, log, now=now)
     rows = log.own.drop(LABEL, strict=False).with_columns(**keys).with_columns(log.reading.types)
-    return rows.join(newest, on=list(keys), how="left", maintain_order="left").drop(list(keys))
+    declared = newest.with_columns(pl.col(LABEL).is_null().alias(NO_OUTCOME))
+    joined = rows.join(declared, on=list(keys), how="left", maintain_order="left").drop(list(keys))
+    return joined.with_columns(pl.col(NO_OUTCOME).fill_null(value=False))
 
 
 def describe_strays(log: Log, *, reference: Reference, now: datetime) -> str | None:
@@ -198,7 +203,7 @@ class Realised:
     """The performance of a block by its labels."""
 
     metrics: dict[str, float]  # of the rows of the days that count; empty where none does
-    share: float  # of the rows of the block that have a label
+    share: float  # of the rows of the block, but those without an outcome, that have a label
     maturing: int  # days that have labels, and not enough of them to count
     rows: int  # of the days that count
     prior_share: float | None  # of the loss: see `profiles.realised`; None where it says nothing
@@ -210,7 +215,8 @@ def realise(
     """The realised performance of each block.
 
     Args:
-        rows: with the columns `BLOCK`, the outputs, `label`, and `__day__`, the day of each row.
+        rows: that have an outcome, or may have one, with the columns `BLOCK`, the outputs, `label`, and `__day__`, the
+            day of each row.
         task: of the model.
         outputs: names of the columns of the predictions.
         threshold: of a binary decision, or of that about each label.

@@ -13,7 +13,7 @@ from treadle.monitoring.charts import Judged
 from treadle.monitoring.effect import MAX_ALARMS, NUM_ROWS, measure_effects
 from treadle.monitoring.estimate import estimate_binary, estimate_multiclass
 from treadle.monitoring.findings import Effects
-from treadle.monitoring.labels import Realised, name_day, realise
+from treadle.monitoring.labels import NO_OUTCOME, Realised, name_day, realise
 from treadle.monitoring.log import Log
 from treadle.monitoring.settings import Settings
 from treadle.profiles.profile import BLOCK
@@ -52,7 +52,7 @@ def measure_rows(
 
     Args:
         log: that they are from.
-        rows: in the types of the reference, with `BLOCK`, and with `label` where there are labels.
+        rows: in the types of the reference, with `BLOCK`, and as `join_labels` where there are labels.
         judged: their blocks.
         kept: the reference of the columns that the log has.
         load: gives the bundle, which weighs alarms; None: they are not weighed.
@@ -131,7 +131,8 @@ def _realise(log: Log, rows: pl.LazyFrame, *, reference: Reference, min_share: f
     outputs = log.reading.outputs
     if not outputs:
         return {}
-    wanted = rows.select(BLOCK, name_day(log.reading.time), LABEL, *outputs).drop_nulls([BLOCK, *outputs])
+    coming = rows.filter(~pl.col(NO_OUTCOME))
+    wanted = coming.select(BLOCK, name_day(log.reading.time), LABEL, *outputs).drop_nulls([BLOCK, *outputs])
     return realise(
         wanted.filter(_is_finite(log)).collect(),
         task=reference.task,

@@ -48,7 +48,8 @@ ANSWER = "answer."  # before the names of the log's columns, beside those of exa
 _PATIENCE_S = 600.0  # that a request may wait: nobody does, and the machine may be busy
 _DONE = {"/predict": (200, 422)}  # codes of an answer that counts: a row that breaks the contract has no prediction
 _TAKEN = (200,)  # of events, of which one that breaks the contract has all of its request refused
-_IDS = "rows.arrow"  # of a stretch: the number of each row in its table, and the id of its prediction
+_IDS = "rows.arrow"  # of a stretch: the number of each row in its table, its moment, and the id of its prediction
+_SENT = {ROW: pl.UInt32(), PREDICT_AT: pl.Datetime("us"), ID: pl.String()}  # columns of that file
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ class Production:
         beside = None if challenger is None else find_by_digest(challenger, history, root=self._root)
         serving = self._declare_server(part, beside)
         with one_thread():
-            numbers, ids = asyncio.run(self._answer(champion, serving, first, last))
-        pl.DataFrame({ROW: numbers, ID: ids}, schema={ROW: pl.UInt32(), ID: pl.String()}).write_ipc(part / _IDS)
+            answered = asyncio.run(self._answer(champion, serving, first, last))
+        answered.write_ipc(part / _IDS)
         for recent in (part, part / SHADOW):
             shutil.rmtree(recent / "recent", ignore_errors=True)
         self.log.mkdir(exist_ok=True)
@@ -149,9 +150,8 @@ class Production:
         shadow = self._serving.shadow.model_copy(update={"bundle": beside})
         return self._serving.model_copy(update={"log": log, "events": events, "shadow": shadow})
 
-    async def _answer(
-        self, champion: Path, serving: Serving, first: datetime, last: datetime
-    ) -> tuple[list[int], list[str | None]]:
+    async def _answer(self, champion: Path, serving: Serving, first: datetime, last: datetime) -> pl.DataFrame:
+        """The number, the moment and the id of each row that was sent; no id where it was refused."""
         from treadle.serving.app import Application
         from treadle.serving.local import open_locally
         from treadle.serving.service import Service, Source
@@ -165,6 +165,7 @@ class Production:
 
         application = Application(make_service, token=None)
         numbers: list[int] = []
+        moments: list[datetime] = []
         ids: list[str | None] = []
         async with open_locally(application) as client:
             for table, rows in traffic.recall(first).items():
@@ -176,11 +177,12 @@ class Production:
                     clock = asked.moments[-1]
                     (answer,) = await self._send(client, "/predict", asked.rows)
                     numbers += asked.numbers
+                    moments += asked.moments
                     ids += [
                         None if predicted is None else f"{answer['id']}.{place}"
                         for place, predicted in enumerate(answer["predictions"])
                     ]
-        return numbers, ids
+        return pl.DataFrame({ROW: numbers, PREDICT_AT: moments, ID: ids}, schema=_SENT)
 
     async def _send(self, client: LocalClient, path: str, rows: Sequence[Any]) -> list[Any]:
         bodies = []
@@ -203,7 +205,7 @@ class Production:
             beside: whether the answers of the challenger are meant, not the champion's.
         """
         files = sorted((folder / SHADOW if beside else folder).glob("*.parquet"))
-        ids = pl.read_ipc(folder / _IDS).drop_nulls()
+        ids = pl.read_ipc(folder / _IDS).drop_nulls().select(ROW, ID)
         if not files or ids.is_empty():
             return rows.clear()
         log = pl.concat(map(pl.read_parquet, files), how="diagonal_relaxed").rename(lambda name: f"{ANSWER}{name}")
@@ -216,10 +218,10 @@ class Production:
         return len(ids) - ids.null_count(), ids.null_count()
 
     def feed_back(self, rows: pl.LazyFrame, *, now: datetime, since: datetime, until: datetime) -> None:
-        """Give the log the labels that have become known since the last time.
+        """Give the log the labels that have become known since the last time, and the rows that have none for good.
 
         Args:
-            rows: with ROW, PREDICT_AT and LABEL.
+            rows: with ROW, PREDICT_AT and LABEL; those without an outcome may be left out.
             now: the moment.
             since: up to where labels were known the last time.
             until: up to where they are known now: of predictions before it.
@@ -227,16 +229,17 @@ class Production:
         stretches = sorted(self.log.glob(f"*/{_IDS}"))
         if not stretches or since >= until:
             return
-        ids = pl.concat(pl.read_ipc(file) for file in stretches).drop_nulls()
-        known = rows.filter(pl.col(PREDICT_AT).is_between(since, until, closed="left")).select(ROW, LABEL)
-        labels = known.collect().with_columns(pl.col(ROW).cast(pl.UInt32)).join(ids, on=ROW, maintain_order="left")
-        if labels.is_empty():
+        is_due = pl.col(PREDICT_AT).is_between(since, until, closed="left")
+        answered = pl.concat(pl.read_ipc(file) for file in stretches).drop_nulls(ID).filter(is_due)
+        if answered.is_empty():
             return
+        known = rows.filter(is_due).select(pl.col(ROW).cast(pl.UInt32), LABEL).collect()
+        labels = answered.join(known, on=ROW, how="left", maintain_order="left")
         file = self._folder / "labels" / f"{_write_moment(now)}.parquet"
         file.parent.mkdir(exist_ok=True)
         named = labels[LABEL].struct.unnest() if isinstance(labels.schema[LABEL], pl.Struct) else labels.select(LABEL)
         named.with_columns(labels[ID]).write_parquet(file)
-        store_labels(file, log=self.log, by=[ID], label=",".join(named.columns), now=now)
+        store_labels(file, log=self.log, by=[ID], label=",".join(named.columns), empty="never", now=now)
 
     def watch(self, champion: str, history: History, *, now: datetime) -> tuple[Watched, Path]:
         """What monitoring says of the champion, as `treadle monitor` does, and the file of its findings.

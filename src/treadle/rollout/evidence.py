@@ -20,7 +20,7 @@ from polars.exceptions import PolarsError
 from treadle.bundle.card import Card
 from treadle.errors import TreadleError
 from treadle.evaluation.scores import compute_losses
-from treadle.monitoring.labels import join_labels, read_target, take_outputs
+from treadle.monitoring.labels import NO_OUTCOME, join_labels, read_target, take_outputs
 from treadle.monitoring.log import Log, Reading, list_files
 from treadle.rollout.sequence import Interval, bound_mean
 from treadle.schema import LABEL
@@ -173,6 +173,8 @@ def _choose(
 def read_labelled(log: Path, *, card: Card, now: datetime) -> tuple[pl.LazyFrame, list[str]]:
     """The rows of a log as of a moment, with `label`, null where there is none by then; and names of the outputs.
 
+    Rows that will never have a label are left out.
+
     Args:
         log: as `find_evidence`.
         card: of the model.
@@ -187,7 +189,7 @@ def read_labelled(log: Path, *, card: Card, now: datetime) -> tuple[pl.LazyFrame
     labelled = join_labels(Log(log, rows, rows, Reading([], "time", None, None, [], outputs)), now=now)
     if labelled is None:
         raise TreadleError(f"{log} has no labels yet: `treadle feedback FILE --log {log}` adds them")
-    return labelled, outputs
+    return labelled.filter(~pl.col(NO_OUTCOME)).drop(NO_OUTCOME), outputs
 
 
 def _scan(log: Path) -> pl.LazyFrame:

@@ -228,6 +228,8 @@ def _add_feedback(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", default="id", metavar="COLUMNS", help=by)
     label = "column of the labels (default: label); of several labels their columns, separated by commas"
     parser.add_argument("--label", default="label", metavar="COLUMN", help=label)
+    empty = "what a row without a label says: none has come yet (default), or none ever will, as of a cancelled flight"
+    parser.add_argument("--empty", choices=["awaited", "never"], default="awaited", help=empty)
 
 
 def _feedback(options: argparse.Namespace) -> None:
@@ -235,8 +237,9 @@ def _feedback(options: argparse.Namespace) -> None:
 
     now = datetime.now(tz=UTC).replace(tzinfo=None)
     by = [name.strip() for name in options.by.split(",")]
-    stored = store_labels(options.file, log=options.log, by=by, label=options.label, now=now)
-    left = f"; none yet of {number_of(stored.num_empty, 'row')}" if stored.num_empty else ""
+    stored = store_labels(options.file, log=options.log, by=by, label=options.label, empty=options.empty, now=now)
+    when = "none yet" if options.empty == "awaited" else "never any"
+    left = f"; {when} of {number_of(stored.num_empty, 'row')}" if stored.num_empty else ""
     print_lines(f"{number_of(stored.num_rows, 'label')}  {stored.file}{left}")
 
 
