@@ -9,10 +9,10 @@ fault is planted into each week that does not alarm by itself, and judged by cha
 weeks. Fixed rules are judged by the same counts, on weeks without a fault: PSI > 0.2 of a column, and a chi-square test
 with Bonferroni's correction (Wilson and Hilferty's approximation). Seconds are of one processor.
 
-The peers, whose newest releases fail at import with pandas 3, judge each seventh week against the weeks that are not
-judged, by their default rules, and so do we, in the same run; none of these weeks has a fault. NannyML's estimate of
-performance (CBPE) is compared with ours, too, on July and August: the scores are those of a gradient boosting of
-January to April, and both calibrate them on May and June.
+The peers, whose newest releases fail at import with pandas 3, judge every week once by their default rules: each
+seventh week against the weeks that are not judged, seven times over. So do we, in the same run; none of these weeks has
+a fault. NannyML's estimate of performance (CBPE) is compared with ours, too, on July and August: the scores are those
+of a gradient boosting of January to April, and both calibrate them on May and June.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
-from statistics import NormalDist
+from statistics import NormalDist, median
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ from treadle.profiles.reference import Performance, Reference
 from treadle.schema import LABEL, PREDICT_AT, ROW
 
 PEER = Path(__file__).with_name("monitoring_peer.py")
-EVERY, FIRST = 7, 3  # weeks that the peers judge
+EVERY = 7  # weeks; the peers judge one of so many against the others
 SPLITS = ("2013-05-01", "2013-07-01")  # training, calibration, estimates
 LEARN = 50  # trees
 
@@ -101,21 +101,24 @@ def make_reference(columns: tuple[Cells, ...], profile: Profile) -> Reference:
 
 
 def compare(rows: pl.DataFrame, names: list[str], *, peers: dict[str, Path]) -> None:
-    """Judge the same weeks without a fault by our charts and by the default rules of the peers."""
-    judged = rows[BLOCK].unique().sort().to_list()[FIRST::EVERY]
-    is_judged = pl.col(BLOCK).is_in(judged)
+    """Judge all weeks, which have no fault, by our charts and by the default rules of the peers."""
+    weeks = rows[BLOCK].unique().sort().to_list()
     wanted = rows.select(BLOCK, PREDICT_AT, *names)
-    wanted.filter(~is_judged).write_parquet("reference.parquet")
-    wanted.filter(is_judged).write_parquet("log.parquet")
-    own = judge_by_charts(names)
-    for name, python in peers.items():
-        tell(name, ask(python, name), num_rows=len(rows), seconds=own)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in ("treadle", *peers)}
+    for first in range(EVERY):
+        is_judged = pl.col(BLOCK).is_in(weeks[first::EVERY])
+        wanted.filter(~is_judged).write_parquet("reference.parquet")
+        wanted.filter(is_judged).write_parquet("log.parquet")
+        found["treadle"].append(judge_by_charts(names))
+        for name, python in peers.items():
+            found[name].append(ask(python, name))
+    tell(found, num_rows=EVERY * len(rows))
     if "nannyml" in peers:
         compare_estimates(rows, names, python=peers["nannyml"])
 
 
-def judge_by_charts(names: list[str]) -> float:
-    """Print what our charts flag; the seconds that they take, from the rows on."""
+def judge_by_charts(names: list[str]) -> dict[str, Any]:
+    """How many columns our charts flag in each week, and the seconds that they take, from the rows on."""
     before, now = pl.read_parquet("reference.parquet"), pl.read_parquet("log.parquet")
     start = time.process_time()
     columns = tuple(fit_cells(before.lazy(), name, bins=20, top=30) for name in names)
@@ -124,9 +127,7 @@ def judge_by_charts(names: list[str]) -> float:
     found = charts.judge(count_rows(now.lazy(), columns, num_paired=len(columns)))
     seconds = time.process_time() - start
     flagged = [len({name for alarm in week.alarms for name in alarm.signal.columns}) for week in found]
-    own = {"version": version("treadle"), "flagged": flagged, "seconds": seconds}
-    tell("treadle", own, num_rows=len(before) + len(now), seconds=seconds)
-    return seconds
+    return {"version": version("treadle"), "flagged": flagged, "seconds": seconds}
 
 
 def ask(python: Path, name: str) -> dict[str, Any]:
@@ -134,11 +135,18 @@ def ask(python: Path, name: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def tell(name: str, found: dict[str, Any], *, num_rows: int, seconds: float) -> None:
-    flagged, taken = found["flagged"], found["seconds"]
-    weeks = sum(count > 0 for count in flagged)
-    print(f"{name} {found['version']}: {weeks} of {len(flagged)} weeks without a fault alarm; columns flagged ", end="")
-    print(f"{', '.join(map(str, flagged))}; {num_rows / taken:,.0f} rows a second, {taken / seconds:.1f} times ours")
+def tell(found: dict[str, list[dict[str, Any]]], *, num_rows: int) -> None:
+    """How many weeks alarm, how many columns each flags, and the time beside ours."""
+    seconds = {name: sum(part["seconds"] for part in parts) for name, parts in found.items()}
+    for name, parts in found.items():
+        flagged = [count for part in parts for count in part["flagged"]]
+        weeks = sum(count > 0 for count in flagged)
+        print(
+            f"{name} {parts[0]['version']}: {weeks} of {len(flagged)} weeks without a fault alarm; columns flagged ",
+            end="",
+        )
+        print(f"{min(flagged)} to {max(flagged)}, median {median(flagged):.0f}; ", end="")
+        print(f"{num_rows / seconds[name]:,.0f} rows a second, {seconds[name] / seconds['treadle']:.1f} times ours")
 
 
 def compare_estimates(rows: pl.DataFrame, names: list[str], *, python: Path) -> None:
