@@ -44,6 +44,7 @@ def test_a_stage_that_did_not_run_is_named(project):
         _ = run.metrics
 
 
+@pytest.mark.slow
 def test_a_mistake_is_the_text_of_the_command(project, capsys):
     assert run_quick("model.widht=3") == 2
     shown = capsys.readouterr().err.removeprefix("treadle run: ").rstrip("\n")
@@ -54,6 +55,7 @@ def test_a_mistake_is_the_text_of_the_command(project, capsys):
     assert str(caught.value) == shown
 
 
+@pytest.mark.slow
 def test_composing_gives_values_and_takes_one_text(project):
     composed = treadle.compose("experiment=california 'name=other'")
 
@@ -61,6 +63,7 @@ def test_composing_gives_values_and_takes_one_text(project):
     assert composed.dump() == treadle.compose(["experiment=california", "name=other"], root=project).dump()
 
 
+@pytest.mark.slow
 def test_code_that_was_edited_after_its_import_is_refused(project, monkeypatch):
     from treadle import notebook
 
@@ -70,6 +73,7 @@ def test_code_that_was_edited_after_its_import_is_refused(project, monkeypatch):
         treadle.run(OVERRIDES)
 
 
+@pytest.mark.slow
 def test_so_is_code_that_was_edited_after_an_import_of_ones_own(project, monkeypatch):
     add_own(project)
     monkeypatch.syspath_prepend(project)

@@ -43,6 +43,7 @@ def test_unseen_values_are_valid_where_the_contract_allows_them(tiny):
     assert len(load(tiny).predict(SOUND)) == 1
 
 
+@pytest.mark.slow
 def test_a_value_outside_those_allowed_is_refused(bundle, rows):
     with pytest.raises(BreachError, match="gender: must be one of 'Male', 'Female'; 2 rows do not, such as row 1: 'X'"):
         bundle.predict(rows.head(2).with_columns(gender=pl.lit("X")))

@@ -10,6 +10,7 @@ import torch
 from treadle.errors import TreadleError
 
 
+@pytest.mark.slow
 def test_rows_come_as_a_frame_as_a_list_and_alone(bundle, rows):
     few = rows.head(3)
 

@@ -59,6 +59,7 @@ def measure_error(bundle, rows, experiment):
     return found.whole.error.value
 
 
+@pytest.mark.slow
 def test_a_model_that_exaggerates_is_mended_on_rows_that_it_has_not_seen(miscalibrated, trained, experiment, capsys):
     valid, test = split_rows(trained, "valid"), split_rows(trained, "test")
     before = measure_error(miscalibrated, test, experiment)
@@ -71,6 +72,7 @@ def test_a_model_that_exaggerates_is_mended_on_rows_that_it_has_not_seen(miscali
     assert "cross-fitted valid log loss: none " in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_rows_of_one_block_leave_none_to_judge_by(miscalibrated, trained, experiment, capsys):
     split = GroupSplit(by="group", column="gender", valid=0.2, test=0.2, seed=0)
     grouped = experiment.model_copy(update={"data": experiment.data.model_copy(update={"split": split})})
@@ -82,6 +84,7 @@ def test_rows_of_one_block_leave_none_to_judge_by(miscalibrated, trained, experi
     assert "one block" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calibration", [SHARP, CURVE], ids=["temperature", "isotonic"])
 def test_it_travels_with_the_bundle_and_a_row_alone_has_the_same(calibration, bundle, trained, tmp_path):
     calibrated = set_calibration(bundle, calibration)

@@ -76,6 +76,7 @@ def row(own):
     return dict.fromkeys(open_own(own).card.columns)
 
 
+@pytest.mark.slow
 def test_the_card_names_own_code_and_what_computes(own):
     code = json.loads((own / "bundle" / "bundle.json").read_text())["code"]
 
@@ -85,6 +86,7 @@ def test_the_card_names_own_code_and_what_computes(own):
     assert not any(name.startswith(("treadle.training", "treadle.schema", "torch")) for name in code)
 
 
+@pytest.mark.slow
 def test_other_own_code_is_refused_unless_it_is_asked_for(own, row):
     before = open_own(own).predict(row)
     write_package(own, ACT.replace("x + 1", "x - 9"))
@@ -96,6 +98,7 @@ def test_other_own_code_is_refused_unless_it_is_asked_for(own, row):
     assert not open_own(own, code="any").predict(row).equals(before)
 
 
+@pytest.mark.slow
 def test_the_same_code_may_lie_elsewhere_and_be_commented(own, row, monkeypatch):
     """As a package that was installed where rows are served."""
     before = open_own(own).predict(row)
@@ -122,6 +125,7 @@ def test_a_bundle_without_the_digests_of_its_code_is_refused(copy):
         load(copy)
 
 
+@pytest.mark.slow
 def test_a_layer_of_a_library_that_treadle_requires_needs_no_word(tiny):
     """Its version is the environment's, which a run records."""
     made = load(tiny)

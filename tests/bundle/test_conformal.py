@@ -36,6 +36,7 @@ def conformed(bundle, trained, experiment):
     return type(bundle)(**{**fields, "card": card})
 
 
+@pytest.mark.slow
 def test_sets_stand_beside_the_predictions_of_the_bundle_and_of_the_file(conformed, rows, tmp_path):
     save(conformed, tmp_path / "bundle")
     loaded = load(tmp_path / "bundle")
@@ -72,6 +73,7 @@ def judge(bundle, predicted, target, experiment, folder):
     return found, hold_coverage(evaluated)
 
 
+@pytest.mark.slow
 def test_sets_cover_each_class_of_rows_that_they_have_not_seen(conformed, rows, experiment, tmp_path):
     predicted = conformed.predict(rows, on_breach="allow")
     target = rows["label"].to_numpy().astype(np.float64)

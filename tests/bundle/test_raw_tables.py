@@ -64,6 +64,7 @@ def predict(run, tmp_path, *options, **others):
     return code, pl.read_parquet(tmp_path / "out.parquet")
 
 
+@pytest.mark.slow
 def test_they_are_the_examples_of_the_test_split(run, data, tmp_path):
     """The same rows, and the same values to the last bit."""
     made, rows = make(data, tmp_path)
@@ -84,6 +85,7 @@ def test_their_predictions_are_those_of_the_bundle(run, tmp_path):
     assert (found["probability"] - expected["probability"]).abs().max() < 1e-6
 
 
+@pytest.mark.slow
 def test_as_of_a_moment_nothing_counts_that_was_not_known(run, data, tmp_path):
     """Tables as they were then give what the whole tables give."""
     flights, weather = pl.read_parquet("data/nycflights13/flights.parquet"), "data/nycflights13/weather.parquet"
@@ -130,6 +132,7 @@ def drop(name, column, tmp_path):
     return {name: str(file)}
 
 
+@pytest.mark.slow
 def test_a_column_that_no_prediction_needs_may_be_absent(data, tmp_path):
     _, rows = make(data, tmp_path)
     assert make(data, tmp_path, **drop("flights", ["year", "sched_dep_time"], tmp_path))[1].equals(rows)

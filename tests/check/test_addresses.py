@@ -46,6 +46,7 @@ def test_a_table_at_an_address_is_prepared_and_its_secret_is_in_no_record(files,
     assert files.count("GET") == 1
 
 
+@pytest.mark.slow
 def test_a_secret_in_the_configuration_is_refused_and_not_repeated(files, folder, capfd):
     path = f"data.tables.people.path='{files.url}/compas.parquet?token={SECRET}'"
 

@@ -34,6 +34,7 @@ def append(project, file, text):
     path.write_text(path.read_text() + text)
 
 
+@pytest.mark.slow
 def test_the_place_is_file_and_line(project):
     edit(project, "schedule/base", "batch_size: 1024", "batch_size: big")
 

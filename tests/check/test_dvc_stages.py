@@ -59,6 +59,7 @@ def test_own_code_that_dvc_does_not_watch_is_refused_until_it_does(piped, capsys
     assert treadle("compose", "--selection", "params.yaml", "--output", "resolved.yaml") == 0
 
 
+@pytest.mark.slow
 def test_own_code_in_src_is_watched(piped):
     add_model(piped, "src/own_model")
     (piped / "src" / "shared_layers.py").write_text("act = None\n")
@@ -76,6 +77,7 @@ def test_a_source_that_is_found_nowhere_is_a_mistake_of_the_selection(piped, cap
     assert "wide.py:4: imports 'shared_layers', which is found neither in the project nor installed" in said
 
 
+@pytest.mark.slow
 def test_a_bundle_that_training_reads_is_watched(piped, capsys):
     """Otherwise `dvc repro` would go on with the digest of the bundle before."""
     shutil.copytree(ROOT / "tests/golden/teacher", piped / "teachers/flights/bundle")

@@ -52,6 +52,7 @@ def test_steps_that_do_not_fit_their_columns_are_named_with_a_fix(root):
     assert "the column is text" in found["data.tables.reviews.columns.title.min"]
 
 
+@pytest.mark.slow
 def test_tokens_are_for_a_network_that_reads_them_and_such_a_network_needs_some(root):
     tokens = find(root, "features=reviews_tokens")
     network = find(root, "model=text_transformer")
@@ -60,6 +61,7 @@ def test_tokens_are_for_a_network_that_reads_them_and_such_a_network_needs_some(
     assert "no block of features gives the tokens of texts" in network["model._target_"]
 
 
+@pytest.mark.slow
 def test_a_category_may_be_read_as_a_text_and_a_transform_follow(root):
     svd = "{_target_: treadle.features.transforms.TruncatedSvd, num_components: 8}"
 
@@ -113,6 +115,7 @@ IMAGE_ENCODER = (
 )
 
 
+@pytest.mark.slow
 def test_images_are_read_by_steps_and_networks_that_take_them(root, project):
     def find_digits(*overrides):
         with pytest.raises(ConfigError) as caught:

@@ -142,6 +142,7 @@ def nasty(project, run_once, resolved):
     return find_run(project)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(12)
 @pytest.mark.fast_cases(4)
 @pytest.mark.parametrize("words", NASTY, ids=lambda words: " ".join(word[:20] for word in words))

@@ -13,6 +13,7 @@ def test_help_names_every_verb(capsys):
     assert all(verb in out for verb in list_verbs(build_parser()))
 
 
+@pytest.mark.slow
 def test_cfg_job_prints_the_composition_and_runs_nothing(project, capsys):
     assert treadle("run", "--cfg", "job", "model=mlp") == 0
 
@@ -29,6 +30,7 @@ def test_cfg_job_prints_the_configuration_of_a_folder(project, capsys):
     assert not (project / "out").exists()
 
 
+@pytest.mark.slow
 def test_options_and_overrides_come_in_any_order(project, capsys):
     assert treadle("run", "model=mlp", "--cfg", "job", "seed=7", "model.width=3") == 0
 

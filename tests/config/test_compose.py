@@ -27,6 +27,7 @@ def edit(project, name, old, new):
     path.write_text(path.read_text().replace(old, new, 1))
 
 
+@pytest.mark.slow
 def test_the_place_of_a_key_is_the_last_that_explain_names(project):
     composed = compose(
         overrides=["schedule.early_stopping={patience: 4, min_delta: 0.5}", "tracker.tags=[a]", "model=mlp", "~seed"],
@@ -114,6 +115,7 @@ def test_an_option_in_a_folder_below_its_group_is_one(project):
     assert composed.values["model"]["width"] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistakes", [0, 1, 5])
 def test_files_are_merged_once_however_many_values_are_wrong(project, monkeypatch, mistakes):
     compose_by_hydra, composed_by_hydra = merged.hydra_compose, []

@@ -3,10 +3,13 @@
 import os
 from collections import OrderedDict
 
+import pytest
+
 from treadle.config import merged
 from treadle.config.compose import compose
 
 
+@pytest.mark.slow
 def test_what_was_merged_before_is_what_hydra_merges_anew(project, monkeypatch):
     compose(overrides=["model=mlp", "model.width=7", "~seed"], root=project)
     before = len(merged.KEPT)
@@ -18,6 +21,7 @@ def test_what_was_merged_before_is_what_hydra_merges_anew(project, monkeypatch):
     assert again == compose(overrides=["model=mlp"], root=project)
 
 
+@pytest.mark.slow
 def test_an_edit_that_leaves_size_and_time_of_a_file_is_seen(project):
     file = project / "conf" / "model" / "mlp.yaml"
     file.write_text("_target_: treadle.models.mlp.Mlp\nwidth: 16\n")
@@ -30,6 +34,7 @@ def test_an_edit_that_leaves_size_and_time_of_a_file_is_seen(project):
     assert compose(overrides=["model=mlp"], root=project).values["model"]["width"] == 32
 
 
+@pytest.mark.slow
 def test_a_file_that_is_new_takes_the_place_of_the_shipped_one(project):
     (project / "conf" / "model" / "mlp.yaml").unlink()
     shipped = compose(overrides=["model=mlp"], root=project).values["model"]["width"]
@@ -39,6 +44,7 @@ def test_a_file_that_is_new_takes_the_place_of_the_shipped_one(project):
     assert compose(overrides=["model=mlp"], root=project).values["model"]["width"] == shipped + 1
 
 
+@pytest.mark.slow
 def test_a_variable_of_the_environment_that_chooses_a_file_is_read_anew(project, monkeypatch):
     file = project / "conf" / "experiment" / "chosen.yaml"
     file.write_text("# @package _global_\ndefaults:\n  - override /model: ${oc.env:OUR_MODEL}\nname: chosen\n")

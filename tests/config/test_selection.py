@@ -60,6 +60,7 @@ def test_values_are_read_as_dvc_writes_them(project, written, override):
     assert list(read_selection(project / "params.yaml", root=project)) == [override]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "override"),
     [

@@ -37,6 +37,7 @@ def list_panels(workspace):
     return {s["name"]: [(panel["viewType"], panel["config"]) for panel in s["panels"]] for s in sections}
 
 
+@pytest.mark.slow
 def test_a_sweep_is_drawn_by_setting_with_the_range_of_its_seeds(sweep):
     workspace = write_views(f"sweeps/{sweep.name}")["workspace"]
     panels = list_panels(workspace)
@@ -65,6 +66,7 @@ def test_a_sweep_is_drawn_by_setting_with_the_range_of_its_seeds(sweep):
     assert "config:schedule.value.optimizer.lr" in runs["runFeed"]["columnPinned"]
 
 
+@pytest.mark.slow
 def test_the_same_declaration_gives_the_same_text_in_which_no_id_is_twice(sweep):
     before, after = (write_views(f"sweeps/{sweep.name}") for _ in range(2))
     assert before == after

@@ -230,6 +230,7 @@ def test_a_number_written_with_a_decimal_comma_comes_back(number):
     assert read([repr(number).replace(".", ",")], {"dtype": "float", "decimal": ","}) == [number]
 
 
+@pytest.mark.slow
 @given(st.datetimes(min_value=datetime(1000, 1, 1), max_value=datetime(9999, 12, 31)))
 def test_every_moment_that_python_writes_comes_back(moment):
     assert read([moment.isoformat(), str(moment)], {"dtype": "datetime"}) == [moment, moment]

@@ -89,6 +89,7 @@ def test_as_of_takes_the_last_arrival_known_by_then(flights, asked):
     assert compared > 50
 
 
+@pytest.mark.slow
 def test_as_of_weather_is_the_last_observation(flights_tables, asked):
     weather = flights_tables["weather"].collect()
     asof = AsOf(table="weather", by={"origin": "origin"}, within="6h", columns={"temp": "temp", "seen": "time_hour"})
@@ -132,6 +133,7 @@ def test_a_row_without_key_sees_nothing():
     assert found.to_dicts() == [{"n": 0.0, "mean": None}, {"n": 1.0, "mean": 1.0}]
 
 
+@pytest.mark.slow
 def test_what_is_no_aggregate_is_refused(flights, asked):
     history = History(table="flights", by={"origin": "origin"}, window="3h", columns={"x": "MAX(arr_delay)"})
 

@@ -32,6 +32,7 @@ def test_every_flight_is_an_example_or_left_out_for_a_reason(flights):
     assert sum(len(frame) for frame in map(examples.take, SPLITS)) + sum(examples.excluded.values()) == 336_776
 
 
+@pytest.mark.slow
 def test_an_example_holds_what_was_known_and_nothing_else(flights):
     data, examples = flights
     past = [c for look in (*data.examples.asof.values(), *data.examples.history.values()) for c in look.columns]

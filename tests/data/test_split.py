@@ -72,6 +72,7 @@ def test_stratified_keeps_the_mix():
         assert (splits == split).sum() == 200 * share
 
 
+@pytest.mark.slow
 @given(groups=st.lists(st.integers(0, 30), min_size=60, max_size=200), seed=st.integers(0, 5))
 def test_no_group_stands_in_two_splits(groups, seed):
     frame = pl.DataFrame({"count": [*groups, *range(30)]})
@@ -179,6 +180,7 @@ def test_folds_are_equal_to_a_row_in_whole_and_in_each_stratum():
         assert max(sizes) - min(sizes) <= 1
 
 
+@pytest.mark.slow
 @given(groups=st.lists(st.integers(0, 30), min_size=60, max_size=200), fold=st.integers(0, 7))
 def test_no_group_stands_in_two_folds(groups, fold):
     frame = pl.DataFrame({"g": [*groups, *range(30)]})

@@ -37,6 +37,7 @@ def list_scripts():
     return [step["run"] for step in job["steps"] if "run" in step]
 
 
+@pytest.mark.slow
 def test_both_say_when_and_what_they_run_exists():
     workflow = read_workflow()
     (given,) = workflow[True]["schedule"]  # `on` is a truth value in YAML 1.1

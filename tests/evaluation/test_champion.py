@@ -36,6 +36,7 @@ def find_second(project):
     return RunFolder(folder)
 
 
+@pytest.mark.slow
 def test_it_has_the_metrics_of_its_own_evaluation_and_a_lead_with_an_interval(project):
     second, first = find_second(project), RunFolder(project / "runs/first")
     results = json.loads(second.metrics.read_text())
@@ -47,6 +48,7 @@ def test_it_has_the_metrics_of_its_own_evaluation_and_a_lead_with_an_interval(pr
     assert '<th scope="col">champion</th>' in second.report.read_text()
 
 
+@pytest.mark.slow
 def test_the_same_bundle_in_another_place_is_the_same_run_and_another_one_is_another(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     shutil.copytree("runs/first/bundle", "kept")

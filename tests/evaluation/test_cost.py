@@ -38,6 +38,7 @@ def evaluated(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_a_model_costs_is_found_as_far_as_there_are_rows(evaluated):
     found = find_cost(evaluated)
 
@@ -71,6 +72,7 @@ def test_a_ceiling_holds_or_not(evaluated, check, limits, state):
     assert check(evaluated, **limits).state == state
 
 
+@pytest.mark.slow
 def test_trees_have_no_parameters_to_limit(evaluated):
     evaluated.training = {"num_steps": 100}
 

@@ -61,6 +61,7 @@ def scale(last_of_training):
     }
 
 
+@pytest.mark.slow
 def test_naive_forecasts_and_their_scaled_errors_are_those_of_the_textbook(run):
     test = pl.read_parquet(run / "examples/test.parquet")
     last = pl.read_parquet(run / "examples/train.parquet")["day"].max()
@@ -78,6 +79,7 @@ def test_naive_forecasts_and_their_scaled_errors_are_those_of_the_textbook(run):
         assert found["steps"]["3"]["mase"][name]["value"] == pytest.approx((errors / scales)[third].mean()), name
 
 
+@pytest.mark.slow
 def test_the_model_is_judged_by_step_with_the_coverage_and_the_loss_of_its_intervals(run):
     predicted = pl.read_parquet(run / "evaluation/predictions.parquet")
     label = pl.read_parquet(run / "examples/test.parquet")["label"]

@@ -130,6 +130,7 @@ def simulate_days(generator, *, days=40, rows=50, gain=0.0):
     return *(1 / (1 + np.exp(-x / 1.5)) for x in (first, second)), target, day
 
 
+@pytest.mark.slow
 def test_intervals_over_days_cover_and_over_rows_do_not():
     """The mean loss of days that hang together, against its mean over many such years."""
     generator = np.random.default_rng(0)
@@ -250,6 +251,7 @@ def test_a_metric_of_ones_own_has_the_interval_of_the_same_metric_of_the_task(un
     assert (mine.value, mine.low, mine.high) == pytest.approx((mae.value, mae.low, mae.high), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_slow_metric_of_ones_own_is_computed_for_the_first_resamples_alone():
     calls = []
 

@@ -39,6 +39,7 @@ def changed(before, after):
     return [name for name in NAMES if before[name] != after[name]]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(4)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def test_a_value_reaches_the_stages_that_depend_on_it(project, override, stages)
     assert changed(before, after) == stages
 
 
+@pytest.mark.slow
 def test_the_order_of_blocks_and_of_steps_reaches_the_features(project):
     before, resolved = sign(project)
     blocks = resolved.experiment.features.blocks
@@ -170,6 +172,7 @@ def test_a_resolved_file_that_is_older_than_a_key_has_its_default(project):
 # --- code ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_code_of_a_target_belongs_to_the_stage_that_builds_it(project):
     mlp = resolve(overrides=["model=mlp"], root=project).values
     linear = resolve(overrides=["model=linear"], root=project).values

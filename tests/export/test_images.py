@@ -11,6 +11,7 @@ from treadle.export.parity import ParityRows, find_gap
 from treadle.export.signature import describe_inputs
 
 
+@pytest.mark.slow
 def test_a_graph_takes_pixels_where_there_is_nothing_else(tmp_path):
     bundle = make_bundle("digits", num_rows=300, model="image_resnet", classes="0123456789")
     torch.nn.init.normal_(bundle.model.member.weight)

@@ -79,6 +79,7 @@ def test_a_sample_of_all_rows_gives_in_parts_what_is_made_in_memory(examples, tm
         assert a == b
 
 
+@pytest.mark.slow
 def test_a_small_sample_gives_every_row_and_every_class(examples, tmp_path):
     rows = run(examples, tmp_path / "features", fit_rows=50)
 

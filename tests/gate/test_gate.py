@@ -54,18 +54,21 @@ def test_each_decides_by_the_thresholds_of_its_own():
     assert (mean.low, mean.value, mean.high) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_what_is_better_by_noise_only_is_seldom_promoted():
     promoted = sum(compare_on_days(seed).is_better for seed in range(100))
 
     assert promoted <= 5
 
 
+@pytest.mark.slow
 def test_what_is_truly_better_is_promoted():
     promoted = sum(compare_on_days(seed, error=0.1).is_better for seed in range(100))
 
     assert promoted >= 80
 
 
+@pytest.mark.slow
 def test_rows_of_a_day_taken_for_independent_would_promote_noise():
     def is_better(seed):
         generator = np.random.default_rng(seed)
@@ -104,6 +107,7 @@ def compare_seeds(seed, *, errors):
     return own if mean is None else OverSeeds(own, len(seeds), mean)
 
 
+@pytest.mark.slow
 def test_a_lucky_seed_is_not_promoted_and_a_better_experiment_is():
     lucky = [compare_seeds(seed, errors=[0.0, 0.7, 0.9]) for seed in range(20)]
     better = [compare_seeds(seed, errors=[0.0, 0.1, 0.05]) for seed in range(20)]

@@ -56,6 +56,7 @@ def test_other_data_make_another_run_also_where_a_file_is_added(identify, lightn
     assert len({first, second, identify()}) == 3
 
 
+@pytest.mark.slow
 def test_an_edit_of_the_learner_makes_another_run_and_one_of_a_comment_does_not(
     identify, lightning_project, monkeypatch
 ):

@@ -19,6 +19,7 @@ def absent_images(lightning_project):
     return source
 
 
+@pytest.mark.slow
 def test_absent_data_are_written_before_they_identify_the_run(absent_images, lightning_project, capsys):
     assert treadle("check") == 0
     assert treadle("run", "--why") == 2

@@ -28,6 +28,7 @@ def read_metrics(run):
     return json.loads((run / "evaluation" / "metrics.json").read_text())["model"]
 
 
+@pytest.mark.slow
 def test_a_learner_is_trained_tested_compared_and_asked(lightning_project, capsys):
     assert treadle("run") == 0
 
@@ -127,6 +128,7 @@ def test_data_without_batches_to_predict_are_told(lightning_project, capsys):
     assert "lightning_digits.UnlabelledDigits has no predict_dataloader" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_wandb_has_each_epoch_the_best_and_the_test(lightning_project):
     assert treadle("run", "tracker=offline", "fit.max_epochs=2") == 0
 
@@ -156,6 +158,7 @@ def test_callbacks_loggers_and_arguments_of_the_trainer_take_part(lightning_proj
     assert "epoch   1" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_experiment_over_a_table_takes_callbacks_loggers_and_arguments_as_well(project):
     logger = "+logger.table={_target_: pytorch_lightning.loggers.CSVLogger, name: own}"
     timer = "+callbacks=[{_target_: pytorch_lightning.callbacks.Timer, duration: '00:00:10:00'}]"

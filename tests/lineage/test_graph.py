@@ -66,6 +66,7 @@ def test_a_feature_is_found_by_its_column_or_with_its_block(graph):
         find_nodes(graph, "orign_late")
 
 
+@pytest.mark.slow
 def test_a_tree_names_each_step_with_its_expression(graph):
     tree = print_tree(graph, "week.day_of_week")
 

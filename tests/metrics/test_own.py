@@ -156,6 +156,7 @@ def test_a_run_is_monitored_evaluated_and_compared_by_it(project, mine):
     assert "spearman" in (folder / "evaluation" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_its_code_identifies_what_it_changes(project, mine):
     overrides = ["experiment=california", *list_overrides(mine)]
     before = sign_stages(resolve(overrides=overrides, root=project), root=project)

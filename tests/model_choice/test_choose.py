@@ -78,6 +78,7 @@ def test_a_larger_budget_never_trains_fewer_and_is_never_exceeded(root, experime
         assert sum(choice.members.values()) <= 1.05 * parse_duration(choice.budget).total_seconds()  # two digits
 
 
+@pytest.mark.slow
 def test_what_fits_together_is_trained_and_the_others_have_a_reason(candidates):
     choice = choose(candidates, "experiment=california")
 
@@ -294,6 +295,7 @@ def test_a_run_of_a_single_candidate_is_the_run_of_that_model(candidates, capsys
     assert capsys.readouterr().out == f"unchanged  runs/{folder.name}\n"
 
 
+@pytest.mark.slow
 def test_params_yaml_selects_it_with_a_budget(project):
     (project / "params.yaml").write_text("experiment: california\nmodel: auto\nset: {model: {budget: 3h}}\n")
     selected = read_selection(project / "params.yaml", root=project)

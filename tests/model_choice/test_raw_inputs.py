@@ -1,5 +1,7 @@
 """Features follow the model: trees get what the configuration gives to networks, without what only those need."""
 
+import pytest
+
 from treadle.check.resolve import resolve
 from treadle.experiment.spec import RAW, Features
 from treadle.model_choice.raw_inputs import strip_features
@@ -46,6 +48,7 @@ def test_stripping_twice_changes_nothing():
     assert strip_features(once) == once
 
 
+@pytest.mark.slow
 def test_the_frozen_experiment_says_what_runs(root):
     trees = resolve(overrides=["model=lightgbm"], root=root).experiment
     network = resolve(overrides=["model=mlp"], root=root).experiment

@@ -106,6 +106,7 @@ def test_building_an_ensemble_draws_no_random_number_of_its_surroundings():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(2)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("clip", [None, 0.1], ids=["free", "clipped"])

@@ -156,6 +156,7 @@ class TestEveryModel:
 
         assert torch.equal(model(*draw(name, 9)), other(*draw(name, 9)))
 
+    @pytest.mark.slow
     @pytest.mark.sampled_cases(4)
     @pytest.mark.fast_cases(3)
     def test_learns(self, name):

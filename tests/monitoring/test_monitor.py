@@ -41,6 +41,7 @@ def test_weeks_like_the_reference_raise_no_alarm(made, log, capsys):
     assert {block["unjudged"] for block in found["blocks"]} == {None}
 
 
+@pytest.mark.slow
 def test_a_log_without_alarms_and_labels_needs_no_torch(made, log):
     told = "import sys; from treadle.cli.main import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
 

@@ -42,6 +42,7 @@ def find_differences(online, frame):
     return [name for name in past if not answers[name].equals(frame[name])]
 
 
+@pytest.mark.slow
 def test_events_give_what_prepare_gives_and_so_does_their_log(days, offline, tmp_path):
     """In any batches; after a restart the same."""
     _, events, _ = days

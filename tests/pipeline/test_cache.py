@@ -99,6 +99,7 @@ def test_damage_in_a_run_is_reported_and_made_anew(ran, project, capsys, name):
     assert capsys.readouterr().out == f"unchanged  runs/{ran.name}\n"
 
 
+@pytest.mark.slow
 def test_a_damaged_entry_of_the_cache_is_not_shared(ran, project, capsys):
     shutil.rmtree(ran)
     (entry,) = (path for path in project.glob("runs/.stages/featurize/*") if path.is_dir())

@@ -55,6 +55,7 @@ def list_entries(project):
     return [path for path in project.glob("runs/.stages/*/*") if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_what_nothing_needs_goes_and_the_rest_is_whole(runs, project, capsys):
     assert len(list_entries(project)) == 2
     before = measure_all([project / "runs"])
@@ -87,6 +88,7 @@ def test_a_removed_run_simply_runs_again(runs, project, capsys):
     assert treadle("verify") == 0
 
 
+@pytest.mark.slow
 def test_without_a_rule_it_refuses_and_explains(runs, project, capsys):
     assert treadle("gc") == 2
     assert "say what to keep: --keep best:3,newest:10" in capsys.readouterr().err
@@ -121,6 +123,7 @@ def test_the_best_of_each_experiment_and_monitor_are_kept(runs, project):
     }
 
 
+@pytest.mark.slow
 def test_what_is_needed_in_use_adopted_or_promoted_stays(runs, project, capsys):
     (project / "models").mkdir()
     (project / "models/production.jsonl").write_text(f'{{"run": "runs/{runs[1].name}"}}\n')

@@ -79,6 +79,7 @@ def test_a_damaged_run_is_listed_as_such(prepared, project, capsys):
     assert treadle("ls") == 0
 
 
+@pytest.mark.slow
 def test_the_score_and_the_labels_are_those_of_compare(project, run_once):
     for overrides in ((), ("model.width=64", "schedule.max_epochs=3")):
         subprocess.run(["cp", "-a", f"{run_once('tracker=disabled', *overrides)}/.", project / "runs"], check=True)

@@ -81,6 +81,7 @@ def test_after_a_run_each_stage_is_unchanged(ran, compare_with_reality):
     assert compare_with_reality() == dict.fromkeys(STAGES, f"unchanged: {run} has it")
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(3)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(

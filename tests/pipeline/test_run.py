@@ -44,6 +44,7 @@ def start(*arguments):
 # --- the whole pipeline -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_in_its_folder_and_is_unchanged_the_second_time(project, capsys):
     assert run_quick(NO_WANDB) == 0
     folder = find_run(project)

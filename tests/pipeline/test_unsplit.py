@@ -36,6 +36,7 @@ def find_kept(folder):
     return [path for path in folder.path.parent.glob(".stages/examples/*") if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_only_a_run_that_others_follow_keeps_its_examples(prepare):
     alone, folder = prepare("2020-04-01")
     assert not find_kept(folder)
@@ -80,6 +81,7 @@ def test_what_a_kill_left_is_not_read(prepare):
     assert [path.suffix for path in find_kept(folder)] == [""]
 
 
+@pytest.mark.slow
 def test_kept_examples_that_are_damaged_are_built_anew(prepare):
     _, folder = prepare("2020-04-01", keeps_unsplit=True)
     (kept,) = find_kept(folder)

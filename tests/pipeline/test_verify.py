@@ -33,6 +33,7 @@ def test_intact_results_are_reported_as_such(ran, project, capsys):
     assert all(line.startswith("OK         runs/.stages/") for line in lines[1:])
 
 
+@pytest.mark.slow
 def test_damage_is_found_in_the_run_and_in_the_cache_and_made_anew(ran, project, capsys):
     damage(ran / "features/valid/00000.parquet")
 

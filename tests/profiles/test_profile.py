@@ -47,6 +47,7 @@ def equal(first, second):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.lists(st.integers(0, 3), min_size=200, max_size=200), st.randoms(use_true_random=False))
 def test_any_split_of_the_rows_gives_the_same_profile(rows, columns, parts, random):

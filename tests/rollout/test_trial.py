@@ -54,6 +54,7 @@ def write_log(project, monkeypatch, *, error):
     write_shadow(project / "log", error=error)
 
 
+@pytest.mark.slow
 def test_a_challenger_that_is_better_in_use_becomes_champion(project, monkeypatch, capsys):
     assert treadle("rollout", "start", "runs/second") == 0
     assert find_digest("challenger", root=project) == digest_bundle(project / "runs/second")
@@ -88,6 +89,7 @@ def test_one_that_is_not_better_is_not_promoted_unless_a_reason_says_so(project,
     assert (last.reason, last.evidence["overridden"]) == ("It is cheaper.", True)
 
 
+@pytest.mark.slow
 def test_a_check_that_blocks_blocks_here_too(project, bundles, monkeypatch, capsys):
     shutil.rmtree(project / "runs/second")
     finish(bundles["second"], project / "runs/second", blocks=True)

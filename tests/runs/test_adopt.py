@@ -20,6 +20,7 @@ def run(project):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_becomes_an_experiment_that_gives_the_same(project, run, capsys):
     selection = project / "params.yaml"
     selection.write_text(selection.read_text().replace("model: null", "model: linear"))
@@ -40,6 +41,7 @@ def test_a_run_becomes_an_experiment_that_gives_the_same(project, run, capsys):
     assert treadle("check", "--selection", "params.yaml") == 0
 
 
+@pytest.mark.slow
 def test_what_would_not_be_the_run_is_not_adopted(project, run):
     file = project / "conf/model/mlp.yaml"
     file.write_text(file.read_text().replace("dropout: 0.0", "dropout: 0.5"))
@@ -48,6 +50,7 @@ def test_what_would_not_be_the_run_is_not_adopted(project, run):
     assert not (project / "conf/experiment/winner.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_other_code_is_not_adopted(project, run):
     file = run / "resolved.yaml"
     resolved = yaml.safe_load(file.read_text())

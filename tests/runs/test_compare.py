@@ -100,6 +100,7 @@ def test_a_blend_beside_a_model_is_one_word(vary):
     assert label(blend, other) == ["rounds=25", "rounds=9"]
 
 
+@pytest.mark.slow
 def test_names_are_as_short_as_they_differ(vary):
     first = vary("a", **{"data.split.seed": 0, "seed": 0, "schedule.optimizer.lr": 0.001})
     second = vary("b", **{"data.split.seed": 1, "seed": 1, "schedule.optimizer.lr": 0.01})

@@ -260,6 +260,7 @@ def test_other_code_runs_its_stage_again_and_is_no_value(project, say):
     }
 
 
+@pytest.mark.slow
 def test_many_keys_are_listed_by_the_branches_that_hold_them(project, say):
     out = say("experiment=flights", "experiment=california")
 

@@ -47,6 +47,7 @@ def find_commit(git, name):
     return git("rev-parse", f"refs/exps/{head[:2]}/{head[2:]}/{name}")
 
 
+@pytest.mark.slow
 def test_an_adopted_run_is_an_experiment_of_dvc_with_its_choices_and_its_metrics(project, run, git, capsys):
     assert treadle("adopt", str(run), "--as", "winner") == 0
 
@@ -89,6 +90,7 @@ def test_a_name_that_dvc_has_is_refused_before_anything_is_written(project, run,
     assert not (project / "conf/experiment/winner.yaml").exists()
 
 
+@pytest.mark.slow
 def test_what_params_cannot_hold_is_selected_by_the_adopted_experiment(project, run, git):
     overrides = json.loads((run / "overrides.json").read_text())
     (run / "overrides.json").write_text(json.dumps([f"+{text}" if text == WIDTH else text for text in overrides]))
@@ -101,6 +103,7 @@ def test_what_params_cannot_hold_is_selected_by_the_adopted_experiment(project, 
     assert {key: value for key, value in params.items() if value} == {"experiment": "winner"}
 
 
+@pytest.mark.slow
 def test_the_best_settings_of_a_sweep_are_recorded_once(project, run, git, capsys):
     sweep = declare([*QUICK, "seed=0,1"], root=project)
     write(sweep)

@@ -40,6 +40,7 @@ def test_values_come_on_top(run, project):
     assert not {"seed=4", "model.width=16"}.intersection(again.overrides)
 
 
+@pytest.mark.slow
 def test_an_option_replaces_its_section(run, project):
     again = read_again(run, ["model=linear", "loss=huber"], root=project)
     model = again.resolved.values["model"]
@@ -101,6 +102,7 @@ def test_a_run_of_another_version_is_named_with_the_command_that_composes_it_ane
         read_again(project / "conf", [], root=project)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_unchanged_and_a_changed_value_runs_what_depends_on_it(project, run_once, capsys):
     subprocess.run(["cp", "-a", f"{run_once('tracker=disabled')}/.", project / "runs"], check=True)
     name = f"runs/{find_run(project).name}"

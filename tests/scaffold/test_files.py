@@ -25,6 +25,7 @@ TOGETHER = list(zip(itertools.cycle(SEPARATORS), ENCODINGS, strict=False))
 APART = [pair for pair in itertools.product(SEPARATORS, ENCODINGS) if pair not in TOGETHER]
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(2)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_separators_and_encodings(make, tmp_path, separator, encoding):
     assert made.rows["size"].to_list() == pytest.approx([float(value) for value in columns["size"]])
 
 
+@pytest.mark.slow
 def test_a_file_of_excel_in_the_east_is_read_and_reported(make, tmp_path):
     columns = messy.make_rows()
     columns["цвет"] = [{"red": "красный", "green": "зелёный", "blue": "синий"}[c] for c in columns.pop("color")]
@@ -108,6 +110,7 @@ def test_question_marks_and_the_like_are_missing(make, tmp_path):
     assert made.rows["size"].null_count() == made.rows["color"].null_count() == 3
 
 
+@pytest.mark.slow
 def test_a_text_among_numbers_is_missing_and_is_reported(make, tmp_path):
     columns = messy.make_rows()
     columns["size"][7] = "not measured"
@@ -136,6 +139,7 @@ def test_a_column_of_numbers_and_many_texts_is_one_of_texts(make, tmp_path):
     assert made.columns["size"]["dtype"] == "str"
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(2)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
@@ -230,6 +234,7 @@ def test_a_number_that_means_missing_does_so_however_it_is_written(make, tmp_pat
     assert made.columns["size"]["min"] == 0
 
 
+@pytest.mark.slow
 def test_texts_of_a_typed_file_are_numbers_where_they_had_to_be_texts(make, tmp_path):
     columns = messy.make_rows()
     columns["cost"] = [f"${value}" for value in columns["size"]]
@@ -253,6 +258,7 @@ def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
     assert made.columns["area"]["dtype"] == "str"
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(3)
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(

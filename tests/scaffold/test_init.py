@@ -24,6 +24,7 @@ pytestmark = pytest.mark.fast_cases(5)
 # --- target and split ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_rows_without_an_answer_are_no_examples(make, tmp_path):
     columns = messy.make_rows()
     columns["answer"][:5] = ["", "?", "", "", ""]

@@ -16,6 +16,7 @@ def write(file, **columns):
     return file
 
 
+@pytest.mark.slow
 def test_columns_of_two_values_become_labels_with_names(tmp_path, make):
     made = make(write(tmp_path / "rows.csv"), target=LABELS[0], labels=LABELS[1:])
 
@@ -29,6 +30,7 @@ def test_columns_of_two_values_become_labels_with_names(tmp_path, make):
     assert all(train[name].n_unique() == 2 for name in LABELS)
 
 
+@pytest.mark.slow
 def test_a_leak_of_one_label_is_left_out(tmp_path, make):
     file = write(tmp_path / "rows.csv", refund=pl.col("lost") * 12.5)
 

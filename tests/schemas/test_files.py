@@ -233,6 +233,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(8)
 @pytest.mark.fast_cases(6)
 @pytest.mark.parametrize("name", BROKEN)

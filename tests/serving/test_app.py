@@ -135,6 +135,7 @@ def test_another_form_than_the_protocols_answers_400(client, path, body):
     assert post(client, path, body).status_code == 400
 
 
+@pytest.mark.slow
 def test_a_million_keys_are_no_harm(client, rows):
     wide = {**rows[0], **{str(key): 0 for key in range(500_000)}}
     without = {name: value for name, value in wide.items() if name != "age"}

@@ -106,6 +106,7 @@ def client(flights, days):
         yield opened
 
 
+@pytest.mark.slow
 def test_plain_rows_are_completed_without_polars_and_an_odd_one_beside_them_by_it(client, asked, wanted):
     scorer = client.application.service.current.scorer
     before = scorer.num_by_polars
@@ -139,6 +140,7 @@ def test_lone_events_become_the_entries_that_polars_makes_of_many(days, flights,
         assert online.programs[table]([{**events[0], "origin": 7}]) is None, "Polars names what is wrong"
 
 
+@pytest.mark.slow
 def test_compiling_asks_nothing_of_the_state_and_what_only_polars_knows_is_told(days, flights, tmp_path):
     def open_online(data):
         files = {name: table.path for name, table in data.tables.items()}
@@ -157,6 +159,7 @@ def test_compiling_asks_nothing_of_the_state_and_what_only_polars_knows_is_told(
         Completion(open_online(data.model_copy(update={"tables": tables})), bundle.columns)
 
 
+@pytest.mark.slow
 def test_a_row_that_brings_its_past_is_taken_as_it_is(client, flights, examples):
     rows = examples[100:120].drop("row", "predict_at")
     plain = [orjson.loads(orjson.dumps(row)) for row in rows.to_dicts()]

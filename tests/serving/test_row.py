@@ -25,6 +25,7 @@ def bundle(name):
     return make_bundle(name)
 
 
+@pytest.mark.slow
 def test_real_rows_get_the_same_cells_inputs_and_predictions(bundle, name):
     rows = read_known(name).tail(NUM_ROWS.get(name, 4_000))
     readers = {column: make_reader(spec) for column, spec in bundle.columns.items()}

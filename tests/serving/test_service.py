@@ -159,6 +159,7 @@ def test_what_a_server_cannot_read_is_refused(overrides, message):
         read_serving(overrides, root=ROOT)
 
 
+@pytest.mark.slow
 def test_a_project_without_the_group_has_what_ships(tmp_path):
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     config = tmp_path / "conf" / "config.yaml"

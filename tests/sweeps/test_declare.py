@@ -16,6 +16,7 @@ def make(project, *words):
     return declare([*TINY, *words], root=project)
 
 
+@pytest.mark.slow
 def test_the_same_space_is_the_same_sweep(project):
     first = make(project, "model.width=16,32", "seed=range(2)")
     assert make(project, "seed=0,1", "model.width=32,16").name == first.name
@@ -48,6 +49,7 @@ def test_a_key_of_one_model_is_swept_there_alone(project):
     ]
 
 
+@pytest.mark.slow
 def test_a_space_in_a_file_and_the_command_line_on_top(project):
     (project / "conf/sweep/mine.yaml").write_text(
         "defaults: [base, _self_]\nspace:\n  model.width: [16, 32]\n"
@@ -60,6 +62,7 @@ def test_a_space_in_a_file_and_the_command_line_on_top(project):
     assert (sweep.settings.sampler, sweep.seeds) == ("grid", (5, 6, 7))
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_again_whatever_becomes_of_conf(project):
     sweep = make(project, "model.width=int(interval(8,64))", "model.num_layers=1,2", "sweep=random")
     write(sweep)
@@ -71,6 +74,7 @@ def test_what_is_written_is_read_again_whatever_becomes_of_conf(project):
     assert (again.seeds, again.objectives, again.space.axes) == (sweep.seeds, sweep.objectives, sweep.space.axes)
 
 
+@pytest.mark.slow
 def test_a_model_that_a_rule_chooses_is_chosen_as_conf_was_at_the_start(project):
     """Its candidates are part of what is composed."""
     tiny = [word for word in TINY if not word.startswith("model")]

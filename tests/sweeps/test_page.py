@@ -84,6 +84,7 @@ def list_titles(page, start):
     return [html.unescape(t) for t in re.findall(r"<g><title>(.*?)</title>", page[page.index(f"<h2>{start}") :])]
 
 
+@pytest.mark.slow
 def test_a_search_is_shown_with_its_curves_slices_and_importance(tmp_path):
     sweep, ledger = make_sweep(tmp_path, [LR, WIDTH, LAYERS], seeds=(0, 1), question="Which rate?")
     fill(sweep, ledger, 12, pruned={3, 7})

@@ -40,6 +40,7 @@ def test_options_that_exclude_each_other_are_refused(project, capsys, words, sai
     assert not (project / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_check_of_a_sweep_takes_the_selection_and_the_format(project, capsys):
     selection = project / "params.yaml"
     selection.write_text("experiment: california\nmodel: mlp\nset: {model.width: 16}\n")

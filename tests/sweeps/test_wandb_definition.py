@@ -19,6 +19,7 @@ def define(*words):
     return yaml.safe_load(Path("sweep.yaml").read_text())
 
 
+@pytest.mark.slow
 def test_a_space_becomes_parameters_and_what_is_fixed_the_command(project):
     definition = define(
         "model=mlp,tabm", "schedule.optimizer.lr=tag(log,interval(1e-4,1e-1))", "trainer.threads=1",
@@ -45,6 +46,7 @@ def test_a_space_becomes_parameters_and_what_is_fixed_the_command(project):
     assert not (project / "sweeps").exists()
 
 
+@pytest.mark.slow
 def test_a_grid_runs_to_its_end_and_evaluates_where_that_is_asked_for(project):
     definition = define("model=mlp", "model.width=16,32", "tracker=offline", "--evaluate", "all")
     assert definition["method"] == "grid"

@@ -143,6 +143,7 @@ def test_a_resumed_training_goes_on_and_another_begins_anew(tmp_path, tracker):
     assert last_step == -1
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_no_step(tmp_path, tracker):
     """T21."""
     code = (

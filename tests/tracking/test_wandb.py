@@ -142,6 +142,7 @@ def read_record_of_run(record):
     return run
 
 
+@pytest.mark.slow
 def test_variables_of_w_and_b_hold_as_documented(tmp_path):
     code = (
         "import sys; sys.path[:0] = sys.argv[2:]\n"
@@ -236,6 +237,7 @@ def test_system_metrics_are_measured_where_they_are_wanted(tmp_path, wanted):
     assert ("stats" in kinds) == wanted
 
 
+@pytest.mark.slow
 def test_the_same_signature_goes_on_and_another_begins_anew(tmp_path):
     """T10."""
     ids = []
@@ -268,6 +270,7 @@ def test_a_curve_is_not_added_twice(tmp_path):
     assert [[row["roc/tpr"] for row in history] for history in histories] == [[0.5], [], [0.7]]
 
 
+@pytest.mark.slow
 def test_a_page_is_kept_once_as_media(tmp_path):
     for text in ("<p>one</p>", "<p>one</p>", "<p>two</p>"):
         with open_record(tmp_path) as record:

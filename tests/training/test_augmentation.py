@@ -213,6 +213,7 @@ def own_augmentation(project, monkeypatch):
     forget_sources()
 
 
+@pytest.mark.slow
 def test_an_augmentation_of_the_users_own_trains(project, own_augmentation):
     assert run_quick("tracker=disabled", own_augmentation, verb="train") == 0
     assert read_rows(project)[-1]["valid/loss"] < 1.0

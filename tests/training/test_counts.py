@@ -24,6 +24,7 @@ def run(project, *overrides):
     return find_run(project)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["linear", pytest.param("lightgbm", marks=pytest.mark.slow)])
 def test_a_count_is_a_rate_times_the_exposure(project, model):
     folder = run(project, f"model={model}")
@@ -39,6 +40,7 @@ def test_a_count_is_a_rate_times_the_exposure(project, model):
     assert [answer.prediction["prediction"] for answer in answers] == pytest.approx(predicted[:20].tolist())
 
 
+@pytest.mark.slow
 def test_an_evaluation_judges_by_deviance_beside_a_poisson_regression(project):
     folder = run(project)
 

@@ -69,6 +69,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_same_run_again_gives_the_same_bytes(trained, project):
     assert run("lightgbm", "experiment=california", verb="train") == 0
 
@@ -78,6 +79,7 @@ def test_the_same_run_again_gives_the_same_bytes(trained, project):
         assert (first / file).read_bytes() == (again / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_refitted_on_train_and_valid_it_keeps_what_was_judged_beside_it(trained, project):
     once = find_run(trained)
     assert run("lightgbm", "experiment=california", "schedule.refit=all", verb="train") == 0
@@ -130,6 +132,7 @@ def test_the_best_epoch_is_by_the_monitor_and_any_number_beats_none():
     assert not epochs._is_better(math.nan)  # noqa: SLF001
 
 
+@pytest.mark.slow
 def test_it_takes_rows_of_a_debug_run_alone(project):
     pytest.importorskip("lightgbm")
 

@@ -138,6 +138,7 @@ def test_training_stops_when_the_monitored_value_no_longer_improves(project):
     assert len(epochs(project)) == 2
 
 
+@pytest.mark.slow
 def test_a_limit_of_steps_ends_within_an_epoch(project):
     run_quick("tracker=disabled", "schedule.max_steps=20", "schedule.max_epochs=9", verb="train")
 
@@ -163,6 +164,7 @@ def test_overfit_learns_its_one_batch(project):
     assert rows[-1]["valid/loss"] < 0.1 * rows[0]["valid/loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("schedule", ["default", "sgd", "cosine", "one_cycle"])
 def test_every_schedule_trains(project, schedule):

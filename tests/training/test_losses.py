@@ -272,6 +272,7 @@ def test_a_poisson_loss_predicts_what_is_above_0_and_its_mean(project):
     assert last["valid/loss"] == pytest.approx(deviance, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("schedule.shuffle_buffer=256",)], ids=["in memory", "streamed"])
 def test_a_poisson_loss_refuses_what_is_no_count(project, capsys, more):
     assert (
@@ -293,6 +294,7 @@ def test_a_quantile_is_what_is_predicted(project):
     assert load(run).recipe.loss.function["quantile"] == 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize(
@@ -368,6 +370,7 @@ def test_a_loss_of_the_users_own_trains(project, own_loss):
     assert last["valid/loss"] == pytest.approx((last["valid/rmse"] / read_scale(run)) ** 2 - 0.5 * above, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_loss_of_the_users_own_is_checked_by_its_source(project, own_loss, capsys):
     assert run_quick("experiment=adult", "tracker=disabled", own_loss, verb="check") == 2
     assert "own_losses.Tilted is for the task 'regression'; data.task is 'binary'" in capsys.readouterr().err

@@ -41,6 +41,7 @@ def made(tmp_path_factory):
         yield run(folder, "evaluation.calibrate=isotonic", "evaluation.fairness={columns: [carrier], min_rows: 50}")
 
 
+@pytest.mark.slow
 def test_each_label_has_a_probability_near_its_own_and_a_decision(made):
     bundle, rows = load(made), pl.read_parquet(made / "examples/test.parquet")
 
@@ -54,6 +55,7 @@ def test_each_label_has_a_probability_near_its_own_and_a_decision(made):
     assert thresholds[2] < 0.4  # of a rare label F1 is best far below one half
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -76,6 +78,7 @@ def test_every_kind_of_model_learns_several_labels(project, overrides):
         assert found[truth == 1, place].mean() > found[truth == 0, place].mean() + 0.02, name
 
 
+@pytest.mark.slow
 def test_the_order_of_the_labels_is_that_of_the_outputs_and_makes_another_run(project):
     def sign():
         return sign_stages(resolve(overrides=["experiment=parcels"], root=project), root=project)
@@ -100,6 +103,7 @@ def test_the_loss_is_the_mean_log_loss_over_rows_and_labels(made):
     assert last["valid/loss"] == pytest.approx(-np.log(np.where(truth == 1, chances, 1 - chances)).mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_an_evaluation_judges_all_labels_and_each(made):
     results = json.loads((made / "evaluation/metrics.json").read_text())
     numbers = json.loads((made / "evaluation/numbers.json").read_text())

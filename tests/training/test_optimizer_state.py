@@ -64,6 +64,7 @@ def measure_gap(a, b):
     return max(float((a[name] - b[name]).abs().max()) for name in a if a[name].numel())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_two_halves_with_the_state_are_one_whole_and_without_it_are_not(root, tmp_path, optimizer):
     whole, _ = train(root, tmp_path / "whole", optimizer, num_epochs=6)

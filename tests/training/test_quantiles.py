@@ -21,6 +21,7 @@ def run(run_once):
     return folder
 
 
+@pytest.mark.slow
 def test_predictions_have_a_column_for_each_level(run):
     bundle, rows = load(run), pl.read_parquet(run / "examples/test.parquet")
 
@@ -49,6 +50,7 @@ def test_the_loss_is_the_mean_pinball_loss_and_the_metrics_are_of_the_median(run
     assert last["valid/mae"] == pytest.approx(abs(error[:, 1]).mean(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_an_evaluation_tells_loss_and_coverage_of_each_level(run):
     part = json.loads((run / "evaluation/parts/quantiles.json").read_text())
 

@@ -121,6 +121,7 @@ def test_the_seed_reaches_numpy_and_python(root, tmp_path):
     assert torch.equal(*found)
 
 
+@pytest.mark.slow
 def test_rates_follow_the_epochs_of_the_schedule_and_not_those_that_are_left(root, tmp_path):
     rows = make_rows(300, seed=0), make_rows(100, seed=1)
     whole, part = (
@@ -154,6 +155,7 @@ def test_rows_of_a_class_that_training_had_not_are_left_out(root, tmp_path):
     assert refit_rows(experiment, tmp_path, train, valid, num_epochs=1, num_outputs=3).num_rows == 375
 
 
+@pytest.mark.slow
 def test_the_weights_are_new_and_the_metrics_those_of_the_training_that_chose(run_once):
     once, again = (find_run(run_once("tracker=disabled", *words).parent) for words in ((), (ALL,)))
 

@@ -102,6 +102,7 @@ def same(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("stop_at", "streamed"),
@@ -126,6 +127,7 @@ def raise_interrupt(number, frame):
     raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, raise_interrupt], ids=["none", "of a worker"])
 @pytest.mark.parametrize("stop_at", [WITHIN, 2 * 13 + 13], ids=["within", "at the end"])
 def test_a_training_that_is_terminated_saves_the_steps_that_it_has_done(root, tmp_path, handler, stop_at):
@@ -191,6 +193,7 @@ def test_a_training_may_be_stopped_again_and_again(root, tmp_path):
     assert rows == other_rows
 
 
+@pytest.mark.slow
 def test_early_stopping_counts_the_same_epochs(root, tmp_path):
     stopping = "schedule.early_stopping={patience: 1, min_delta: 10.0}"
     _, rows, _ = fit(root, tmp_path / "whole", stopping)

@@ -59,6 +59,7 @@ def test_weights_have_no_unit(task, unit):
     assert torch.allclose(weighted, differentiate(task, [0, 1, 2, 3], [1.0, 2.0, 1.0, 1.0]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_validation_loss_is_weighed(project):
     """It is the weighted mean of what the bundle's predictions miss, in standard deviations."""
     assert run_quick("tracker=disabled", "data.examples.weight=Population", verb="train") == 0

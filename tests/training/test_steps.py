@@ -176,6 +176,7 @@ def test_limits_of_steps_and_of_batches_hold_together(root, tmp_path):
     assert [row["step"] for row in rows] == [6, 12, 15]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", [None, MIXUP, CUTMIX], ids=["plain", "mixup", "cutmix"])
 def test_a_training_that_is_stopped_within_an_epoch_goes_on_with_the_same_numbers(root, tmp_path, augment):
     dials = {"dropout": 0.1, "augment": augment, "chunk_steps": 4}

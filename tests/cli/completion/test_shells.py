@@ -78,6 +78,7 @@ def test_a_tab_after_a_path_asks_that_command(terminal, folder):
     assert terminal.complete(f"{command} run model=re") == f"{command} run model=resnet "
 
 
+@pytest.mark.slow
 def test_bash_completes_where_the_equals_sign_is_no_word_break(folder):
     terminal = Terminal("bash", folder=folder)
     terminal.run("COMP_WORDBREAKS=${COMP_WORDBREAKS//=}")

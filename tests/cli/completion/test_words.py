@@ -159,6 +159,7 @@ def test_overrides_are_offered_step_by_step(offer, word, expected):
     assert offer("run", word) == expected
 
 
+@pytest.mark.slow
 def test_a_member_of_an_ensemble_is_offered_like_a_model(offer):
     assert offer("run", "model.mem") == ["model.member.", "model.members.", "model.members="]
     assert offer("run", "model.member.wi") == ["model.member.width=", "model.member.widths="]
@@ -176,6 +177,7 @@ def test_experiments_come_first(offer):
     assert offer("run", "")[:3] == ["experiment=", "augmentation.", "augmentation="]
 
 
+@pytest.mark.slow
 def test_a_projects_own_option_and_group_are_offered_and_hidden_folders_are_not(offer, project):
     (project / "conf" / "model" / "own.yaml").write_text("_target_: own.Net\nglow: true\ninner: {depth: 3}\n")
     (project / "conf" / "model" / "broken.yaml").write_text("a: [")
