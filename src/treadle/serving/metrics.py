@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_BUNDLE = ("model", "bundle")  # labels
+_TABLE = ("model", "table")
 
 
 class Metrics:
@@ -15,56 +17,38 @@ class Metrics:
 
     def __init__(self, *, count_waiting: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
-        of_bundle = ["model", "bundle"]
-        self._requests = self._make(Counter, "requests", "Requests", [*of_bundle, "protocol", "code"])
-        self._rows = self._make(Counter, "rows", "Rows that were asked for", [*of_bundle, "outcome"])
-        engine = [*of_bundle, "engine"]
-        self._engines = self._make(Counter, "engine_rows", "Rows that were predicted, by what computed", engine)
-        self._polars = self._make(Counter, "polars_rows", "Rows that only Polars could read", of_bundle)
-        self._seconds = Histogram(
-            "treadle_request_seconds",
-            "Time from a request's body to its answer",
-            [*of_bundle, "protocol"],
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
-        self._batches = Histogram(
-            "treadle_batch_rows", "Rows of a batch", of_bundle, buckets=_ROWS, registry=self._registry
-        )
-        self._bundle = Gauge("treadle_bundle_loaded_seconds", "When it was loaded", of_bundle, registry=self._registry)
-        self._failed = Counter("treadle_reload_failures", "Bundles that were not loaded", registry=self._registry)
-        self._lost = Counter("treadle_log_lost_rows", "Predictions that were not recorded", registry=self._registry)
-        self._events = self._make(
-            Counter,
-            "events",
-            "Events that were taken, or refused; of those taken, late and never known ones",
-            ["model", "table", "outcome"],
-        )
-        self._shadow = self._make(
-            Counter, "shadow_rows", "Rows offered to the shadow, by what became of them", [*of_bundle, "outcome"]
-        )
-        self._canary = self._make(
-            Counter, "canary_failures", "Rows that the champion answered for a canary that failed", of_bundle
-        )
-        self._refusals = self._make(
-            Counter, "canary_refusals", "Rows that the champion predicted for a canary that refused them", of_bundle
-        )
-        self._newest = Gauge(
-            "treadle_newest_event_seconds",
-            "When the newest event is known",
-            ["model", "table"],
-            registry=self._registry,
-        )
-        self._log_up = Gauge("treadle_event_log_up", "Whether the log of events answers", registry=self._registry)
-        self._rebuilds = Gauge(
-            "treadle_event_log_rebuilds",
-            "How often the log was another one, emptied or restored, and the state was made anew",
-            registry=self._registry,
-        )
-        Gauge("treadle_waiting_rows", "Rows that wait", registry=self._registry).set_function(count_waiting)
+        self._requests = self._count("requests", "Requests", *_BUNDLE, "protocol", "code")
+        self._rows = self._count("rows", "Rows that were asked for", *_BUNDLE, "outcome")
+        self._engines = self._count("engine_rows", "Rows that were predicted, by what computed", *_BUNDLE, "engine")
+        self._polars = self._count("polars_rows", "Rows that only Polars could read", *_BUNDLE)
+        duration = "Time from a request's body to its answer"
+        self._seconds = self._spread("request_seconds", duration, *_BUNDLE, "protocol", buckets=_SECONDS)
+        self._batches = self._spread("batch_rows", "Rows of a batch", *_BUNDLE, buckets=_ROWS)
+        self._bundle = self._show("bundle_loaded_seconds", "When it was loaded", *_BUNDLE)
+        self._failed = self._count("reload_failures", "Bundles that were not loaded")
+        self._lost = self._count("log_lost_rows", "Predictions that were not recorded")
+        taken = "Events that were taken, or refused; of those taken, late and never known ones"
+        self._events = self._count("events", taken, *_TABLE, "outcome")
+        offered = "Rows offered to the shadow, by what became of them"
+        self._shadow = self._count("shadow_rows", offered, *_BUNDLE, "outcome")
+        failed = "Rows that the champion answered for a canary that failed"
+        self._canary = self._count("canary_failures", failed, *_BUNDLE)
+        refused = "Rows that the champion predicted for a canary that refused them"
+        self._refusals = self._count("canary_refusals", refused, *_BUNDLE)
+        self._newest = self._show("newest_event_seconds", "When the newest event is known", *_TABLE)
+        self._log_up = self._show("event_log_up", "Whether the log of events answers")
+        rebuilt = "How often the log was another one, emptied or restored, and the state was made anew"
+        self._rebuilds = self._show("event_log_rebuilds", rebuilt)
+        self._show("waiting_rows", "Rows that wait").set_function(count_waiting)
 
-    def _make(self, kind: type[Counter], name: str, text: str, labels: list[str]) -> Counter:
-        return kind(f"treadle_{name}", text, labels, registry=self._registry)
+    def _count(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"treadle_{name}", text, labels, registry=self._registry)
+
+    def _show(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"treadle_{name}", text, labels, registry=self._registry)
+
+    def _spread(self, name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(f"treadle_{name}", text, labels, buckets=buckets, registry=self._registry)
 
     def count_request(self, model: str, bundle: str, *, protocol: str, code: int, seconds: float) -> None:
         """One request with its answer."""
