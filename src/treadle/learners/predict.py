@@ -16,6 +16,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
 from treadle.learners.build import Workshop, make_trainer, open_workshop, reporting_mistakes
 from treadle.learners.bundle import LearnerBundle, require_targets
+from treadle.tasks import PREDICTION
 from treadle.tensor_files import save_whole
 
 _TENSORS = ".pt"  # of a file that takes predictions of any shape
@@ -90,7 +91,7 @@ def tabulate(batches: list[Any]) -> pl.DataFrame:
     Raises:
         TreadleError: no table holds them.
     """
-    parts = [batch if isinstance(batch, dict) else {"prediction": batch} for batch in batches]
+    parts = [batch if isinstance(batch, dict) else {PREDICTION: batch} for batch in batches]
     names = list(dict.fromkeys(name for part in parts for name in part))
     columns: dict[str, Any] = {}
     for name in names:

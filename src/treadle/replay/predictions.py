@@ -23,10 +23,10 @@ from treadle.features.featurize import read_target
 from treadle.replay.matrix import Origin, Plan
 from treadle.replay.trained import Trained
 from treadle.schema import PREDICT_AT, ROW
+from treadle.tasks import TRAITS, Traits
 
 Array = NDArray[Any]
 _DIGITS = 16  # of a signature, in the name of a file
-_CHANCE = "probability_"  # begins the column of a class
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,12 @@ def predict_all(plan: Plan, models: Mapping[Origin, Trained], *, experiment: Exp
         )
         for origin, model in models.items()
     }
-    classes = list(dict.fromkeys(name for frame in frames.values() for name in _list_classes(frame)))
+    traits = TRAITS[experiment.data.answer]
+    classes = list(dict.fromkeys(name for frame in frames.values() for name in traits.read_names(frame.columns)))
     return Predictions(
         moments=rows[PREDICT_AT].to_numpy(),
         target=read_target(rows, classes=classes).numpy(),
-        models={origin: _align(frame, rows, classes) for origin, frame in frames.items()},
+        models={origin: _align(frame, rows, traits=traits, classes=classes) for origin, frame in frames.items()},
         num_trained={origin: _count_rows(model.folder) for origin, model in models.items()},
         blocks=find_blocks(rows.lazy(), experiment),
     )
@@ -81,31 +82,22 @@ def _predict(run: RunFolder, plan: Plan, *, file: Path, experiment: Experiment) 
     if file.is_file():
         return pl.read_parquet(file)
     bundle = load(run.path, targets=experiment.targets, on_breach="allow", code="any")
-    predicted = bundle.predict(_read_later(run, plan)).select(
-        ROW, pl.selectors.starts_with("probability", "prediction")
-    )
+    outputs = TRAITS[bundle.task].name_outputs(bundle.classes)
+    predicted = bundle.predict(_read_later(run, plan)).select(ROW, *outputs)
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as part:
         predicted.write_parquet(part)
     return predicted
 
 
-def _list_classes(predicted: pl.DataFrame) -> list[str]:
-    """Of a multiclass task; none of another."""
-    return [name.removeprefix(_CHANCE) for name in predicted.columns if name.startswith(_CHANCE)]
-
-
-def _align(predicted: pl.DataFrame, rows: pl.DataFrame, classes: Sequence[str]) -> Array:
+def _align(predicted: pl.DataFrame, rows: pl.DataFrame, *, traits: Traits, classes: Sequence[str]) -> Array:
     """The predictions of these rows; a class that the model had not seen by then has the probability 0."""
     found = rows.select(ROW).join(predicted, on=ROW, how="left", maintain_order="left")
-    if not classes:
-        return found.select(pl.selectors.starts_with("probability", "prediction")).to_series().to_numpy()
-    is_known = found[f"{_CHANCE}{_list_classes(predicted)[0]}"].is_not_null().to_numpy()
-    columns = [
-        found[f"{_CHANCE}{name}"].to_numpy() if f"{_CHANCE}{name}" in found.columns else np.where(is_known, 0.0, np.nan)
-        for name in classes
-    ]
-    return np.stack(columns, axis=1)
+    outputs = traits.name_outputs(classes)
+    own = [name for name in outputs if name in found.columns]
+    unseen = np.where(found[own[0]].is_not_null().to_numpy(), 0.0, np.nan)
+    columns = [found[name].to_numpy() if name in own else unseen for name in outputs]
+    return np.stack(columns, axis=1) if traits.has_classes else columns[0]
 
 
 def _count_rows(run: RunFolder) -> int:

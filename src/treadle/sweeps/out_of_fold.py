@@ -72,7 +72,10 @@ def write_out_of_fold(sweep: Sweep, ledger: Ledger, row: Row) -> Pooled:
     experiment = read(folders[0].resolved).experiment
     assert isinstance(experiment, Experiment), "only a table's split has folds"
     frames = [_predict(folder, trial, experiment) for folder, trial in zip(folders, trials, strict=True)]
-    frame = pl.concat(frames, how="diagonal_relaxed").with_columns(pl.col("^probability_.*$").fill_null(0.0))
+    frame = pl.concat(frames, how="diagonal_relaxed")
+    traits = TRAITS[experiment.data.answer]
+    outputs = traits.name_outputs(traits.read_names(frame.columns))
+    frame = frame.with_columns(pl.col(outputs).fill_null(0.0))  # of a class that a fold has not trained on
     passes = list(evaluate_passes(frame, experiment))
     metrics = {name: statistics.fmean(each[name] for each in passes) for name in passes[0]}
     pooled = Pooled(
