@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -16,28 +17,31 @@ from pydantic import Field
 from torch import Tensor
 
 from treadle.disk import write_text
-from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
+from treadle.models.boosting import Boosting, explaining_file, explaining_rows
 from treadle.models.catboost_json import check_trees
 from treadle.models.estimator import NotNegative, Training, Whole, import_library
-from treadle.models.matrix import list_directions, read_labels
+from treadle.models.matrix import read_labels
 from treadle.models.rounds import Rounds
-from treadle.schema import Batch, Count, Positive
+from treadle.schema import Batch, Positive
 from treadle.tasks import TRAITS
 
 if TYPE_CHECKING:
     import catboost
 
-_OBJECTIVES = {
+_OBJECTIVES = {  # with the place of the loss's parameter, where it has one
+    "binary": "Logloss",
+    "multiclass": "MultiClass",
+    "regression": "RMSE",
     "quantile": "Quantile:alpha={}",
     "huber": "Huber:delta={}",
     "poisson": "Poisson",
     "tweedie": "Tweedie:variance_power={}",
 }
-_DEFAULTS = {"binary": "Logloss", "multiclass": "MultiClass", "regression": "RMSE"}
 
 
-class CatBoost:
+@dataclass(kw_only=True, eq=False, repr=False)
+class CatBoost(Boosting):
     """Gradient boosting of trees that ask the same question at each node of a depth.
 
     A category of few values is asked for by name. Of others the model reads how often it occurs, and how the target was
@@ -71,55 +75,26 @@ class CatBoost:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
-    RAW_INPUTS = True
-    REFITS = True
     LIBRARY = "catboost"
     EXTRA = "catboost"
     FILE = "trees.json"
 
-    def __init__(
-        self,
-        *,
-        num_numeric: int,
-        cardinalities: Sequence[int],
-        num_outputs: int,
-        max_rounds: Count,
-        early_stopping_rounds: Count | None,
-        eval_period: Count,
-        learning_rate: Positive,
-        depth: Annotated[int, Field(ge=1, le=16)],
-        l2_leaf_reg: NotNegative,
-        random_strength: NotNegative,
-        bootstrap_type: Literal["Bayesian", "Bernoulli", "MVS", "No"],
-        bagging_temperature: NotNegative | None,
-        subsample: Whole | None,
-        rsm: Whole,
-        border_count: Annotated[int, Field(ge=1, le=65535)],
-        one_hot_max_size: Annotated[int, Field(ge=1, le=255)],
-        max_ctr_complexity: Annotated[int, Field(ge=1, le=8)],
-        monotone: Mapping[str, Literal[-1, 1]] | None,
-    ) -> None:
-        self.num_numeric = num_numeric
-        self.num_categories = len(cardinalities)
-        self.num_outputs = num_outputs
-        self.names = np.array([str(i).encode() for i in range(max(cardinalities, default=0))], dtype=object)
-        self.rounds = Rounds(max_rounds, eval_period, early_stopping_rounds)
-        self.monotone = monotone
-        self.booster: catboost.CatBoost | None = None
-        self.settings = {
-            "learning_rate": learning_rate,
-            "depth": depth,
-            "l2_leaf_reg": l2_leaf_reg,
-            "random_strength": random_strength,
-            "bootstrap_type": bootstrap_type,
-            "bagging_temperature": bagging_temperature,
-            "subsample": subsample,
-            "rsm": rsm,
-            "border_count": border_count,
-            "one_hot_max_size": one_hot_max_size,
-            "max_ctr_complexity": max_ctr_complexity,
-        }
+    learning_rate: Positive
+    depth: Annotated[int, Field(ge=1, le=16)]
+    l2_leaf_reg: NotNegative
+    random_strength: NotNegative
+    bootstrap_type: Literal["Bayesian", "Bernoulli", "MVS", "No"]
+    bagging_temperature: NotNegative | None
+    subsample: Whole | None
+    rsm: Whole
+    border_count: Annotated[int, Field(ge=1, le=65535)]
+    one_hot_max_size: Annotated[int, Field(ge=1, le=255)]
+    max_ctr_complexity: Annotated[int, Field(ge=1, le=8)]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        count = max(self.cardinalities, default=0)
+        self._names = np.array([str(i).encode() for i in range(count)], dtype=object)  # of ids
 
     def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Add trees round by round; CatBoost shows what they predict as to a metric of the user's."""
@@ -130,11 +105,8 @@ class CatBoost:
             warnings.filterwarnings("ignore", message=".*numba")  # would only make a metric in Python faster
             booster = library.CatBoost({**settings, "eval_metric": _Shown(steps)})
             data, judged = (self._make_pool(library, rows) for rows in (train, valid))
-            try:
+            with explaining_rows("CatBoost", library.CatBoostError):
                 booster.fit(data, eval_set=[data, judged], callbacks=[steps])
-            except library.CatBoostError as error:
-                reason = str(error).strip().splitlines()[0]
-                raise TreadleError(f"model: CatBoost cannot be trained on these rows: {reason}") from error
         if steps.error is not None:
             raise steps.error
         booster.shrink(self.rounds.best)
@@ -144,18 +116,12 @@ class CatBoost:
             values = json.loads(file.read_text(encoding="utf-8"))
         self._set_trees({**values, "model_info": {}})  # which names the moment and the machine
 
-    def restart(self) -> None:
-        """Forget the trees; the next `fit` adds as many rounds as were best."""
-        self.rounds.restart()
-        self.booster = None
-
     def _list_settings(self, training: Training) -> dict[str, Any]:
         objective = training.objective
-        loss = _OBJECTIVES.get(objective.name, "").format(objective.parameter) or _DEFAULTS[objective.task]
         settings: dict[str, Any] = {
-            **{name: value for name, value in self.settings.items() if value is not None},
+            **{name: value for name, value in self.arguments.items() if value is not None},
             "iterations": self.rounds.maximum,
-            "loss_function": loss,
+            "loss_function": _OBJECTIVES[objective.key].format(objective.parameter),
             "random_seed": training.seed,
             "thread_count": training.threads,
             "use_best_model": False,
@@ -164,10 +130,8 @@ class CatBoost:
         }
         if self.num_outputs > 1:
             settings["classes_count"] = self.num_outputs
-        if self.monotone:
-            settings["monotone_constraints"] = list_directions(
-                self.monotone, numeric_columns=training.numeric_columns, num_ids=self.num_categories
-            )
+        if directions := self.list_directions(training):
+            settings["monotone_constraints"] = directions
         return settings
 
     def _make_pool(self, library: ModuleType, rows: Batch) -> catboost.Pool:
@@ -180,18 +144,13 @@ class CatBoost:
     def _join(self, library: ModuleType, numeric: Tensor, ids: Tensor) -> catboost.FeaturesData:
         made: catboost.FeaturesData = library.FeaturesData(
             num_feature_data=np.ascontiguousarray(numeric.numpy()) if self.num_numeric else None,
-            cat_feature_data=self.names[ids.numpy()] if self.num_categories else None,
+            cat_feature_data=self._names[ids.numpy()] if self.num_categories else None,
         )
         return made
 
-    def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Sum of the trees, on one thread."""
-        assert self.booster is not None, "it is fitted, or loaded"
-        if not len(numeric):
-            return numeric.new_empty(0, self.num_outputs)
+    def _sum_trees(self, numeric: Tensor, ids: Tensor) -> Tensor:
         pool = _import().Pool(self._join(_import(), numeric, ids))
-        found = self.booster.predict(pool, prediction_type="RawFormulaVal", thread_count=1)
-        return torch.as_tensor(found, dtype=torch.float32).reshape(len(numeric), self.num_outputs)
+        return torch.as_tensor(self.booster.predict(pool, prediction_type="RawFormulaVal", thread_count=1))
 
     def save(self, file: Path) -> None:
         """Write CatBoost's JSON of the trees."""
@@ -201,15 +160,11 @@ class CatBoost:
     def load(self, file: Path) -> None:
         """Read the JSON, once it is known that CatBoost could have written it."""
         values = read_json(file)
-        try:
+        with explaining_file(file, _import().CatBoostError):
             check_trees(
                 values, num_numeric=self.num_numeric, num_categories=self.num_categories, num_outputs=self.num_outputs
             )
             self._set_trees(values)
-        except (ValueError, TypeError, LookupError, OverflowError, _import().CatBoostError) as error:
-            raise TreadleError(
-                f"{file} holds no trees that can be read: {str(error).strip().splitlines()[0]}"
-            ) from error
 
     def _set_trees(self, values: Any) -> None:
         self.text = json.dumps(values, separators=(",", ":"))

@@ -38,6 +38,11 @@ class Objective:
     parameter: float | None = None  # the quantile; the error from which Huber's loss is linear; Tweedie's power
     link: Link = "identity"  # of a value, whether it is the output or the output is its logarithm
 
+    @property
+    def key(self) -> str:
+        """By which a library's own name of the loss is looked up: its name, or the task of the default one."""
+        return self.task if self.name == "default" else self.name
+
 
 class Watch(Protocol):
     """What training shows after some rounds."""

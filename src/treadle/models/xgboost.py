@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,11 +13,10 @@ from pydantic import Field
 from torch import Tensor
 
 from treadle.disk import write_text
-from treadle.errors import TreadleError
 from treadle.json_files import read_json, require_readable
+from treadle.models.boosting import Boosting, explaining_file, explaining_rows
 from treadle.models.estimator import NotNegative, Training, Whole, import_library
-from treadle.models.matrix import join_inputs, list_directions, read_labels
-from treadle.models.rounds import Rounds
+from treadle.models.matrix import join_inputs, read_labels
 from treadle.models.xgboost_json import check_trees
 from treadle.schema import Batch, Count, Positive
 
@@ -25,16 +24,19 @@ if TYPE_CHECKING:
     import xgboost
 
 _OBJECTIVES = {
+    "binary": "binary:logistic",
+    "multiclass": "multi:softprob",
+    "regression": "reg:squarederror",
     "quantile": "reg:quantileerror",
     "huber": "reg:pseudohubererror",
     "poisson": "count:poisson",
     "tweedie": "reg:tweedie",
 }
-_DEFAULTS = {"binary": "binary:logistic", "multiclass": "multi:softprob", "regression": "reg:squarederror"}
 _PARAMETERS = {"quantile": "quantile_alpha", "huber": "huber_slope", "tweedie": "tweedie_variance_power"}
 
 
-class XGBoost:
+@dataclass(kw_only=True, eq=False, repr=False)
+class XGBoost(Boosting):
     """Gradient boosting of trees, each leaf's value penalised.
 
     Categories and missing numbers need no encoding: a split sends a set of categories to one side, and missing numbers
@@ -71,68 +73,31 @@ class XGBoost:
             null: none.
     """
 
-    OBJECTIVES = ("default", "quantile", "huber", "poisson", "tweedie", "quantiles")
     UNDIRECTED = ("quantile", "quantiles")
-    RAW_INPUTS = True
-    REFITS = True
     LIBRARY = "xgboost"
     EXTRA = "xgboost"
     FILE = "trees.json"
 
-    def __init__(
-        self,
-        *,
-        num_numeric: int,
-        cardinalities: Sequence[int],
-        num_outputs: int,
-        max_rounds: Count,
-        early_stopping_rounds: Count | None,
-        eval_period: Count,
-        learning_rate: Positive,
-        max_depth: Annotated[int, Field(ge=0)],
-        max_leaves: Annotated[int, Field(ge=0)],
-        grow_policy: Literal["depthwise", "lossguide"],
-        min_child_weight: NotNegative,
-        gamma: NotNegative,
-        subsample: Whole,
-        colsample_bytree: Whole,
-        colsample_bynode: Whole,
-        reg_lambda: NotNegative,
-        reg_alpha: NotNegative,
-        max_bin: Annotated[int, Field(ge=2)],
-        max_cat_to_onehot: Count,
-        max_cat_threshold: Count,
-        monotone: Mapping[str, Literal[-1, 1]] | None,
-    ) -> None:
-        self.num_numeric = num_numeric
-        self.cardinalities = list(cardinalities)
-        self.num_outputs = num_outputs
-        self.rounds = Rounds(max_rounds, eval_period, early_stopping_rounds)
-        self.monotone = monotone
-        self.max_bin = max_bin
-        self.booster: xgboost.Booster | None = None
-        self.settings = {
-            "learning_rate": learning_rate,
-            "max_depth": max_depth,
-            "max_leaves": max_leaves,
-            "grow_policy": grow_policy,
-            "min_child_weight": min_child_weight,
-            "gamma": gamma,
-            "subsample": subsample,
-            "colsample_bytree": colsample_bytree,
-            "colsample_bynode": colsample_bynode,
-            "reg_lambda": reg_lambda,
-            "reg_alpha": reg_alpha,
-            "max_bin": max_bin,
-            "max_cat_to_onehot": max_cat_to_onehot,
-            "max_cat_threshold": max_cat_threshold,
-        }
+    learning_rate: Positive
+    max_depth: Annotated[int, Field(ge=0)]
+    max_leaves: Annotated[int, Field(ge=0)]
+    grow_policy: Literal["depthwise", "lossguide"]
+    min_child_weight: NotNegative
+    gamma: NotNegative
+    subsample: Whole
+    colsample_bytree: Whole
+    colsample_bynode: Whole
+    reg_lambda: NotNegative
+    reg_alpha: NotNegative
+    max_bin: Annotated[int, Field(ge=2)]
+    max_cat_to_onehot: Count
+    max_cat_threshold: Count
 
     def fit(self, train: Batch, valid: Batch, *, training: Training) -> None:
         """Add trees round by round."""
         library = _import()
         settings = self._list_settings(training)
-        try:
+        with explaining_rows("XGBoost", library.core.XGBoostError):
             data = self._make_matrix(library, train, threads=training.threads)
             judged = self._make_matrix(library, valid, threads=training.threads, reference=data)
             booster = library.Booster(settings, [data, judged])
@@ -141,21 +106,13 @@ class XGBoost:
                 show=lambda: (torch.from_numpy(booster.predict(data)), torch.from_numpy(booster.predict(judged))),
                 watch=training.watch,
             )
-        except library.core.XGBoostError as error:
-            reason = str(error).strip().splitlines()[0]
-            raise TreadleError(f"model: XGBoost cannot be trained on these rows: {reason}") from error
         self._set_trees(json.loads(booster[: self.rounds.best].save_raw("json")))
-
-    def restart(self) -> None:
-        """Forget the trees; the next `fit` adds as many rounds as were best."""
-        self.rounds.restart()
-        self.booster = None
 
     def _list_settings(self, training: Training) -> dict[str, Any]:
         objective = training.objective
         settings: dict[str, Any] = {
-            **self.settings,
-            "objective": _OBJECTIVES.get(objective.name) or _DEFAULTS[objective.task],
+            **self.arguments,
+            "objective": _OBJECTIVES[objective.key],
             "tree_method": "hist",
             "seed": training.seed,
             "nthread": training.threads,
@@ -165,10 +122,7 @@ class XGBoost:
             settings["num_class"] = self.num_outputs
         if objective.parameter is not None:
             settings[_PARAMETERS[objective.name]] = objective.parameter
-        if self.monotone:
-            directions = list_directions(
-                self.monotone, numeric_columns=training.numeric_columns, num_ids=len(self.cardinalities)
-            )
+        if directions := self.list_directions(training):
             settings["monotone_constraints"] = tuple(directions)
         return settings
 
@@ -187,13 +141,9 @@ class XGBoost:
         )
         return made
 
-    def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
-        """Sum of the trees, on one thread."""
-        assert self.booster is not None, "it is fitted, or loaded"
-        if not len(numeric):
-            return numeric.new_empty(0, self.num_outputs)
+    def _sum_trees(self, numeric: Tensor, ids: Tensor) -> Tensor:
         found = self.booster.inplace_predict(join_inputs(numeric, ids).numpy(), predict_type="margin")
-        return torch.from_numpy(found).reshape(len(numeric), self.num_outputs)
+        return torch.from_numpy(found)
 
     def save(self, file: Path) -> None:
         """Write XGBoost's JSON of the trees."""
@@ -203,13 +153,11 @@ class XGBoost:
     def load(self, file: Path) -> None:
         """Read the JSON, once it is known that XGBoost could have written it."""
         values = read_json(file)
-        try:
+        with explaining_file(file, _import().core.XGBoostError):
             check_trees(
                 values, num_numeric=self.num_numeric, vocabularies=self.cardinalities, num_outputs=self.num_outputs
             )
             self._set_trees(values)
-        except (ValueError, TypeError, LookupError, OverflowError, _import().core.XGBoostError) as error:
-            raise TreadleError(f"{file} holds no trees that can be read: {str(error).splitlines()[0]}") from error
 
     def _set_trees(self, values: Any) -> None:
         self.text = json.dumps(values, separators=(",", ":"))
@@ -217,4 +165,4 @@ class XGBoost:
 
 
 def _import() -> ModuleType:
-    return import_library("xgboost", extra="xgboost")
+    return import_library(XGBoost.LIBRARY, extra=XGBoost.EXTRA)

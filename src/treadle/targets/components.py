@@ -27,6 +27,7 @@ _OTHERS = {
     "treadle.features.blocks.FittedBlock",
     "treadle.features.featurize.featurize",
     "treadle.features.vectors.ColumnVectors",
+    "treadle.models.boosting.Boosting",
     "treadle.models.estimator.Objective",
     "treadle.training.learner.Learner",
     "treadle.training.refit.Refitted",
