@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from graphlib import TopologicalSorter
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 from urllib.request import url2pathname
 
 import jsonschema
@@ -83,18 +85,19 @@ def test_every_reference_leads_to_a_part_of_a_file_beside_it_and_never_back(root
         for one in inner:
             yield from list_references(one)
 
-    def follow(node, file, above):
-        for reference in list_references(node):
-            name, _, pointer = reference.partition("#")
-            target = folder / (name or file)
-            uri = f"{target.as_uri()}#{pointer}"
-            assert target.parent == folder
-            assert uri not in above
-            found = referencing.Registry(retrieve=retrieve).resolver().lookup(uri).contents
-            follow(found, target.name, {*above, uri})
+    registry = referencing.Registry(retrieve=retrieve)
+    leads_to, todo = {}, [path.as_uri() for path in folder.iterdir()]
+    while todo:
+        uri = todo.pop()
+        if uri not in leads_to:
+            found = registry.get_or_retrieve(uri.partition("#")[0])
+            registry = found.registry
+            references = list_references(registry.resolver().lookup(uri).contents)
+            leads_to[uri] = {urljoin(uri, reference) for reference in references}
+            todo += leads_to[uri]
 
-    for path in folder.iterdir():
-        follow(json.loads(path.read_text()), path.name, {f"{path.as_uri()}#"})
+    assert {Path(urlsplit(uri).path).parent for uri in leads_to} == {folder}
+    TopologicalSorter(leads_to).prepare()  # raises where one leads back
 
 
 def test_every_shipped_file_names_its_schema_and_is_valid_under_it(root):
