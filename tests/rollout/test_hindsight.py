@@ -1,6 +1,6 @@
 """What the champion before would have answered: judged on the rows that the log has whole, or not at all."""
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import numpy as np
 import polars as pl
@@ -11,6 +11,7 @@ from treadle.bundle.card import Card
 from treadle.monitoring.labels import store_labels
 from treadle.rollout.evidence import UnreadableError
 from treadle.rollout.hindsight import look_back
+from treadle.serving.log import PredictionLog, Record
 
 CARD = Card.model_construct(task="binary", classes=[])
 
@@ -31,7 +32,7 @@ def answered(tmp_path):
     return rows
 
 
-def judge(folder):
+def judge(folder, *, column="x"):
     return look_back(
         folder / "log",
         champion=CHAMPION,
@@ -40,9 +41,30 @@ def judge(folder):
         now=BEGIN + timedelta(days=90),
         alpha=0.05,
         min_share=0.95,
-        before=lambda rows: rows.select(pl.col("x").fill_null(0.5).alias("probability")),
-        columns=["x"],
+        before=lambda rows: rows.select(pl.col(column).fill_null(0.5).alias("probability")),
+        columns=[column],
     )
+
+
+def test_an_input_that_is_called_like_a_column_of_the_log_is_judged(tmp_path):
+    """`key` is the canary's, and an input of that name is recorded apart, with a canary or without."""
+    day, label, (ours, theirs) = draw(0, days=30, rows=60, error=0.1)
+    outputs, types = {"probability": pl.Float64()}, {"key": pl.Float64()}
+    forever = timedelta(days=999)
+    log = PredictionLog(
+        tmp_path / "log", types=types, kept=["key"], outputs=outputs, share=1.0, roll=forever, keyed=False
+    )
+    for row, (own, other) in enumerate(zip(ours, theirs, strict=True)):
+        time = BEGIN + timedelta(days=int(day[row]))
+        log.add(Record(str(row), time, CHAMPION, 1.0, (float(other),), {"probability": float(own)}))
+    log.close(now=BEGIN.replace(tzinfo=UTC))
+    file = tmp_path / "labels.parquet"
+    pl.DataFrame({"id": [str(row) for row in range(len(day))], "label": label.astype(np.int64)}).write_parquet(file)
+    store_labels(file, log=tmp_path / "log", by=["id"], label="label", empty="awaited", now=BEGIN)
+
+    found = judge(tmp_path, column="key")
+
+    assert (len(found.days), found.is_better) == (30, True)
 
 
 def test_the_champion_before_is_judged_by_what_the_log_has_of_the_present_one(answered, tmp_path):

@@ -26,7 +26,7 @@ from treadle.rollout.evidence import (
     read_labelled,
 )
 from treadle.rollout.sequence import Interval, bound_mean
-from treadle.serving.log import KEY, name_input
+from treadle.serving.log import name_input
 from treadle.tasks import TRAITS
 from treadle.wording import number_of
 
@@ -99,7 +99,7 @@ def look_back(
     own = labelled.filter(pl.col("bundle") == champion, pl.col("time") >= since).collect()
     answered = own.drop_nulls(outputs).unique("id").sort("time", "id")
     ripe, _ = keep_ripe(mark_days(answered), min_share=min_share)
-    names = {name: name_input(name, outputs=outputs, keyed=KEY in own.columns) for name in columns}
+    names = {name: name_input(name, outputs=outputs) for name in columns}
     if ripe.is_empty() or not _are_recorded(ripe, names.values()):
         return None
     predicted = before(ripe.select(pl.col(shown).alias(name) for name, shown in names.items()))

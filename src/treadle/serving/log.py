@@ -8,8 +8,7 @@ period is over, its files become one; a file of a period takes the place of thos
 there, the next one puts together.
 
 Columns: `id`, `time` (UTC), `bundle` (digest), `ms`, `engine`, the columns of the row, and those that `treadle predict`
-writes;
-with a canary also `key`, the hash of the value by which a row was given to its bundle.
+writes; with a canary also `key`, the hash of the value by which a row was given to its bundle.
 """
 
 from __future__ import annotations
@@ -147,7 +146,7 @@ class PredictionLog:
         own = pl.DataFrame(told, schema=self._own, orient="row")
         cells = [tuple(record.cells[place] for place in self._places) for record in records]
         inputs = to_frame(cells, self._types) if self._types else pl.DataFrame()
-        inputs = inputs.rename(lambda name: name_input(name, outputs=self._outputs, keyed=KEY in self._own))
+        inputs = inputs.rename(lambda name: name_input(name, outputs=self._outputs))
         predicted = pl.DataFrame([record.prediction for record in records], schema=self._outputs)
         return pl.concat([own, inputs, predicted], how="horizontal")
 
@@ -180,15 +179,14 @@ def scan_log(folder: Path) -> pl.LazyFrame:
     return pl.concat(map(pl.scan_parquet, files), how="diagonal_relaxed")
 
 
-def name_input(name: str, *, outputs: Collection[str], keyed: bool) -> str:
-    """What the log calls a column of the row: one that it has itself is put under `input.<name>`.
+def name_input(name: str, *, outputs: Collection[str]) -> str:
+    """What the log calls a column of the row: one that it may have itself is put under `input.<name>`.
 
     Args:
         name: of the column.
         outputs: names of what is predicted.
-        keyed: whether records have a key.
     """
-    return f"input.{name}" if name in _OWN or name in outputs or (keyed and name == KEY) else name
+    return f"input.{name}" if name in _OWN or name == KEY or name in outputs else name
 
 
 def _join(folder: Path, period: str) -> None:
