@@ -159,13 +159,13 @@ def test_a_run_becomes_champion_and_leads_back(runs, project, capsys):
     assert treadle("gate", str(weak)) == 1  # equal to the champion
     assert "it is the champion itself" in capsys.readouterr().out
     assert treadle("gate", str(better)) == 0
-    assert treadle("promote", str(better)) == 0
+    assert treadle("promote", str(better), "--reason", "The spring sale.") == 0
     assert "better than the champion beyond noise: RMSE" in capsys.readouterr().out
     rows = pl.read_parquet(better / "examples" / "test.parquet").head(20)
     best = package.load("champion").predict(rows)
     assert best.equals(package.load(better).predict(rows))
 
-    assert treadle("promote", str(weak)) == 1  # worse
+    assert treadle("promote", str(weak), "--reason", "It is smaller.") == 1  # worse, whatever the reason
     assert "worse than the champion beyond noise" in capsys.readouterr().out
     assert treadle("promote", str(weak), "--override", " ") == 2
     assert "needs a written reason" in capsys.readouterr().err
@@ -178,7 +178,8 @@ def test_a_run_becomes_champion_and_leads_back(runs, project, capsys):
     history = json.loads(capsys.readouterr().out)
     assert [decision["action"] for decision in history] == ["promote", "promote", "promote", "rollback"]
     assert [decision["evidence"].get("overridden") for decision in history] == [False, False, True, None]
-    assert history[2]["reason"] == "Finance asked for it."
+    reasons = [None, "The spring sale.", "Finance asked for it.", "They changed their mind."]
+    assert [decision["reason"] for decision in history] == reasons
 
     assert treadle("gc", "--keep", "champion") == 0  # what a champion, or a way back, needs
     assert all((run / "bundle").is_dir() for run in (weak, better))

@@ -30,7 +30,8 @@ def test_a_fall_is_answered_and_nothing_else(lived):
     assert fallen.champion == first.bundle
     assert any(reason.startswith("performance: lost") for reason in fallen.reasons)
     assert fallen.sentence.startswith("promote: better than the champion beyond noise")
-    assert read_history("visits", root=lived).champion == fallen.bundle
+    history = read_history("visits", root=lived)
+    assert (history.champion, history.decisions[-1].reason) == (fallen.bundle, "; ".join(fallen.reasons))
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ class Decision:
     run: str  # folder from which it came
     git: Mapping[str, Any]  # commit, and whether tracked files differed from it
     evidence: Mapping[str, Any]  # what the gate found
-    reason: str | None  # of an override or a rollback
+    reason: str | None  # why, in somebody's words; an override has one
     who: str
 
 

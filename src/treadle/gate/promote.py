@@ -44,7 +44,7 @@ def promote(verdict: Judged, *, reason: str | None, git: Mapping[str, Any], now:
 
     Args:
         verdict: of the gate, or of a rollout; the ledger must still have the champion that it compared with.
-        reason: why it is promoted against the gate; None: only if the gate promotes.
+        reason: why it is promoted, also against the gate; None: only if the gate promotes.
         git: the commit, and whether tracked files differ from it.
         now: moment of the decision.
         root: the project.

@@ -45,7 +45,7 @@ def complete(chain: Chain[Decided], *, name: str, root: Path, announces: bool) -
         case _:
             verdict = ask_gate(_find_run(last, root), champion=f"{name}@{CHAMPION}", root=root)
             is_decided_apart = TRIAL in last.evidence or not verdict.promotes  # as where seeds have been added since
-            reason = last.sentence if is_decided_apart else None
+            reason = last.sentence if is_decided_apart else "; ".join(last.reasons)
             history = promote(verdict, reason=reason, git=git, now=now, root=root)
     if announces and last.action in _MAKES_CHAMPION:
         announce(history, root=root)

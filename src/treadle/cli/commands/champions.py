@@ -48,8 +48,10 @@ def _print_verdict(verdict: Verdict) -> None:
 
 def _add_promote(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", type=Path, metavar="RUN", help="a run's folder")
+    why = parser.add_mutually_exclusive_group()
+    why.add_argument("--reason", metavar="TEXT", help="why, where the gate agrees; it is recorded")
     text = "promote it although the gate refuses; the reason is recorded"
-    parser.add_argument("--override", metavar="REASON", help=text)
+    why.add_argument("--override", metavar="REASON", help=text)
 
 
 def _promote(options: argparse.Namespace) -> int:
@@ -71,7 +73,8 @@ def _promote(options: argparse.Namespace) -> int:
     if not verdict.promotes and options.override is None:
         print_lines("nothing was recorded; --override REASON promotes it nevertheless")
         return 1
-    history = promote(verdict, reason=options.override, git=describe_git(root), now=datetime.now(tz=UTC), root=root)
+    reason = options.override or options.reason
+    history = promote(verdict, reason=reason, git=describe_git(root), now=datetime.now(tz=UTC), root=root)
     _print_champion(history)
     return 0
 

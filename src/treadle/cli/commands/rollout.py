@@ -32,9 +32,10 @@ def _add_rollout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-labels", type=float, default=0.95, metavar="SHARE", help=labels)
     by = "evidence of the shadow or of the canary (default: where the challenger answered last)"
     parser.add_argument("--by", choices=["shadow", "canary"], help=by)
+    why = parser.add_mutually_exclusive_group()
     override = "with promote: promote it although the evidence does not say so; the reason is recorded"
-    parser.add_argument("--override", metavar="REASON", help=override)
-    parser.add_argument("--reason", metavar="TEXT", help="with stop: why; it is recorded")
+    why.add_argument("--override", metavar="REASON", help=override)
+    why.add_argument("--reason", metavar="TEXT", help="with promote and stop: why; it is recorded")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="how to print a status")
 
 
@@ -110,7 +111,8 @@ def _promote(options: argparse.Namespace) -> int:
     if not trial.promotes and options.override is None:
         print_lines("nothing was recorded; --override REASON promotes it nevertheless")
         return 1
-    history = promote(trial, reason=options.override, git=describe_git(root), now=datetime.now(tz=UTC), root=root)
+    reason = options.override or options.reason
+    history = promote(trial, reason=reason, git=describe_git(root), now=datetime.now(tz=UTC), root=root)
     _print_last(history)
     print_announcement(history)
     return 0
