@@ -379,6 +379,12 @@ CASES = {
         "experiment=california",
         edits=[("data/california", "HouseAge: {dtype: float, min: 0, max: 100}", "HouseAge: {dtype: date}")],
     ),
+    "file-csv-holds-an-epoch": case(
+        "experiment=california",
+        "data.tables.blocks.path=blocks.csv",
+        edits=[("data/california", "HouseAge: {dtype: float, min: 0, max: 100}", "HouseAge: {dtype: datetime}")],
+        files=[("blocks.csv", f"{BLOCKS}1,1577836800000,1,1,1,1,33,-120,1\n")],
+    ),
     "file-csv-lacks-a-column": case(
         "experiment=california",
         "data.tables.blocks.path=blocks.csv",

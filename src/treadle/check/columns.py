@@ -161,11 +161,10 @@ def _check_keys(
 
 def _check_moment(walk: Walk, value: pl.Series, *, key: str) -> None:
     if not isinstance(value.dtype, pl.Datetime | pl.Date | pl.Null):
-        walk.find(
-            key,
-            f"must be a date or datetime, found {name_type(value.dtype)}",
-            "derive it from a column of dtype datetime or date",
-        )
+        fix = "derive it from a column of dtype datetime or date"
+        if value.dtype.is_integer():
+            fix += "; numbers that count from 1970 are one by {dtype: datetime, epoch: s}, or ms, us, ns"
+        walk.find(key, f"must be a date or datetime, found {name_type(value.dtype)}", fix)
 
 
 # --- examples -----------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Literal
 
 import polars as pl
 
-from treadle.data.casting import DECODED, cast_cells, lost_mark
+from treadle.data.casting import DECODED, cast_cells, column_of, lost_mark
+from treadle.data.datetime_formats import UNIT_NAMES, guess_unit
 from treadle.data.formats import find_format
 from treadle.errors import TreadleError
 from treadle.experiment.files import list_sources
@@ -66,7 +67,7 @@ def _check_file(name: str, table: Table, file: Path) -> Iterator[Problem]:
         return
     if known.shows_columns(file):
         yield from _check_present(key, table, schema, file)
-    yield from _check_values(key, table, head.collect()) if known.is_text else _check_types(key, table, schema, file)
+    yield from _check_values(key, table, head.collect()) if known.is_text else _check_types(key, table, head, file)
 
 
 def _find_other_separator(schema: pl.Schema, table: Table) -> str:
@@ -84,12 +85,24 @@ def _check_present(key: str, table: Table, present: Mapping[str, pl.DataType], f
             yield Problem(place, f"{file.name} has no column {wanted!r}", hint=nearest(wanted, present))
 
 
-def _check_types(key: str, table: Table, schema: Mapping[str, pl.DataType], file: Path) -> Iterator[Problem]:
+def _check_types(key: str, table: Table, head: pl.LazyFrame, file: Path) -> Iterator[Problem]:
+    schema = head.collect_schema()
     for name, column in table.columns.items():
-        dtype = schema.get(column.name_in_file(name))
-        if dtype is not None and not _can_hold(dtype, column):
-            rule = f"{file.name} holds {column.name_in_file(name)!r} as {dtype}, which is not of type {column.dtype}"
-            yield Problem(f"{key}.columns.{name}.dtype", rule, "declare the type of the file, and derive the other one")
+        own = column.name_in_file(name)
+        if own in schema and not _can_hold(schema[own], column):
+            rule = f"{file.name} holds {own!r} as {schema[own]}, which is not of type {column.dtype}"
+            fix = "declare the type of the file, and derive the other one"
+            if column.dtype == "datetime" and schema[own].is_integer():
+                fix = _suggest_epoch(head.select(column_of(own).drop_nulls().head(1)).collect().to_series())
+            yield Problem(f"{key}.columns.{name}.dtype", rule, fix)
+
+
+def _suggest_epoch(numbers: pl.Series) -> str:
+    """Of whole numbers that are to be moments."""
+    unit = None if numbers.is_empty() else guess_unit(numbers[0])
+    if unit is None:
+        return "declare `epoch: s`, or ms, us, ns, if they count from 1970, or `format` if their digits are a date"
+    return f"declare `epoch: {unit}`: {numbers[0]} are {UNIT_NAMES[unit]} since 1970"
 
 
 def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Problem]:
@@ -104,7 +117,9 @@ def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Proble
             row = lost[lost_mark(name)].arg_true()[0]
             found = head[column.name_in_file(name)][row]
             rule = f"row {row + 1:,} holds {found!r}, which is not of type {column.dtype}"
-            yield Problem(f"{key}.columns.{name}", rule, _suggest(column))
+            is_whole = column.dtype == "datetime" and str(found).isdigit()
+            fix = _suggest_epoch(pl.Series([int(found)])) if is_whole else _suggest(column)
+            yield Problem(f"{key}.columns.{name}", rule, fix)
 
 
 def _suggest(column: Column) -> str:

@@ -13,6 +13,8 @@ from treadle.experiment.spec import Column
 MOMENT = pl.Datetime("us")
 HEAD = 1 << 10  # first texts of a column, by which repetition is estimated
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}  # of an epoch, in a second
+UNIT_NAMES = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+_FIRST, _LAST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2000, 2100))  # that a number likely means
 
 _DATE = r"^\d{4}-\d\d-\d\d$"
 _MINUTE, _OFFSET = r"\d{4}-\d\d-\d\d_\d\d:\d\d", r" ?(Z|UTC|GMT|[+-]\d\d(:?\d\d)?)"
@@ -50,6 +52,15 @@ def read_moment(text: pl.Expr, column: Column) -> pl.Expr:
             return _read_date(text, column.format)
         case _:
             return _read_datetime(text, column.format)
+
+
+def guess_unit(number: float) -> str | None:
+    """The unit since 1970 in which a number is a moment from 2000 to 2099; None where it is in none.
+
+    >>> guess_unit(1_577_836_800), guess_unit(1_577_836_800_000), guess_unit(42)
+    ('s', 'ms', None)
+    """
+    return next((unit for unit, times in UNITS.items() if _FIRST <= number / times < _LAST), None)
 
 
 def read_epoch(value: pl.Expr, *, unit: str) -> pl.Expr:

@@ -22,6 +22,7 @@ IDS = ("id", f"{_LOG}id")  # of predictions, as they may be called here
 _RECENT = "recent"  # folder of a log: the last seconds, until they become one file
 _SHADOW = "shadow"  # folder of a log: what a challenger would have answered
 LABELS = "labels"  # folder of a log: labels that came later
+_COUNTED = "write numbers that count from 1970 as moments: `pl.from_epoch(column, time_unit='s')`, or 'ms', 'us', 'ns'"
 _SUFFIXES = (".parquet", ".csv", ".tsv")
 
 
@@ -193,14 +194,15 @@ def _read_time(time: str, path: str, schema: pl.Schema) -> pl.Expr:
     if isinstance(dtype, pl.Datetime):
         zoned = pl.col(time) if dtype.time_zone is None else pl.col(time).dt.convert_time_zone("UTC")
         return zoned.dt.replace_time_zone(None).cast(pl.Datetime("us"))
-    raise TreadleError(f"{path}: the column {time!r} must be a date or datetime, found {dtype}")
+    counts = f"; {_COUNTED}" if dtype.is_integer() else ""
+    raise TreadleError(f"{path}: the column {time!r} must be a date or datetime, found {dtype}{counts}")
 
 
 def refuse_lost(num_lost: int, *, reading: Reading, path: str) -> None:
     """Refuse a log in which the time of some rows is no moment."""
     if num_lost:
         raise TreadleError(
-            f"{path}: {num_lost:,} values of {reading.time!r} are no moments, such as 2013-09-01T08:00:00Z"
+            f"{path}: {num_lost:,} values of {reading.time!r} are no moments, such as 2013-09-01T08:00:00Z; {_COUNTED}"
         )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from itertools import chain
 
-from treadle.data.datetime_formats import UNITS
+from treadle.data.datetime_formats import UNIT_NAMES, UNITS
 
 _DAYS = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y"),
@@ -115,8 +115,7 @@ def _read_epoch(numbers: Sequence[int], *, asked: bool) -> tuple[str, dict[str, 
     for unit, times in UNITS.items():
         first = 86_400 * 365 * times if asked else _FIRST * times
         if first <= low and high < _LAST * times:
-            seconds = {1: "seconds", 1_000: "milliseconds", 1_000_000: "microseconds"}.get(times, "nanoseconds")
-            return "datetime", {"epoch": unit}, f"{seconds} since 1970; for plain numbers write {{dtype: int}}"
+            return "datetime", {"epoch": unit}, f"{UNIT_NAMES[unit]} since 1970; for plain numbers write {{dtype: int}}"
     return None
 
 
