@@ -1,6 +1,7 @@
 """The whole way: models are trained once, a break of the rule is seen, and the same command changes nothing."""
 
 import json
+import shlex
 
 import pytest
 
@@ -104,6 +105,21 @@ def test_a_split_that_is_not_by_time_is_refused_before_anything_is_made(project,
     assert "a replay moves a split by time; found by: random" in err
     assert "say when each prediction is made, data.examples.predict_at, and write a split with by: time" in err
     assert not (project / "runs").exists()
+
+
+def test_folds_in_time_are_refused_with_the_overrides_that_give_the_dates(tmp_path, monkeypatch):
+    make_visits_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    folds = ["~data.split", "+data.split={by: time_series, folds: 5, fold: 4, test_from: '2020-04-01', gap: 1d}"]
+    given = ["experiment=visits", "replay=monthly", *folds]
+
+    with pytest.raises(ConfigError) as told:
+        require_fitting(check(compose(overrides=given, root=tmp_path)))
+
+    (problem,) = told.value.problems
+    fix, _, _ = problem.fix.partition(", of which")
+    experiment, _ = require_fitting(check(compose(overrides=[*given, *shlex.split(fix)], root=tmp_path)))
+    assert (experiment.data.split.test_from, experiment.data.split.gap) == ("2020-04-01", "1d")
 
 
 def test_a_replay_makes_no_sweep_of_its_own(tmp_path, monkeypatch, capsys):

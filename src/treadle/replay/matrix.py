@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.calendar import Step, parse_step
 from treadle.experiment.durations import parse_duration, parse_moment
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import Experiment, OnSchedule, Policy, Replay, TimeSplit, Warm
+from treadle.experiment.spec import Experiment, OnSchedule, Policy, Replay, TimeSeriesFolds, TimeSplit, Warm
 from treadle.experiment.stages import SOURCE_BUNDLES
 from treadle.problems import ConfigError, Problem
 from treadle.schema import PREDICT_AT, SPLITS, StartOptimizer
@@ -32,6 +32,7 @@ from treadle.sweeps.sweep import Sweep
 _SPLIT = "++data.split"  # `++`: the moved split has keys that the experiment's own may lack
 _DONE = {"refit": "fitted anew", "keep": "kept"}
 _PARTIAL = 0.5  # share of the median block's rows; a last block with fewer is no block
+_BEFORE_TEST = timedelta(days=14)  # a valid_from that can be named where there is none: it is moved
 
 Window = int | None  # how many of the newest blocks train; None: all of the past
 
@@ -135,7 +136,13 @@ def _quote(moment: datetime) -> str:
 
 def want_time_split(experiment: Experiment, *, what: str) -> Problem:
     """That the examples are split otherwise than by time, which `what` moves."""
-    rule = f"{what} moves a split by time; found by: {experiment.data.split.by}"
+    split = experiment.data.split
+    rule = f"{what} moves a split by time; found by: {split.by}"
+    if isinstance(split, TimeSeriesFolds):
+        before = parse_moment(split.test_from) - _BEFORE_TEST
+        dates = f"valid_from: '{before.isoformat()}', test_from: '{split.test_from}', gap: {split.gap}"
+        fix = f'"~data.split" "+data.split={{by: time, {dates}}}", of which {what} moves both dates'
+        return Problem("data.split.by", rule, fix)
     fix = f"write a split with by: time, valid_from, test_from and gap, of which {what} moves both dates"
     if experiment.data.examples.predict_at is None:
         fix = f"say when each prediction is made, data.examples.predict_at, and {fix}"
