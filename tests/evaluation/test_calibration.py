@@ -6,7 +6,10 @@ import torch
 
 from treadle.check.resolve import resolve
 from treadle.evaluation.calibration import judge_probabilities
+from treadle.evaluation.comparison import make_resampling
+from treadle.evaluation.intervals import resample
 from treadle.evaluation.resampling import Blocks
+from treadle.evaluation.scores import Scoring
 from treadle.metrics.compute import compute_metrics
 from treadle.pages.render import render_page
 
@@ -52,6 +55,27 @@ def test_the_terms_add_up_to_the_brier_score_and_the_error_is_the_metric(experim
     assert brier == pytest.approx(metrics["brier"], abs=1e-9)
     assert found.error.value == pytest.approx(metrics["calibration_error"], abs=1e-9)
     assert sum(point.rows for point in found.points) == ROWS
+
+
+@pytest.mark.parametrize("rows", [200, 1000, ROWS])
+def test_intervals_of_gaps_hold_their_values(experiment, rows):
+    logits, target = draw()
+    chances, blocks = squash(logits)[:rows], Blocks.of_rows(rows)
+
+    found = judge(chances, target[:rows], experiment).whole
+    samples = resample(
+        {"model": chances},
+        target=target[:rows],
+        blocks=blocks,
+        scoring=Scoring("binary", threshold=0.5, num_bins=experiment.evaluation.calibration_bins),
+        resampling=make_resampling(experiment),
+        metrics=["calibration_error"],
+    )
+    estimate = samples["model"].estimate("calibration_error", coverage=0.95)
+
+    for one in (found.error, *found.terms.values(), estimate):
+        assert one.low < one.value < one.high
+    assert min(found.error.low, found.terms["reliability"].low, estimate.low) >= 0
 
 
 def test_of_few_rows_a_resample_may_hold_none(experiment):

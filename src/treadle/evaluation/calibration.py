@@ -163,7 +163,7 @@ def _judge(chances: Floats, hits: Floats, *, blocks: Blocks, experiment: Experim
         counts, predicted, observed = (part.evaluate(draws) for part in sums)
         return _decompose(counts, predicted, observed, draws.weights @ squares[:, 0])
 
-    found = measure(evaluate, blocks=blocks, resampling=make_resampling(experiment))
+    found = measure(evaluate, blocks=blocks, resampling=make_resampling(experiment), are_gaps=True)
     counts, means = np.bincount(bins, minlength=num), np.bincount(bins, weights=chances, minlength=num)
     points = [
         Point(float(total / count), observed, int(count))
@@ -201,8 +201,9 @@ def _decompose(counts: Floats, predicted: Floats, observed: Floats, squares: Flo
 
 def _measure_error(chances: Floats, hits: Floats, *, blocks: Blocks, experiment: Experiment) -> Measured:
     error = CalibrationError(chances, target=hits, blocks=blocks, num_bins=experiment.evaluation.calibration_bins)
+    resampling = make_resampling(experiment)
     (found,) = measure(
-        lambda draws: error.evaluate(draws)[:, None], blocks=blocks, resampling=make_resampling(experiment)
+        lambda draws: error.evaluate(draws)[:, None], blocks=blocks, resampling=resampling, are_gaps=True
     )
     return found
 

@@ -6,6 +6,7 @@ and cancels. Nothing here needs more than NumPy.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from treadle.evaluation.resampling import Blocks, Draws, Floats, draw, find_bounds
-from treadle.evaluation.scores import Scoring, make_statistics
+from treadle.evaluation.scores import GAPS, Scoring, make_statistics
 
 Array = NDArray[Any]
 MIN_OWN = 200  # resamples of a metric of the user's own, however many rows there are
@@ -84,7 +85,10 @@ class Samples:
 
     def estimate(self, metric: str, *, coverage: float) -> Estimate | None:
         """The metric with its interval; None where it has none: too few blocks, or it is seldom defined."""
-        bounds = find_bounds(self.resampled[metric], coverage=coverage, num_blocks=self.num_blocks)
+        values = self.resampled[metric]
+        if metric in GAPS:
+            values = recentre(values, np.float64(self.whole[metric]))
+        bounds = find_bounds(values, coverage=coverage, num_blocks=self.num_blocks)
         if bounds is None or not np.isfinite(self.whole[metric]):
             return None
         return Estimate(self.whole[metric], *bounds)
@@ -100,6 +104,18 @@ class Samples:
         return {
             name: Measured(value, *bounds[name]) if np.isfinite(value) else None for name, value in self.whole.items()
         }
+
+
+def recentre(values: Floats, whole: Floats | np.float64) -> Floats:
+    """Resampled gaps `[R]` or `[R, k]`, moved so that their mean is the value on all rows.
+
+    Noise raises a gap, and a resample has more of it. What is never below 0 stays so.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # what no resample defines has no mean
+        moved: Floats = values + (whole - np.nanmean(values, axis=0))
+        lowest = np.where(np.nanmin(values, axis=0) >= 0, 0.0, -np.inf)
+    return np.maximum(moved, lowest)
 
 
 def resample(
@@ -153,19 +169,21 @@ def resample(
     }
 
 
-def measure(evaluate: Callable[[Draws], Floats], *, blocks: Blocks, resampling: Resampling) -> list[Measured]:
+def measure(
+    evaluate: Callable[[Draws], Floats], *, blocks: Blocks, resampling: Resampling, are_gaps: bool = False
+) -> list[Measured]:
     """Some numbers with their intervals, all of the same resamples.
 
     Args:
         evaluate: from R draws of the blocks to `[R, k]` numbers; NaN where one is not defined.
         blocks: of the rows.
         resampling: how often, and from which seed.
+        are_gaps: whether noise alone raises them.
     """
     whole = evaluate(_draw_all(blocks))[0]
     parts = [evaluate(draws) for draws in draw(blocks, resamples=resampling.resamples, seed=resampling.seed)]
-    found = [
-        find_bounds(values, coverage=resampling.coverage, num_blocks=blocks.count) for values in np.concatenate(parts).T
-    ]
+    drawn = recentre(np.concatenate(parts), whole) if are_gaps else np.concatenate(parts)
+    found = [find_bounds(values, coverage=resampling.coverage, num_blocks=blocks.count) for values in drawn.T]
     bounds = [(None, None) if pair is None else pair for pair in found]
     return [Measured(float(value), *pair) for value, pair in zip(whole, bounds, strict=True)]
 

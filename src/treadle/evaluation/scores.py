@@ -24,6 +24,7 @@ from treadle.schema import Task
 from treadle.tasks import TRAITS
 
 Array = NDArray[Any]
+GAPS = frozenset({"calibration_error"})  # metrics that noise alone raises
 _PAIRED = 256  # blocks up to which the pairs between blocks are counted beforehand
 _DENSE = 4  # numbers of a table of sums by block and category, for each row, up to which it pays
 
