@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as nnf
 
 from treadle.evaluation.baselines import KINDS, Sizes
 from treadle.features.featurizer import Inputs
@@ -76,6 +77,27 @@ def test_the_linear_baseline_of_a_regression_is_least_squares():
     design = np.concatenate([rows.numeric.numpy(), words], axis=1)
     solution, *_ = np.linalg.lstsq(design, rows.target.numpy(), rcond=None)
     assert np.allclose(predicted.numpy(), design @ solution, atol=1e-2)
+
+
+def make_noise(num_rows, seed):
+    generator = torch.Generator().manual_seed(seed)
+    numeric = torch.randn(num_rows, 100, generator=generator)
+    ids = torch.randint(20, (num_rows, 5), generator=generator)
+    target = (torch.rand(num_rows, generator=generator) < 0.25).float()
+    return Batch.of_numbers(numeric, ids, target, torch.ones(num_rows))
+
+
+def test_the_linear_baseline_of_few_rows_is_hardly_worse_than_guessing():
+    sizes = Sizes("binary", num_numeric=100, cardinalities=[20] * 5, num_classes=0)
+    rows, new = make_noise(300, seed=0), make_noise(3000, seed=1)
+    inputs = Inputs.of_numbers(new.numeric, new.ids)
+
+    losses = {
+        name: nnf.binary_cross_entropy(KINDS[name].fit(rows, sizes).predict(inputs), new.target)
+        for name in ("prior", "linear")
+    }
+
+    assert losses["linear"] < 1.02 * losses["prior"]
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])

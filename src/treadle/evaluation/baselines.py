@@ -21,6 +21,7 @@ from torch.nn import functional as nnf
 
 from treadle.bundle import to_prediction
 from treadle.errors import TreadleError
+from treadle.evaluation.linear_fit import fit_linear
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.features.base import narrow
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     import lightgbm
 
 
-_LINEAR_STEPS = 100
-_LINEAR_PENALTY = 1e-5  # of the squared weights: keeps the weights of one-hot columns finite
 # Of LightGBM, where it is not the task's own name.
 _OBJECTIVES: dict[Task, str] = {"count": "poisson", "multilabel": "binary"}
 _BOOSTING_SEED = 0  # of the rows from which LightGBM takes the bounds of its bins
@@ -209,25 +208,14 @@ class LinearFit:
 
     @classmethod
     def fit(cls, rows: Batch, sizes: Sizes) -> Self:
-        """Minimise the weighted loss of the task with a small penalty: that of a count is a Poisson regression."""
+        """Minimise the weighted loss of the task with a penalty: that of a count is a Poisson regression."""
         rows, mean, scale = _scale(rows, task=sizes.task)
         numbers = _make_standard(sizes)
         if numbers is not None:
             numbers.fit(rows.numeric.double())
         fitted = cls(_make_linear(sizes), numbers, sizes.task, mean, scale)
         rows = rows._replace(numeric=fitted.read_numbers(rows.numeric))
-        parameters = list(fitted.model.parameters())
-        optimizer = torch.optim.LBFGS(parameters, max_iter=_LINEAR_STEPS, line_search_fn="strong_wolfe")
-        weight = rows.weight / rows.weight.sum()
-
-        def evaluate() -> Tensor:
-            optimizer.zero_grad()
-            penalty = sum((p.square().sum() for p in parameters), torch.tensor(0.0))
-            loss = (fitted.compute_losses(rows) * weight).sum() + _LINEAR_PENALTY * penalty
-            loss.backward()
-            return loss
-
-        optimizer.step(evaluate)
+        fit_linear(fitted.model, rows, fitted.compute_losses)
         return fitted
 
     def compute_losses(self, rows: Batch) -> Tensor:
