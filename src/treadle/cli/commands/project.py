@@ -10,6 +10,8 @@ from treadle.cli.verb import Verb
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
+    # NAME stands first: behind --from, --target, --keep, --drop or --missing it would be one more of theirs.
+    parser.usage = "%(prog)s NAME --from FILE [FILE ...] --target COLUMN [COLUMN ...] [options]"
     parser.add_argument("folder", metavar="NAME", type=Path, help="the new project's folder")
     source = "files, patterns or an address (https://, s3://); or sqlite:///file.db, postgresql://host/database"
     parser.add_argument("--from", dest="sources", nargs="+", required=True, metavar="FILE", help=source)

@@ -141,7 +141,7 @@ def _list_facts(plan: Plan, project: Project) -> dict[str, Any]:
 def _ask(plan: Plan) -> str:
     target = plan.target
     if TRAITS[target.task].is_value:
-        return f"How {'many' if target.task == 'count' else 'much'} is {target.name}?"
+        return f"How large is {target.name}?"
     if isinstance(target.label, dict):
         return f"Which of {target.name} is it?"
     return (
