@@ -184,6 +184,19 @@ def test_a_stream_beside_what_needs_all_rows_in_memory_is_a_warning(capsys):
     assert "memory" not in capsys.readouterr().out
 
 
+def test_a_calibration_of_a_valid_split_with_few_rows_is_a_warning(capsys):
+    """digits: 1,797 rows."""
+    selected = ("experiment=digits", "evaluation.calibrate=isotonic")
+
+    assert treadle("check", *selected, "data.split.valid=0.02") == 0
+    said = capsys.readouterr().out
+    assert "evaluation.calibrate  override 2" in said
+    assert "isotonic takes 50 rows of the validation split, which will have about 36" in said
+
+    assert treadle("check", *selected) == 0
+    assert "evaluation.calibrate" not in capsys.readouterr().out
+
+
 def test_a_switch_may_be_written_as_yaml_reads_it(project):
     """To YAML a bare `off` is false, wherever it stands."""
     edit(project, "trainer/cpu", "compile: auto", "compile: off")

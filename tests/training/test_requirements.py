@@ -67,6 +67,17 @@ def test_a_metric_that_the_validation_rows_do_not_define_is_refused(root, task, 
     require_rows({"train": train, "valid": valid}, experiment=read(root, task))
 
 
+def test_a_calibration_that_the_validation_rows_cannot_carry_is_refused_before_the_training(root):
+    few, many = make_rows([0.0, 1.0] * 20), make_rows([0.0, 1.0] * 25)
+    experiment = check(compose(overrides=["experiment=flights", "evaluation.calibrate=isotonic"], root=root))
+
+    with pytest.raises(
+        TreadleError, match=r"evaluation\.calibrate: isotonic cannot be fitted: .*40 rows, fewer than 50"
+    ):
+        require_rows({"train": many, "valid": few}, experiment=experiment)
+    require_rows({"train": few, "valid": many}, experiment=experiment)
+
+
 class OfNumbers(nn.Module):
     def __init__(self, network):
         super().__init__()

@@ -30,7 +30,7 @@ from treadle.check.consistency import (
 )
 from treadle.check.contracts import check_contracts, check_split_values
 from treadle.check.estimators import check_estimator, check_raw_steps
-from treadle.check.evaluation import check_evaluation
+from treadle.check.evaluation import check_evaluation, find_few_rows
 from treadle.check.file_heads import Absent, check_files
 from treadle.check.first_steps import check_libraries, check_models, check_readings, settle_models
 from treadle.check.forecast import check_forecast, check_forecast_naive, check_forecast_split
@@ -189,6 +189,7 @@ def find_warnings(experiment: AnyExperiment, composed: Composed) -> list[Problem
         ]
         found += find_possible_leaks(experiment, root=composed.root)
         found += find_seen_rows(experiment, root=composed.root)
+        found += find_few_rows(experiment, root=composed.root)
     else:
         found = list(find_untold(experiment))
     return locate_problems([*found, *find_opaque_targets(composed)], composed)

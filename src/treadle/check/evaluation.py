@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import get_args
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from treadle.check.columns import Walk, name_type, walk_data, walk_derived
+from treadle.errors import TreadleError
 from treadle.experiment.blocks import list_example_columns
-from treadle.experiment.spec import Experiment
+from treadle.experiment.spec import Blend, Experiment
 from treadle.experiment.spec.behaviour import Change, Functionality
-from treadle.experiment.spec.evaluation import Evaluation
+from treadle.experiment.spec.evaluation import CALIBRATION_ROWS, Evaluation
 from treadle.experiment.spec.value import Value
 from treadle.hints import nearest
+from treadle.model_choice.sizes import count_rows
 from treadle.problems import Problem
 
 _DERIVE = "evaluation.derive"
@@ -33,6 +37,20 @@ def check_evaluation(experiment: Experiment) -> Iterator[Problem]:
         if column not in examples:
             yield Problem(key, f"no column {column!r} in the examples", hint=nearest(column, examples))
     yield from _check_expressions(experiment)
+
+
+def find_few_rows(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
+    """A warning if the valid split will probably have too few rows for the calibration that is named."""
+    method, model = experiment.evaluation.calibrate, experiment.model
+    if method in {"none", "auto"} or (isinstance(model, Blend) and model.folds == "all"):  # which has all folds' rows
+        return
+    try:
+        found = count_rows(experiment.data, root=root).valid
+    except (TreadleError, PolarsError, OSError):  # without the file nothing can be foretold
+        return
+    if found < CALIBRATION_ROWS:
+        rule = f"{method} takes {CALIBRATION_ROWS} rows of the validation split, which will have about {found}"
+        yield Problem("evaluation.calibrate", rule, "set it to auto, which leaves it out then, or enlarge the split")
 
 
 def _list_changed(settings: Evaluation) -> Iterator[tuple[str, str]]:

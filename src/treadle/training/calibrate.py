@@ -19,6 +19,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.blocks import settle_blocks
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Conformal, Experiment
+from treadle.experiment.spec.evaluation import CALIBRATION_ROWS
 from treadle.features.featurize import read_target
 from treadle.schema import LABEL
 from treadle.tasks import TRAITS
@@ -27,7 +28,6 @@ from treadle.training.conform import fit_band, fit_sets, fit_span
 from treadle.training.epochs import write_line
 from treadle.training.thresholds import find_thresholds
 
-MIN_ROWS = 50  # from which something can be learned
 _SEED = 0  # of the folds
 
 
@@ -117,14 +117,12 @@ def _calibrate(
     chances: Floats, target: Array, *, blocks: Array, keeps_order: bool, experiment: Experiment
 ) -> Temperature | Isotonic | None:
     method = experiment.evaluation.calibrate
-    too_few = _find_lack(target)
-    if method == "auto" and len(np.unique(blocks)) == 1:
-        too_few = too_few or "the rows of the validation split are one block, which leaves none to judge by"
-    if too_few and method != "auto":
-        rule = f"{method} cannot be fitted: {too_few}"
-        raise TreadleError(f"evaluation.calibrate: {rule}; set it to auto, which leaves it out then, or to none")
     if method != "auto":
+        require_calibration(target, experiment)
         return FITS[method](chances, target)
+    too_few = _find_lack(target)
+    if len(np.unique(blocks)) == 1:
+        too_few = too_few or "the rows of the validation split are one block, which leaves none to judge by"
     if too_few:
         write_line(f"{'calibrated':<10} not: {too_few}")
         return None
@@ -136,10 +134,22 @@ def _calibrate(
     return None if chosen == "none" else FITS[chosen](chances, target).model_copy(update={"losses": means})
 
 
+def require_calibration(target: Array, experiment: Experiment) -> None:
+    """Check that the calibration that is named can be fitted to rows of the validation split.
+
+    Raises:
+        TreadleError: they are too few, or all of one class.
+    """
+    method, lack = experiment.evaluation.calibrate, _find_lack(target)
+    if method not in {"none", "auto"} and lack:
+        rule = f"{method} cannot be fitted: {lack}"
+        raise TreadleError(f"evaluation.calibrate: {rule}; set it to auto, which leaves it out then, or to none")
+
+
 def _find_lack(target: Array) -> str:
     """Why nothing can be learned; empty where it can."""
-    if len(target) < MIN_ROWS:
-        return f"the validation split has {len(target)} rows, fewer than {MIN_ROWS}"
+    if len(target) < CALIBRATION_ROWS:
+        return f"the validation split has {len(target)} rows, fewer than {CALIBRATION_ROWS}"
     if len(np.unique(target)) == 1:
         return "all rows of the validation split are of one class"
     return ""

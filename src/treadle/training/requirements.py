@@ -14,6 +14,7 @@ from treadle.experiment.spec import Experiment
 from treadle.metrics.compute import compute_metrics
 from treadle.schema import Batch
 from treadle.tasks import TRAITS
+from treadle.training.calibrate import require_calibration
 from treadle.training.rows import Rows
 from treadle.training.scores import NUM_BINS, THRESHOLD
 from treadle.training.snapshot import Snapshot
@@ -25,7 +26,8 @@ def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
     """Check what the splits must have, class weights included.
 
     Raises:
-        TreadleError: no row of a split counts, or the monitored metric is not defined on the validation split.
+        TreadleError: no row of a split counts, the monitored metric is not defined on the validation split, or that
+            split has too few rows for the calibration that is named.
     """
     for split in ("train", "valid"):
         if not sum(float(weight.double().sum()) for _, weight in rows[split].read_targets()) > 0:
@@ -34,6 +36,8 @@ def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
                 "that it holds"
             )
     task, monitor = experiment.data.answer, experiment.schedule.monitor
+    if not TRAITS[task].is_value:
+        _require_calibration(rows["valid"], experiment)
     if task == "multiclass" or monitor == "loss" or monitor in experiment.metrics:
         return
     target = torch.cat([target for target, _ in rows["valid"].read_targets()])
@@ -48,6 +52,13 @@ def require_rows(rows: Mapping[str, Rows], *, experiment: Experiment) -> None:
             f"schedule.monitor: {monitor} is not defined on the validation split: {reason}; monitor the loss, or "
             "split otherwise in data.split"
         )
+
+
+def _require_calibration(valid: Rows, experiment: Experiment) -> None:
+    """After the training, when the calibration is fitted, the error would come too late."""
+    target = torch.cat([target for target, _ in valid.read_targets()])
+    for own in target.unbind(dim=1) if target.dim() > 1 else [target[target >= 0]]:
+        require_calibration(own.numpy(), experiment)
 
 
 def find_min_rows(network: nn.Module, rows: Mapping[str, Rows], *, batch_size: int, num_processes: int) -> int:

@@ -12,6 +12,7 @@ from treadle.experiment.spec.value import Value
 from treadle.outcomes import Severity
 from treadle.schema import Count
 
+CALIBRATION_ROWS = 50  # of the valid split, from which a calibration can be fitted
 CheckName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$", max_length=60)]
 
 
