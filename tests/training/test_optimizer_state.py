@@ -108,7 +108,9 @@ def test_the_moments_of_a_word_move_with_it_and_a_new_one_has_none():
     later = wrap(after)
     optimizer = torch.optim.Adam(later.parameters(), lr=0.5)
     restore(carried, later, optimizer, make=torch.optim.Adam)
-    assert torch.equal(optimizer.state[after.get_parameter(name)]["exp_avg"], new)
+    held = optimizer.state[after.get_parameter(name)]["exp_avg"]
+    assert torch.equal(held, new)
+    assert held.data_ptr() == new.data_ptr(), "large moments are in memory once"
     assert optimizer.param_groups[0]["lr"] == 0.5, "the rate is the configuration's"
     assert later["loss"].weight not in optimizer.state
 

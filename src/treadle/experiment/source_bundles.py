@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from treadle.errors import TreadleError
+from treadle.experiment.file_states import FileState, read_state
 from treadle.experiment.fingerprint import hash_content
 from treadle.experiment.members import list_members, list_parts
 from treadle.experiment.run_folder import OPTIMIZER, RunFolder
@@ -95,8 +97,16 @@ def find_optimizer(bundle: Path) -> Path | None:
     bundle names the state, too.
     """
     file = RunFolder(bundle.parent).model / OPTIMIZER
-    digest = read_json(bundle / _CARD).get("optimizer")
-    return file if digest is not None and file.is_file() and digest_file(file) == digest else None
+    digest, state = read_json(bundle / _CARD).get("optimizer"), read_state(file)
+    if digest is None or state is None:
+        return None
+    return file if _digest_as(file, state) == digest else None
+
+
+@lru_cache
+def _digest_as(file: Path, state: FileState) -> str:  # noqa: ARG001 - another state is another content
+    """The digest of a large file, which a sweep asks for at each of its compositions."""
+    return digest_file(file)
 
 
 def digest_file(file: Path) -> str:

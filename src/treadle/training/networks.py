@@ -57,20 +57,23 @@ def train_network(
     if isinstance(network, FitsInputs):
         network.fit_inputs(rows["train"].sample_numeric())
     state = NO_STATE if begin is None else begin(network)
-    checkpoints, untrained = claim_checkpoints(folder.checkpoints, signature), copy.deepcopy(network)
+    # As the second training begins, where there is one: the first changes both in place.
+    again = copy.deepcopy((network, state)) if is_refitted(experiment) else None
+    checkpoints = claim_checkpoints(folder.checkpoints, signature)
     augment = _build_augmentation(experiment, featurizer)
-    shared: dict[str, Any] = {"scaling": scaling, "checkpoints": checkpoints, "augment": augment, "state": state}
+    shared: dict[str, Any] = {"scaling": scaling, "checkpoints": checkpoints, "augment": augment}
     additions, watching = build_additions(experiment, folder=folder), [MetricsLog(folder.metrics_log, log=log)]
     with raising_interrupts():
-        fit(network, rows, experiment, callbacks=watching, additions=additions, **shared)
+        fit(network, rows, experiment, callbacks=watching, additions=additions, state=state, **shared)
     best, epochs = torch.load(checkpoints / BEST, weights_only=True), read_metrics_log(folder.metrics_log)
     kept, monitor = epochs[best["epoch"]], experiment.schedule.monitor
     if not math.isfinite(kept[f"valid/{monitor}"]):
         raise TreadleError(explain_failure(rows, epochs=epochs, monitor=monitor, numeric=featurizer.numeric_names))
     refitted = None
-    if is_refitted(experiment):
+    if again is not None:
+        untrained, state = again
         with raising_interrupts():
-            refitted = refit(untrained, rows, experiment, num_epochs=best["epoch"] + 1, **shared)
+            refitted = refit(untrained, rows, experiment, num_epochs=best["epoch"] + 1, state=state, **shared)
     summary = {
         "num_epochs": len(epochs),
         "num_steps": int(epochs[-1]["step"]),

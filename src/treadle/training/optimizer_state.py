@@ -114,7 +114,8 @@ def restore(state: State, learner: nn.Module, optimizer: Optimizer, *, make: Cal
     """Give the optimizer the state, in place.
 
     Args:
-        state: of the network's weights; those of others begin anew.
+        state: of the network's weights; those of others begin anew. Its tensors become the optimizer's own, which
+            changes them: there may be as many of them as there is memory for.
         learner: of which the network is a part.
         optimizer: of its weights, before its first step.
         make: another one of its kind, of `params`.
@@ -132,12 +133,8 @@ def restore(state: State, learner: nn.Module, optimizer: Optimizer, *, make: Cal
             )
     given = {f"{_NETWORK}{weight}": values for weight, values in state.items()}
     names = name_optimized(learner, optimizer)
-    copies = {
-        place: {key: value.clone() for key, value in given[name].items()}
-        for place, name in enumerate(names)
-        if name in given
-    }
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": copies})
+    by_place = {place: dict(given[name]) for place, name in enumerate(names) if name in given}
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": by_place})
 
 
 def _try_out(learner: nn.Module, make: Callable[..., Optimizer]) -> dict[str, str]:
