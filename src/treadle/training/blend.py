@@ -20,7 +20,7 @@ from treadle.experiment.run_folder import JUDGED, RunFolder
 from treadle.experiment.spec import Blend, Experiment, RandomFolds
 from treadle.metrics.own import Measure, build_metrics
 from treadle.metrics.registry import find_metric
-from treadle.schema import SPLITS
+from treadle.schema import SPLITS, Split
 from treadle.tasks import TRAITS
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
 from treadle.training.epochs import EpochFile, EpochLog, write_summary
@@ -62,33 +62,15 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
     raw = {name: _predict([judged[run] for run in own], frames) for name, own in runs.items()}
     predictions = {name: judge.scale(values) for name, values in raw.items()}
     found = select(predictions, score=judge.score, rounds=experiment.model.rounds)
-    rounds = [judge.make_row(mix(predictions, found.weigh(count)), count) for count in range(1, len(found.picks) + 1)]
-    file = EpochFile(folder.metrics_log, listen=log)
-    file.clear()
-    for row in rounds:
-        file.add(row)
-    kept = rounds[found.best_round - 1]
-    write_summary(
-        folder, _summarize(experiment, found, predictions, kept=kept, judge=judge, members=members), kept=kept
-    )
+    kept = _write_rounds(found, predictions, judge=judge, file=EpochFile(folder.metrics_log, listen=log))
+    summary = _summarize(experiment, found, predictions, kept=kept, judge=judge, members=members)
+    write_summary(folder, summary, kept=kept)
     weights = {run: weight / len(runs[name]) for name, weight in found.weights.items() for run in runs[name]}
     seen = {split for run in weights for split in bundles[run].card.trained_on}
     if folds is not None:  # what validates one fold trains the others
         seen |= {"train", "valid"}
-    card = Card(
-        task=experiment.data.answer,
-        classes=classes,
-        columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
-        target=Standard(
-            mean=judge.scaling.mean,
-            scale=judge.scaling.scale,
-            link=find_link(judge.loss),
-            levels=find_levels(judge.loss),
-        ),
-        code={},  # each member records its own
-        members=weights,
-        trained_on=[split for split in SPLITS if split in seen],
-    )
+    trained_on = [split for split in SPLITS if split in seen]
+    card = _make_card(judge, folder=folder, classes=classes, weights=weights, trained_on=trained_on)
     if learns_from_valid(experiment):
         once = frames[: _count_pass(experiment, frames)]
         mixed = mix(raw, found.weights)[: sum(map(len, once))]
@@ -98,6 +80,37 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
     if folds is None and "valid" in seen:  # by members that were refitted; of folds each has one that has not seen it
         as_judged = card.model_copy(update={"trained_on": ["train"]})
         save(BlendBundle(as_judged, recipe, _keep(judged, weights)), folder.model / JUDGED)
+
+
+def _write_rounds(
+    found: Selection, predictions: Mapping[str, Tensor], *, judge: Judge, file: EpochFile
+) -> Mapping[str, float]:
+    """Write a row for each round of the selection, as a training does for each epoch; returns that of the best."""
+    file.clear()
+    rows = [judge.make_row(mix(predictions, found.weigh(count)), count) for count in range(1, len(found.picks) + 1)]
+    for row in rows:
+        file.add(row)
+    return rows[found.best_round - 1]
+
+
+def _make_card(
+    judge: Judge,
+    *,
+    folder: RunFolder,
+    classes: list[str],
+    weights: dict[str, float],
+    trained_on: list[Split],
+) -> Card:
+    scaling, loss = judge.scaling, judge.loss
+    return Card(
+        task=judge.experiment.data.answer,
+        classes=classes,
+        columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
+        target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(loss), levels=find_levels(loss)),
+        code={},  # each member records its own
+        members=weights,
+        trained_on=trained_on,
+    )
 
 
 def _count_pass(experiment: Experiment, folds: Sized) -> int:
