@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -108,25 +108,32 @@ class ImageEncoder(ColumnVectors):
         images = ((shades - self.mean) / self.deviation).transpose(0, 3, 1, 2)
         return _load_model(self.model, self.revision)(np.ascontiguousarray(images))
 
-    def get_state(self) -> dict[str, Any]:
-        """The dimension of the vectors."""
-        return {"dim": self.dim}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take what `get_state` gave.
-
-        Raises:
-            TreadleError: it is no dimension.
-        """
-        dim = state.get("dim")
-        if set(state) != {"dim"} or type(dim) is not int or dim < 1:
-            raise TreadleError(f"must hold the dimension of the vectors, and nothing else; found {dict(state)}")
-        self.dim = dim
-
 
 @lru_cache(maxsize=2)
 def _load_model(model: str, revision: str | None) -> Encode:
-    """What encodes images, in one thread, as more change the order of a sum; the file is read once.
+    """What encodes images; the file is read once.
+
+    Raises:
+        TreadleError: as `_open_session`, or the model takes something else than images.
+    """
+    session = _open_session(model, revision)
+    (name, *others) = [given.name for given in session.get_inputs()]
+    if others:
+        raise TreadleError(f"{model} takes {1 + len(others)} inputs; an encoder of images takes one")
+
+    def encode(images: Floats) -> Floats:
+        try:
+            vectors: Floats = session.run(None, {name: images})[0]
+        except Exception as error:  # the library raises many kinds
+            shape = list(images.shape)
+            raise TreadleError(f"{model} does not take images {shape}: {str(error).splitlines()[0]}") from error
+        return vectors.reshape(len(images), -1)
+
+    return encode
+
+
+def _open_session(model: str, revision: str | None) -> Any:
+    """A session of ONNX Runtime in one thread, as more change the order of a sum.
 
     Raises:
         TreadleError: the file is not there, is another one, or keeps its weights in other files.
@@ -147,7 +154,7 @@ def _load_model(model: str, revision: str | None) -> Encode:
     # Weights in files beside it would be no part of its digest: they are looked for where no file can be.
     options.add_session_config_entry(_WEIGHTS_PLACE, str(file / "none"))
     try:
-        session = onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(file.read_bytes(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the library raises many kinds
         told = str(error).splitlines()[0]
         if _OUTSIDE in told:
@@ -156,16 +163,3 @@ def _load_model(model: str, revision: str | None) -> Encode:
                 f"{model} keeps weights in other files; {rule}: export it with its weights inside"
             ) from error
         raise TreadleError(f"{model} is no model that ONNX Runtime reads: {told}") from error
-    (name, *others) = [given.name for given in session.get_inputs()]
-    if others:
-        raise TreadleError(f"{model} takes {1 + len(others)} inputs; an encoder of images takes one")
-
-    def encode(images: Floats) -> Floats:
-        try:
-            vectors: Floats = session.run(None, {name: images})[0]
-        except Exception as error:  # as above
-            shape = list(images.shape)
-            raise TreadleError(f"{model} does not take images {shape}: {str(error).splitlines()[0]}") from error
-        return vectors.reshape(len(images), -1)
-
-    return encode

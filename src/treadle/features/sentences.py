@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,21 +77,6 @@ class SentenceEncoder(ColumnVectors):
             places = texts.drop_nulls().replace_strict(known, pl.Series(range(len(known)), dtype=pl.Int64))
             vectors[there] = found[places.to_numpy()]
         return vectors
-
-    def get_state(self) -> dict[str, Any]:
-        """The dimension of the vectors."""
-        return {"dim": self.dim}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take what `get_state` gave.
-
-        Raises:
-            TreadleError: it is no dimension.
-        """
-        dim = state.get("dim")
-        if set(state) != {"dim"} or type(dim) is not int or dim < 1:
-            raise TreadleError(f"must hold the dimension of the vectors, and nothing else; found {dict(state)}")
-        self.dim = dim
 
 
 def require_no_code(folder: Path) -> None:
