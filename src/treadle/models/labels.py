@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from treadle.models.estimator import Estimator, Training
-from treadle.models.several import Several
+from treadle.models.several import LowestLoss, Several
 from treadle.schema import Batch
 
 
@@ -27,7 +28,8 @@ class LabelEstimators(Several):
         rounds, objective = [], replace(training.objective, task="binary")
         for place, estimator in enumerate(self.estimators):
             own_train, own_valid = (rows._replace(target=rows.target[:, place].contiguous()) for rows in (train, valid))
-            best = _Best(own_valid)
+            cross_entropy = partial(nnf.binary_cross_entropy, target=own_valid.target.double(), reduction="none")
+            best = LowestLoss(cross_entropy, weight=valid.weight.double())
             estimator.fit(own_train, own_valid, training=replace(training, objective=objective, watch=best.watch))
             rounds.append(best.rounds)
         shown = (self(rows.numeric, rows.ids).sigmoid() for rows in (train, valid))
@@ -36,23 +38,6 @@ class LabelEstimators(Several):
     def __call__(self, numeric: Tensor, ids: Tensor) -> Tensor:
         """A logit for each label."""
         return self.ask(numeric, ids)
-
-
-class _Best:
-    """The number of rounds of the lowest log loss of one label."""
-
-    def __init__(self, valid: Batch) -> None:
-        self.valid = valid
-        self.loss, self.rounds = float("inf"), 0
-
-    def watch(self, *, rounds: int, train: Tensor, valid: Tensor) -> int:  # noqa: ARG002 - as `Watch`
-        """Score the probabilities `[B]` of the validation rows."""
-        each = nnf.binary_cross_entropy(valid.double(), self.valid.target.double(), reduction="none")
-        weight = self.valid.weight.double()
-        loss = float((each * weight).sum() / weight.sum())
-        if loss < self.loss or not self.rounds:
-            self.loss, self.rounds = loss, rounds
-        return self.rounds
 
 
 def add_labels(model: nn.Module | Estimator, *, labels: Sequence[str]) -> nn.Module | Estimator:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as nnf
 
 from treadle.models.estimator import Estimator, Objective, Training
-from treadle.models.several import Several
+from treadle.models.several import LowestLoss, Several
 from treadle.schema import MEDIAN, Batch, FitsInputs
 
 
@@ -65,7 +65,8 @@ class LevelEstimators(Several):
         """Train each until its own pinball loss is best; `watch` sees all of them, once."""
         rounds = []
         for level, estimator in zip(self.levels, self.estimators, strict=True):
-            best = _Best(valid, level=level)
+            pinball = partial(_compute_pinball, target=valid.target.double(), level=level)
+            best = LowestLoss(pinball, weight=valid.weight)
             objective = Objective(training.objective.task, "quantile", level)
             estimator.fit(train, valid, training=replace(training, objective=objective, watch=best.watch))
             rounds.append(best.rounds)
@@ -78,20 +79,9 @@ class LevelEstimators(Several):
         return self.ask(numeric, ids).sort(dim=1).values
 
 
-class _Best:
-    """The number of rounds of the lowest pinball loss."""
-
-    def __init__(self, valid: Batch, *, level: float) -> None:
-        self.valid, self.level = valid, level
-        self.loss, self.rounds = np.inf, 0
-
-    def watch(self, *, rounds: int, train: Tensor, valid: Tensor) -> int:  # noqa: ARG002 - as `Watch`
-        error = self.valid.target.double() - valid.double()
-        each = torch.maximum(self.level * error, (self.level - 1) * error)
-        loss = float((each * self.valid.weight).sum() / self.valid.weight.sum())
-        if loss < self.loss or not self.rounds:
-            self.loss, self.rounds = loss, rounds
-        return self.rounds
+def _compute_pinball(prediction: Tensor, *, target: Tensor, level: float) -> Tensor:
+    error = target - prediction
+    return torch.maximum(level * error, (level - 1) * error)
 
 
 def add_levels(model: nn.Module | Estimator, *, levels: Sequence[float]) -> nn.Module | Estimator:

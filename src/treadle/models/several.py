@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import copy
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -54,6 +55,26 @@ class Several:
                 _unpack(estimator, text)
             except (ValueError, TypeError) as error:
                 raise TreadleError(f"{file}: the model of {name}: {error}") from error
+
+
+class LowestLoss:
+    """Watches one of them: the number of rounds whose loss of the validation rows is the lowest.
+
+    Args:
+        compute: from predictions `[B]` float64 to losses `[B]`.
+        weight: of the rows, `[B]`.
+    """
+
+    def __init__(self, compute: Callable[[Tensor], Tensor], *, weight: Tensor) -> None:
+        self.compute, self.weight = compute, weight
+        self.loss, self.rounds = math.inf, 0
+
+    def watch(self, *, rounds: int, train: Tensor, valid: Tensor) -> int:  # noqa: ARG002 - as `Watch`
+        """Score the predictions `[B]` of the validation rows."""
+        loss = float((self.compute(valid.double()) * self.weight).sum() / self.weight.sum())
+        if loss < self.loss or not self.rounds:
+            self.loss, self.rounds = loss, rounds
+        return self.rounds
 
 
 def _pack(estimator: Estimator, folder: Path) -> str:
