@@ -25,6 +25,12 @@ class Skill:
         """The share of the first skill that is lost; all of it where there was none."""
         return min(1.0, (self.first - self.newest) / self.first) if self.first > 0 else 1.0
 
+    def explain_drop(self, *, allowed: float) -> str | None:
+        """What is lost, where it is a larger share than is allowed."""
+        if self.drop <= allowed:
+            return None
+        return f"lost {self.drop:.0%} of its skill, {self.first:.3f} to {self.newest:.3f}"
+
 
 @dataclass(frozen=True)
 class Situation:
@@ -53,10 +59,7 @@ def decide(policy: Policy, situation: Situation) -> str | None:
             age = situation.age
             return f"{number_of(age, 'block')} old" if age >= policy.every else None
         case OnPerformance():
-            skill = situation.skill
-            if skill is None or skill.drop <= policy.drop:
-                return None
-            return f"lost {skill.drop:.0%} of its skill, {skill.first:.3f} to {skill.newest:.3f}"
+            return None if situation.skill is None else situation.skill.explain_drop(allowed=policy.drop)
         case OnAlarm():
             share = situation.alarmed
             return None if share is None or share < policy.share else f"{share:.0%} of the newest blocks alarm"

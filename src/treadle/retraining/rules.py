@@ -79,10 +79,7 @@ def _hold(rule: Rule, evidence: Evidence, *, now: datetime) -> str | None:
             age = now - evidence.learned_until
             return f"{age.days} days old" if age > parse_duration(rule.after) else None
         case PerformanceRule():
-            skill = evidence.skill
-            if skill is None or skill.drop <= rule.drop:
-                return None
-            return f"lost {skill.drop:.0%} of its skill, {skill.first:.3f} to {skill.newest:.3f}"
+            return None if evidence.skill is None else evidence.skill.explain_drop(allowed=rule.drop)
         case DataRule():
             known = evidence.trained_data
             return "the data are another version" if known is not None and known != evidence.data else None
