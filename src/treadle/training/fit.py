@@ -74,20 +74,12 @@ def fit(
         chunk_steps: of training, in one step of Lightning's; does not change the numbers.
         checkpoint_s: between two checkpoints within an epoch [s].
     """
-    schedule, num_processes = experiment.schedule, experiment.trainer.num_processes
-    min_rows = find_min_rows(network, rows, batch_size=schedule.batch_size, num_processes=num_processes)
+    batch_size, num_processes = experiment.schedule.batch_size, experiment.trainer.num_processes
+    min_rows = find_min_rows(network, rows, batch_size=batch_size, num_processes=num_processes)
     per_epoch = _count_steps(rows["train"], experiment, min_rows=min_rows)
-    num_steps = min(per_epoch * schedule.max_epochs, schedule.max_steps or per_epoch * schedule.max_epochs)
-    learner = Learner(
-        network,
-        experiment=experiment,
-        num_steps=num_steps,
-        weighted=any(bool((weight != 1).any()) for _, weight in rows["train"].read_targets()),
-        scaling=scaling,
-        augment=augment,
-        state=state,
+    learner = _make_learner(
+        network, rows["train"], experiment, per_epoch=per_epoch, scaling=scaling, augment=augment, state=state
     )
-    learner.execution = _decide_execution(learner, rows["train"], experiment, per_epoch=per_epoch)
     within = checkpoints / name_within_epoch(num_processes)
     within_epoch = EpochCheckpoint(within, seconds=checkpoint_s, ask_steps=chunk_steps)
     termination = Termination()
@@ -97,7 +89,7 @@ def fit(
         experiment,
         [*additions.callbacks, *callbacks, *own],
         additions,
-        num_epochs=math.ceil(num_steps / per_epoch) if until_epoch is None else until_epoch,
+        num_epochs=math.ceil(learner.num_steps / per_epoch) if until_epoch is None else until_epoch,
         precision=learner.execution.precision.value,
         validates=validates,
     )
@@ -126,6 +118,31 @@ def _count_steps(rows: Rows, experiment: Experiment, *, min_rows: int) -> int:
         min_rows=min_rows * experiment.trainer.num_processes,
         limit=experiment.trainer.limit_batches,
     )
+
+
+def _make_learner(
+    network: nn.Module,
+    rows: Rows,
+    experiment: Experiment,
+    *,
+    per_epoch: int,
+    scaling: Scaling,
+    augment: Augment | None,
+    state: State,
+) -> Learner:
+    """The learner of these training rows, for as many steps as the schedule has; `per_epoch` of them are an epoch."""
+    most = per_epoch * experiment.schedule.max_epochs
+    learner = Learner(
+        network,
+        experiment=experiment,
+        num_steps=min(most, experiment.schedule.max_steps or most),
+        weighted=any(bool((weight != 1).any()) for _, weight in rows.read_targets()),
+        scaling=scaling,
+        augment=augment,
+        state=state,
+    )
+    learner.execution = _decide_execution(learner, rows, experiment, per_epoch=per_epoch)
+    return learner
 
 
 def _decide_execution(learner: Learner, rows: Rows, experiment: Experiment, *, per_epoch: int) -> Execution:
