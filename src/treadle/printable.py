@@ -7,7 +7,9 @@ the direction of writing.
 from __future__ import annotations
 
 import json
+from typing import Any
 
+SHOWN = 100  # characters of what came from outside, or names in it, that a message reads
 # Printable, if not by `str.isprintable`: no-break, thin, narrow no-break and ideographic space; joiners of letters.
 _ALLOWED = frozenset("\u00a0\u2009\u202f\u3000\u200c\u200d")
 
@@ -26,6 +28,18 @@ def escape(text: str) -> str:
 def escape_lines(text: str) -> str:
     """The same for a text of several lines, keeping line ends and tabs."""
     return "\n".join("\t".join(map(escape, line.split("\t"))) for line in text.split("\n"))
+
+
+def abbreviate(value: Any) -> str:
+    """A value of JSON, however large and deep it is, in few characters.
+
+    >>> abbreviate([[1, 2], 3])
+    'a list of 2'
+    """
+    if isinstance(value, dict | list):
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
+    text = escape(str(value)) if not isinstance(value, int) or abs(value) < 1 << 64 else "a number beyond 64 bits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _write(character: str) -> str:

@@ -14,9 +14,8 @@ from treadle.data.contract import list_row_rules
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column, Table
 from treadle.hints import nearest
-from treadle.printable import escape
+from treadle.printable import SHOWN, abbreviate
 
-SHOWN = 100  # characters of a value, and keys of a row that a missing column is compared with
 _WHOLE = 1 << 53  # whole numbers up to here are floats, too
 _UNREADABLE = (PolarsError, PanicException, TypeError, OverflowError)
 
@@ -69,7 +68,7 @@ def read_rows(rows: Sequence[Any], spec: Table, *, table: str) -> pl.DataFrame:
 
 def _find_odd(place: int, row: Any, columns: Mapping[str, Column]) -> Iterator[Fault]:
     if not isinstance(row, Mapping):
-        yield Fault(place, None, _show(row), "must be an object with a value for each column")
+        yield Fault(place, None, abbreviate(row), "must be an object with a value for each column")
         return
     for name, column in columns.items():
         if name not in row:
@@ -77,7 +76,7 @@ def _find_odd(place: int, row: Any, columns: Mapping[str, Column]) -> Iterator[F
                 hint = nearest(name, map(str, islice(row, SHOWN)))
                 yield Fault(place, name, None, f"the row has no such column. {hint}".strip())
         elif not isinstance(row[name], bool | int | float | str | None):
-            yield Fault(place, name, _show(row[name]), "must be a text, a number, true, false or null")
+            yield Fault(place, name, abbreviate(row[name]), "must be a text, a number, true, false or null")
 
 
 def _widen(value: Any, column: Column) -> Any:
@@ -119,8 +118,8 @@ def _find_unread(
                 frame = pl.DataFrame({name: [value]}, strict=True)
                 cast_cells(frame.lazy(), {name: column}, schema=frame.schema).collect()
             except _UNREADABLE:
-                found.append(Fault(place, name, _show(value), f"must be of type {column.dtype}"))
-    return found or [Fault(0, None, None, f"cannot be read: {_show(str(error).splitlines()[0])}")]
+                found.append(Fault(place, name, abbreviate(value), f"must be of type {column.dtype}"))
+    return found or [Fault(0, None, None, f"cannot be read: {abbreviate(str(error).splitlines()[0])}")]
 
 
 def _find_lost(
@@ -128,7 +127,7 @@ def _find_lost(
 ) -> Iterator[Fault]:
     for name, column in columns.items():
         for place in cells[lost_mark(name)].arg_true():
-            yield Fault(place, name, _show(given[name][place]), f"must be of type {column.dtype}")
+            yield Fault(place, name, abbreviate(given[name][place]), f"must be of type {column.dtype}")
 
 
 def _find_broken(
@@ -138,12 +137,4 @@ def _find_broken(
         (name,) = rule.columns
         for place in cells.select(rule.breaks.alias("broken"))["broken"].arg_true():
             value = given[name][place]
-            yield Fault(place, name, None if value is None else _show(value), rule.words)
-
-
-def _show(value: Any) -> str:
-    """A value, however large it is, in few characters."""
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
-    text = escape(str(value)) if not isinstance(value, int) or abs(value) < 1 << 64 else "a number beyond 64 bits"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+            yield Fault(place, name, None if value is None else abbreviate(value), rule.words)

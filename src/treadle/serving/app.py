@@ -25,7 +25,8 @@ from treadle.experiment.durations import parse_duration
 from treadle.hints import nearest
 from treadle.online.feeds import Online
 from treadle.online.log import LogError
-from treadle.online.rows import SHOWN, RowsError
+from treadle.online.rows import RowsError
+from treadle.printable import SHOWN
 from treadle.serving import protocols
 from treadle.serving.batcher import Batcher, FullError, LateError
 from treadle.serving.feeds import Given, Outcome, describe_feeds

@@ -16,13 +16,12 @@ from treadle.bundle import Bundle, Predictor
 from treadle.errors import TreadleError
 from treadle.features.featurizer import Raw
 from treadle.hints import nearest
-from treadle.printable import escape
+from treadle.printable import SHOWN, abbreviate, escape
 from treadle.serving.engines import EAGER, Engine
 from treadle.serving.expressions import Cells, UnknownError
 from treadle.serving.readers import Check, OddError, Reader, list_types, make_check, make_reader, to_cells, to_frame
 from treadle.serving.row import RowProgram
 
-SHOWN = 100  # characters of a value in a problem, and keys of a row that a missing column is compared with
 _OF_ROW = ": row 1 holds"  # which a batch needs to say
 
 
@@ -95,7 +94,7 @@ class Scorer:
     def read(self, row: Any) -> Answer:
         """The cells of a row as JSON has it, or its problems."""
         if not isinstance(row, dict):
-            return refuse(Problem(None, _show(row), "a row must be an object with a value for each column"))
+            return refuse(Problem(None, abbreviate(row), "a row must be an object with a value for each column"))
         try:
             return self.hold(tuple(read(row[name]) for name, _, read, _ in self._fields))
         except (OddError, KeyError):
@@ -131,7 +130,7 @@ class Scorer:
                 hint = nearest(name, map(str, islice(row, SHOWN)))
                 problems.append(Problem(name, None, f"the row has no column {name!r}. {hint}".strip()))
             elif not isinstance(row[key], bool | int | float | str | None):
-                problems.append(Problem(name, _show(row[key]), "must be a text, a number, true, false or null"))
+                problems.append(Problem(name, abbreviate(row[key]), "must be a text, a number, true, false or null"))
             else:
                 given[name] = row[key]
         if problems:
@@ -152,7 +151,7 @@ class Scorer:
                 try:
                     self.bundle.conform({**absent, name: value})
                 except (TreadleError, PolarsError, PanicException, OverflowError, TypeError) as error:
-                    problems.append(Problem(name, _show(value), say(error).partition(_OF_ROW)[0]))
+                    problems.append(Problem(name, abbreviate(value), say(error).partition(_OF_ROW)[0]))
         return problems
 
     def _find_breaches(self, cells: Cells) -> Answer:
@@ -214,14 +213,6 @@ def _compile(bundle: Predictor) -> tuple[RowProgram | None, str]:
 def refuse(*problems: Problem) -> Answer:
     """The answer to a row that has no prediction."""
     return Answer(None, None, problems)
-
-
-def _show(value: Any) -> str:
-    """A value, however large and deep it is, in few characters."""
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value):,}"
-    text = escape(str(value)) if not isinstance(value, int) or abs(value) < 1 << 64 else "a number beyond 64 bits"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def say(error: BaseException) -> str:
