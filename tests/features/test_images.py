@@ -44,7 +44,6 @@ def test_each_image_has_its_place_among_the_pixels(featurizer):
     inputs = featurizer(FRAME)
 
     assert featurizer.images == [ImageSpan(0, 4, 6, 1), ImageSpan(24, 2, 3, 3)]
-    assert featurizer.image_columns == ["front", "back"]
     assert inputs.pixels.shape == (9, featurizer.num_pixels) == (9, 24 + 18)
     assert inputs.pixels.dtype == torch.uint8
     assert np.array_equal(inputs.pixels[3, :24].reshape(4, 6).numpy(), read_png(FRAME["front"][3]))

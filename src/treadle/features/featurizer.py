@@ -169,11 +169,6 @@ class Featurizer(nn.Module):
         return found
 
     @property
-    def image_columns(self) -> list[str]:
-        """The column that each image comes from."""
-        return [column for reader in self.pixel_readers.values() for column in reader.columns]
-
-    @property
     def num_pixels(self) -> int:
         """Bytes of all images of a row, P."""
         return self.images[-1].stop if self.pixel_readers else 0

@@ -6,7 +6,7 @@ to minimize the maximum intercluster distance", 1985 (farthest first).
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from treadle.schema import Task
 from treadle.tasks import TRAITS
 
 Criterion = Literal["margin", "entropy", "disagreement"]
-CRITERIA: tuple[Criterion, ...] = get_args(Criterion)
 POOL = 10  # candidates for each row that is chosen: the least sure, among which the rows are to differ
 
 

@@ -18,7 +18,6 @@ _SAMPLE = 1_000_000  # numbers of a column, at most, that place its edges
 _WHOLE = 1_000_000  # of the range of numbers
 _RANGES = 4  # of numbers, in pairs of columns
 _TEXTS = 7  # in pairs of columns, besides the others
-TIMES = (pl.Date, pl.Datetime, pl.Time)
 
 
 @dataclass(frozen=True)
