@@ -117,6 +117,10 @@ LEARNER_STAGES = (
     _EVALUATE._replace(module="treadle.learners.evaluate", slices=("learner", "datamodule"), reads=("train",)),
 )
 
+_BY_KIND: dict[Kind, tuple[Stage, ...]] = {"table": STAGES, "learner": LEARNER_STAGES}
+
+# How it is searched for, served, and trained again: sections that no run reads.
+NO_PART_OF_A_RUN = ("sweep", "serving", "replay", "retrain")
 # Keys that cannot change a result: the name, what is allowed, what is recorded. Tests check that every key of an
 # experiment is either in a stage's slices or here, and that those here change no number.
 #
@@ -124,17 +128,15 @@ LEARNER_STAGES = (
 # GPU rounds in another way than a CPU. The kind and the number of devices count (`auto` is settled when the experiment
 # is composed), their make does not: two processors, or two GPUs, may differ in the last digits under one identity, as
 # may two versions of torch; `environment.json` records them.
-# How it is searched for, served, and trained again: sections that no run reads.
-NO_PART_OF_A_RUN = ("sweep", "serving", "replay", "retrain")
 WITHOUT_EFFECT = (*NO_PART_OF_A_RUN, "name", "targets", "model_choice", "question", "tracker", "logger", "fit.metrics")
 
 # Keys, by section, that name a bundle.
 SOURCE_BUNDLES = {"features": "start_from", "schedule": "start_from", "loss": "teacher", "evaluation": "champion"}
+DIGEST_MARK = "@"  # in their values in a resolved.yaml: before the digest of the bundle
 # Of `schedule`, what a model reads that trains itself on numbers as they are, such as trees; and what it reads only
 # where `trainer` limits batches.
 READ_BY_TREES, READ_IN_BATCHES = ("monitor", "refit"), ("batch_size",)
 ORDER = " (order)"  # ends the key of what stands for the order of a section
-DIGEST_MARK = "@"  # in their values in a resolved.yaml: before the digest of the bundle
 CODE = "code"  # key of resolved.yaml: the fingerprint of each stage's code
 
 
@@ -146,9 +148,6 @@ def list_stages(values: Values) -> tuple[Stage, ...]:
 def name_member_code(stage: str, member: str) -> str:
     """The key, below CODE, of a stage's code in the run of a blend's member."""
     return f"{stage}@{member}"
-
-
-_BY_KIND: dict[Kind, tuple[Stage, ...]] = {"table": STAGES, "learner": LEARNER_STAGES}
 
 
 def get_stage(name: str, values: Values) -> Stage:

@@ -63,11 +63,11 @@ def _track_training(current: Run, tracking: Record) -> None:
     (A summary holds the last epoch's values, and a run is judged by those of its best.)
     """
     from treadle.metrics.log import read_metrics_log
+    from treadle.training.epochs import select_values
 
     epochs = read_metrics_log(current.folder.metrics_log)
     for row in epochs:
-        values = {name: value for name, value in row.items() if name != "step"}
-        tracking.log(values, step=int(row["step"]))
+        tracking.log(select_values(row), step=int(row["step"]))
     best = find_best_epoch(epochs, current.experiment)
     columns = {name: name_column(current.experiment, name) for name in list_judges(current.experiment)}
     tracking.summarize({f"best/{name}": best[column] for name, column in columns.items() if column in best})
