@@ -18,6 +18,7 @@ Split = Literal["train", "valid", "test"]
 Sampling = Literal["shuffle", "balanced"]  # every row once an epoch; each class as often as any other
 Refit = Literal["none", "all"]  # of the weights, once the best epoch is known
 StartOptimizer = Literal["anew", "continue"]  # where training starts from a bundle
+UsableCode = Literal["same", "any"]  # with a bundle: that of its training alone, or what is installed
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 BINARY_CLASSES = ("negative", "positive")  # of a binary task, by target: 0 and 1
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from polars.exceptions import PanicException
@@ -40,6 +40,7 @@ from treadle.json_files import write_json
 from treadle.keys import find_targets
 from treadle.models.estimator import Estimator
 from treadle.printable import escape
+from treadle.schema import UsableCode
 from treadle.targets.build import BuildError
 from treadle.targets.signatures import is_class
 from treadle.targets.validate import check_target
@@ -91,7 +92,7 @@ def load(
     *,
     targets: Sequence[str] = TARGETS,
     on_breach: OnBreach | None = None,
-    code: Literal["same", "any"] = "same",
+    code: UsableCode = "same",
 ) -> Predictor:
     """Load the bundle of a run: `treadle.load("runs/flights-1a2b3c4d").predict(frame)`.
 
@@ -108,7 +109,7 @@ def load(
         TreadleError: there is no bundle, a file is damaged or does not fit the others, a target is not allowed, or the
             code differs.
     """
-    if code not in ("same", "any"):
+    if code not in get_args(UsableCode):
         raise TreadleError(f"code must be same or any; found {code!r}")
     if on_breach not in (None, *get_args(OnBreach)):
         raise TreadleError(f"on_breach must be one of {', '.join(get_args(OnBreach))}; found {on_breach!r}")
@@ -157,9 +158,7 @@ def _require_member(own: Card, card: Card, folder: Path) -> None:
         raise TreadleError(f"{folder / _CARD}: target.levels must be those of the blend")
 
 
-def _load_one(
-    folder: Path, card: Card, recipe: Recipe, *, targets: Sequence[str], code: Literal["same", "any"]
-) -> Bundle:
+def _load_one(folder: Path, card: Card, recipe: Recipe, *, targets: Sequence[str], code: UsableCode) -> Bundle:
     """The bundle of one model."""
     with _naming(folder / _RECIPE):
         _check_targets(recipe, targets=targets)

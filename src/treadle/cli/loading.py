@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING
 
-Code = Literal["same", "any"]
+if TYPE_CHECKING:
+    from treadle.schema import UsableCode
 
 
 def add_loading(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +18,7 @@ def add_loading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--any-code", action="store_true", help=code)
 
 
-def read_code(options: argparse.Namespace) -> Code:
+def read_code(options: argparse.Namespace) -> UsableCode:
     """Whether code other than the bundle was trained with may run."""
     return "any" if options.any_code else "same"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from treadle.evaluation.parity import read_predictions
 from treadle.experiment.spec import Experiment
 from treadle.export.writing import writing
 from treadle.metrics.registry import find_metric
+from treadle.schema import UsableCode
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def compress(
     experiment: Experiment,
     tolerance: float,
     targets: Sequence[str],
-    code: Literal["same", "any"],
+    code: UsableCode,
 ) -> Compressed:
     """Write the bundle with packed weights, and compare both on the test split.
 

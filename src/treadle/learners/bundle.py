@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pydantic
 
@@ -17,6 +17,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
 from treadle.json_files import read_json, write_json
 from treadle.keys import find_targets
+from treadle.schema import UsableCode
 from treadle.targets.validate import check_target
 from treadle.tensor_files import save_whole
 from treadle.validation import describe_first
@@ -58,9 +59,7 @@ def holds_learner(path: Path) -> bool:
     return _find_folder(path) is not None
 
 
-def load_bundle(
-    path: Path, *, targets: Sequence[str] = TARGETS, code: Literal["same", "any"] = "same"
-) -> LearnerBundle:
+def load_bundle(path: Path, *, targets: Sequence[str] = TARGETS, code: UsableCode = "same") -> LearnerBundle:
     """Read the bundle of a learner; nothing is built yet.
 
     Args:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 import torch
@@ -17,6 +17,7 @@ from treadle.champions.bundles import find_folder
 from treadle.errors import TreadleError
 from treadle.experiment.spec import OnBreach
 from treadle.learners.bundle import LearnerBundle, holds_learner, load_bundle
+from treadle.schema import UsableCode
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def load(
     *,
     targets: Sequence[str] = TARGETS,
     on_breach: OnBreach | None = None,
-    code: Literal["same", "any"] = "same",
+    code: UsableCode = "same",
 ) -> Predictor | LoadedLearner:
     """Load the bundle of a run: `treadle.load("runs/flights-1a2b3c4d").predict(frame)`.
 

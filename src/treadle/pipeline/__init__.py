@@ -5,8 +5,8 @@ runs/.stages/<stage>/   outputs by signature with their digests, hard-linked int
 """
 
 from treadle.pipeline.plan import plan_run, plan_runs, plan_stage
-from treadle.pipeline.record import Code, Run
+from treadle.pipeline.record import CodeOrigin, Run
 from treadle.pipeline.run import run, run_stage
 from treadle.pipeline.verify import verify
 
-__all__ = ["Code", "Run", "plan_run", "plan_runs", "plan_stage", "run", "run_stage", "verify"]
+__all__ = ["CodeOrigin", "Run", "plan_run", "plan_runs", "plan_stage", "run", "run_stage", "verify"]

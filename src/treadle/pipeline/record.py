@@ -22,7 +22,7 @@ from treadle.pipeline.locks import Notify
 from treadle.tracking import Membership
 
 State = Literal["ran", "shared", "unchanged"]
-Code = Literal["read", "loaded", "frozen"]
+CodeOrigin = Literal["read", "loaded", "frozen"]  # see `run`
 Watch = Callable[[Mapping[str, float], int], None]  # (values of an epoch, step); what it raises ends the training
 
 
@@ -37,7 +37,7 @@ class Run:
     notify: Notify  # takes each line of progress
     watch: Watch | None = None  # takes each epoch of the training
     membership: Membership | None = None  # its place in a sweep
-    code: Code = "read"  # where it comes from
+    code: CodeOrigin = "read"
     keeps_unsplit: bool = False  # whether examples that it builds are kept for runs of other splits
     unsplit_signature: str | None = None  # of the examples before they are split, as of when `prepare` began
     states: dict[str, State] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from treadle.pipeline.digests import SMALL, take_digests
 from treadle.pipeline.inputs import ChangedError, StageInputs
 from treadle.pipeline.locks import Notify, hold_lock
 from treadle.pipeline.record import (
-    Code,
+    CodeOrigin,
     Run,
     Watch,
     find_run_damage,
@@ -44,7 +44,7 @@ def run(
     upto: str,
     notify: Notify,
     watch: Watch | None = None,
-    code: Code = "read",
+    code: CodeOrigin = "read",
     overrides: Sequence[str] | None = None,
     membership: Membership | None = None,
     keeps_unsplit: bool = False,

@@ -23,6 +23,7 @@ from treadle.experiment.spec import Serving
 from treadle.export.export import find_exports
 from treadle.hints import nearest
 from treadle.online.feeds import Online
+from treadle.schema import UsableCode
 from treadle.serving.answering import Answerer
 from treadle.serving.canary import Canary
 from treadle.serving.challenger import Challenger
@@ -47,7 +48,7 @@ class Source:
     reference: str  # a run's folder or a bundle's, or a champion
     root: Path
     targets: Sequence[str] = TARGETS
-    code: Literal["same", "any"] = "same"
+    code: UsableCode = "same"
 
     def find(self) -> Path:
         """The folder of the run or the bundle.

@@ -11,7 +11,7 @@ from treadle.experiment.resolved import read
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import AnyExperiment
 from treadle.metrics.log import read_metrics_log
-from treadle.pipeline import Code, run
+from treadle.pipeline import CodeOrigin, run
 from treadle.runs.read import find_best_epoch
 from treadle.sweeps.engines.engine import Report
 from treadle.tracking import Membership
@@ -27,7 +27,7 @@ def run_trial(
     objectives: list[str],
     overrides: list[str],
     membership: dict[str, Any],
-    code: Code,
+    code: CodeOrigin,
     keeps_unsplit: bool,
 ) -> list[float]:
     """Run a frozen experiment; gives each objective at the epoch that was kept.

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 from treadle.bundle.batch.predict import Part, Predicted, predict_part
 from treadle.bundle.store import load
 from treadle.errors import TreadleError
 from treadle.experiment.spec import OnBreach
+from treadle.schema import UsableCode
 
 START_S = 300.0  # until the first worker is there: a process imports torch, and a cluster may add machines
 MORE_S = 20.0  # for the others
@@ -70,9 +71,7 @@ def _get(promise: Any) -> Predicted:
 class _Actor:
     """A bundle in a process of the cluster."""
 
-    def __init__(
-        self, packed: bytes, targets: Sequence[str], on_breach: OnBreach | None, code: Literal["same", "any"]
-    ) -> None:
+    def __init__(self, packed: bytes, targets: Sequence[str], on_breach: OnBreach | None, code: UsableCode) -> None:
         with TemporaryDirectory() as folder:
             with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
                 archive.extractall(folder, filter="data")
@@ -92,7 +91,7 @@ def open_ray(
     bundle: Path,
     targets: Sequence[str],
     on_breach: OnBreach | None,
-    code: Literal["same", "any"],
+    code: UsableCode,
 ) -> Iterator[RayWorkers]:
     """A worker on each CPU of a cluster, as long as the context lasts.
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from treadle.cli.loading import Code, add_loading, read_code, read_tables
+from treadle.cli.loading import add_loading, read_code, read_tables
 from treadle.cli.output import print_lines
 from treadle.cli.verb import Verb
 from treadle.printable import escape_lines
@@ -20,6 +20,7 @@ from treadle.wording import number_of
 if TYPE_CHECKING:
     from treadle.bundle import Predictor
     from treadle.bundle.batch import RowSource, Sink, Workers
+    from treadle.schema import UsableCode
 
 REJECTED = 3  # exit code: done, except for rows that break the contract
 
@@ -71,7 +72,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _open_workers(options: argparse.Namespace, *, targets: Sequence[str], code: Code) -> Iterator[Workers | None]:
+def _open_workers(options: argparse.Namespace, *, targets: Sequence[str], code: UsableCode) -> Iterator[Workers | None]:
     """Those of `--ray`; None: this process predicts."""
     if options.ray is None:
         yield None
@@ -176,7 +177,7 @@ def _read_moment(text: str | None) -> datetime | None:
         raise TreadleError(f"--at: {error}; found {text!r}") from error
 
 
-def _predict_by_learner(options: argparse.Namespace, *, targets: Sequence[str], code: Code) -> int:
+def _predict_by_learner(options: argparse.Namespace, *, targets: Sequence[str], code: UsableCode) -> int:
     from treadle.config.overrides import parse, read_value
     from treadle.errors import TreadleError
     from treadle.learners.bundle import load_bundle
