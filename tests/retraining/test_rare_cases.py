@@ -1,21 +1,26 @@
 """Where a person decides meanwhile, the champion fails, or a replay is asked first: one line, and nothing twice."""
 
+import asyncio
 import hashlib
 import json
 import shutil
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from drifting import FEATURES, RULES, decide, make_visits, make_visits_project
+from drifting import FEATURES, PER_DAY, RULES, decide, make_visits, make_visits_project
 from runs import treadle
 from treadle.champions.ledger import read_history
+from treadle.config.serving import read_serving
 from treadle.retraining.champion import Judged
 from treadle.retraining.ledger import read_decisions, record
 from treadle.retraining.retrain import declare, retrain
+from treadle.serving.app import Application
+from treadle.serving.local import open_locally
+from treadle.serving.service import Service, Source
 
 pytestmark = pytest.mark.slow
 OLD = [*RULES, "retrain.act.age.after=10d"]
@@ -42,6 +47,27 @@ def promote_weak(project):
     return read_history("visits", root=project).champion
 
 
+def serve_days(rows, *, begin, root):
+    """The champion's server answers `PER_DAY` rows a day, each day a request; gives the ids of the predictions."""
+    serving = read_serving(["serving.log.folder=serving/log"], root=root)
+    clock = begin
+
+    def make_service(count):
+        return Service(Source("visits@champion", root), serving, count_waiting=count, now=lambda: clock)
+
+    async def ask():
+        nonlocal clock
+        ids = []
+        async with open_locally(Application(make_service, token=None)) as client:
+            for day, part in enumerate(rows.iter_slices(PER_DAY)):
+                clock = begin + timedelta(days=day)
+                answer = await client.post("/predict", part.select("id", "x", "z").to_dicts())
+                ids += [f"{answer.body['id']}.{place}" for place in range(len(part))]
+        return ids
+
+    return asyncio.run(ask())
+
+
 def list_decided(project):
     return read_decisions("visits", root=project).items
 
@@ -58,6 +84,24 @@ def test_the_champion_before_takes_over_where_it_is_better(project):
 
     assert (last(project).action, last(project).champion, last(project).bundle) == ("rollback", weak, first)
     assert last(project).reasons[0].startswith("the champion before is better on the newest rows: ")
+    assert read_history("visits", root=project).champion == first
+
+
+def test_the_champion_before_takes_over_by_what_the_server_answered_and_the_labels_that_came(project):
+    first, weak = read_history("visits", root=project).champion, promote_weak(project)
+    begin = datetime.now(tz=UTC).replace(tzinfo=None) + timedelta(hours=1)
+    asked = make_visits().tail(14 * PER_DAY)
+    ids = serve_days(asked, begin=begin, root=project)
+    pl.DataFrame({"id": ids, "bought": asked["bought"]}).write_csv("bought.csv")
+
+    told = treadle("feedback", "bought.csv", "--log", "serving/log", "--label", "bought")
+    decide((begin + timedelta(days=14)).isoformat())
+
+    decided = last(project)
+    assert told == 0
+    assert (decided.action, decided.champion, decided.bundle) == ("rollback", weak, first)
+    assert decided.reasons[0].endswith("in pairs, over 14 days of answers whose labels came")
+    assert [day["rows"] for day in decided.evidence["realised"]["days"]] == [PER_DAY] * 14
     assert read_history("visits", root=project).champion == first
 
 
