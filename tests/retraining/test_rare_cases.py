@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from drifting import FEATURES, PER_DAY, RULES, decide, make_visits, make_visits_project
+from drifting import FEATURES, NUM_DAYS, PER_DAY, RULES, decide, make_visits, make_visits_project
 from runs import treadle
 from treadle.champions.ledger import read_history
 from treadle.config.serving import read_serving
@@ -122,6 +122,19 @@ def test_where_the_champion_before_is_lost_all_but_the_way_back_goes_on_and_it_i
     assert lost.endswith(f"it came from {first.decisions[0].run}. Make that run again")
     assert capsys.readouterr().err.count(lost) == 1
     assert read_history("visits", root=project).champion == weak
+
+
+def test_a_batch_with_its_inputs_is_monitored_by_the_days_of_its_predictions(project, capsys):
+    table = pl.read_parquet("visits.parquet")
+    table.write_parquet("rows.parquet")
+    assert treadle("predict", "champion", "rows.parquet", "--inputs", "-o", "served/batch.parquet") == 0
+    capsys.readouterr()
+
+    treadle("monitor", "champion", "--log", "served", "--no-effect", "--format", "json")
+
+    found = json.loads(capsys.readouterr().out)
+    assert [block["rows"] for block in found["blocks"]] == [PER_DAY] * NUM_DAYS
+    assert pl.read_parquet("served/batch.parquet")["predict_at"].equals(table["at"].alias("predict_at"))
 
 
 def test_a_champion_of_the_meantime_is_what_the_gate_compares_with(project):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,11 @@ from treadle.bundle.breaches import summarize
 from treadle.bundle.bundle import CHUNK
 from treadle.bundle.conform import conform_rows
 from treadle.bundle.predictor import Predictor
-from treadle.data.casting import DECODED
+from treadle.data.casting import DECODED, DTYPES
 from treadle.data.contract import Breach
 from treadle.experiment.spec import Column
+from treadle.schema import PREDICT_AT
+from treadle.sql.expressions import list_columns, run
 
 _BUNDLE = "bundle"  # column of its digest
 PART_ROWS = 4 * CHUNK  # in memory at a time, where rows hold no files
@@ -43,12 +45,39 @@ class Predicted(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When the prediction of a row is made, computed from its columns as the training did."""
+
+    expression: str
+    read: Mapping[str, Column]  # columns that it is computed from; what cannot be read is missing
+
+    @classmethod
+    def find(cls, bundle: Predictor, *, left_out: Collection[str]) -> Moment | None:
+        """None where the examples have none, or where it would tell a column that is left out."""
+        expression = bundle.recipe.data.examples.predict_at
+        if expression is None:
+            return None
+        declared = {**bundle.table.columns, **bundle.columns}
+        needed = list_columns(expression)
+        if not set(needed) <= declared.keys() - set(left_out):
+            return None
+        return cls(expression, {name: declared[name].model_copy(update={"unreadable": "missing"}) for name in needed})
+
+    def compute(self, rows: pl.DataFrame) -> pl.Series | None:
+        """The column `predict_at` [UTC]; None where the rows lack a column that it is computed from."""
+        if not all({name, column.name_in_file(name)} & set(rows.columns) for name, column in self.read.items()):
+            return None
+        return run(self.expression, conform_rows(rows, self.read)).cast(DTYPES["datetime"]).alias(PREDICT_AT)
+
+
+@dataclass(frozen=True)
 class Inputs:
     """What makes predictions a log that can be monitored: the columns of the rows, and which bundle predicted them."""
 
     read: Mapping[str, Column]  # columns of the model, and how they are read; what cannot be read is missing
     left_out: frozenset[str]  # private columns, images, and those that stand beside predictions anyway; also in files
     digest: str  # of the bundle
+    moment: Moment | None  # of a prediction; None: nothing says it
 
     @classmethod
     def find(cls, bundle: Predictor, *, digest: str) -> Inputs:
@@ -60,7 +89,7 @@ class Inputs:
         left_out = names | {declared[name].name_in_file(name) for name in names if name in declared}
         kept = {name: column for name, column in bundle.columns.items() if name not in left_out}
         read = {name: column.model_copy(update={"unreadable": "missing"}) for name, column in kept.items()}
-        return cls(read, frozenset(left_out), digest)
+        return cls(read, frozenset(left_out), digest, Moment.find(bundle, left_out=left_out))
 
     def add(self, predicted: pl.DataFrame, *, rows: pl.DataFrame) -> pl.DataFrame:
         """The predictions with the columns of their rows: those of the model as it reads them, others as they came.
@@ -70,6 +99,9 @@ class Inputs:
         places = {name if name in rows.columns else column.name_in_file(name) for name, column in self.read.items()}
         others = [name for name in rows.columns if name not in places | self.left_out]
         kept = [*conform_rows(rows, self.read)[list(self.read)], *(rows[name] for name in others)]
+        if self.moment is not None and PREDICT_AT not in {*rows.columns, *predicted.columns}:
+            moment = self.moment.compute(rows)
+            kept += [] if moment is None else [moment]
         taken = {_BUNDLE, *predicted.columns}
         named = [column.alias(f"input.{column.name}") if column.name in taken else column for column in kept]
         return predicted.hstack(named).with_columns(pl.lit(self.digest).alias(_BUNDLE))
