@@ -17,7 +17,8 @@ from treadle.champions.ledger import read_history
 from treadle.check.resolve import resolve
 from treadle.errors import TreadleError
 from treadle.pipeline.locks import try_lock
-from treadle.retraining.production import Production
+from treadle.profiles.blocks import Blocking
+from treadle.retraining.production import Production, count_new
 from treadle.retraining.traffic import read_traffic
 
 pytestmark = pytest.mark.slow
@@ -137,6 +138,16 @@ def test_labels_are_given_to_the_log_by_their_names_and_what_has_none_for_good(p
 
     (file,) = (tmp_path / "log" / "labels").glob("*.parquet")
     assert pl.read_parquet(file).select("id", "label").rows() == [("a.0", "late=1.0,lost=0.0"), ("a.1", None)]
+
+
+def test_monitoring_looks_at_what_is_new_also_where_blocks_are_of_rows():
+    now, hour = datetime(2020, 1, 3), timedelta(hours=1)  # noqa: DTZ001 - UTC
+    moments = [now - place * hour for place in range(48)]
+    sent = pl.DataFrame({"predict_at": moments, "id": [None if place % 2 else "a" for place in range(48)]})
+
+    counts = [count_new(Blocking(*unit), sent, now=now, new=24 * hour) for unit in (("rows", 5), ("day", 0))]
+
+    assert counts == [3, 1]  # 13 answers
 
 
 @pytest.mark.exhaustive

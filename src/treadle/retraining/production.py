@@ -35,6 +35,7 @@ from treadle.monitoring.log import open_log
 from treadle.monitoring.monitor import Monitored, monitor
 from treadle.monitoring.settings import Settings
 from treadle.monitoring.usual import FALSE_ALARMS, MIN_LABELS
+from treadle.profiles.blocks import Blocking
 from treadle.profiles.reference import read_reference
 from treadle.retraining.traffic import Delivery, Traffic
 from treadle.schema import LABEL, PREDICT_AT, ROW
@@ -226,11 +227,8 @@ class Production:
             since: up to where labels were known the last time.
             until: up to where they are known now: of predictions before it.
         """
-        stretches = sorted(self.log.glob(f"*/{_IDS}"))
-        if not stretches or since >= until:
-            return
         is_due = pl.col(PREDICT_AT).is_between(since, until, closed="left")
-        answered = pl.concat(pl.read_ipc(file) for file in stretches).drop_nulls(ID).filter(is_due)
+        answered = self._read_sent().drop_nulls(ID).filter(is_due)
         if answered.is_empty():
             return
         known = rows.filter(is_due).select(pl.col(ROW).cast(pl.UInt32), LABEL).collect()
@@ -240,6 +238,10 @@ class Production:
         named = labels[LABEL].struct.unnest() if isinstance(labels.schema[LABEL], pl.Struct) else labels.select(LABEL)
         named.with_columns(labels[ID]).write_parquet(file)
         store_labels(file, log=self.log, by=[ID], label=",".join(named.columns), empty="never", now=now)
+
+    def _read_sent(self) -> pl.DataFrame:
+        """What was sent in all stretches."""
+        return pl.concat([pl.DataFrame(schema=_SENT), *map(pl.read_ipc, sorted(self.log.glob(f"*/{_IDS}")))])
 
     def watch(self, champion: str, history: History, *, now: datetime) -> tuple[Watched, Path]:
         """What monitoring says of the champion, as `treadle monitor` does, and the file of its findings.
@@ -266,15 +268,13 @@ class Production:
         where = find_by_digest(champion, history, root=self._root)
         try:
             reference = read_reference(RunFolder(where).reference)
-            length = reference.blocking.length
-            last = None if length is None else math.ceil(self._new / length)
             settings = Settings(
                 false_alarms=FALSE_ALARMS,
                 min_share=MIN_LABELS,
                 season=False,
                 min_effect=0.0,
                 ignore=frozenset(),
-                last=last,
+                last=count_new(reference.blocking, self._read_sent(), now=now, new=self._new),
             )
             log = open_log(self.log, reference=reference, time=None, digest=champion)
             findings = monitor(
@@ -287,6 +287,21 @@ class Production:
         except TreadleError as error:  # such as a bundle that has no reference, or has answered nothing yet
             return {"alarm": False, "note": str(error)}
         return findings.to_plain()
+
+
+def count_new(blocking: Blocking, sent: pl.DataFrame, *, now: datetime, new: timedelta) -> int:
+    """The newest blocks of a log, those that are over, or whose labels have come, since the last call of monitoring.
+
+    Args:
+        blocking: into blocks.
+        sent: what the server was sent, with its moment, and with its id where it was answered.
+        now: the moment.
+        new: the time that they cover.
+    """
+    if blocking.length is not None:
+        return math.ceil(new / blocking.length)
+    num_rows = len(sent.filter(pl.col(PREDICT_AT) >= now - new).drop_nulls(ID))
+    return max(1, math.ceil(num_rows / blocking.size))
 
 
 def _describe(block: str, alarm: dict[str, Any]) -> str:
