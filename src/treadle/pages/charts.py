@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 WIDTH, HEIGHT = 440, 300  # of the drawing, in its own units: pixels, where there is room
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 10, 42  # of the plot, within the drawing
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 10, 42  # of the plot, within the drawing; "-0.025" stands beside the axis' name
 NUM_COLORS = 8  # of the page's style
 _FEW = 30  # points: each is shown
 _TICKS = 5

@@ -31,7 +31,7 @@ def write_page(ticks: Sequence[Tick], file: Path, *, experiment: Experiment) -> 
         name=experiment.name,
         summary=summarize(ticks),
         charts=[_draw(ticks), *_draw_watched(ticks, experiment)],
-        ticks=[_tabulate(tick) for tick in ticks],
+        ticks=[{"time": time, **_tabulate(tick)} for time, tick in zip(_name(ticks), ticks, strict=True)],
     )
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, page)
@@ -67,7 +67,14 @@ def _draw(ticks: Sequence[Tick]) -> str:
     }
     known = {name: [math.nan if skill is None else skill for skill in found] for name, found in skills.items()}
     lines = [Line(name, places, found) for name, found in known.items() if not all(map(math.isnan, found))]
-    return draw_chart(title="Skill: 1 - loss / the prior's loss", x="decisions, in order", y="skill", lines=lines)
+    return draw_chart(
+        title="Skill: 1 - loss / the prior's loss", x="decision", y="skill", lines=lines, places=_name(ticks)
+    )
+
+
+def _name(ticks: Sequence[Tick]) -> list[str]:
+    """The moments of the decisions, in words."""
+    return [tick.decided.time.removesuffix("T00:00:00").replace("T", " ") for tick in ticks]
 
 
 def _draw_watched(ticks: Sequence[Tick], experiment: Experiment) -> list[str]:
@@ -83,7 +90,8 @@ def _draw_watched(ticks: Sequence[Tick], experiment: Experiment) -> list[str]:
         return []
     found_metric = find_metric(experiment, metric)
     shown = metric if found_metric is None else found_metric.title
-    return [draw_chart(title=f"{shown} as monitoring knew it", x="decisions, in order", y=shown, lines=lines)]
+    title = f"{shown} as monitoring knew it"
+    return [draw_chart(title=title, x="decision", y=shown, lines=lines, places=_name(ticks))]
 
 
 def _read(tick: Tick, which: Literal["estimated", "realised"], metric: str) -> float:
@@ -105,7 +113,6 @@ def _describe_alarms(tick: Tick) -> str:
 def _tabulate(tick: Tick) -> dict[str, object]:
     decided = tick.decided
     return {
-        "time": decided.time.removesuffix("T00:00:00").replace("T", " "),
         "action": decided.action,
         "why": "; ".join([*decided.reasons, *([decided.sentence] if decided.sentence else [])]) or "no rule holds",
         "champion": (decided.bundle or "-")[:_SHOWN],
