@@ -13,20 +13,21 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from treadle.bundle import BlendBundle, Bundle, Card, Predictor, Recipe, Standard, load, load_judged, mix, save
+from treadle.bundle import BlendBundle, Bundle, Predictor, Recipe, load, load_judged, mix, save
 from treadle.errors import TreadleError
 from treadle.experiment.members import count_folds, list_runs
 from treadle.experiment.run_folder import JUDGED, RunFolder
 from treadle.experiment.spec import Blend, Experiment, RandomFolds
 from treadle.metrics.own import Measure, build_metrics
 from treadle.metrics.registry import find_metric
-from treadle.schema import SPLITS, Split
+from treadle.schema import SPLITS
 from treadle.tasks import TRAITS
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
+from treadle.training.card import make_card
 from treadle.training.epochs import EpochFile, EpochLog, write_summary
 from treadle.training.losses import Loss, build_loss
 from treadle.training.rows import open_rows
-from treadle.training.scaling import Scaling, find_levels, find_link
+from treadle.training.scaling import Scaling
 from treadle.training.scores import compute_prediction_loss, compute_scores
 from treadle.training.selection import Selection, select
 
@@ -69,8 +70,16 @@ def blend(experiment: Experiment, *, folder: RunFolder, members: Mapping[str, Ru
     seen = {split for run in weights for split in bundles[run].card.trained_on}
     if folds is not None:  # what validates one fold trains the others
         seen |= {"train", "valid"}
-    trained_on = [split for split in SPLITS if split in seen]
-    card = _make_card(judge, folder=folder, classes=classes, weights=weights, trained_on=trained_on)
+    card = make_card(
+        experiment,
+        folder=folder,
+        classes=classes,
+        scaling=judge.scaling,
+        loss=judge.loss,
+        trained_on=[split for split in SPLITS if split in seen],
+        code={},  # each member records its own
+        members=weights,
+    )
     if learns_from_valid(experiment):
         once = frames[: _count_pass(experiment, frames)]
         mixed = mix(raw, found.weights)[: sum(map(len, once))]
@@ -91,26 +100,6 @@ def _write_rounds(
     for row in rows:
         file.add(row)
     return rows[found.best_round - 1]
-
-
-def _make_card(
-    judge: Judge,
-    *,
-    folder: RunFolder,
-    classes: list[str],
-    weights: dict[str, float],
-    trained_on: list[Split],
-) -> Card:
-    scaling, loss = judge.scaling, judge.loss
-    return Card(
-        task=judge.experiment.data.answer,
-        classes=classes,
-        columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
-        target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(loss), levels=find_levels(loss)),
-        code={},  # each member records its own
-        members=weights,
-        trained_on=trained_on,
-    )
 
 
 def _count_pass(experiment: Experiment, folds: Sized) -> int:

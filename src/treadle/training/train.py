@@ -14,10 +14,8 @@ from torch import nn
 
 from treadle.bundle import (
     Bundle,
-    Card,
     Predictor,
     Recipe,
-    Standard,
     build_model,
     compute_raw,
     fingerprint_code,
@@ -33,13 +31,14 @@ from treadle.models.estimator import Estimator
 from treadle.schema import ImageSpan, Split, TokenSpan
 from treadle.training.blend import blend
 from treadle.training.calibrate import learn_from_valid, learns_from_valid, open_valid
+from treadle.training.card import make_card
 from treadle.training.epochs import EpochLog
 from treadle.training.losses import build_loss
 from treadle.training.optimizer_state import State
 from treadle.training.randomness import seed_generators
 from treadle.training.requirements import require_rows
 from treadle.training.rows import Rows, open_rows
-from treadle.training.scaling import find_levels, find_link
+from treadle.training.scaling import find_levels
 from treadle.training.start import start_from
 
 
@@ -74,8 +73,7 @@ def train(
     inputs = json.loads((features / "inputs.json").read_text(encoding="utf-8"))
     rows, scaling = open_rows(features, experiment, classes=inputs["classes"])
     loss = build_loss(experiment)
-    levels = find_levels(loss)
-    model = _build(experiment, inputs, levels=levels)
+    model = _build(experiment, inputs, levels=find_levels(loss))
     if teacher is not None:
         from treadle.training.distillation import teach  # as below
 
@@ -90,11 +88,12 @@ def train(
     around = {"scaling": scaling, "featurizer": featurizer, "folder": folder, "log": log}
     trained_on = _fit(model, rows, experiment, signature=signature, begin=begin, **around)
     recipe = Recipe.take(experiment)
-    card = Card(
-        task=experiment.data.answer,
+    card = make_card(
+        experiment,
+        folder=folder,
         classes=inputs["classes"],
-        columns=json.loads((folder.examples / "schema.json").read_text(encoding="utf-8")),
-        target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(loss), levels=levels),
+        scaling=scaling,
+        loss=loss,
         trained_on=trained_on,
         code=fingerprint_code(recipe),
         optimizer=_digest_optimizer(folder),
