@@ -8,7 +8,7 @@ from runs import QUICK, treadle
 from treadle.bundle import load
 from treadle.check.resolve import resolve
 from treadle.sweeps.ledger import Ledger
-from treadle.sweeps.out_of_fold import evaluate_passes
+from treadle.sweeps.out_of_fold import Pooled, evaluate_passes
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("sweeps")]
 
@@ -73,6 +73,18 @@ def test_several_labels_are_decided_by_thresholds_of_their_own(tmp_path):
 
     assert own["f1"] > one["f1"] + 0.05
     assert own["auroc"] == one["auroc"]
+
+
+def test_a_metric_of_the_users_own_is_pooled_with_the_others(root):
+    own = "{direction: min, function: {_target_: torchmetrics.regression.MeanAbsoluteError}}"
+    experiment = resolve(overrides=["experiment=california", f"+metrics.distance={own}"], root=root).experiment
+    frame = pl.DataFrame({"prediction": [1.0, 2.0, 4.0], "label": [1.5, 2.5, 3.5], "seed": 0, "fold": 0})
+
+    (found,) = evaluate_passes(frame, experiment)
+    pooled = Pooled({}, "regression", rows=3, folds=1, passes=1, metrics=found)
+
+    assert found["distance"] == found["mae"] == 0.5
+    assert pooled.describe().endswith("r2 0.6250, distance 0.5000")
 
 
 def test_folds_are_checked_and_named_before_anything_runs(in_folds, capsys):

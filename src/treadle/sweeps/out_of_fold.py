@@ -44,7 +44,8 @@ class Pooled:
 
     def describe(self) -> str:
         """A line."""
-        scores = ", ".join(f"{m.name} {write_score(self.metrics[m.name])}" for m in METRICS[self.task])
+        names = dict.fromkeys([*(metric.name for metric in METRICS[self.task]), *self.metrics])  # the user's own last
+        scores = ", ".join(f"{name} {write_score(self.metrics[name])}" for name in names)
         passes = f", mean of {self.passes} passes" if self.passes > 1 else ""
         return f"{self.rows:,} rows in {self.folds} folds{passes}: {scores}"
 
@@ -113,7 +114,7 @@ def _predict(folder: RunFolder, trial: Trial, experiment: Experiment) -> pl.Data
 
 
 def evaluate_passes(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dict[str, float]]:
-    """The metrics of each pass: of one seed and one repeat, in which each row is predicted once.
+    """The metrics of each pass, the user's own, too: of one seed and one repeat, in which each row is predicted once.
 
     Where labels are decided by a threshold each, they are those of the pass: each fold's run has others.
 
@@ -123,22 +124,16 @@ def evaluate_passes(frame: pl.DataFrame, experiment: Experiment) -> Iterator[dic
     """
     import polars as pl
 
+    from treadle.evaluation.evaluate import measure
     from treadle.features.featurize import read_target
-    from treadle.metrics.compute import compute_metrics
     from treadle.training.thresholds import find_thresholds
 
-    settings = experiment.evaluation
+    decides_by_f1 = experiment.evaluation.decide_by == "f1"
     per_repeat: Any = getattr(experiment.data.split, "folds", 1)
     traits = TRAITS[experiment.data.answer]
     classes = traits.read_names(frame.columns)
     outputs = traits.name_outputs(classes)
     for _, part in sorted(frame.group_by("seed", pl.col("fold") // per_repeat)):
         prediction, target = part.select(outputs).to_torch(), read_target(part, classes=classes)
-        own = find_thresholds(prediction.double().numpy(), target.numpy()) if settings.decide_by == "f1" else None
-        yield compute_metrics(
-            task=experiment.data.answer,
-            prediction=prediction if classes else prediction[:, 0],
-            target=target,
-            threshold=own or settings.threshold,
-            num_bins=settings.calibration_bins,
-        )
+        thresholds = find_thresholds(prediction.double().numpy(), target.numpy()) if decides_by_f1 else []
+        yield measure(experiment, prediction if classes else prediction[:, 0], target, thresholds)
