@@ -78,6 +78,7 @@ def test_a_valid_learner_passes_and_its_subclass_too(checked):
         (["fit.mode=most"], "is not an allowed value"),
         (["~fit.monitor"], "this key is required"),
         (["+trainer.extra.max_epoch=3"], "does not take 'max_epoch'"),
+        (["+trainer.extra.max_epoch=3"], "set fit.max_epochs"),
         (["+trainer.extra.max_epochs=3"], "set fit.max_epochs"),
         (["+trainer.extra.deterministic=[1]"], "deterministic must be"),
         (["+trainer.extra.enable_checkpointing=false"], "from which a killed run resumes"),

@@ -9,7 +9,7 @@ from treadle.check.file_heads import Absent
 from treadle.experiment.files import list_below
 from treadle.experiment.kinds import LEARNER, TRAINING, get_kind
 from treadle.experiment.spec import AnyExperiment, Experiment, LearnerExperiment, list_nodes
-from treadle.hints import nearest
+from treadle.hints import NO_HINT, find_nearest, nearest
 from treadle.problems import Problem
 from treadle.targets.ancestry import list_ancestors, overrides
 from treadle.targets.annotations import find_fault
@@ -149,9 +149,10 @@ def check_extra(experiment: AnyExperiment) -> Iterator[Problem]:
                 key, f"{name!r} is not left to trainer.extra", decided[name], part="key", fix_override=f"~{key}"
             )
         elif name not in takes:
-            hint = nearest(name, takes.keys() - decided.keys())
+            fix = decided.get(find_nearest(name, takes), "")  # of max_epoch, as of max_epochs
+            hint = NO_HINT if fix else nearest(name, takes.keys() - decided.keys())
             rule = f"Lightning's Trainer does not take {name!r}"
-            yield Problem(key, rule, hint=hint, part="key", fix_override=f"~{key}")
+            yield Problem(key, rule, fix, hint=hint, part="key", fix_override=f"~{key}")
         elif (fault := None if _has_target(value) else find_fault(value, takes[name].type)) is not None:
             yield Problem(key, f"Lightning's Trainer: {name} {fault.rule}", fault.fix, hint=fault.hint)
 
