@@ -12,6 +12,8 @@ from treadle.training.losses import TaskLoss
 from treadle.training.schedules import constant
 from treadle.training.steps import Steps
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 MLP = {
     "_target_": "treadle.models.mlp.Mlp",
     "num_layers": 2,
@@ -33,14 +35,6 @@ TABM = {
     "numeric_embedding_dim": None,
 }
 MEMBERS = 3
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make(node, *, seed=0):

@@ -14,6 +14,8 @@ from treadle.errors import TreadleError
 from treadle.schema import IdsBefore, ImageSpan, TokenSpan
 from treadle.training.start import carry_weights, trace_moved
 
+pytestmark = pytest.mark.usefixtures("one_thread")  # more threads than free cores cost such small models seconds a test
+
 CONF = Path(__file__).parents[2] / "conf" / "model"
 OTHERS = {"auto", "blend", *list_estimators()}  # of several models; models that train themselves
 MODELS = sorted(path.stem for path in CONF.glob("*.yaml") if path.stem not in OTHERS)
@@ -23,15 +25,6 @@ READERS = {"text_transformer"}  # to which the first column of ids is a text of 
 SEERS = {"image_resnet", "image_vit"}  # which look at an image as well
 IMAGE = ImageSpan(0, 8, 8, 1)
 WITHOUT_DROPOUT = {"linear", "image_resnet"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """More threads than free cores cost such small models seconds a test."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def read(name):

@@ -24,19 +24,11 @@ from treadle.training.rows import MemoryRows
 from treadle.training.scaling import Scaling
 from treadle.training.stream import DiskRows
 
-pytestmark = pytest.mark.fast_cases(3)
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.fast_cases(3)]
 
 NUM_ROWS, BATCH = 832, 64  # 13 steps an epoch
 WITHIN = 2 * 13 + 8  # steps: in the middle of the third epoch
 STOPS = [4, 12, 13 + 4, WITHIN, 2 * 13 + 12, 2 * 13 + 13, 3 * 13 + 13]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 class Steps(lightning.Callback):
