@@ -460,7 +460,7 @@ def test_labels_that_match_no_row_are_told(made, log, tmp_path, capsys):
     truth = make_orders(first=20, weeks=4, seed=1)
     spoil(log, 0, bundle=pl.lit("feed"))  # rows of another bundle are rows of the log
     give_labels(log, tmp_path, truth.select("late", pl.col("id").str.replace("order-479", "order 479")))
-    capsys.readouterr()
+    assert "; 10 match no row of the log, by id (--by)\n" in capsys.readouterr().out
 
     _, found = read_findings(made, log, capsys)
 

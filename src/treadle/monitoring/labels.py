@@ -24,7 +24,7 @@ from treadle.experiment.spec import Table
 from treadle.hints import nearest
 from treadle.metrics.registry import Threshold
 from treadle.monitoring.keys import read_moments, write_key
-from treadle.monitoring.log import IDS, Log, find_labels, list_files
+from treadle.monitoring.log import IDS, Log, find_labels, scan
 from treadle.profiles.profile import BLOCK
 from treadle.profiles.realised import relate_to_prior
 from treadle.profiles.reference import Reference
@@ -45,6 +45,7 @@ class Stored:
     file: Path
     num_rows: int
     num_empty: int  # rows without a label
+    num_strays: int  # rows that are kept, and are for no row of the log
 
 
 def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, empty: Empty, now: datetime) -> Stored:
@@ -69,7 +70,8 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, empty:
     for name in (*by, *labels):
         if name not in rows.columns:
             raise TreadleError(f"{file} has no column {name!r}. {nearest(name, rows.columns)}")
-    absent = [name for name in by if name not in _list_columns(log)]
+    logged = scan(log)
+    absent = [name for name in by if name not in logged.collect_schema()]
     if absent:
         raise TreadleError(f"{log} has no column {absent[0]!r} to join labels by; name others with --by")
     known = _read_known(rows, file).fill_null(now) if KNOWN_AT in rows.columns else pl.lit(now, _MOMENT)
@@ -85,9 +87,10 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, empty:
     _require_same_key(folder, by)
     folder.mkdir(parents=True, exist_ok=True)
     into = folder / f"{now:%Y%m%dT%H%M%S%f}.parquet"
+    kept = wanted if empty == "never" else wanted.drop_nulls(LABEL)
     with replacing(into) as partial:
-        (wanted if empty == "never" else wanted.drop_nulls(LABEL)).write_parquet(partial)
-    return Stored(into, num_labels, wanted[LABEL].null_count())
+        kept.write_parquet(partial)
+    return Stored(into, num_labels, wanted[LABEL].null_count(), _count_strays(kept, logged, by))
 
 
 def _write_labels(labels: Sequence[str]) -> pl.Expr:
@@ -99,14 +102,12 @@ def _write_labels(labels: Sequence[str]) -> pl.Expr:
     return pl.concat_str(named, separator=",")
 
 
-def _list_columns(log: Path) -> list[str]:
-    if log.is_dir():
-        return list(pl.read_parquet_schema(list_files(log)[-1]))
-    if not log.is_file():
-        raise TreadleError(f"no file or folder {log}")
-    if log.suffix.lower() == ".parquet":
-        return list(pl.read_parquet_schema(log))
-    return pl.scan_csv(log, separator="\t" if log.suffix.lower() == ".tsv" else ",").collect_schema().names()
+def _count_strays(rows: pl.DataFrame, logged: pl.LazyFrame, by: Sequence[str]) -> int:
+    """How many rows have a key that no row of the log has."""
+    schema = logged.collect_schema()
+    keys = {f"__key_{place}__": write_key(name, is_number=schema[name].is_numeric()) for place, name in enumerate(by)}
+    strays = rows.lazy().select(**keys).join(logged.select(**keys), on=list(keys), how="anti")
+    return int(strays.select(pl.len()).collect().item())
 
 
 def _require_same_key(folder: Path, by: Sequence[str]) -> None:

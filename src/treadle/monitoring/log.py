@@ -78,7 +78,7 @@ def open_log(path: Path, *, reference: Reference, time: str | None, digest: str 
         TreadleError: there are no rows, a column of time is missing or is none, or no row is of this bundle.
     """
     try:
-        everything = part_names(_scan(path))
+        everything = part_names(scan(path))
         schema = everything.collect_schema()
     except PolarsError as error:
         raise TreadleError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
@@ -141,7 +141,12 @@ def find_labels(path: Path) -> Path:
     return path / LABELS if path.is_dir() else path.with_name(f"{path.stem}.{LABELS}")
 
 
-def _scan(path: Path) -> pl.LazyFrame:
+def scan(path: Path) -> pl.LazyFrame:
+    """The rows of a folder or a file, under the names and in the types that it has.
+
+    Raises:
+        TreadleError: there is none, or it is of another kind.
+    """
     if path.is_dir():
         return pl.concat(map(pl.scan_parquet, list_files(path)), how="diagonal_relaxed")
     if not path.is_file():

@@ -240,7 +240,8 @@ def _feedback(options: argparse.Namespace) -> None:
     stored = store_labels(options.file, log=options.log, by=by, label=options.label, empty=options.empty, now=now)
     when = "none yet" if options.empty == "awaited" else "never any"
     left = f"; {when} of {number_of(stored.num_empty, 'row')}" if stored.num_empty else ""
-    print_lines(f"{number_of(stored.num_rows, 'label')}  {stored.file}{left}")
+    lost = f"; {stored.num_strays:,} match no row of the log, by {', '.join(by)} (--by)" if stored.num_strays else ""
+    print_lines(f"{number_of(stored.num_rows, 'label')}  {stored.file}{left}{lost}")
 
 
 VERBS = (
