@@ -68,7 +68,7 @@ class StageInputs:
             changed += [file for file in {**data, **self.data} if data.get(file) != self.data.get(file)]
         if changed:
             raise ChangedError(
-                f"{stage.name}: {self._name(changed)} was written to while the stage read it, so that its result is "
+                f"{stage.name}: {self._begin(changed)} written to while the stage read it, so that its result is "
                 "not kept; run the same command again"
             )
 
@@ -83,7 +83,7 @@ class StageInputs:
         if changed and self._has_other_code(stage):
             back = ", or restore the old source to continue from the last epoch" if stage.name == "train" else ""
             raise ChangedError(
-                f"{stage.name}: {self._name(changed)} was edited while the stage ran, so that its result is not kept; "
+                f"{stage.name}: {self._begin(changed)} edited while the stage ran, so that its result is not kept; "
                 f"run the same command again with the new source{back}"
             )
 
@@ -106,6 +106,7 @@ class StageInputs:
     def _read_data(self) -> dict[Path, FileState | None]:
         return {file: read_state(file) for file in list_data_files(self.resolved, self.root)}
 
-    def _name(self, files: Sequence[Path]) -> str:
-        others = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        return f"{show_path(files[0], self.root)}{others}"
+    def _begin(self, files: Sequence[Path]) -> str:
+        """The files that changed, with their verb."""
+        rest = f" and {len(files) - 1} more were" if len(files) > 1 else " was"
+        return f"{show_path(files[0], self.root)}{rest}"
