@@ -102,6 +102,14 @@ def test_an_empty_split_is_refused():
         assign_splits(pl.DataFrame({"s": ["a", "b"]}), rule)
 
 
+def test_an_empty_split_by_time_is_told_with_the_moments_that_there_are():
+    days = pl.datetime_range(datetime(2013, 1, 1), datetime(2013, 1, 30), "1d", eager=True)  # noqa: DTZ001 - UTC
+    rule = TimeSplit(by="time", valid_from="2013-01-11", test_from="2013-03-01", gap="0d")
+
+    with pytest.raises(TreadleError, match=r"for test; .*, which are from 2013-01-01T00:00 to 2013-01-30T00:00$"):
+        assign_splits(pl.DataFrame({PREDICT_AT: days}), rule)
+
+
 def test_a_missing_value_in_the_splitting_column_is_refused():
     rule = GroupSplit(by="group", column="g", valid=0.2, test=0.2, seed=0)
 

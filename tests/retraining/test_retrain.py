@@ -2,9 +2,10 @@
 
 import json
 
+import polars as pl
 import pytest
 
-from drifting import RULES, decide
+from drifting import PER_DAY, RULES, decide
 from runs import treadle
 from treadle.champions.ledger import read_history
 from treadle.errors import TreadleError
@@ -81,6 +82,64 @@ def test_a_changed_line_is_found(lived, tmp_path):
 
     with pytest.raises(TreadleError, match=r"visits\.jsonl:2: does not follow the line before it"):
         read_decisions("visits", root=tmp_path)
+
+
+def count_decisions(project):
+    return len(read_decisions("visits", root=project).items)
+
+
+@pytest.mark.slow
+def test_where_no_newer_rows_come_nothing_is_decided_and_that_is_written_once_and_at_once(copied, capsys):
+    before = count_decisions(copied)
+
+    decide("2020-10-20")
+
+    waiting = read_decisions("visits", root=copied).items[-1]
+    why = "no newer rows: the newest one with a label is of 2020-09-26T11:00, before the newest 14d (retrain.block)"
+    assert (waiting.action, waiting.reasons, waiting.run) == ("nothing", [why], None)
+    capsys.readouterr()
+    decide("2020-10-20T01:00", "2020-10-21", "2021-03-01")
+    told = capsys.readouterr().err
+    assert "prepare" not in told  # the tables are the same, and were looked at
+    assert told.count("nothing is new since 2020-10-20T00:00:00: ") == 3
+    assert count_decisions(copied) == before + 1
+
+
+@pytest.mark.slow
+def test_rows_that_come_after_a_pause_are_decided_by(copied):
+    decide("2020-10-20")
+    table = pl.read_parquet("visits.parquet")
+    later = table.tail(40 * PER_DAY).with_columns(pl.col("id") + len(table), pl.col("at").dt.offset_by("40d"))
+    pl.concat([table, later]).write_parquet("visits.parquet")
+
+    decide("2020-10-21")
+
+    newest = read_decisions("visits", root=copied).items[-1]
+    assert newest.time == "2020-10-21T00:00:00"
+    assert newest.evidence["skill"] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("now", "fix"),
+    [
+        ("2021-03-01", "bring newer rows, or decide as of then by --now 2020-09-28"),
+        ("2020-01-21", "bring older rows, wait for newer ones, or type retrain.block=4d retrain.valid=2d"),
+        ("2020-01-04", "bring older rows, or wait for newer ones"),
+    ],
+    ids=["rows are old", "tables are short", "tables are shorter"],
+)
+def test_a_first_champion_for_which_rows_are_too_few_is_told_the_dates_and_the_fix(settle, capsys, now, fix):
+    with settle():
+        assert treadle("retrain", *RULES, "--now", now) == 2
+        told = capsys.readouterr().err
+        typed = [word for word in fix.split() if word.startswith("retrain.")]
+        again = [*RULES, *typed, "--now", fix.split()[-1] if "--now" in fix else now]
+        code = treadle("retrain", *again, "--dry-run")
+
+    assert "examples, which are from 2020-01-01T00:00 to 2020-09-26T11:00; " in told
+    assert told.strip().endswith(fix)
+    assert code == (2 if fix.endswith("wait for newer ones") else 0)
 
 
 def test_a_moment_that_is_none_is_refused(project, capsys):

@@ -34,17 +34,41 @@ _DTYPE = pl.Enum(SPLITS)
 Span = tuple[datetime | None, datetime | None]  # from the first moment on, before the second one; None: without end
 
 
+class EmptySplitError(TreadleError):
+    """A split would have no rows.
+
+    Args:
+        counts: rows of each split.
+        num_rows: of all examples.
+        moments: of the examples, where the split is by time.
+    """
+
+    def __init__(self, counts: Mapping[Split, int], *, num_rows: int, moments: pl.Series | None) -> None:
+        self.empty = [name for name, count in counts.items() if not count]
+        self.span: tuple[datetime, datetime] | None = None  # from the oldest example to the newest one
+        text = f"data.split: no rows for {', '.join(self.empty)}; found {dict(counts)} of {num_rows} examples"
+        if moments is not None and moments.count():
+            first, newest = moments.min(), moments.max()
+            assert isinstance(first, datetime)
+            assert isinstance(newest, datetime)
+            self.span = first, newest
+            text += f", which are from {first:%Y-%m-%dT%H:%M} to {newest:%Y-%m-%dT%H:%M}"
+        super().__init__(text)
+
+
 def assign_splits(examples: pl.DataFrame, rule: SplitRule) -> pl.Series:
     """`train`, `valid`, `test` or null (left out: a gap, a value that no split takes) for each example.
 
     Raises:
-        TreadleError: a column is absent or missing in some rows, or a split would be empty.
+        EmptySplitError: a split would be empty.
+        TreadleError: a column is absent or missing in some rows.
     """
     splits = _choose_fold(examples, rule) if isinstance(rule, FoldRule) else _split(examples, rule)
     splits = splits.cast(_DTYPE)
-    counts = {name: int((splits == name).sum()) for name in SPLITS}
-    if empty := [name for name, count in counts.items() if not count]:
-        raise TreadleError(f"data.split: no rows for {', '.join(empty)}; found {counts} of {len(examples)} examples")
+    counts: dict[Split, int] = {name: int((splits == name).sum()) for name in SPLITS}
+    if not all(counts.values()):
+        timed = isinstance(rule, TimeSplit | TimeSeriesFolds)
+        raise EmptySplitError(counts, num_rows=len(examples), moments=examples[PREDICT_AT] if timed else None)
     return splits
 
 

@@ -15,8 +15,9 @@ from treadle.retraining import FOLDER
 # `challenge`: the gate would promote, and a trial in the shadow begins; `stop`: it ends, and the champion stays.
 # `stuck`: no rule can decide, and a person has to. `replay` and `retrain` are what a dry run would do; no line of a
 # file has them.
-# Keys of the evidence: digest of who is on trial; what the trial showed; why there is no way back.
-CHALLENGER, TRIAL, LOST = "challenger", "trial", "no_way_back"
+# Keys of the evidence: digest of who is on trial; what the trial showed; why there is no way back; the newest row,
+# where it is too old to decide anything by.
+CHALLENGER, TRIAL, LOST, NEWEST = "challenger", "trial", "no_way_back", "newest_row"
 Action = Literal[
     "nothing", "suggest", "promote", "refuse", "rollback", "challenge", "stop", "stuck", "replay", "retrain"
 ]
@@ -46,6 +47,11 @@ class Decided:
     def challenger(self) -> str | None:
         """Digest of the bundle that is on trial after the decision; None: there is none."""
         return self.evidence.get(CHALLENGER) if self.action in ("challenge", "nothing") else None
+
+    @property
+    def newest(self) -> str | None:
+        """The newest row with a label [ISO 8601, UTC], where newer ones are waited for."""
+        return self.evidence.get(NEWEST)
 
     def describe(self) -> str:
         """A line for people."""

@@ -22,20 +22,21 @@ from treadle.check.checks import check
 from treadle.check.resolve import freeze
 from treadle.config.compose import compose
 from treadle.config.overrides import key_of
-from treadle.disk import read_text
+from treadle.data.split import EmptySplitError
 from treadle.errors import TreadleError
 from treadle.experiment.durations import parse_duration
 from treadle.experiment.fingerprint import digest
 from treadle.experiment.identity import fingerprint_data
 from treadle.experiment.resolved import Resolved
 from treadle.experiment.run_folder import RunFolder
-from treadle.experiment.spec import AlarmRule, Experiment, Retrain
+from treadle.experiment.spec import Experiment, Retrain
 from treadle.gate.decide import IncomparableError, ask_gate
 from treadle.pipeline import run
 from treadle.pipeline.locks import try_lock
 from treadle.replay.policies import Skill
 from treadle.replay.replay import declare as declare_replay
 from treadle.replay.replay import make as make_replay
+from treadle.retraining.alarms import read_alarms
 from treadle.retraining.champion import Judged, UnpredictableError
 from treadle.retraining.completion import complete
 from treadle.retraining.composition import ANEW, OPTIMIZER, compose_retraining
@@ -55,6 +56,7 @@ from treadle.retraining.rollback import Champions, find_champions, judge_by_log,
 from treadle.retraining.rules import Choice, Evidence, choose
 from treadle.retraining.shadow import judge_trial
 from treadle.retraining.split import find_known, move_split, require_fitting
+from treadle.retraining.waiting import is_told, wait_for_rows, wait_on, waits_still
 from treadle.rollout.hindsight import Hindsight
 
 Notify = Callable[[str], None]
@@ -175,19 +177,13 @@ def retrain(occasion: Occasion, *, dry: bool, notify: Notify) -> Decided | None:
         shown = {"version": occasion.version, LOST: champions.lost}
         told = {key: value for key, value in shown.items() if value is not None}
         decided = replace(decided, evidence={**decided.evidence, **told})
-        if chain.items and _is_stuck_still(decided, chain.items[-1]) and not occasion.is_one_of_many:
+        if chain.items and is_told(decided, chain.items[-1]) and not occasion.is_one_of_many:
             notify(f"nothing is new since {chain.items[-1].time}: {decided.describe()}")
             return None
         if not dry:
             record(chain, decided)  # before it is done: what is interrupted is finished by the next call
             _complete(occasion)
         return decided
-
-
-def _is_stuck_still(decided: Decided, last: Decided) -> bool:
-    """Newer rows change nothing as long as the same champion fails for the same reason."""
-    same = (decided.action, decided.champion, list(decided.reasons))
-    return decided.action == "stuck" and same == (last.action, last.champion, list(last.reasons))
 
 
 def finish(occasion: Occasion) -> None:
@@ -234,7 +230,6 @@ def _decide(
         sentence=None,
         settings=occasion.digest,
     )
-    champion, before = champions.present, champions.before
     realised = _look_back(occasion, history, champions)
     if realised is not None and realised.is_better:
         reason = f"the champion before would have been better: {realised.sentence}"
@@ -242,8 +237,32 @@ def _decide(
     shadow = occasion.settings.shadow
     if shadow is not None and history.challenger is not None:
         return judge_trial(blank, history, shadow, log=occasion.log, now=occasion.now, root=occasion.root)
-    newest = _run(occasion, upto="prepare", notify=notify)
-    if realised is None and champion is not None and before is not None:
+    if chain.items and waits_still(chain.items[-1], blank):
+        return wait_on(chain.items[-1], blank)
+    return _look_at_rows(
+        occasion, chain, history, champions, blank=blank, by_log=realised is not None, data=data, dry=dry, notify=notify
+    )
+
+
+def _look_at_rows(
+    occasion: Occasion,
+    chain: Chain[Decided],
+    history: History,
+    champions: Champions,
+    *,
+    blank: Decided,
+    by_log: bool,
+    data: str,
+    dry: bool,
+    notify: Notify,
+) -> Decided:
+    """Decide by the newest rows; `by_log`: the log has judged the champion before."""
+    champion, before = champions.present, champions.before
+    try:
+        newest = _run(occasion, upto="prepare", notify=notify)
+    except EmptySplitError as error:
+        return wait_for_rows(blank, error, split=occasion.experiment.data.split, settings=occasion.settings)
+    if not by_log and champion is not None and before is not None:
         rows = newest.examples / "test.parquet"
         why = judge_by_rows(champion, before, rows, experiment=occasion.experiment)
         if why is not None:
@@ -364,27 +383,6 @@ def gather(
         skill=None if first is None or latest is None else Skill(first, latest),
         trained_data=None if known is None else known.evidence.get("data"),
         data=data,
-        alarms=_read_alarms(occasion),
+        alarms=read_alarms(occasion.settings, findings=occasion.findings, root=occasion.root),
         last_training=None if last is None else read_time(last),
     )
-
-
-def _read_alarms(occasion: Occasion) -> dict[str, str]:
-    """What monitoring found, by the path of its findings.
-
-    Raises:
-        TreadleError: a file of findings is none.
-    """
-    alarms = {}
-    for name, rule in occasion.settings.act.items():
-        if not isinstance(rule, AlarmRule):
-            continue
-        file = occasion.findings or occasion.root / rule.findings
-        try:
-            found = json.loads(read_text(file))["alarm"] if file.is_file() else False
-        except (ValueError, KeyError, TypeError) as error:
-            fix = "`treadle monitor --output` writes it as findings.json"
-            raise TreadleError(f"retrain.act.{name}.findings: {file} has no findings: {error}; {fix}") from error
-        if found:
-            alarms[rule.findings] = "monitoring alarmed"
-    return alarms
