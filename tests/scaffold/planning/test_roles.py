@@ -72,3 +72,15 @@ def test_a_number_of_rows_is_one_though_its_values_are_estimated(share):
     chosen = choose_roles({"number": column}, sample, target, keep=(), aside={})
 
     assert chosen["number"].reason.startswith("identifier: about ")
+
+
+def test_a_moment_after_the_prediction_is_worth_a_look(tmp_path):
+    opened = pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2024, 4, 29), "1d", eager=True)
+    before, after = opened.dt.offset_by("-2d").dt.date(), opened.dt.offset_by("3h")
+
+    made = plan(tmp_path, make(120, opened=opened, bought=before, closed=after), time="opened")
+
+    reasons = {choice.profile.name: choice.reason for choice in made.choices}
+    assert reasons["closed"].startswith("look: it is later than 'opened' in 100% of the rows; unless it was planned")
+    assert not reasons["bought"]
+    assert not reasons["opened"]

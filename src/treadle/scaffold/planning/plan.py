@@ -131,7 +131,8 @@ def make_plan(table: Profiles, request: Request) -> Plan:
     division = divide(table, target, moment=moment, group=group, taken=[*keep, *aside])
     target = division.target
     aside |= division.aside
-    choices = choose_roles(table.columns, table.sample, target, keep=keep, aside=aside)
+    at = moment.name if moment is not None else None
+    choices = choose_roles(table.columns, table.sample, target, keep=keep, aside=aside, predict_at=at)
     _require_features(choices, target)
     num_train = int(table.num_rows * 0.64)
     batch_size = next(size for limit, size in _BATCHES if num_train < limit)
@@ -139,7 +140,7 @@ def make_plan(table: Profiles, request: Request) -> Plan:
         target=target,
         target_profiles=profiles,
         choices=tuple(choices.values()),
-        predict_at=moment.name if moment is not None else None,
+        predict_at=at,
         split=division.rule,
         split_reason=division.reason,
         derived=tuple(_derive(choices, moment, taken=set(table.columns))),

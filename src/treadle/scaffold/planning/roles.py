@@ -22,6 +22,7 @@ TEXT_LENGTH = 30  # characters on average, from which texts are sentences
 MANY_DIFFERENT = 0.5  # share of rows with a value of their own, from which texts are names of the rows
 MANY = 100  # different values, up to which only what nearly each row has of its own is an identifier
 NEARLY_ALL = 0.9  # share of rows for that
+MOSTLY_LATER = 0.5  # share of rows in which a moment lies after the prediction, from which it was hardly known then
 _COUNTED = 0.99  # share of rows with a value of their own, from which all have one
 _ESTIMATED = 0.85  # the same, where the number of values is an estimate: Polars' is low by up to a tenth
 _YEARS = (1000, 2500)
@@ -49,6 +50,7 @@ def choose_roles(
     *,
     keep: Collection[str],
     aside: Mapping[str, str],
+    predict_at: str | None = None,
 ) -> dict[str, ColumnUse]:
     """A role for every column but the target's.
 
@@ -58,6 +60,7 @@ def choose_roles(
         target: what is to be predicted.
         keep: columns that are features however well they predict the target.
         aside: columns that are none, each with the reason.
+        predict_at: the column of the time of the prediction, if there is one.
     """
     rows, _ = target.take(sample)
     answers = target.list_answers(rows)
@@ -72,7 +75,8 @@ def choose_roles(
         elif name in keep:
             choices[name] = _keep(profile, rows[name])
         else:
-            choices[name] = _decide(profile, rows[name], answers, target, twin)
+            later = _find_later(rows, name, predict_at)
+            choices[name] = _decide(profile, rows[name], answers, target, twin=twin, later=later)
     if all(choice.role == "out" for choice in choices.values()):
         choices |= _take_suspects(choices, rows)
     return choices
@@ -104,14 +108,14 @@ def _keep(profile: Profile, values: pl.Series) -> ColumnUse:
 
 
 def _decide(
-    profile: Profile, values: pl.Series, answers: Sequence[pl.Series], target: Target, twin: str | None
+    profile: Profile, values: pl.Series, answers: Sequence[pl.Series], target: Target, *, twin: str | None, later: str
 ) -> ColumnUse:
     useless = _find_use(profile, values)
     if useless is not None:
         return ColumnUse(profile, "out", useless)
     if twin is not None:
         return ColumnUse(profile, "out", f"the same values as {twin!r}")
-    looks = []
+    looks = [later] if later else []
     for part, answer in zip(target.parts or (target,), answers, strict=True):
         found = score(values, answer, task=part.task)
         named = f" ({part.name})" if target.parts else ""
@@ -120,6 +124,16 @@ def _decide(
         if look := found.find_look(part.task):
             looks.append(f"{look}{named}")
     return _use(profile, values, next(iter(looks), ""))
+
+
+def _find_later(rows: pl.DataFrame, name: str, predict_at: str | None) -> str:
+    """Why a moment is worth a look: it mostly lies after the prediction; empty where it does not."""
+    if predict_at is None or not isinstance(rows[name].dtype, pl.Date | pl.Datetime):
+        return ""
+    share = (rows[name].cast(pl.Datetime("us")) > rows[predict_at].cast(pl.Datetime("us"))).mean()
+    if not isinstance(share, float) or share < MOSTLY_LATER:
+        return ""
+    return f"look: it is later than {predict_at!r} in {share:.0%} of the rows; unless it was planned by then, --drop it"
 
 
 def _find_use(profile: Profile, values: pl.Series) -> str | None:
