@@ -18,7 +18,7 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import LearnerExperiment
 from treadle.targets.build import build
 from treadle.training.additions import NOTHING, Additions, build_additions, list_plugins
-from treadle.training.lightning_internals import reporting_processes, silence_notices
+from treadle.training.lightning_internals import reporting_processes, silence_notices, spawn_silently
 
 # Lightning comes as two packages with the same classes, which do not take one another's.
 _PACKAGES = {"pytorch_lightning": "on_pytorch_lightning", "lightning.pytorch": "on_lightning"}
@@ -124,4 +124,6 @@ def make_trainer(workshop: Workshop, experiment: LearnerExperiment, **arguments:
     extra = dict(additions.arguments)
     shared["plugins"] += list_plugins(extra.pop("plugins", None))
     callbacks = [*additions.callbacks, *arguments.pop("callbacks", [])]
-    return workshop.library.Trainer(**{**shared, **extra, **arguments}, callbacks=callbacks)
+    made = workshop.library.Trainer(**{**shared, **extra, **arguments}, callbacks=callbacks)
+    spawn_silently(made)
+    return made

@@ -20,7 +20,7 @@ from treadle.training.additions import NOTHING, Additions, list_plugins
 from treadle.training.augmentation import Augment
 from treadle.training.execution import Execution, Work, count_work, decide_execution
 from treadle.training.learner import Learner
-from treadle.training.lightning_internals import reporting_processes, silence_notices
+from treadle.training.lightning_internals import reporting_processes, silence_notices, spawn_silently
 from treadle.training.loader import Batching, ChunkLoader, Loader, count_batches
 from treadle.training.optimizer_state import NO_STATE, State
 from treadle.training.progress import make_progress
@@ -216,7 +216,7 @@ def _make_trainer(
 ) -> lightning.Trainer:
     trainer, extra = experiment.trainer, dict(additions.arguments)
     silence_notices()
-    return lightning.Trainer(
+    made = lightning.Trainer(
         accelerator=trainer.accelerator,
         devices=trainer.devices,
         strategy=trainer.strategy,
@@ -233,3 +233,5 @@ def _make_trainer(
         # A step of Lightning's is a chunk of steps.
         **{"log_every_n_steps": 1, **extra, **({} if validates else {"limit_val_batches": 0})},
     )
+    spawn_silently(made)
+    return made

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as lightning
 import torch
@@ -80,14 +81,35 @@ def raising_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
+class Silence:
+    """Silences notices where it is made; and, kept by a Trainer, in the processes that this one spawns.
+
+    A spawned process begins with Python's own filters, and unpickles the Trainer before Lightning says anything.
+    """
+
+    def __init__(self) -> None:
+        silence_notices()
+
+    def __reduce__(self) -> tuple[type[Silence], tuple[()]]:
+        """Made anew."""
+        return Silence, ()
+
+
+def spawn_silently(trainer: Any) -> None:
+    """Let the trainer, of either package, take silence along into spawned processes."""
+    trainer.silence = Silence()
+
+
 def silence_notices() -> None:
     """Leave out log lines and warnings that say nothing about the run: unused devices, tips, advertisements."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for package in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)
     os.environ.setdefault("POSSIBLE_USER_WARNINGS", "off")
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # on the login node of a cluster
     warnings.filterwarnings("ignore", message=".*does not have many workers")
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", message=".*all_gather is deprecated")  # Lightning's own call, with torch 2.13
     # Of save_hyperparameters(): checkpoints leave the arguments out anyway.
     warnings.filterwarnings("ignore", message="Attribute .* is already saved during checkpointing")
