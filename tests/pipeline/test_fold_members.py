@@ -73,6 +73,16 @@ def test_each_member_is_the_run_of_its_model_on_each_fold(made, monkeypatch, cap
     assert capsys.readouterr().out.startswith("unchanged")
 
 
+def test_the_report_says_that_the_weights_come_from_out_of_fold_predictions(made):
+    report = made.report.read_text()
+
+    assert f"Each member is the mean of its models on {RUNS} folds." in report
+    assert "Weights by greedy selection on the out-of-fold predictions" in report
+    assert '<th scope="col">out-of-fold loss</th>' in report
+    assert " rounds by out-of-fold loss " in report
+    assert "best epoch " not in report.replace('<th scope="col">best epoch, median</th>', "")
+
+
 def test_a_process_beside_others_makes_the_run_that_this_one_makes(made, tmp_path, monkeypatch):
     project = made.path.parents[1]
     for name in ("conf", "data"):

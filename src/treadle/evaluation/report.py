@@ -15,6 +15,7 @@ from treadle.evaluation.curves import Curve, Row
 from treadle.evaluation.evaluated import MODEL, Answer, Results
 from treadle.evaluation.kinds import KINDS, Kind
 from treadle.evaluation.uncertainty import Uncertainty
+from treadle.experiment.members import count_folds
 from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Experiment
 from treadle.json_files import read_json
@@ -57,6 +58,7 @@ def write_report(
     training = read_json(folder.model / "summary.json")
     graph = trace_experiment(experiment)
     metrics = list_metrics(experiment)
+    unit = "round" if "members" in training else "epoch"  # of a blend: it selects, its members learn
     page = render_page(
         "report.html.jinja",
         title=experiment.name,
@@ -73,7 +75,7 @@ def write_report(
         uncertainty=uncertainty,
         differences=uncertainty.list_differences(metrics) if uncertainty is not None else [],
         answers=answers,
-        learning=_draw_learning(folder.metrics_log, best_epoch=training["best_epoch"]),
+        learning=_draw_learning(folder.metrics_log, kept=training["best_epoch"], unit=unit),
         curves=[
             *(_draw(name, kind, findings.curves) for name, kind in KINDS.items() if _list_lines(name, findings.curves)),
             *(_draw_by_class(curve) for curve in findings.curves[MODEL] if curve.by_class),
@@ -82,6 +84,7 @@ def write_report(
         classes=findings.classes,
         summary=summary,
         training=training,
+        folds=count_folds(experiment),
         parity=findings.parity,
         lineage=draw_svg(graph, list_ends(graph)),
         config=yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
@@ -114,9 +117,9 @@ def _draw_by_class(curve: Curve) -> str:
     return draw_chart(title=title, x=curve.kind.x, y=curve.kind.y, lines=lines, diagonal=curve.kind.diagonal)
 
 
-def _draw_learning(path: Path, *, best_epoch: int) -> str:
+def _draw_learning(path: Path, *, kept: int, unit: str) -> str:
     rows = read_metrics_log(path)
     epochs = [row["epoch"] for row in rows]
     names = [name for name in ("train", "valid") if f"{name}/loss" in rows[0]]  # a blend has no loss of training
-    lines = [Line(name, epochs, [row[f"{name}/loss"] for row in rows], marked=best_epoch) for name in names]
-    return draw_chart(title="Loss by epoch", x="epoch", y="loss", lines=lines)
+    lines = [Line(name, epochs, [row[f"{name}/loss"] for row in rows], marked=kept) for name in names]
+    return draw_chart(title=f"Loss by {unit}", x=unit, y="loss", lines=lines)
