@@ -385,6 +385,12 @@ CASES = {
         edits=[("data/california", "HouseAge: {dtype: float, min: 0, max: 100}", "HouseAge: {dtype: datetime}")],
         files=[("blocks.csv", f"{BLOCKS}1,1577836800000,1,1,1,1,33,-120,1\n")],
     ),
+    "file-csv-holds-a-power": case(  # a digit to Python, and no number
+        "experiment=california",
+        "data.tables.blocks.path=blocks.csv",
+        edits=[("data/california", "HouseAge: {dtype: float, min: 0, max: 100}", "HouseAge: {dtype: datetime}")],
+        files=[("blocks.csv", f"{BLOCKS}1,²,1,1,1,1,33,-120,1\n")],
+    ),
     "file-csv-lacks-a-column": case(
         "experiment=california",
         "data.tables.blocks.path=blocks.csv",

@@ -117,7 +117,7 @@ def _check_values(key: str, table: Table, head: pl.DataFrame) -> Iterator[Proble
             row = lost[lost_mark(name)].arg_true()[0]
             found = head[column.name_in_file(name)][row]
             rule = f"row {row + 1:,} holds {found!r}, which is not of type {column.dtype}"
-            is_whole = column.dtype == "datetime" and str(found).isdigit()
+            is_whole = column.dtype == "datetime" and str(found).isdecimal()
             fix = _suggest_epoch(pl.Series([int(found)])) if is_whole else _suggest(column)
             yield Problem(f"{key}.columns.{name}", rule, fix)
 
