@@ -100,6 +100,17 @@ def test_the_linear_baseline_of_few_rows_is_hardly_worse_than_guessing():
     assert losses["linear"] < 1.02 * losses["prior"]
 
 
+def test_rows_that_do_not_count_are_nothing_to_the_linear_baseline():
+    """Of 100 rows two weigh more than 0: there are folds without any."""
+    sizes = Sizes("regression", num_numeric=100, cardinalities=[20] * 5, num_classes=0)
+    rows = make_noise(100, seed=0)
+    rows = rows._replace(weight=(torch.arange(100) < 2).float())
+
+    fitted = KINDS["linear"].fit(rows, sizes)
+
+    assert bool(fitted.predict(Inputs.of_numbers(rows.numeric, rows.ids)).isfinite().all())
+
+
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression", "count"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_baseline_predicts_the_same_after_it_was_stored(name, task, tmp_path):

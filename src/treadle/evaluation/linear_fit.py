@@ -34,7 +34,8 @@ def fit_linear(model: Linear, rows: Batch, compute_losses: Losses) -> None:
 
 def _choose_penalty(model: Linear, rows: Batch, compute_losses: Losses) -> float:
     """The largest penalty after which a smaller one does not lower the loss of the rows left out."""
-    order = torch.randperm(len(rows.target), generator=torch.Generator().manual_seed(_SEED))
+    counted = rows.weight.nonzero()[:, 0]  # of a fold whose rows all weigh 0 no loss is defined
+    order = counted[torch.randperm(len(counted), generator=torch.Generator().manual_seed(_SEED))]
     folds = [order[fold::_FOLDS] for fold in range(_FOLDS)]
     states = [_copy_state(model) for _ in folds]  # of each fold: the next penalty begins with its weights
     best, least = _PENALTIES[0], torch.inf
