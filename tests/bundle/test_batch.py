@@ -258,6 +258,16 @@ def test_inputs_stand_beside_predictions_in_whatever_parts_they_come_but_private
     assert found["probability"].equals(pl.read_parquet(tmp_path / "alone.parquet")["probability"])
 
 
+def test_one_moment_for_all_rows_is_not_written_beside_them(tiny):
+    bundle = load(tiny, on_breach="allow")
+    values = bundle.recipe.model_dump()
+    values["data"]["examples"]["predict_at"] = "DATE '2024-01-01'"
+
+    inputs = Inputs.find(replace(bundle, recipe=Recipe.model_validate(values)), digest="d")
+
+    assert inputs.moment is None
+
+
 def test_inputs_are_written_as_the_model_reads_them_and_private_ones_under_no_name(tiny, tmp_path):
     bundle = load(tiny, on_breach="allow")
     values = bundle.recipe.model_dump()

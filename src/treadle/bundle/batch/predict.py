@@ -53,13 +53,13 @@ class Moment:
 
     @classmethod
     def find(cls, bundle: Predictor, *, left_out: Collection[str]) -> Moment | None:
-        """None where the examples have none, or where it would tell a column that is left out."""
+        """None where the examples have none, or one for all; or where it would tell a column that is left out."""
         expression = bundle.recipe.data.examples.predict_at
         if expression is None:
             return None
         declared = {**bundle.table.columns, **bundle.columns}
         needed = list_columns(expression)
-        if not set(needed) <= declared.keys() - set(left_out):
+        if not needed or not set(needed) <= declared.keys() - set(left_out):
             return None
         return cls(expression, {name: declared[name].model_copy(update={"unreadable": "missing"}) for name in needed})
 
