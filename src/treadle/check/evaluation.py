@@ -12,7 +12,7 @@ from polars.exceptions import PolarsError
 from treadle.check.columns import Walk, name_type, walk_data, walk_derived
 from treadle.errors import TreadleError
 from treadle.experiment.blocks import list_example_columns
-from treadle.experiment.spec import Blend, Experiment
+from treadle.experiment.spec import Experiment
 from treadle.experiment.spec.behaviour import Change, Functionality
 from treadle.experiment.spec.evaluation import CALIBRATION_ROWS, Evaluation
 from treadle.experiment.spec.value import Value
@@ -41,8 +41,8 @@ def check_evaluation(experiment: Experiment) -> Iterator[Problem]:
 
 def find_few_rows(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
     """A warning if the valid split will probably have too few rows for the calibration that is named."""
-    method, model = experiment.evaluation.calibrate, experiment.model
-    if method in {"none", "auto"} or (isinstance(model, Blend) and model.folds == "all"):  # which has all folds' rows
+    method = experiment.evaluation.calibrate
+    if method in {"none", "auto"}:
         return
     try:
         found = count_rows(experiment.data, root=root).valid
