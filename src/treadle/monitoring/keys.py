@@ -24,6 +24,12 @@ def write_key(name: str, *, is_number: bool) -> pl.Expr:
     return _write_number(text) if is_number else _write_moment(text)
 
 
+def write_loose_key(name: str) -> pl.Expr:
+    """As `write_key`, where nothing says whether texts are numbers: 01545 is 1545, too."""
+    text = pl.col(name).cast(pl.String)
+    return pl.when(text.str.contains(_DATED)).then(_write_moment(text)).otherwise(_write_number(text))
+
+
 def read_moments(text: pl.Expr) -> pl.Expr:
     """Texts in ISO 8601 as moments in UTC, without a zone; null where one is none."""
     return read_moment(text, _ISO)

@@ -17,13 +17,14 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from polars.exceptions import PolarsError
 
 from treadle.disk import replacing
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Table
 from treadle.hints import nearest
 from treadle.metrics.registry import Threshold
-from treadle.monitoring.keys import read_moments, write_key
+from treadle.monitoring.keys import read_moments, write_key, write_loose_key
 from treadle.monitoring.log import IDS, Log, find_labels, scan
 from treadle.profiles.profile import BLOCK
 from treadle.profiles.realised import relate_to_prior
@@ -60,8 +61,8 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, empty:
         now: when they became known, where the file does not say it. In UTC, without a zone.
 
     Raises:
-        TreadleError: a column is missing, a key is missing in a row, a `known_at` is no moment, or earlier labels have
-            other columns.
+        TreadleError: a column is missing, a key is missing in a row, a `known_at` is no moment, earlier labels have
+            other columns, or the log cannot be read.
     """
     from treadle.bundle import read_rows
 
@@ -70,10 +71,7 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, empty:
     for name in (*by, *labels):
         if name not in rows.columns:
             raise TreadleError(f"{file} has no column {name!r}. {nearest(name, rows.columns)}")
-    logged = scan(log)
-    absent = [name for name in by if name not in logged.collect_schema()]
-    if absent:
-        raise TreadleError(f"{log} has no column {absent[0]!r} to join labels by; name others with --by")
+    logged = _read_logged(log, by)
     known = _read_known(rows, file).fill_null(now) if KNOWN_AT in rows.columns else pl.lit(now, _MOMENT)
     keys = (pl.col(name).cast(pl.String) for name in by)
     wanted = rows.select(*keys, _write_labels(labels).alias(LABEL), known.alias(KNOWN_AT))
@@ -88,9 +86,10 @@ def store_labels(file: Path, *, log: Path, by: Sequence[str], label: str, empty:
     folder.mkdir(parents=True, exist_ok=True)
     into = folder / f"{now:%Y%m%dT%H%M%S%f}.parquet"
     kept = wanted if empty == "never" else wanted.drop_nulls(LABEL)
+    num_strays = len(kept.select(**_write_keys(by)).join(logged, on=logged.columns, how="anti"))
     with replacing(into) as partial:
         kept.write_parquet(partial)
-    return Stored(into, num_labels, wanted[LABEL].null_count(), _count_strays(kept, logged, by))
+    return Stored(into, num_labels, wanted[LABEL].null_count(), num_strays)
 
 
 def _write_labels(labels: Sequence[str]) -> pl.Expr:
@@ -102,12 +101,25 @@ def _write_labels(labels: Sequence[str]) -> pl.Expr:
     return pl.concat_str(named, separator=",")
 
 
-def _count_strays(rows: pl.DataFrame, logged: pl.LazyFrame, by: Sequence[str]) -> int:
-    """How many rows have a key that no row of the log has."""
-    schema = logged.collect_schema()
-    keys = {f"__key_{place}__": write_key(name, is_number=schema[name].is_numeric()) for place, name in enumerate(by)}
-    strays = rows.lazy().select(**keys).join(logged.select(**keys), on=list(keys), how="anti")
-    return int(strays.select(pl.len()).collect().item())
+def _read_logged(log: Path, by: Sequence[str]) -> pl.DataFrame:
+    """The keys of the rows of a log, each once.
+
+    Raises:
+        TreadleError: the log cannot be read, or lacks a column.
+    """
+    try:
+        rows = scan(log)
+        absent = [name for name in by if name not in rows.collect_schema()]
+        if absent:
+            raise TreadleError(f"{log} has no column {absent[0]!r} to join labels by; name others with --by")
+        return rows.select(**_write_keys(by)).unique().collect()
+    except PolarsError as error:
+        raise TreadleError(f"cannot read {log}: {str(error).splitlines()[0]}") from error
+
+
+def _write_keys(by: Sequence[str]) -> dict[str, pl.Expr]:
+    """Only the model says which texts of a log are numbers: what it may take for the same key is no stray."""
+    return {f"__key_{place}__": write_loose_key(name) for place, name in enumerate(by)}
 
 
 def _require_same_key(folder: Path, by: Sequence[str]) -> None:
