@@ -61,7 +61,7 @@ def test_a_run_is_monitored_by_what_its_evaluation_wrote(run_once, tmp_path, cap
 
 
 @pytest.mark.slow
-def test_a_private_column_is_in_no_reference(run_once, tmp_path):
+def test_a_private_column_is_in_no_reference_and_no_alarm_is_weighed_without_it(run_once, tmp_path, capsys):
     run = find_run(run_once("tracker=disabled").parent)
     bundle = load(run)
     values = bundle.recipe.model_dump()
@@ -79,6 +79,14 @@ def test_a_private_column_is_in_no_reference(run_once, tmp_path):
     assert found.ignored == {"MedInc": "private"}
     assert "MedInc" not in {column.name for column in found.columns}
     assert "MedInc" not in pl.read_parquet(tmp_path / "cells.parquet")["column"].unique().to_list()
+
+    log = tmp_path / "log.parquet"
+    rows.drop("MedInc", "label").with_columns(pl.col("AveBedrms") + 3).write_parquet(log)
+    capsys.readouterr()
+    assert treadle("monitor", str(run), "--reference", str(tmp_path), "--log", str(log), "--format", "json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert "no alarm is weighed by its effect: the model reads MedInc, which the log lacks" in told["notes"]
+    assert {alarm["effect"] for block in told["blocks"] for alarm in block["alarms"]} == {None}
 
 
 def read_id(folder):

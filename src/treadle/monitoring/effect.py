@@ -36,17 +36,13 @@ def measure_effects(
 ) -> dict[tuple[str, ...], Effect]:
     """The effect of each subject of alarms, over the rows whose predictions are finite.
 
-    Empty where the rows lack a column of the bundle.
-
     Args:
         alarms: of the block, the strongest first.
-        rows: of the block, few enough to be predicted often.
+        rows: of the block, with the columns of the bundle, few enough to be predicted often.
         bundle: the model.
         reference: that it is monitored against.
         seed: of the draws.
     """
-    if not set(bundle.card.columns) <= set(rows.columns):
-        return {}
     now = _predict(bundle, rows)
     subjects = dict.fromkeys(alarm.signal.columns for alarm in alarms)
     effects = {}

@@ -59,11 +59,11 @@ def measure_rows(
         settings: how they are judged.
     """
     most = None if settings.min_effect > 0 else MAX_ALARMS  # each has to be known, where slight ones do not alarm
-    effects = _weigh(judged, rows, load=load, reference=kept, most=most)
+    effects, unweighed = _weigh(judged, rows, load=load, reference=kept, most=most)
     means, estimated, notes = _estimate(log, rows, reference=kept)
     is_labelled = LABEL in rows.collect_schema()
     realised = _realise(log, rows, reference=kept, min_share=settings.min_share) if is_labelled else {}
-    return Measured(effects, means, estimated, realised, notes)
+    return Measured(effects, means, estimated, realised, [*unweighed, *notes])
 
 
 def _weigh(
@@ -73,18 +73,22 @@ def _weigh(
     load: Callable[[], Predictor] | None,
     reference: Reference,
     most: int | None,
-) -> dict[str, Effects]:
+) -> tuple[dict[str, Effects], list[str]]:
+    """The effects of the alarms of each block, and why there are none."""
     alarmed = [found for found in judged if found.alarms]
     if load is None or not alarmed:
-        return {}
+        return {}, []
     bundle, effects = load(), {}
+    held = rows.collect_schema()
+    if lacking := [name for name in bundle.card.columns if name not in held]:
+        return {}, [f"no alarm is weighed by its effect: the model reads {', '.join(lacking)}, which the log lacks"]
     for found in alarmed:
         step = max(1, found.rows // NUM_ROWS)
         sample = rows.filter(pl.col(BLOCK) == found.block).gather_every(step).head(NUM_ROWS).collect()
         effects[found.block] = measure_effects(
             found.alarms[:most], sample, bundle=bundle, reference=reference, seed=_SEED
         )
-    return effects
+    return effects, []
 
 
 def _estimate(
