@@ -83,6 +83,15 @@ def test_a_run_without_a_bundle_is_reported_by_the_check(project):
         treadle.compose([*OVERRIDES, "schedule.start_from=runs/none"])
 
 
+def test_a_blend_to_start_from_is_reported_by_the_check(project):
+    bundle = project / "elsewhere"
+    bundle.mkdir()
+    (bundle / "bundle.json").write_text('{"members": {"linear": 0.4, "mlp": 0.6}}')
+
+    with pytest.raises(ConfigError, match=r"the bundle of elsewhere is a blend"):
+        treadle.compose([*OVERRIDES, "schedule.start_from=elsewhere"])
+
+
 def test_an_optimizer_that_cannot_continue_is_reported_by_the_check(project):
     with pytest.raises(ConfigError, match=r"and schedule\.start_from names none"):
         treadle.compose([*OVERRIDES, CONTINUE])

@@ -49,14 +49,24 @@ def check_start(experiment: Experiment, *, root: Path) -> Iterator[Problem]:
         rule = f"{experiment.network['_target_']} trains itself, from the beginning"
         yield Problem(key, rule, "set it to null, or choose a network")
     found = list(_check_place(text, key=key, experiment=experiment, root=root))
+    if not found:
+        place, bundle = _locate(text, experiment, root)
+        assert bundle is not None, "it was found"
+        found = list(_check_network(place, bundle))
+        if not found and experiment.schedule.start_optimizer == "continue":
+            found = list(_check_optimizer(experiment, place, bundle))
     yield from found
-    if not found and experiment.schedule.start_optimizer == "continue":
-        yield from _check_optimizer(experiment, *_locate(text, experiment, root))
 
 
-def _check_optimizer(experiment: Experiment, place: str, bundle: Path | None) -> Iterator[Problem]:
+def _check_network(place: str, bundle: Path) -> Iterator[Problem]:
+    """The bundle is no blend."""
+    if read_json(bundle / "bundle.json").get("members"):
+        rule = f"the bundle of {place} is a blend, whose members are different models with weights of their own"
+        yield Problem("schedule.start_from", rule, "name the run of a member that is a network")
+
+
+def _check_optimizer(experiment: Experiment, place: str, bundle: Path) -> Iterator[Problem]:
     """The bundle's training left a state, of an optimizer of the same kind, and it is there."""
-    assert bundle is not None, "it was found"
     card, recipe = (read_json(bundle / name) for name in ("bundle.json", "experiment.json"))
     before, now = _get(recipe, "schedule", "optimizer", "_target_"), experiment.schedule.optimizer["_target_"]
     if card.get("optimizer") is None:
