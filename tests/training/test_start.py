@@ -55,6 +55,7 @@ def test_training_goes_on_from_the_weights_of_a_run_wherever_it_lies(project, ca
     assert third.path == second.path, "the content of the bundle counts, not its place"
     assert str(caught.value).startswith("schedule.start_from: the bundle of elsewhere does not fit this experiment:\n")
     assert "shapes: " in str(caught.value)
+    assert str(caught.value).endswith("\n  model.width: 16 -> 8"), "its features are the same"
 
     resolved = treadle.compose([*OVERRIDES, "seed=5", "schedule.start_from=elsewhere"])
     shutil.rmtree(project / "elsewhere")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.source_bundles import require_source, split_source
 from treadle.experiment.spec import Experiment
 from treadle.features.featurizer import Featurizer
+from treadle.json_files import read_json
 from treadle.schema import HoldsIds, IdsBefore, SelectsIds
 from treadle.training.epochs import write_line
 from treadle.training.optimizer_state import NO_STATE, State, carry_state, read_state
@@ -72,7 +74,8 @@ def start_from(
             found.append(str(error))
         found += _compare_weights(weights, network.state_dict())
     if found:
-        if experiment.features.start_from is None:
+        found += (other := _compare_arguments(bundle, experiment.network))
+        if experiment.features.start_from is None and not other:
             found.append(f"features.start_from={place} keeps its transforms and vocabularies")
         listed = "".join(f"\n  {line}" for line in found)
         raise TreadleError(f"schedule.start_from: the bundle of {place} does not fit this experiment:{listed}")
@@ -131,6 +134,15 @@ def _compare(what: str, before: Sequence[str], now: Sequence[str]) -> Iterator[s
     only = {"the bundle": [n for n in before if n not in now], "this run": [n for n in now if n not in before]}
     parts = [f"{_shorten(names)} only in {where}" for where, names in only.items() if names]
     yield f"{what}: {'; '.join(parts) or 'in another order'}"
+
+
+def _compare_arguments(bundle: Path, network: Mapping[str, Any]) -> list[str]:
+    """The arguments of the network that are others than the bundle's, where both are of one class."""
+    before = read_json(bundle / "experiment.json")["model"]
+    if before["_target_"] != network["_target_"]:
+        return [f"model._target_: {before['_target_']} -> {network['_target_']}"]
+    names = sorted(before.keys() | network.keys())
+    return [f"model.{n}: {before.get(n)} -> {network.get(n)}" for n in names if before.get(n) != network.get(n)]
 
 
 def _compare_weights(before: Mapping[str, Tensor], now: Mapping[str, Tensor]) -> Iterator[str]:
