@@ -16,11 +16,12 @@ WIDTH = 60  # characters of a value in a message
 
 @dataclass(frozen=True)
 class Hint:
-    """What may replace an unknown name or value."""
+    """What may replace an unknown name or value, or what was given in place of one that is wanted."""
 
     nearest: str = ""
     allowed: tuple[str, ...] = ()
     command: str = ""  # lists all that is allowed
+    heading: str = "Allowed"  # of the names
 
     def __str__(self) -> str:
         """The nearest spelling; what is allowed, if there is little of it or nothing is near."""
@@ -28,7 +29,7 @@ class Hint:
         is_cut = len(shown) < len(self.allowed)
         parts = (
             f"Did you mean {self.nearest!r}?" if self.nearest else "",
-            f"Allowed: {', '.join(shown)}{', …' if is_cut else ''}" if shown else "",
+            f"{self.heading}: {', '.join(shown)}{', …' if is_cut else ''}" if shown else "",
             f"`{self.command}` lists all." if self.command and is_cut else "",
         )
         return " ".join(part for part in parts if part)
@@ -51,6 +52,12 @@ def nearest(word: str, among: Iterable[str], *, command: str = "") -> Hint:
     """The closest spelling, and what else is allowed; `command` lists all of it."""
     options = tuple(sorted(among))
     return Hint(find_nearest(word, options), options, command)
+
+
+def nearest_given(wanted: str, given: Iterable[str]) -> Hint:
+    """The closest spelling among what was given in place of a name that is wanted, and all of it."""
+    options = tuple(sorted(given))
+    return Hint(find_nearest(wanted, options), options, heading="Given")
 
 
 def nearest_key(key: str, siblings: Iterable[str]) -> str:

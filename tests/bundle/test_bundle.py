@@ -59,7 +59,7 @@ def test_the_contracts_marks_of_a_missing_value_are_missing(bundle, rows):
 
 
 def test_a_missing_column_is_named(bundle, rows):
-    with pytest.raises(TreadleError, match=r"no column 'age'. .*Allowed"):
+    with pytest.raises(TreadleError, match=r"no column 'age'. .*Given"):
         bundle.predict(rows.drop("age"))
 
 

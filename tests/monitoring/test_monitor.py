@@ -510,7 +510,7 @@ def test_a_binary_label_between_0_and_1_is_refused(made, log, tmp_path, capsys):
     capsys.readouterr()
 
     assert monitor(made, log, "--min-labels", "0.01") == MISTAKE
-    assert "1 labels are neither 0 nor 1 (nor true or false), such as '0.7'" in capsys.readouterr().err
+    assert "labels are neither 0 nor 1 (nor true or false): 1, such as '0.7'" in capsys.readouterr().err
 
 
 def test_labels_of_a_log_are_all_by_the_same_columns(log, tmp_path):

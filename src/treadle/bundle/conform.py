@@ -14,7 +14,7 @@ from treadle.data.casting import DECODED, DTYPES, STRINGS, WORDS, cast_cells, lo
 from treadle.data.contract import describe_type, show_value
 from treadle.errors import TreadleError
 from treadle.experiment.spec import Column
-from treadle.hints import nearest
+from treadle.hints import nearest_given
 from treadle.schema import ROW
 
 Rows = pl.DataFrame | Mapping[str, Any] | Sequence[Mapping[str, Any]]  # a frame, one row, or a list of rows
@@ -91,7 +91,7 @@ def _take_name(column: Column, name: str, present: AbstractSet[str]) -> Column:
         return column.model_copy(update={"source": None})
     if column.source is not None and column.source in present:
         return column
-    raise TreadleError(f"the rows have no column {name!r}. {nearest(name, present)}")
+    raise TreadleError(f"the rows have no column {name!r}. {nearest_given(name, present)}")
 
 
 def _read_columns(rows: pl.DataFrame, columns: Mapping[str, Column], *, first: int) -> list[pl.Series]:

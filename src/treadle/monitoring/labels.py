@@ -319,5 +319,5 @@ def _read_numbers(labels: pl.Series, *, task: Task) -> pl.Series:
     if len(lost):
         wanted = "neither 0 nor 1 (nor true or false)" if task == "binary" else "no finite numbers"
         fix = "correct them in a later file, whose `known_at` counts"
-        raise TreadleError(f"{len(lost):,} labels are {wanted}, such as {lost[0]!r}; {fix}")
+        raise TreadleError(f"labels are {wanted}: {len(lost):,}, such as {lost[0]!r}; {fix}")
     return numbers

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from treadle.bundle import Bundle, Predictor
 from treadle.errors import TreadleError
 from treadle.features.featurizer import Raw
-from treadle.hints import nearest
+from treadle.hints import nearest_given
 from treadle.printable import SHOWN, abbreviate, escape
 from treadle.serving.engines import EAGER, Engine
 from treadle.serving.expressions import Cells, UnknownError
@@ -127,7 +127,7 @@ class Scorer:
         for name, source, _, _ in self._fields:
             key = name if name in row else source
             if key not in row:
-                hint = nearest(name, map(str, islice(row, SHOWN)))
+                hint = nearest_given(name, map(str, islice(row, SHOWN)))
                 problems.append(Problem(name, None, f"the row has no column {name!r}. {hint}".strip()))
             elif not isinstance(row[key], bool | int | float | str | None):
                 problems.append(Problem(name, abbreviate(row[key]), "must be a text, a number, true, false or null"))
