@@ -184,10 +184,11 @@ def _is_asked_for_another(folder: RunFolder) -> bool:
     return agent is not None and _read_state(folder.wandb / _FILE).get("id") != agent.run_id
 
 
-def locate_record(folder: RunFolder, *, settings: WandbTracker) -> Place:  # noqa: ARG001 - the folder tells
+def locate_record(folder: RunFolder, *, settings: WandbTracker) -> Place:
     """The newest record on disk."""
     kept = sorted(folder.wandb.glob("offline-run-*"))
-    return Place("W&B run", str(kept[-1]) if kept else "not recorded offline")
+    absent = "disabled" if settings.mode == "disabled" else "not recorded offline"
+    return Place("W&B run", str(kept[-1]) if kept else absent)
 
 
 def _extend(
