@@ -75,6 +75,7 @@ def test_they_are_the_examples_of_the_test_split(run, data, tmp_path):
     assert len(rows) == len(pl.read_parquet("data/nycflights13/flights.parquet"))
 
 
+@pytest.mark.slow
 def test_their_predictions_are_those_of_the_bundle(run, tmp_path):
     _, predicted = predict(run, tmp_path)
     prepared = pl.read_parquet(run / "examples/test.parquet").sort(ROW)
@@ -105,6 +106,7 @@ def test_as_of_a_moment_nothing_counts_that_was_not_known(run, data, tmp_path):
     assert cut["origin_arrivals"].max() > 0
 
 
+@pytest.mark.slow
 def test_of_a_row_that_is_predicted_at_that_moment_both_ways_agree(data, tmp_path):
     _, own = make(data, tmp_path)
     at = own["predict_at"].sort()[len(own) // 2]
@@ -116,6 +118,7 @@ def test_of_a_row_that_is_predicted_at_that_moment_both_ways_agree(data, tmp_pat
     assert then.join(same, on=ROW, how="semi").equals(same)
 
 
+@pytest.mark.slow
 def test_the_command_as_of_a_moment(run, tmp_path, capsys):
     code, predicted = predict(run, tmp_path, "--at", "2013-01-09T13:00")
 
@@ -172,6 +175,7 @@ def test_a_value_of_another_type_names_row_and_value(data, tmp_path):
         make(data, tmp_path, weather=str(file))
 
 
+@pytest.mark.slow
 def test_a_row_that_breaks_the_contract_is_rejected_alone(run, tmp_path):
     flights = pl.read_parquet("data/nycflights13/flights.parquet")
     broken = flights.with_columns(pl.when(pl.int_range(pl.len()) == 5).then(0).otherwise("distance").alias("distance"))

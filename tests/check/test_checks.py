@@ -170,6 +170,7 @@ def test_the_light_verbs_import_no_heavy_library(project):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_a_stream_beside_what_needs_all_rows_in_memory_is_a_warning(capsys):
     assert treadle("check", "schedule.shuffle_buffer=65536") == 0
     said = capsys.readouterr().out

@@ -67,6 +67,7 @@ def test_own_code_in_src_is_watched(piped):
     assert treadle("check", "--selection", "params.yaml") == 0
 
 
+@pytest.mark.slow
 def test_a_source_that_is_found_nowhere_is_a_mistake_of_the_selection(piped, capsys):
     add_model(piped, "src/own_model")
 
@@ -96,6 +97,7 @@ def test_a_bundle_that_training_reads_is_watched(piped, capsys):
 COMPOSE = " treadle compose --selection params.yaml --output resolved.yaml --slices artifacts/slices"
 
 
+@pytest.mark.slow
 @pytest.mark.sampled_cases(3)
 @pytest.mark.parametrize(
     ("old", "new", "told"),

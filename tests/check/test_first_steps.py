@@ -35,6 +35,7 @@ def project(tmp_path, root):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_steps_that_do_not_fit_their_columns_are_named_with_a_fix(root):
     found = find(
         root,
@@ -84,6 +85,7 @@ def test_a_model_that_a_step_names_is_there_and_the_same(project):
     assert "the files in 'here' are others now" in found["features.blocks.c.steps.vectors.revision"]
 
 
+@pytest.mark.slow
 def test_so_is_one_that_a_step_of_a_member_names(project):
     columns, steps = quote(["title"]), f"{{vectors: {name_encoder('nowhere', 'null')}}}"
     own = f"{{blocks: {{texts: {{columns: {columns}, steps: {steps}}}}}}}"

@@ -199,6 +199,7 @@ def test_bytes_that_are_not_utf8_are_refused(project):
     assert said == "treadle check: b'model=caf\\xe9' is not in UTF-8; give names and values in UTF-8\n"
 
 
+@pytest.mark.slow
 def test_a_limit_of_the_system_is_reported_with_the_file(project, capsys):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))

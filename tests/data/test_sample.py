@@ -77,6 +77,7 @@ def test_a_row_of_no_weight_is_never_drawn():
         draw_sample(rows, WeightSample(by="weight", rows=5, seed=0))
 
 
+@pytest.mark.slow
 def test_training_rows_alone_are_drawn(root, tmp_path):
     whole, drawn = (
         resolve(overrides=["experiment=adult", *words], root=root).experiment.data

@@ -94,6 +94,7 @@ def evaluate(experiment, *, model=None, **declared):
     return found, hold_behaviour(evaluated)
 
 
+@pytest.mark.slow
 def test_a_direction_counts_the_rows_that_obey_and_lists_those_that_do_not(experiment):
     declared = {"by": "direction", "change": {"rain": "rain + 1"}, "expect": "not_lower", "min_share": 0.9}
 

@@ -63,6 +63,7 @@ def test_the_same_bundle_in_another_place_is_the_same_run_and_another_one_is_ano
     assert "train      would run" not in told
 
 
+@pytest.mark.slow
 def test_a_champion_of_another_question_is_refused(project, monkeypatch, capsys, root):
     monkeypatch.chdir(project)
     shutil.copytree(root / "tests/golden/teacher", "flights")

@@ -111,6 +111,7 @@ def test_the_report_and_the_check_tell_it(run):
     assert "below that of the" in found["sentence"]
 
 
+@pytest.mark.slow
 def test_the_next_values_are_predicted_from_raw_tables(run, tmp_path, capsys):
     """Of a moment of the test split, what the evaluation has predicted."""
     at = START + 120 * DAY

@@ -216,6 +216,7 @@ def judge_numbers(folder, **settings):
     return test, judge_value(valid, test, experiment=experiment)
 
 
+@pytest.mark.slow
 def test_a_number_is_moved_to_the_quantile_that_its_costs_ask_for(tmp_path):
     test, found = judge_numbers(tmp_path)
 

@@ -195,6 +195,7 @@ def install(folder, version, text, *, direct):
     write(site, {"lib_of_mine/__init__.py": text, **{f"{info}/{name}": content for name, content in files.items()}})
 
 
+@pytest.mark.slow
 def test_a_library_that_is_a_target_counts_by_its_version(place, monkeypatch):
     monkeypatch.syspath_prepend(str(place / "site-packages"))
     install(place, "1.0", "x = 1\n", direct=False)
@@ -205,6 +206,7 @@ def test_a_library_that_is_a_target_counts_by_its_version(place, monkeypatch):
     assert fingerprint_modules(["lib_of_mine"]) == {"lib_of_mine": "lib-of-mine 1.1"}
 
 
+@pytest.mark.slow
 def test_a_library_from_a_folder_counts_by_its_sources(place, monkeypatch):
     monkeypatch.syspath_prepend(str(place / "site-packages"))
     install(place, "1.0", "x = 1\n", direct=True)

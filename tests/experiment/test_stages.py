@@ -92,6 +92,7 @@ def test_the_order_of_blocks_and_of_steps_reaches_the_features(project):
     assert not any("order" in reason for reason in find_reruns(resolved.values, without.values)["featurize"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "stages"),
     [

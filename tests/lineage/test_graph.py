@@ -25,6 +25,7 @@ def graph(root):
     return trace_experiment(experiment)
 
 
+@pytest.mark.slow
 def test_every_feature_leads_back_to_columns_of_files(graph, root):
     experiment = resolve(overrides=[], root=root).experiment
     in_files = {

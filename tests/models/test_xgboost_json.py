@@ -98,6 +98,7 @@ def test_a_model_that_it_does_not_write_is_refused(saved, path, value, said):
         check(values)
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_damage_anywhere_is_refused_or_harmless(saved, seed, tmp_path):

@@ -35,6 +35,7 @@ def counts(made, log, tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_counts_of_parts_are_judged_as_the_whole_log_is(made, log, counts, capsys):
     code, whole = read_findings(made, log, capsys)
 

@@ -693,6 +693,7 @@ def drift(orders, *, week):
     )
 
 
+@pytest.mark.slow
 def test_worse_realised_performance_alarms_though_the_inputs_are_as_ever(made, log, tmp_path, capsys):
     orders = drift(make_orders(first=20, weeks=4, seed=1), week=2)
     assert give_labels(log, tmp_path, orders.select("id", "late")) == 0

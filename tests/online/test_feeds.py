@@ -74,6 +74,7 @@ def test_a_row_alone_has_the_keys_that_it_has_among_others(tmp_path):
     assert alone.known.equals(among.known.head(1))
 
 
+@pytest.mark.slow
 def test_rows_to_predict_become_the_examples_that_prepare_makes(days, offline, tmp_path):
     """Of flights that have not left; the order of their columns and their types, too, but for columns of nulls."""
     _, events, _ = days

@@ -122,6 +122,7 @@ def test_examples_that_look_at_no_past_have_nothing_to_replay(folder, tmp_path):
         replay(data.model_copy(update={"examples": examples}), files=FILES, root=folder, now=NOW, scratch=tmp_path)
 
 
+@pytest.mark.slow
 def test_flights_are_equal_online_and_offline(root, tmp_path):
     from treadle.check.resolve import resolve
 

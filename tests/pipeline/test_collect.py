@@ -78,6 +78,7 @@ def test_what_nothing_needs_goes_and_the_rest_is_whole(runs, project, capsys):
     assert treadle("verify") == 0
 
 
+@pytest.mark.slow
 def test_a_removed_run_simply_runs_again(runs, project, capsys):
     assert treadle("gc", "--keep", "newest:1") == 0
     prepare("seed=3", "data.split.seed=7")

@@ -29,6 +29,7 @@ def by_seed(project):
     return {run.values["seed"]: run for run in list_project(project)}
 
 
+@pytest.mark.slow
 def test_runs_are_listed_with_what_differs(prepared, project, capsys):
     assert {seed: (run.state, run.label) for seed, run in prepared.items()} == {
         1: ("done up to prepare", "seed=1"),

@@ -88,6 +88,7 @@ OTHER_VALUES = {
 }
 
 
+@pytest.mark.slow
 def test_what_is_no_part_of_the_identity_changes_no_number(project, run_once):
     """It trains by itself: nothing is shared with the run that it is compared with."""
     assert OTHER_VALUES.keys() == {key for key in WITHOUT_EFFECT if not key.startswith("fit.")}  # of tables
@@ -324,6 +325,7 @@ def test_commit_and_local_changes_are_recorded_in_a_repository(project):
     assert "+experiment: california" in recorded["changes"]
 
 
+@pytest.mark.slow
 def test_evaluation_reads_the_runs_own_configuration(finished, project):
     """T22: an edit of conf/ after the training does not reach the evaluation of an existing run."""
     before = read_metrics(finished)

@@ -50,6 +50,7 @@ def test_only_a_run_that_others_follow_keeps_its_examples(prepare):
     assert not other.unsplit.exists()
 
 
+@pytest.mark.slow
 def test_a_sample_is_drawn_of_the_same_examples_and_rules_make_others(root):
     signatures = {
         name: sign_unsplit(resolve(overrides=words, root=root), root=root)

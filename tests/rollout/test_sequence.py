@@ -30,6 +30,7 @@ def promote(days, *, least=2):
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", [draw_days, draw_heavy])
 def test_a_challenger_that_is_no_better_is_promoted_in_at_most_alpha(draw):
     generator = np.random.default_rng(0)

@@ -60,6 +60,7 @@ def test_a_run_of_other_code_is_not_adopted(project, run):
     assert not (project / "conf/experiment/winner.yaml").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_other_data_is_not_adopted(project, run):
     (run / "stages.json").write_text(json.dumps({"prepare": "0123"}))
     with pytest.raises(TreadleError, match="its data is not today's"):

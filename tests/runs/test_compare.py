@@ -51,6 +51,7 @@ def show(runs, width):
     return text.getvalue()
 
 
+@pytest.mark.slow
 def test_runs_are_rows_that_show_what_differs(two_runs, capsys):
     capsys.readouterr()
 

@@ -83,6 +83,7 @@ def test_of_a_run_that_is_not_evaluated_it_has_no_test_metrics(project, run, git
     assert not record(run, name="prepared", root=project)
 
 
+@pytest.mark.slow
 def test_a_name_that_dvc_has_is_refused_before_anything_is_written(project, run, git, capsys):
     assert record(run, name="winner", root=project)
     assert treadle("adopt", str(run), "--as", "winner") == 2

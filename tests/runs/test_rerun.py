@@ -54,6 +54,7 @@ def test_an_option_replaces_its_section(run, project):
     assert resolve(overrides=again.overrides, root=project) == again.resolved
 
 
+@pytest.mark.slow
 def test_a_rule_chooses_for_the_run_as_it_is(run, project):
     choice = read_again(run, ["model=auto"], root=project).resolved.experiment.model_choice
     assert choice is not None

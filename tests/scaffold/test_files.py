@@ -61,6 +61,7 @@ def test_a_file_of_excel_in_the_east_is_read_and_reported(make, tmp_path):
     assert read_rows(file, table=table)["цвет"].to_list() == columns["цвет"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows.tsv", "rows.txt"])
 def test_other_suffixes(make, tmp_path, name):
     made = make(messy.write_csv(tmp_path / name, messy.make_rows(), separator="\t"))
@@ -121,6 +122,7 @@ def test_a_text_among_numbers_is_missing_and_is_reported(make, tmp_path):
     assert "missing where not a number: row 8: 'not measured'" in (made.folder / "conf/data/shop.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_a_text_far_down_a_long_column_is_found(make, tmp_path):
     columns = messy.make_rows(45_001)
     columns["size"][44_997] = "broken"
@@ -250,6 +252,7 @@ def test_texts_of_a_typed_file_are_numbers_where_they_had_to_be_texts(make, tmp_
     }
 
 
+@pytest.mark.slow
 def test_codes_with_a_leading_zero_stay_texts(make, tmp_path):
     columns = messy.make_rows() | {"area": [f"0{i % 30:02d}" for i in range(messy.ROWS)]}
 

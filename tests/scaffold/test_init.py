@@ -34,6 +34,7 @@ def test_rows_without_an_answer_are_no_examples(make, tmp_path):
     assert made.excluded["unanswered"] == 5
 
 
+@pytest.mark.slow
 def test_a_number_with_fractions_is_a_regression(make, tmp_path):
     made = make(messy.write_csv(tmp_path / "rows.csv", messy.make_rows()), target="size")
 

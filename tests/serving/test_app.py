@@ -20,6 +20,7 @@ def wanted(run, rows):
     return treadle.load(run).predict(rows)["probability"].to_list()
 
 
+@pytest.mark.slow
 def test_rows_get_what_a_batch_predicts(client, rows, wanted):
     answer = post(client, "/predict", rows)
 
@@ -237,6 +238,7 @@ def test_other_paths_and_methods_are_told_so(client):
     assert client.get("/predict").status_code == 405
 
 
+@pytest.mark.slow
 def test_it_has_the_name_and_speaks_the_protocols_that_it_is_given(tmp_path, rows):
     run = save_run(make_bundle("adult", num_rows=500, model="linear"), tmp_path / "linear")
 

@@ -39,6 +39,7 @@ def post(client, rows):
     return client.post("/predict", content=orjson.dumps(rows)).json()
 
 
+@pytest.mark.slow
 def test_each_row_is_answered_by_the_bundle_of_its_key(client, run, other, rows, log):
     """The key is no column of the model."""
     asked = [{**row, "customer": f"c{place % 50}"} for place, row in enumerate(rows)]

@@ -289,6 +289,7 @@ def test_the_description_has_feeds_and_raw_rows(client):
     assert "tailnum" not in schemas["Row"]["properties"]
 
 
+@pytest.mark.slow
 def test_a_bundle_that_looks_back_alike_shares_the_state_and_another_follows_the_log(client, flights, days):
     feeds, state = client.application.service.feeds, client.application.service.online
     bundle = treadle.load(flights)

@@ -74,6 +74,7 @@ def bombard(client, rows, *, seed, count):
     return wrong
 
 
+@pytest.mark.slow
 def test_no_body_is_a_fault_of_the_server(client, rows):
     assert bombard(client, rows, seed=0, count=300) == []
 

@@ -26,6 +26,7 @@ def test_the_same_space_is_the_same_sweep(project):
     assert first.seeds == (0, 1)
 
 
+@pytest.mark.slow
 def test_seeds_start_at_the_seed_of_the_experiment(project):
     first = make(project, "model.width=16,32", "seed=7")
     assert first.seeds == (7,)
@@ -39,6 +40,7 @@ def test_a_wrong_seed_of_the_whole_sweep_is_reported(project, word):
         make(project, "model.width=16,32", f"seed={word}")
 
 
+@pytest.mark.slow
 def test_a_key_of_one_model_is_swept_there_alone(project):
     words = [word for word in TINY if not word.startswith("model")]
     sweep = declare([*words, "model=mlp,linear", "model.num_layers=1,2"], root=project)

@@ -107,6 +107,7 @@ def test_a_sweep_awaiting_confirmation_is_not_finished(make, project):
     assert list_sweeps(project)[0].state == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_damaged_sweep_is_listed_and_nothing_is_removed(make, project, capsys):
     sweep, _ = make()
     assert run_quick("tracker=disabled", verb="prepare") == 0
@@ -118,6 +119,7 @@ def test_a_damaged_sweep_is_listed_and_nothing_is_removed(make, project, capsys)
     assert len(list(project.glob("runs/california-*"))) == 1
 
 
+@pytest.mark.slow
 def test_gc_keeps_what_a_sweep_needs(project, capsys):
     assert run_quick("tracker=disabled", verb="prepare") == 0
     assert run_quick("tracker=disabled", "seed=5", verb="prepare") == 0

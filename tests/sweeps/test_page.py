@@ -118,6 +118,7 @@ def test_the_best_setting_is_the_bold_row(tmp_path):
     assert re.findall(r">(16|32|64)</text>", page) == ["16", "32", "64"]
 
 
+@pytest.mark.slow
 def test_the_importance_of_a_grid_is_measured_too(tmp_path, capsys, monkeypatch):
     axes = [WIDTH, Choices(LR.key, ("0.001", "0.01", "0.1"))]
     sweep, ledger = make_sweep(tmp_path, axes, sampler="grid")
@@ -137,6 +138,7 @@ def test_the_importance_of_a_grid_is_measured_too(tmp_path, capsys, monkeypatch)
     assert "<h2>Importance</h2>" in (tmp_path / "out/page.html").read_text()
 
 
+@pytest.mark.slow
 def test_an_axis_on_which_settings_do_not_differ_has_no_importance(tmp_path):
     sweep, ledger = make_sweep(tmp_path, [LR, MODEL, LAYERS])
     for number in range(1, 13):

@@ -182,6 +182,7 @@ def test_a_record_keeps_its_place_in_a_sweep_when_it_is_opened_again(tmp_path, m
     assert [config["sweep"]["setting"] for _, config in runs] == ["model.extra=1e-3 model.width=16"] * 2
 
 
+@pytest.mark.slow
 def test_another_training_in_the_folder_leaves_the_sweep(tmp_path):
     for signature, membership in (("one", Membership("width=16", "sweep", "search")), ("two", None)):
         with open_record(tmp_path, signature=signature, membership=membership) as record:
@@ -315,6 +316,7 @@ def test_disabled_keeps_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_neither_the_import_nor_disabled_tracking_imports_wandb(tmp_path):
     code = (
         "import sys; from pathlib import Path; from treadle.tracking import Recorded, wandb; "

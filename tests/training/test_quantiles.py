@@ -65,6 +65,7 @@ def test_an_evaluation_tells_loss_and_coverage_of_each_level(run):
     assert json.loads((run / "evaluation/parity.json").read_text())["largest_difference"] < 1e-6
 
 
+@pytest.mark.slow
 def test_a_server_answers_with_all_of_them(run):
     bundle, rows = load(run), pl.read_parquet(run / "examples/test.parquet").head(20)
 

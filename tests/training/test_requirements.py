@@ -38,6 +38,7 @@ def on_disk(rows, folder):
     return DiskRows(StoredRows.find(folder), buffer_rows=100, scaling=Scaling(torch.tensor([1.0, 0.0, 1.0])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "valid"])
 def test_a_split_that_weights_of_classes_leave_nothing_of_is_refused(root, split, tmp_path):
     valid, empty = make_rows([0.0, 1.0]), make_rows([1.0, 1.0], [0.0, 0.0])

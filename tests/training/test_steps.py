@@ -88,6 +88,7 @@ def test_steps_are_those_of_a_loop_written_by_hand(clip):
     assert steps.optimizer.param_groups[0]["lr"] == optimizer.param_groups[0]["lr"]
 
 
+@pytest.mark.slow
 def test_an_optimizer_that_looks_at_the_loss_several_times_takes_its_steps():
     network = make_network()
     steps = make_steps(network, torch.optim.LBFGS(network.parameters(), lr=0.1), clip=None)
@@ -146,6 +147,7 @@ MIXUP = Mixup(numeric_columns=list("abcde"), id_columns=[], images=[], alpha=0.4
 CUTMIX = CutMix(numeric_columns=list("abcde"), id_columns=[], images=[], alpha=0.4)
 
 
+@pytest.mark.slow
 @pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("chunk", [4, 256])
 @pytest.mark.parametrize("limit", ["schedule.max_steps=null", "schedule.max_steps=31", "trainer.limit_batches=6"])

@@ -39,6 +39,7 @@ def test_a_missing_library_is_named_with_the_command_that_installs_it(make, monk
     assert f"pip install 'treadle[{engine}]'" in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_gpu_of_a_cluster_is_not_looked_for_here(make):
     sweep = make("trainer=gpu", "trainer.devices=1", "sweep/engine=slurm", "sweep.workers=2", "sweep.engine.gpus=1")
     assert sweep.space.check({}, seed=0).trainer.accelerator == "gpu"
