@@ -22,7 +22,7 @@ data: $(VENV)/.installed  ## the versioned data, from the remote inside the repo
 test: data  ## all but what takes long and rarely tells
 	pytest -n 2 --dist loadgroup -m "not exhaustive"
 
-test-fast: data  ## within a minute: nothing that takes more than a fifth of a second
+test-fast: data  ## in about a minute: nothing that takes more than a fifth of a second
 	pytest -n 2 --dist loadgroup -m "not slow and not exhaustive"
 
 test-all: data  ## everything, as a release needs it

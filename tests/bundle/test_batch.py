@@ -16,6 +16,8 @@ from treadle.champions.bundles import digest_bundle
 from treadle.databases import connect
 from treadle.errors import TreadleError
 
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
+
 SOUND = {"age": 30, "capital-gain": 0, "hours-per-week": 40, "workclass": "a", "education": "x", "race": "p"}
 KILLED = """\
 import os, signal, sys
@@ -55,7 +57,6 @@ def stop(_):
     raise KeyboardInterrupt
 
 
-@pytest.mark.slow
 def test_a_batch_predicts_what_the_bundle_predicts_of_all_rows_together(tiny, many, tmp_path):
     bundle = load(tiny, on_breach="allow")
 
@@ -64,7 +65,6 @@ def test_a_batch_predicts_what_the_bundle_predicts_of_all_rows_together(tiny, ma
     assert pl.read_parquet(tmp_path / "out.parquet").equals(bundle.predict(pl.read_parquet(many)))
 
 
-@pytest.mark.slow
 def test_a_killed_batch_goes_on_and_gives_the_same_bytes(tiny, many, tmp_path):
     bundle, seen = load(tiny), []
     whole = run(bundle, many, start(bundle, many, tmp_path / "whole.parquet"))
@@ -172,7 +172,6 @@ def database(request, tmp_path):
         yield uri
 
 
-@pytest.mark.slow
 def test_a_stopped_batch_into_a_database_goes_on_with_no_row_twice(tiny, many, database):
     bundle, uri, seen = load(tiny), database, []
     with pytest.raises(KeyboardInterrupt):
@@ -199,7 +198,6 @@ def test_a_table_that_is_there_is_not_written_to(tiny, many, tmp_path):
         start_table(bundle, many, uri, table="taken")
 
 
-@pytest.mark.slow
 def test_a_table_that_was_dropped_is_written_anew(tiny, many, database):
     bundle, uri = load(tiny), database
     run(bundle, many, start_table(bundle, many, uri))
@@ -234,7 +232,6 @@ def test_memory_does_not_grow_with_the_rows(tiny, many, tmp_path, root):
     assert large < small + 100
 
 
-@pytest.mark.slow
 def test_inputs_stand_beside_predictions_in_whatever_parts_they_come_but_private_ones(tiny, many, tmp_path):
     bundle = load(tiny, on_breach="allow")
     values = bundle.recipe.model_dump()

@@ -20,6 +20,8 @@ from treadle.experiment.run_folder import RunFolder
 from treadle.experiment.spec import Claim, ModelCard
 from treadle.problems import ConfigError
 
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
+
 SCHEMA = json.loads((Path(__file__).parent / "model_card.schema.json").read_text())
 WORDS = """\
 # Words of a person.
@@ -59,7 +61,6 @@ def read_text(run):
     return (run / "evaluation/card.md").read_text()
 
 
-@pytest.mark.slow
 def test_its_metadata_are_as_hugging_face_reads_them(run):
     metadata = yaml.safe_load(read_text(run).split("---\n")[1])
 
@@ -86,7 +87,6 @@ def test_it_says_what_a_person_wrote_and_what_was_found(run):
     assert re.search(r"^\| confirmed \| \d+ \|$", text, re.MULTILINE)
 
 
-@pytest.mark.slow
 def test_its_tables_have_as_many_cells_in_each_row(run):
     for table in re.findall(r"(?:^\|.*\|\n)+", read_text(run), flags=re.MULTILINE):
         rows = [len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()]
@@ -191,7 +191,6 @@ def test_the_versions_of_the_data_are_found_wherever_dvc_keeps_them(copied, tmp_
     assert found["properties"] == [{"name": "dvc:md5", "value": "39511de78a8c4418a4a63239e6c6463c"}]
 
 
-@pytest.mark.slow
 def test_the_bill_of_materials_is_cyclonedx_and_complete(run, monkeypatch, capsys):
     validation = pytest.importorskip("cyclonedx.validation.json")
     from cyclonedx.schema import SchemaVersion

@@ -12,7 +12,7 @@ from treadle.errors import TreadleError
 from treadle.experiment.spec import Data
 from treadle.schema import LABEL, PREDICT_AT, ROW, SPLITS, WEIGHT
 
-pytestmark = pytest.mark.fast_cases(2)
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
 
 NOW = datetime(2026, 1, 1)  # noqa: DTZ001
 
@@ -24,7 +24,6 @@ def flights(root, tmp_path_factory):
     return experiment.data, build_examples(experiment.data, root=root, now=NOW, scratch=scratch)
 
 
-@pytest.mark.slow
 def test_every_flight_is_an_example_or_left_out_for_a_reason(flights):
     _, examples = flights
 
@@ -32,7 +31,6 @@ def test_every_flight_is_an_example_or_left_out_for_a_reason(flights):
     assert sum(len(frame) for frame in map(examples.take, SPLITS)) + sum(examples.excluded.values()) == 336_776
 
 
-@pytest.mark.slow
 def test_an_example_holds_what_was_known_and_nothing_else(flights):
     data, examples = flights
     past = [c for look in (*data.examples.asof.values(), *data.examples.history.values()) for c in look.columns]

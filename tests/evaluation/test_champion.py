@@ -9,6 +9,8 @@ from runs import QUICK, treadle
 from treadle.evaluation.judge import read_findings
 from treadle.experiment.run_folder import RunFolder
 
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
+
 COMMON = [*(override for override in QUICK if not override.startswith("model")), "tracker=disabled"]
 BETTER = (
     "+evaluation.checks.better_than_champion={severity: blocker, function: "
@@ -36,7 +38,6 @@ def find_second(project):
     return RunFolder(folder)
 
 
-@pytest.mark.slow
 def test_it_has_the_metrics_of_its_own_evaluation_and_a_lead_with_an_interval(project):
     second, first = find_second(project), RunFolder(project / "runs/first")
     results = json.loads(second.metrics.read_text())
@@ -48,7 +49,6 @@ def test_it_has_the_metrics_of_its_own_evaluation_and_a_lead_with_an_interval(pr
     assert '<th scope="col">champion</th>' in second.report.read_text()
 
 
-@pytest.mark.slow
 def test_the_same_bundle_in_another_place_is_the_same_run_and_another_one_is_another(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     shutil.copytree("runs/first/bundle", "kept")
@@ -63,7 +63,6 @@ def test_the_same_bundle_in_another_place_is_the_same_run_and_another_one_is_ano
     assert "train      would run" not in told
 
 
-@pytest.mark.slow
 def test_a_champion_of_another_question_is_refused(project, monkeypatch, capsys, root):
     monkeypatch.chdir(project)
     shutil.copytree(root / "tests/golden/teacher", "flights")

@@ -13,7 +13,7 @@ from treadle.experiment.stages import STAGES, get_stage
 from treadle.pipeline import digests
 from treadle.pipeline.digests import find_damage, take_digests
 
-pytestmark = pytest.mark.fast_cases(3)
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
 
 NO_WANDB = "tracker=disabled"
 
@@ -99,7 +99,6 @@ def test_damage_in_a_run_is_reported_and_made_anew(ran, project, capsys, name):
     assert capsys.readouterr().out == f"unchanged  runs/{ran.name}\n"
 
 
-@pytest.mark.slow
 def test_a_damaged_entry_of_the_cache_is_not_shared(ran, project, capsys):
     shutil.rmtree(ran)
     (entry,) = (path for path in project.glob("runs/.stages/featurize/*") if path.is_dir())

@@ -14,7 +14,7 @@ from treadle.runs.compare import compare_runs
 from treadle.runs.comparison_views import print_comparison
 from treadle.runs.read import read_run
 
-pytestmark = pytest.mark.fast_cases(3)
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
 
 
 @pytest.fixture
@@ -51,7 +51,6 @@ def show(runs, width):
     return text.getvalue()
 
 
-@pytest.mark.slow
 def test_runs_are_rows_that_show_what_differs(two_runs, capsys):
     capsys.readouterr()
 
@@ -101,7 +100,6 @@ def test_a_blend_beside_a_model_is_one_word(vary):
     assert label(blend, other) == ["rounds=25", "rounds=9"]
 
 
-@pytest.mark.slow
 def test_names_are_as_short_as_they_differ(vary):
     first = vary("a", **{"data.split.seed": 0, "seed": 0, "schedule.optimizer.lr": 0.001})
     second = vary("b", **{"data.split.seed": 1, "seed": 1, "schedule.optimizer.lr": 0.01})

@@ -16,6 +16,8 @@ from treadle.metrics.log import read_metrics_log
 from treadle.serving.protocols import write_mlflow, write_oip
 from treadle.serving.scorer import Scorer
 
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
+
 PROBABILITIES = [f"probability_{name}" for name in LABELS]
 DECISIONS = [f"prediction_{name}" for name in LABELS]
 
@@ -41,7 +43,6 @@ def made(tmp_path_factory):
         yield run(folder, "evaluation.calibrate=isotonic", "evaluation.fairness={columns: [carrier], min_rows: 50}")
 
 
-@pytest.mark.slow
 def test_each_label_has_a_probability_near_its_own_and_a_decision(made):
     bundle, rows = load(made), pl.read_parquet(made / "examples/test.parquet")
 
@@ -55,7 +56,6 @@ def test_each_label_has_a_probability_near_its_own_and_a_decision(made):
     assert thresholds[2] < 0.4  # of a rare label F1 is best far below one half
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -78,7 +78,6 @@ def test_every_kind_of_model_learns_several_labels(project, overrides):
         assert found[truth == 1, place].mean() > found[truth == 0, place].mean() + 0.02, name
 
 
-@pytest.mark.slow
 def test_the_order_of_the_labels_is_that_of_the_outputs_and_makes_another_run(project):
     def sign():
         return sign_stages(resolve(overrides=["experiment=parcels"], root=project), root=project)
@@ -103,7 +102,6 @@ def test_the_loss_is_the_mean_log_loss_over_rows_and_labels(made):
     assert last["valid/loss"] == pytest.approx(-np.log(np.where(truth == 1, chances, 1 - chances)).mean(), rel=1e-4)
 
 
-@pytest.mark.slow
 def test_an_evaluation_judges_all_labels_and_each(made):
     results = json.loads((made / "evaluation/metrics.json").read_text())
     numbers = json.loads((made / "evaluation/numbers.json").read_text())
@@ -142,7 +140,6 @@ def test_a_server_answers_with_all_labels(made):
     assert np.allclose(read_outputs(found, bundle), read_outputs(wanted, bundle), atol=1e-6)
 
 
-@pytest.mark.slow
 def test_a_graph_names_the_labels_and_their_thresholds(made, tmp_path):
     pytest.importorskip("onnxruntime")
     assert treadle("export", str(made), "--to", "onnx", "-o", str(tmp_path / "graph")) == 0
@@ -203,7 +200,6 @@ def test_rows_are_not_drawn_by_several_labels(project, capsys):
     assert "rows are drawn by one value of a row, and a row has several labels" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_later_labels_are_joined_and_judged(made, tmp_path, capsys):
     rows = pl.read_parquet(made / "examples/test.parquet")
     log = rows.drop("label").with_columns(load(made).predict(rows).drop("row"), id=pl.col("row").cast(pl.String))

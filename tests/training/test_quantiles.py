@@ -11,6 +11,8 @@ from treadle.evaluation.parity import read_outputs
 from treadle.metrics.log import read_metrics_log
 from treadle.serving.scorer import Scorer
 
+pytestmark = pytest.mark.slow  # each begins with trained runs or tables that take a second
+
 QUANTILES = ("loss=quantiles", "tracker=disabled", "schedule.max_epochs=8", "schedule.batch_size=256")
 LEVELS = [0.05, 0.5, 0.95]
 
@@ -21,7 +23,6 @@ def run(run_once):
     return folder
 
 
-@pytest.mark.slow
 def test_predictions_have_a_column_for_each_level(run):
     bundle, rows = load(run), pl.read_parquet(run / "examples/test.parquet")
 
@@ -50,7 +51,6 @@ def test_the_loss_is_the_mean_pinball_loss_and_the_metrics_are_of_the_median(run
     assert last["valid/mae"] == pytest.approx(abs(error[:, 1]).mean(), rel=1e-3)
 
 
-@pytest.mark.slow
 def test_an_evaluation_tells_loss_and_coverage_of_each_level(run):
     part = json.loads((run / "evaluation/parts/quantiles.json").read_text())
 
@@ -65,7 +65,6 @@ def test_an_evaluation_tells_loss_and_coverage_of_each_level(run):
     assert json.loads((run / "evaluation/parity.json").read_text())["largest_difference"] < 1e-6
 
 
-@pytest.mark.slow
 def test_a_server_answers_with_all_of_them(run):
     bundle, rows = load(run), pl.read_parquet(run / "examples/test.parquet").head(20)
 
@@ -77,7 +76,6 @@ def test_a_server_answers_with_all_of_them(run):
     assert pl.DataFrame([answer.prediction for answer in answers]).equals(predicted)
 
 
-@pytest.mark.slow
 def test_a_graph_gives_all_of_them(run, tmp_path):
     pytest.importorskip("onnxruntime")
     assert treadle("export", str(run), "--to", "onnx", "-o", str(tmp_path / "graph")) == 0
