@@ -10,6 +10,7 @@ from treadle.experiment.spec import Column
 from treadle.scaffold.planning.roles import choose_roles
 from treadle.scaffold.planning.target import Target
 from treadle.scaffold.reading.profile import Profile
+from treadle.sql.expressions import run
 
 GENERATOR = np.random.default_rng(0)
 
@@ -84,3 +85,14 @@ def test_a_moment_after_the_prediction_is_worth_a_look(tmp_path):
     assert reasons["closed"].startswith("look: it is later than 'opened' in 100% of the rows; unless it was planned")
     assert not reasons["bought"]
     assert not reasons["opened"]
+
+
+def test_days_between_two_moments_are_not_rounded(tmp_path):
+    """Quantiles that rounding drives apart are bins as wide as that: a row alone would fill them or not, by chance."""
+    hours = pl.datetime_range(pl.datetime(2014, 10, 1), pl.datetime(2015, 1, 1), "1h", eager=True)  # 2**14 days
+
+    made = plan(tmp_path, make(len(hours), ts=hours, date=hours.dt.date()), time="ts")
+
+    (days,) = (derived.sql for derived in made.derived if derived.name == "date_days")
+    found = run(days, pl.DataFrame({"ts": hours, "date": hours.dt.date()}))
+    assert found.n_unique() == 24

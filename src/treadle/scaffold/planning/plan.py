@@ -212,10 +212,10 @@ def _derive_moment(profile: Profile, at: Profile | None, taken: set[str]) -> lis
         return parts
     if is_at:
         return parts
-    days = f"EXTRACT(EPOCH FROM {_as_moment(profile)}) / 86400"
-    comment = "days since 1970"
-    if at is not None:
-        days, comment = f"EXTRACT(EPOCH FROM {_as_moment(at)}) / 86400 - {days}", f"days before {at.name}"
+    seconds, comment = f"EXTRACT(EPOCH FROM {_as_moment(profile)})", "days since 1970"
+    if at is not None:  # whole seconds are subtracted without rounding, which the edges of bins would take for values
+        seconds, comment = f"(EXTRACT(EPOCH FROM {_as_moment(at)}) - {seconds})", f"days before {at.name}"
+    days = f"{seconds} / 86400"
     return [*parts, Derived(_free(f"{name}_days", taken), days, comment)]
 
 
